@@ -1,0 +1,344 @@
+// The four messages between client and daemon (protocol.md section 1): formatting and parsing of whole
+// bodies, and nothing about sockets.
+import { MungeError } from "./errors.ts";
+
+/** Bytes in the header of every message. */
+export const HEADER_LENGTH = 11;
+/** Most bytes in the body of a request. */
+export const MAX_REQUEST_LENGTH = 2_097_152;
+/** Most bytes in a payload. */
+export const MAX_PAYLOAD_LENGTH = 1_048_576;
+/** Milliseconds that either side gives a message to arrive or to be taken. */
+export const MESSAGE_TIMEOUT_MS = 2_000;
+/** Highest value of the retry byte that munged still answers. */
+export const MAX_RETRY = 5;
+/** The UID or GID that stands for anyone. */
+export const ANY_ID = 0xffff_ffff;
+/** The TTL that asks for the daemon's default, and the one that asks for its maximum. */
+export const TTL_DEFAULT = 0;
+/** The TTL that asks for the most that the daemon allows. */
+export const TTL_MAXIMUM = 0xffff_ffff;
+
+const MAGIC = 0x0060_6d4b;
+const VERSION = 4;
+/** Longest text in a str8, its NUL not counted. */
+const MAX_STRING_LENGTH = 254;
+
+/** Type byte of each message. */
+export const MESSAGE_TYPE = {
+  encodeRequest: 2,
+  encodeResponse: 3,
+  decodeRequest: 4,
+  decodeResponse: 5,
+} as const;
+
+/** Type byte of a message: 2..5. */
+export type MessageType = typeof MESSAGE_TYPE[keyof typeof MESSAGE_TYPE];
+
+/** What opens every message. */
+export interface Header {
+  readonly type: number;
+  /** 0 on the first try, then the client's count of tries. */
+  readonly retry: number;
+  /** Bytes in the body. */
+  readonly length: number;
+}
+
+/** A request for a credential. Types are numbers on the wire; IDs may be {@linkcode ANY_ID}. */
+export interface EncodeRequest {
+  readonly cipher: number;
+  readonly mac: number;
+  readonly zip: number;
+  /** Security realm; empty for the default one. */
+  readonly realm: string;
+  /** Seconds, {@linkcode TTL_DEFAULT} or {@linkcode TTL_MAXIMUM}. */
+  readonly ttl: number;
+  /** The only UID that may decode. */
+  readonly authUid: number;
+  /** The only GID that may decode. */
+  readonly authGid: number;
+  readonly payload: Uint8Array;
+}
+
+/** The answer to an {@linkcode EncodeRequest}. */
+export interface EncodeResponse {
+  /** MUNGE error number; 0 is success. */
+  readonly errno: number;
+  readonly errorText: string;
+  /** The armored credential without its terminating NUL. */
+  readonly credential: Uint8Array;
+}
+
+/** A request to check and open a credential. */
+export interface DecodeRequest {
+  /** The armored credential without its terminating NUL. */
+  readonly credential: Uint8Array;
+}
+
+/** The answer to a {@linkcode DecodeRequest}; on most errors every field after the text is reset. */
+export interface DecodeResponse {
+  /** MUNGE error number; 0 is success. */
+  readonly errno: number;
+  readonly errorText: string;
+  readonly cipher: number;
+  readonly mac: number;
+  readonly zip: number;
+  readonly realm: string;
+  /** Seconds, after the daemon's maximum was applied. */
+  readonly ttl: number;
+  /** IPv4 address of the encoding host, 4 bytes, or none. */
+  readonly originAddress: Uint8Array;
+  /** Seconds since the epoch. */
+  readonly encodeTime: number;
+  /** Seconds since the epoch. */
+  readonly decodeTime: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly authUid: number;
+  readonly authGid: number;
+  readonly payload: Uint8Array;
+}
+
+/** A decode response that tells nothing of the credential (protocol.md section 1). */
+export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> = {
+  cipher: 0,
+  mac: 0,
+  zip: 0,
+  realm: "",
+  ttl: 0,
+  originAddress: new Uint8Array(0),
+  encodeTime: 0,
+  decodeTime: 0,
+  uid: ANY_ID,
+  gid: ANY_ID,
+  authUid: ANY_ID,
+  authGid: ANY_ID,
+  payload: new Uint8Array(0),
+};
+
+/** Writes the fields of a message one behind the other into bytes made once to the right length. */
+class FieldWriter {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(length: number) {
+    this.#bytes = new Uint8Array(length);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  u8(value: number): this {
+    this.#view.setUint8(this.#at, value);
+    this.#at += 1;
+    return this;
+  }
+
+  u32(value: number): this {
+    this.#view.setUint32(this.#at, value);
+    this.#at += 4;
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    this.#bytes.set(value, this.#at);
+    this.#at += value.length;
+    return this;
+  }
+
+  /** A text behind its 8-bit length, which counts the terminating NUL unless the text is empty. */
+  string8(value: string): this {
+    this.u8(string8Length(value) - 1);
+    for (let i = 0; i < value.length; i++) this.u8(value.charCodeAt(i));
+    return value.length === 0 ? this : this.u8(0);
+  }
+
+  header(type: MessageType, retry: number): this {
+    return this.u32(MAGIC).u8(VERSION).u8(type).u8(retry).u32(this.#bytes.length - HEADER_LENGTH);
+  }
+
+  done(): Uint8Array {
+    return this.#bytes;
+  }
+}
+
+/** Bytes that a text takes as a str8, its length byte and its NUL included. */
+function string8Length(value: string): number {
+  return value.length === 0 ? 1 : value.length + 2;
+}
+
+/** Reads the fields of a message one behind the other; running out of bytes is a bad message. */
+class FieldReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  #advance(length: number): number {
+    const at = this.#at;
+    if (length > this.#bytes.length - at) {
+      throw new MungeError("EMUNGE_SOCKET", "Received truncated message");
+    }
+    this.#at = at + length;
+    return at;
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#advance(1));
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#advance(4));
+  }
+
+  bytes(length: number): Uint8Array {
+    const at = this.#advance(length);
+    return this.#bytes.subarray(at, at + length);
+  }
+
+  string8(): string {
+    return latin1(withoutNul(this.bytes(this.u8())));
+  }
+
+  end(): void {
+    if (this.#at !== this.#bytes.length) {
+      throw new MungeError("EMUNGE_SOCKET", "Received message with trailing bytes");
+    }
+  }
+}
+
+function withoutNul(bytes: Uint8Array): Uint8Array {
+  return bytes.at(-1) === 0 ? bytes.subarray(0, -1) : bytes;
+}
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
+
+/** The header in the first {@linkcode HEADER_LENGTH} bytes; a stranger's bytes are a MungeError. */
+export function parseHeader(bytes: Uint8Array): Header {
+  const reader = new FieldReader(bytes.subarray(0, HEADER_LENGTH));
+  const magic = reader.u32();
+  if (magic !== MAGIC) {
+    throw new MungeError("EMUNGE_SOCKET", "Received invalid message magic");
+  }
+  const version = reader.u8();
+  if (version !== VERSION) {
+    throw new MungeError("EMUNGE_SOCKET", `Received invalid message version ${version}`);
+  }
+  return { type: reader.u8(), retry: reader.u8(), length: reader.u32() };
+}
+
+/** Header and body of an encode request; `retry` is 0 on the first try. */
+export function formatEncodeRequest(request: EncodeRequest, retry: number): Uint8Array {
+  const length = HEADER_LENGTH + 3 + string8Length(request.realm) + 12 + 4 + request.payload.length;
+  return new FieldWriter(length)
+    .header(MESSAGE_TYPE.encodeRequest, retry)
+    .u8(request.cipher).u8(request.mac).u8(request.zip).string8(request.realm)
+    .u32(request.ttl).u32(request.authUid).u32(request.authGid)
+    .u32(request.payload.length).bytes(request.payload)
+    .done();
+}
+
+/** The fields of an encode request's body; the payload is a view of `body`. */
+export function parseEncodeRequest(body: Uint8Array): EncodeRequest {
+  const reader = new FieldReader(body);
+  const request = {
+    cipher: reader.u8(),
+    mac: reader.u8(),
+    zip: reader.u8(),
+    realm: reader.string8(),
+    ttl: reader.u32(),
+    authUid: reader.u32(),
+    authGid: reader.u32(),
+    payload: reader.bytes(reader.u32()),
+  };
+  reader.end();
+  return request;
+}
+
+/** Header and body of an encode response. */
+export function formatEncodeResponse(response: EncodeResponse): Uint8Array {
+  const { errno, credential } = response;
+  const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
+  const nul = credential.length === 0 ? 0 : 1;
+  const length = HEADER_LENGTH + 1 + string8Length(errorText) + 4 + credential.length + nul;
+  return new FieldWriter(length)
+    .header(MESSAGE_TYPE.encodeResponse, 0)
+    .u8(errno).string8(errorText)
+    .u32(credential.length + nul).bytes(credential)
+    .done();
+}
+
+/** The fields of an encode response's body; the credential is a view of `body`. */
+export function parseEncodeResponse(body: Uint8Array): EncodeResponse {
+  const reader = new FieldReader(body);
+  const response = {
+    errno: reader.u8(),
+    errorText: reader.string8(),
+    credential: withoutNul(reader.bytes(reader.u32())),
+  };
+  reader.end();
+  return response;
+}
+
+/** Header and body of a decode request; `retry` is 0 on the first try. */
+export function formatDecodeRequest(request: DecodeRequest, retry: number): Uint8Array {
+  const { credential } = request;
+  return new FieldWriter(HEADER_LENGTH + 4 + credential.length + 1)
+    .header(MESSAGE_TYPE.decodeRequest, retry)
+    .u32(credential.length + 1).bytes(credential).u8(0)
+    .done();
+}
+
+/** The fields of a decode request's body; the credential is a view of `body`. */
+export function parseDecodeRequest(body: Uint8Array): DecodeRequest {
+  const reader = new FieldReader(body);
+  const request = { credential: withoutNul(reader.bytes(reader.u32())) };
+  reader.end();
+  return request;
+}
+
+/** Header and body of a decode response. */
+export function formatDecodeResponse(response: DecodeResponse): Uint8Array {
+  const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
+  const length = HEADER_LENGTH + 1 + string8Length(errorText) + 3 + string8Length(response.realm) +
+    4 + 1 + response.originAddress.length + 24 + 4 + response.payload.length;
+  return new FieldWriter(length)
+    .header(MESSAGE_TYPE.decodeResponse, 0)
+    .u8(response.errno).string8(errorText)
+    .u8(response.cipher).u8(response.mac).u8(response.zip).string8(response.realm)
+    .u32(response.ttl)
+    .u8(response.originAddress.length).bytes(response.originAddress)
+    .u32(response.encodeTime).u32(response.decodeTime)
+    .u32(response.uid).u32(response.gid).u32(response.authUid).u32(response.authGid)
+    .u32(response.payload.length).bytes(response.payload)
+    .done();
+}
+
+/** The fields of a decode response's body; address and payload are views of `body`. */
+export function parseDecodeResponse(body: Uint8Array): DecodeResponse {
+  const reader = new FieldReader(body);
+  const response = {
+    errno: reader.u8(),
+    errorText: reader.string8(),
+    cipher: reader.u8(),
+    mac: reader.u8(),
+    zip: reader.u8(),
+    realm: reader.string8(),
+    ttl: reader.u32(),
+    originAddress: reader.bytes(reader.u8()),
+    encodeTime: reader.u32(),
+    decodeTime: reader.u32(),
+    uid: reader.u32(),
+    gid: reader.u32(),
+    authUid: reader.u32(),
+    authGid: reader.u32(),
+    payload: reader.bytes(reader.u32()),
+  };
+  reader.end();
+  return response;
+}
