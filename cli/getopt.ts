@@ -1,0 +1,103 @@
+// The command-line grammar of GNU getopt_long: options and parameters in any order, clustered short
+// options, `--long=value` and `--long value`, unambiguous abbreviations, and `--`. node:util's parseArgs
+// knows neither abbreviations nor the order of complaints, so this is our own.
+
+/** What getopt needs to know of an option. */
+export interface OptionSyntax {
+  /** One ASCII letter, without the dash. */
+  readonly short?: string;
+  /** Long name, without the dashes. */
+  readonly long: string;
+  /** Name of the required argument in help texts, `PATH`; absent for an option without one. */
+  readonly argument?: string;
+}
+
+/** One step through a command line: an option with its argument ("" when it takes none), or a parameter. */
+export type Step<O extends OptionSyntax> =
+  | { readonly option: O; readonly value: string }
+  | { readonly parameter: string };
+
+/** What can be wrong with a command line. */
+export type GetoptProblem = "invalid" | "unexpected" | "missing";
+
+/** A word of the command line that getopt refuses. */
+export class GetoptError extends Error {
+  override readonly name = "GetoptError";
+  /** invalid: unknown or ambiguous; unexpected: an argument nobody asked for; missing: no argument. */
+  readonly problem: GetoptProblem;
+  /** The option at fault as the user wrote it: `-x`, `--foo`, `--force=x`. */
+  readonly word: string;
+  /** The option's short form `-n` where it has one, else {@linkcode word}. */
+  readonly option: string;
+
+  constructor(problem: GetoptProblem, word: string, option: OptionSyntax | undefined) {
+    super(`${problem} option ${word}`);
+    this.problem = problem;
+    this.word = word;
+    this.option = option?.short === undefined ? word : `-${option.short}`;
+  }
+}
+
+/**
+ * Walks a command line as GNU getopt_long does, one step at a time, so that the caller acts on an option
+ * before a mistake further right is noticed. Parameters come after all options (permutation).
+ *
+ * @param options every option there is.
+ * @param args the words after the program's name.
+ * @throws {GetoptError} when the walk reaches a word that is no valid option.
+ */
+export function* getopt<O extends OptionSyntax>(
+  options: readonly O[],
+  args: readonly string[],
+): Generator<Step<O>, void, void> {
+  const parameters: string[] = [];
+  let index = 0;
+  while (index < args.length) {
+    const word = args[index++]!;
+    if (word === "--") {
+      parameters.push(...args.slice(index));
+      break;
+    }
+    if (word.startsWith("--")) {
+      const equals = word.indexOf("=");
+      const option = findLong(options, equals < 0 ? word.slice(2) : word.slice(2, equals));
+      if (option === undefined) throw new GetoptError("invalid", word, undefined);
+      if (option.argument === undefined) {
+        if (equals >= 0) throw new GetoptError("unexpected", word, option);
+        yield { option, value: "" };
+      } else if (equals >= 0) {
+        yield { option, value: word.slice(equals + 1) };
+      } else {
+        const value = args[index++];
+        if (value === undefined) throw new GetoptError("missing", word, undefined);
+        yield { option, value };
+      }
+    } else if (word.startsWith("-") && word !== "-") {
+      let cluster = word.slice(1);
+      while (cluster !== "") {
+        const letter = String.fromCodePoint(cluster.codePointAt(0)!);
+        cluster = cluster.slice(letter.length);
+        const option = options.find((candidate) => candidate.short === letter);
+        if (option === undefined) throw new GetoptError("invalid", `-${letter}`, undefined);
+        if (option.argument === undefined) {
+          yield { option, value: "" };
+          continue;
+        }
+        const value = cluster === "" ? args[index++] : cluster;
+        if (value === undefined) throw new GetoptError("missing", `-${letter}`, option);
+        yield { option, value };
+        break;
+      }
+    } else {
+      parameters.push(word);
+    }
+  }
+  for (const parameter of parameters) yield { parameter };
+}
+
+/** The option a long name or an unambiguous beginning of one means. */
+function findLong<O extends OptionSyntax>(options: readonly O[], name: string): O | undefined {
+  const matches = options.filter((option) => option.long.startsWith(name));
+  return matches.find((option) => option.long === name) ??
+    (matches.length === 1 ? matches[0] : undefined);
+}
