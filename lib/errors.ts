@@ -58,7 +58,11 @@ export class MungeError extends Error {
   /** The number on the wire and the exit status, 1..18. */
   readonly errno: number;
 
-  constructor(code: MungeErrorCode, message: string = errorText(ERRNO[code]), options?: ErrorOptions) {
+  constructor(
+    code: MungeErrorCode,
+    message: string = errorText(ERRNO[code]),
+    options?: ErrorOptions,
+  ) {
     super(message, options);
     this.code = code;
     this.errno = ERRNO[code];

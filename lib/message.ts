@@ -172,15 +172,18 @@ class FieldReader {
   readonly #view: DataView;
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
+  readonly #type: MessageType;
+
+  constructor(bytes: Uint8Array, type: MessageType) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#type = type;
   }
 
   #advance(length: number): number {
     const at = this.#at;
     if (length > this.#bytes.length - at) {
-      throw new MungeError("EMUNGE_SOCKET", "Received truncated message");
+      throw new MungeError("EMUNGE_SOCKET", `Failed to unpack message type ${this.#type}`);
     }
     this.#at = at + length;
     return at;
@@ -202,12 +205,6 @@ class FieldReader {
   string8(): string {
     return latin1(withoutNul(this.bytes(this.u8())));
   }
-
-  end(): void {
-    if (this.#at !== this.#bytes.length) {
-      throw new MungeError("EMUNGE_SOCKET", "Received message with trailing bytes");
-    }
-  }
 }
 
 function withoutNul(bytes: Uint8Array): Uint8Array {
@@ -218,18 +215,22 @@ function latin1(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
 }
 
-/** The header in the first {@linkcode HEADER_LENGTH} bytes; a stranger's bytes are a MungeError. */
+/**
+ * The header in the first {@linkcode HEADER_LENGTH} bytes.
+ *
+ * @throws {MungeError} EMUNGE_SOCKET for a stranger's magic or version.
+ */
 export function parseHeader(bytes: Uint8Array): Header {
-  const reader = new FieldReader(bytes.subarray(0, HEADER_LENGTH));
-  const magic = reader.u32();
+  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_LENGTH);
+  const magic = view.getUint32(0);
   if (magic !== MAGIC) {
-    throw new MungeError("EMUNGE_SOCKET", "Received invalid message magic");
+    throw new MungeError("EMUNGE_SOCKET", `Received invalid message magic ${magic}`);
   }
-  const version = reader.u8();
+  const version = view.getUint8(4);
   if (version !== VERSION) {
     throw new MungeError("EMUNGE_SOCKET", `Received invalid message version ${version}`);
   }
-  return { type: reader.u8(), retry: reader.u8(), length: reader.u32() };
+  return { type: view.getUint8(5), retry: view.getUint8(6), length: view.getUint32(7) };
 }
 
 /** Header and body of an encode request; `retry` is 0 on the first try. */
@@ -245,8 +246,8 @@ export function formatEncodeRequest(request: EncodeRequest, retry: number): Uint
 
 /** The fields of an encode request's body; the payload is a view of `body`. */
 export function parseEncodeRequest(body: Uint8Array): EncodeRequest {
-  const reader = new FieldReader(body);
-  const request = {
+  const reader = new FieldReader(body, MESSAGE_TYPE.encodeRequest);
+  return {
     cipher: reader.u8(),
     mac: reader.u8(),
     zip: reader.u8(),
@@ -256,18 +257,16 @@ export function parseEncodeRequest(body: Uint8Array): EncodeRequest {
     authGid: reader.u32(),
     payload: reader.bytes(reader.u32()),
   };
-  reader.end();
-  return request;
 }
 
-/** Header and body of an encode response. */
-export function formatEncodeResponse(response: EncodeResponse): Uint8Array {
+/** Header and body of an encode response; `retry` is that of the request. */
+export function formatEncodeResponse(response: EncodeResponse, retry: number): Uint8Array {
   const { errno, credential } = response;
   const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
   const nul = credential.length === 0 ? 0 : 1;
   const length = HEADER_LENGTH + 1 + string8Length(errorText) + 4 + credential.length + nul;
   return new FieldWriter(length)
-    .header(MESSAGE_TYPE.encodeResponse, 0)
+    .header(MESSAGE_TYPE.encodeResponse, retry)
     .u8(errno).string8(errorText)
     .u32(credential.length + nul).bytes(credential)
     .done();
@@ -275,14 +274,12 @@ export function formatEncodeResponse(response: EncodeResponse): Uint8Array {
 
 /** The fields of an encode response's body; the credential is a view of `body`. */
 export function parseEncodeResponse(body: Uint8Array): EncodeResponse {
-  const reader = new FieldReader(body);
-  const response = {
+  const reader = new FieldReader(body, MESSAGE_TYPE.encodeResponse);
+  return {
     errno: reader.u8(),
     errorText: reader.string8(),
     credential: withoutNul(reader.bytes(reader.u32())),
   };
-  reader.end();
-  return response;
 }
 
 /** Header and body of a decode request; `retry` is 0 on the first try. */
@@ -296,19 +293,17 @@ export function formatDecodeRequest(request: DecodeRequest, retry: number): Uint
 
 /** The fields of a decode request's body; the credential is a view of `body`. */
 export function parseDecodeRequest(body: Uint8Array): DecodeRequest {
-  const reader = new FieldReader(body);
-  const request = { credential: withoutNul(reader.bytes(reader.u32())) };
-  reader.end();
-  return request;
+  const reader = new FieldReader(body, MESSAGE_TYPE.decodeRequest);
+  return { credential: withoutNul(reader.bytes(reader.u32())) };
 }
 
-/** Header and body of a decode response. */
-export function formatDecodeResponse(response: DecodeResponse): Uint8Array {
+/** Header and body of a decode response; `retry` is that of the request. */
+export function formatDecodeResponse(response: DecodeResponse, retry: number): Uint8Array {
   const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
   const length = HEADER_LENGTH + 1 + string8Length(errorText) + 3 + string8Length(response.realm) +
     4 + 1 + response.originAddress.length + 24 + 4 + response.payload.length;
   return new FieldWriter(length)
-    .header(MESSAGE_TYPE.decodeResponse, 0)
+    .header(MESSAGE_TYPE.decodeResponse, retry)
     .u8(response.errno).string8(errorText)
     .u8(response.cipher).u8(response.mac).u8(response.zip).string8(response.realm)
     .u32(response.ttl)
@@ -321,8 +316,8 @@ export function formatDecodeResponse(response: DecodeResponse): Uint8Array {
 
 /** The fields of a decode response's body; address and payload are views of `body`. */
 export function parseDecodeResponse(body: Uint8Array): DecodeResponse {
-  const reader = new FieldReader(body);
-  const response = {
+  const reader = new FieldReader(body, MESSAGE_TYPE.decodeResponse);
+  return {
     errno: reader.u8(),
     errorText: reader.string8(),
     cipher: reader.u8(),
@@ -339,6 +334,4 @@ export function parseDecodeResponse(body: Uint8Array): DecodeResponse {
     authGid: reader.u32(),
     payload: reader.bytes(reader.u32()),
   };
-  reader.end();
-  return response;
 }

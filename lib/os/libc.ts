@@ -1,10 +1,22 @@
 // The door to libc: opens it under the platform's name, reads errno, and turns it into errors.
 // Each neighbour in this folder declares the functions it calls; nobody else calls libc.
-import { CString, dlopen, type FFIFunction, FFIType, ptr, toArrayBuffer } from "bun:ffi";
+import {
+  CString,
+  dlopen,
+  type FFIFunction,
+  FFIType,
+  type Pointer,
+  ptr,
+  toArrayBuffer,
+} from "bun:ffi";
 import { existsSync } from "node:fs";
 
 const LIBC: Partial<Record<NodeJS.Platform, readonly string[]>> = {
-  linux: ["libc.so.6", "libc.so", `/lib/ld-musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`],
+  linux: [
+    "libc.so.6",
+    "libc.so",
+    `/lib/ld-musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`,
+  ],
   darwin: ["libSystem.B.dylib"],
   freebsd: ["libc.so.7"],
 };
@@ -67,4 +79,4 @@ export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(text + "\0");
 }
 
-export { CString, FFIType, ptr, toArrayBuffer };
+export { CString, FFIType, type Pointer, ptr, toArrayBuffer };

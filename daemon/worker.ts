@@ -1,0 +1,418 @@
+// One thread that serves requests: it accepts, reads, has request.ts decide, writes and closes, blocking in
+// libc only and never waiting for any one client. A client whose bytes are not there yet, or who does not
+// take its answer, is parked in the poller until its deadline.
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { Bzip2NotLoaded, loadBzip2 } from "../lib/compression.ts";
+import { crypto } from "../lib/crypto.ts";
+import { MungeError } from "../lib/errors.ts";
+import { wipeSubkeys } from "../lib/keys.ts";
+import {
+  type Header,
+  HEADER_LENGTH,
+  MAX_REQUEST_LENGTH,
+  MESSAGE_TIMEOUT_MS,
+  parseHeader,
+} from "../lib/message.ts";
+import { ptr, strerror } from "../lib/os/libc.ts";
+import { openPoller } from "../lib/os/poller.ts";
+import {
+  acceptConnection,
+  close,
+  drainPipe,
+  EAGAIN,
+  EINTR,
+  EINVAL,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  errno,
+  identifyPeer,
+  peer,
+  receive,
+  send,
+} from "../lib/os/socket.ts";
+import { ReplayCache } from "../lib/replay_cache.ts";
+import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
+import { isGroupMember } from "./groups.ts";
+import { createLogger } from "./log.ts";
+import { type Answer, answerRequest, type RequestContext } from "./request.ts";
+
+/** Bytes read at once; a larger request is gathered in memory of its own. */
+const READ_LENGTH = 65_536;
+/** Connections served before the parked ones get a look. */
+const ACCEPTS_PER_TURN = 64;
+/** Bytes of unfinished requests and answers that one worker keeps for its clients. */
+const PARKED_BYTES_MAX = 64 * 2 ** 20;
+/** Pause when the system can't give another descriptor and no client can be made to give one up. */
+const DESCRIPTOR_PAUSE_MS = 10;
+
+/** A client that has to be waited for. */
+interface Parked {
+  readonly fd: number;
+  /** Milliseconds of the monotonic clock at which it is cut off. */
+  readonly deadline: number;
+  /** What is being gathered or sent. */
+  buffer: Uint8Array;
+  /** Bytes of the buffer that were received or sent. */
+  done: number;
+  /** The answer being sent, or null while the request is being received. */
+  readonly answer: Answer | null;
+}
+
+const settings = workerData as WorkerSettings;
+const log = createLogger(settings.log);
+const replayCache = settings.replay === null ? null : new ReplayCache(settings.replay);
+let { groups, ring } = settings;
+let stopping = false;
+
+const context: RequestContext = {
+  crypto,
+  ringOf: () => ring,
+  maxTtl: settings.maxTtl,
+  originAddress: settings.originAddress,
+  now: () => Math.floor(Date.now() / 1000),
+  fillRandom: (bytes) => globalThis.crypto.getRandomValues(bytes),
+  isMember: (uid, gid) => isGroupMember(groups, uid, gid),
+  replayCache,
+  log,
+};
+
+const input = new Uint8Array(READ_LENGTH);
+const inputAddress: number = ptr(input);
+const poller = openPoller();
+/** Which worker holds which descriptor, so that those of a worker that died can be closed. */
+const owners = new Uint8Array(settings.owners);
+
+/** Parked clients, the one with the earliest deadline first. */
+const parked = new Map<number, Parked>();
+let parkedBytes = 0;
+/** When a full descriptor table lets the listening socket be watched again; 0 while it is watched. */
+let listenAgainAt = 0;
+
+function own(fd: number): void {
+  if (fd < owners.length) owners[fd] = settings.number;
+}
+
+function hangUp(fd: number): void {
+  if (fd < owners.length) owners[fd] = 0;
+  close(fd);
+}
+
+/** Serves until the engine says stop, or until something must be awaited. */
+function serve(): "stop" | "load bzip2" {
+  for (;;) {
+    const count = poller.wait(untilNextDeadline());
+    for (let i = 0; i < count; i++) {
+      const fd = poller.ready(i);
+      if (fd === settings.listener) acceptClients();
+      else if (fd === settings.wake) takeOrders();
+      else resume(fd);
+      if (suspended !== null) return "load bzip2";
+    }
+    cutOff(performance.now());
+    if (stopping && parked.size === 0) return "stop";
+  }
+}
+
+function untilNextDeadline(): number {
+  let next = listenAgainAt === 0 ? Infinity : listenAgainAt;
+  for (const client of parked.values()) {
+    next = Math.min(next, client.deadline);
+    break;
+  }
+  return next === Infinity ? -1 : Math.max(0, Math.ceil(next - performance.now()));
+}
+
+function takeOrders(): void {
+  drainPipe(settings.wake);
+  for (;;) {
+    const received = receiveMessageOnPort(settings.orders) as { message: ToWorker } | undefined;
+    if (received === undefined) return;
+    const order = received.message;
+    switch (order.kind) {
+      case "groups":
+        groups = order.groups;
+        break;
+      case "stop":
+        stopping = true;
+        unwatchListener();
+        break;
+    }
+  }
+}
+
+function acceptClients(): void {
+  for (let i = 0; i < ACCEPTS_PER_TURN && suspended === null && !stopping; i++) {
+    const fd = acceptConnection(settings.listener);
+    if (fd >= 0) {
+      own(fd);
+      receiveFirst(fd);
+      continue;
+    }
+    const reason = errno();
+    if (reason === EAGAIN || reason === EINVAL) return; // EINVAL: it was shut down
+    if (reason === EMFILE || reason === ENFILE || reason === ENOBUFS || reason === ENOMEM) {
+      log.limited("accept", "warning", `Failed to accept connection: ${strerror(reason)}`);
+      if (!cutOffOldest()) {
+        unwatchListener();
+        listenAgainAt = performance.now() + DESCRIPTOR_PAUSE_MS;
+        return;
+      }
+    } else if (reason !== EINTR) {
+      log.limited("accept", "warning", `Failed to accept connection: ${strerror(reason)}`);
+      return;
+    }
+  }
+}
+
+let listening = false;
+
+function watchListener(): void {
+  if (listening) return;
+  poller.add(settings.listener, "read", true);
+  listening = true;
+}
+
+function unwatchListener(): void {
+  if (!listening) return;
+  poller.remove(settings.listener);
+  listening = false;
+}
+
+/** Reads what a new client has sent; mostly that is the whole request. */
+function receiveFirst(fd: number): void {
+  const count = receive(fd, inputAddress, READ_LENGTH);
+  if (count <= 0) {
+    if (count === 0) incomplete(fd, 0, null);
+    else if (errno() === EAGAIN) park(fd, new Uint8Array(0));
+    else failReceive(fd, strerror(errno()));
+    return;
+  }
+  if (count < HEADER_LENGTH) {
+    park(fd, input.slice(0, count));
+    return;
+  }
+  const header = acceptableHeader(input);
+  if (header === null) {
+    hangUp(fd);
+  } else if (count < HEADER_LENGTH + header.length) {
+    park(fd, input.slice(0, count));
+  } else {
+    respond(fd, header, input.subarray(HEADER_LENGTH, HEADER_LENGTH + header.length));
+  }
+}
+
+/** The header of a request that may go on, or null. */
+function acceptableHeader(bytes: Uint8Array): Header | null {
+  try {
+    const header = parseHeader(bytes);
+    if (header.length <= MAX_REQUEST_LENGTH) return header;
+    log.info(
+      `Failed to receive message: length of ${header.length} exceeds max of ${MAX_REQUEST_LENGTH}`,
+    );
+  } catch (error) {
+    if (!(error instanceof MungeError)) throw error;
+    log.info(error.message);
+  }
+  return null;
+}
+
+/** A request that is being worked on, waiting for bzip2 to be loaded. */
+let suspended: { fd: number; header: Header; body: Uint8Array } | null = null;
+
+/** Answers a whole request; `body` is valid during the call only. */
+function respond(fd: number, header: Header, body: Uint8Array): void {
+  if (!identifyPeer(fd)) {
+    log.info(`Failed to identify client: ${strerror(errno())}`);
+    hangUp(fd);
+    return;
+  }
+  let answer: Answer | null;
+  try {
+    answer = answerRequest(header.type, header.retry, body, peer, context);
+  } catch (error) {
+    if (!(error instanceof Bzip2NotLoaded)) throw error;
+    suspended = { fd, header, body: body.slice() };
+    return;
+  }
+  if (answer === null) hangUp(fd);
+  else sendFirst(fd, answer);
+}
+
+function sendFirst(fd: number, answer: Answer): void {
+  const { bytes } = answer;
+  const count = send(fd, ptr(bytes), bytes.length);
+  if (count === bytes.length) {
+    hangUp(fd);
+  } else if (count >= 0 || errno() === EAGAIN) {
+    parkClient({
+      fd,
+      deadline: performance.now() + MESSAGE_TIMEOUT_MS,
+      buffer: bytes,
+      done: Math.max(count, 0),
+      answer,
+    });
+  } else {
+    failSend(fd, answer, strerror(errno()));
+  }
+}
+
+function park(fd: number, received: Uint8Array): void {
+  const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
+  parkClient({ fd, deadline, buffer: received, done: received.length, answer: null });
+}
+
+function parkClient(client: Parked): void {
+  poller.add(client.fd, client.answer === null ? "read" : "write");
+  parked.set(client.fd, client);
+  parkedBytes += client.buffer.length;
+  while (parkedBytes > PARKED_BYTES_MAX && cutOffOldest());
+}
+
+function unpark(client: Parked): void {
+  poller.remove(client.fd);
+  parked.delete(client.fd);
+  parkedBytes -= client.buffer.length;
+}
+
+/** Goes on with a parked client that has become ready. */
+function resume(fd: number): void {
+  const client = parked.get(fd);
+  if (client === undefined) return; // cut off earlier in this turn
+  if (client.answer === null) receiveMore(client);
+  else sendMore(client, client.answer);
+}
+
+function receiveMore(client: Parked): void {
+  const { fd } = client;
+  const count = receive(fd, inputAddress, READ_LENGTH);
+  if (count <= 0) {
+    if (count < 0 && (errno() === EAGAIN || errno() === EINTR)) return;
+    const reason = count < 0 ? strerror(errno()) : null;
+    unpark(client);
+    if (reason === null) incomplete(fd, client.done, client.buffer);
+    else failReceive(fd, reason);
+    return;
+  }
+  append(client, input.subarray(0, count));
+  if (client.done < HEADER_LENGTH) return;
+  const header = acceptableHeader(client.buffer);
+  const end = header === null ? 0 : HEADER_LENGTH + header.length;
+  if (client.done < end) return;
+  unpark(client);
+  if (header === null) hangUp(fd);
+  else respond(fd, header, client.buffer.subarray(HEADER_LENGTH, end));
+}
+
+/** Gathers bytes; the memory grows with what has come, not with what the header claims. */
+function append(client: Parked, bytes: Uint8Array): void {
+  const needed = client.done + bytes.length;
+  if (needed > client.buffer.length) {
+    const room = Math.min(Math.max(needed, client.buffer.length * 2), HEADER_LENGTH + MAX_REQUEST_LENGTH + READ_LENGTH);
+    const grown = new Uint8Array(room);
+    grown.set(client.buffer.subarray(0, client.done));
+    parkedBytes += grown.length - client.buffer.length;
+    client.buffer = grown;
+  }
+  client.buffer.set(bytes, client.done);
+  client.done = needed;
+}
+
+function sendMore(client: Parked, answer: Answer): void {
+  const { fd, buffer } = client;
+  const count = send(fd, ptr(buffer) + client.done, buffer.length - client.done);
+  if (count < 0) {
+    if (errno() === EAGAIN || errno() === EINTR) return;
+    const reason = strerror(errno());
+    unpark(client);
+    failSend(fd, answer, reason);
+    return;
+  }
+  client.done += count;
+  if (client.done < buffer.length) return;
+  unpark(client);
+  hangUp(fd);
+}
+
+/** Cuts off the clients whose time is over. */
+function cutOff(now: number): void {
+  for (const client of parked.values()) {
+    if (client.deadline > now) break;
+    giveUp(client, "Timed-out");
+  }
+  if (listenAgainAt !== 0 && listenAgainAt <= now) {
+    listenAgainAt = 0;
+    if (!stopping) watchListener();
+  }
+}
+
+/** Cuts off the client that was waited for the longest, to make room; false if there is none. */
+function cutOffOldest(): boolean {
+  for (const client of parked.values()) {
+    giveUp(client, "Out of resources");
+    return true;
+  }
+  return false;
+}
+
+function giveUp(client: Parked, reason: string): void {
+  unpark(client);
+  if (client.answer !== null) {
+    failSend(client.fd, client.answer, reason);
+    return;
+  }
+  const part = client.done < HEADER_LENGTH ? "header" : "body";
+  log.limited(
+    `receive ${part}: ${reason}`,
+    "info",
+    `Failed to receive message ${part}: ${reason}`,
+  );
+  hangUp(client.fd);
+}
+
+/** The client ended its side in the middle of a request. */
+function incomplete(fd: number, received: number, bytes: Uint8Array | null): void {
+  if (received < HEADER_LENGTH || bytes === null) {
+    log.info(`Received incomplete message header: ${received} of ${HEADER_LENGTH} bytes`);
+  } else {
+    const { length } = parseHeader(bytes);
+    log.info(`Received incomplete message body: ${received - HEADER_LENGTH} of ${length} bytes`);
+  }
+  hangUp(fd);
+}
+
+function failReceive(fd: number, reason: string): void {
+  log.info(`Failed to receive message header: ${reason}`);
+  hangUp(fd);
+}
+
+/** An answer that did not reach its client must not make the client's next try a replay. */
+function failSend(fd: number, answer: Answer, reason: string): void {
+  log.info(`Failed to send message: ${reason}`);
+  if (answer.remembered !== null) {
+    replayCache!.remove(answer.remembered.key, answer.remembered.expiry);
+  }
+  hangUp(fd);
+}
+
+async function run(): Promise<void> {
+  poller.add(settings.wake, "read");
+  watchListener();
+  report({ kind: "ready" });
+  while (serve() !== "stop") {
+    const { fd, header, body } = suspended!;
+    await loadBzip2();
+    suspended = null;
+    respond(fd, header, body);
+  }
+  poller.close();
+  ring.forEach(wipeSubkeys);
+  report({ kind: "stopped" });
+}
+
+function report(message: FromWorker): void {
+  parentPort!.postMessage(message);
+}
+
+await run();

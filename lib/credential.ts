@@ -1,0 +1,417 @@
+// The credential, version 3 (protocol.md section 3), as two pure functions: sealCredential() makes one,
+// openCredential() checks one up to the fields it carries. Who may decode it, whether it is in time and
+// whether it was seen before is munged's to say (daemon/request.ts).
+import { CIPHERS } from "./cipher.ts";
+import type { Cipher } from "./cipher.ts";
+import { armor, unarmor } from "./armor.ts";
+import { Bzip2NotLoaded, compress, decompress } from "./compression.ts";
+import type { Crypto } from "./crypto.ts";
+import { MungeError } from "./errors.ts";
+import { MACS } from "./mac.ts";
+import type { Mac } from "./mac.ts";
+import type { Subkeys } from "./keys.ts";
+import { MAX_PAYLOAD_LENGTH } from "./message.ts";
+import { ZIPS } from "./zip.ts";
+import type { Zip } from "./zip.ts";
+
+const VERSION = 3;
+/** Bytes of salt in every credential. */
+export const SALT_LENGTH = 8;
+/** Bytes of the MAC that name a credential in the replay cache. */
+export const REPLAY_KEY_LENGTH = 16;
+const ADDRESS_LENGTH = 4;
+const OUTER_HEAD_LENGTH = 5;
+const INNER_HEAD_LENGTH = SALT_LENGTH + 1 + ADDRESS_LENGTH + 28;
+const MAX_INNER_LENGTH = INNER_HEAD_LENGTH + MAX_PAYLOAD_LENGTH;
+/** What the 8-bit length of a realm, its NUL counted, leaves room for. */
+// deno-lint-ignore no-control-regex
+const REALM = /^[\x01-\xff]{0,254}$/;
+const COMPRESSED_MAGIC = 0xcaca_caca;
+const COMPRESSED_HEAD_LENGTH = 8;
+
+/** What a credential says. Types are the numbers of the tables, times seconds since the epoch. */
+export interface CredentialFields {
+  /** Number of a cipher in {@linkcode CIPHERS}, `default` excluded. */
+  readonly cipher: number;
+  /** Number of a MAC in {@linkcode MACS}, `none` and `default` excluded. */
+  readonly mac: number;
+  /** Number of a compression in {@linkcode ZIPS}, `default` excluded. */
+  readonly zip: number;
+  /** Security realm, at most 254 characters below U+0100; empty for the default one. */
+  readonly realm: string;
+  /** IPv4 address of the encoding host: 4 bytes, or 0 when it is unknown. */
+  readonly originAddress: Uint8Array;
+  readonly encodeTime: number;
+  /** Seconds that the credential is valid before and after its encode time. */
+  readonly ttl: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** The only UID that may decode, or ANY_ID. */
+  readonly authUid: number;
+  /** The only GID that may decode, or ANY_ID. */
+  readonly authGid: number;
+  readonly payload: Uint8Array;
+}
+
+/** The random bytes of one credential; never used twice. */
+export interface Randomness {
+  /** {@linkcode SALT_LENGTH} bytes. */
+  readonly salt: Uint8Array;
+  /** At least the cipher's block length of bytes; the first that many are used. */
+  readonly iv: Uint8Array;
+}
+
+/** A credential that was checked to be made with the key. */
+export interface OpenedCredential extends CredentialFields {
+  /** The first {@linkcode REPLAY_KEY_LENGTH} bytes of the MAC, which name it in the replay cache. */
+  readonly replayKey: Uint8Array;
+}
+
+/**
+ * The cipher, MAC and compression of these numbers, if they go together.
+ *
+ * @throws {MungeError} EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC or EMUNGE_BAD_ZIP for a number that a
+ * credential can't carry, EMUNGE_BAD_MAC for a MAC too short to make the cipher's key.
+ */
+export function credentialTypes(
+  cipherNumber: number,
+  macNumber: number,
+  zipNumber: number,
+): { cipher: Cipher; mac: Mac; zip: Zip } {
+  const cipher = credentialType(CIPHERS, cipherNumber, "EMUNGE_BAD_CIPHER");
+  const mac = credentialType(MACS, macNumber, "EMUNGE_BAD_MAC");
+  const zip = credentialType(ZIPS, zipNumber, "EMUNGE_BAD_ZIP");
+  requireKeyFrom(mac, cipher);
+  return { cipher, mac, zip };
+}
+
+const TYPE_WORDS = {
+  EMUNGE_BAD_CIPHER: "cipher",
+  EMUNGE_BAD_MAC: "MAC",
+  EMUNGE_BAD_ZIP: "compression",
+} as const;
+
+/** The row of a table that a credential may carry; `default` never, and no MAC neither. */
+function credentialType<T extends Cipher | Mac | Zip>(
+  table: readonly T[],
+  number: number,
+  code: keyof typeof TYPE_WORDS,
+): T {
+  const type = table[number];
+  if (
+    type === undefined || type.name === "default" || (code === "EMUNGE_BAD_MAC" && number === 0)
+  ) {
+    throw new MungeError(code, `Invalid ${TYPE_WORDS[code]} type ${number}`);
+  }
+  return type;
+}
+
+function requireKeyFrom(mac: Mac, cipher: Cipher): void {
+  if (mac.length < cipher.keyLength) {
+    throw new MungeError(
+      "EMUNGE_BAD_MAC",
+      `Invalid MAC type ${mac.number} with cipher type ${cipher.number}`,
+    );
+  }
+}
+
+/**
+ * Makes a credential: INNER built, compressed, authenticated, encrypted, armored.
+ *
+ * @returns the armored credential, without a terminating NUL.
+ * @throws {MungeError} as {@linkcode credentialTypes} does, EMUNGE_BAD_LENGTH for a payload over
+ * MAX_PAYLOAD_LENGTH, EMUNGE_BAD_ARG for a realm that OUTER can't hold.
+ */
+export function sealCredential(
+  fields: CredentialFields,
+  subkeys: Subkeys,
+  random: Randomness,
+  crypto: Crypto,
+): string {
+  const { cipher, mac, zip } = credentialTypes(fields.cipher, fields.mac, fields.zip);
+  if (fields.payload.length > MAX_PAYLOAD_LENGTH) throw new MungeError("EMUNGE_BAD_LENGTH");
+  if (!REALM.test(fields.realm)) {
+    throw new MungeError("EMUNGE_BAD_ARG", "Invalid security realm string");
+  }
+  const plainInner = formatInner(fields, random.salt);
+  const compressed = fields.payload.length === 0 ? null : compressInner(zip, plainInner);
+  const inner = compressed ?? plainInner;
+
+  const outerLength = OUTER_HEAD_LENGTH + realmLength(fields.realm) + cipher.blockLength;
+  const innerStart = outerLength + mac.length;
+  const padding = paddingLength(cipher, inner.length);
+  const bytes = new Uint8Array(innerStart + inner.length + padding);
+  const iv = random.iv.subarray(0, cipher.blockLength);
+  writeOuter(bytes, cipher, mac, compressed === null ? ZIPS[0]! : zip, fields.realm, iv);
+
+  // The MAC is over OUTER and INNER without a gap: INNER stands in the MAC's place until it is known.
+  bytes.set(inner, outerLength);
+  const tag = crypto.hmac(mac, subkeys.mac, bytes.subarray(0, outerLength + inner.length));
+  bytes.set(tag, outerLength);
+  bytes.set(inner, innerStart);
+  if (cipher.blockLength > 0) {
+    bytes.fill(padding, innerStart + inner.length);
+    const dek = dataKey(cipher, mac, subkeys, tag, crypto);
+    bytes.set(crypto.encryptBlocks(cipher, dek, iv, bytes.subarray(innerStart)), innerStart);
+    dek.fill(0);
+  }
+  return armor(bytes);
+}
+
+/**
+ * Checks that a credential was made with one of the keys, and reads it.
+ *
+ * @param text the armored credential, one character a byte, without a terminating NUL.
+ * @param ringOf the keys that may have made a credential of this realm, the likeliest first.
+ * @returns the fields; the payload is a view of bytes that nothing else holds.
+ * @throws {MungeError} EMUNGE_BAD_ARG, EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER,
+ * EMUNGE_BAD_MAC, EMUNGE_BAD_ZIP as its bytes fail to parse, EMUNGE_CRED_INVALID if no key made it;
+ * padding and MAC failures are the same error. EMUNGE_SNAFU if a made credential's compression header
+ * is not one.
+ */
+export function openCredential(
+  text: string,
+  ringOf: (realm: string) => readonly Subkeys[],
+  crypto: Crypto,
+): OpenedCredential {
+  const bytes = unarmor(text);
+  const outer = parseOuter(bytes);
+  for (const subkeys of ringOf(outer.realm)) {
+    const inner = authenticatedInner(bytes, outer, subkeys, crypto);
+    if (inner === null) continue;
+    const { cipher, mac, zip, realm, tag } = outer;
+    const plainInner = zip.number === 0 ? inner : decompressInner(zip, inner);
+    return {
+      cipher: cipher.number,
+      mac: mac.number,
+      zip: zip.number,
+      realm,
+      ...parseInner(plainInner),
+      replayKey: tag.subarray(0, REPLAY_KEY_LENGTH),
+    };
+  }
+  throw new MungeError("EMUNGE_CRED_INVALID");
+}
+
+/** The data encryption key: HMAC over the MAC, cut to the cipher's key length; the caller wipes it. */
+function dataKey(
+  cipher: Cipher,
+  mac: Mac,
+  subkeys: Subkeys,
+  tag: Uint8Array,
+  crypto: Crypto,
+): Uint8Array {
+  return crypto.hmac(mac, subkeys.dek, tag).subarray(0, cipher.keyLength);
+}
+
+/** Bytes of PKCS#7 padding (RFC 5652 section 6.3) behind `length` bytes: 1 to a block, 0 without a cipher. */
+function paddingLength(cipher: Cipher, length: number): number {
+  return cipher.blockLength === 0 ? 0 : cipher.blockLength - (length % cipher.blockLength);
+}
+
+/**
+ * INNER in plain if these subkeys made the credential, else null. A bad padding is not told from a bad
+ * MAC: the MAC is computed over whatever came out, and one comparison decides (Vaudenay 2002).
+ */
+function authenticatedInner(
+  bytes: Uint8Array,
+  outer: Outer,
+  subkeys: Subkeys,
+  crypto: Crypto,
+): Uint8Array | null {
+  const { cipher, mac, tag, outerLength } = outer;
+  const encrypted = bytes.subarray(outerLength + mac.length);
+  const whole = cipher.blockLength === 0
+    ? encrypted.length
+    : encrypted.length - (encrypted.length % cipher.blockLength);
+  const authenticated = new Uint8Array(outerLength + whole);
+  authenticated.set(bytes.subarray(0, outerLength));
+  let length = whole;
+  let intact = whole === encrypted.length ? 1 : 0;
+  if (cipher.blockLength === 0) {
+    authenticated.set(encrypted, outerLength);
+  } else if (whole === 0) {
+    intact = 0;
+  } else {
+    const dek = dataKey(cipher, mac, subkeys, tag, crypto);
+    const iv = bytes.subarray(outerLength - cipher.blockLength, outerLength);
+    const plain = crypto.decryptBlocks(cipher, dek, iv, encrypted.subarray(0, whole));
+    dek.fill(0);
+    authenticated.set(plain, outerLength);
+    const padding = validPadding(plain, cipher.blockLength);
+    intact &= padding === 0 ? 0 : 1;
+    length -= padding;
+  }
+  const expected = crypto.hmac(mac, subkeys.mac, authenticated.subarray(0, outerLength + length));
+  const matches = equalInConstantTime(expected, tag) & intact;
+  return matches === 1 ? authenticated.subarray(outerLength, outerLength + length) : null;
+}
+
+/** Length of the PKCS#7 padding at the end of `plain`, 0 if it is none; looks at a whole block always. */
+function validPadding(plain: Uint8Array, blockLength: number): number {
+  const padding = plain[plain.length - 1]!;
+  let wrong = (padding - 1) >>> 8 | (blockLength - padding) >>> 8;
+  for (let i = 1; i <= blockLength; i++) {
+    const within = ~((padding - i) >> 31); // all ones for the last `padding` bytes, else 0
+    wrong |= (plain[plain.length - i]! ^ padding) & within;
+  }
+  return wrong === 0 ? padding : 0;
+}
+
+/** 1 if the two, of the same length, are equal, else 0; takes as long wherever they differ. */
+function equalInConstantTime(a: Uint8Array, b: Uint8Array): number {
+  let difference = a.length ^ b.length;
+  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;
+  return difference === 0 ? 1 : 0;
+}
+
+/** What OUTER says, and where it and the MAC end. */
+interface Outer {
+  readonly cipher: Cipher;
+  readonly mac: Mac;
+  readonly zip: Zip;
+  readonly realm: string;
+  /** Bytes of OUTER, the IV included. */
+  readonly outerLength: number;
+  /** The MAC as the credential carries it. */
+  readonly tag: Uint8Array;
+}
+
+function realmLength(realm: string): number {
+  return realm.length === 0 ? 0 : realm.length + 1;
+}
+
+function writeOuter(
+  bytes: Uint8Array,
+  cipher: Cipher,
+  mac: Mac,
+  zip: Zip,
+  realm: string,
+  iv: Uint8Array,
+): void {
+  bytes[0] = VERSION;
+  bytes[1] = cipher.number;
+  bytes[2] = mac.number;
+  bytes[3] = zip.number;
+  bytes[4] = realmLength(realm);
+  for (let i = 0; i < realm.length; i++) bytes[OUTER_HEAD_LENGTH + i] = realm.charCodeAt(i);
+  bytes.set(iv, OUTER_HEAD_LENGTH + realmLength(realm));
+}
+
+function parseOuter(bytes: Uint8Array): Outer {
+  const fields = new FieldReader(bytes);
+  const version = fields.u8("credential version");
+  if (version !== VERSION) {
+    throw new MungeError("EMUNGE_BAD_VERSION", `Invalid credential version ${version}`);
+  }
+  const cipher = credentialType(CIPHERS, fields.u8("cipher type"), "EMUNGE_BAD_CIPHER");
+  const mac = credentialType(MACS, fields.u8("MAC type"), "EMUNGE_BAD_MAC");
+  requireKeyFrom(mac, cipher);
+  const zip = credentialType(ZIPS, fields.u8("compression type"), "EMUNGE_BAD_ZIP");
+  const realmBytes = fields.bytes(fields.u8("security realm length"), "security realm string");
+  const realm = String.fromCharCode(...realmBytes).replace(/\0$/, "");
+  fields.bytes(cipher.blockLength, "cipher IV");
+  const outerLength = fields.at;
+  return { cipher, mac, zip, realm, outerLength, tag: fields.bytes(mac.length, "MAC") };
+}
+
+function formatInner(fields: CredentialFields, salt: Uint8Array): Uint8Array {
+  const { originAddress, payload } = fields;
+  const bytes = new Uint8Array(
+    INNER_HEAD_LENGTH - ADDRESS_LENGTH + originAddress.length + payload.length,
+  );
+  const view = new DataView(bytes.buffer);
+  bytes.set(salt);
+  bytes[SALT_LENGTH] = originAddress.length;
+  bytes.set(originAddress, SALT_LENGTH + 1);
+  let at = SALT_LENGTH + 1 + originAddress.length;
+  view.setUint32(at, fields.encodeTime);
+  view.setUint32(at += 4, fields.ttl);
+  view.setUint32(at += 4, fields.uid);
+  view.setUint32(at += 4, fields.gid);
+  view.setUint32(at += 4, fields.authUid);
+  view.setUint32(at += 4, fields.authGid);
+  view.setUint32(at += 4, payload.length);
+  bytes.set(payload, at + 4);
+  return bytes;
+}
+
+function parseInner(inner: Uint8Array): Omit<CredentialFields, "cipher" | "mac" | "zip" | "realm"> {
+  const fields = new FieldReader(inner);
+  fields.bytes(SALT_LENGTH, "salt");
+  const addressLength = fields.u8("origin IP addr length");
+  if (addressLength !== 0 && addressLength !== ADDRESS_LENGTH) {
+    throw new MungeError("EMUNGE_BAD_CRED", "Invalid origin IP addr length");
+  }
+  return {
+    originAddress: fields.bytes(addressLength, "origin IP addr"),
+    encodeTime: fields.u32("encode time"),
+    ttl: fields.u32("time-to-live"),
+    uid: fields.u32("UID"),
+    gid: fields.u32("GID"),
+    authUid: fields.u32("UID restriction"),
+    authGid: fields.u32("GID restriction"),
+    payload: fields.bytes(fields.u32("data length"), "data"),
+  };
+}
+
+/** Reads the fields of a credential; running out of bytes says of which field. */
+class FieldReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  /** Offset of the next field. */
+  at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  bytes(length: number, what: string): Uint8Array {
+    const start = this.at;
+    if (length > this.#bytes.length - start) {
+      throw new MungeError("EMUNGE_BAD_CRED", `Truncated ${what}`);
+    }
+    this.at = start + length;
+    return this.#bytes.subarray(start, this.at);
+  }
+
+  u8(what: string): number {
+    return this.bytes(1, what)[0]!;
+  }
+
+  u32(what: string): number {
+    const start = this.at;
+    this.bytes(4, what);
+    return this.#view.getUint32(start);
+  }
+}
+
+/** INNER behind its compression header, or null if that is not shorter. */
+function compressInner(zip: Zip, inner: Uint8Array): Uint8Array | null {
+  if (zip.number === 0) return null;
+  const stream = compress(zip, inner);
+  const length = COMPRESSED_HEAD_LENGTH + stream.length;
+  if (length >= inner.length) return null;
+  const bytes = new Uint8Array(length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, COMPRESSED_MAGIC);
+  view.setUint32(4, inner.length);
+  bytes.set(stream, COMPRESSED_HEAD_LENGTH);
+  return bytes;
+}
+
+/** The inverse of {@linkcode compressInner}; the stated length, itself bounded, bounds what is produced. */
+function decompressInner(zip: Zip, bytes: Uint8Array): Uint8Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = bytes.length > COMPRESSED_HEAD_LENGTH ? view.getUint32(4) : 0;
+  if (length === 0 || length > MAX_INNER_LENGTH || view.getUint32(0) !== COMPRESSED_MAGIC) {
+    throw new MungeError("EMUNGE_SNAFU", "Failed to decompress credential");
+  }
+  try {
+    return decompress(zip, bytes.subarray(COMPRESSED_HEAD_LENGTH), length);
+  } catch (error) {
+    if (error instanceof Bzip2NotLoaded) throw error;
+    throw new MungeError("EMUNGE_CRED_INVALID", undefined, { cause: error });
+  }
+}

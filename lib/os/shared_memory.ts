@@ -1,0 +1,89 @@
+// Files mapped into the memory of all threads of a process, with their space on disk allocated first.
+import { mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import {
+  cString,
+  FFIType,
+  openLibc,
+  type Pointer,
+  ptr,
+  SystemError,
+  toArrayBuffer,
+} from "./libc.ts";
+
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MFD_CLOEXEC = 1;
+/** (void *) -1 as a number: far beyond any address. */
+const MAP_FAILED = 2 ** 63;
+
+const { i32, i64, u32, u64, ptr: pointer } = FFIType;
+const c = openLibc({
+  mmap: { args: [pointer, u64, i32, i32, i32, i64], returns: pointer },
+  munmap: { args: [pointer, u64], returns: i32 },
+  pwrite: { args: [i32, pointer, u64, i64], returns: i64 },
+});
+
+/** A mapped piece of a file. `words` must not be used after {@linkcode unmapShared}. */
+export interface SharedMapping {
+  readonly words: Int32Array;
+  readonly address: Pointer;
+}
+
+/** Maps `length` bytes of a file from `offset` on; both whole pages, the file at least that long. */
+export function mapShared(fd: number, offset: number, length: number): SharedMapping {
+  const address = c.mmap(null, length, PROT_READ_WRITE, MAP_SHARED, fd, offset);
+  if (typeof address !== "number" || address >= MAP_FAILED) throw new SystemError("mmap");
+  return { words: new Int32Array(toArrayBuffer(address, 0, length)), address };
+}
+
+/** Gives a mapping back. */
+export function unmapShared(mapping: SharedMapping): void {
+  c.munmap(mapping.address, mapping.words.byteLength);
+}
+
+/**
+ * Makes a file at least `offset + length` bytes long with its space really there: writing to a mapping
+ * without space on disk would be a SIGBUS.
+ *
+ * @throws {SystemError} ENOSPC and the like; the file may have grown.
+ */
+export const allocateSpace: (fd: number, offset: number, length: number) => void =
+  process.platform === "darwin" ? writeZeros : (() => {
+    const { posix_fallocate } = openLibc({
+      posix_fallocate: { args: [i32, i64, i64], returns: i32 },
+    });
+    return (fd, offset, length) => {
+      const error = posix_fallocate(fd, offset, length);
+      if (error !== 0) throw new SystemError("posix_fallocate", error);
+    };
+  })();
+
+/** macOS has no posix_fallocate. */
+function writeZeros(fd: number, offset: number, length: number): void {
+  const zeros = new Uint8Array(Math.min(length, 1 << 20));
+  for (let done = 0; done < length;) {
+    const count = Number(
+      c.pwrite(fd, ptr(zeros), Math.min(zeros.length, length - done), offset + done),
+    );
+    if (count < 0) throw new SystemError("pwrite");
+    done += count;
+  }
+}
+
+/** Descriptor of a file without a name, whose pages live in memory (on macOS: in the page cache). */
+export function openAnonymousFile(name: string): number {
+  if (process.platform === "darwin") return openUnlinked(name);
+  const { memfd_create } = openLibc({ memfd_create: { args: [pointer, u32], returns: i32 } });
+  const fd = memfd_create(ptr(cString(name)), MFD_CLOEXEC);
+  if (fd < 0) throw new SystemError("memfd_create");
+  return fd;
+}
+
+function openUnlinked(name: string): number {
+  const path = join(mkdtempSync(join(tmpdir(), "munged-")), name);
+  const fd = openSync(path, "wx+", 0o600);
+  rmSync(dirname(path), { recursive: true });
+  return fd;
+}
