@@ -1,7 +1,9 @@
-// When a client tries again, and after which pause (protocol.md section 1): rules without I/O, for the
-// blocking and the asynchronous client alike.
+// Where munged is found, when a client tries again, and after which pause (protocol.md section 1): rules
+// without I/O, for the blocking and the asynchronous client alike.
 import { MungeError } from "./errors.ts";
 
+/** Path of the socket that munged listens on unless told otherwise. */
+export const DEFAULT_SOCKET = "/run/munge/munge.socket.2";
 /** Most transactions for one request; the retry byte of the last is one less. */
 export const MAX_TRANSACTIONS = 5;
 /** Most tries to connect in one transaction. */
@@ -10,20 +12,28 @@ export const MAX_CONNECT_TRIES = 10;
 const TRANSACTION_PAUSE_MS = 10;
 const CONNECT_PAUSE_MS = 50;
 
-/** Errors of connect() that pass: a full listen queue, and a daemon that is just being restarted. */
-const PASSING_CONNECT_ERRORS: ReadonlySet<string> = new Set(["EAGAIN", "ECONNREFUSED"]);
-
-/**
- * Milliseconds to wait after the failure of transaction number `count` (1 is the first), or null if it
- * is final: a message that is too long stays too long.
- */
-export function transactionPause(count: number, error: unknown): number | null {
-  const passing = error instanceof MungeError && error.code === "EMUNGE_SOCKET";
-  return passing && count < MAX_TRANSACTIONS ? TRANSACTION_PAUSE_MS * count : null;
+/** No connection came about, after all its own tries: another transaction would not change that. */
+export class ConnectError extends MungeError {
+  constructor(message: string, options?: ErrorOptions) {
+    super("EMUNGE_SOCKET", message, options);
+  }
 }
 
-/** Milliseconds to wait after connect number `count` (1 is the first) failed with `code`, null if final. */
-export function connectPause(count: number, code: string | undefined): number | null {
-  const passing = code !== undefined && PASSING_CONNECT_ERRORS.has(code);
-  return passing && count < MAX_CONNECT_TRIES ? CONNECT_PAUSE_MS * count : null;
+/**
+ * Whether a failed transaction is worth another: one that failed on the socket is; a failure to connect,
+ * and a message that is too long, will be the same again.
+ */
+export function isRetryable(error: unknown): boolean {
+  return error instanceof MungeError && error.code === "EMUNGE_SOCKET" &&
+    !(error instanceof ConnectError);
+}
+
+/** Milliseconds to wait after `failures` transactions have failed, 1 or more. */
+export function transactionPause(failures: number): number {
+  return TRANSACTION_PAUSE_MS * failures;
+}
+
+/** Milliseconds to wait after `failures` tries to connect have failed, 1 or more. */
+export function connectPause(failures: number): number {
+  return CONNECT_PAUSE_MS * failures;
 }
