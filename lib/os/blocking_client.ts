@@ -1,0 +1,236 @@
+// The client for one-shot programs: plain blocking calls into libc and nothing of the runtime's event
+// loop, so a whole `munge -n` is over in a few milliseconds.
+import { statSync } from "node:fs";
+import {
+  type DecodeRequest,
+  type DecodeResponse,
+  type EncodeRequest,
+  type EncodeResponse,
+  HEADER_LENGTH,
+  MESSAGE_TIMEOUT_MS,
+} from "../message.ts";
+import { MungeError } from "../errors.ts";
+import { connectPause, transactionPause } from "../retry.ts";
+import {
+  accessError,
+  connectError,
+  decodeTransaction,
+  encodeTransaction,
+  incompleteError,
+  requireSocket,
+  requireSocketName,
+  responseLength,
+  stepError,
+  TIMED_OUT,
+  type Transaction,
+  type TransactionStep,
+} from "../transaction.ts";
+import { errno, FFIType, openLibc, type Pointer, ptr, strerror } from "./libc.ts";
+import { AF_UNIX, unixAddress } from "./unix_address.ts";
+
+const isLinux = process.platform === "linux";
+const isDarwin = process.platform === "darwin";
+
+const SOCK_STREAM = 1;
+// Non-blocking, so that a full listen queue is EAGAIN and not a wait without end. macOS has no such flag
+// and needs none: there a full queue is ECONNREFUSED.
+const SOCK_FLAGS = isLinux ? 0o2004000 : isDarwin ? 0 : 0x3000_0000;
+const MSG_DONTWAIT = isLinux ? 0x40 : 0x80;
+const MSG_NOSIGNAL = isLinux ? 0x4000 : isDarwin ? 0 : 0x2_0000;
+const POLLIN = 1;
+const POLLOUT = 4;
+const EINTR = 4;
+const EAGAIN = isLinux ? 11 : 35;
+const ENAMETOOLONG = isLinux ? 36 : 63;
+/** The errors of connect() that lib/retry.ts knows, by their names there. */
+const ERROR_NAMES: Readonly<Record<number, string>> = {
+  [EAGAIN]: "EAGAIN",
+  [isLinux ? 111 : 61]: "ECONNREFUSED",
+};
+
+const { i32, ptr: pointer, u32, u64 } = FFIType;
+const c = openLibc({
+  socket: { args: [i32, i32, i32], returns: i32 },
+  connect: { args: [i32, pointer, u32], returns: i32 },
+  send: { args: [i32, pointer, u64, i32], returns: i32 },
+  recv: { args: [i32, pointer, u64, i32], returns: i32 },
+  poll: { args: [pointer, u64, i32], returns: i32 },
+  close: { args: [i32], returns: i32 },
+});
+
+/** A connection to one munged after the other; for one thread, which it blocks. */
+export class BlockingClient {
+  readonly #path: string;
+  readonly #address: Uint8Array;
+  readonly #addressPointer: Pointer;
+  /** Responses are received into this; it grows when a response is longer. */
+  #buffer = new Uint8Array(16_384);
+  #bufferPointer = ptr(this.#buffer);
+  /** struct pollfd: fd i32, events i16, revents i16. */
+  readonly #pollFd = new Int32Array(2);
+  readonly #pollEvents = new Int16Array(this.#pollFd.buffer, 4, 2);
+  readonly #pollPointer = ptr(this.#pollFd);
+
+  /** @param path of munged's socket. @throws {MungeError} when no socket can have this path. */
+  constructor(path: string) {
+    requireSocketName(path);
+    const address = unixAddress(path);
+    if (address === undefined) throw explainConnectError(path, ENAMETOOLONG);
+    this.#path = path;
+    this.#address = address;
+    this.#addressPointer = ptr(address);
+  }
+
+  /**
+   * Has munged make a credential.
+   *
+   * @returns its answer, which may be an error; the credential is a view that the next call overwrites.
+   * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, EMUNGE_BAD_LENGTH when it won't be.
+   */
+  encode(request: EncodeRequest): EncodeResponse {
+    return this.#transact(encodeTransaction(request));
+  }
+
+  /**
+   * Has munged open a credential.
+   *
+   * @returns its answer, which may be an error; its byte fields are views that the next call overwrites.
+   * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, EMUNGE_BAD_LENGTH when it won't be.
+   */
+  decode(request: DecodeRequest): DecodeResponse {
+    return this.#transact(decodeTransaction(request));
+  }
+
+  #transact<Response>(transaction: Transaction<Response>): Response {
+    for (let count = 1;; count++) {
+      const message = transaction.format(count - 1);
+      const fd = this.#connect();
+      let pause: number | null;
+      try {
+        this.#send(fd, message);
+        return transaction.parse(this.#receive(fd, transaction));
+      } catch (error) {
+        pause = transactionPause(count, error);
+        if (pause === null) throw error;
+      } finally {
+        c.close(fd);
+      }
+      c.poll(null, 0, pause);
+    }
+  }
+
+  /** Descriptor of a new connection. */
+  #connect(): number {
+    const fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0);
+    if (fd < 0) throw connectError(this.#path, strerror(errno()));
+    for (let count = 1;;) {
+      if (c.connect(fd, this.#addressPointer, this.#address.length) === 0) return fd;
+      const reason = errno();
+      if (reason === EINTR) continue;
+      // What is no socket refuses connections too, and always will.
+      const pause = isSocket(this.#path) ? connectPause(count++, ERROR_NAMES[reason]) : null;
+      if (pause === null) {
+        c.close(fd);
+        throw explainConnectError(this.#path, reason);
+      }
+      c.poll(null, 0, pause);
+    }
+  }
+
+  #send(fd: number, message: Uint8Array): void {
+    const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
+    const start = ptr(message);
+    for (let sent = 0; sent < message.length;) {
+      const rest = message.length - sent;
+      const count = c.send(fd, (start + sent) as Pointer, rest, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (count >= 0) {
+        sent += count;
+        continue;
+      }
+      const reason = errno();
+      if (reason === EAGAIN) this.#wait(fd, POLLOUT, deadline, "send message");
+      else if (reason !== EINTR) throw stepError("send message", strerror(reason));
+    }
+  }
+
+  /** The body of the response, as a view of the buffer. */
+  #receive(fd: number, transaction: Transaction<unknown>): Uint8Array {
+    const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
+    const have = this.#fill(fd, 0, HEADER_LENGTH, deadline, "header");
+    if (have < HEADER_LENGTH) throw incompleteError("header", have, HEADER_LENGTH);
+    const bodyLength = responseLength(this.#buffer, transaction.responseType);
+    const length = HEADER_LENGTH + bodyLength;
+    if (length > this.#buffer.length) {
+      const larger = new Uint8Array(length);
+      larger.set(this.#buffer.subarray(0, have));
+      this.#buffer = larger;
+      this.#bufferPointer = ptr(larger);
+    }
+    const whole = this.#fill(fd, have, length, deadline, "body");
+    if (whole < length) throw incompleteError("body", whole - HEADER_LENGTH, bodyLength);
+    return this.#buffer.subarray(HEADER_LENGTH, length);
+  }
+
+  /**
+   * Receives until the buffer holds `wanted` bytes, or the other side has ended.
+   *
+   * @param have bytes already in the buffer.
+   * @returns bytes now in the buffer; it may be more than wanted.
+   */
+  #fill(
+    fd: number,
+    have: number,
+    wanted: number,
+    deadline: number,
+    part: "header" | "body",
+  ): number {
+    const step: TransactionStep = `receive message ${part}`;
+    let filled = have;
+    while (filled < wanted) {
+      this.#wait(fd, POLLIN, deadline, step);
+      const room = this.#buffer.length - filled;
+      const count = c.recv(fd, (this.#bufferPointer + filled) as Pointer, room, MSG_DONTWAIT);
+      if (count === 0) break;
+      if (count > 0) {
+        filled += count;
+        continue;
+      }
+      const reason = errno();
+      if (reason !== EINTR && reason !== EAGAIN) throw stepError(step, strerror(reason));
+    }
+    return filled;
+  }
+
+  /** Waits until the descriptor is ready. @throws {MungeError} when the deadline has passed. */
+  #wait(fd: number, events: number, deadline: number, step: TransactionStep): void {
+    this.#pollFd[0] = fd;
+    this.#pollEvents[0] = events;
+    for (;;) {
+      const remaining = Math.max(0, Math.ceil(deadline - performance.now()));
+      const ready = c.poll(this.#pollPointer, 1, remaining);
+      if (ready > 0) return;
+      if (ready === 0 && remaining === 0) throw stepError(step, TIMED_OUT);
+      if (ready < 0 && errno() !== EINTR) throw stepError(step, strerror(errno()));
+    }
+  }
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return statSync(path).isSocket();
+  } catch {
+    return false; // whatever is the matter, explainConnectError() tells
+  }
+}
+
+/** The error for a failed connect(): that there is no socket, before what the system said. */
+function explainConnectError(path: string, reason: number): Error {
+  try {
+    requireSocket(path, statSync(path).isSocket());
+  } catch (error) {
+    const number = (error as NodeJS.ErrnoException).errno;
+    if (error instanceof MungeError || number === undefined) return error as Error;
+    return accessError(path, `${strerror(Math.abs(number))} (Did you start munged?)`);
+  }
+  return connectError(path, strerror(reason));
+}

@@ -1,0 +1,27 @@
+// Times as the C library writes them, so that TZ means what it means to every other program.
+import { CString, cString, FFIType, openLibc, ptr } from "./libc.ts";
+
+const { i64, ptr: pointer, u64 } = FFIType;
+const c = openLibc({
+  tzset: { args: [], returns: FFIType.void },
+  localtime_r: { args: [pointer, pointer], returns: pointer },
+  strftime: { args: [pointer, u64, pointer, pointer], returns: i64 },
+});
+c.tzset();
+
+/** struct tm has 56 bytes on every system here. */
+const tm = new Uint8Array(64);
+const text = new Uint8Array(128);
+
+/**
+ * A time in the local time zone.
+ *
+ * @param seconds since the epoch.
+ * @param format of strftime, with a result below 128 bytes.
+ */
+export function formatLocalTime(seconds: number, format: string): string {
+  const time = new BigInt64Array([BigInt(seconds)]);
+  if (c.localtime_r(ptr(time), ptr(tm)) === null) return "???";
+  const length = c.strftime(ptr(text), text.length, ptr(cString(format)), ptr(tm));
+  return length === 0n ? "" : new CString(ptr(text)).toString();
+}

@@ -1,0 +1,19 @@
+// The address of a Unix socket as the kernel takes it: struct sockaddr_un.
+
+const isLinux = process.platform === "linux";
+
+/** The address family of Unix sockets. */
+export const AF_UNIX = 1;
+/** Bytes for a path in sockaddr_un, its NUL included. */
+export const SUN_PATH_LENGTH = isLinux ? 108 : 104;
+
+/** The sockaddr_un of `path`; undefined if the path is too long for one. */
+export function unixAddress(path: string): Uint8Array | undefined {
+  const name = new TextEncoder().encode(path);
+  if (name.length >= SUN_PATH_LENGTH) return undefined;
+  const address = new Uint8Array(2 + SUN_PATH_LENGTH);
+  if (isLinux) new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+  else address.set([address.length, AF_UNIX]); // BSD: a length byte, then the family
+  address.set(name, 2);
+  return address;
+}

@@ -1,0 +1,152 @@
+// Users and groups from the system's name service through libc, so that LDAP and SSSD count as much as
+// /etc/passwd.
+import { read } from "bun:ffi";
+import {
+  clearErrno,
+  CString,
+  cString,
+  errno,
+  FFIType,
+  openLibc,
+  ptr,
+  SystemError,
+} from "./libc.ts";
+
+const { i32, ptr: pointer, u32, u64 } = FFIType;
+const c = openLibc({
+  getpwnam_r: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
+  getpwuid_r: { args: [u32, pointer, pointer, u64, pointer], returns: i32 },
+  getgrnam_r: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
+  getgrgid_r: { args: [u32, pointer, pointer, u64, pointer], returns: i32 },
+  setgrent: { args: [], returns: FFIType.void },
+  getgrent: { args: [], returns: pointer },
+  endgrent: { args: [], returns: FFIType.void },
+});
+
+// struct passwd: name, passwd (pointers), uid, gid (u32) ...; struct group: name, passwd (pointers),
+// gid (u32), members (pointer to pointers). These come first and are laid out alike on Linux, macOS and
+// FreeBSD with 64 bits; the rest of struct passwd differs and is not looked at.
+const NAME = 0;
+const ID = 16;
+const PASSWD_GID = 20;
+const GROUP_MEMBERS = 24;
+const RECORD_LENGTH = 128;
+
+const ERANGE = 34;
+/** A group with many members needs much room, but no answer deserves more than this. */
+const MAX_BUFFER_LENGTH = 64 << 20;
+
+/** A user as the name service knows one. */
+export interface User {
+  readonly name: string;
+  readonly uid: number;
+  /** The user's primary group. */
+  readonly gid: number;
+}
+
+/** A group as the name service knows one. */
+export interface Group {
+  readonly name: string;
+  readonly gid: number;
+}
+
+/** Calls a get..._r function with a buffer that grows; the record's address, or null if there is none. */
+function lookUp<T>(
+  call: (record: Pointer, buffer: Pointer, length: number, result: Pointer) => number,
+  readRecord: (record: Pointer) => T,
+): T | undefined {
+  const record = new Uint8Array(RECORD_LENGTH);
+  const result = new BigUint64Array(1);
+  for (let length = 4096; length <= MAX_BUFFER_LENGTH; length *= 4) {
+    const buffer = new Uint8Array(length);
+    const error = call(ptr(record), ptr(buffer), length, ptr(result));
+    if (error === ERANGE) continue;
+    // Whatever else went wrong, nobody of that name is known; POSIX lets systems report absence as an error.
+    return error !== 0 || result[0] === 0n ? undefined : readRecord(ptr(record));
+  }
+  return undefined;
+}
+
+function readName(record: Pointer): string {
+  return new CString(read.ptr(record, NAME) as Pointer).toString();
+}
+
+function readUser(record: Pointer): User {
+  return {
+    name: readName(record),
+    uid: read.u32(record, ID),
+    gid: read.u32(record, PASSWD_GID),
+  };
+}
+
+function readGroup(record: Pointer): Group {
+  return { name: readName(record), gid: read.u32(record, ID) };
+}
+
+/** The user called `name`, if there is one. */
+export function userByName(name: string): User | undefined {
+  const text = cString(name);
+  return lookUp((...rest) => c.getpwnam_r(ptr(text), ...rest), readUser);
+}
+
+/** The user with this UID, if there is one. */
+export function userById(uid: number): User | undefined {
+  return lookUp((...rest) => c.getpwuid_r(uid, ...rest), readUser);
+}
+
+/** The group called `name`, if there is one. */
+export function groupByName(name: string): Group | undefined {
+  const text = cString(name);
+  return lookUp((...rest) => c.getgrnam_r(ptr(text), ...rest), readGroup);
+}
+
+/** The group with this GID, if there is one. */
+export function groupById(gid: number): Group | undefined {
+  return lookUp((...rest) => c.getgrgid_r(gid, ...rest), readGroup);
+}
+
+/**
+ * The supplementary groups of every user who has any: GIDs by UID, each once. Members whom the name
+ * service does not know are left out. One thread at a time may call this.
+ *
+ * @throws {SystemError} when the name service fails half-way, so that no half of the truth is used.
+ */
+export function supplementaryGroups(): Map<number, number[]> {
+  const uids = new Map<string, number | undefined>();
+  const groups = new Map<number, number[]>();
+  c.setgrent();
+  try {
+    for (;;) {
+      clearErrno();
+      const record = c.getgrent() as Pointer | null;
+      if (record === null) {
+        // Some back ends leave ENOENT behind at the end of their list.
+        if (errno() !== 0 && errno() !== 2) throw new SystemError("getgrent");
+        return groups;
+      }
+      addMembers(groups, uids, record);
+    }
+  } finally {
+    c.endgrent();
+  }
+}
+
+function addMembers(
+  groups: Map<number, number[]>,
+  uids: Map<string, number | undefined>,
+  record: Pointer,
+): void {
+  const gid = read.u32(record, ID);
+  const members = read.ptr(record, GROUP_MEMBERS) as Pointer;
+  for (let at = 0;; at += 8) {
+    const member = read.ptr(members, at);
+    if (member === 0) return;
+    const name = new CString(member as Pointer).toString();
+    if (!uids.has(name)) uids.set(name, userByName(name)?.uid);
+    const uid = uids.get(name);
+    if (uid === undefined) continue;
+    const gids = groups.get(uid);
+    if (gids === undefined) groups.set(uid, [gid]);
+    else if (!gids.includes(gid)) gids.push(gid);
+  }
+}
