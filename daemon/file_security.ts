@@ -1,0 +1,201 @@
+// The rules for the files munged trusts and for the directories above them (behaviour.md, "Security of
+// files"): each breach is an error that stops the start, or a warning under --force.
+import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { MungeError } from "../lib/errors.ts";
+import { strerror } from "../lib/os/libc.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { Logger } from "./log.ts";
+
+/** What decides whether a breach counts. */
+export type SecurityRules = Pick<DaemonConfig, "force" | "trustedGroup">;
+
+interface Policy {
+  /** Subject of the message about a breach. */
+  readonly subject: string;
+  /** The file, and the directory it is in, in messages about failed checks. */
+  readonly file: string;
+  readonly directory: string;
+  /** Permission bits that only the owner may have; undefined when the file itself isn't checked. */
+  readonly permission?: { readonly mask: number; readonly text: string };
+  /** Whether the file may be missing. */
+  readonly optional?: true;
+  /** Whether directories may be writable by a group. */
+  readonly groupWritable?: true;
+  /** Whether everybody must get through the directories. */
+  readonly reachable?: true;
+}
+
+const READ_WRITE = { mask: 0o6, text: "readable or writable" } as const;
+const WRITE = { mask: 0o2, text: "writable" } as const;
+
+const POLICIES = {
+  key: { subject: "Keyfile", file: "keyfile", directory: "keyfile dir", permission: READ_WRITE },
+  log: {
+    subject: "Logfile",
+    file: "logfile",
+    directory: "logfile dir",
+    permission: WRITE,
+    optional: true,
+    groupWritable: true,
+  },
+  pid: { subject: "PIDfile", file: "PIDfile", directory: "PIDfile dir" },
+  seed: { subject: "PRNG seed dir", file: "PRNG seed", directory: "PRNG seed dir" },
+  socket: { subject: "Socket", file: "socket", directory: "socket dir", reachable: true },
+} as const satisfies Record<string, Policy>;
+
+/** A file munged trusts; the lock and the seed file's contents are checked where they are opened. */
+export type TrustedFile = keyof typeof POLICIES;
+
+/**
+ * Checks a file and all directories above it.
+ *
+ * @param logger takes a warning for each breach under --force.
+ * @throws {MungeError} (exit status 1) for the first breach, and, --force or not, for a file of a wrong
+ * type and one that can't be looked at.
+ */
+export function checkFile(
+  kind: TrustedFile,
+  path: string,
+  rules: SecurityRules,
+  logger: Pick<Logger, "warning">,
+): void {
+  const policy: Policy = POLICIES[kind];
+  const report = (text: string) => {
+    if (!rules.force) throw new MungeError("EMUNGE_SNAFU", text);
+    logger.warning(text);
+  };
+  if (policy.permission !== undefined) {
+    const { breaches, fatal } = fileBreaches(policy, path);
+    if (fatal !== undefined) {
+      throw new MungeError("EMUNGE_SNAFU", `${policy.subject} is insecure: "${path}" ${fatal}`);
+    }
+    for (const breach of breaches) report(`${policy.subject} is insecure: "${path}" ${breach}`);
+  }
+  const directories = directoriesAbove(policy, path);
+  const breach = directoryBreach(directories, policy.groupWritable === true, rules.trustedGroup);
+  if (breach !== undefined) report(`${policy.subject} is insecure: ${breach}`);
+  if (policy.reachable === true) {
+    const closed = directories.find(({ stats }) => (stats.mode & 0o111) !== 0o111);
+    if (closed !== undefined) {
+      report(
+        `${policy.subject} is inaccessible: execute permissions for all required on "${closed.path}"`,
+      );
+    }
+  }
+}
+
+function fileBreaches(policy: Policy, path: string): { breaches: string[]; fatal?: string } {
+  let stats: Stats | undefined;
+  try {
+    stats = statSync(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (!(policy.optional === true && code === "ENOENT")) {
+      const text = policy.optional === true
+        ? `Failed to check ${policy.file} "${path}": ${systemText(error)}`
+        : `Failed to find ${policy.file} "${path}": ${systemText(error)} (Did you run mungekey?)`;
+      throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
+    }
+  }
+  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  return statBreaches(stats, isLink, "should", policy.permission!);
+}
+
+/**
+ * What is wrong with a file of ours, in the words that follow its name in messages.
+ *
+ * @param stats of the file behind a link, undefined when there is none.
+ * @param verb "should", or "must" where --force changes nothing.
+ * @param permission what others than the owner may not do, in bits of one octal digit and in words.
+ * @returns the breaches in the order they are told, and the one that no --force mends.
+ */
+export function statBreaches(
+  stats: Stats | undefined,
+  isLink: boolean,
+  verb: "should" | "must",
+  permission: { readonly mask: number; readonly text: string } = READ_WRITE,
+): { breaches: string[]; fatal?: string } {
+  const breaches: string[] = [];
+  if (stats !== undefined && !stats.isFile()) {
+    return {
+      breaches,
+      fatal: `must be a regular file (type=0${
+        (stats.mode & 0o170000).toString(8).padStart(6, "0")
+      })`,
+    };
+  }
+  if (isLink) breaches.push(`${verb} not be a symbolic link`);
+  if (stats === undefined) return { breaches };
+  const uid = process.geteuid!();
+  if (stats.uid !== uid) {
+    breaches.push(`${verb} be owned by UID ${uid} instead of UID ${stats.uid}`);
+  }
+  const perms = `0${(stats.mode & 0o777).toString(8).padStart(3, "0")}`;
+  for (const [who, shift] of [["group", 3], ["other", 0]] as const) {
+    if ((stats.mode & (permission.mask << shift)) !== 0) {
+      breaches.push(`${verb} not be ${permission.text} by ${who} (perms=${perms})`);
+    }
+  }
+  return { breaches };
+}
+
+interface Directory {
+  readonly path: string;
+  readonly stats: Stats;
+}
+
+/** The true directory of `path` and all above it, the root last. */
+function directoriesAbove(policy: Policy, path: string): Directory[] {
+  // Not node:path's dirname(), which drops the "." that the reference's messages show.
+  const start = path.slice(0, Math.max(path.lastIndexOf("/"), 1));
+  const fail = (what: string, error: unknown) =>
+    new MungeError(
+      "EMUNGE_SNAFU",
+      `Failed to check ${policy.directory} "${start}": cannot ${what}: ${systemText(error)}`,
+      { cause: error },
+    );
+  let directory: string;
+  try {
+    directory = realpathSync(start);
+  } catch (error) {
+    throw fail(`canonicalize "${start}"`, error);
+  }
+  const directories: Directory[] = [];
+  for (;;) {
+    try {
+      directories.push({ path: directory, stats: statSync(directory) });
+    } catch (error) {
+      throw fail(`stat "${directory}"`, error);
+    }
+    const parent = dirname(directory);
+    if (parent === directory) return directories;
+    directory = parent;
+  }
+}
+
+function directoryBreach(
+  directories: readonly Directory[],
+  groupWritable: boolean,
+  trustedGroup: number | null,
+): string | undefined {
+  const euid = process.geteuid!();
+  for (const { path, stats } of directories) {
+    if (stats.uid !== 0 && stats.uid !== euid) return `invalid ownership of "${path}"`;
+    if ((stats.mode & 0o1000) !== 0) continue; // sticky: others can't replace what isn't theirs
+    if ((stats.mode & 0o20) !== 0 && !groupWritable && stats.gid !== trustedGroup) {
+      return `group-writable permissions without sticky bit set on "${path}"`;
+    }
+    if ((stats.mode & 0o2) !== 0) {
+      return `world-writable permissions without sticky bit set on "${path}"`;
+    }
+  }
+  return undefined;
+}
+
+/** The system's own text for a failed call of node:fs, "No such file or directory". */
+export function systemText(error: unknown): string {
+  const number = (error as NodeJS.ErrnoException).errno;
+  if (typeof number === "number") return strerror(Math.abs(number));
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,184 @@
+// The map of supplementary groups: who is a member of what, and when the map is built anew. The name
+// service is asked in a thread of its own (groups_worker.ts), so that a slow one delays nobody.
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import type { DaemonConfig } from "./config.ts";
+import { systemText } from "./file_security.ts";
+import type { Logger } from "./log.ts";
+
+/** Supplementary groups of all users who have any: plain data that may be posted to a thread. */
+export interface GroupMap {
+  /** UIDs, ascending. */
+  readonly uids: Uint32Array;
+  /** Where in `gids` the groups of `uids[i]` begin; one more at the end says where the last end. */
+  readonly offsets: Uint32Array;
+  /** GIDs, ascending within each user. */
+  readonly gids: Uint32Array;
+}
+
+/** The map of nobody. */
+export const NO_GROUPS: GroupMap = {
+  uids: new Uint32Array(0),
+  offsets: new Uint32Array(1),
+  gids: new Uint32Array(0),
+};
+
+/** What groups_worker.ts answers. */
+export type GroupsAnswer = { readonly groups: GroupMap } | { readonly failure: string };
+
+const GROUP_FILE = "/etc/group";
+
+/** The compact form of `groups`, GIDs by UID. */
+export function packGroups(groups: ReadonlyMap<number, readonly number[]>): GroupMap {
+  const uids = Uint32Array.from(groups.keys()).sort();
+  const offsets = new Uint32Array(uids.length + 1);
+  for (const [index, uid] of uids.entries()) {
+    offsets[index + 1] = offsets[index]! + groups.get(uid)!.length;
+  }
+  const gids = new Uint32Array(offsets[uids.length]!);
+  for (const [index, uid] of uids.entries()) {
+    gids.set(Uint32Array.from(groups.get(uid)!).sort(), offsets[index]!);
+  }
+  return { uids, offsets, gids };
+}
+
+/** Whether a user has a supplementary group. */
+export function isGroupMember(
+  { uids, offsets, gids }: GroupMap,
+  uid: number,
+  gid: number,
+): boolean {
+  const user = search(uids, uid, 0, uids.length);
+  return user >= 0 && search(gids, gid, offsets[user]!, offsets[user + 1]!) >= 0;
+}
+
+/** Index of `value` in the ascending `values[from..to)`, or -1. */
+function search(values: Uint32Array, value: number, from: number, to: number): number {
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    const found = values[middle]!;
+    if (found === value) return middle;
+    if (found < value) from = middle + 1;
+    else to = middle;
+  }
+  return -1;
+}
+
+/** Builds the map at the start, at each interval and on request, one update at a time. */
+export class GroupUpdater {
+  readonly #config: Pick<DaemonConfig, "groupCheckMtime" | "groupUpdateTime" | "benchmark">;
+  readonly #log: Logger;
+  readonly #publish: (groups: GroupMap) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #worker: Worker | undefined;
+  #lastMtimeMs: number | undefined;
+
+  /** @param publish is given every new map. */
+  constructor(
+    config: Pick<DaemonConfig, "groupCheckMtime" | "groupUpdateTime" | "benchmark">,
+    log: Logger,
+    publish: (groups: GroupMap) => void,
+  ) {
+    this.#config = config;
+    this.#log = log;
+    this.#publish = publish;
+  }
+
+  /** Logs how updates are set, in the reference's words. */
+  announce(): void {
+    const { groupUpdateTime, groupCheckMtime } = this.#config;
+    if (!this.#isEnabled()) {
+      this.#log.info("Disabled supplementary group mapping");
+      return;
+    }
+    this.#log.info(
+      groupUpdateTime === 0
+        ? "Disabled updates to supplementary group mapping"
+        : "Updating supplementary group mapping every " +
+          `${groupUpdateTime} second${groupUpdateTime === 1 ? "" : "s"}`,
+    );
+    const check = groupCheckMtime ? "Enabled" : "Disabled";
+    this.#log.info(`${check} supplementary group mtime check of "${GROUP_FILE}"`);
+  }
+
+  /** Begins the first update; it and those to come run beside everything else. */
+  start(): void {
+    if (this.#isEnabled()) this.#update();
+  }
+
+  /** Updates now, changed or not: what SIGHUP asks for. */
+  refresh(): void {
+    this.#lastMtimeMs = undefined;
+    this.start();
+  }
+
+  /** Ends timer and update. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#worker?.terminate();
+    this.#worker = undefined;
+  }
+
+  #isEnabled(): boolean {
+    return this.#config.groupUpdateTime >= 0 && !this.#config.benchmark;
+  }
+
+  #update(): void {
+    if (this.#worker !== undefined) return; // the one under way is as good
+    clearTimeout(this.#timer);
+    const mtimeMs = this.#config.groupCheckMtime ? this.#groupFileMtime() : undefined;
+    if (mtimeMs !== undefined && mtimeMs === this.#lastMtimeMs) {
+      this.#schedule();
+      return;
+    }
+    const begin = performance.now();
+    const worker = new Worker(groupsWorkerUrl());
+    this.#worker = worker;
+    const finish = (answer: GroupsAnswer) => {
+      if (this.#worker !== worker) return; // stopped meanwhile
+      this.#worker = undefined;
+      worker.terminate();
+      if ("groups" in answer) {
+        this.#lastMtimeMs = mtimeMs;
+        this.#publish(answer.groups);
+        const count = answer.groups.uids.length;
+        const took = ((performance.now() - begin) / 1000).toFixed(3);
+        this.#log.info(
+          `Found ${count} user${
+            count === 1 ? "" : "s"
+          } with supplementary groups in ${took} seconds`,
+        );
+      } else {
+        this.#log.warning(`Failed to update supplementary group mapping: ${answer.failure}`);
+      }
+      this.#schedule();
+    };
+    worker.onmessage = ({ data }: MessageEvent<GroupsAnswer>) => finish(data);
+    worker.onerror = ({ message }) => finish({ failure: message });
+  }
+
+  #groupFileMtime(): number | undefined {
+    try {
+      return statSync(GROUP_FILE).mtimeMs;
+    } catch (error) {
+      this.#log.limited(
+        "group mtime",
+        "warning",
+        `Failed to query "${GROUP_FILE}": ${systemText(error)}`,
+      );
+      return undefined;
+    }
+  }
+
+  #schedule(): void {
+    const { groupUpdateTime } = this.#config;
+    if (groupUpdateTime <= 0) return;
+    const longest = 2 ** 31 - 1; // of a timer, in ms: then the mtime is looked at early, no harm
+    this.#timer = setTimeout(() => this.#update(), Math.min(groupUpdateTime * 1000, longest));
+    this.#timer.unref();
+  }
+}
+
+function groupsWorkerUrl(): string {
+  return join(import.meta.dir, "groups_worker.ts");
+}

@@ -1,0 +1,169 @@
+// Where messages go and what they look like there: log file, standard error or syslog. Every thread
+// writes to the same descriptor number, one write a line, so that reopening the file needs no agreement.
+import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
+import { MungeError } from "../lib/errors.ts";
+import { formatLocalTime } from "../lib/os/local_time.ts";
+import { openDatagramSocket, sendDatagram } from "../lib/os/datagram.ts";
+import { duplicateOver } from "../lib/os/process.ts";
+import type { DaemonConfig } from "./config.ts";
+import { checkFile, systemText } from "./file_security.ts";
+
+/** Where a log goes: plain data that may be posted to another thread. */
+export interface LogTarget {
+  readonly kind: "file" | "stderr" | "syslog";
+  readonly fd: number;
+  /** The name before each message where the log is not ours alone. */
+  readonly program: string;
+  /** Whether debug messages are wanted. */
+  readonly verbose: boolean;
+}
+
+/** Severities with their syslog priority. */
+const LEVELS = { error: 3, warning: 4, notice: 5, info: 6, debug: 7 } as const;
+/** A message's severity. */
+export type LogLevel = keyof typeof LEVELS;
+
+/** Takes messages; never throws, as a full disk must not end the daemon. */
+export interface Logger extends Record<LogLevel, (text: string) => void> {
+  /**
+   * Logs a failure that may recur endlessly at most once in 5 minutes.
+   *
+   * @param cause names the kind of failure; a fixed set of words, as each is remembered.
+   */
+  limited(cause: string, level: LogLevel, text: string): void;
+}
+
+const LIMIT_MS = 300_000;
+const LOG_MODE = 0o640;
+/** LOG_DAEMON << 3 */
+const SYSLOG_FACILITY = 3 << 3;
+const SYSLOG_SOCKET = process.platform === "linux"
+  ? "/dev/log"
+  : process.platform === "darwin"
+  ? "/var/run/syslog"
+  : "/var/run/log";
+
+/** The log of messages before the real one is open, and of a daemon in the foreground. */
+export function stderrLog(config: Pick<DaemonConfig, "program" | "verbose">): LogTarget {
+  return { kind: "stderr", fd: 2, program: config.program, verbose: config.verbose };
+}
+
+/**
+ * Opens the log that `config` asks for: standard error in the foreground, else syslog or the log file.
+ *
+ * @param early takes warnings about the log file itself.
+ * @throws {MungeError} when the log file is insecure or can't be opened.
+ */
+export function openLog(config: DaemonConfig, early: Logger): LogTarget {
+  const { program, verbose } = config;
+  if (config.foreground) return stderrLog(config);
+  if (config.syslog) return { kind: "syslog", fd: openDatagramSocket(), program, verbose };
+  checkFile("log", config.logFile, config, early);
+  return { kind: "file", fd: openLogFile(config), program, verbose };
+}
+
+/**
+ * Opens the log file anew under the same descriptor number, after logrotate has moved the old one.
+ *
+ * @throws {MungeError} when that fails; the old file then stays in use.
+ */
+export function reopenLog(target: LogTarget, config: DaemonConfig): void {
+  if (target.kind !== "file") return;
+  const fd = openLogFile(config);
+  try {
+    duplicateOver(fd, target.fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openLogFile({ logFile, force }: DaemonConfig): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const flags = O_WRONLY | O_APPEND | O_NONBLOCK | (force ? 0 : O_NOFOLLOW);
+  let fd: number | undefined;
+  try {
+    try {
+      fd = openSync(logFile, flags | O_CREAT | O_EXCL, LOG_MODE);
+      fchmodSync(fd, LOG_MODE); // whatever the umask
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      fd = openSync(logFile, flags | O_CREAT, LOG_MODE);
+    }
+    if (!fstatSync(fd).isFile()) throw new Error("Not a regular file");
+    return fd;
+  } catch (error) {
+    if (fd !== undefined) closeSync(fd);
+    const text = `Failed to open logfile "${logFile}": ${systemText(error)}`;
+    throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
+  }
+}
+
+/** A logger that writes to `target`; any thread may have its own. */
+export function createLogger(target: LogTarget): Logger {
+  const write = WRITERS[target.kind];
+  const log = (level: LogLevel, text: string) => {
+    try {
+      write(target, level, escapeControls(text));
+    } catch {
+      // There is nowhere left to say that the log can't be written.
+    }
+  };
+  const limits = new Map<string, { since: number; suppressed: number }>();
+  return {
+    error: (text) => log("error", text),
+    warning: (text) => log("warning", text),
+    notice: (text) => log("notice", text),
+    info: (text) => log("info", text),
+    debug: (text) => {
+      if (target.verbose) log("debug", text);
+    },
+    limited(cause, level, text) {
+      const now = performance.now();
+      const limit = limits.get(cause);
+      if (limit !== undefined && now - limit.since < LIMIT_MS) {
+        limit.suppressed++;
+        return;
+      }
+      limits.set(cause, { since: now, suppressed: 0 });
+      const suppressed = limit?.suppressed ?? 0;
+      log(level, suppressed === 0 ? text : `${text} (${suppressed} more like it were not logged)`);
+    },
+  };
+}
+
+const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: string) => void> = {
+  file(target, level, text) {
+    const label = `${levelName(level)}:`.padEnd(10);
+    writeSync(
+      target.fd,
+      `${formatLocalTime(seconds(), "%Y-%m-%d %H:%M:%S %z")} ${label} ${text}\n`,
+    );
+  },
+  stderr(target, level, text) {
+    const prefix = target.program === "" ? "" : `${target.program}: `;
+    writeSync(target.fd, `${prefix}${levelName(level)}: ${text}\n`);
+  },
+  syslog(target, level, text) {
+    const stamp = formatLocalTime(seconds(), "%b %e %H:%M:%S");
+    const priority = SYSLOG_FACILITY | LEVELS[level];
+    const line = `<${priority}>${stamp} ${target.program}[${process.pid}]: ${text}`;
+    sendDatagram(target.fd, SYSLOG_SOCKET, line);
+  },
+};
+
+function seconds(): number {
+  return Math.floor(Date.now() / 1000);
+}
+
+function levelName(level: LogLevel): string {
+  return level.charAt(0).toUpperCase() + level.slice(1);
+}
+
+/** Keeps whoever chose a part of `text` (a path, a host name) from forging lines of the log. */
+function escapeControls(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(
+    /[\x00-\x1f\x7f-\x9f]/g,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}

@@ -1,0 +1,39 @@
+// Datagrams to sockets of the Unix domain, sent without waiting: what syslog and sd_notify need.
+import { FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+import { AF_UNIX, unixAddress } from "./unix_address.ts";
+
+const isLinux = process.platform === "linux";
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = isLinux ? 0o2000000 : process.platform === "freebsd" ? 0x1000_0000 : 0;
+const MSG_DONTWAIT = isLinux ? 0x40 : 0x80;
+const { i32, i64, u32, u64, ptr: pointer } = FFIType;
+const c = openLibc({
+  socket: { args: [i32, i32, i32], returns: i32 },
+  sendto: { args: [i32, pointer, u64, i32, pointer, u32], returns: i64 },
+});
+
+/** Descriptor of an unconnected datagram socket. */
+export function openDatagramSocket(): number {
+  const fd = c.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw new SystemError("socket");
+  return fd;
+}
+
+/**
+ * Sends one datagram; addressing each makes a receiver that was restarted no special case.
+ *
+ * @param path of the receiver; a leading "@" stands for Linux's abstract names.
+ * @returns whether the receiver's queue took it.
+ */
+export function sendDatagram(fd: number, path: string, text: string): boolean {
+  const address = unixAddress(path);
+  if (address === undefined) return false;
+  let length = address.length;
+  if (isLinux && path.startsWith("@")) {
+    address[2] = 0;
+    length = 2 + new TextEncoder().encode(path).length; // an abstract name ends where the address does
+  }
+  const bytes = new TextEncoder().encode(text);
+  const sent = c.sendto(fd, ptr(bytes), bytes.length, MSG_DONTWAIT, ptr(address), length);
+  return Number(sent) === bytes.length;
+}
