@@ -170,6 +170,9 @@ function answerDecode(
         remembered = { key: opened.replayKey, expiry };
       } else if (retry === 0) {
         state = "EMUNGE_CRED_REPLAYED";
+      } else {
+        const { uid, gid } = peer;
+        context.log.info(`Allowed credential replay for client UID=${uid} GID=${gid}`);
       }
     } catch (thrown) {
       const reason = (thrown as Error).message;
