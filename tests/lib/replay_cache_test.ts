@@ -1,0 +1,146 @@
+// The replay cache: remembering, forgetting, growing, purging, and taking over what a process left.
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Worker } from "node:worker_threads";
+import {
+  adoptReplayTables,
+  createReplayState,
+  purgeReplayTables,
+  ReplayCache,
+  replayUsage,
+} from "../../lib/replay_cache.ts";
+
+const NOW = 1_800_000_000;
+
+function randomKeys(count: number): Uint8Array {
+  const keys = new Uint8Array(count * 16);
+  for (let at = 0; at < keys.length; at += 65_536) {
+    crypto.getRandomValues(keys.subarray(at, at + 65_536));
+  }
+  return keys;
+}
+
+function key(keys: Uint8Array, index: number): Uint8Array {
+  return keys.subarray(index * 16, index * 16 + 16);
+}
+
+test("insert() takes each key once, through all growth of the table, within 32 bytes an entry", () => {
+  const state = createReplayState(null);
+  const cache = new ReplayCache(state);
+  const count = 200_000;
+  const keys = randomKeys(count);
+  let worst = 0;
+  for (let i = 0; i < count; i++) {
+    assert.equal(cache.insert(key(keys, i), NOW), true);
+    if (i > 20_000 && i % 1000 === 0) {
+      const { entries, bytes } = replayUsage(state);
+      assert.equal(entries, i + 1);
+      worst = Math.max(worst, bytes / entries);
+    }
+  }
+  for (let i = 0; i < count; i++) assert.equal(cache.insert(key(keys, i), NOW), false);
+  assert.ok(worst <= 32, `${worst} bytes an entry`);
+});
+
+test("insert() tells keys apart that begin with zeros, and keys that differ in one bit", () => {
+  const cache = new ReplayCache(createReplayState(null));
+  const keys = [new Uint8Array(16)];
+  for (let bit = 0; bit < 128; bit++) {
+    const one = new Uint8Array(16);
+    one[bit >> 3] = 1 << (bit & 7);
+    keys.push(one);
+  }
+  // Only the words that mark a slot as taken are mapped from 0 to 1.
+  const same = new Set(["0,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1"]);
+  for (const one of keys) {
+    assert.equal(cache.insert(one, NOW), !same.has(one.join()), one.join());
+    assert.equal(cache.insert(one, NOW), false);
+  }
+});
+
+test("remove() forgets a key, and only that", () => {
+  const cache = new ReplayCache(createReplayState(null));
+  const keys = randomKeys(5000);
+  for (let i = 0; i < 5000; i++) cache.insert(key(keys, i), NOW);
+  for (let i = 0; i < 5000; i += 2) cache.remove(key(keys, i), NOW);
+  for (let i = 0; i < 5000; i++) assert.equal(cache.insert(key(keys, i), NOW), i % 2 === 0);
+});
+
+test("insert() lets exactly one of several threads have each key", async () => {
+  const state = createReplayState(null);
+  const gate = new SharedArrayBuffer(4);
+  const keys = randomKeys(100_000);
+  const threads = Array.from(
+    { length: 4 },
+    () =>
+      new Worker(new URL("./replay_inserter.ts", import.meta.url), {
+        workerData: { state, gate, keys, expiry: NOW },
+      }),
+  );
+  const results = threads.map((thread) =>
+    new Promise<number[]>((resolve, reject) => {
+      thread.once("message", resolve);
+      thread.once("error", reject);
+    })
+  );
+  await Promise.all(threads.map((thread) => new Promise((go) => thread.once("online", go))));
+  Atomics.store(new Int32Array(gate), 0, 1);
+  Atomics.notify(new Int32Array(gate), 0);
+  const fresh = (await Promise.all(results)).flat().sort((a, b) => a - b);
+  assert.equal(fresh.length, 100_000);
+  assert.ok(fresh.every((value, index) => value === index));
+  assert.equal(replayUsage(state).entries, 100_000);
+});
+
+test("purgeReplayTables() drops the minutes that are over, and their files", () => {
+  const directory = mkdtempSync(join(tmpdir(), "replay-"));
+  const state = createReplayState(directory);
+  const cache = new ReplayCache(state);
+  const keys = randomKeys(2);
+  cache.insert(key(keys, 0), NOW);
+  cache.insert(key(keys, 1), NOW + 300);
+  assert.equal(readdirSync(directory).length, 2);
+  purgeReplayTables(state, NOW + 200);
+  assert.deepEqual(readdirSync(directory), [String((NOW + 300) / 60)]);
+  assert.equal(cache.insert(key(keys, 1), NOW + 300), false);
+  rmSync(directory, { recursive: true });
+});
+
+test("adoptReplayTables() takes live tables over, drops expired ones, sets damaged ones aside", () => {
+  const directory = mkdtempSync(join(tmpdir(), "replay-"));
+  const keys = randomKeys(3000);
+  const before = new ReplayCache(createReplayState(directory));
+  for (let i = 0; i < 3000; i++) before.insert(key(keys, i), NOW + 60 * (i % 5));
+  const minute = (offset: number) => String(NOW / 60 + offset);
+  const path = (offset: number) => join(directory, minute(offset));
+  assert.equal(statSync(path(0)).mode & 0o777, 0o600);
+  truncateSync(path(1), 5000);
+  chmodSync(path(2), 0o644);
+  writeFileSync(path(3), "not a table", { mode: 0o600 });
+  writeFileSync(join(directory, "notes"), "left alone");
+  writeFileSync(path(-10), "expired long ago");
+
+  const state = createReplayState(directory);
+  assert.deepEqual(adoptReplayTables(state, NOW).sort(), [minute(1), minute(2), minute(3)]);
+  assert.ok(existsSync(`${path(1)}.damaged`));
+  assert.ok(existsSync(join(directory, "notes")));
+  assert.ok(!existsSync(path(-10)));
+  const after = new ReplayCache(state);
+  for (let i = 0; i < 3000; i++) {
+    const damaged = [1, 2, 3].includes(i % 5);
+    assert.equal(after.insert(key(keys, i), NOW + 60 * (i % 5)), damaged);
+  }
+  rmSync(directory, { recursive: true });
+});
