@@ -51,6 +51,8 @@ export type TrustedFile = keyof typeof POLICIES;
  * Checks a file and all directories above it.
  *
  * @param logger takes a warning for each breach under --force.
+ * @returns what was checked, for the caller to compare with what it opens; undefined if only the
+ * directories were, or the file is missing.
  * @throws {MungeError} (exit status 1) for the first breach, and, --force or not, for a file of a wrong
  * type and one that can't be looked at.
  */
@@ -59,14 +61,17 @@ export function checkFile(
   path: string,
   rules: SecurityRules,
   logger: Pick<Logger, "warning">,
-): void {
+): Stats | undefined {
   const policy: Policy = POLICIES[kind];
   const report = (text: string) => {
     if (!rules.force) throw new MungeError("EMUNGE_SNAFU", text);
     logger.warning(text);
   };
+  let checked: Stats | undefined;
   if (policy.permission !== undefined) {
-    const { breaches, fatal } = fileBreaches(policy, path);
+    checked = statFile(policy, path);
+    const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+    const { breaches, fatal } = statBreaches(checked, isLink, "should", policy.permission);
     if (fatal !== undefined) {
       throw new MungeError("EMUNGE_SNAFU", `${policy.subject} is insecure: "${path}" ${fatal}`);
     }
@@ -83,23 +88,21 @@ export function checkFile(
       );
     }
   }
+  return checked;
 }
 
-function fileBreaches(policy: Policy, path: string): { breaches: string[]; fatal?: string } {
-  let stats: Stats | undefined;
+function statFile(policy: Policy, path: string): Stats | undefined {
   try {
-    stats = statSync(path);
+    return statSync(path);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (!(policy.optional === true && code === "ENOENT")) {
-      const text = policy.optional === true
-        ? `Failed to check ${policy.file} "${path}": ${systemText(error)}`
-        : `Failed to find ${policy.file} "${path}": ${systemText(error)} (Did you run mungekey?)`;
-      throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
+    if (policy.optional === true && (error as NodeJS.ErrnoException).code === "ENOENT") {
+      return undefined;
     }
+    const text = policy.optional === true
+      ? `Failed to check ${policy.file} "${path}": ${systemText(error)}`
+      : `Failed to find ${policy.file} "${path}": ${systemText(error)} (Did you run mungekey?)`;
+    throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
   }
-  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-  return statBreaches(stats, isLink, "should", policy.permission!);
 }
 
 /**

@@ -1,7 +1,7 @@
 // The map of supplementary groups: who is a member of what, and when the map is built anew. The name
 // service is asked in a thread of its own (groups_worker.ts), so that a slow one delays nobody.
 import { statSync } from "node:fs";
-import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import type { DaemonConfig } from "./config.ts";
 import { systemText } from "./file_security.ts";
 import type { Logger } from "./log.ts";
@@ -132,7 +132,7 @@ export class GroupUpdater {
       return;
     }
     const begin = performance.now();
-    const worker = new Worker(groupsWorkerUrl());
+    const worker = new Worker(new URL("./groups_worker.ts", import.meta.url));
     this.#worker = worker;
     const finish = (answer: GroupsAnswer) => {
       if (this.#worker !== worker) return; // stopped meanwhile
@@ -153,8 +153,8 @@ export class GroupUpdater {
       }
       this.#schedule();
     };
-    worker.onmessage = ({ data }: MessageEvent<GroupsAnswer>) => finish(data);
-    worker.onerror = ({ message }) => finish({ failure: message });
+    worker.once("message", finish);
+    worker.once("error", (error) => finish({ failure: error.message }));
   }
 
   #groupFileMtime(): number | undefined {
@@ -177,8 +177,4 @@ export class GroupUpdater {
     this.#timer = setTimeout(() => this.#update(), Math.min(groupUpdateTime * 1000, longest));
     this.#timer.unref();
   }
-}
-
-function groupsWorkerUrl(): string {
-  return join(import.meta.dir, "groups_worker.ts");
 }

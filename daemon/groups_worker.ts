@@ -1,10 +1,9 @@
 // The thread that asks the name service for all groups; it answers once and is ended by groups.ts.
+import { parentPort } from "node:worker_threads";
 import { supplementaryGroups } from "../lib/os/users.ts";
 import { type GroupsAnswer, packGroups } from "./groups.ts";
 
-declare const self: Worker;
-
-self.postMessage(build());
+parentPort!.postMessage(build());
 
 function build(): GroupsAnswer {
   try {

@@ -161,9 +161,8 @@ function levelName(level: LogLevel): string {
 
 /** Keeps whoever chose a part of `text` (a path, a host name) from forging lines of the log. */
 function escapeControls(text: string): string {
-  // deno-lint-ignore no-control-regex
   return text.replace(
-    /[\x00-\x1f\x7f-\x9f]/g,
+    /\p{Cc}/gu,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
 }

@@ -1,0 +1,52 @@
+// The file that tells others the daemon's process ID. Scripts want it, the daemon doesn't: failures
+// other than an insecure directory are warnings.
+import { closeSync, constants, fchmodSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { checkFile, type SecurityRules, systemText } from "./file_security.ts";
+import type { Logger } from "./log.ts";
+
+const PID_FILE_MODE = 0o644;
+
+/**
+ * Writes the process ID, a decimal number and a newline, to a new file.
+ *
+ * @throws {MungeError} when a directory above it is insecure.
+ */
+export function writePidFile(
+  path: string,
+  rules: SecurityRules,
+  logger: Pick<Logger, "warning">,
+): void {
+  checkFile("pid", path, rules, logger);
+  const remove = () =>
+    removeQuietly(path, (text) => logger.warning(`Failed to remove PIDfile ${text}`));
+  remove();
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  try {
+    const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, PID_FILE_MODE);
+    try {
+      fchmodSync(fd, PID_FILE_MODE); // whatever the umask
+      writeSync(fd, `${process.pid}\n`);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    logger.warning(`Failed to open PIDfile "${path}": ${systemText(error)}`);
+    remove();
+  }
+}
+
+/** Removes the file at the daemon's end. */
+export function removePidFile(path: string, logger: Pick<Logger, "warning">): void {
+  removeQuietly(path, (text) => logger.warning(`Failed to remove pidfile ${text}`));
+}
+
+/** Removes a file that need not be there; `complain` is given its name and the reason when it stays. */
+function removeQuietly(path: string, complain: (text: string) => void): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+      complain(`"${path}": ${systemText(error)}`);
+    }
+  }
+}
