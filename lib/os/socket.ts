@@ -1,11 +1,11 @@
 // Stream sockets of the Unix domain for munged: listening, accepting, non-blocking reads and writes, and
 // who is at the other end. Calls return what libc returns; a negative number leaves the reason in errno.
 import { errno, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+import { AF_UNIX, SUN_PATH_LENGTH, unixAddress } from "./unix_address.ts";
 
 const platform = process.platform;
 const isLinux = platform === "linux";
 
-const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = isLinux ? 0o4000 : 0x2000_0000;
 const SOCK_CLOEXEC = isLinux ? 0o2000000 : 0x1000_0000;
@@ -17,8 +17,6 @@ const SEND_FLAGS = platform === "darwin" ? 0 : isLinux ? 0x4000 : 0x2_0000;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = isLinux ? 0o4000 : 4;
-/** Bytes for a path in sockaddr_un, its NUL included. */
-const SUN_PATH_LENGTH = isLinux ? 108 : 104;
 
 /** Error numbers that the callers of this file tell apart. */
 export const EAGAIN = isLinux ? 11 : 35;
@@ -65,14 +63,10 @@ function setNonBlocking(fd: number): void {
 
 /** Descriptor of a non-blocking socket that listens on `path`, which must not exist yet. */
 export function listenUnix(path: string, backlog: number): number {
-  const name = new TextEncoder().encode(path);
-  if (name.length >= SUN_PATH_LENGTH) {
+  const address = unixAddress(path);
+  if (address === undefined) {
     throw new Error(`Exceeded maximum length of ${SUN_PATH_LENGTH} bytes for socket pathname`);
   }
-  const address = new Uint8Array(2 + SUN_PATH_LENGTH);
-  if (isLinux) new DataView(address.buffer).setUint16(0, AF_UNIX, true);
-  else address.set([address.length, AF_UNIX]);
-  address.set(name, 2);
   const fd = c.socket(AF_UNIX, platform === "darwin" ? SOCK_STREAM : SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) throw new SystemError("socket");
   try {
