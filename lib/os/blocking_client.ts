@@ -10,7 +10,13 @@ import {
   MESSAGE_TIMEOUT_MS,
 } from "../message.ts";
 import { MungeError } from "../errors.ts";
-import { connectPause, transactionPause } from "../retry.ts";
+import {
+  connectPause,
+  isRetryable,
+  MAX_CONNECT_TRIES,
+  MAX_TRANSACTIONS,
+  transactionPause,
+} from "../retry.ts";
 import {
   accessError,
   connectError,
@@ -42,11 +48,7 @@ const POLLOUT = 4;
 const EINTR = 4;
 const EAGAIN = isLinux ? 11 : 35;
 const ENAMETOOLONG = isLinux ? 36 : 63;
-/** The errors of connect() that lib/retry.ts knows, by their names there. */
-const ERROR_NAMES: Readonly<Record<number, string>> = {
-  [EAGAIN]: "EAGAIN",
-  [isLinux ? 111 : 61]: "ECONNREFUSED",
-};
+const ECONNREFUSED = isLinux ? 111 : 61;
 
 const { i32, ptr: pointer, u32, u64 } = FFIType;
 const c = openLibc({
@@ -102,20 +104,18 @@ export class BlockingClient {
   }
 
   #transact<Response>(transaction: Transaction<Response>): Response {
-    for (let count = 1;; count++) {
-      const message = transaction.format(count - 1);
+    for (let failures = 0;; c.poll(null, 0, transactionPause(failures))) {
+      const message = transaction.format(failures);
       const fd = this.#connect();
-      let pause: number | null;
       try {
         this.#send(fd, message);
         return transaction.parse(this.#receive(fd, transaction));
       } catch (error) {
-        pause = transactionPause(count, error);
-        if (pause === null) throw error;
+        failures++;
+        if (failures >= MAX_TRANSACTIONS || !isRetryable(error)) throw error;
       } finally {
         c.close(fd);
       }
-      c.poll(null, 0, pause);
     }
   }
 
@@ -123,17 +123,18 @@ export class BlockingClient {
   #connect(): number {
     const fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0);
     if (fd < 0) throw connectError(this.#path, strerror(errno()));
-    for (let count = 1;;) {
+    for (let failures = 0;;) {
       if (c.connect(fd, this.#addressPointer, this.#address.length) === 0) return fd;
       const reason = errno();
       if (reason === EINTR) continue;
       // What is no socket refuses connections too, and always will.
-      const pause = isSocket(this.#path) ? connectPause(count++, ERROR_NAMES[reason]) : null;
-      if (pause === null) {
+      const passing = (reason === EAGAIN || reason === ECONNREFUSED) && isSocket(this.#path);
+      failures++;
+      if (!passing || failures >= MAX_CONNECT_TRIES) {
         c.close(fd);
         throw explainConnectError(this.#path, reason);
       }
-      c.poll(null, 0, pause);
+      c.poll(null, 0, connectPause(failures));
     }
   }
 

@@ -8,6 +8,7 @@ import {
   errno,
   FFIType,
   openLibc,
+  type Pointer,
   ptr,
   SystemError,
 } from "./libc.ts";
