@@ -1,0 +1,272 @@
+// The asynchronous client: one transaction with munged over node:net, for Bun, Deno and Node. The rules
+// are in retry.ts, the texts in transaction.ts; the command line has a blocking client of its own.
+import { stat } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import type { MungeError } from "./errors.ts";
+import {
+  type DecodeRequest,
+  type DecodeResponse,
+  type EncodeRequest,
+  type EncodeResponse,
+  HEADER_LENGTH,
+  MESSAGE_TIMEOUT_MS,
+  type MessageType,
+} from "./message.ts";
+import {
+  connectPause,
+  DEFAULT_SOCKET,
+  isRetryable,
+  MAX_CONNECT_TRIES,
+  MAX_TRANSACTIONS,
+  transactionPause,
+} from "./retry.ts";
+import {
+  accessError,
+  connectError,
+  decodeTransaction,
+  encodeTransaction,
+  incompleteError,
+  requireSocket,
+  requireSocketName,
+  responseLength,
+  stepError,
+  TIMED_OUT,
+  type Transaction,
+  type TransactionStep,
+} from "./transaction.ts";
+
+/** How a transaction may be cut short. */
+export interface TransactOptions {
+  /** Ends the transaction: it rejects with the signal's reason, and its connection is closed. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds for each message, out or in, before a try has failed; 2000 unless given. */
+  readonly timeoutMs?: number | undefined;
+}
+
+// The C library's words, which the reference prints; the runtimes have three different sets.
+const SYSTEM_TEXTS: Readonly<Record<string, string>> = {
+  EACCES: "Permission denied",
+  EAGAIN: "Resource temporarily unavailable",
+  ECONNREFUSED: "Connection refused",
+  ECONNRESET: "Connection reset by peer",
+  ELOOP: "Too many levels of symbolic links",
+  EMFILE: "Too many open files",
+  ENAMETOOLONG: "File name too long",
+  ENFILE: "Too many open files in system",
+  ENOENT: "No such file or directory",
+  ENOTDIR: "Not a directory",
+  EPERM: "Operation not permitted",
+  EPIPE: "Broken pipe",
+};
+
+/** Errors of connect() that pass: a full listen queue, and a daemon that is just being restarted. */
+const BUSY: ReadonlySet<string | undefined> = new Set(["EAGAIN", "ECONNREFUSED"]);
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
+}
+
+function systemText(error: unknown): string {
+  const code = codeOf(error);
+  return SYSTEM_TEXTS[code ?? ""] ?? code ?? "Unknown error";
+}
+
+/**
+ * Carries out one transaction with the munged at `socketPath`, with the retries of protocol.md section 1.
+ *
+ * @returns the response, which may be one that carries an error of the daemon.
+ * @throws {MungeError} EMUNGE_SOCKET if there is no socket, nobody behind it, or no whole answer after
+ * five tries; EMUNGE_BAD_LENGTH for a message that is too long; EMUNGE_OVERFLOW for a path that is.
+ * @throws the signal's reason once it is aborted.
+ */
+export async function transact<Response>(
+  socketPath: string,
+  transaction: Transaction<Response>,
+  { signal, timeoutMs = MESSAGE_TIMEOUT_MS }: TransactOptions = {},
+): Promise<Response> {
+  for (let failures = 0;;) {
+    signal?.throwIfAborted();
+    const request = transaction.format(failures);
+    const socket = await connectTo(socketPath, signal);
+    try {
+      const body = await exchange(socket, request, transaction.responseType, timeoutMs, signal);
+      return transaction.parse(body);
+    } catch (error) {
+      if (++failures >= MAX_TRANSACTIONS || !isRetryable(error)) throw error;
+    } finally {
+      socket.destroy();
+    }
+    await pauseFor(transactionPause(failures), signal);
+  }
+}
+
+async function pauseFor(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await pause(milliseconds, undefined, signal && { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+/** A connected socket; what the reference checks before it connects is checked here, too. */
+async function connectTo(path: string, signal: AbortSignal | undefined): Promise<Socket> {
+  requireSocketName(path);
+  const isSocket = await stat(path).then((status) => status.isSocket(), (error) => {
+    throw accessError(path, systemText(error));
+  });
+  requireSocket(path, isSocket);
+  for (let failures = 0;;) {
+    signal?.throwIfAborted();
+    try {
+      return await connectOnce(path, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      const busy = BUSY.has(codeOf(error));
+      if (!busy || ++failures >= MAX_CONNECT_TRIES) throw connectError(path, systemText(error));
+    }
+    await pauseFor(connectPause(failures), signal);
+  }
+}
+
+function connectOnce(path: string, signal: AbortSignal | undefined): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path });
+    socket.on("error", () => {}); // an error while nobody else listens is no reason to end the process
+    const settle = (settled: () => void) => {
+      socket.off("connect", connected);
+      socket.off("error", failed);
+      signal?.removeEventListener("abort", aborted);
+      settled();
+    };
+    const connected = () => settle(() => resolve(socket));
+    const failed = (error: unknown) =>
+      settle(() => {
+        socket.destroy();
+        reject(error);
+      });
+    const aborted = () => failed(signal!.reason);
+    socket.on("connect", connected);
+    socket.on("error", failed);
+    signal?.addEventListener("abort", aborted);
+  });
+}
+
+/** Sends `request` and resolves with the body of the answer. Leaves the socket to the caller to destroy. */
+function exchange(
+  socket: Socket,
+  request: Uint8Array,
+  responseType: MessageType,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    let step: TransactionStep = "send message";
+    let timer: ReturnType<typeof setTimeout>;
+    const restartTimer = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => fail(stepError(step, TIMED_OUT)), timeoutMs);
+    };
+    const receiver = new Receiver(responseType);
+    const finish = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", aborted);
+      socket.pause();
+    };
+    const fail = (error: unknown) => {
+      finish();
+      reject(error);
+    };
+    const aborted = () => fail(signal!.reason);
+
+    socket.on("error", (error) => fail(stepError(step, systemText(error))));
+    socket.on("close", () => fail(receiver.incomplete()));
+    socket.on("data", (chunk) => {
+      try {
+        const body = receiver.take(chunk);
+        step = receiver.step;
+        if (body === undefined) return;
+        finish();
+        resolve(body);
+      } catch (error) {
+        fail(error);
+      }
+    });
+    signal?.addEventListener("abort", aborted);
+    restartTimer();
+    socket.write(request, (error) => {
+      if (error || step !== "send message") return;
+      step = receiver.step;
+      restartTimer();
+    });
+    // What happened between connecting and here has no event any more.
+    if (signal?.aborted) aborted();
+    else if (socket.destroyed) fail(receiver.incomplete());
+  });
+}
+
+/** Puts one response together from the pieces that arrive. */
+class Receiver {
+  readonly #type: MessageType;
+  readonly #header = new Uint8Array(HEADER_LENGTH);
+  #body: Uint8Array | undefined;
+  /** Bytes already there of the part that is being filled. */
+  #received = 0;
+
+  constructor(type: MessageType) {
+    this.#type = type;
+  }
+
+  get step(): TransactionStep {
+    return this.#body === undefined ? "receive message header" : "receive message body";
+  }
+
+  /** Takes a piece; the body once it is whole, bytes behind it ignored. Throws for a bad header. */
+  take(piece: Uint8Array): Uint8Array | undefined {
+    let rest = piece;
+    if (this.#body === undefined) {
+      rest = this.#fill(this.#header, rest);
+      if (this.#received < HEADER_LENGTH) return undefined;
+      this.#body = new Uint8Array(responseLength(this.#header, this.#type));
+      this.#received = 0;
+    }
+    this.#fill(this.#body, rest);
+    return this.#received === this.#body.length ? this.#body : undefined;
+  }
+
+  /** The error for a response that ends here. */
+  incomplete(): MungeError {
+    return this.#body === undefined
+      ? incompleteError("header", this.#received, HEADER_LENGTH)
+      : incompleteError("body", this.#received, this.#body.length);
+  }
+
+  /** Fills `target` on from where it ends; what is left of `piece`. */
+  #fill(target: Uint8Array, piece: Uint8Array): Uint8Array {
+    const taken = piece.subarray(0, target.length - this.#received);
+    target.set(taken, this.#received);
+    this.#received += taken.length;
+    return piece.subarray(taken.length);
+  }
+}
+
+/** A client of one munged, at the level of the protocol: requests in, responses out. */
+export class MungeClient {
+  readonly #socketPath: string;
+
+  /** @param socketPath the socket that munged listens on. */
+  constructor(socketPath: string = DEFAULT_SOCKET) {
+    this.#socketPath = socketPath;
+  }
+
+  /** Asks for a credential. Throws as {@linkcode transact} does; the daemon's errors are in the response. */
+  encode(request: EncodeRequest, options?: TransactOptions): Promise<EncodeResponse> {
+    return transact(this.#socketPath, encodeTransaction(request), options);
+  }
+
+  /** Opens a credential. Throws as {@linkcode transact} does; the daemon's errors are in the response. */
+  decode(request: DecodeRequest, options?: TransactOptions): Promise<DecodeResponse> {
+    return transact(this.#socketPath, decodeTransaction(request), options);
+  }
+}
