@@ -1,0 +1,108 @@
+// Going into the background. The runtime can't fork, so the program starts itself anew, twice: the first
+// copy leads a new session and ends after starting the second, the daemon, which thus leads none and can
+// never acquire a terminal. The caller waits at a pipe for the daemon's word.
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  writeSync,
+} from "node:fs";
+import { basename, delimiter, join } from "node:path";
+import { duplicateOver, openBlockingPipe, setProcessName } from "../lib/os/process.ts";
+
+/** Names what a copy of ourselves is for; each copy takes it out of its environment. */
+const STAGE = "MUNGED_STAGE";
+/** The pipe's end in both copies. */
+const PIPE_FD = 3;
+const READY = new Uint8Array([1]);
+
+/** What the daemon calls once it answers requests: its caller's command ends with success. */
+export type AnnounceReady = () => void;
+
+/**
+ * Returns in the daemon only, with / as its directory and standard error still the caller's. In the
+ * process the user started it ends with status 0 once the daemon is ready, 1 if the daemon ended before.
+ *
+ * @param program the daemon's name for ps and pidof, base name of argv[0].
+ * @param args the words after it.
+ */
+export function enterBackground(program: string, args: readonly string[]): AnnounceReady {
+  const stage = process.env[STAGE];
+  delete process.env[STAGE];
+  if (stage === undefined || !isPipe(PIPE_FD)) return process.exit(waitForDaemon(program, args));
+  if (stage === "session") {
+    startCopy(program, args, "daemon", PIPE_FD, false);
+    return process.exit(0);
+  }
+  setProcessName(program);
+  process.chdir("/");
+  return announceReady;
+}
+
+/** Starts the copies; the exit status that the daemon's success or failure comes to. */
+function waitForDaemon(program: string, args: readonly string[]): 0 | 1 {
+  const { readEnd, writeEnd } = openBlockingPipe();
+  startCopy(program, args, "session", writeEnd, true);
+  closeSync(writeEnd);
+  return readSync(readEnd, new Uint8Array(1)) === 1 ? 0 : 1;
+}
+
+function startCopy(
+  program: string,
+  args: readonly string[],
+  stage: string,
+  pipe: number,
+  leadsSession: boolean,
+): void {
+  const [file, ...words] = ownCommand(program);
+  Bun.spawn([file!, ...words, ...args], {
+    argv0: program,
+    detached: leadsSession,
+    env: { ...process.env, [STAGE]: stage },
+    // All other descriptors are closed on the way.
+    stdio: ["ignore", "ignore", "inherit", pipe],
+  }).unref();
+}
+
+/**
+ * How to start ourselves, by the applet's name if there is a file of that name: the kernel takes a
+ * process's name from there.
+ */
+function ownCommand(program: string): string[] {
+  const { execPath, argv0 } = process;
+  if (!Bun.main.startsWith("/$bunfs/")) return [execPath, Bun.main, program];
+  const directories = argv0.includes("/") ? [""] : (process.env["PATH"] ?? "").split(delimiter);
+  for (const directory of directories) {
+    const file = join(directory, argv0);
+    if (basename(file) === program && isSameFile(file, execPath)) return [file];
+  }
+  return [execPath];
+}
+
+function isSameFile(path: string, other: string): boolean {
+  try {
+    return realpathSync(path) === realpathSync(other);
+  } catch {
+    return false; // not there, so not the same
+  }
+}
+
+function isPipe(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFIFO();
+  } catch {
+    return false; // not open
+  }
+}
+
+/** Lets go of the caller: its standard streams first, then the word it waits for. */
+function announceReady(): void {
+  const nothing = openSync("/dev/null", constants.O_RDWR);
+  for (const fd of [0, 1, 2]) duplicateOver(nothing, fd);
+  closeSync(nothing);
+  writeSync(PIPE_FD, READY);
+  closeSync(PIPE_FD);
+}

@@ -1,0 +1,74 @@
+// munged --stop: ends the daemon that holds the lock of a socket.
+import { closeSync, constants, openSync } from "node:fs";
+import { lockHolder } from "../lib/os/file_lock.ts";
+import type { DaemonConfig } from "./config.ts";
+import { systemText } from "./file_security.ts";
+import { lockPath } from "./lock_file.ts";
+import type { Logger } from "./log.ts";
+
+/** How long a daemon may take to end on TERM, and how long the kernel may take on KILL. */
+const GRACE_MS = { SIGTERM: 5000, SIGKILL: 1000 } as const;
+const POLL_MS = 5;
+const SIGNALS = [["SIGTERM", 15, "Terminated"], ["SIGKILL", 9, "Killed"]] as const;
+
+/**
+ * Signals the daemon until it is gone.
+ *
+ * @param logger says what happened with --verbose; without, nothing is said at all.
+ * @returns the exit status: 1 if no daemon runs or it can't be ended.
+ */
+export function stopDaemon(
+  { socketPath, verbose }: Pick<DaemonConfig, "socketPath" | "verbose">,
+  logger: Pick<Logger, "error" | "notice">,
+): 0 | 1 {
+  const path = lockPath(socketPath);
+  const fail = (text: string): 1 => {
+    if (verbose) logger.error(text);
+    return 1;
+  };
+  const notFound = (reason: string) =>
+    fail(`Failed to query socket lockfile "${path}": ${reason} (Cannot find running process)`);
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    const pid = lockHolder(fd);
+    if (pid === null) return notFound("Lock not held");
+    const report = (deed: string): 0 => {
+      if (verbose) logger.notice(`${deed} daemon bound to socket "${socketPath}" (pid ${pid})`);
+      return 0;
+    };
+    for (const [name, number, deed] of SIGNALS) {
+      try {
+        process.kill(pid, name);
+      } catch (error) {
+        if (isGone(error)) return report(deed);
+        return fail(`Failed to signal daemon (pid ${pid}, sig ${number}): ${systemText(error)}`);
+      }
+      if (hasEnded(fd, pid, GRACE_MS[name])) return report(deed);
+    }
+    return fail(`Failed to stop daemon bound to socket "${socketPath}" (pid ${pid})`);
+  } catch (error) {
+    return notFound(systemText(error));
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** Waits for a process to end; one that lost the lock is a zombie, or another with the same number. */
+function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
+  const deadline = performance.now() + patienceMs;
+  do {
+    if (lockHolder(fd) !== pid) return true;
+    try {
+      process.kill(pid, 0);
+    } catch (error) {
+      if (isGone(error)) return true;
+    }
+    Bun.sleepSync(POLL_MS);
+  } while (performance.now() < deadline);
+  return false;
+}
+
+function isGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ESRCH";
+}
