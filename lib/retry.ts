@@ -12,20 +12,12 @@ export const MAX_CONNECT_TRIES = 10;
 const TRANSACTION_PAUSE_MS = 10;
 const CONNECT_PAUSE_MS = 50;
 
-/** No connection came about, after all its own tries: another transaction would not change that. */
-export class ConnectError extends MungeError {
-  constructor(message: string, options?: ErrorOptions) {
-    super("EMUNGE_SOCKET", message, options);
-  }
-}
-
 /**
- * Whether a failed transaction is worth another: one that failed on the socket is; a failure to connect,
- * and a message that is too long, will be the same again.
+ * Whether a transaction that failed after connecting is worth another: one that failed on the socket is,
+ * a message that is too long stays so. Failures to connect have had their own tries and are final.
  */
 export function isRetryable(error: unknown): boolean {
-  return error instanceof MungeError && error.code === "EMUNGE_SOCKET" &&
-    !(error instanceof ConnectError);
+  return error instanceof MungeError && error.code === "EMUNGE_SOCKET";
 }
 
 /** Milliseconds to wait after `failures` transactions have failed, 1 or more. */

@@ -16,7 +16,6 @@ import {
   parseEncodeResponse,
   parseHeader,
 } from "./message.ts";
-import { ConnectError } from "./retry.ts";
 
 /** Bytes in the `sun_path` of a socket address, its terminating NUL included. */
 const MAX_SOCKET_PATH = process.platform === "linux" ? 108 : 104;
@@ -122,18 +121,21 @@ export function incompleteError(
 }
 
 /** The socket can't be looked at; `reason` is the system's text. */
-export function accessError(path: string, reason: string): ConnectError {
-  return new ConnectError(`Failed to access "${path}": ${reason} (Did you start munged?)`);
+export function accessError(path: string, reason: string): MungeError {
+  return new MungeError(
+    "EMUNGE_SOCKET",
+    `Failed to access "${path}": ${reason} (Did you start munged?)`,
+  );
 }
 
 /** Nobody took the connection; `reason` is the system's text. */
-export function connectError(path: string, reason: string): ConnectError {
-  return new ConnectError(`Failed to connect to "${path}": ${reason}`);
+export function connectError(path: string, reason: string): MungeError {
+  return new MungeError("EMUNGE_SOCKET", `Failed to connect to "${path}": ${reason}`);
 }
 
 /** Refuses a path that names nothing. */
 export function requireSocketName(path: string): void {
-  if (path === "") throw new ConnectError("MUNGE socket name is undefined");
+  if (path === "") throw new MungeError("EMUNGE_SOCKET", "MUNGE socket name is undefined");
 }
 
 /**
@@ -141,7 +143,7 @@ export function requireSocketName(path: string): void {
  * reach somebody else's socket.
  */
 export function requireSocket(path: string, isSocket: boolean): void {
-  if (!isSocket) throw new ConnectError(`Invalid file type for socket "${path}"`);
+  if (!isSocket) throw new MungeError("EMUNGE_SOCKET", `Invalid file type for socket "${path}"`);
   if (new TextEncoder().encode(path).length >= MAX_SOCKET_PATH) {
     throw new MungeError(
       "EMUNGE_OVERFLOW",

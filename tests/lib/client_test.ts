@@ -379,8 +379,9 @@ test("no descriptor is left after success, failure, timeout and abort", async (c
       const signal = AbortSignal.timeout(i % 5);
       await assert.rejects(new MungeClient(path).encode(REQUEST, { signal }));
     }
+    await pause(50);
+    assert.equal(openSockets(), before + 1, "only the listening socket is left");
   });
-  await pause(50);
   assert.equal(openSockets(), before);
 });
 

@@ -4,7 +4,7 @@ import { getCiphers } from "node:crypto";
 import { test } from "node:test";
 import { expandBlowfishKey } from "../../lib/blowfish.ts";
 import { expandCast5Key } from "../../lib/cast5.ts";
-import type { BlockCipher } from "../../lib/cbc.ts";
+import { type BlockCipher, cbcOf } from "../../lib/cbc.ts";
 import { type CipherName, CIPHERS } from "../../lib/cipher.ts";
 import { chooseCrypto, crypto } from "../../lib/crypto.ts";
 import { native } from "../../lib/crypto_native.ts";
@@ -275,6 +275,15 @@ test("wipe() leaves nothing of an expanded key", () => {
     second.wipe();
     assert.equal(encryptOnce(first, "0123456789abcdef"), encryptOnce(second, "0123456789abcdef"));
   }
+});
+
+test("cbcOf() wipes the expanded key after each use", () => {
+  let wiped = 0;
+  const cbc = cbcOf(() => ({ encryptBlock() {}, decryptBlock() {}, wipe: () => void wiped++ }));
+  const block = new Uint8Array(8);
+  cbc.encrypt(block, block, block);
+  cbc.decrypt(block, block, block);
+  assert.equal(wiped, 2);
 });
 
 test("native and portable give the same bytes for every MAC", () => {
