@@ -22,7 +22,9 @@ export interface Option<Settings> extends OptionSyntax {
 export interface Usage<Settings> {
   /** The options, in the groups that --help separates by blank lines. */
   readonly groups: readonly (readonly Option<Settings>[])[];
-  /** The last line of --help. */
+  /** What may follow the name; `[OPTIONS]` if absent. */
+  readonly synopsis?: string;
+  /** What --help ends with. */
   readonly closing?: string;
   /** How mistakes are worded, where not as most commands do. */
   readonly complaints?: Complaints;
@@ -43,7 +45,8 @@ export interface Invocation {
   readonly usage: Usage<never>;
 }
 
-const COMPLAINTS: Complaints = {
+/** The texts of most commands. */
+export const COMPLAINTS: Complaints = {
   invalid: (error) => `Invalid option "${error.word}"`,
   unexpected: (error) => `Invalid option "${error.option}"`,
   missing: (error) => `Missing argument for option "${error.word}"`,
@@ -103,7 +106,7 @@ export function parseOptions<Settings>(
 export function formatHelp(program: string, usage: Usage<never>): string {
   const groups = usage.groups.map((group) => group.map(formatOption).join(""));
   const closing = usage.closing === undefined ? [] : [`${usage.closing}\n`];
-  return [`Usage: ${program} [OPTIONS]\n`, ...groups, ...closing].join("\n");
+  return [`Usage: ${program} ${usage.synopsis ?? "[OPTIONS]"}\n`, ...groups, ...closing].join("\n");
 }
 
 /** `  -s, --string=STR          Input payload from string`; the help starts in column 28. */

@@ -5,12 +5,12 @@ import { MungeError } from "../lib/errors.ts";
 
 /** Writes `text` to standard output. @throws the system's error when it can't be written. */
 export function print(text: string): void {
-  writeWhole(1, text);
+  writeWhole(1, new TextEncoder().encode(text));
 }
 
 /** Writes `text` to standard error. */
 export function printError(text: string): void {
-  writeWhole(2, text);
+  writeWhole(2, new TextEncoder().encode(text));
 }
 
 /** Reports a failure as `program: Error: text` and gives the exit status that goes with it. */
@@ -21,7 +21,7 @@ export function reportFailure(program: string, error: unknown): number {
   return error instanceof MungeError ? error.errno : 1;
 }
 
-function writeWhole(fd: number, text: string): void {
-  const bytes = new TextEncoder().encode(text);
+/** Writes all of `bytes`. @throws the system's error. */
+export function writeWhole(fd: number, bytes: Uint8Array): void {
   for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
 }

@@ -231,7 +231,7 @@ function explainConnectError(path: string, reason: number): Error {
   } catch (error) {
     const number = (error as NodeJS.ErrnoException).errno;
     if (error instanceof MungeError || number === undefined) return error as Error;
-    return accessError(path, `${strerror(Math.abs(number))} (Did you start munged?)`);
+    return accessError(path, strerror(Math.abs(number)));
   }
   return connectError(path, strerror(reason));
 }

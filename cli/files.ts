@@ -1,0 +1,189 @@
+// The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads,
+// and outputs that appear whole or not at all.
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+} from "node:fs";
+import { strerror } from "../lib/os/libc.ts";
+import { writeWhole } from "./print.ts";
+import { refuse } from "./values.ts";
+
+/** The system's text for an error of node:fs. */
+export function systemText(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return errno === undefined ? message : strerror(Math.abs(errno));
+}
+
+/**
+ * Everything in a file, or on standard input for `-`.
+ *
+ * @param limit most bytes there may be.
+ * @throws {MungeError} with exit status 1 if it can't be read or is longer.
+ */
+export function readInput(path: string, limit: number): Uint8Array {
+  let fd = 0;
+  if (path !== "-") {
+    try {
+      fd = openSync(path, "r");
+    } catch (error) {
+      refuse(`Failed to read from "${path}": ${systemText(error)}`);
+    }
+  }
+  let buffer = new Uint8Array(4096);
+  let length = 0;
+  try {
+    for (;;) {
+      if (length === buffer.length) {
+        const larger = new Uint8Array(buffer.length * 4);
+        larger.set(buffer);
+        buffer.fill(0);
+        buffer = larger;
+      }
+      const count = readSync(fd, buffer, length, buffer.length - length, null);
+      if (count === 0) return buffer.subarray(0, length);
+      length += count;
+      if (length > limit) break;
+    }
+  } catch {
+    refuse("Failed to read from file");
+  } finally {
+    if (fd !== 0) closeSync(fd);
+  }
+  refuse("Exceeded maximum memory allocation");
+}
+
+/** Refuses an output that is the input: the first byte written would destroy what is to be read. */
+export function refuseSameFile(input: string, output: string): void {
+  if (input === "-" || output === "-") return;
+  const read = statSync(input, { throwIfNoEntry: false });
+  const written = statSync(output, { throwIfNoEntry: false });
+  if (read === undefined || written === undefined || !read.isFile()) return;
+  if (read.dev === written.dev && read.ino === written.ino) {
+    refuse(`Cannot read and write to the same file "${output}"`);
+  }
+}
+
+/** A new file beside the one that is to be replaced by it. */
+interface Replacement {
+  readonly fd: number;
+  readonly temporary: string;
+  readonly target: string;
+}
+
+/** Creates `target`'s replacement, which nobody else can have created. */
+export function createReplacement(target: string, mode: number): Replacement {
+  const temporary = `${target}.${process.pid}.tmp`;
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  return { fd: openSync(temporary, flags, mode), temporary, target };
+}
+
+/**
+ * Makes a replacement, whole and on disk, the file itself.
+ *
+ * @param exclusive refuses, with EEXIST, to replace a file that is there.
+ * @throws the system's error; the file is then as it was.
+ */
+export function commitReplacement(
+  { fd, temporary, target }: Replacement,
+  exclusive = false,
+): void {
+  try {
+    fsyncSync(fd);
+    if (exclusive) {
+      linkSync(temporary, target);
+      unlinkSync(temporary);
+    } else {
+      renameSync(temporary, target);
+    }
+  } catch (error) {
+    unlinkSync(temporary);
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Gives a replacement up; the file stays as it was. */
+export function abandonReplacement({ fd, temporary }: Replacement): void {
+  closeSync(fd);
+  unlinkSync(temporary);
+}
+
+/**
+ * A replacement for what is at `path`, or undefined if that must be written in place: what is no regular
+ * file, or has other names, or can't keep its owner.
+ */
+function openReplacement(path: string): Replacement | undefined {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined) {
+    const dangling = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    return dangling ? undefined : createReplacement(path, 0o666);
+  }
+  if (!status.isFile() || status.nlink > 1) return undefined;
+  accessSync(path, constants.W_OK);
+  let replacement: Replacement;
+  try {
+    replacement = createReplacement(realpathSync(path), 0o600);
+  } catch {
+    return undefined; // the file may be written, its directory not
+  }
+  try {
+    fchownSync(replacement.fd, status.uid, status.gid);
+    fchmodSync(replacement.fd, status.mode & 0o7777);
+    return replacement;
+  } catch {
+    abandonReplacement(replacement);
+    return undefined;
+  }
+}
+
+/**
+ * An output, opened before anything else is done so that an unwritable place is noticed at once. A
+ * regular file is replaced in one step by {@linkcode Output.close}; until then it is untouched.
+ */
+export class Output {
+  readonly #fd: number;
+  readonly #replacement: Replacement | undefined;
+
+  /**
+   * @param path of the file, or `-` for standard output.
+   * @throws {MungeError} with exit status 1 if it can't be opened.
+   */
+  constructor(path: string) {
+    try {
+      this.#replacement = path === "-" ? undefined : openReplacement(path);
+      this.#fd = this.#replacement?.fd ?? (path === "-" ? 1 : openSync(path, "w"));
+    } catch (error) {
+      refuse(`Failed to write to "${path}": ${systemText(error)}`);
+    }
+  }
+
+  /** Writes all of `bytes`. @throws the system's error. */
+  write(bytes: Uint8Array): void {
+    writeWhole(this.#fd, bytes);
+  }
+
+  /** Ends the output; only now does a regular file have what was written. @throws the system's error. */
+  close(): void {
+    if (this.#replacement !== undefined) commitReplacement(this.#replacement);
+    else if (this.#fd !== 1) closeSync(this.#fd);
+  }
+
+  /** Ends the output, and leaves a regular file as it was. */
+  abandon(): void {
+    if (this.#replacement !== undefined) abandonReplacement(this.#replacement);
+    else if (this.#fd !== 1) closeSync(this.#fd);
+  }
+}

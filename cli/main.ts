@@ -1,0 +1,31 @@
+// Where the binary starts: its name picks the command; under any other name the first argument does.
+import { basename } from "node:path";
+import { type Applet, findApplet } from "./applets.ts";
+import { reportFailure } from "./print.ts";
+
+/** The binary under its own name, or one that is none of ours. */
+const MUNGEBOX: Applet = {
+  name: "mungebox",
+  summary: "list and install the commands",
+  load: () => import("./mungebox.ts"),
+};
+
+/** Runs a command and ends the process with its exit status. */
+async function runApplet(applet: Applet, program: string, args: readonly string[]): Promise<void> {
+  try {
+    const { run } = await applet.load();
+    const status = await run(program, [...applet.implied ?? [], ...args]);
+    // A status of 0 is left to the event loop: a daemon goes on after its start.
+    if (status !== undefined && status !== 0) process.exit(status);
+  } catch (error) {
+    process.exit(reportFailure(program, error));
+  }
+}
+
+const name = basename(process.argv0);
+const args = process.argv.slice(2);
+const applet = findApplet(name);
+const named = findApplet(args[0]);
+if (applet !== undefined) void runApplet(applet, name, args);
+else if (named !== undefined) void runApplet(named, named.name, args.slice(1));
+else void runApplet(MUNGEBOX, MUNGEBOX.name, args);

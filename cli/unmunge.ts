@@ -1,0 +1,284 @@
+// unmunge: checks a credential, and prints what it says and what it carries.
+import { resolve } from "node:path";
+import { CIPHERS } from "../lib/cipher.ts";
+import { ERRNO, errorCode, errorText, MungeError } from "../lib/errors.ts";
+import { MACS } from "../lib/mac.ts";
+import { ANY_ID, type DecodeResponse, MAX_REQUEST_LENGTH } from "../lib/message.ts";
+import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { hostName } from "../lib/os/hosts.ts";
+import { formatLocalTime } from "../lib/os/local_time.ts";
+import { groupById, userById } from "../lib/os/users.ts";
+import { DEFAULT_SOCKET } from "../lib/retry.ts";
+import { ZIPS } from "../lib/zip.ts";
+import { Output, readInput, refuseSameFile, systemText } from "./files.ts";
+import { INFORMATION_OPTIONS, parseOptions, printAndExit, type Usage } from "./options.ts";
+import { refuse, SOCKET_OPTION } from "./values.ts";
+
+interface Settings {
+  input: string;
+  /** Path, or undefined for nowhere. */
+  metadata: string | undefined;
+  /** Path, or undefined for nowhere. */
+  payload: string | undefined;
+  /** Names of the keys to print; undefined for all. */
+  keys: Set<string> | undefined;
+  numeric: boolean;
+  /** Errors that are reported in STATUS and nowhere else. */
+  ignored: Set<number>;
+  socket: string;
+}
+
+/** One line of the metadata. */
+interface MetadataKey {
+  readonly name: string;
+  /** What --numeric prints, and what stands in parentheses otherwise; undefined leaves the line out. */
+  numeric(response: DecodeResponse): string | number | undefined;
+  /** What the number means, where it means anything; undefined if nobody knows. */
+  text?(response: DecodeResponse): string | undefined;
+}
+
+const TIME_FORMAT = "%Y-%m-%d %H:%M:%S %z";
+
+/** The errors after which the credential's contents are there nevertheless. */
+const OPENED: ReadonlySet<number> = new Set([
+  0,
+  ERRNO.EMUNGE_CRED_EXPIRED,
+  ERRNO.EMUNGE_CRED_REWOUND,
+  ERRNO.EMUNGE_CRED_REPLAYED,
+]);
+
+/** The metadata in the order it is printed. */
+const METADATA_KEYS: readonly MetadataKey[] = [
+  { name: "STATUS", numeric: (r) => r.errno, text: (r) => errorText(r.errno) },
+  {
+    name: "ENCODE_HOST",
+    numeric: (r) => originAddress(r).join("."),
+    text: (r) => hostName(originAddress(r)),
+  },
+  {
+    name: "ENCODE_TIME",
+    numeric: (r) => r.encodeTime,
+    text: (r) => formatLocalTime(r.encodeTime, TIME_FORMAT),
+  },
+  {
+    name: "DECODE_TIME",
+    numeric: (r) => r.decodeTime,
+    text: (r) => formatLocalTime(r.decodeTime, TIME_FORMAT),
+  },
+  { name: "TTL", numeric: (r) => r.ttl },
+  { name: "CIPHER", numeric: (r) => r.cipher, text: (r) => CIPHERS[r.cipher]?.name },
+  { name: "MAC", numeric: (r) => r.mac, text: (r) => MACS[r.mac]?.name },
+  { name: "ZIP", numeric: (r) => r.zip, text: (r) => ZIPS[r.zip]?.name },
+  { name: "UID", numeric: (r) => r.uid, text: (r) => userById(r.uid)?.name },
+  { name: "GID", numeric: (r) => r.gid, text: (r) => groupById(r.gid)?.name },
+  {
+    name: "UID_RESTRICTION",
+    numeric: (r) => r.authUid === ANY_ID ? undefined : r.authUid,
+    text: (r) => userById(r.authUid)?.name,
+  },
+  {
+    name: "GID_RESTRICTION",
+    numeric: (r) => r.authGid === ANY_ID ? undefined : r.authGid,
+    text: (r) => groupById(r.authGid)?.name,
+  },
+  { name: "LENGTH", numeric: (r) => r.payload.length },
+];
+
+/** The IPv4 address of the encoding host; a credential without one says 0.0.0.0. */
+function originAddress({ originAddress }: DecodeResponse): Uint8Array {
+  return originAddress.length === 4 ? originAddress : new Uint8Array(4);
+}
+
+/** The command line of unmunge. */
+export const USAGE: Usage<Settings> = {
+  groups: [
+    INFORMATION_OPTIONS,
+    [
+      {
+        short: "i",
+        long: "input",
+        argument: "PATH",
+        help: "Input credential from file",
+        set: (settings, path) => {
+          settings.input = path;
+        },
+      },
+      {
+        short: "n",
+        long: "no-output",
+        help: "Discard all output",
+        set: (settings) => {
+          settings.metadata = undefined;
+          settings.payload = undefined;
+        },
+      },
+      {
+        short: "m",
+        long: "metadata",
+        argument: "PATH",
+        help: "Output metadata to file",
+        set: (settings, path) => {
+          settings.metadata = path;
+        },
+      },
+      {
+        short: "o",
+        long: "output",
+        argument: "PATH",
+        help: "Output payload to file",
+        set: (settings, path) => {
+          settings.payload = path;
+        },
+      },
+    ],
+    [
+      {
+        short: "k",
+        long: "keys",
+        argument: "STR",
+        help: "Specify subset of metadata keys to output",
+        set: (settings, value) => {
+          settings.keys ??= new Set();
+          for (const name of value.toUpperCase().split(/[ \t\n,;.]+/)) settings.keys.add(name);
+        },
+      },
+      {
+        short: "K",
+        long: "list-keys",
+        help: "Display list of metadata keys",
+        set: () => {
+          const lines = METADATA_KEYS.map(({ name }) => `  ${name}\n`);
+          printAndExit(`Metadata keys:\n\n${lines.join("")}\n`);
+        },
+      },
+      {
+        short: "N",
+        long: "numeric",
+        help: "Display metadata values numerically",
+        set: (settings) => {
+          settings.numeric = true;
+        },
+      },
+      SOCKET_OPTION,
+    ],
+    [
+      {
+        long: "ignore-ttl",
+        help: "Accept expired, rewound and replayed credentials",
+        set: ({ ignored }) => {
+          for (const errno of OPENED) ignored.add(errno);
+        },
+      },
+      {
+        long: "ignore-replay",
+        help: "Accept replayed credentials",
+        set: ({ ignored }) => {
+          ignored.add(ERRNO.EMUNGE_CRED_REPLAYED);
+        },
+      },
+    ],
+  ],
+  closing: "By default, credential read from stdin, metadata & payload written to stdout.",
+};
+
+/** Runs unmunge; throws a MungeError if there is no credential to print, else gives its status. */
+export function run(program: string, args: readonly string[]): number {
+  const settings: Settings = {
+    input: "-",
+    metadata: "-",
+    payload: "-",
+    keys: undefined,
+    numeric: false,
+    ignored: new Set(),
+    socket: DEFAULT_SOCKET,
+  };
+  parseOptions(program, USAGE, settings, args);
+  const paths = [settings.metadata, settings.payload];
+  for (const path of paths) {
+    if (path !== undefined) refuseSameFile(settings.input, path);
+  }
+  const credential = readCredential(settings.input);
+  const outputs = openOutputs(settings);
+  let response: DecodeResponse;
+  try {
+    response = decode(settings, credential);
+  } catch (error) {
+    for (const output of new Set(Object.values(outputs))) output?.abandon();
+    throw error;
+  }
+  write(outputs, settings, response);
+  return settings.ignored.has(response.errno) ? 0 : response.errno;
+}
+
+/** The credential in a file, which ends at the first NUL as it would in C. */
+function readCredential(path: string): Uint8Array {
+  const bytes = readInput(path, MAX_REQUEST_LENGTH);
+  const end = bytes.indexOf(0);
+  return end < 0 ? bytes : bytes.subarray(0, end);
+}
+
+/** Has munged open the credential. @throws {MungeError} when its contents are not told. */
+function decode({ socket }: Settings, credential: Uint8Array): DecodeResponse {
+  if (credential.length === 0) throw new MungeError("EMUNGE_BAD_ARG", "No credential specified");
+  const response = new BlockingClient(socket).decode({ credential });
+  if (OPENED.has(response.errno)) return response;
+  throw new MungeError(errorCode(response.errno), response.errorText || errorText(response.errno));
+}
+
+/** Where metadata and payload go; one and the same output if their paths say so. */
+interface Outputs {
+  metadata: Output | undefined;
+  payload: Output | undefined;
+}
+
+function openOutputs({ metadata, payload }: Settings): Outputs {
+  const first = metadata === undefined ? undefined : new Output(metadata);
+  if (payload === undefined) return { metadata: first, payload: undefined };
+  const shared = metadata !== undefined && resolve(metadata) === resolve(payload) &&
+    (metadata === "-") === (payload === "-");
+  try {
+    return { metadata: first, payload: shared ? first : new Output(payload) };
+  } catch (error) {
+    first?.abandon();
+    throw error;
+  }
+}
+
+/** Writes the metadata, then the payload, behind an empty line if they share an output. */
+function write({ metadata, payload }: Outputs, settings: Settings, response: DecodeResponse): void {
+  const shared = metadata !== undefined && metadata === payload;
+  if (metadata !== undefined) {
+    const text = formatMetadata(settings, response) + (shared ? "\n" : "");
+    attempt("metadata", () => {
+      metadata.write(new TextEncoder().encode(text));
+      if (!shared) metadata.close();
+    });
+  }
+  if (payload !== undefined) {
+    attempt("payload", () => {
+      payload.write(response.payload);
+      payload.close();
+    });
+  }
+}
+
+function attempt(what: string, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    refuse(`Failed to close ${what} output file: ${systemText(error)}`);
+  }
+}
+
+/** The lines `KEY:  text (number)`, the values in column 17. */
+function formatMetadata({ keys, numeric }: Settings, response: DecodeResponse): string {
+  return METADATA_KEYS.map((key) => {
+    if (keys !== undefined && !keys.has(key.name)) return "";
+    const number = key.numeric(response);
+    if (number === undefined) return "";
+    const value = numeric || key.text === undefined
+      ? number
+      : `${key.text(response) ?? "???"} (${number})`;
+    return `${`${key.name}:`.padEnd(16)} ${value}\n`;
+  }).join("");
+}
