@@ -1,14 +1,14 @@
 // The command line of munged; what the daemon then does is in daemon/main.ts.
 import { MungeError } from "../lib/errors.ts";
-import { groupByName } from "../lib/os/users.ts";
 import { type DaemonConfig, defaultReplayDir, DEFAULTS, resolvePath } from "../daemon/config.ts";
 import { INFORMATION_OPTIONS, type Option, parseOptions, type Usage } from "./options.ts";
+import { INT_MAX, parseGroup, wholeNumber } from "./values.ts";
 
 /** `replayDir` is undefined as long as no option has named or refused one. */
 type Settings = Omit<DaemonConfig, "replayDir"> & { replayDir: string | null | undefined };
 
-const MAX_INT = 2 ** 31 - 1;
-const MIN_INT = -(2 ** 31);
+const MAX_INT = Number(INT_MAX);
+const MIN_INT = -MAX_INT - 1;
 
 const OPTIONS: readonly (readonly Option<Settings>[])[] = [
   INFORMATION_OPTIONS,
@@ -167,18 +167,20 @@ function number(
 
 /** The number that strtol finds in the whole of `value`. */
 function integer(option: string, value: string, min: number, max: number): number {
-  const result = /^\s*[+-]?\d+$/.test(value) ? Number(value) : NaN;
-  if (!(result >= min && result <= max)) throw invalid(option, value);
-  return result;
+  const result = wholeNumber(value);
+  if (result === undefined || result < min || result > max) throw invalid(option, value);
+  return Number(result);
 }
 
 /** A group's GID by its name or number. */
 function group(option: string, value: string): number {
-  const gid = groupByName(value)?.gid ?? (/^\s*\+?\d+$/.test(value) ? Number(value) : NaN);
-  if (!(gid < 2 ** 32 - 1)) throw invalid(option, value);
-  return gid;
+  try {
+    return parseGroup(value);
+  } catch (error) {
+    throw invalid(option, value, error);
+  }
 }
 
-function invalid(option: string, value: string): MungeError {
-  return new MungeError("EMUNGE_SNAFU", `Invalid value "${value}" for ${option}`);
+function invalid(option: string, value: string, cause?: unknown): MungeError {
+  return new MungeError("EMUNGE_SNAFU", `Invalid value "${value}" for ${option}`, { cause });
 }

@@ -10,7 +10,7 @@ import {
   realpathSync,
   writeSync,
 } from "node:fs";
-import { basename, delimiter, join } from "node:path";
+import { basename, delimiter, resolve } from "node:path";
 import { duplicateOver, openBlockingPipe, setProcessName } from "../lib/os/process.ts";
 
 /** Names what a copy of ourselves is for; each copy takes it out of its environment. */
@@ -34,7 +34,7 @@ export function enterBackground(program: string, args: readonly string[]): Annou
   delete process.env[STAGE];
   if (stage === undefined || !isPipe(PIPE_FD)) return process.exit(waitForDaemon(program, args));
   if (stage === "session") {
-    startCopy(program, args, "daemon", PIPE_FD, false);
+    startDaemon(program, args);
     return process.exit(0);
   }
   setProcessName(program);
@@ -45,41 +45,42 @@ export function enterBackground(program: string, args: readonly string[]): Annou
 /** Starts the copies; the exit status that the daemon's success or failure comes to. */
 function waitForDaemon(program: string, args: readonly string[]): 0 | 1 {
   const { readEnd, writeEnd } = openBlockingPipe();
-  startCopy(program, args, "session", writeEnd, true);
+  // Waiting for the first copy, which ends at once, leaves no zombie behind.
+  Bun.spawnSync(ownCommand(program, args), {
+    ...copyOptions(program, "session", writeEnd),
+    detached: true,
+  });
   closeSync(writeEnd);
   return readSync(readEnd, new Uint8Array(1)) === 1 ? 0 : 1;
 }
 
-function startCopy(
-  program: string,
-  args: readonly string[],
-  stage: string,
-  pipe: number,
-  leadsSession: boolean,
-): void {
-  const [file, ...words] = ownCommand(program);
-  Bun.spawn([file!, ...words, ...args], {
+/** Starts the daemon as a child that outlives this process. */
+function startDaemon(program: string, args: readonly string[]): void {
+  Bun.spawn(ownCommand(program, args), copyOptions(program, "daemon", PIPE_FD)).unref();
+}
+
+function copyOptions(program: string, stage: string, pipe: number) {
+  return {
     argv0: program,
-    detached: leadsSession,
     env: { ...process.env, [STAGE]: stage },
     // All other descriptors are closed on the way.
-    stdio: ["ignore", "ignore", "inherit", pipe],
-  }).unref();
+    stdio: ["ignore", "ignore", "inherit", pipe] as ["ignore", "ignore", "inherit", number],
+  };
 }
 
 /**
  * How to start ourselves, by the applet's name if there is a file of that name: the kernel takes a
  * process's name from there.
  */
-function ownCommand(program: string): string[] {
+function ownCommand(program: string, args: readonly string[]): string[] {
   const { execPath, argv0 } = process;
-  if (!Bun.main.startsWith("/$bunfs/")) return [execPath, Bun.main, program];
-  const directories = argv0.includes("/") ? [""] : (process.env["PATH"] ?? "").split(delimiter);
+  if (!Bun.main.startsWith("/$bunfs/")) return [execPath, Bun.main, program, ...args];
+  const directories = argv0.includes("/") ? ["."] : (process.env["PATH"] ?? "").split(delimiter);
   for (const directory of directories) {
-    const file = join(directory, argv0);
-    if (basename(file) === program && isSameFile(file, execPath)) return [file];
+    const file = resolve(directory, argv0); // absolute, lest spawning searches PATH for another munged
+    if (basename(file) === program && isSameFile(file, execPath)) return [file, ...args];
   }
-  return [execPath];
+  return [execPath, ...args];
 }
 
 function isSameFile(path: string, other: string): boolean {

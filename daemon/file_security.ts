@@ -3,7 +3,7 @@
 import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { MungeError } from "../lib/errors.ts";
-import { strerror } from "../lib/os/libc.ts";
+import { systemText } from "../lib/os/system_text.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { Logger } from "./log.ts";
 
@@ -194,11 +194,4 @@ function directoryBreach(
     }
   }
   return undefined;
-}
-
-/** The system's own text for a failed call of node:fs, "No such file or directory". */
-export function systemText(error: unknown): string {
-  const number = (error as NodeJS.ErrnoException).errno;
-  if (typeof number === "number") return strerror(Math.abs(number));
-  return error instanceof Error ? error.message : String(error);
 }

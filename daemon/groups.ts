@@ -2,8 +2,8 @@
 // service is asked in a thread of its own (groups_worker.ts), so that a slow one delays nobody.
 import { statSync } from "node:fs";
 import { Worker } from "node:worker_threads";
+import { systemText } from "../lib/os/system_text.ts";
 import type { DaemonConfig } from "./config.ts";
-import { systemText } from "./file_security.ts";
 import type { Logger } from "./log.ts";
 
 /** Supplementary groups of all users who have any: plain data that may be posted to a thread. */

@@ -1,7 +1,8 @@
 // Reading the key shared by all hosts of the realm.
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { MungeError } from "../lib/errors.ts";
-import { checkFile, type SecurityRules, systemText } from "./file_security.ts";
+import { systemText } from "../lib/os/system_text.ts";
+import { checkFile, type SecurityRules } from "./file_security.ts";
 import type { Logger } from "./log.ts";
 
 const MIN_KEY_LENGTH = 32;

@@ -11,8 +11,8 @@ import {
 } from "node:fs";
 import { MungeError } from "../lib/errors.ts";
 import { lockFile, lockHolder } from "../lib/os/file_lock.ts";
+import { systemText } from "../lib/os/system_text.ts";
 import type { DaemonConfig } from "./config.ts";
-import { systemText } from "./file_security.ts";
 import type { Logger } from "./log.ts";
 
 const LOCK_MODE = 0o200;

@@ -5,8 +5,9 @@ import { MungeError } from "../lib/errors.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
 import { openDatagramSocket, sendDatagram } from "../lib/os/datagram.ts";
 import { duplicateOver } from "../lib/os/process.ts";
+import { systemText } from "../lib/os/system_text.ts";
 import type { DaemonConfig } from "./config.ts";
-import { checkFile, systemText } from "./file_security.ts";
+import { checkFile } from "./file_security.ts";
 
 /** Where a log goes: plain data that may be posted to another thread. */
 export interface LogTarget {

@@ -1,7 +1,8 @@
 // The file that tells others the daemon's process ID. Scripts want it, the daemon doesn't: failures
 // other than an insecure directory are warnings.
 import { closeSync, constants, fchmodSync, openSync, unlinkSync, writeSync } from "node:fs";
-import { checkFile, type SecurityRules, systemText } from "./file_security.ts";
+import { systemText } from "../lib/os/system_text.ts";
+import { checkFile, type SecurityRules } from "./file_security.ts";
 import type { Logger } from "./log.ts";
 
 const PID_FILE_MODE = 0o644;

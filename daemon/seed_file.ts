@@ -12,7 +12,8 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { checkFile, type SecurityRules, statBreaches, systemText } from "./file_security.ts";
+import { systemText } from "../lib/os/system_text.ts";
+import { checkFile, type SecurityRules, statBreaches } from "./file_security.ts";
 import type { Logger } from "./log.ts";
 
 const SEED_LENGTH = 1024;

@@ -1,8 +1,8 @@
 // munged --stop: ends the daemon that holds the lock of a socket.
 import { closeSync, constants, openSync } from "node:fs";
 import { lockHolder } from "../lib/os/file_lock.ts";
+import { systemText } from "../lib/os/system_text.ts";
 import type { DaemonConfig } from "./config.ts";
-import { systemText } from "./file_security.ts";
 import { lockPath } from "./lock_file.ts";
 import type { Logger } from "./log.ts";
 

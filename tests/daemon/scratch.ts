@@ -1,0 +1,34 @@
+// What the daemon's tests share: a directory of their own and a logger that remembers.
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "../../daemon/log.ts";
+
+/** Runs `body` with a new directory that everybody may pass, and removes it. */
+export function withDirectory(body: (directory: string) => void): void {
+  const directory = mkdtempSync(join(tmpdir(), "munged-test-"));
+  chmodSync(directory, 0o755);
+  try {
+    body(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** A logger that keeps `level: text` in `lines`. */
+export function memoryLogger(): Logger & { lines: string[] } {
+  const lines: string[] = [];
+  const at = (level: string) => (text: string) => void lines.push(`${level}: ${text}`);
+  return {
+    lines,
+    error: at("error"),
+    warning: at("warning"),
+    notice: at("notice"),
+    info: at("info"),
+    debug: at("debug"),
+    limited: (_cause, level, text) => at(level)(text),
+  };
+}
+
+/** Whether files of other owners can be made. */
+export const isRoot = process.geteuid!() === 0;
