@@ -93,7 +93,7 @@ export const USAGE: Usage<Settings> = { groups: OPTIONS };
  * @returns the exit status.
  * @throws {MungeError} for a mistake on the command line.
  */
-export async function munged(program: string, args: readonly string[]): Promise<number> {
+export async function run(program: string, args: readonly string[]): Promise<number> {
   const config = parseConfig(program, args);
   const { runDaemon } = await import("../daemon/main.ts");
   return await runDaemon(config);
@@ -101,7 +101,7 @@ export async function munged(program: string, args: readonly string[]): Promise<
 
 /** The configuration that a command line asks for. @throws {MungeError} for its first mistake. */
 export function parseConfig(program: string, args: readonly string[]): DaemonConfig {
-  const settings: Settings = { ...DEFAULTS, program, replayDir: undefined };
+  const settings: Settings = { ...DEFAULTS, program, commandLine: args, replayDir: undefined };
   parseOptions(program, USAGE, settings, args);
   const { replayDir = defaultReplayDir(settings.seedFile) } = settings;
   return { ...settings, replayDir };

@@ -5,6 +5,8 @@ import { dirname, isAbsolute, join } from "node:path";
 export interface DaemonConfig {
   /** Base name of argv[0], the prefix of messages on standard error. */
   program: string;
+  /** The words after it, for starting ourselves anew in the background. */
+  commandLine: readonly string[];
   socketPath: string;
   keyFile: string;
   logFile: string;
@@ -45,6 +47,7 @@ export const DEFAULT_LISTEN_BACKLOG = 256;
 /** The defaults; `replayDir` follows the seed file unless a word says otherwise. */
 export const DEFAULTS: Readonly<DaemonConfig> = {
   program: "munged",
+  commandLine: [],
   socketPath: "/run/munge/munge.socket.2",
   keyFile: "/etc/munge/munge.key",
   logFile: "/var/log/munge/munged.log",

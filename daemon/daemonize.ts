@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { basename, delimiter, resolve } from "node:path";
 import { duplicateOver, openBlockingPipe, setProcessName } from "../lib/os/process.ts";
+import type { DaemonConfig } from "./config.ts";
 
 /** Names what a copy of ourselves is for; each copy takes it out of its environment. */
 const STAGE = "MUNGED_STAGE";
@@ -25,16 +26,18 @@ export type AnnounceReady = () => void;
 /**
  * Returns in the daemon only, with / as its directory and standard error still the caller's. In the
  * process the user started it ends with status 0 once the daemon is ready, 1 if the daemon ended before.
- *
- * @param program the daemon's name for ps and pidof, base name of argv[0].
- * @param args the words after it.
+ * The program's name becomes the daemon's for ps and pidof.
  */
-export function enterBackground(program: string, args: readonly string[]): AnnounceReady {
+export function enterBackground(
+  { program, commandLine }: Pick<DaemonConfig, "program" | "commandLine">,
+): AnnounceReady {
   const stage = process.env[STAGE];
   delete process.env[STAGE];
-  if (stage === undefined || !isPipe(PIPE_FD)) return process.exit(waitForDaemon(program, args));
+  if (stage === undefined || !isPipe(PIPE_FD)) {
+    return process.exit(waitForDaemon(program, commandLine));
+  }
   if (stage === "session") {
-    startDaemon(program, args);
+    startDaemon(program, commandLine);
     return process.exit(0);
   }
   setProcessName(program);

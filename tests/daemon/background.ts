@@ -1,0 +1,13 @@
+// A program for daemonize_test.ts: goes into the background, then does what its last word says.
+import { existsSync } from "node:fs";
+import { enterBackground } from "../../daemon/daemonize.ts";
+
+const [path, deed] = process.argv.slice(-2) as [string, string];
+const announceReady = enterBackground({ program: "munged", commandLine: [path, deed] });
+if (deed === "fail") {
+  console.error("munged: Error: failed on purpose");
+  process.exit(1);
+}
+await Bun.write(`${path}/pid`, `${process.pid}`);
+announceReady();
+while (existsSync(`${path}/pid`)) await Bun.sleep(20);
