@@ -9,6 +9,8 @@ import type { Logger } from "./log.ts";
 /** How long a daemon may take to end on TERM, and how long the kernel may take on KILL. */
 const GRACE_MS = { SIGTERM: 5000, SIGKILL: 1000 } as const;
 const POLL_MS = 5;
+/** How long a daemon may live on after it let go of the lock. */
+const CLEANUP_MS = 250;
 const SIGNALS = [["SIGTERM", 15, "Terminated"], ["SIGKILL", 9, "Killed"]] as const;
 
 /**
@@ -54,18 +56,23 @@ export function stopDaemon(
   }
 }
 
-/** Waits for a process to end; one that lost the lock is a zombie, or another with the same number. */
+/**
+ * Waits for a process to end. One that has let go of the lock gets a moment to clean up; what is there
+ * after that is a zombie, or another process of the same number that no signal is meant for.
+ */
 function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
   const deadline = performance.now() + patienceMs;
-  do {
-    if (lockHolder(fd) !== pid) return true;
+  let released: number | undefined;
+  while (performance.now() < deadline) {
     try {
       process.kill(pid, 0);
     } catch (error) {
       if (isGone(error)) return true;
     }
+    if (lockHolder(fd) !== pid) released ??= performance.now();
+    if (released !== undefined && performance.now() - released > CLEANUP_MS) return true;
     Bun.sleepSync(POLL_MS);
-  } while (performance.now() < deadline);
+  }
   return false;
 }
 
