@@ -21,10 +21,14 @@ export function readKeyFile(
 ): Uint8Array {
   const checked = checkFile("key", path, rules, logger);
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  let fd: number | undefined;
-  let key: Uint8Array | undefined;
+  let fd: number;
   try {
     fd = openSync(path, O_RDONLY | O_NONBLOCK | (rules.force ? 0 : O_NOFOLLOW));
+  } catch (error) {
+    throw failure("open", path, error);
+  }
+  let key: Uint8Array | undefined;
+  try {
     const opened = fstatSync(fd);
     // What was opened must be what was checked: somebody may have put another file there between.
     const attributes = ["dev", "ino", "mode", "uid"] as const;
@@ -47,9 +51,13 @@ export function readKeyFile(
   } catch (error) {
     key?.fill(0);
     if (error instanceof MungeError) throw error;
-    const text = `Failed to read keyfile "${path}": ${systemText(error)}`;
-    throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
+    throw failure("read", path, error);
   } finally {
-    if (fd !== undefined) closeSync(fd);
+    closeSync(fd);
   }
+}
+
+function failure(deed: string, path: string, error: unknown): MungeError {
+  const text = `Failed to ${deed} keyfile "${path}": ${systemText(error)}`;
+  return new MungeError("EMUNGE_SNAFU", text, { cause: error });
 }
