@@ -93,7 +93,7 @@ export const USAGE: Usage<Settings> = { groups: OPTIONS };
  * @returns the exit status.
  * @throws {MungeError} for a mistake on the command line.
  */
-export async function run(program: string, args: readonly string[]): Promise<number> {
+export async function munged(program: string, args: readonly string[]): Promise<number> {
   const config = parseConfig(program, args);
   const { runDaemon } = await import("../daemon/main.ts");
   return await runDaemon(config);
