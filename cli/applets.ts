@@ -18,7 +18,7 @@ export interface AppletModule {
    *
    * @param program the name it was called by, for messages.
    * @param args the words after the name.
-   * @returns the exit status; nothing is 0.
+   * @returns the exit status, nothing being 0; the process ends with it.
    * @throws {MungeError} whose number is the exit status and whose text goes to standard error.
    */
   run(program: string, args: readonly string[]): number | void | Promise<number | void>;

@@ -15,8 +15,7 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
   try {
     const { run } = await applet.load();
     const status = await run(program, [...applet.implied ?? [], ...args]);
-    // A status of 0 is left to the event loop: a daemon goes on after its start.
-    if (status !== undefined && status !== 0) process.exit(status);
+    process.exit(status ?? 0); // at once: the runtime has nothing left to wait for
   } catch (error) {
     process.exit(reportFailure(program, error));
   }

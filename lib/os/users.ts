@@ -14,15 +14,24 @@ import {
 } from "./libc.ts";
 
 const { i32, ptr: pointer, u32, u64 } = FFIType;
-const c = openLibc({
-  getpwnam_r: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
-  getpwuid_r: { args: [u32, pointer, pointer, u64, pointer], returns: i32 },
-  getgrnam_r: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
-  getgrgid_r: { args: [u32, pointer, pointer, u64, pointer], returns: i32 },
-  setgrent: { args: [], returns: FFIType.void },
-  getgrent: { args: [], returns: pointer },
-  endgrent: { args: [], returns: FFIType.void },
-});
+/** Opened at the first look-up: few runs of a client need one, and opening takes time. */
+function openNameService() {
+  return openLibc({
+    getpwnam_r: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
+    getpwuid_r: { args: [u32, pointer, pointer, u64, pointer], returns: i32 },
+    getgrnam_r: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
+    getgrgid_r: { args: [u32, pointer, pointer, u64, pointer], returns: i32 },
+    setgrent: { args: [], returns: FFIType.void },
+    getgrent: { args: [], returns: pointer },
+    endgrent: { args: [], returns: FFIType.void },
+  });
+}
+
+let nameService: ReturnType<typeof openNameService> | undefined;
+
+function libc(): ReturnType<typeof openNameService> {
+  return nameService ??= openNameService();
+}
 
 // struct passwd: name, passwd (pointers), uid, gid (u32) ...; struct group: name, passwd (pointers),
 // gid (u32), members (pointer to pointers). These come first and are laid out alike on Linux, macOS and
@@ -87,23 +96,23 @@ function readGroup(record: Pointer): Group {
 /** The user called `name`, if there is one. */
 export function userByName(name: string): User | undefined {
   const text = cString(name);
-  return lookUp((...rest) => c.getpwnam_r(ptr(text), ...rest), readUser);
+  return lookUp((...rest) => libc().getpwnam_r(ptr(text), ...rest), readUser);
 }
 
 /** The user with this UID, if there is one. */
 export function userById(uid: number): User | undefined {
-  return lookUp((...rest) => c.getpwuid_r(uid, ...rest), readUser);
+  return lookUp((...rest) => libc().getpwuid_r(uid, ...rest), readUser);
 }
 
 /** The group called `name`, if there is one. */
 export function groupByName(name: string): Group | undefined {
   const text = cString(name);
-  return lookUp((...rest) => c.getgrnam_r(ptr(text), ...rest), readGroup);
+  return lookUp((...rest) => libc().getgrnam_r(ptr(text), ...rest), readGroup);
 }
 
 /** The group with this GID, if there is one. */
 export function groupById(gid: number): Group | undefined {
-  return lookUp((...rest) => c.getgrgid_r(gid, ...rest), readGroup);
+  return lookUp((...rest) => libc().getgrgid_r(gid, ...rest), readGroup);
 }
 
 /**
@@ -115,11 +124,11 @@ export function groupById(gid: number): Group | undefined {
 export function supplementaryGroups(): Map<number, number[]> {
   const uids = new Map<string, number | undefined>();
   const groups = new Map<number, number[]>();
-  c.setgrent();
+  libc().setgrent();
   try {
     for (;;) {
       clearErrno();
-      const record = c.getgrent() as Pointer | null;
+      const record = libc().getgrent() as Pointer | null;
       if (record === null) {
         // Some back ends leave ENOENT behind at the end of their list.
         if (errno() !== 0 && errno() !== 2) throw new SystemError("getgrent");
@@ -128,7 +137,7 @@ export function supplementaryGroups(): Map<number, number[]> {
       addMembers(groups, uids, record);
     }
   } finally {
-    c.endgrent();
+    libc().endgrent();
   }
 }
 
