@@ -15,4 +15,5 @@ used under the GNU Lesser General Public License, version 3 or later.
 It comes with NO WARRANTY of any kind, not even the implied ones of
 merchantability or of fitness for a purpose. The licences have the details:
 https://www.gnu.org/licenses/
+
 `;

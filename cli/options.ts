@@ -104,9 +104,10 @@ export function parseOptions<Settings>(
 
 /** The text of --help. */
 export function formatHelp(program: string, usage: Usage<never>): string {
+  const synopsis = `Usage: ${program} ${usage.synopsis ?? "[OPTIONS]"}\n`;
   const groups = usage.groups.map((group) => group.map(formatOption).join(""));
   const closing = usage.closing === undefined ? [] : [`${usage.closing}\n`];
-  return [`Usage: ${program} ${usage.synopsis ?? "[OPTIONS]"}\n`, ...groups, ...closing].join("\n");
+  return [synopsis, ...groups, ...closing].map((part) => `${part}\n`).join("");
 }
 
 /** `  -s, --string=STR          Input payload from string`; the help starts in column 28. */

@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+
+const MAIN = join(import.meta.dirname, "../../cli/main.ts");
+const reference = spawnSync("munged", ["--version"]).status === 0;
+
+interface Result {
+  status: number | null;
+  out: string;
+  err: string;
+}
+
+function result({ status, stdout, stderr }: SpawnSyncReturns<Buffer>): Result {
+  return { status, out: stdout.toString("latin1"), err: stderr.toString("latin1") };
+}
+
+let directory: string;
+let socket: string;
+
+function ours(args: readonly string[], input = ""): Result {
+  return result(spawnSync(process.execPath, [MAIN, ...args], { input, cwd: directory }));
+}
+
+function theirs(args: readonly string[], input = ""): Result {
+  return result(spawnSync(args[0]!, args.slice(1), { input, cwd: directory }));
+}
+
+before(() => {
+  directory = mkdtempSync(join(tmpdir(), "mungebox-cli-"));
+  socket = join(directory, "socket");
+  spawnSync("chmod", ["755", directory]);
+  if (!reference) return;
+  const key = join(directory, "key");
+  writeFileSync(key, crypto.getRandomValues(new Uint8Array(128)), { mode: 0o600 });
+  const files = ["log", "pid", "seed"].map((name) => `--${name}-file=${join(directory, name)}`);
+  const args = ["--force", `--socket=${socket}`, `--key-file=${key}`, ...files];
+  assert.equal(spawnSync("munged", args).status, 0);
+});
+
+after(() => {
+  if (reference) spawnSync("munged", ["--stop", `--socket=${socket}`]);
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** Command lines that never reach a daemon, and on which both must agree to the byte. */
+const SAME: readonly string[][] = [
+  ["munge", "--help"],
+  ["mungekey", "--help"],
+  ["remunge", "--help"],
+  ["munge", "-x"],
+  ["munge", "--no-input=x"],
+  ["munge", "-n", "stray"],
+  ["munge", "-s"],
+  ["munge", "-C"],
+  ["munge", "-M"],
+  ["munge", "-Z"],
+  ["munge", "-c", "foo"],
+  ["munge", "-m", "none"],
+  ["munge", "-t", "-2"],
+  ["munge", "-t", "4294967296"],
+  ["munge", "-t", "99999999999999999999"],
+  ["munge", "-u", "no such user"],
+  ["munge", "-G", "-1"],
+  ["munge", "-i", "nosuch"],
+  ["munge", "-n", "-S", "nosuch"],
+  ["munge", "-n", "-S", "."],
+  ["munge", "-n", "-S", ""],
+  ["unmunge", "-K"],
+  ["unmunge", "--li"],
+  ["unmunge", "-S", "nosuch"],
+  ["mungekey", "--force=x"],
+  ["mungekey", "-b"],
+  ["mungekey", "-b", "255"],
+  ["mungekey", "stray"],
+  ["mungekey", "-c", "-k", "nosuch/key"],
+  ["remunge", "-N", "1x"],
+  ["remunge", "-D", "0"],
+  ["remunge", "-T", "0"],
+  ["remunge", "-l", "5000000000"],
+];
+
+describe("command lines", { skip: !reference }, () => {
+  for (const args of SAME) {
+    it(`${args.join(" ")} is answered as by the reference`, () => {
+      assert.deepEqual(ours(args), theirs(args));
+    });
+  }
+});
+
+describe("munge and unmunge", { skip: !reference }, () => {
+  const munge = (...args: string[]) => ["munge", "-S", socket, ...args];
+  const unmunge = (...args: string[]) => ["unmunge", "-S", socket, ...args];
+
+  it("munge's credentials are opened by the reference, and the other way round", () => {
+    const made = ours(munge("-s", "hello", "-t", "77", "-c", "aes256", "-m", "sha512"));
+    assert.equal(made.err, "");
+    const opened = theirs(unmunge("-k", "TTL,CIPHER,MAC,LENGTH"), made.out);
+    assert.match(
+      opened.out,
+      /TTL: +77\nCIPHER: +aes256 \(5\)\nMAC: +sha512 \(6\)\nLENGTH: +5\n\nhello$/,
+    );
+    const back = ours(unmunge(), theirs(munge("-s", "hello")).out);
+    assert.equal(back.status, 0);
+    assert.match(back.out, /^STATUS: {10}Success \(0\)\nENCODE_HOST: +.*LENGTH: +5\n\nhello$/s);
+  });
+
+  it("unmunge prints what the reference prints of a replayed credential", () => {
+    const credential = theirs(munge("-s", "x", "-u", "0")).out;
+    theirs(unmunge(), credential);
+    const expected = theirs(
+      unmunge("-k", "status,uid,gid_restriction,uid_restriction"),
+      credential,
+    );
+    assert.deepEqual(
+      ours(unmunge("-k", "status,uid,gid_restriction,uid_restriction"), credential),
+      expected,
+    );
+    assert.equal(expected.status, 17);
+    assert.equal(ours(unmunge("--ignore-replay"), credential).status, 0);
+    assert.equal(ours(unmunge("--ignore-ttl"), credential).status, 0);
+    assert.match(ours(unmunge("--ignore-ttl"), credential).out, /Replayed credential \(17\)/);
+  });
+
+  it("unmunge reports what is no credential as the reference does", () => {
+    for (const text of ["", "junk", "MUNGE:!!!:", "\0abc", "MUNGE:AwQFAAD"]) {
+      assert.deepEqual(ours(unmunge(), text), theirs(unmunge(), text));
+    }
+  });
+
+  it("unmunge refuses to write over its input", () => {
+    const file = join(directory, "credential");
+    assert.equal(ours(munge("-n", "-o", file)).status, 0);
+    const before = readFileSync(file);
+    assert.deepEqual(
+      ours(unmunge("-i", file, "-o", file)),
+      theirs(unmunge("-i", file, "-o", file)),
+    );
+    assert.deepEqual(readFileSync(file), before);
+  });
+
+  it("munge leaves an output file untouched when there is no credential", () => {
+    const file = join(directory, "kept");
+    writeFileSync(file, "kept", { mode: 0o640 });
+    assert.equal(ours(["munge", "-n", "-S", "nosuch", "-o", file]).status, 6);
+    assert.equal(readFileSync(file, "utf8"), "kept");
+    assert.equal(ours(munge("-n", "-o", file)).status, 0);
+    assert.equal(statSync(file).mode & 0o777, 0o640);
+    assert.match(readFileSync(file, "utf8"), /^MUNGE:.*:\n$/);
+  });
+
+  it("remunge counts credentials and errors", () => {
+    const { out, status } = ours(["remunge", "-S", socket, "-N", "20", "-T", "2", "-d"]);
+    assert.equal(status, 0);
+    assert.match(out, /Spawning 2 threads for encoding\/decoding\n.*Processing 20 credentials\n/);
+    assert.match(out, /Processed 20 credentials in 0\.\d{3}s \(\d+ creds\/sec\)\n\nWARNING/);
+    assert.match(ours(["remunge", "-S", "nosuch", "-N", "2"]).out, /Generated 2 encoding errors\n/);
+  });
+});
+
+describe("mungekey", () => {
+  it("creates a key that only its owner can read, and never over another", () => {
+    const key = join(directory, "new.key");
+    const made = ours(["mungekey", "-v", "-b", "257", "-k", key]);
+    assert.equal(made.err, `mungekey: Info: Created "${key}" with 264-bit key\n`);
+    assert.equal(statSync(key).mode & 0o7777, 0o600);
+    const bytes = readFileSync(key);
+    assert.equal(bytes.length, 33);
+    const again = ours(["mungekey", "-k", key]);
+    assert.equal(again.status, 1);
+    assert.equal(again.err, `mungekey: Error: Failed to create "${key}": File exists\n`);
+    assert.deepEqual(readFileSync(key), bytes);
+    assert.equal(ours(["mungekey", "-f", "-k", key]).status, 0);
+    assert.notDeepEqual(readFileSync(key), bytes);
+  });
+
+  it("replaces a symbolic link, not what it leads to", () => {
+    const target = join(directory, "target");
+    const link = join(directory, "link.key");
+    writeFileSync(target, "precious");
+    symlinkSync(target, link);
+    assert.equal(ours(["mungekey", "-k", link]).status, 1);
+    assert.equal(ours(["mungekey", "-f", "-k", link]).status, 0);
+    assert.equal(readFileSync(target, "utf8"), "precious");
+  });
+});
+
+describe("mungebox", () => {
+  it("names its commands", () => {
+    assert.match(ours(["--list"]).out, /^munged\nmunge\nunmunge\n/);
+    const unknown = ours(["nosuch"]);
+    assert.equal(unknown.status, 1);
+    assert.match(unknown.err, /^mungebox: Error: Unknown command "nosuch"; .*unmunge/);
+  });
+
+  it("--install links every command, and replaces nothing without --force", () => {
+    assert.equal(ours(["--install", directory]).status, 0);
+    assert(existsSync(join(directory, "unmunge")));
+    assert.equal(ours(["--install", directory]).status, 1);
+    assert.equal(ours(["--install", directory, "--force"]).status, 0);
+  });
+
+  it("-V names the version of MUNGE first", () => {
+    assert.equal(ours(["unmunge", "-V"]).out, "munge-0.5.18 (mungebox 0.1.0)\n");
+    assert.match(ours(["munge", "-L"]).out, /GNU General Public License/);
+  });
+});
