@@ -1,5 +1,4 @@
 // Where the binary starts: its name picks the command; under any other name the first argument does.
-import { basename } from "node:path";
 import { type Applet, findApplet } from "./applets.ts";
 import { reportFailure } from "./print.ts";
 
@@ -21,7 +20,8 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
   }
 }
 
-const name = basename(process.argv0);
+// node:path would cost every command more than this line.
+const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
 const applet = findApplet(name);
 const named = findApplet(args[0]);
