@@ -13,7 +13,7 @@ import {
   MESSAGE_TIMEOUT_MS,
   parseHeader,
 } from "../lib/message.ts";
-import { ptr, strerror } from "../lib/os/libc.ts";
+import { fixedMemory, ptr, strerror } from "../lib/os/libc.ts";
 import { openPoller } from "../lib/os/poller.ts";
 import {
   acceptConnection,
@@ -78,7 +78,7 @@ const context: RequestContext = {
   log,
 };
 
-const input = new Uint8Array(READ_LENGTH);
+const input = new Uint8Array(fixedMemory(READ_LENGTH));
 const inputAddress: number = ptr(input);
 const poller = openPoller();
 /** Which worker holds which descriptor, so that those of a worker that died can be closed. */
@@ -309,7 +309,10 @@ function receiveMore(client: Parked): void {
 function append(client: Parked, bytes: Uint8Array): void {
   const needed = client.done + bytes.length;
   if (needed > client.buffer.length) {
-    const room = Math.min(Math.max(needed, client.buffer.length * 2), HEADER_LENGTH + MAX_REQUEST_LENGTH + READ_LENGTH);
+    const room = Math.min(
+      Math.max(needed, client.buffer.length * 2),
+      HEADER_LENGTH + MAX_REQUEST_LENGTH + READ_LENGTH,
+    );
     const grown = new Uint8Array(room);
     grown.set(client.buffer.subarray(0, client.done));
     parkedBytes += grown.length - client.buffer.length;
@@ -415,4 +418,4 @@ function report(message: FromWorker): void {
   parentPort!.postMessage(message);
 }
 
-await run();
+run();

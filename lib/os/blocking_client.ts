@@ -31,7 +31,7 @@ import {
   type Transaction,
   type TransactionStep,
 } from "../transaction.ts";
-import { errno, FFIType, openLibc, type Pointer, ptr, strerror } from "./libc.ts";
+import { errno, FFIType, fixedMemory, openLibc, type Pointer, ptr, strerror } from "./libc.ts";
 import { AF_UNIX, unixAddress } from "./unix_address.ts";
 
 const isLinux = process.platform === "linux";
@@ -66,10 +66,10 @@ export class BlockingClient {
   readonly #address: Uint8Array;
   readonly #addressPointer: Pointer;
   /** Responses are received into this; it grows when a response is longer. */
-  #buffer = new Uint8Array(16_384);
+  #buffer = new Uint8Array(fixedMemory(16_384));
   #bufferPointer = ptr(this.#buffer);
   /** struct pollfd: fd i32, events i16, revents i16. */
-  readonly #pollFd = new Int32Array(2);
+  readonly #pollFd = new Int32Array(fixedMemory(8));
   readonly #pollEvents = new Int16Array(this.#pollFd.buffer, 4, 2);
   readonly #pollPointer = ptr(this.#pollFd);
 
@@ -162,7 +162,7 @@ export class BlockingClient {
     const bodyLength = responseLength(this.#buffer, transaction.responseType);
     const length = HEADER_LENGTH + bodyLength;
     if (length > this.#buffer.length) {
-      const larger = new Uint8Array(length);
+      const larger = new Uint8Array(fixedMemory(length));
       larger.set(this.#buffer.subarray(0, have));
       this.#buffer = larger;
       this.#bufferPointer = ptr(larger);

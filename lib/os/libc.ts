@@ -74,6 +74,14 @@ export class SystemError extends Error {
   }
 }
 
+/**
+ * Memory whose address, once taken with `ptr`, stays good as long as the buffer is referenced. A small
+ * typed array made without a buffer has no such address: the engine moves its elements when it pleases.
+ */
+export function fixedMemory(bytes: number): ArrayBuffer {
+  return new ArrayBuffer(bytes);
+}
+
 /** A NUL-terminated copy of `text`, for a `const char *` argument (pass it through `ptr`). */
 export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(text + "\0");

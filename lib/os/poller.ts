@@ -1,5 +1,5 @@
 // Waiting for any of many descriptors: epoll on Linux, poll(2) elsewhere, behind one interface.
-import { errno, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+import { errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 import { close, EINTR } from "./socket.ts";
 
 /** A set of watched descriptors; one thread waits on it. */
@@ -41,9 +41,9 @@ function openEpoll(): Poller {
   });
   const epoll = c.epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) throw new SystemError("epoll_create1");
-  const change = new Uint32Array(EVENT_WORDS);
+  const change = new Uint32Array(fixedMemory(EVENT_WORDS * 4));
   const changeAddress = ptr(change);
-  const events = new Int32Array(EVENT_WORDS * MAX_EVENTS);
+  const events = new Int32Array(fixedMemory(EVENT_WORDS * 4 * MAX_EVENTS));
   const eventsAddress = ptr(events);
   return {
     add(fd, direction, shared = false) {

@@ -1,6 +1,6 @@
 // Stream sockets of the Unix domain for munged: listening, accepting, non-blocking reads and writes, and
 // who is at the other end. Calls return what libc returns; a negative number leaves the reason in errno.
-import { errno, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+import { errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 import { AF_UNIX, SUN_PATH_LENGTH, unixAddress } from "./unix_address.ts";
 
 const platform = process.platform;
@@ -105,34 +105,27 @@ export function shutdown(fd: number): void {
   c.shutdown(fd, SHUT_RDWR);
 }
 
-const credentials = new Uint32Array(3);
-const credentialsLength = new Uint32Array([12]);
+const credentials = new Uint32Array(fixedMemory(12));
+const credentialsLength = new Uint32Array(fixedMemory(4));
 const credentialsAddress = ptr(credentials);
 const credentialsLengthAddress = ptr(credentialsLength);
 
 /** Who connected, told by the kernel. Reused by the next call. */
 export const peer = { uid: 0, gid: 0 };
 
+/** The ID that nobody has: what stands where the kernel wrote nothing. */
+const NOBODY = 0xffff_ffff;
+
 /** Fills {@linkcode peer} for a connection; false if the kernel can't tell. */
 export function identifyPeer(fd: number): boolean {
-  if (getpeereid !== null) {
-    if (getpeereid(fd, credentialsAddress, (credentialsAddress + 4) as never) < 0) return false;
-    peer.uid = credentials[0]!;
-    peer.gid = credentials[1]!;
-    return true;
-  }
-  credentialsLength[0] = 12;
-  const status = c.getsockopt(
-    fd,
-    SOL_SOCKET,
-    SO_PEERCRED,
-    credentialsAddress,
-    credentialsLengthAddress,
-  );
-  if (status < 0 || credentialsLength[0] !== 12) return false;
+  credentials.fill(NOBODY);
+  credentialsLength[0] = credentials.byteLength;
+  const status = getpeereid !== null
+    ? getpeereid(fd, (credentialsAddress + 4) as never, (credentialsAddress + 8) as never)
+    : c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentialsAddress, credentialsLengthAddress);
   peer.uid = credentials[1]!; // struct ucred: pid, uid, gid
   peer.gid = credentials[2]!;
-  return true;
+  return status === 0 && peer.uid !== NOBODY && peer.gid !== NOBODY;
 }
 
 /** Both ends of a non-blocking pipe, to wake a thread that waits in a poller. */
@@ -145,7 +138,7 @@ export function openPipe(): { readEnd: number; writeEnd: number } {
   return { readEnd, writeEnd };
 }
 
-const pipeBytes = new Uint8Array(64);
+const pipeBytes = new Uint8Array(fixedMemory(64));
 const pipeAddress = ptr(pipeBytes);
 
 /** Makes the pipe's read end readable; a full pipe is readable already. */
