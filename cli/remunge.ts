@@ -1,4 +1,5 @@
 // remunge: measures how many credentials per second munged makes, or makes and opens.
+import { threadFile } from "../lib/os/thread_file.ts";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { CIPHER_DEFAULT } from "../lib/cipher.ts";
@@ -303,7 +304,7 @@ function makeTask(settings: Settings): WorkerTask {
 async function spawnWorkers(task: WorkerTask, threads: number): Promise<Worker[]> {
   const workers = Array.from(
     { length: threads },
-    () => new Worker(new URL("./remunge_worker.ts", import.meta.url), { workerData: task }),
+    () => new Worker(threadFile("cli/remunge_worker.ts"), { workerData: task }),
   );
   await Promise.all(workers.map((worker) => message(worker, "ready")));
   return workers;

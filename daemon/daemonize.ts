@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { basename, delimiter, resolve } from "node:path";
 import { duplicateOver, openBlockingPipe, setProcessName } from "../lib/os/process.ts";
+import { IS_COMPILED } from "../lib/os/thread_file.ts";
 import type { DaemonConfig } from "./config.ts";
 
 /** Names what a copy of ourselves is for; each copy takes it out of its environment. */
@@ -77,7 +78,7 @@ function copyOptions(program: string, stage: string, pipe: number) {
  */
 function ownCommand(program: string, args: readonly string[]): string[] {
   const { execPath, argv0 } = process;
-  if (!Bun.main.startsWith("/$bunfs/")) return [execPath, Bun.main, program, ...args];
+  if (!IS_COMPILED) return [execPath, Bun.main, program, ...args];
   const directories = argv0.includes("/") ? ["."] : (process.env["PATH"] ?? "").split(delimiter);
   for (const directory of directories) {
     const file = resolve(directory, argv0); // absolute, lest spawning searches PATH for another munged

@@ -3,6 +3,7 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import type { Subkeys } from "../lib/keys.ts";
 import { close, openPipe, shutdown, signalPipe } from "../lib/os/socket.ts";
+import { threadFile } from "../lib/os/thread_file.ts";
 import type { ReplayState } from "../lib/replay_cache.ts";
 import type { GroupMap } from "./groups.ts";
 import type { Logger, LogTarget } from "./log.ts";
@@ -128,10 +129,9 @@ export class Engine {
     const { readEnd: wake, writeEnd: wakeEnd } = openPipe();
     const owners = this.#owners;
     const workerData: WorkerSettings = { ...this.#settings, number, wake, orders: port2, owners };
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), {
+    const worker = new Worker(threadFile("daemon/worker.ts"), {
       workerData,
       transferList: [port2],
-      resourceLimits: {},
     });
     const thread: Thread = { number, worker, orders, wakeEnd, pipeEnd: wake, state: "starting" };
     this.#threads.set(number, thread);

@@ -3,6 +3,7 @@
 import { statSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { systemText } from "../lib/os/system_text.ts";
+import { threadFile } from "../lib/os/thread_file.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { Logger } from "./log.ts";
 

@@ -22,11 +22,17 @@ const SEED_MODE = 0o600;
 /**
  * Reads the seed file; one that others could have read or written is removed.
  *
- * @returns whether its directories are secure, so that {@linkcode writeSeedFile} may write it.
+ * @returns whether its directories are secure, so that {@linkcode writeSeedFile} may write it, and
+ * whether there was a seed.
  * @throws {MungeError} when a directory above it is insecure (under --force it is but warned of).
  */
-export function readSeedFile(path: string, rules: SecurityRules, logger: Logger): boolean {
+export function readSeedFile(
+  path: string,
+  rules: SecurityRules,
+  logger: Logger,
+): { isSecure: boolean; isSeeded: boolean } {
   let isSecure = true;
+  let isSeeded = false;
   checkFile("seed", path, rules, {
     warning(text) {
       isSecure = false;
@@ -46,16 +52,17 @@ export function readSeedFile(path: string, rules: SecurityRules, logger: Logger)
       removeInsecure(path, logger);
     } else if (fd !== undefined) {
       const count = readSync(fd, new Uint8Array(SEED_LENGTH));
-      if (count > 0) logger.info(`Seeded PRNG with ${count} bytes from "${path}"`);
+      isSeeded = count > 0;
+      if (isSeeded) logger.info(`Seeded PRNG with ${count} bytes from "${path}"`);
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return isSecure;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { isSecure, isSeeded };
     logger.warning(`Failed to open PRNG seed "${path}": ${systemText(error)}`);
     removeInsecure(path, logger);
   } finally {
     if (fd !== undefined) closeSync(fd);
   }
-  return isSecure;
+  return { isSecure, isSeeded };
 }
 
 function removeInsecure(path: string, logger: Logger): void {

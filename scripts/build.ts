@@ -18,6 +18,8 @@ function compile(output: string, target?: string): void {
     "--compile",
     "--minify",
     "--bytecode",
+    "--splitting",
+    "--format=esm",
     ...(target === undefined ? [] : [`--target=${target}`]),
     ...ENTRY_POINTS,
     `--outfile=${unfinished}`,

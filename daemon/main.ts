@@ -1,0 +1,242 @@
+// munged from start to end, in the reference's order: into the background, log, origin, memory, seed, key,
+// groups, replay cache, socket, workers, and at the end all of it taken down again.
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { constants } from "node:os";
+import { crypto } from "../lib/crypto.ts";
+import { MungeError } from "../lib/errors.ts";
+import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../lib/keys.ts";
+import { forbidCoreDumps, lockMemory, signalText } from "../lib/os/process.ts";
+import { listenUnix } from "../lib/os/socket.ts";
+import { systemText } from "../lib/os/system_text.ts";
+import { purgeReplayTables, type ReplayState } from "../lib/replay_cache.ts";
+import { COMPATIBLE_VERSION } from "../lib/version.ts";
+import { type DaemonConfig, DEFAULT_LISTEN_BACKLOG } from "./config.ts";
+import { enterBackground } from "./daemonize.ts";
+import { Engine } from "./engine.ts";
+import { checkFile } from "./file_security.ts";
+import { type GroupMap, GroupUpdater, NO_GROUPS } from "./groups.ts";
+import { readKeyFile } from "./key_file.ts";
+import { lockSocket, removeLock, type SocketLock } from "./lock_file.ts";
+import { createLogger, type Logger, openLog, reopenLog, stderrLog } from "./log.ts";
+import { announceOrigin, resolveOrigin } from "./origin.ts";
+import { removePidFile, writePidFile } from "./pid_file.ts";
+import { openReplayCache } from "./replay_directory.ts";
+import { readSeedFile, writeSeedFile } from "./seed_file.ts";
+import { stopDaemon } from "./stop.ts";
+import { notifyManager } from "./systemd.ts";
+
+const SOCKET_MODE = 0o777;
+/** The kernel lowers a backlog to net.core.somaxconn, whatever that is. */
+const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
+const PURGE_INTERVAL_MS = 60_000;
+
+/**
+ * Runs munged until a signal ends it, or stops a running one if `config` says so.
+ *
+ * @returns the exit status.
+ */
+export async function runDaemon(config: DaemonConfig): Promise<number> {
+  const early = createLogger(stderrLog(config));
+  if (config.stop) return stopDaemon(config, early);
+  const announceReady = config.foreground ? () => {} : enterBackground(config);
+  let log = early;
+  try {
+    forbidCoreDumps();
+    const target = openLog(config, early);
+    log = createLogger(target);
+    const daemon = await start(config, log, target);
+    announceReady();
+    notifyManager("READY=1");
+    const status = await daemon.run();
+    notifyManager("STOPPING=1");
+    await daemon.stop();
+    return status;
+  } catch (error) {
+    const text = error instanceof MungeError ? error.message : systemText(error);
+    log.error(text);
+    if (log !== early && !config.foreground) early.error(text);
+    return 1;
+  }
+}
+
+/** A munged that serves requests. */
+interface RunningDaemon {
+  /** Settles with the exit status when a signal or a failure ends it. */
+  run(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+async function start(
+  config: DaemonConfig,
+  log: Logger,
+  logTarget: ReturnType<typeof openLog>,
+): Promise<RunningDaemon> {
+  const origin = resolveOrigin(config, log);
+  log.notice(`Starting munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
+  announceOrigin(origin, log);
+  if (config.mlockall) lockAllMemory(log);
+  const seed = seedRandomness(config, log);
+  const ring = [readSubkeys(config, log)];
+  let groups: GroupMap = NO_GROUPS;
+  let engine: Engine | undefined;
+  const updater = new GroupUpdater(config, log, (map) => {
+    groups = map;
+    engine?.updateGroups(map);
+  });
+  updater.announce();
+  const replay = openReplayCache(config, log);
+  checkFile("socket", config.socketPath, config, log);
+  const lock = lockSocket(config, log);
+  try {
+    const listener = openSocket(config, log);
+    updater.start();
+    engine = await Engine.start({
+      listener,
+      threads: config.numThreads,
+      maxTtl: config.maxTtl,
+      originAddress: origin.address,
+      ring,
+      groups,
+      replay,
+      log: logTarget,
+    }, log);
+    const { numThreads } = config;
+    log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
+    writePidFile(config.pidFile, config, log);
+  } catch (error) {
+    removeSocket(config, lock, log);
+    throw error;
+  }
+  const serving = engine;
+  const purgeTimer = startPurging(replay, log);
+  const ended = waitForEnd(serving, () => {
+    log.notice(`Processing signal ${constants.signals.SIGHUP} (${signalText(1)})`);
+    reopenLog(logTarget, config);
+    updater.refresh();
+  }, log);
+
+  return {
+    run: () => ended,
+    async stop() {
+      updater.stop();
+      clearInterval(purgeTimer);
+      await serving.stop();
+      removeSocket(config, lock, log);
+      ring.forEach(wipeSubkeys);
+      if (seed.isSecure) writeSeedFile(config.seedFile, log);
+      removePidFile(config.pidFile, log);
+      log.notice(`Stopping munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
+    },
+  };
+}
+
+function lockAllMemory(log: Logger): void {
+  try {
+    lockMemory();
+  } catch (error) {
+    throw new MungeError(
+      "EMUNGE_SNAFU",
+      `Failed to lock all pages in memory: ${(error as Error).message}`,
+    );
+  }
+  log.info("Locked all pages in memory");
+}
+
+function seedRandomness(config: DaemonConfig, log: Logger): { isSecure: boolean } {
+  log.info("Seeded PRNG with 128 bytes from getrandom()");
+  const seed = readSeedFile(config.seedFile, config, log);
+  if (config.benchmark) log.info("Disabled PRNG entropy pool stirring");
+  else if (!seed.isSeeded) log.info("Enabled PRNG entropy pool enhanced stirring");
+  return seed;
+}
+
+function readSubkeys(config: DaemonConfig, log: Logger): Subkeys {
+  const key = readKeyFile(config.keyFile, config, log);
+  try {
+    return shareSubkeys(deriveSubkeys(key, crypto));
+  } finally {
+    key.fill(0);
+  }
+}
+
+/** The subkeys in memory that workers share, so that wiping it wipes theirs too. */
+function shareSubkeys({ dek, mac }: Subkeys): Subkeys {
+  const share = (secret: Uint8Array) => {
+    const shared = new Uint8Array(new SharedArrayBuffer(secret.length));
+    shared.set(secret);
+    secret.fill(0);
+    return shared;
+  };
+  return { dek: share(dek), mac: share(mac) };
+}
+
+function openSocket(config: DaemonConfig, log: Logger): number {
+  const { socketPath, listenBacklog } = config;
+  if (lstatSync(socketPath, { throwIfNoEntry: false }) !== undefined) {
+    try {
+      unlinkSync(socketPath);
+    } catch (error) {
+      throw new MungeError(
+        "EMUNGE_SNAFU",
+        `Failed to remove socket "${socketPath}": ${systemText(error)}`,
+      );
+    }
+    log.info(`Removed existing socket "${socketPath}"`);
+  }
+  const backlog = listenBacklog === 0
+    ? DEFAULT_LISTEN_BACKLOG
+    : listenBacklog < 0
+    ? MAX_LISTEN_BACKLOG
+    : listenBacklog;
+  const listener = listenUnix(socketPath, backlog);
+  chmodSync(socketPath, SOCKET_MODE);
+  log.info(`Created socket "${socketPath}"`);
+  log.info(`Set socket listen backlog to ${backlog}`);
+  return listener;
+}
+
+function removeSocket(config: DaemonConfig, lock: SocketLock, log: Logger): void {
+  const { socketPath } = config;
+  try {
+    unlinkSync(socketPath);
+  } catch (error) {
+    log.warning(`Failed to remove socket "${socketPath}": ${systemText(error)}`);
+  }
+  removeLock(lock, log);
+}
+
+function startPurging(replay: ReplayState | null, log: Logger): NodeJS.Timeout | undefined {
+  if (replay === null) return undefined;
+  return setInterval(() => {
+    try {
+      purgeReplayTables(replay, Math.floor(Date.now() / 1000));
+    } catch (error) {
+      const text = `Failed to purge replay cache: ${systemText(error)}`;
+      log.limited("replay purge", "warning", text);
+    }
+  }, PURGE_INTERVAL_MS);
+}
+
+/** Settles with the exit status once a signal or the engine's failure ends munged. */
+function waitForEnd(engine: Engine, reload: () => void, log: Logger): Promise<number> {
+  process.on("SIGHUP", () => {
+    try {
+      reload();
+    } catch (error) {
+      log.error(error instanceof MungeError ? error.message : systemText(error));
+    }
+  });
+  return new Promise((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) {
+      process.once(name, () => {
+        const number = constants.signals[name];
+        log.notice(`Exiting on signal ${number} (${signalText(number)})`);
+        resolve(0);
+      });
+    }
+    engine.failed.then((error) => {
+      log.error(error.message);
+      resolve(1);
+    });
+  });
+}

@@ -1,0 +1,76 @@
+// Where the replay cache outlives munged: a directory of its own beside the seed file, as private as that,
+// and in use by one munged at a time.
+import { constants, fchmodSync, fstatSync, lstatSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { MungeError } from "../lib/errors.ts";
+import { lockFile } from "../lib/os/file_lock.ts";
+import { systemText } from "../lib/os/system_text.ts";
+import { adoptReplayTables, createReplayState, type ReplayState } from "../lib/replay_cache.ts";
+import type { DaemonConfig } from "./config.ts";
+import { checkFile } from "./file_security.ts";
+import type { Logger } from "./log.ts";
+
+const DIRECTORY_MODE = 0o700;
+const LOCK_NAME = "lock";
+const LOCK_MODE = 0o600;
+
+/**
+ * The replay cache that `config` asks for, with what an earlier munged remembered; null for none. Where the
+ * directory can't be trusted or used, the cache lives in memory, and a warning says so.
+ *
+ * @throws {MungeError} when another munged uses the directory: two must not believe in it at once.
+ */
+export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState | null {
+  if (config.benchmark) {
+    log.info("Disabled replay hash");
+    return null;
+  }
+  const directory = config.replayDir;
+  if (directory === null) return createReplayState(null);
+  try {
+    prepareDirectory(directory, config, log);
+  } catch (error) {
+    log.warning(
+      `Failed to use replay cache directory "${directory}": ${systemText(error)}: ` +
+        "credentials decoded before a restart will not be known after it",
+    );
+    return createReplayState(null);
+  }
+  lockDirectory(directory);
+  const state = createReplayState(directory);
+  for (const name of adoptReplayTables(state, Math.floor(Date.now() / 1000))) {
+    log.warning(`Set aside damaged replay cache file "${join(directory, name)}"`);
+  }
+  return state;
+}
+
+function prepareDirectory(directory: string, config: DaemonConfig, log: Logger): void {
+  checkFile("seed", directory, { ...config, force: false }, log);
+  try {
+    mkdirSync(directory, { mode: DIRECTORY_MODE });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  const stats = lstatSync(directory);
+  const uid = process.geteuid!();
+  if (!stats.isDirectory()) throw new Error("Not a directory");
+  if (stats.uid !== uid) throw new Error(`should be owned by UID ${uid}`);
+  if ((stats.mode & 0o077) !== 0) {
+    throw new Error("should not be accessible by group or other (file mode 0700)");
+  }
+}
+
+/** Locks the directory until this process ends. */
+function lockDirectory(directory: string): void {
+  const path = join(directory, LOCK_NAME);
+  const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+  const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, LOCK_MODE);
+  if (!fstatSync(fd).isFile() || !lockFile(fd)) {
+    throw new MungeError(
+      "EMUNGE_SNAFU",
+      `Failed to lock replay cache directory "${directory}": in use by another munged ` +
+        "(give each its own with --replay-dir)",
+    );
+  }
+  fchmodSync(fd, LOCK_MODE);
+}
