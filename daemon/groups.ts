@@ -133,7 +133,7 @@ export class GroupUpdater {
       return;
     }
     const begin = performance.now();
-    const worker = new Worker(new URL("./groups_worker.ts", import.meta.url));
+    const worker = new Worker(threadFile("daemon/groups_worker.ts"));
     this.#worker = worker;
     const finish = (answer: GroupsAnswer) => {
       if (this.#worker !== worker) return; // stopped meanwhile

@@ -1,0 +1,156 @@
+// The test command: one table of parts, run one after the other, and one line that counts them all.
+// Missing peers (Debian's MUNGE and friends) are installed when this runs as root; without them their tests
+// are skipped and say so, or fail when CI=true.
+import { readdirSync } from "node:fs";
+import { resolve } from "node:path";
+
+const BIN = resolve("node_modules/.bin");
+const IN_CI = process.env["CI"] === "true";
+const IS_ROOT = process.getuid?.() === 0;
+
+/** Debian packages of the peers that tests talk to, by a file that shows each is there. */
+const PEERS: Readonly<Record<string, string>> = {
+  munge: "/usr/sbin/munged",
+  "libmunge-dev": "/usr/include/munge.h",
+  gcc: "/usr/bin/gcc",
+  faketime: "/usr/bin/faketime",
+};
+
+interface Part {
+  readonly name: string;
+  readonly command: readonly string[];
+  /** How the command's output tells its counts; a part without is one test, which its status decides. */
+  readonly counts?: "bun" | "node" | "deno";
+}
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** All test files below these folders, by runtime-neutral node:test. */
+function testFiles(...folders: readonly string[]): string[] {
+  return folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith("_test.ts"))
+      .map((name) => `./${folder}/${name}`)
+  ).sort();
+}
+
+const BUN_TEST = ["bun", "test", "--timeout", "120000"];
+
+const PARTS: readonly Part[] = [
+  { name: "format", command: ["deno", "fmt", "--check"] },
+  { name: "lint", command: ["deno", "lint"] },
+  { name: "types", command: ["tsc", "--noEmit"] },
+  { name: "build", command: ["bun", "scripts/build.ts"] },
+  {
+    name: "unit",
+    command: [...BUN_TEST, ...testFiles("tests/lib", "tests/cli", "tests/daemon")],
+    counts: "bun",
+  },
+  { name: "interop", command: [...BUN_TEST, ...testFiles("tests/interop")], counts: "bun" },
+];
+
+/** Counts in the closing lines of each runner, the last match of each pattern. */
+const PATTERNS: Record<NonNullable<Part["counts"]>, Record<keyof Counts, RegExp>> = {
+  bun: { passed: /^\s*(\d+) pass$/gm, failed: /^\s*(\d+) fail$/gm, skipped: /^\s*(\d+) skip$/gm },
+  node: {
+    passed: /^(?:#|ℹ) pass (\d+)$/gm,
+    failed: /^(?:#|ℹ) fail (\d+)$/gm,
+    skipped: /^(?:#|ℹ) skipped (\d+)$/gm,
+  },
+  deno: {
+    passed: /(\d+) passed/g,
+    failed: /(\d+) failed/g,
+    skipped: /(\d+) ignored/g,
+  },
+};
+
+async function run(command: readonly string[], env: Record<string, string> = {}) {
+  const [name = "", ...rest] = command;
+  const child = Bun.spawn([
+    Bun.which(name, { PATH: `${BIN}:${process.env["PATH"]}` }) ?? name,
+    ...rest,
+  ], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, PATH: `${BIN}:${process.env["PATH"]}`, NO_COLOR: "1", ...env },
+  });
+  let output = "";
+  const gather = async (stream: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      process.stdout.write(chunk);
+      output += decoder.decode(chunk, { stream: true });
+    }
+  };
+  await Promise.all([gather(child.stdout), gather(child.stderr)]);
+  return { status: await child.exited, output };
+}
+
+/** What a part's closing lines count; a runner that counted nothing, or failed and counted no failure, failed. */
+function countsOf(part: Part, status: number, output: string): Counts {
+  if (part.counts === undefined) {
+    return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
+  }
+  const patterns = PATTERNS[part.counts];
+  const count = (pattern: RegExp) => Number([...output.matchAll(pattern)].at(-1)?.[1] ?? 0);
+  const counts = {
+    passed: count(patterns.passed),
+    failed: count(patterns.failed),
+    skipped: count(patterns.skipped),
+  };
+  if ((status !== 0 || counts.passed + counts.skipped === 0) && counts.failed === 0) {
+    counts.failed = 1;
+  }
+  return counts;
+}
+
+/** Installs the peers that are missing, if we may; names those that are missing after it. */
+async function installPeers(): Promise<string[]> {
+  const missing = () =>
+    Object.entries(PEERS).filter(([, path]) => !Bun.file(path).size).map(([name]) => name);
+  if (missing().length > 0 && IS_ROOT && Bun.which("apt-get") !== null) {
+    const quiet = { DEBIAN_FRONTEND: "noninteractive" };
+    await run(["apt-get", "-qq", "update"], quiet);
+    await run(["apt-get", "-qq", "install", "--no-install-recommends", "-y", ...missing()], quiet);
+  }
+  return missing();
+}
+
+const chosen = process.argv.slice(2);
+if (chosen.includes("--list")) {
+  console.log(PARTS.map(({ name }) => name).join("\n"));
+  process.exit(0);
+}
+const unknown = chosen.filter((name) => !PARTS.some((part) => part.name === name));
+if (unknown.length > 0) {
+  console.error(`scripts/test: Error: Unknown part "${unknown[0]}" (--list names them)`);
+  process.exit(1);
+}
+
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const missing = await installPeers();
+for (const name of missing) {
+  console.log(`SKIP: tests that need Debian's ${name}, which is not installed`);
+}
+if (missing.length > 0 && IN_CI) {
+  console.log("In CI no peer may be missing.");
+  total.failed += missing.length;
+}
+const failed: string[] = [];
+for (const part of PARTS) {
+  if (chosen.length > 0 && !chosen.includes(part.name)) continue;
+  console.log(`\n== ${part.name}`);
+  const started = performance.now();
+  const { status, output } = await run(part.command);
+  const counts = countsOf(part, status, output);
+  for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
+  if (counts.failed > 0) failed.push(part.name);
+  console.log(`== ${part.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+}
+if (failed.length > 0) console.log(`\nFailed: ${failed.join(", ")}`);
+const skipped = total.skipped === 0 ? "" : `, ${total.skipped} skipped`;
+console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+process.exit(total.failed === 0 ? 0 : 1);
