@@ -18,6 +18,7 @@ import {
   type DecodeResponse,
   formatDecodeResponse,
   formatEncodeResponse,
+  formatEncodeSuccess,
   MAX_RETRY,
   MESSAGE_TYPE,
   parseDecodeRequest,
@@ -127,8 +128,7 @@ function answerEncode(
       random,
       context.crypto,
     );
-    const response = { errno: 0, errorText: "", credential: asciiBytes(credential) };
-    return { bytes: formatEncodeResponse(response, retry), remembered: null };
+    return { bytes: formatEncodeSuccess(credential, retry), remembered: null };
   } catch (thrown) {
     const error = asMungeError(thrown, context);
     context.log.info(error.message);
@@ -267,10 +267,6 @@ function asMungeError(thrown: unknown, context: RequestContext): MungeError {
 
 function addressText(address: Uint8Array): string {
   return address.length === 0 ? "0.0.0.0" : address.join(".");
-}
-
-function asciiBytes(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
 }
 
 const latin1 = new TextDecoder("latin1");

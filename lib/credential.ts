@@ -130,27 +130,30 @@ export function sealCredential(
 ): string {
   const { cipher, mac, zip } = credentialTypes(fields.cipher, fields.mac, fields.zip);
   if (fields.payload.length > MAX_PAYLOAD_LENGTH) throw new MungeError("EMUNGE_BAD_LENGTH");
-  if (!REALM.test(fields.realm)) {
+  if (fields.realm !== "" && !REALM.test(fields.realm)) {
     throw new MungeError("EMUNGE_BAD_ARG", "Invalid security realm string");
   }
-  const plainInner = formatInner(fields, random.salt);
-  const compressed = fields.payload.length === 0 ? null : compressInner(zip, plainInner);
-  const inner = compressed ?? plainInner;
-
   const outerLength = OUTER_HEAD_LENGTH + realmLength(fields.realm) + cipher.blockLength;
-  const innerStart = outerLength + mac.length;
-  const padding = paddingLength(cipher, inner.length);
-  const bytes = new Uint8Array(innerStart + inner.length + padding);
-  const iv = random.iv.subarray(0, cipher.blockLength);
-  writeOuter(bytes, cipher, mac, compressed === null ? ZIPS[0]! : zip, fields.realm, iv);
+  const plain = formatPlain(fields, outerLength, random.salt);
+  const compressed = zip.number === 0 || fields.payload.length === 0
+    ? null
+    : compressPlain(zip, plain, outerLength);
+  const authenticated = compressed ?? plain;
+  const iv = cipher.blockLength === random.iv.length
+    ? random.iv
+    : random.iv.subarray(0, cipher.blockLength);
+  writeOuter(authenticated, cipher, mac, compressed === null ? ZIPS[0]! : zip, fields.realm, iv);
+  const tag = crypto.hmac(mac, subkeys.mac, authenticated);
 
-  // The MAC is over OUTER and INNER without a gap: INNER stands in the MAC's place until it is known.
-  bytes.set(inner, outerLength);
-  const tag = crypto.hmac(mac, subkeys.mac, bytes.subarray(0, outerLength + inner.length));
+  const innerStart = outerLength + mac.length;
+  const innerLength = authenticated.length - outerLength;
+  const padding = paddingLength(cipher, innerLength);
+  const bytes = new Uint8Array(innerStart + innerLength + padding);
+  bytes.set(authenticated); // OUTER, and INNER one MAC too early
+  bytes.copyWithin(innerStart, outerLength, outerLength + innerLength);
   bytes.set(tag, outerLength);
-  bytes.set(inner, innerStart);
   if (cipher.blockLength > 0) {
-    bytes.fill(padding, innerStart + inner.length);
+    bytes.fill(padding, innerStart + innerLength);
     const dek = dataKey(cipher, mac, subkeys, tag, crypto);
     bytes.set(crypto.encryptBlocks(cipher, dek, iv, bytes.subarray(innerStart)), innerStart);
     dek.fill(0);
@@ -176,19 +179,11 @@ export function openCredential(
 ): OpenedCredential {
   const bytes = unarmor(text);
   const outer = parseOuter(bytes);
-  for (const subkeys of ringOf(outer.realm)) {
-    const inner = authenticatedInner(bytes, outer, subkeys, crypto);
+  const ring = ringOf(outer.realm);
+  for (let i = 0; i < ring.length; i++) {
+    const inner = authenticatedInner(bytes, outer, ring[i]!, crypto);
     if (inner === null) continue;
-    const { cipher, mac, zip, realm, tag } = outer;
-    const plainInner = zip.number === 0 ? inner : decompressInner(zip, inner);
-    return {
-      cipher: cipher.number,
-      mac: mac.number,
-      zip: zip.number,
-      realm,
-      ...parseInner(plainInner),
-      replayKey: tag.subarray(0, REPLAY_KEY_LENGTH),
-    };
+    return parseInner(outer.zip.number === 0 ? inner : decompressInner(outer.zip, inner), outer);
   }
   throw new MungeError("EMUNGE_CRED_INVALID");
 }
@@ -308,42 +303,53 @@ function parseOuter(bytes: Uint8Array): Outer {
   const mac = credentialType(MACS, fields.u8("MAC type"), "EMUNGE_BAD_MAC");
   requireKeyFrom(mac, cipher);
   const zip = credentialType(ZIPS, fields.u8("compression type"), "EMUNGE_BAD_ZIP");
-  const realmBytes = fields.bytes(fields.u8("security realm length"), "security realm string");
-  const realm = String.fromCharCode(...realmBytes).replace(/\0$/, "");
-  fields.bytes(cipher.blockLength, "cipher IV");
+  const realm = fields.string(fields.u8("security realm length"), "security realm string");
+  fields.skip(cipher.blockLength, "cipher IV");
   const outerLength = fields.at;
   return { cipher, mac, zip, realm, outerLength, tag: fields.bytes(mac.length, "MAC") };
 }
 
-function formatInner(fields: CredentialFields, salt: Uint8Array): Uint8Array {
+/** INNER in plain, behind room for OUTER, which the MAC covers too. */
+function formatPlain(fields: CredentialFields, start: number, salt: Uint8Array): Uint8Array {
   const { originAddress, payload } = fields;
-  const bytes = new Uint8Array(
-    INNER_HEAD_LENGTH - ADDRESS_LENGTH + originAddress.length + payload.length,
-  );
-  const view = new DataView(bytes.buffer);
-  bytes.set(salt);
-  bytes[SALT_LENGTH] = originAddress.length;
-  bytes.set(originAddress, SALT_LENGTH + 1);
-  let at = SALT_LENGTH + 1 + originAddress.length;
-  view.setUint32(at, fields.encodeTime);
-  view.setUint32(at += 4, fields.ttl);
-  view.setUint32(at += 4, fields.uid);
-  view.setUint32(at += 4, fields.gid);
-  view.setUint32(at += 4, fields.authUid);
-  view.setUint32(at += 4, fields.authGid);
-  view.setUint32(at += 4, payload.length);
-  bytes.set(payload, at + 4);
+  const head = INNER_HEAD_LENGTH - ADDRESS_LENGTH + originAddress.length;
+  const bytes = new Uint8Array(start + head + payload.length);
+  bytes.set(salt, start);
+  let at = start + SALT_LENGTH;
+  bytes[at] = originAddress.length;
+  bytes.set(originAddress, at + 1);
+  at = putU32(bytes, at + 1 + originAddress.length, fields.encodeTime);
+  at = putU32(bytes, at, fields.ttl);
+  at = putU32(bytes, at, fields.uid);
+  at = putU32(bytes, at, fields.gid);
+  at = putU32(bytes, at, fields.authUid);
+  at = putU32(bytes, at, fields.authGid);
+  at = putU32(bytes, at, payload.length);
+  if (payload.length > 0) bytes.set(payload, at);
   return bytes;
 }
 
-function parseInner(inner: Uint8Array): Omit<CredentialFields, "cipher" | "mac" | "zip" | "realm"> {
+/** Writes 4 bytes, big-endian; returns the offset behind them. */
+function putU32(bytes: Uint8Array, at: number, value: number): number {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+  return at + 4;
+}
+
+function parseInner(inner: Uint8Array, outer: Outer): OpenedCredential {
   const fields = new FieldReader(inner);
-  fields.bytes(SALT_LENGTH, "salt");
+  fields.skip(SALT_LENGTH, "salt");
   const addressLength = fields.u8("origin IP addr length");
   if (addressLength !== 0 && addressLength !== ADDRESS_LENGTH) {
     throw new MungeError("EMUNGE_BAD_CRED", "Invalid origin IP addr length");
   }
   return {
+    cipher: outer.cipher.number,
+    mac: outer.mac.number,
+    zip: outer.zip.number,
+    realm: outer.realm,
     originAddress: fields.bytes(addressLength, "origin IP addr"),
     encodeTime: fields.u32("encode time"),
     ttl: fields.u32("time-to-live"),
@@ -352,56 +358,66 @@ function parseInner(inner: Uint8Array): Omit<CredentialFields, "cipher" | "mac" 
     authUid: fields.u32("UID restriction"),
     authGid: fields.u32("GID restriction"),
     payload: fields.bytes(fields.u32("data length"), "data"),
+    replayKey: outer.tag.subarray(0, REPLAY_KEY_LENGTH),
   };
 }
 
 /** Reads the fields of a credential; running out of bytes says of which field. */
 class FieldReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   /** Offset of the next field. */
   at = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  bytes(length: number, what: string): Uint8Array {
+  /** Passes a field over; returns its offset. */
+  skip(length: number, what: string): number {
     const start = this.at;
     if (length > this.#bytes.length - start) {
       throw new MungeError("EMUNGE_BAD_CRED", `Truncated ${what}`);
     }
     this.at = start + length;
+    return start;
+  }
+
+  bytes(length: number, what: string): Uint8Array {
+    const start = this.skip(length, what);
     return this.#bytes.subarray(start, this.at);
   }
 
   u8(what: string): number {
-    return this.bytes(1, what)[0]!;
+    return this.#bytes[this.skip(1, what)]!;
   }
 
   u32(what: string): number {
-    const start = this.at;
-    this.bytes(4, what);
-    return this.#view.getUint32(start);
+    const start = this.skip(4, what);
+    const bytes = this.#bytes;
+    return (bytes[start]! << 24 | bytes[start + 1]! << 16 | bytes[start + 2]! << 8 |
+      bytes[start + 3]!) >>> 0;
+  }
+
+  /** Characters below U+0100, without the NUL that may end them. */
+  string(length: number, what: string): string {
+    if (length === 0) return "";
+    return String.fromCharCode(...this.bytes(length, what)).replace(/\0$/, "");
   }
 }
 
-/** INNER behind its compression header, or null if that is not shorter. */
-function compressInner(zip: Zip, inner: Uint8Array): Uint8Array | null {
-  if (zip.number === 0) return null;
+/** As `plain`, with INNER behind its compression header, or null if that is not shorter. */
+function compressPlain(zip: Zip, plain: Uint8Array, start: number): Uint8Array | null {
+  const inner = plain.subarray(start);
   const stream = compress(zip, inner);
   const length = COMPRESSED_HEAD_LENGTH + stream.length;
   if (length >= inner.length) return null;
-  const bytes = new Uint8Array(length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, COMPRESSED_MAGIC);
-  view.setUint32(4, inner.length);
-  bytes.set(stream, COMPRESSED_HEAD_LENGTH);
+  const bytes = new Uint8Array(start + length);
+  const at = putU32(bytes, putU32(bytes, start, COMPRESSED_MAGIC), inner.length);
+  bytes.set(stream, at);
   return bytes;
 }
 
-/** The inverse of {@linkcode compressInner}; the stated length, itself bounded, bounds what is produced. */
+/** The inverse of {@linkcode compressPlain}; the stated length, itself bounded, bounds what is produced. */
 function decompressInner(zip: Zip, bytes: Uint8Array): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = bytes.length > COMPRESSED_HEAD_LENGTH ? view.getUint32(4) : 0;

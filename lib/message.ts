@@ -116,31 +116,53 @@ export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> 
   payload: new Uint8Array(0),
 };
 
+/** Writes 4 bytes, big-endian. */
+function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
+/** Reads 4 bytes, big-endian. */
+function readU32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
+}
+
+/** Writes the header of a message that fills `bytes`. */
+function putHeader(bytes: Uint8Array, type: MessageType, retry: number): void {
+  putU32(bytes, 0, MAGIC);
+  bytes[4] = VERSION;
+  bytes[5] = type;
+  bytes[6] = retry;
+  putU32(bytes, 7, bytes.length - HEADER_LENGTH);
+}
+
 /** Writes the fields of a message one behind the other into bytes made once to the right length. */
 class FieldWriter {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
+  #at = HEADER_LENGTH;
 
-  constructor(length: number) {
-    this.#bytes = new Uint8Array(length);
-    this.#view = new DataView(this.#bytes.buffer);
+  /** @param length of the body. */
+  constructor(length: number, type: MessageType, retry: number) {
+    this.#bytes = new Uint8Array(HEADER_LENGTH + length);
+    putHeader(this.#bytes, type, retry);
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#at, value);
+    this.#bytes[this.#at] = value;
     this.#at += 1;
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#at, value);
+    putU32(this.#bytes, this.#at, value);
     this.#at += 4;
     return this;
   }
 
   bytes(value: Uint8Array): this {
-    this.#bytes.set(value, this.#at);
+    if (value.length > 0) this.#bytes.set(value, this.#at);
     this.#at += value.length;
     return this;
   }
@@ -150,10 +172,6 @@ class FieldWriter {
     this.u8(string8Length(value) - 1);
     for (let i = 0; i < value.length; i++) this.u8(value.charCodeAt(i));
     return value.length === 0 ? this : this.u8(0);
-  }
-
-  header(type: MessageType, retry: number): this {
-    return this.u32(MAGIC).u8(VERSION).u8(type).u8(retry).u32(this.#bytes.length - HEADER_LENGTH);
   }
 
   done(): Uint8Array {
@@ -169,14 +187,11 @@ function string8Length(value: string): number {
 /** Reads the fields of a message one behind the other; running out of bytes is a bad message. */
 class FieldReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
-
   readonly #type: MessageType;
+  #at = 0;
 
   constructor(bytes: Uint8Array, type: MessageType) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#type = type;
   }
 
@@ -190,11 +205,11 @@ class FieldReader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#advance(1));
+    return this.#bytes[this.#advance(1)]!;
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#advance(4));
+    return readU32(this.#bytes, this.#advance(4));
   }
 
   bytes(length: number): Uint8Array {
@@ -203,12 +218,13 @@ class FieldReader {
   }
 
   string8(): string {
-    return latin1(withoutNul(this.bytes(this.u8())));
+    const length = this.u8();
+    return length === 0 ? "" : latin1(withoutNul(this.bytes(length)));
   }
 }
 
 function withoutNul(bytes: Uint8Array): Uint8Array {
-  return bytes.at(-1) === 0 ? bytes.subarray(0, -1) : bytes;
+  return bytes[bytes.length - 1] === 0 ? bytes.subarray(0, -1) : bytes;
 }
 
 function latin1(bytes: Uint8Array): string {
@@ -221,23 +237,21 @@ function latin1(bytes: Uint8Array): string {
  * @throws {MungeError} EMUNGE_SOCKET for a stranger's magic or version.
  */
 export function parseHeader(bytes: Uint8Array): Header {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_LENGTH);
-  const magic = view.getUint32(0);
+  const magic = readU32(bytes, 0);
   if (magic !== MAGIC) {
     throw new MungeError("EMUNGE_SOCKET", `Received invalid message magic ${magic}`);
   }
-  const version = view.getUint8(4);
+  const version = bytes[4]!;
   if (version !== VERSION) {
     throw new MungeError("EMUNGE_SOCKET", `Received invalid message version ${version}`);
   }
-  return { type: view.getUint8(5), retry: view.getUint8(6), length: view.getUint32(7) };
+  return { type: bytes[5]!, retry: bytes[6]!, length: readU32(bytes, 7) };
 }
 
 /** Header and body of an encode request; `retry` is 0 on the first try. */
 export function formatEncodeRequest(request: EncodeRequest, retry: number): Uint8Array {
-  const length = HEADER_LENGTH + 3 + string8Length(request.realm) + 12 + 4 + request.payload.length;
-  return new FieldWriter(length)
-    .header(MESSAGE_TYPE.encodeRequest, retry)
+  const length = 3 + string8Length(request.realm) + 12 + 4 + request.payload.length;
+  return new FieldWriter(length, MESSAGE_TYPE.encodeRequest, retry)
     .u8(request.cipher).u8(request.mac).u8(request.zip).string8(request.realm)
     .u32(request.ttl).u32(request.authUid).u32(request.authGid)
     .u32(request.payload.length).bytes(request.payload)
@@ -264,12 +278,23 @@ export function formatEncodeResponse(response: EncodeResponse, retry: number): U
   const { errno, credential } = response;
   const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
   const nul = credential.length === 0 ? 0 : 1;
-  const length = HEADER_LENGTH + 1 + string8Length(errorText) + 4 + credential.length + nul;
-  return new FieldWriter(length)
-    .header(MESSAGE_TYPE.encodeResponse, retry)
+  const length = 1 + string8Length(errorText) + 4 + credential.length + nul;
+  return new FieldWriter(length, MESSAGE_TYPE.encodeResponse, retry)
     .u8(errno).string8(errorText)
     .u32(credential.length + nul).bytes(credential)
     .done();
+}
+
+const ascii = new TextEncoder();
+
+/** As {@linkcode formatEncodeResponse} for a success, from the credential as text. */
+export function formatEncodeSuccess(credential: string, retry: number): Uint8Array {
+  const length = 1 + 1 + 4 + credential.length + 1;
+  const bytes = new Uint8Array(HEADER_LENGTH + length);
+  putHeader(bytes, MESSAGE_TYPE.encodeResponse, retry);
+  putU32(bytes, HEADER_LENGTH + 2, credential.length + 1);
+  ascii.encodeInto(credential, bytes.subarray(HEADER_LENGTH + 6));
+  return bytes;
 }
 
 /** The fields of an encode response's body; the credential is a view of `body`. */
@@ -285,8 +310,7 @@ export function parseEncodeResponse(body: Uint8Array): EncodeResponse {
 /** Header and body of a decode request; `retry` is 0 on the first try. */
 export function formatDecodeRequest(request: DecodeRequest, retry: number): Uint8Array {
   const { credential } = request;
-  return new FieldWriter(HEADER_LENGTH + 4 + credential.length + 1)
-    .header(MESSAGE_TYPE.decodeRequest, retry)
+  return new FieldWriter(4 + credential.length + 1, MESSAGE_TYPE.decodeRequest, retry)
     .u32(credential.length + 1).bytes(credential).u8(0)
     .done();
 }
@@ -300,10 +324,9 @@ export function parseDecodeRequest(body: Uint8Array): DecodeRequest {
 /** Header and body of a decode response; `retry` is that of the request. */
 export function formatDecodeResponse(response: DecodeResponse, retry: number): Uint8Array {
   const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
-  const length = HEADER_LENGTH + 1 + string8Length(errorText) + 3 + string8Length(response.realm) +
+  const length = 1 + string8Length(errorText) + 3 + string8Length(response.realm) +
     4 + 1 + response.originAddress.length + 24 + 4 + response.payload.length;
-  return new FieldWriter(length)
-    .header(MESSAGE_TYPE.decodeResponse, retry)
+  return new FieldWriter(length, MESSAGE_TYPE.decodeResponse, retry)
     .u8(response.errno).string8(errorText)
     .u8(response.cipher).u8(response.mac).u8(response.zip).string8(response.realm)
     .u32(response.ttl)
