@@ -1,0 +1,117 @@
+// Every credential that can be made, made by either daemon and opened by the other, asked by a C program
+// through libmunge; about 30 s.
+//
+// The reference takes and gives no message body over 1,048,576 bytes, headers included, so the largest
+// payload that crosses it is a little less than the 1,048,576 bytes that this project's own daemons carry.
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { CIPHERS } from "../../lib/cipher.ts";
+import { MACS } from "../../lib/mac.ts";
+import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../../lib/message.ts";
+import { ZIPS } from "../../lib/zip.ts";
+import { rawDecode, rawEncode } from "./raw.ts";
+import {
+  compileProbe,
+  hasReference,
+  type Munged,
+  probeDecode,
+  type ProbeEncode,
+  probeEncode,
+  Realm,
+} from "./realm.ts";
+
+const LENGTHS = [0, 1, 15, 16, 17, 4096];
+/** The longest message body of MUNGE 0.5.15. */
+const REFERENCE_MAX_BODY = 1_048_576;
+/** The decode response that carries it is full: 43 bytes are its other fields. */
+const LARGEST_COMPRESSED = REFERENCE_MAX_BODY - 43;
+/** The decode request is full: base64 of OUTER, MAC and INNER at their longest, its length, armor and NUL. */
+const LARGEST_PLAIN = Math.floor((REFERENCE_MAX_BODY - 4 - 8) / 4) * 3 - (5 + 16) - 64 - 45 - 16;
+const ZLIB_OR_BZLIB_HELPS = 4096;
+
+const combinations = CIPHERS.flatMap((cipher) =>
+  MACS.flatMap((mac) => ZIPS.map((zip) => ({ cipher, mac, zip })))
+).filter(({ cipher, mac, zip }) =>
+  cipher.name !== "default" && zip.name !== "default" && mac.name !== "default" &&
+  mac.name !== "none" && mac.length >= cipher.keyLength
+);
+
+const requests: readonly ProbeEncode[] = combinations.flatMap(({ cipher, mac, zip }) =>
+  [...LENGTHS, zip.number === 0 ? LARGEST_PLAIN : LARGEST_COMPRESSED].map((length) => ({
+    cipher: cipher.number,
+    mac: mac.number,
+    zip: zip.number,
+    ttl: 0,
+    uid: ANY_ID,
+    gid: ANY_ID,
+    length,
+  }))
+);
+
+describe("every valid cipher, MAC and compression", { skip: !hasReference }, () => {
+  let realm: Realm;
+  let probe: string;
+  let ours: Munged;
+  let reference: Munged;
+
+  before(async () => {
+    realm = new Realm();
+    probe = compileProbe(realm);
+    [ours, reference] = await Promise.all([realm.start("ours"), realm.start("reference")]);
+  });
+  after(() => realm?.close());
+
+  /** Makes all credentials at one daemon and opens them at the other. */
+  function cross(maker: Munged, opener: Munged): void {
+    assert.equal(combinations.length, 66);
+    const made = probeEncode(probe, maker.socket, requests);
+    const credentials = made.map(({ errno, text }, index) => {
+      assert.equal(errno, 0, `${text}: ${JSON.stringify(requests[index])}`);
+      return text;
+    });
+    const opened = probeDecode(probe, opener.socket, credentials);
+    for (const [index, answer] of opened.entries()) {
+      const { cipher, mac, zip, length } = requests[index]!;
+      const compressed = length >= ZLIB_OR_BZLIB_HELPS;
+      assert.deepEqual(answer, {
+        errno: 0,
+        cipher,
+        mac,
+        zip: compressed ? zip : answer.zip, // may have been dropped
+        ttl: 300,
+        uid: process.geteuid!(),
+        gid: process.getegid!(),
+        authUid: ANY_ID,
+        authGid: ANY_ID,
+        address: "127.0.0.1",
+        length,
+        matches: true,
+        text: "",
+      });
+      if (!compressed) assert.equal(answer.zip, 0);
+    }
+  }
+
+  it("made by ours, is opened by the reference", () => cross(ours, reference));
+  it("made by the reference, is opened by ours", () => cross(reference, ours));
+
+  it("carries 1,048,576 bytes between two of ours", async () => {
+    const payload = new Uint8Array(MAX_PAYLOAD_LENGTH).map((_, i) => (i * i) >> 7);
+    for (const { cipher, mac, zip } of combinations) {
+      const { credential } = await rawEncode(ours.socket, {
+        cipher: cipher.number,
+        mac: mac.number,
+        zip: zip.number,
+        realm: "",
+        ttl: 0,
+        authUid: ANY_ID,
+        authGid: ANY_ID,
+        payload,
+      });
+      const opened = await rawDecode(ours.socket, { credential });
+      assert.equal(opened.errno, 0);
+      assert.equal(opened.zip, zip.number);
+      assert(Buffer.from(payload.buffer).equals(opened.payload));
+    }
+  });
+});

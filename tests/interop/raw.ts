@@ -1,0 +1,70 @@
+// The protocol by hand, for what no client would send: a message's bytes out, the answer's bytes back.
+import { connect } from "node:net";
+import {
+  type DecodeRequest,
+  type DecodeResponse,
+  type EncodeRequest,
+  type EncodeResponse,
+  formatDecodeRequest,
+  formatEncodeRequest,
+  HEADER_LENGTH,
+  MESSAGE_TYPE,
+  parseDecodeResponse,
+  parseEncodeResponse,
+  parseHeader,
+} from "../../lib/message.ts";
+
+/**
+ * Sends these bytes and no more, so that an incomplete message is not waited for.
+ *
+ * @returns all that came back until the daemon hung up.
+ */
+export function exchange(socketPath: string, message: Uint8Array): Promise<Uint8Array> {
+  return new Promise((resolve) => {
+    const pieces: Buffer[] = [];
+    const socket = connect({ path: socketPath, allowHalfOpen: true });
+    socket.on("data", (piece) => pieces.push(piece));
+    socket.on("error", () => {}); // the daemon may hang up before it has read all; "close" follows
+    socket.on("end", () => socket.destroy());
+    socket.on("close", () => resolve(Buffer.concat(pieces)));
+    socket.end(message);
+  });
+}
+
+/** An answer that is a message, read. */
+export type RawAnswer =
+  | { readonly retry: number } & EncodeResponse
+  | { readonly retry: number } & DecodeResponse;
+
+/** Sends these bytes; the answer, or null when the daemon hung up without one. */
+export async function exchangeRaw(
+  socketPath: string,
+  message: Uint8Array,
+): Promise<RawAnswer | null> {
+  const bytes = await exchange(socketPath, message);
+  if (bytes.length === 0) return null;
+  const { type, retry, length } = parseHeader(bytes);
+  const body = bytes.subarray(HEADER_LENGTH);
+  if (body.length !== length) throw new Error(`${body.length} bytes instead of ${length}`);
+  if (type === MESSAGE_TYPE.encodeResponse) return { retry, ...parseEncodeResponse(body) };
+  if (type === MESSAGE_TYPE.decodeResponse) return { retry, ...parseDecodeResponse(body) };
+  throw new Error(`An answer of type ${type}`);
+}
+
+/** Asks for a credential. */
+export async function rawEncode(
+  socketPath: string,
+  request: EncodeRequest,
+  retry = 0,
+): Promise<EncodeResponse> {
+  return await exchangeRaw(socketPath, formatEncodeRequest(request, retry)) as EncodeResponse;
+}
+
+/** Opens a credential. */
+export async function rawDecode(
+  socketPath: string,
+  request: DecodeRequest,
+  retry = 0,
+): Promise<DecodeResponse> {
+  return await exchangeRaw(socketPath, formatDecodeRequest(request, retry)) as DecodeResponse;
+}
