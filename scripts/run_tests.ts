@@ -47,7 +47,10 @@ const PARTS: readonly Part[] = [
   { name: "build", command: ["bun", "scripts/build.ts"] },
   {
     name: "unit",
-    command: [...BUN_TEST, ...testFiles("tests/lib", "tests/cli", "tests/daemon")],
+    command: [
+      ...BUN_TEST,
+      ...testFiles("tests/lib", "tests/cli", "tests/daemon", "tests/vectors", "tests/project"),
+    ],
     counts: "bun",
   },
   { name: "interop", command: [...BUN_TEST, ...testFiles("tests/interop")], counts: "bun" },

@@ -1,0 +1,44 @@
+// The golden vectors opened by both daemons, on the day they were made: faketime sets the clock.
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { describe, it } from "node:test";
+import { ANY_ID } from "../../lib/message.ts";
+import { readVectors } from "../vectors/vectors.ts";
+import { rawDecode } from "./raw.ts";
+import { hasReference, isRoot, MAKES, Realm } from "./realm.ts";
+
+const { key, vectors } = readVectors();
+const skip = !hasReference || !isRoot || !existsSync("/usr/bin/faketime");
+
+describe("golden vectors", { skip }, () => {
+  for (const make of MAKES) {
+    it(`are opened by ${make === "ours" ? "our munged" : "the reference"}`, async () => {
+      const realm = new Realm(key);
+      try {
+        const { encodeTime } = vectors[0]!.fields;
+        const munged = await realm.start(make, [], ["faketime", `@${encodeTime}`]);
+        for (const { name, fields, credential } of vectors) {
+          const opened = await rawDecode(munged.socket, {
+            credential: new TextEncoder().encode(credential),
+          });
+          const restricted = fields.authUid !== ANY_ID; // to a user that is not root
+          assert.equal(opened.errno, restricted ? 18 : 0, `${name}: ${opened.errorText}`);
+          if (restricted) continue;
+          const { realm: _, ...expected } = fields; // the reference gives it back with two NULs
+          for (const [field, value] of Object.entries(expected)) {
+            const found = opened[field as keyof typeof opened];
+            if (value instanceof Uint8Array) {
+              assert.deepEqual([...found as Uint8Array], [...value], name);
+            } else {
+              assert.equal(found, value, `${name}: ${field}`);
+            }
+          }
+          const late = opened.decodeTime - encodeTime;
+          assert(late >= 0 && late <= 120, `decoded ${late} s after it was made`);
+        }
+      } finally {
+        await realm.close();
+      }
+    });
+  }
+});

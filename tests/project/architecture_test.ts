@@ -1,0 +1,108 @@
+// Which folder may import which, read from the imports: dependencies point one way, and the runtime's own
+// modules stay where the system is talked to.
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { builtinModules } from "node:module";
+import { dirname, join, relative, resolve } from "node:path";
+import { test } from "node:test";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+
+/** What the files under a folder may import of the project: these folders (or files), and nothing else. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  lib: ["lib"],
+  daemon: ["daemon", "lib"],
+  cli: ["cli", "daemon", "lib"],
+  "mod.ts": ["lib"],
+};
+/** Folders whose files may import `bun:*`. */
+const BUN_ONLY = ["lib/os", "daemon"];
+
+/** Static, dynamic and type imports, re-exports, and files found by require(). */
+const IMPORT = /\b(?:from|import|require|resolve)\s*\(?\s*"([^"$]+)"/g;
+
+interface Import {
+  readonly file: string;
+  /** As it is written: "./keys.ts", "bun:ffi", "@scure/base". */
+  readonly specifier: string;
+  /** Path in the project, for a relative one. */
+  readonly target: string | undefined;
+}
+
+function sourceFiles(path: string): string[] {
+  const full = join(ROOT, path);
+  if (path.endsWith(".ts")) return existsSync(full) ? [path] : [];
+  return readdirSync(full, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => join(path, name));
+}
+
+/** The imports of a file; examples in comments are none. */
+function importsOf(file: string): Import[] {
+  const code = readFileSync(join(ROOT, file), "utf8").replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
+  return [...code.matchAll(IMPORT)].map((match) => {
+    const specifier = match[1]!;
+    const isRelative = specifier.startsWith(".");
+    const target = isRelative ? relative(ROOT, resolve(ROOT, dirname(file), specifier)) : undefined;
+    return { file, specifier, target };
+  });
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}
+
+const imports = Object.keys(MAY_IMPORT).flatMap(sourceFiles).flatMap(importsOf);
+
+test("every import of a file of ours is found", () => {
+  assert(imports.length > 100);
+  for (const { file, specifier, target } of imports) {
+    if (target === undefined) continue;
+    assert(existsSync(join(ROOT, target)), `${file} imports ${specifier}, which is not there`);
+  }
+});
+
+for (const [importer, allowed] of Object.entries(MAY_IMPORT)) {
+  test(`${importer} imports ${allowed.join(", ")} only`, () => {
+    for (const { file, target } of imports) {
+      if (target === undefined || !isWithin(file, importer)) continue;
+      assert(allowed.some((folder) => isWithin(target, folder)), `${file} imports ${target}`);
+    }
+  });
+}
+
+test(`${BUN_ONLY.join(" and ")} alone import bun:*`, () => {
+  for (const { file, specifier } of imports) {
+    if (specifier !== "bun" && !specifier.startsWith("bun:")) continue;
+    assert(BUN_ONLY.some((folder) => isWithin(file, folder)), `${file} imports ${specifier}`);
+  }
+});
+
+test("mod.ts reaches nothing of lib/os, so that it runs under every runtime", () => {
+  const reached = new Set(["mod.ts"]);
+  for (const file of reached) {
+    for (const { target } of imports.filter((each) => each.file === file)) {
+      if (target !== undefined) reached.add(target);
+    }
+  }
+  for (const file of reached) assert(!isWithin(file, "lib/os"), file);
+});
+
+test("every package that is imported is declared, and every one declared is imported", () => {
+  const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  const { imports: mapped } = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));
+  const imported = new Set(
+    imports
+      .filter(({ target, specifier }) =>
+        target === undefined && !/^(node|bun):/.test(specifier) &&
+        !builtinModules.includes(specifier)
+      )
+      .map(({ specifier }) =>
+        specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/")
+      ),
+  );
+  assert.deepEqual([...imported].sort(), Object.keys(dependencies).sort());
+  for (const name of imported) {
+    assert.match(JSON.stringify(mapped[name] ?? mapped[`${name}/`]), new RegExp(`${name}@\\d`));
+  }
+});
