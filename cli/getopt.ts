@@ -10,6 +10,8 @@ export interface OptionSyntax {
   readonly long: string;
   /** Name of the required argument in help texts, `PATH`; absent for an option without one. */
   readonly argument?: string;
+  /** An option that the reference has not: abbreviations of the reference's keep their meaning. */
+  readonly addition?: true;
 }
 
 /** One step through a command line: an option with its argument ("" when it takes none), or a parameter. */
@@ -98,6 +100,8 @@ export function* getopt<O extends OptionSyntax>(
 /** The option a long name or an unambiguous beginning of one means. */
 function findLong<O extends OptionSyntax>(options: readonly O[], name: string): O | undefined {
   const matches = options.filter((option) => option.long.startsWith(name));
-  return matches.find((option) => option.long === name) ??
-    (matches.length === 1 ? matches[0] : undefined);
+  const exact = matches.find((option) => option.long === name);
+  if (exact !== undefined || matches.length === 1) return exact ?? matches[0];
+  const original = matches.filter((option) => option.addition !== true);
+  return original.length === 1 ? original[0] : undefined;
 }

@@ -1,20 +1,40 @@
-// mungekey: creates the secret key that all hosts of a realm share.
+// mungekey: creates the secret key that all hosts of a realm share. What replaces it by another one without
+// a pause is in key_rotation.ts.
 import { fchmodSync, lstatSync } from "node:fs";
+import { MIN_KEY_LENGTH } from "../lib/keys.ts";
 import type { GetoptError } from "./getopt.ts";
-import { abandonReplacement, commitReplacement, createReplacement, systemText } from "./files.ts";
-import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
+import {
+  abandonReplacement,
+  commitReplacement,
+  createReplacement,
+  readInput,
+  systemText,
+} from "./files.ts";
+import type { KeyCommand } from "./key_rotation.ts";
+import { INFORMATION_OPTIONS, type Option, parseOptions, type Usage } from "./options.ts";
 import { printError, writeWhole } from "./print.ts";
-import { refuse, wholeNumber } from "./values.ts";
+import { INT_MAX, refuse, wholeNumber } from "./values.ts";
 
 const MIN_BITS = 256;
 const MAX_BITS = 8192;
 const DEFAULT_BITS = 1024;
 /** Where the key is unless told otherwise. */
 const DEFAULT_KEY_FILE = "/etc/munge/munge.key";
+/** The longest TTL that munged grants. */
+const DEFAULT_ROTATION_TIME = 3600;
+/** Far longer than any key. */
+const MAX_INPUT = 1 << 20;
+
+/** What mungekey can do. */
+type Deed = "create" | "stage" | "promote" | "retire" | "list" | "fingerprint";
 
 interface Settings {
+  deed: Deed;
   bits: number;
   force: boolean;
+  /** Where --stage gets the key from; undefined for new random bytes. */
+  from: string | undefined;
+  rotationTime: number;
   keyFile: string;
   verbose: boolean;
 }
@@ -26,7 +46,9 @@ export const USAGE: Usage<Settings> = {
       short: "c",
       long: "create",
       help: "Create keyfile",
-      set: () => {}, // there is nothing else that mungekey could do
+      set: (settings) => {
+        settings.deed = "create";
+      },
     }],
     [
       {
@@ -69,6 +91,35 @@ export const USAGE: Usage<Settings> = {
       },
     ],
     INFORMATION_OPTIONS,
+    [
+      deed("stage", "Stage a new key, which munged then accepts, too"),
+      {
+        long: "from",
+        argument: "PATH",
+        addition: true,
+        help: "Stage the key in this file instead of a random one",
+        set: (settings, path) => {
+          settings.from = path;
+        },
+      },
+      deed("promote", "Make the staged key the active one, and retire that"),
+      deed("retire", "Remove the retired key"),
+      deed("list", "Display the keys beside keyfile, and keyfile itself"),
+      deed("fingerprint", "Display the name of the active key"),
+      {
+        long: "key-rotation-time",
+        argument: "SECS",
+        addition: true,
+        help: "Specify how long a retired key decodes [munged's]",
+        set: (settings, value) => {
+          const time = wholeNumber(value);
+          if (time === undefined || time < 0n || time > INT_MAX) {
+            refuse(`Option "--key-rotation-time" has invalid value "${value}"`);
+          }
+          settings.rotationTime = Number(time);
+        },
+      },
+    ],
   ],
   complaints: {
     invalid: invalidOption,
@@ -78,22 +129,40 @@ export const USAGE: Usage<Settings> = {
   },
 };
 
+function deed(long: Deed, help: string): Option<Settings> {
+  return {
+    long,
+    addition: true,
+    help,
+    set: (settings) => {
+      settings.deed = long;
+    },
+  };
+}
+
 function invalidOption(error: GetoptError): string {
   return `Option "${error.word}" is invalid`;
 }
 
 /** Runs mungekey; throws a MungeError for any failure. */
-export function run(program: string, args: readonly string[]): void {
+export async function run(program: string, args: readonly string[]): Promise<void> {
   const settings: Settings = {
+    deed: "create",
     bits: DEFAULT_BITS,
     force: false,
+    from: undefined,
+    rotationTime: DEFAULT_ROTATION_TIME,
     keyFile: DEFAULT_KEY_FILE,
     verbose: false,
   };
   parseOptions(program, USAGE, settings, args);
-  const key = new Uint8Array(Math.ceil(settings.bits / 8));
+  if (settings.deed === "create") createKey(program, settings);
+  else await rotateKey(settings.deed, settings, { ...settings, program });
+}
+
+function createKey(program: string, settings: Settings): void {
+  const key = randomKey(settings);
   try {
-    crypto.getRandomValues(key);
     writeKeyFile(settings, key);
   } finally {
     key.fill(0);
@@ -102,6 +171,42 @@ export function run(program: string, args: readonly string[]): void {
     const bits = key.length * 8;
     printError(`${program}: Info: Created "${settings.keyFile}" with ${bits}-bit key\n`);
   }
+}
+
+function randomKey({ bits }: Settings): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(Math.ceil(bits / 8)));
+}
+
+async function rotateKey(
+  deed: Exclude<Deed, "create">,
+  settings: Settings,
+  command: KeyCommand,
+): Promise<void> {
+  const rotation = await import("./key_rotation.ts");
+  const { from } = settings;
+  // Before this process becomes the key's owner, who may not be able to read it.
+  const given = from === undefined ? undefined : readKey(from);
+  rotation.becomeKeyOwner(command.keyFile);
+  rotation.removeLeftovers(command.keyFile);
+  switch (deed) {
+    case "stage":
+      return rotation.stageKey(command, () => given ?? randomKey(settings));
+    case "promote":
+      return rotation.promoteKey(command);
+    case "retire":
+      return rotation.retireKey(command);
+    case "list":
+      return rotation.listKeys(command);
+    case "fingerprint":
+      return rotation.printFingerprint(command);
+  }
+}
+
+/** A key somebody brings along. */
+function readKey(path: string): Uint8Array {
+  const key = readInput(path, MAX_INPUT);
+  if (key.length >= MIN_KEY_LENGTH) return key;
+  refuse(`Key must be at least ${MIN_KEY_LENGTH} bytes`);
 }
 
 /** Writes the key file with mode 0600, whole and on disk or not at all. */

@@ -9,6 +9,7 @@ const OPTIONS: readonly OptionSyntax[] = [
   { short: "g", long: "restrict-gid", argument: "GID" },
   { short: "f", long: "force" },
   { long: "force-all" },
+  { long: "strict", addition: true },
   { long: "key-file", argument: "PATH" },
 ];
 
@@ -37,6 +38,8 @@ const CASES: readonly (readonly [string, string[], string[]])[] = [
     "string=a=b",
     "string=c",
   ]],
+  ["takes an abbreviation for what it means in the reference", ["--str=x"], ["string=x"]],
+  ["takes an abbreviation of an addition", ["--stric"], ["strict"]],
   ["takes an empty value", ["--string=", "-s", ""], ["string=", "string="]],
   ["takes unambiguous abbreviations", ["--str=x", "--no"], ["string=x", "no-input"]],
   ["prefers the exact name", ["--force"], ["force"]],
