@@ -14,6 +14,7 @@ import { MungeError, type MungeErrorCode } from "../lib/errors.ts";
 import type { Subkeys } from "../lib/keys.ts";
 import { DEFAULT_MAC, MAC_DEFAULT } from "../lib/mac.ts";
 import {
+  type Allocate,
   ANY_ID,
   type DecodeResponse,
   formatDecodeResponse,
@@ -59,6 +60,8 @@ export interface RequestContext {
   isMember(uid: number, gid: number): boolean;
   /** Null when replays are not looked for. */
   readonly replayCache: ReplayCache | null;
+  /** Makes the bytes of a response, which are used until the next request. */
+  readonly allocate: Allocate;
   readonly log: Logger;
 }
 
@@ -128,12 +131,12 @@ function answerEncode(
       random,
       context.crypto,
     );
-    return { bytes: formatEncodeSuccess(credential, retry), remembered: null };
+    return { bytes: formatEncodeSuccess(credential, retry, context.allocate), remembered: null };
   } catch (thrown) {
     const error = asMungeError(thrown, context);
     context.log.info(error.message);
     const response = { errno: error.errno, errorText: error.message, credential: NO_BYTES };
-    return { bytes: formatEncodeResponse(response, retry), remembered: null };
+    return { bytes: formatEncodeResponse(response, retry, context.allocate), remembered: null };
   }
 }
 
@@ -206,14 +209,15 @@ function answerDecode(
     authGid: opened.authGid,
     payload: opened.payload,
   };
-  return { bytes: formatDecodeResponse(response, retry), remembered };
+  return { bytes: formatDecodeResponse(response, retry, context.allocate), remembered };
 }
 
 /** An answer that tells nothing of the credential but what is wrong with it. */
 function refuseDecode(error: MungeError, retry: number, context: RequestContext): Answer {
   context.log.info(error.message);
   const { errno, message: errorText } = error;
-  const bytes = formatDecodeResponse({ ...RESET_DECODE_RESPONSE, errno, errorText }, retry);
+  const response = { ...RESET_DECODE_RESPONSE, errno, errorText };
+  const bytes = formatDecodeResponse(response, retry, context.allocate);
   return { bytes, remembered: null };
 }
 

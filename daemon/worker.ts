@@ -40,6 +40,8 @@ import { type Answer, answerRequest, type RequestContext } from "./request.ts";
 
 /** Bytes read at once; a larger request is gathered in memory of its own. */
 const READ_LENGTH = 65_536;
+/** Bytes of a response that is made in memory used again and again. */
+const OUTPUT_LENGTH = 131_072;
 /** Connections served before the parked ones get a look. */
 const ACCEPTS_PER_TURN = 64;
 /** Bytes of unfinished requests and answers that one worker keeps for its clients. */
@@ -66,6 +68,10 @@ const replayCache = settings.replay === null ? null : new ReplayCache(settings.r
 let { groups, ring } = settings;
 let stopping = false;
 
+/** Where responses are made, but for very large ones. */
+const output = new Uint8Array(fixedMemory(OUTPUT_LENGTH));
+const outputAddress: number = ptr(output);
+
 const context: RequestContext = {
   crypto,
   ringOf: () => ring,
@@ -75,6 +81,8 @@ const context: RequestContext = {
   fillRandom: (bytes) => globalThis.crypto.getRandomValues(bytes),
   isMember: (uid, gid) => isGroupMember(groups, uid, gid),
   replayCache,
+  allocate: (length) =>
+    length <= OUTPUT_LENGTH ? output.subarray(0, length) : new Uint8Array(fixedMemory(length)),
   log,
 };
 
@@ -242,14 +250,15 @@ function respond(fd: number, header: Header, body: Uint8Array): void {
 
 function sendFirst(fd: number, answer: Answer): void {
   const { bytes } = answer;
-  const count = send(fd, ptr(bytes), bytes.length);
+  const isShared = bytes.buffer === output.buffer;
+  const count = send(fd, isShared ? outputAddress : ptr(bytes), bytes.length);
   if (count === bytes.length) {
     hangUp(fd);
   } else if (count >= 0 || errno() === EAGAIN) {
     parkClient({
       fd,
       deadline: performance.now() + MESSAGE_TIMEOUT_MS,
-      buffer: bytes,
+      buffer: isShared ? bytes.slice() : bytes,
       done: Math.max(count, 0),
       answer,
     });

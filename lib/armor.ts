@@ -22,7 +22,7 @@ const toBase64: (bytes: Uint8Array) => string = native.fromBase64 === undefined
 
 /** Strict base64 (padded, no stray bits) after white space is left out; anything else throws. */
 const fromBase64: (text: string) => Uint8Array = native.fromBase64 === undefined
-  ? (text) => portableBase64.decode(text.replace(/\s/g, ""))
+  ? (text) => portableBase64.decode(text.replace(/[\t-\r ]/g, ""))
   : (text) => native.fromBase64!(text.includes("\v") ? text.replaceAll("\v", "") : text, STRICT);
 
 /** The armored form of a credential's bytes: printable ASCII, without a terminating NUL. */

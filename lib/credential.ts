@@ -144,20 +144,15 @@ export function sealCredential(
     : random.iv.subarray(0, cipher.blockLength);
   writeOuter(authenticated, cipher, mac, compressed === null ? ZIPS[0]! : zip, fields.realm, iv);
   const tag = crypto.hmac(mac, subkeys.mac, authenticated);
+  const inner = authenticated.slice(outerLength);
+  const sealed = cipher.blockLength === 0
+    ? inner
+    : encryptInner(inner, cipher, mac, subkeys, tag, iv, crypto);
 
-  const innerStart = outerLength + mac.length;
-  const innerLength = authenticated.length - outerLength;
-  const padding = paddingLength(cipher, innerLength);
-  const bytes = new Uint8Array(innerStart + innerLength + padding);
-  bytes.set(authenticated); // OUTER, and INNER one MAC too early
-  bytes.copyWithin(innerStart, outerLength, outerLength + innerLength);
+  const bytes = new Uint8Array(outerLength + mac.length + sealed.length);
+  bytes.set(authenticated); // OUTER; what follows it is overwritten
   bytes.set(tag, outerLength);
-  if (cipher.blockLength > 0) {
-    bytes.fill(padding, innerStart + innerLength);
-    const dek = dataKey(cipher, mac, subkeys, tag, crypto);
-    bytes.set(crypto.encryptBlocks(cipher, dek, iv, bytes.subarray(innerStart)), innerStart);
-    dek.fill(0);
-  }
+  bytes.set(sealed, outerLength + mac.length);
   return armor(bytes);
 }
 
@@ -188,6 +183,26 @@ export function openCredential(
   throw new MungeError("EMUNGE_CRED_INVALID");
 }
 
+/** INNER padded (PKCS#7, RFC 5652 section 6.3) and encrypted under the key that its MAC makes. */
+function encryptInner(
+  inner: Uint8Array,
+  cipher: Cipher,
+  mac: Mac,
+  subkeys: Subkeys,
+  tag: Uint8Array,
+  iv: Uint8Array,
+  crypto: Crypto,
+): Uint8Array {
+  const padding = cipher.blockLength - (inner.length % cipher.blockLength);
+  const padded = new Uint8Array(inner.length + padding);
+  padded.set(inner);
+  padded.fill(padding, inner.length);
+  const dek = dataKey(cipher, mac, subkeys, tag, crypto);
+  const encrypted = crypto.encryptBlocks(cipher, dek, iv, padded);
+  dek.fill(0);
+  return encrypted;
+}
+
 /** The data encryption key: HMAC over the MAC, cut to the cipher's key length; the caller wipes it. */
 function dataKey(
   cipher: Cipher,
@@ -197,11 +212,6 @@ function dataKey(
   crypto: Crypto,
 ): Uint8Array {
   return crypto.hmac(mac, subkeys.dek, tag).subarray(0, cipher.keyLength);
-}
-
-/** Bytes of PKCS#7 padding (RFC 5652 section 6.3) behind `length` bytes: 1 to a block, 0 without a cipher. */
-function paddingLength(cipher: Cipher, length: number): number {
-  return cipher.blockLength === 0 ? 0 : cipher.blockLength - (length % cipher.blockLength);
 }
 
 /**
@@ -215,31 +225,31 @@ function authenticatedInner(
   crypto: Crypto,
 ): Uint8Array | null {
   const { cipher, mac, tag, outerLength } = outer;
-  const encrypted = bytes.subarray(outerLength + mac.length);
+  const encrypted = bytes.slice(outerLength + mac.length);
   const whole = cipher.blockLength === 0
     ? encrypted.length
     : encrypted.length - (encrypted.length % cipher.blockLength);
-  const authenticated = new Uint8Array(outerLength + whole);
-  authenticated.set(bytes.subarray(0, outerLength));
-  let length = whole;
+  let plain: Uint8Array = encrypted;
+  let padding = 0;
   let intact = whole === encrypted.length ? 1 : 0;
-  if (cipher.blockLength === 0) {
-    authenticated.set(encrypted, outerLength);
-  } else if (whole === 0) {
+  if (cipher.blockLength > 0 && whole === 0) {
     intact = 0;
-  } else {
+  } else if (cipher.blockLength > 0) {
+    const blocks = intact === 1 ? encrypted : encrypted.slice(0, whole);
+    const iv = bytes.slice(outerLength - cipher.blockLength, outerLength);
     const dek = dataKey(cipher, mac, subkeys, tag, crypto);
-    const iv = bytes.subarray(outerLength - cipher.blockLength, outerLength);
-    const plain = crypto.decryptBlocks(cipher, dek, iv, encrypted.subarray(0, whole));
+    plain = crypto.decryptBlocks(cipher, dek, iv, blocks);
     dek.fill(0);
-    authenticated.set(plain, outerLength);
-    const padding = validPadding(plain, cipher.blockLength);
+    padding = validPadding(plain, cipher.blockLength);
     intact &= padding === 0 ? 0 : 1;
-    length -= padding;
   }
-  const expected = crypto.hmac(mac, subkeys.mac, authenticated.subarray(0, outerLength + length));
+  const inner = padding === 0 ? plain : plain.subarray(0, plain.length - padding);
+  const authenticated = new Uint8Array(outerLength + inner.length);
+  authenticated.set(bytes.slice(0, outerLength));
+  authenticated.set(inner, outerLength);
+  const expected = crypto.hmac(mac, subkeys.mac, authenticated);
   const matches = equalInConstantTime(expected, tag) & intact;
-  return matches === 1 ? authenticated.subarray(outerLength, outerLength + length) : null;
+  return matches === 1 ? inner : null;
 }
 
 /** Length of the PKCS#7 padding at the end of `plain`, 0 if it is none; looks at a whole block always. */

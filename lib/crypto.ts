@@ -8,7 +8,10 @@ import { MungeError } from "./errors.ts";
 import type { Mac } from "./mac.ts";
 import { MACS } from "./mac.ts";
 
-/** The primitives of the credential format. Pure: same arguments, same bytes. */
+/**
+ * The primitives of the credential format. Pure: same arguments, same bytes. Results may be Buffers, whose
+ * slice() shares memory: subarray() is the one to call.
+ */
 export interface Crypto {
   /** HMAC (RFC 2104) over `data`: `mac.length` new bytes. */
   hmac(mac: Mac, key: Uint8Array, data: Uint8Array): Uint8Array;

@@ -8,7 +8,7 @@ import type { Mac, MacName } from "./mac.ts";
 /** The part of Bun's hasher that is used here; Deno and Node have no such global. */
 interface BunHasher {
   update(data: Uint8Array): BunHasher;
-  digest(into: Uint8Array): Uint8Array;
+  digest(): Uint8Array;
 }
 
 const BunCryptoHasher = (globalThis as {
@@ -32,11 +32,6 @@ const CBCS: { readonly [name in CipherName]?: string } = {
   aes256: "aes-256-cbc",
 };
 
-/** The same bytes as a plain Uint8Array: a Buffer's slice() would share memory with it. */
-function plain(buffer: Uint8Array): Uint8Array {
-  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-}
-
 /** The first of `candidates` whose trial run yields a result of `length` bytes; undefined if none does. */
 function firstThatWorks<T>(
   length: number,
@@ -56,12 +51,10 @@ function hmac(mac: Mac): HmacFunction | undefined {
   const digest = DIGESTS[mac.name];
   if (digest === undefined) return undefined;
   const candidates: HmacFunction[] = [
-    (key, data) => plain(createHmac(digest, key).update(data).digest()),
+    (key, data) => createHmac(digest, key).update(data).digest(),
   ];
   if (BunCryptoHasher !== undefined) {
-    candidates.unshift((key, data) =>
-      new BunCryptoHasher(digest, key).update(data).digest(new Uint8Array(mac.length))
-    );
+    candidates.unshift((key, data) => new BunCryptoHasher(digest, key).update(data).digest());
   }
   return firstThatWorks(
     mac.length,
@@ -71,7 +64,7 @@ function hmac(mac: Mac): HmacFunction | undefined {
 }
 
 function sha1(): DigestFunction | undefined {
-  const digest: DigestFunction = (data) => plain(createHash("sha1").update(data).digest());
+  const digest: DigestFunction = (data) => createHash("sha1").update(data).digest();
   return firstThatWorks(20, [digest], (sha1) => sha1(new Uint8Array(1)));
 }
 
@@ -81,11 +74,9 @@ function cbc(cipher: Cipher) {
   const using =
     (create: typeof createCipheriv | typeof createDecipheriv) =>
     (key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array => {
-      const context = create(name, key, iv).setAutoPadding(false);
-      const output = plain(context.update(data));
-      // Without padding every block is out already; final() only checks that and frees the key schedule.
-      context.final();
-      return output;
+      const context = create(name, key, iv);
+      context.setAutoPadding(false); // so update() has every block out already, and final() has nothing
+      return context.update(data);
     };
   const candidate = { encrypt: using(createCipheriv), decrypt: using(createDecipheriv) };
   const key = new Uint8Array(cipher.keyLength);

@@ -1,4 +1,5 @@
 // The nineteen MUNGE errors (protocol.md, "Errors") and the one error class everything here throws.
+import type { DecodedCredential } from "./decoded_credential.ts";
 
 /** Every MUNGE error: the index is its number on the wire and the exit status of munge and unmunge. */
 export const ERRORS = [
@@ -26,19 +27,62 @@ export const ERRORS = [
 /** The symbolic name of a MUNGE error, as in `munge.h`: `"EMUNGE_CRED_REPLAYED"`. */
 export type MungeErrorCode = typeof ERRORS[number][0];
 
-/** Number of each error by its name. */
+/**
+ * Number of each error by its name.
+ *
+ * @example
+ * ```ts
+ * import { ERRNO } from "mungebox";
+ *
+ * console.log(ERRNO.EMUNGE_CRED_EXPIRED); // 15
+ * ```
+ */
 export const ERRNO: { readonly [code in MungeErrorCode]: number } = Object.fromEntries(
   ERRORS.map(([code], number) => [code, number]),
 ) as { [code in MungeErrorCode]: number };
 
-/** The standard text of an error number, as munge_strerror gives it. */
+/**
+ * The standard text of an error number, as munge_strerror gives it.
+ *
+ * @param errno the number, 0..18.
+ * @returns the text, `"Unknown error"` for any other number.
+ *
+ * @example
+ * ```ts
+ * import { errorText } from "mungebox";
+ *
+ * console.log(errorText(15)); // "Expired credential"
+ * ```
+ */
 export function errorText(errno: number): string {
   return ERRORS[errno]?.[1] ?? "Unknown error";
 }
 
-/** The symbolic name of an error number; an unknown number is an internal error. */
+/**
+ * The symbolic name of an error number.
+ *
+ * @param errno the number, 0..18.
+ * @returns the name, `"EMUNGE_SNAFU"` (internal error) for any other number.
+ *
+ * @example
+ * ```ts
+ * import { errorCode } from "mungebox";
+ *
+ * console.log(errorCode(15)); // "EMUNGE_CRED_EXPIRED"
+ * ```
+ */
 export function errorCode(errno: number): MungeErrorCode {
   return ERRORS[errno]?.[0] ?? "EMUNGE_SNAFU";
+}
+
+/** What a {@linkcode MungeError} may carry besides its code and text. */
+export interface MungeErrorOptions {
+  /** What led to the error. */
+  readonly cause?: unknown;
+  /** Path of munged's socket. */
+  readonly socketPath?: string | undefined;
+  /** The credential that was decoded nevertheless. */
+  readonly credential?: DecodedCredential | undefined;
 }
 
 /**
@@ -46,25 +90,48 @@ export function errorCode(errno: number): MungeErrorCode {
  *
  * @example
  * ```ts
- * import { MungeError } from "./mod.ts";
+ * import { MungeError } from "mungebox";
+ *
  * const error = new MungeError("EMUNGE_CRED_REPLAYED");
  * console.log(error.errno, error.message); // 17 "Replayed credential"
  * ```
  */
 export class MungeError extends Error {
+  /** Always `"MungeError"`. */
   override readonly name = "MungeError";
   /** The symbolic name, `"EMUNGE_CRED_EXPIRED"`. */
   readonly code: MungeErrorCode;
-  /** The number on the wire and the exit status, 1..18. */
+  /** The number on the wire and the exit status of `munge` and `unmunge`, 1..18. */
   readonly errno: number;
+  /** Path of the socket of the munged that was asked; undefined if none was. */
+  readonly socketPath: string | undefined;
+  /**
+   * The whole credential if the code is `"EMUNGE_CRED_EXPIRED"`, `"EMUNGE_CRED_REWOUND"` or
+   * `"EMUNGE_CRED_REPLAYED"`: it was made with the key, but must not be accepted as it is.
+   */
+  readonly credential: DecodedCredential | undefined;
 
+  /**
+   * @param code the symbolic name.
+   * @param message the text for the user; the standard text of the code unless given.
+   * @param options what else is known.
+   */
   constructor(
     code: MungeErrorCode,
     message: string = errorText(ERRNO[code]),
-    options?: ErrorOptions,
+    options: MungeErrorOptions = {},
   ) {
-    super(message, options);
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.errno = ERRNO[code];
+    this.socketPath = options.socketPath;
+    this.credential = options.credential;
   }
+}
+
+/** The error, which happened at this socket; what is no MungeError stays as it is. */
+export function atSocket(error: unknown, socketPath: string): unknown {
+  if (!(error instanceof MungeError) || error.socketPath !== undefined) return error;
+  const { code, message, cause } = error;
+  return new MungeError(code, message, { socketPath, ...(cause === undefined ? {} : { cause }) });
 }

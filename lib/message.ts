@@ -129,6 +129,13 @@ function readU32(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
 }
 
+const NUL = new Uint8Array(1);
+
+/** Makes the bytes for a message; munged's makes use of the same memory again. */
+export type Allocate = (length: number) => Uint8Array;
+
+const newBytes: Allocate = (length) => new Uint8Array(length);
+
 /** Writes the header of a message that fills `bytes`. */
 function putHeader(bytes: Uint8Array, type: MessageType, retry: number): void {
   putU32(bytes, 0, MAGIC);
@@ -144,8 +151,8 @@ class FieldWriter {
   #at = HEADER_LENGTH;
 
   /** @param length of the body. */
-  constructor(length: number, type: MessageType, retry: number) {
-    this.#bytes = new Uint8Array(HEADER_LENGTH + length);
+  constructor(length: number, type: MessageType, retry: number, allocate = newBytes) {
+    this.#bytes = allocate(HEADER_LENGTH + length);
     putHeader(this.#bytes, type, retry);
   }
 
@@ -274,24 +281,34 @@ export function parseEncodeRequest(body: Uint8Array): EncodeRequest {
 }
 
 /** Header and body of an encode response; `retry` is that of the request. */
-export function formatEncodeResponse(response: EncodeResponse, retry: number): Uint8Array {
+export function formatEncodeResponse(
+  response: EncodeResponse,
+  retry: number,
+  allocate?: Allocate,
+): Uint8Array {
   const { errno, credential } = response;
   const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
   const nul = credential.length === 0 ? 0 : 1;
   const length = 1 + string8Length(errorText) + 4 + credential.length + nul;
-  return new FieldWriter(length, MESSAGE_TYPE.encodeResponse, retry)
+  return new FieldWriter(length, MESSAGE_TYPE.encodeResponse, retry, allocate)
     .u8(errno).string8(errorText)
-    .u32(credential.length + nul).bytes(credential)
+    .u32(credential.length + nul).bytes(credential).bytes(NUL.subarray(0, nul))
     .done();
 }
 
 const ascii = new TextEncoder();
 
 /** As {@linkcode formatEncodeResponse} for a success, from the credential as text. */
-export function formatEncodeSuccess(credential: string, retry: number): Uint8Array {
-  const length = 1 + 1 + 4 + credential.length + 1;
-  const bytes = new Uint8Array(HEADER_LENGTH + length);
+export function formatEncodeSuccess(
+  credential: string,
+  retry: number,
+  allocate: Allocate = newBytes,
+): Uint8Array {
+  const bytes = allocate(HEADER_LENGTH + 1 + 1 + 4 + credential.length + 1);
   putHeader(bytes, MESSAGE_TYPE.encodeResponse, retry);
+  bytes[HEADER_LENGTH] = 0;
+  bytes[HEADER_LENGTH + 1] = 0;
+  bytes[bytes.length - 1] = 0;
   putU32(bytes, HEADER_LENGTH + 2, credential.length + 1);
   ascii.encodeInto(credential, bytes.subarray(HEADER_LENGTH + 6));
   return bytes;
@@ -322,11 +339,15 @@ export function parseDecodeRequest(body: Uint8Array): DecodeRequest {
 }
 
 /** Header and body of a decode response; `retry` is that of the request. */
-export function formatDecodeResponse(response: DecodeResponse, retry: number): Uint8Array {
+export function formatDecodeResponse(
+  response: DecodeResponse,
+  retry: number,
+  allocate?: Allocate,
+): Uint8Array {
   const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
   const length = 1 + string8Length(errorText) + 3 + string8Length(response.realm) +
     4 + 1 + response.originAddress.length + 24 + 4 + response.payload.length;
-  return new FieldWriter(length, MESSAGE_TYPE.decodeResponse, retry)
+  return new FieldWriter(length, MESSAGE_TYPE.decodeResponse, retry, allocate)
     .u8(response.errno).string8(errorText)
     .u8(response.cipher).u8(response.mac).u8(response.zip).string8(response.realm)
     .u32(response.ttl)

@@ -1,0 +1,167 @@
+// CredentialSource: credentials for a client that makes request after request, without asking munged for
+// each of them.
+import { clearTimeout, setTimeout } from "node:timers";
+import { decode } from "./decode.ts";
+import { type CallOptions, type CredentialOptions, encode } from "./encode.ts";
+import { MungeError } from "./errors.ts";
+
+/** Parts of its TTL after which a credential is renewed, and after which it is handed out no more. */
+const RENEWED_AT = 0.5;
+const STALE_AT = 0.9;
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/** What the credentials of a {@linkcode CredentialSource} are to be like. */
+export interface CredentialSourceOptions extends CredentialOptions {
+  /** What to carry: bytes, or a text, which goes as UTF-8; nothing unless given. */
+  readonly payload?: string | Uint8Array | undefined;
+}
+
+/** A credential with the times, in milliseconds since the epoch, between which it is handed out. */
+interface Cached {
+  readonly credential: string;
+  readonly madeAt: number;
+  readonly staleAt: number;
+}
+
+/**
+ * Hands out a credential that is never stale: cached, renewed in the background at half its TTL, with one
+ * request in flight however many callers there are. While munged is away it goes on trying, with pauses
+ * that double from 0.1 s to 10 s, and hands out the credential it has until a tenth of its TTL is left.
+ *
+ * The TTL is what munged really grants: each renewal has it decode an empty second credential to see it.
+ * For a service that refuses replays call {@linkcode CredentialSource.fresh}.
+ *
+ * @example
+ * ```ts
+ * import { CredentialSource } from "mungebox";
+ *
+ * await using source = new CredentialSource({ ttl: 60 });
+ * console.log(await source.get() === await source.get()); // true: one credential for both
+ * console.log(await source.get() === await source.fresh()); // false
+ * ```
+ */
+export class CredentialSource implements AsyncDisposable {
+  readonly #payload: string | Uint8Array;
+  readonly #options: CredentialOptions;
+  readonly #closed = new AbortController();
+  #cached: Cached | undefined;
+  #renewing: Promise<void> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The error of the last try, while munged is away. */
+  #failure: MungeError | undefined;
+
+  /**
+   * Asks munged for nothing yet: the first {@linkcode CredentialSource.get} does.
+   *
+   * @param options what the credentials are to be like.
+   */
+  constructor(options: CredentialSourceOptions = {}) {
+    const { payload = "", ...rest } = options;
+    this.#payload = payload;
+    this.#options = rest;
+  }
+
+  /**
+   * The cached credential, or a new one if there is none that is fresh enough. Waits while munged is away.
+   *
+   * @param options how long to wait: `timeoutMs` is 10,000 unless given.
+   * @returns a credential with at least a tenth of its TTL left.
+   * @throws {MungeError} as {@linkcode encode} does, at once unless it is `EMUNGE_SOCKET` or
+   * `EMUNGE_TIMEOUT`, else the last such error when `timeoutMs` are over; `EMUNGE_BAD_ARG` once the
+   * source is disposed of.
+   * @throws the signal's reason once it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { CredentialSource, decode } from "mungebox";
+   *
+   * await using source = new CredentialSource({ payload: "hello" });
+   * const { uid } = await decode(await source.get({ timeoutMs: 500 }));
+   * console.log(uid === process.getuid?.()); // true
+   * ```
+   */
+  async get(options: CallOptions = {}): Promise<string> {
+    const { signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    this.#requireOpen();
+    signal?.throwIfAborted();
+    return this.#usable() ?? await this.#next(signal, timeoutMs);
+  }
+
+  /**
+   * A credential that nobody else gets, for a service that lets each be decoded once.
+   *
+   * @param options how long to wait.
+   * @returns a new credential.
+   * @throws {MungeError} as {@linkcode encode} does; `EMUNGE_BAD_ARG` once the source is disposed of.
+   * @throws the signal's reason once it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { CredentialSource } from "mungebox";
+   *
+   * await using source = new CredentialSource();
+   * const response = await fetch("data:,hello", {
+   *   headers: { Authorization: `MUNGE ${await source.fresh()}` },
+   * });
+   * console.log(await response.text()); // "hello"
+   * ```
+   */
+  async fresh(options: CallOptions = {}): Promise<string> {
+    this.#requireOpen();
+    const { signal, timeoutMs } = options;
+    return await encode(this.#payload, { ...this.#options, signal, timeoutMs });
+  }
+
+  /** Ends renewals and forgets the credential; callers that wait are refused. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#cached = undefined;
+    this.#closed.abort(new MungeError("EMUNGE_BAD_ARG", "Credential source is closed"));
+    await this.#renewing;
+  }
+
+  #requireOpen(): void {
+    this.#closed.signal.throwIfAborted();
+  }
+
+  /** The cached credential unless it is stale, by a clock that may have been set back, too. */
+  #usable(): string | undefined {
+    const now = Date.now();
+    const cached = this.#cached;
+    return cached !== undefined && cached.madeAt <= now && now < cached.staleAt
+      ? cached.credential
+      : undefined;
+  }
+
+  /** Waits for the renewal under way, which is begun if there is none. */
+  #next(signal: AbortSignal | undefined, timeoutMs: number): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        settle(() => reject(this.#failure ?? new MungeError("EMUNGE_TIMEOUT")));
+      }, timeoutMs);
+      const settle = (settled: () => void) => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", aborted);
+        settled();
+      };
+      const aborted = () => settle(() => reject(signal!.reason));
+      signal?.addEventListener("abort", aborted);
+      this.#renew().then(
+        () => settle(() => resolve(this.#cached!.credential)),
+        (error) => settle(() => reject(error)),
+      );
+    });
+  }
+
+  /** Renews the credential; one renewal for all who ask. */
+  #renew(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#renewing ??= this.#tryUntilRenewed().finally(() => {
+      this.#renewing = undefined;
+      this.#failure = undefined;
+    });
+    return this.#renewing;
+  }
+}
