@@ -100,6 +100,7 @@ async function start(
       replay,
       log: logTarget,
     }, log);
+    engine.updateGroups(groups); // the first map may have come while the threads were starting
     const { numThreads } = config;
     log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
     writePidFile(config.pidFile, config, log);

@@ -71,6 +71,7 @@ static void decode(munge_ctx_t ctx, const char *credential)
     uid_t uid = (uid_t) -1;
     gid_t gid = (gid_t) -1;
     munge_err_t error = munge_decode(credential, ctx, &payload, &length, &uid, &gid);
+    char *text = strdup(error_text(ctx, error)); /* the next call with ctx forgets it */
     struct in_addr address = { 0 };
     munge_ctx_get(ctx, MUNGE_OPT_ADDR4, &address);
     unsigned char *expected = make_payload((size_t) length);
@@ -78,8 +79,8 @@ static void decode(munge_ctx_t ctx, const char *credential)
     printf("%d %ld %ld %ld %ld %u %u %ld %ld %s %d %d %s\n", error,
         get(ctx, MUNGE_OPT_CIPHER_TYPE), get(ctx, MUNGE_OPT_MAC_TYPE), get(ctx, MUNGE_OPT_ZIP_TYPE),
         get(ctx, MUNGE_OPT_TTL), (unsigned) uid, (unsigned) gid, get(ctx, MUNGE_OPT_UID_RESTRICTION),
-        get(ctx, MUNGE_OPT_GID_RESTRICTION), inet_ntoa(address), length, matches,
-        error_text(ctx, error));
+        get(ctx, MUNGE_OPT_GID_RESTRICTION), inet_ntoa(address), length, matches, text);
+    free(text);
     free(expected);
     free(payload);
 }

@@ -1,0 +1,145 @@
+// Credentials among different users, each request made by a process of the user it stands for: the kernel
+// is asked who it is, and nobody is somebody else, root included.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { ANY_ID } from "../../lib/message.ts";
+import {
+  compileProbe,
+  hasReference,
+  isRoot,
+  type Make,
+  MAKES,
+  type Munged,
+  probeDecode,
+  probeEncode,
+  Realm,
+} from "./realm.ts";
+
+const PLAIN = { cipher: 1, mac: 1, zip: 0, ttl: 0, uid: ANY_ID, gid: ANY_ID, length: 1 };
+const ROOT = { uid: 0, gid: 0 };
+/** The users `nobody` and `daemon`, whom every system knows, and one whom none does. */
+const NOBODY = { uid: 65534, gid: 65534 };
+const DAEMON = { uid: 1, gid: 1 };
+const STRANGER = { uid: 54_321, gid: 54_322 };
+const USERS = [ROOT, NOBODY, DAEMON, STRANGER];
+/** The group that `nobody` gets as a supplementary one. */
+const CLUB = 54_323;
+
+/** Mounting over /etc/group, for one process and its children, leaves the system's own alone. */
+const canMount = isRoot && spawnSync("unshare", ["--mount", "true"]).status === 0;
+
+describe("users", { skip: !hasReference || !isRoot }, () => {
+  let realm: Realm;
+  let probe: string;
+  let daemons: Record<Make, Munged>;
+
+  before(async () => {
+    realm = new Realm();
+    probe = compileProbe(realm);
+    const [ours, reference] = await Promise.all([realm.start("ours"), realm.start("reference")]);
+    daemons = { ours, reference };
+  });
+  after(() => realm?.close());
+
+  for (const make of MAKES) {
+    it(`${make} munged names the maker of a credential`, () => {
+      const { socket } = daemons[make];
+      for (const maker of USERS) {
+        const [made] = probeEncode(probe, socket, [PLAIN], maker);
+        const [opened] = probeDecode(probe, socket, [made!.text], STRANGER);
+        assert.equal(opened!.errno, 0, opened!.text);
+        assert.deepEqual({ uid: opened!.uid, gid: opened!.gid }, maker);
+      }
+    });
+
+    it(`${make} munged refuses a restricted credential to everybody else, root too`, () => {
+      const { socket } = daemons[make];
+      for (const wanted of [NOBODY, STRANGER, ROOT]) {
+        for (
+          const restriction of [
+            { uid: wanted.uid, gid: ANY_ID },
+            { uid: ANY_ID, gid: wanted.gid },
+            wanted,
+          ]
+        ) {
+          const [made] = probeEncode(probe, socket, [{ ...PLAIN, ...restriction }], DAEMON);
+          for (const reader of USERS.filter((user) => user !== wanted)) {
+            const [refused] = probeDecode(probe, socket, [made!.text], reader);
+            assert.equal(
+              refused!.text,
+              `Unauthorized credential for client UID=${reader.uid} GID=${reader.gid}`,
+            );
+            assert.deepEqual(refused, {
+              errno: 18,
+              cipher: 0,
+              mac: 0,
+              zip: 0,
+              ttl: 0,
+              uid: ANY_ID,
+              gid: ANY_ID,
+              authUid: ANY_ID,
+              authGid: ANY_ID,
+              address: "0.0.0.0",
+              length: 0,
+              matches: true,
+              text: refused!.text,
+            });
+          }
+          const [opened] = probeDecode(probe, socket, [made!.text], wanted);
+          assert.equal(opened!.errno, 0, "a refusal must not count as the first decoding");
+          assert.deepEqual({ uid: opened!.uid, gid: opened!.gid }, DAEMON);
+        }
+      }
+    });
+
+    it(`our munge and unmunge work for any user with ${make} munged`, () => {
+      const { socket } = daemons[make];
+      const credential = realm.run("ours", "munge", ["-S", socket, "-n", "-u", "nobody"], STRANGER);
+      assert.equal(credential.err, "");
+      const input = Buffer.from(credential.out);
+      const refused = realm.run("ours", "unmunge", ["-S", socket], { input });
+      assert.equal(refused.status, 18);
+      assert.equal(
+        refused.err,
+        "unmunge: Error: Unauthorized credential for client UID=0 GID=0\n",
+      );
+      const args = ["-S", socket, "-k", "UID,GID"];
+      const opened = realm.run("ours", "unmunge", args, { input, ...NOBODY });
+      assert.match(opened.out, /^UID: +\S+ \(54321\)\nGID: +\S+ \(54322\)\n\n$/);
+      assert.equal(opened.status, 0);
+    });
+
+    it(`munge -U and -G ask ${make} munged as the user and group they name`, () => {
+      const { socket } = daemons[make];
+      const args = ["-S", socket, "-n", "-U", "54321", "-G", "54322"];
+      const credential = realm.run("ours", "munge", args);
+      const [opened] = probeDecode(probe, socket, [credential.out.trim()], ROOT);
+      assert.deepEqual({ uid: opened!.uid, gid: opened!.gid }, STRANGER);
+    });
+
+    it(`${make} munged knows supplementary groups`, { skip: !canMount }, async () => {
+      const groupFile = join(realm.directory, "group");
+      writeFileSync(
+        groupFile,
+        `${readFileSync("/etc/group", "utf8")}club:x:${CLUB}:daemon,nobody\n`,
+      );
+      const script = 'mount --bind "$0" /etc/group && exec "$@"';
+      const wrapper = ["unshare", "--mount", "sh", "-c", script, groupFile];
+      const munged = await realm.start(make, [], wrapper);
+      while (!/Found \d+ users? with supplementary groups/.test(munged.log())) await pause(10);
+      const { socket } = munged;
+      const [made] = probeEncode(probe, socket, [{ ...PLAIN, gid: CLUB }], STRANGER);
+      for (const outsider of [ROOT, STRANGER]) {
+        const [refused] = probeDecode(probe, socket, [made!.text], outsider);
+        assert.equal(refused!.errno, 18);
+      }
+      const [opened] = probeDecode(probe, socket, [made!.text], NOBODY);
+      assert.deepEqual([opened!.errno, opened!.authGid], [0, CLUB]);
+      assert.equal(await munged.stop(), 0);
+    });
+  }
+});
