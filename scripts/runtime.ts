@@ -1,0 +1,78 @@
+// The runtimes that executables are made from: Bun's packages for each system, as package-lock.json pins
+// them by version and hash, closed against the environment.
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const CACHE = "node_modules/.cache/runtimes";
+
+/**
+ * Environment variables by which whoever starts an executable could have it run other code than ours:
+ * options such as --preload, the plain runtime instead of the program, a debugger. No build option turns
+ * them off, so their names are made empty, which no variable's name is.
+ */
+const CLOSED_VARIABLES = [
+  "BUN_OPTIONS",
+  "BUN_BE_BUN",
+  "BUN_INSPECT",
+  "BUN_INSPECT_PRELOAD",
+  "BUN_INSPECT_CONNECT_TO",
+];
+
+/** A copy of a runtime that takes no orders from the environment. */
+function closeRuntime(runtime: Uint8Array): Uint8Array {
+  const closed = Buffer.from(runtime);
+  for (const name of CLOSED_VARIABLES) {
+    const text = Buffer.from(`\0${name}\0`);
+    const at = closed.indexOf(text);
+    if (at < 0 || closed.indexOf(text, at + 1) >= 0) {
+      throw new Error(`The runtime's variable ${name} is not where it was expected`);
+    }
+    closed[at + 1] = 0;
+  }
+  return closed;
+}
+
+/** Runs a program that has to succeed; its standard output. */
+function run(...command: string[]): string {
+  const result = Bun.spawnSync(command, { stdio: ["ignore", "pipe", "inherit"] });
+  if (!result.success) throw new Error(`${command[0]} failed with status ${result.exitCode}`);
+  return result.stdout.toString();
+}
+
+/** A package of the registry, unpacked in `directory` after its hash was compared with the lock file's. */
+function fetchPackage(name: string, directory: string): void {
+  const lock = JSON.parse(readFileSync("package-lock.json", "utf8"));
+  const { version, integrity } = lock.packages[`node_modules/${name}`];
+  const file = run(
+    "npm",
+    "pack",
+    "--silent",
+    `--pack-destination=${directory}`,
+    `${name}@${version}`,
+  );
+  const archive = join(directory, file.trim());
+  const hash = `sha512-${createHash("sha512").update(readFileSync(archive)).digest("base64")}`;
+  if (hash !== integrity) throw new Error(`${name}@${version} is not what package-lock.json pins`);
+  run("tar", "-xzf", archive, "-C", directory);
+  rmSync(archive);
+}
+
+/** Path of the closed runtime of a package `@oven/bun-...`, or of the one that runs this. */
+export function closedRuntime(packageName?: string): string {
+  const directory = join(CACHE, `${packageName ?? "host"}-${Bun.version}`);
+  const path = join(directory, "bun");
+  if (existsSync(path)) return path;
+  mkdirSync(directory, { recursive: true });
+  let original = process.execPath;
+  if (packageName !== undefined) {
+    fetchPackage(packageName, directory);
+    original = join(directory, "package/bin/bun");
+  }
+  const closed = closeRuntime(readFileSync(original));
+  rmSync(join(directory, "package"), { recursive: true, force: true });
+  writeFileSync(`${path}.part`, closed);
+  chmodSync(`${path}.part`, 0o755);
+  run("mv", `${path}.part`, path);
+  return path;
+}
