@@ -3,7 +3,8 @@
 import { stat } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import type { MungeError } from "./errors.ts";
+import { atSocket, MungeError } from "./errors.ts";
+import { Gate } from "./gate.ts";
 import {
   type DecodeRequest,
   type DecodeResponse,
@@ -40,8 +41,10 @@ import {
 export interface TransactOptions {
   /** Ends the transaction: it rejects with the signal's reason, and its connection is closed. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for each message, out or in, before a try has failed; 2000 unless given. */
+  /** Milliseconds for the whole transaction, its tries and pauses included; no limit unless given. */
   readonly timeoutMs?: number | undefined;
+  /** Milliseconds for each message, out or in, before a try has failed; 2000 unless given. */
+  readonly messageTimeoutMs?: number | undefined;
 }
 
 // The C library's words, which the reference prints; the runtimes have three different sets.
@@ -72,25 +75,86 @@ function systemText(error: unknown): string {
   return SYSTEM_TEXTS[code ?? ""] ?? code ?? "Unknown error";
 }
 
+/** Transactions with one munged at a time; the others wait their turn. */
+const MAX_CONNECTIONS = 64;
+/** The gate of each socket that is in use, and how many transactions are at it. */
+const gates = new Map<string, { readonly gate: Gate; users: number }>();
+
 /**
  * Carries out one transaction with the munged at `socketPath`, with the retries of protocol.md section 1.
  *
  * @returns the response, which may be one that carries an error of the daemon.
  * @throws {MungeError} EMUNGE_SOCKET if there is no socket, nobody behind it, or no whole answer after
- * five tries; EMUNGE_BAD_LENGTH for a message that is too long; EMUNGE_OVERFLOW for a path that is.
+ * five tries; EMUNGE_BAD_LENGTH for a message that is too long; EMUNGE_OVERFLOW for a path that is;
+ * EMUNGE_TIMEOUT when `timeoutMs` are over.
  * @throws the signal's reason once it is aborted.
  */
 export async function transact<Response>(
   socketPath: string,
   transaction: Transaction<Response>,
-  { signal, timeoutMs = MESSAGE_TIMEOUT_MS }: TransactOptions = {},
+  { signal, timeoutMs, messageTimeoutMs = MESSAGE_TIMEOUT_MS }: TransactOptions = {},
+): Promise<Response> {
+  const run = (signal: AbortSignal | undefined) =>
+    inTurn(socketPath, () => tryAgain(socketPath, transaction, messageTimeoutMs, signal), signal);
+  try {
+    return timeoutMs === undefined ? await run(signal) : await withDeadline(timeoutMs, run, signal);
+  } catch (error) {
+    throw atSocket(error, socketPath);
+  }
+}
+
+/** Runs `task` when no more than {@linkcode MAX_CONNECTIONS} are under way at the socket. */
+async function inTurn<T>(
+  socketPath: string,
+  task: () => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  let entry = gates.get(socketPath);
+  if (entry === undefined) {
+    entry = { gate: new Gate(MAX_CONNECTIONS), users: 0 };
+    gates.set(socketPath, entry);
+  }
+  entry.users++;
+  try {
+    return await entry.gate.run(task, signal);
+  } finally {
+    if (--entry.users === 0) gates.delete(socketPath);
+  }
+}
+
+/** Runs `task` with a signal that ends it after `timeoutMs`, too. */
+async function withDeadline<T>(
+  timeoutMs: number,
+  task: (signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const controller = new AbortController();
+  const aborted = () => controller.abort(signal!.reason);
+  if (signal?.aborted) aborted();
+  signal?.addEventListener("abort", aborted);
+  const timer = setTimeout(() => controller.abort(new MungeError("EMUNGE_TIMEOUT")), timeoutMs);
+  try {
+    return await task(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", aborted);
+  }
+}
+
+/** The transaction with its retries. */
+async function tryAgain<Response>(
+  socketPath: string,
+  transaction: Transaction<Response>,
+  messageTimeoutMs: number,
+  signal: AbortSignal | undefined,
 ): Promise<Response> {
   for (let failures = 0;;) {
     signal?.throwIfAborted();
     const request = transaction.format(failures);
     const socket = await connectTo(socketPath, signal);
     try {
-      const body = await exchange(socket, request, transaction.responseType, timeoutMs, signal);
+      const { responseType } = transaction;
+      const body = await exchange(socket, request, responseType, messageTimeoutMs, signal);
       return transaction.parse(body);
     } catch (error) {
       if (++failures >= MAX_TRANSACTIONS || !isRetryable(error)) throw error;
@@ -251,22 +315,68 @@ class Receiver {
   }
 }
 
-/** A client of one munged, at the level of the protocol: requests in, responses out. */
+/**
+ * A client of one munged, at the level of the protocol: requests in, responses out, with the retries of
+ * libmunge. At most 64 transactions with one munged are under way at a time; the others wait their turn.
+ *
+ * Most programs want {@linkcode encode} and {@linkcode decode} instead, which throw the daemon's errors.
+ *
+ * @example
+ * ```ts
+ * import { ANY_ID, MungeClient } from "mungebox";
+ *
+ * const client = new MungeClient();
+ * const { errno, credential } = await client.encode({
+ *   cipher: 1,
+ *   mac: 1,
+ *   zip: 1,
+ *   realm: "",
+ *   ttl: 0,
+ *   authUid: ANY_ID,
+ *   authGid: ANY_ID,
+ *   payload: new TextEncoder().encode("hello"),
+ * });
+ * console.log(errno, (await client.decode({ credential })).uid === process.getuid?.()); // 0 true
+ * ```
+ */
 export class MungeClient {
-  readonly #socketPath: string;
+  /** Path of the socket that munged listens on. */
+  readonly socketPath: string;
 
-  /** @param socketPath the socket that munged listens on. */
+  /**
+   * Connects to nothing yet: each transaction has a connection of its own.
+   *
+   * @param socketPath the socket that munged listens on; {@linkcode DEFAULT_SOCKET} unless given.
+   */
   constructor(socketPath: string = DEFAULT_SOCKET) {
-    this.#socketPath = socketPath;
+    this.socketPath = socketPath;
   }
 
-  /** Asks for a credential. Throws as {@linkcode transact} does; the daemon's errors are in the response. */
+  /**
+   * Asks for a credential.
+   *
+   * @param request what goes on the wire.
+   * @param options how the transaction may be cut short.
+   * @returns the response, which may be one that carries an error of the daemon.
+   * @throws {MungeError} `EMUNGE_SOCKET` if there is no socket, nobody behind it, or no whole answer after
+   * five tries; `EMUNGE_BAD_LENGTH` for a message that is too long; `EMUNGE_OVERFLOW` for a path that is;
+   * `EMUNGE_TIMEOUT` when `timeoutMs` are over.
+   * @throws the signal's reason once it is aborted.
+   */
   encode(request: EncodeRequest, options?: TransactOptions): Promise<EncodeResponse> {
-    return transact(this.#socketPath, encodeTransaction(request), options);
+    return transact(this.socketPath, encodeTransaction(request), options);
   }
 
-  /** Opens a credential. Throws as {@linkcode transact} does; the daemon's errors are in the response. */
+  /**
+   * Opens a credential.
+   *
+   * @param request what goes on the wire.
+   * @param options how the transaction may be cut short.
+   * @returns the response, which may be one that carries an error of the daemon.
+   * @throws {MungeError} as {@linkcode MungeClient.encode} does.
+   * @throws the signal's reason once it is aborted.
+   */
   decode(request: DecodeRequest, options?: TransactOptions): Promise<DecodeResponse> {
-    return transact(this.#socketPath, decodeTransaction(request), options);
+    return transact(this.socketPath, decodeTransaction(request), options);
   }
 }

@@ -9,7 +9,7 @@ import { MungeError } from "./errors.ts";
 const RENEWED_AT = 0.5;
 const STALE_AT = 0.9;
 const FIRST_PAUSE_MS = 100;
-const MAX_PAUSE_MS = 10_000;
+const MAX_PAUSE_MS = 2_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** What the credentials of a {@linkcode CredentialSource} are to be like. */
@@ -28,7 +28,7 @@ interface Cached {
 /**
  * Hands out a credential that is never stale: cached, renewed in the background at half its TTL, with one
  * request in flight however many callers there are. While munged is away it goes on trying, with pauses
- * that double from 0.1 s to 10 s, and hands out the credential it has until a tenth of its TTL is left.
+ * that double from 0.1 s to 2 s, and hands out the credential it has until a tenth of its TTL is left.
  *
  * The TTL is what munged really grants: each renewal has it decode an empty second credential to see it.
  * For a service that refuses replays call {@linkcode CredentialSource.fresh}.
@@ -119,7 +119,7 @@ export class CredentialSource implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#cached = undefined;
     this.#closed.abort(new MungeError("EMUNGE_BAD_ARG", "Credential source is closed"));
-    await this.#renewing;
+    await this.#renewing?.catch(() => {});
   }
 
   #requireOpen(): void {
@@ -164,4 +164,62 @@ export class CredentialSource implements AsyncDisposable {
     });
     return this.#renewing;
   }
+
+  async #tryUntilRenewed(): Promise<void> {
+    for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+      this.#requireOpen();
+      try {
+        return await this.#makeOne();
+      } catch (error) {
+        this.#requireOpen();
+        if (!isPassing(error)) throw error;
+        this.#failure = error;
+      }
+      await this.#pause(pauseMs);
+    }
+  }
+
+  async #makeOne(): Promise<void> {
+    const { signal } = this.#closed;
+    const madeAt = Date.now();
+    const [credential, ttl] = await Promise.all([
+      encode(this.#payload, { ...this.#options, signal }),
+      this.#grantedTtl(signal),
+    ]);
+    const lifetimeMs = ttl * 1000;
+    this.#cached = { credential, madeAt, staleAt: madeAt + STALE_AT * lifetimeMs };
+    const renewInMs = madeAt + RENEWED_AT * lifetimeMs - Date.now();
+    this.#timer = setTimeout(() => {
+      this.#renew().catch(() => {}); // whoever needs a credential next begins anew, and gets the error
+    }, Math.max(renewInMs, FIRST_PAUSE_MS));
+    this.#timer.unref();
+  }
+
+  /** Seconds that munged lets a credential of ours live. */
+  async #grantedTtl(signal: AbortSignal): Promise<number> {
+    const { ttl, socketPath } = this.#options;
+    const probe = await encode("", { ttl, socketPath, signal });
+    return (await decode(probe, { ignoreTtl: true, socketPath, signal })).ttl;
+  }
+
+  /** Pauses, unless the source is disposed of. Keeps no process from ending. */
+  #pause(milliseconds: number): Promise<void> {
+    const { signal } = this.#closed;
+    return new Promise((resolve) => {
+      const over = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", over);
+        resolve();
+      };
+      const timer = setTimeout(over, milliseconds);
+      timer.unref();
+      signal.addEventListener("abort", over);
+    });
+  }
+}
+
+/** Whether munged may be back for the next try. */
+function isPassing(error: unknown): error is MungeError {
+  return error instanceof MungeError &&
+    (error.code === "EMUNGE_SOCKET" || error.code === "EMUNGE_TIMEOUT");
 }

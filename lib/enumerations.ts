@@ -13,18 +13,24 @@ export interface Enumeration<Name extends string> {
   /** The names that {@linkcode encode} takes, in the order of their numbers. */
   readonly names: readonly Name[];
   /**
+   * The number of a name.
+   *
    * @param name a name, in lower case.
    * @returns its number, or undefined for a name that there is not.
    */
   toNumber(name: string): number | undefined;
   /**
+   * The name of a number.
+   *
    * @param number a number on the wire.
    * @returns its name, or undefined for a number that there is not.
    */
   toName(number: number): Name | undefined;
   /**
+   * Whether {@linkcode encode} takes a type. There is a MAC `none`, number 0, but it is never valid.
+   *
    * @param type a name or a number.
-   * @returns whether {@linkcode encode} takes it. There is a MAC `none`, number 0, but it is never valid.
+   * @returns true if it does.
    */
   isValid(type: string | number): boolean;
 }

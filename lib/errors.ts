@@ -1,8 +1,30 @@
 // The nineteen MUNGE errors (protocol.md, "Errors") and the one error class everything here throws.
 import type { DecodedCredential } from "./decoded_credential.ts";
 
+/** The symbolic name of a MUNGE error, as in `munge.h`: `"EMUNGE_CRED_REPLAYED"`. */
+export type MungeErrorCode =
+  | "EMUNGE_SUCCESS"
+  | "EMUNGE_SNAFU"
+  | "EMUNGE_BAD_ARG"
+  | "EMUNGE_BAD_LENGTH"
+  | "EMUNGE_OVERFLOW"
+  | "EMUNGE_NO_MEMORY"
+  | "EMUNGE_SOCKET"
+  | "EMUNGE_TIMEOUT"
+  | "EMUNGE_BAD_CRED"
+  | "EMUNGE_BAD_VERSION"
+  | "EMUNGE_BAD_CIPHER"
+  | "EMUNGE_BAD_MAC"
+  | "EMUNGE_BAD_ZIP"
+  | "EMUNGE_BAD_REALM"
+  | "EMUNGE_CRED_INVALID"
+  | "EMUNGE_CRED_EXPIRED"
+  | "EMUNGE_CRED_REWOUND"
+  | "EMUNGE_CRED_REPLAYED"
+  | "EMUNGE_CRED_UNAUTHORIZED";
+
 /** Every MUNGE error: the index is its number on the wire and the exit status of munge and unmunge. */
-export const ERRORS = [
+export const ERRORS: readonly (readonly [code: MungeErrorCode, text: string])[] = [
   ["EMUNGE_SUCCESS", "Success"],
   ["EMUNGE_SNAFU", "Internal error"],
   ["EMUNGE_BAD_ARG", "Invalid argument"],
@@ -22,10 +44,7 @@ export const ERRORS = [
   ["EMUNGE_CRED_REWOUND", "Rewound credential"],
   ["EMUNGE_CRED_REPLAYED", "Replayed credential"],
   ["EMUNGE_CRED_UNAUTHORIZED", "Unauthorized credential"],
-] as const;
-
-/** The symbolic name of a MUNGE error, as in `munge.h`: `"EMUNGE_CRED_REPLAYED"`. */
-export type MungeErrorCode = typeof ERRORS[number][0];
+];
 
 /**
  * Number of each error by its name.
@@ -112,6 +131,8 @@ export class MungeError extends Error {
   readonly credential: DecodedCredential | undefined;
 
   /**
+   * Makes an error; throwing it is the caller's.
+   *
    * @param code the symbolic name.
    * @param message the text for the user; the standard text of the code unless given.
    * @param options what else is known.

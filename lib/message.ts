@@ -14,7 +14,7 @@ export const MESSAGE_TIMEOUT_MS = 2_000;
 export const MAX_RETRY = 5;
 /** The UID or GID that stands for anyone. */
 export const ANY_ID = 0xffff_ffff;
-/** The TTL that asks for the daemon's default, and the one that asks for its maximum. */
+/** The TTL that asks for the daemon's default. */
 export const TTL_DEFAULT = 0;
 /** The TTL that asks for the most that the daemon allows. */
 export const TTL_MAXIMUM = 0xffff_ffff;
@@ -46,8 +46,11 @@ export interface Header {
 
 /** A request for a credential. Types are numbers on the wire; IDs may be {@linkcode ANY_ID}. */
 export interface EncodeRequest {
+  /** Number of a cipher; 1 for the default. */
   readonly cipher: number;
+  /** Number of a MAC; 1 for the default. */
   readonly mac: number;
+  /** Number of a compression; 1 for the default. */
   readonly zip: number;
   /** Security realm; empty for the default one. */
   readonly realm: string;
@@ -57,6 +60,7 @@ export interface EncodeRequest {
   readonly authUid: number;
   /** The only GID that may decode. */
   readonly authGid: number;
+  /** At most {@linkcode MAX_PAYLOAD_LENGTH} bytes. */
   readonly payload: Uint8Array;
 }
 
@@ -64,6 +68,7 @@ export interface EncodeRequest {
 export interface EncodeResponse {
   /** MUNGE error number; 0 is success. */
   readonly errno: number;
+  /** The daemon's text for the error; empty on success. */
   readonly errorText: string;
   /** The armored credential without its terminating NUL. */
   readonly credential: Uint8Array;
@@ -79,10 +84,15 @@ export interface DecodeRequest {
 export interface DecodeResponse {
   /** MUNGE error number; 0 is success. */
   readonly errno: number;
+  /** The daemon's text for the error; empty on success. */
   readonly errorText: string;
+  /** Number of the cipher. */
   readonly cipher: number;
+  /** Number of the MAC. */
   readonly mac: number;
+  /** Number of the compression. */
   readonly zip: number;
+  /** Security realm; empty for the default one. */
   readonly realm: string;
   /** Seconds, after the daemon's maximum was applied. */
   readonly ttl: number;
@@ -92,10 +102,15 @@ export interface DecodeResponse {
   readonly encodeTime: number;
   /** Seconds since the epoch. */
   readonly decodeTime: number;
+  /** UID of the encoding process. */
   readonly uid: number;
+  /** GID of the encoding process. */
   readonly gid: number;
+  /** The only UID that may decode, or {@linkcode ANY_ID}. */
   readonly authUid: number;
+  /** The only GID whose members may decode, or {@linkcode ANY_ID}. */
   readonly authGid: number;
+  /** The payload; empty if there was none. */
   readonly payload: Uint8Array;
 }
 

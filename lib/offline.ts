@@ -1,5 +1,6 @@
 // sealCredential() and openCredential() of the library: the pure functions of credential.ts with the key
 // itself, the clock and the randomness filled in. No munged has a part in this, so nothing is vouched for.
+import { randomFillSync } from "node:crypto";
 import { isIPv4 } from "node:net";
 import {
   bytesOf,
@@ -179,7 +180,7 @@ function seconds(time: Date): number {
 }
 
 function randomness(given: Uint8Array | undefined, length: number, what: string): Uint8Array {
-  if (given === undefined) return globalThis.crypto.getRandomValues(new Uint8Array(length));
+  if (given === undefined) return randomFillSync(new Uint8Array(length));
   if (given.length !== length) {
     throw new MungeError("EMUNGE_BAD_ARG", `Invalid length ${given.length} of ${what}`);
   }

@@ -217,7 +217,7 @@ test("a server that stalls is given up after five timeouts, naming the step", as
       (socket) => socket.write(ANSWER.subarray(0, answer)),
       async (path, received) => {
         const started = performance.now();
-        await assert.rejects(new MungeClient(path).encode(REQUEST, { timeoutMs: 40 }), {
+        await assert.rejects(new MungeClient(path).encode(REQUEST, { messageTimeoutMs: 40 }), {
           code: "EMUNGE_SOCKET",
           message: `Failed to receive message ${part}: Timed-out`,
         });
@@ -236,10 +236,13 @@ test("a server that takes no request is given up, too", async () => {
   await new Promise<void>((resolve) => server.listen(path, resolve));
   try {
     const payload = new Uint8Array(1_048_576);
-    await assert.rejects(new MungeClient(path).encode({ ...REQUEST, payload }, { timeoutMs: 40 }), {
-      code: "EMUNGE_SOCKET",
-      message: "Failed to send message: Timed-out",
-    });
+    await assert.rejects(
+      new MungeClient(path).encode({ ...REQUEST, payload }, { messageTimeoutMs: 40 }),
+      {
+        code: "EMUNGE_SOCKET",
+        message: "Failed to send message: Timed-out",
+      },
+    );
   } finally {
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
@@ -374,7 +377,7 @@ test("no descriptor is left after success, failure, timeout and abort", async (c
     for (let i = 0; i < 3; i++) await assert.rejects(new MungeClient(path).encode(REQUEST));
   });
   await withServer(() => {}, async (path) => {
-    await assert.rejects(new MungeClient(path).encode(REQUEST, { timeoutMs: 5 }));
+    await assert.rejects(new MungeClient(path).encode(REQUEST, { messageTimeoutMs: 5 }));
     for (let i = 0; i < 30; i++) {
       const signal = AbortSignal.timeout(i % 5);
       await assert.rejects(new MungeClient(path).encode(REQUEST, { signal }));

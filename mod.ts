@@ -1,0 +1,51 @@
+/**
+ * MUNGE for TypeScript: makes and checks the credentials by which one process proves its UID and GID to
+ * another, on any host of a cluster that shares a key. A munged, this project's or the original, must run
+ * on the host. For Bun, Deno and Node.js, in plain TypeScript.
+ *
+ * @example
+ * ```ts
+ * import { decode, encode } from "mungebox";
+ *
+ * const credential = await encode("hello");
+ * const { payload, uid, gid } = await decode(credential);
+ * console.log(new TextDecoder().decode(payload), uid === process.getuid?.(), gid >= 0); // "hello" true true
+ * ```
+ *
+ * @module
+ */
+export {
+  type CallOptions,
+  type CredentialOptions,
+  encode,
+  type EncodeOptions,
+} from "./lib/encode.ts";
+export { type AcceptOptions, decode, type DecodeOptions } from "./lib/decode.ts";
+export { decodeSync, encodeSync } from "./lib/sync.ts";
+export type { Credential, DecodedCredential } from "./lib/decoded_credential.ts";
+export { CredentialSource, type CredentialSourceOptions } from "./lib/credential_source.ts";
+export { openCredential, sealCredential, type SealOptions } from "./lib/offline.ts";
+export { MungeClient, type TransactOptions } from "./lib/client.ts";
+export {
+  ANY_ID,
+  type DecodeRequest,
+  type DecodeResponse,
+  type EncodeRequest,
+  type EncodeResponse,
+  MAX_PAYLOAD_LENGTH,
+  TTL_DEFAULT,
+  TTL_MAXIMUM,
+} from "./lib/message.ts";
+export { DEFAULT_SOCKET } from "./lib/retry.ts";
+export { ciphers, type Enumeration, macs, zips } from "./lib/enumerations.ts";
+export type { CipherName } from "./lib/cipher.ts";
+export type { MacName } from "./lib/mac.ts";
+export type { ZipName } from "./lib/zip.ts";
+export {
+  ERRNO,
+  errorCode,
+  errorText,
+  MungeError,
+  type MungeErrorCode,
+  type MungeErrorOptions,
+} from "./lib/errors.ts";
