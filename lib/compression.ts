@@ -43,7 +43,7 @@ const zlib: Codec = {
   compress: deflate,
   decompress: (stream, bound) =>
     inflateSync(stream, {
-      maxOutputLength: Math.max(bound, 1), // zlib takes no 0 here; decompress() checks the length
+      maxOutputLength: Math.max(bound, 1), // zlib takes no 0 here; decompress() checks it
       chunkSize: Math.max(bound + 1, 64), // one chunk for all; zlib takes no less than 64
     }),
 };
@@ -95,23 +95,23 @@ export function compress(zip: Zip, data: Uint8Array): Uint8Array {
 }
 
 /**
- * The inverse of {@linkcode compress}. `length` comes from the credential and must be bounded by the
+ * The inverse of {@linkcode compress}. `bound` comes from the credential and must itself be bounded by the
  * caller: about that many bytes are allocated, and never more produced.
  *
- * @returns exactly `length` bytes.
+ * @returns at most `bound` bytes.
  * @throws {MungeError} EMUNGE_BAD_ZIP for a zip that doesn't compress, EMUNGE_CRED_INVALID for a stream
- * that is damaged, cut off, or of another length.
+ * that is damaged, cut off, or longer than it may be.
  * @throws {Bzip2NotLoaded} for bzlib before {@linkcode loadBzip2}.
  */
-export function decompress(zip: Zip, stream: Uint8Array, length: number): Uint8Array {
+export function decompress(zip: Zip, stream: Uint8Array, bound: number): Uint8Array {
   const codec = codecOf(zip);
   let data: Uint8Array;
   try {
-    data = codec.decompress(stream, length);
+    data = codec.decompress(stream, bound);
   } catch (error) {
     if (error instanceof Bzip2NotLoaded) throw error;
     throw new MungeError("EMUNGE_CRED_INVALID", undefined, { cause: error });
   }
-  if (data.length !== length) throw new MungeError("EMUNGE_CRED_INVALID");
-  return new Uint8Array(data.buffer, data.byteOffset, length);
+  if (data.length > bound) throw new MungeError("EMUNGE_CRED_INVALID");
+  return new Uint8Array(data.buffer, data.byteOffset, data.length);
 }

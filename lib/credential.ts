@@ -351,8 +351,8 @@ function putU32(bytes: Uint8Array, at: number, value: number): number {
 function parseInner(inner: Uint8Array, outer: Outer): OpenedCredential {
   const fields = new FieldReader(inner);
   fields.skip(SALT_LENGTH, "salt");
-  const addressLength = fields.u8("origin IP addr length");
-  if (addressLength !== 0 && addressLength !== ADDRESS_LENGTH) {
+  const originAddress = fields.bytes(fields.u8("origin IP addr length"), "origin IP addr");
+  if (originAddress.length !== 0 && originAddress.length !== ADDRESS_LENGTH) {
     throw new MungeError("EMUNGE_BAD_CRED", "Invalid origin IP addr length");
   }
   return {
@@ -360,7 +360,7 @@ function parseInner(inner: Uint8Array, outer: Outer): OpenedCredential {
     mac: outer.mac.number,
     zip: outer.zip.number,
     realm: outer.realm,
-    originAddress: fields.bytes(addressLength, "origin IP addr"),
+    originAddress,
     encodeTime: fields.u32("encode time"),
     ttl: fields.u32("time-to-live"),
     uid: fields.u32("UID"),
@@ -430,7 +430,7 @@ function compressPlain(zip: Zip, plain: Uint8Array, start: number): Uint8Array |
 /** The inverse of {@linkcode compressPlain}; the stated length, itself bounded, bounds what is produced. */
 function decompressInner(zip: Zip, bytes: Uint8Array): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = bytes.length > COMPRESSED_HEAD_LENGTH ? view.getUint32(4) : 0;
+  const length = bytes.length >= COMPRESSED_HEAD_LENGTH ? view.getUint32(4) : 0;
   if (length === 0 || length > MAX_INNER_LENGTH || view.getUint32(0) !== COMPRESSED_MAGIC) {
     throw new MungeError("EMUNGE_SNAFU", "Failed to decompress credential");
   }
