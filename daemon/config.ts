@@ -16,6 +16,18 @@ export interface DaemonConfig {
   replayDir: string | null;
   /** Longest time-to-live granted, in seconds, 1..3600. */
   maxTtl: number;
+  /** Time-to-live, in seconds, of a credential whose maker asks for none in particular. */
+  defaultTtl: number;
+  /** Seconds by which clocks may differ, 0..3600; null for the reference's rule. */
+  timestampDriftMax: number | null;
+  /** Seconds that a retired key still decodes; null for as long as a credential can be valid. */
+  keyRotationTime: number | null;
+  /** Directory of realms' key files, NAME.key; it may be missing. */
+  realmDir: string;
+  /** Realms whose key file was named. */
+  realms: readonly NamedRealm[];
+  /** Who may use which realm; one without an entry is everybody's. */
+  realmAllow: readonly RealmLimit[];
   /** Worker threads, at least 1. */
   numThreads: number;
   /** Interface name, IPv4 address or host name; null for the host's own name. */
@@ -41,6 +53,19 @@ export interface DaemonConfig {
   verbose: boolean;
 }
 
+/** A realm and where its key is. */
+export interface NamedRealm {
+  readonly name: string;
+  readonly keyFile: string;
+}
+
+/** Users and groups that may use a realm. */
+export interface RealmLimit {
+  readonly realm: string;
+  readonly uids: readonly number[];
+  readonly gids: readonly number[];
+}
+
 /** The value of `listenBacklog` 0. */
 export const DEFAULT_LISTEN_BACKLOG = 256;
 
@@ -55,6 +80,12 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   seedFile: "/var/lib/munge/munged.seed",
   replayDir: "/var/lib/munge/munged.replay",
   maxTtl: 3600,
+  defaultTtl: 300,
+  timestampDriftMax: null,
+  keyRotationTime: null,
+  realmDir: "/etc/munge/realms",
+  realms: [],
+  realmAllow: [],
   numThreads: 2,
   origin: null,
   listenBacklog: DEFAULT_LISTEN_BACKLOG,
@@ -69,6 +100,13 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   syslog: false,
   verbose: false,
 };
+
+/** Seconds that a retired key still decodes: unless told, until the last credential it made is over. */
+export function keyRotationTime(
+  config: Pick<DaemonConfig, "keyRotationTime" | "maxTtl" | "timestampDriftMax">,
+): number {
+  return config.keyRotationTime ?? config.maxTtl + (config.timestampDriftMax ?? 0);
+}
 
 /**
  * `path` as the daemon, whose directory is /, has to name it. Joined without tidying up, as messages

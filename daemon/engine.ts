@@ -1,12 +1,12 @@
 // The engine: the threads that serve requests, seen from the main thread. It starts them, tells them what
 // changes, replaces one that died, and ends them. What a thread does is in worker.ts.
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
-import type { Subkeys } from "../lib/keys.ts";
 import { close, openPipe, shutdown, signalPipe } from "../lib/os/socket.ts";
 import { threadFile } from "../lib/os/thread_file.ts";
 import type { ReplayState } from "../lib/replay_cache.ts";
 import type { GroupMap } from "./groups.ts";
 import type { Logger, LogTarget } from "./log.ts";
+import type { Realm, Realms } from "./realms.ts";
 
 /** What every worker needs to know; all of it can be posted. */
 export interface EngineSettings {
@@ -15,9 +15,11 @@ export interface EngineSettings {
   /** Threads that serve requests. */
   readonly threads: number;
   readonly maxTtl: number;
+  readonly defaultTtl: number;
+  /** Seconds by which clocks may differ; null for the reference's rule. */
+  readonly timestampDriftMax: number | null;
   readonly originAddress: Uint8Array;
-  /** Keys that credentials are decoded with; the first one encodes. */
-  readonly ring: readonly Subkeys[];
+  readonly realms: Realms;
   readonly groups: GroupMap;
   /** Null when replays are not looked for. */
   readonly replay: ReplayState | null;
@@ -36,14 +38,15 @@ export interface WorkerSettings extends EngineSettings {
 }
 
 /** Orders to a worker. */
-export type ToWorker = { readonly kind: "groups"; readonly groups: GroupMap } | {
-  readonly kind: "stop";
-};
+export type ToWorker =
+  | { readonly kind: "groups"; readonly groups: GroupMap }
+  | { readonly kind: "realms"; readonly realms: Realms; readonly generation: number }
+  | { readonly kind: "stop" };
 
-/** Reports of a worker. */
-export interface FromWorker {
-  readonly kind: "ready" | "stopped";
-}
+/** Reports of a worker; "realms" that it uses none of an earlier generation any more. */
+export type FromWorker =
+  | { readonly kind: "ready" | "stopped" }
+  | { readonly kind: "realms"; readonly generation: number };
 
 /** Descriptors whose worker is kept track of. */
 const TRACKED_DESCRIPTORS = 65_536;
@@ -57,6 +60,8 @@ interface Thread {
   readonly wakeEnd: number;
   readonly pipeEnd: number;
   state: "starting" | "ready" | "stopped";
+  /** Of the realms it uses. */
+  generation: number;
 }
 
 /** The running engine. */
@@ -68,7 +73,9 @@ export class Engine {
   readonly #deaths: number[] = [];
   #stopping = false;
   readonly #failed = Promise.withResolvers<Error>();
-  #changed: () => void = () => {};
+  #generation = 0;
+  /** What waits for threads to change. */
+  readonly #waiting = new Set<() => void>();
 
   /** Settles when the engine can't go on: workers keep dying. */
   readonly failed: Promise<Error> = this.#failed.promise;
@@ -82,7 +89,8 @@ export class Engine {
   static async start(settings: EngineSettings, log: Logger): Promise<Engine> {
     const engine = new Engine(settings, log);
     for (let number = 1; number <= settings.threads; number++) engine.#startThread(number);
-    const outcome = await Promise.race([engine.#all("ready"), engine.failed]);
+    const ready = engine.#all((thread) => thread.state === "ready");
+    const outcome = await Promise.race([ready, engine.failed]);
     if (outcome instanceof Error) throw outcome;
     return engine;
   }
@@ -93,12 +101,31 @@ export class Engine {
     this.#order({ kind: "groups", groups });
   }
 
+  /**
+   * Puts new realms in force. Before any thread encodes with a new key, all threads decode with it; and
+   * before any thread stops decoding with an old one, none encodes with it any more.
+   *
+   * @returns settles when no thread uses anything of the old realms.
+   */
+  async updateRealms(realms: Realms): Promise<void> {
+    await this.#putInForce(joinRealms(this.#settings.realms, realms));
+    await this.#putInForce(joinRealms(realms, this.#settings.realms));
+    await this.#putInForce(realms);
+  }
+
+  async #putInForce(realms: Realms): Promise<void> {
+    const generation = ++this.#generation;
+    this.#settings = { ...this.#settings, realms };
+    this.#order({ kind: "realms", realms, generation });
+    await this.#all((thread) => thread.generation >= generation || thread.state === "stopped");
+  }
+
   /** Stops accepting, lets what is in flight finish, and ends all threads. */
   async stop(): Promise<void> {
     this.#stopping = true;
     shutdown(this.#settings.listener);
     this.#order({ kind: "stop" });
-    await this.#all("stopped");
+    await this.#all((thread) => thread.state === "stopped");
     close(this.#settings.listener);
   }
 
@@ -109,18 +136,21 @@ export class Engine {
     }
   }
 
-  /** Settles when every thread has come to `state`. */
-  #all(state: Thread["state"]): Promise<void> {
+  /** Settles when every thread passes. */
+  #all(passes: (thread: Thread) => boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#changed = () => {
-      for (const thread of this.#threads.values()) {
-        if (thread.state !== state) return;
-      }
-      this.#changed = () => {};
+    const check = () => {
+      for (const thread of this.#threads.values()) if (!passes(thread)) return;
+      this.#waiting.delete(check);
       resolve();
     };
-    this.#changed();
+    this.#waiting.add(check);
+    check();
     return promise;
+  }
+
+  #changed(): void {
+    for (const check of this.#waiting) check();
   }
 
   #startThread(number: number): void {
@@ -133,11 +163,20 @@ export class Engine {
       workerData,
       transferList: [port2],
     });
-    const thread: Thread = { number, worker, orders, wakeEnd, pipeEnd: wake, state: "starting" };
+    const thread: Thread = {
+      number,
+      worker,
+      orders,
+      wakeEnd,
+      pipeEnd: wake,
+      state: "starting",
+      generation: this.#generation,
+    };
     this.#threads.set(number, thread);
     let reason = "unexpectedly";
     worker.on("message", (message: FromWorker) => {
-      thread.state = message.kind;
+      if (message.kind === "realms") thread.generation = message.generation;
+      else thread.state = message.kind;
       this.#changed();
     });
     worker.on("error", (error) => {
@@ -178,4 +217,16 @@ export class Engine {
     }
     this.#startThread(thread.number);
   }
+}
+
+/** The realms of both, each with the keys of both: those of the first come first. */
+function joinRealms(first: Realms, second: Realms): Realms {
+  const joined = new Map<string, Realm>();
+  for (const [name, realm] of [...second, ...first]) {
+    const other = joined.get(name)?.ring ?? [];
+    const known = new Set(realm.ring.map(({ fingerprint }) => fingerprint));
+    const more = other.filter(({ fingerprint }) => !known.has(fingerprint));
+    joined.set(name, { ...realm, ring: [...realm.ring, ...more] });
+  }
+  return joined;
 }

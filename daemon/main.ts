@@ -2,9 +2,7 @@
 // groups, replay cache, socket, workers, and at the end all of it taken down again.
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { constants } from "node:os";
-import { crypto } from "../lib/crypto.ts";
 import { MungeError } from "../lib/errors.ts";
-import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../lib/keys.ts";
 import { forbidCoreDumps, lockMemory, signalText } from "../lib/os/process.ts";
 import { listenUnix } from "../lib/os/socket.ts";
 import { systemText } from "../lib/os/system_text.ts";
@@ -15,7 +13,7 @@ import { enterBackground } from "./daemonize.ts";
 import { Engine } from "./engine.ts";
 import { checkFile } from "./file_security.ts";
 import { type GroupMap, GroupUpdater, NO_GROUPS } from "./groups.ts";
-import { readKeyFile } from "./key_file.ts";
+import { KeyStore } from "./key_store.ts";
 import { lockSocket, removeLock, type SocketLock } from "./lock_file.ts";
 import { createLogger, type Logger, openLog, reopenLog, stderrLog } from "./log.ts";
 import { announceOrigin, resolveOrigin } from "./origin.ts";
@@ -76,7 +74,7 @@ async function start(
   announceOrigin(origin, log);
   if (config.mlockall) lockAllMemory(log);
   const seed = seedRandomness(config, log);
-  const ring = [readSubkeys(config, log)];
+  const keys = new KeyStore(config, log);
   let groups: GroupMap = NO_GROUPS;
   let engine: Engine | undefined;
   const updater = new GroupUpdater(config, log, (map) => {
@@ -94,8 +92,10 @@ async function start(
       listener,
       threads: config.numThreads,
       maxTtl: config.maxTtl,
+      defaultTtl: config.defaultTtl,
+      timestampDriftMax: config.timestampDriftMax,
       originAddress: origin.address,
-      ring,
+      realms: keys.realms,
       groups,
       replay,
       log: logTarget,
@@ -109,11 +109,13 @@ async function start(
     throw error;
   }
   const serving = engine;
-  const purgeTimer = startPurging(replay, log);
+  keys.start((realms) => serving.updateRealms(realms));
+  const purgeTimer = startPurging(replay, config, log);
   const ended = waitForEnd(serving, () => {
     log.notice(`Processing signal ${constants.signals.SIGHUP} (${signalText(1)})`);
     reopenLog(logTarget, config);
     updater.refresh();
+    keys.reload();
   }, log);
 
   return {
@@ -121,9 +123,10 @@ async function start(
     async stop() {
       updater.stop();
       clearInterval(purgeTimer);
+      await keys.stop();
       await serving.stop();
       removeSocket(config, lock, log);
-      ring.forEach(wipeSubkeys);
+      keys.wipe();
       if (seed.isSecure) writeSeedFile(config.seedFile, log);
       removePidFile(config.pidFile, log);
       log.notice(`Stopping munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
@@ -149,26 +152,6 @@ function seedRandomness(config: DaemonConfig, log: Logger): { isSecure: boolean 
   if (config.benchmark) log.info("Disabled PRNG entropy pool stirring");
   else if (!seed.isSeeded) log.info("Enabled PRNG entropy pool enhanced stirring");
   return seed;
-}
-
-function readSubkeys(config: DaemonConfig, log: Logger): Subkeys {
-  const key = readKeyFile(config.keyFile, config, log);
-  try {
-    return shareSubkeys(deriveSubkeys(key, crypto));
-  } finally {
-    key.fill(0);
-  }
-}
-
-/** The subkeys in memory that workers share, so that wiping it wipes theirs too. */
-function shareSubkeys({ dek, mac }: Subkeys): Subkeys {
-  const share = (secret: Uint8Array) => {
-    const shared = new Uint8Array(new SharedArrayBuffer(secret.length));
-    shared.set(secret);
-    secret.fill(0);
-    return shared;
-  };
-  return { dek: share(dek), mac: share(mac) };
 }
 
 function openSocket(config: DaemonConfig, log: Logger): number {
@@ -206,11 +189,15 @@ function removeSocket(config: DaemonConfig, lock: SocketLock, log: Logger): void
   removeLock(lock, log);
 }
 
-function startPurging(replay: ReplayState | null, log: Logger): NodeJS.Timeout | undefined {
+function startPurging(
+  replay: ReplayState | null,
+  { timestampDriftMax }: DaemonConfig,
+  log: Logger,
+): NodeJS.Timeout | undefined {
   if (replay === null) return undefined;
   return setInterval(() => {
     try {
-      purgeReplayTables(replay, Math.floor(Date.now() / 1000));
+      purgeReplayTables(replay, Math.floor(Date.now() / 1000) - (timestampDriftMax ?? 0));
     } catch (error) {
       const text = `Failed to purge replay cache: ${systemText(error)}`;
       log.limited("replay purge", "warning", text);

@@ -38,7 +38,8 @@ export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState 
   }
   lockDirectory(directory);
   const state = createReplayState(directory);
-  for (const name of adoptReplayTables(state, Math.floor(Date.now() / 1000))) {
+  const oldest = Math.floor(Date.now() / 1000) - (config.timestampDriftMax ?? 0);
+  for (const name of adoptReplayTables(state, oldest)) {
     log.warning(`Set aside damaged replay cache file "${join(directory, name)}"`);
   }
   return state;

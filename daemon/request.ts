@@ -30,9 +30,8 @@ import {
 import type { ReplayCache } from "../lib/replay_cache.ts";
 import { DEFAULT_ZIP, ZIP_DEFAULT } from "../lib/zip.ts";
 import type { Logger } from "./log.ts";
+import { DEFAULT_REALM } from "./realms.ts";
 
-/** Seconds of validity of a credential whose maker asked for none in particular. */
-const DEFAULT_TTL = 300;
 /** The most that any munged allows, whatever its --max-ttl (cli/munged.ts bounds it). */
 const MAX_TTL_OF_ALL = 3600;
 const NO_BYTES = new Uint8Array(0);
@@ -48,8 +47,14 @@ export interface RequestContext {
   readonly crypto: Crypto;
   /** Keys of a realm, the one that encodes first. Throws EMUNGE_BAD_REALM for a realm it has not. */
   ringOf(realm: string): readonly Subkeys[];
+  /** Whether a client may encode and decode in a realm that has a name. */
+  mayUse(realm: string, peer: Peer): boolean;
   /** The longest validity that is granted, in seconds. */
   readonly maxTtl: number;
+  /** The validity of a credential whose maker asked for none in particular, in seconds. */
+  readonly defaultTtl: number;
+  /** Seconds by which clocks may differ; null for the reference's rule. */
+  readonly timestampDriftMax: number | null;
   /** IPv4 address that credentials made here carry. */
   readonly originAddress: Uint8Array;
   /** Seconds since the epoch. */
@@ -111,6 +116,7 @@ function answerEncode(
   if (request === null) return null;
   try {
     checkRetry("Encode", retry, peer, context);
+    if (request.realm !== DEFAULT_REALM) requireUse(request.realm, peer, context);
     context.fillRandom(random.all);
     const credential = sealCredential(
       {
@@ -120,7 +126,10 @@ function answerEncode(
         realm: request.realm,
         originAddress: context.originAddress,
         encodeTime: context.now(),
-        ttl: Math.min(request.ttl === TTL_DEFAULT ? DEFAULT_TTL : request.ttl, context.maxTtl),
+        ttl: Math.min(
+          request.ttl === TTL_DEFAULT ? context.defaultTtl : request.ttl,
+          context.maxTtl,
+        ),
         uid: peer.uid,
         gid: peer.gid,
         authUid: request.authUid,
@@ -156,13 +165,14 @@ function answerDecode(
       throw new MungeError("EMUNGE_SNAFU", "No credential specified in decode request");
     }
     opened = openCredential(asciiText(request.credential), context.ringOf, context.crypto);
+    if (opened.realm !== DEFAULT_REALM) requireUse(opened.realm, peer, context);
     authorize(opened, peer, context);
   } catch (thrown) {
     return refuseDecode(asMungeError(thrown, context), retry, context);
   }
 
   const ttl = Math.min(opened.ttl, context.maxTtl);
-  let state = stateInTime(opened.encodeTime, ttl, decodeTime);
+  let state = stateInTime(opened.encodeTime, ttl, decodeTime, context.timestampDriftMax);
   let remembered: Answer["remembered"] = null;
   if (state === null && context.replayCache !== null) {
     // An entry's place follows from the credential alone, so that a munged restarted with another
@@ -240,6 +250,15 @@ function checkRetry(verb: "Encode" | "Decode", retry: number, peer: Peer, contex
   }
 }
 
+/** Refuses a client that may not use the realm. */
+function requireUse(realm: string, peer: Peer, context: RequestContext): void {
+  if (context.mayUse(realm, peer)) return;
+  throw new MungeError(
+    "EMUNGE_CRED_UNAUTHORIZED",
+    `Unauthorized client UID=${peer.uid} GID=${peer.gid} for realm "${realm}"`,
+  );
+}
+
 /** Whether the client may see the credential (protocol.md, decoding step 7); root has no exemption. */
 function authorize(credential: OpenedCredential, peer: Peer, context: RequestContext): void {
   const { authUid, authGid } = credential;
@@ -253,10 +272,18 @@ function authorize(credential: OpenedCredential, peer: Peer, context: RequestCon
   }
 }
 
-/** What the clock says of a credential (protocol.md, decoding step 8). */
-function stateInTime(encodeTime: number, ttl: number, decodeTime: number): MungeErrorCode | null {
-  if (decodeTime < encodeTime - ttl) return "EMUNGE_CRED_REWOUND";
-  if (decodeTime > encodeTime + ttl) return "EMUNGE_CRED_EXPIRED";
+/**
+ * What the clock says of a credential. Unless told how far clocks may differ, the reference gives one that
+ * is ahead as long as the credential lives (protocol.md, decoding step 8).
+ */
+function stateInTime(
+  encodeTime: number,
+  ttl: number,
+  decodeTime: number,
+  driftMax: number | null,
+): MungeErrorCode | null {
+  if (decodeTime < encodeTime - (driftMax ?? ttl)) return "EMUNGE_CRED_REWOUND";
+  if (decodeTime > encodeTime + ttl + (driftMax ?? 0)) return "EMUNGE_CRED_EXPIRED";
   return null;
 }
 

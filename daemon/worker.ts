@@ -5,7 +5,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { Bzip2NotLoaded, loadBzip2 } from "../lib/compression.ts";
 import { crypto } from "../lib/crypto.ts";
 import { MungeError } from "../lib/errors.ts";
-import { wipeSubkeys } from "../lib/keys.ts";
+import type { Subkeys } from "../lib/keys.ts";
 import {
   type Header,
   HEADER_LENGTH,
@@ -36,6 +36,7 @@ import { ReplayCache } from "../lib/replay_cache.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
 import { isGroupMember } from "./groups.ts";
 import { createLogger } from "./log.ts";
+import { DEFAULT_REALM, mayUseRealm, requireRealm } from "./realms.ts";
 import { type Answer, answerRequest, type RequestContext } from "./request.ts";
 
 /** Bytes read at once; a larger request is gathered in memory of its own. */
@@ -65,21 +66,33 @@ interface Parked {
 const settings = workerData as WorkerSettings;
 const log = createLogger(settings.log);
 const replayCache = settings.replay === null ? null : new ReplayCache(settings.replay);
-let { groups, ring } = settings;
+let { groups, realms } = settings;
+let ring = ringOf(DEFAULT_REALM);
+
+function ringOf(realm: string): readonly Subkeys[] {
+  return requireRealm(realms, realm).ring.map(({ subkeys }) => subkeys);
+}
 let stopping = false;
 
 /** Where responses are made, but for very large ones. */
 const output = new Uint8Array(fixedMemory(OUTPUT_LENGTH));
 const outputAddress: number = ptr(output);
 
+function isMember(uid: number, gid: number): boolean {
+  return isGroupMember(groups, uid, gid);
+}
+
 const context: RequestContext = {
   crypto,
-  ringOf: () => ring,
+  ringOf: (realm) => realm === DEFAULT_REALM ? ring : ringOf(realm),
+  mayUse: (realm, { uid, gid }) => mayUseRealm(requireRealm(realms, realm), uid, gid, isMember),
   maxTtl: settings.maxTtl,
+  defaultTtl: settings.defaultTtl,
+  timestampDriftMax: settings.timestampDriftMax,
   originAddress: settings.originAddress,
   now: () => Math.floor(Date.now() / 1000),
   fillRandom: (bytes) => globalThis.crypto.getRandomValues(bytes),
-  isMember: (uid, gid) => isGroupMember(groups, uid, gid),
+  isMember,
   replayCache,
   allocate: (length) =>
     length <= OUTPUT_LENGTH ? output.subarray(0, length) : new Uint8Array(fixedMemory(length)),
@@ -141,6 +154,11 @@ function takeOrders(): void {
     switch (order.kind) {
       case "groups":
         groups = order.groups;
+        break;
+      case "realms":
+        realms = order.realms;
+        ring = ringOf(DEFAULT_REALM);
+        report({ kind: "realms", generation: order.generation });
         break;
       case "stop":
         stopping = true;
@@ -419,7 +437,6 @@ async function run(): Promise<void> {
     respond(fd, header, body);
   }
   poller.close();
-  ring.forEach(wipeSubkeys);
   report({ kind: "stopped" });
 }
 
