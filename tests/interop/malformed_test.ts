@@ -1,0 +1,355 @@
+// Messages and credentials with every field cut off and every byte flipped: our munged answers with the
+// code and the text of the reference, for the same bytes, is unharmed, and serves the next client.
+import assert from "node:assert/strict";
+import { createHmac, randomBytes } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { loadBzip2 } from "../../lib/compression.ts";
+import { type CredentialFields, sealCredential } from "../../lib/credential.ts";
+import { crypto } from "../../lib/crypto.ts";
+import { deriveSubkeys, type Subkeys } from "../../lib/keys.ts";
+import {
+  ANY_ID,
+  type DecodeResponse,
+  type EncodeRequest,
+  formatDecodeRequest,
+  formatEncodeRequest,
+  HEADER_LENGTH,
+  MAX_PAYLOAD_LENGTH,
+} from "../../lib/message.ts";
+import { exchange, exchangeRaw } from "./raw.ts";
+import { hasReference, type Munged, Realm } from "./realm.ts";
+
+const ENCODE: EncodeRequest = {
+  cipher: 4,
+  mac: 5,
+  zip: 0,
+  realm: "",
+  ttl: 300,
+  authUid: ANY_ID,
+  authGid: ANY_ID,
+  payload: new TextEncoder().encode("payload"),
+};
+/** Masks that flip one byte: all its bits, its lowest and its highest. */
+const FLIPS = [0xff, 0x01, 0x80];
+/** The longest INNER that a credential can have. */
+const MAX_INNER_LENGTH = 45 + MAX_PAYLOAD_LENGTH;
+/** Where a header has its length. */
+const LENGTH_AT = 7;
+
+/** Bytes with one of them changed. */
+function flipped(bytes: Uint8Array, at: number, mask: number): Uint8Array {
+  const copy = bytes.slice();
+  copy[at]! ^= mask;
+  return copy;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
+
+/** Every way to flip one byte. */
+function* allFlips(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at++) {
+    for (const mask of FLIPS) yield flipped(bytes, at, mask);
+  }
+}
+
+/** A message with its body cut, and a header that tells the truth about it. */
+function withBody(message: Uint8Array, bodyLength: number): Uint8Array {
+  const cut = message.slice(0, HEADER_LENGTH + bodyLength);
+  new DataView(cut.buffer).setUint32(LENGTH_AT, bodyLength);
+  return cut;
+}
+
+function* allTruncations(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let length = 0; length < bytes.length; length++) yield bytes.slice(0, length);
+}
+
+describe("malformed input", { skip: !hasReference }, () => {
+  let realm: Realm;
+  let subkeys: Subkeys;
+  let ours: Munged;
+  let reference: Munged;
+
+  before(async () => {
+    await loadBzip2();
+    realm = new Realm();
+    subkeys = deriveSubkeys(realm.key, crypto);
+    [ours, reference] = await Promise.all([realm.start("ours"), realm.start("reference")]);
+  });
+  after(() => realm?.close());
+
+  function seal(fields: Partial<CredentialFields> = {}): Uint8Array {
+    const plain: CredentialFields = {
+      cipher: 4,
+      mac: 5,
+      zip: 0,
+      realm: "",
+      originAddress: new Uint8Array([192, 0, 2, 1]),
+      encodeTime: Math.floor(Date.now() / 1000),
+      ttl: 300,
+      uid: 1000,
+      gid: 100,
+      authUid: ANY_ID,
+      authGid: ANY_ID,
+      payload: new TextEncoder().encode("payload"),
+      ...fields,
+    };
+    const random = { salt: randomBytes(8), iv: randomBytes(16) };
+    return new TextEncoder().encode(sealCredential(plain, subkeys, random, crypto));
+  }
+
+  /** The bytes inside the armor. */
+  function inside(credential: Uint8Array): Uint8Array {
+    return Uint8Array.from(Buffer.from(Buffer.from(credential).toString().slice(6, -1), "base64"));
+  }
+
+  function armored(bytes: Uint8Array): Uint8Array {
+    return new TextEncoder().encode(`MUNGE:${Buffer.from(bytes).toString("base64")}:`);
+  }
+
+  /** A credential without a cipher whose MAC is right, whatever INNER is. */
+  function authentic(inner: Uint8Array, zip = 0): Uint8Array {
+    const outer = Uint8Array.of(3, 0, 5, zip, 0);
+    const mac = createHmac("sha256", subkeys.mac).update(outer).update(inner).digest();
+    return armored(Buffer.concat([outer, mac, inner]));
+  }
+
+  /** What a daemon makes of a message: nothing, or an answer without what must differ between two. */
+  async function outcome(daemon: Munged, message: Uint8Array): Promise<unknown> {
+    const answer = await exchangeRaw(daemon.socket, message);
+    if (answer === null) return "closed";
+    if ("credential" in answer) {
+      const { retry, errno, errorText, credential } = answer;
+      return { retry, errno, errorText, made: credential.length > 0 };
+    }
+    const { decodeTime, realm: _, payload, originAddress, ...rest } = answer;
+    const fromNow = Math.abs(decodeTime - Date.now() / 1000) < 60 ? "now" : decodeTime;
+    return { ...rest, fromNow, payload: hex(payload), originAddress: hex(originAddress) };
+  }
+
+  /** Sends each message to both; how many outcomes there were of each kind. */
+  async function compare(messages: Iterable<Uint8Array>): Promise<Map<string, number>> {
+    const kinds = new Map<string, number>();
+    for (const message of messages) {
+      const [mine, theirs] = await Promise.all([
+        outcome(ours, message),
+        outcome(reference, message),
+      ]);
+      assert.deepEqual(mine, theirs, hex(message));
+      const kind = typeof mine === "string" ? mine : (mine as { errorText: string }).errorText;
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    }
+    await served();
+    return kinds;
+  }
+
+  /** The next client is served, by the process that was there from the start, which complains of nothing. */
+  async function served(): Promise<void> {
+    const credential = seal();
+    assert.deepEqual(
+      await outcome(ours, formatEncodeRequest(ENCODE, 0)),
+      { retry: 0, errno: 0, errorText: "", made: true },
+    );
+    const opened = await outcome(ours, formatDecodeRequest({ credential }, 0)) as { errno: number };
+    assert.equal(opened.errno, 0);
+    assert.equal(ours.process.exitCode, null);
+    assert.doesNotMatch(ours.log(), /Internal error|munged: (Error|Warning): (?!Set origin)/);
+  }
+
+  /** The texts that came back, in alphabetical order. */
+  function texts(kinds: Map<string, number>): string[] {
+    return [...kinds.keys()].sort();
+  }
+
+  it("an encode request cut off anywhere is not answered", async () => {
+    const message = formatEncodeRequest(ENCODE, 0);
+    assert.deepEqual(texts(await compare(allTruncations(message))), ["closed"]);
+    const bodies = Array.from(
+      { length: message.length - HEADER_LENGTH },
+      (_, length) => withBody(message, length),
+    );
+    assert.deepEqual(texts(await compare(bodies)), ["closed"]);
+  });
+
+  it("an encode request with any byte flipped is answered as by the reference", async () => {
+    const kinds = await compare(allFlips(formatEncodeRequest(ENCODE, 0)));
+    assert.deepEqual(texts(kinds), [
+      "",
+      "Exceeded maximum number of encode attempts",
+      "Invalid MAC type 133",
+      "Invalid MAC type 250",
+      "Invalid cipher type 132",
+      "Invalid cipher type 251",
+      "Invalid compression type 128",
+      "Invalid compression type 255",
+      "closed",
+    ]);
+  });
+
+  it("an encode request of any type that is none, or that does not fit, is refused", async () => {
+    const numbers = [0, 1, 2, 3, 4, 5, 6, 7, 8, 127, 128, 255];
+    function* requests() {
+      for (const number of numbers) {
+        yield formatEncodeRequest({ ...ENCODE, cipher: number }, 0);
+        yield formatEncodeRequest({ ...ENCODE, mac: number }, 0);
+        yield formatEncodeRequest({ ...ENCODE, zip: number }, 0);
+        yield formatEncodeRequest({ ...ENCODE, cipher: 5, mac: number }, 0);
+      }
+    }
+    const kinds = await compare(requests());
+    assert.equal(kinds.get("Invalid MAC type 4 with cipher type 5"), 1);
+    assert.equal(kinds.get("Invalid cipher type 6"), 1);
+    assert.equal(kinds.get("Invalid compression type 4"), 1);
+  });
+
+  it("a decode request cut off anywhere is not answered", async () => {
+    const message = formatDecodeRequest({ credential: seal() }, 0);
+    assert.deepEqual(texts(await compare(allTruncations(message))), ["closed"]);
+    const bodies = Array.from(
+      { length: message.length - HEADER_LENGTH },
+      (_, length) => withBody(message, length),
+    );
+    const kinds = await compare(bodies);
+    // A body that lacks the credential's NUL claims one byte too many.
+    assert.deepEqual(texts(kinds), ["closed"]);
+  });
+
+  it("a decode request with any byte flipped is answered as by the reference", async () => {
+    const kinds = await compare(allFlips(formatDecodeRequest({ credential: seal() }, 0)));
+    for (
+      const text of [
+        "closed",
+        "Invalid credential",
+        "Failed to match armor prefix",
+        "Failed to match armor suffix",
+        "Failed to base64-decode credential",
+        "Exceeded maximum number of decode attempts",
+      ]
+    ) assert(kinds.has(text), text);
+  });
+
+  it("every byte of each kind of credential, flipped inside the armor", async () => {
+    const kinds: Partial<CredentialFields>[] = [
+      {},
+      { cipher: 0 },
+      { cipher: 3, mac: 2 },
+      { cipher: 5, mac: 6 },
+      { realm: "gpu" },
+      { zip: 3, payload: new Uint8Array(300) },
+      { zip: 2, payload: new Uint8Array(300) },
+    ];
+    for (const fields of kinds) {
+      const whole = inside(seal(fields));
+      const messages = [...allFlips(whole)].map((bytes) =>
+        formatDecodeRequest({ credential: armored(bytes) }, 0)
+      );
+      const found = await compare(messages);
+      assert.equal(found.get(""), undefined, "none may be accepted");
+      for (
+        const text of [
+          "Invalid credential",
+          "Invalid credential version 252",
+          "Truncated security realm string",
+        ]
+      ) assert(found.has(text), text);
+    }
+  });
+
+  it("a credential cut anywhere names the field that is missing", async () => {
+    const whole = inside(seal({ realm: "gpu" }));
+    const messages = [...allTruncations(whole)].map((bytes) =>
+      formatDecodeRequest({ credential: armored(bytes) }, 0)
+    );
+    assert.deepEqual(texts(await compare(messages)), [
+      "Invalid credential",
+      "Truncated MAC",
+      "Truncated MAC type",
+      "Truncated cipher IV",
+      "Truncated cipher type",
+      "Truncated compression type",
+      "Truncated credential version",
+      "Truncated security realm length",
+      "Truncated security realm string",
+    ]);
+    const text = seal();
+    const cut = [...allTruncations(text)].map((credential) =>
+      formatDecodeRequest({ credential }, 0)
+    );
+    assert.deepEqual(texts(await compare(cut)), [
+      "Failed to match armor prefix",
+      "Failed to match armor suffix",
+      "No credential specified",
+    ]);
+  });
+
+  it("an INNER with the right MAC, cut anywhere, names the field that is missing", async () => {
+    const inner = inside(seal({ cipher: 0 })).slice(5 + 32);
+    const messages = [...allTruncations(inner)].map((bytes) =>
+      formatDecodeRequest({ credential: authentic(bytes) }, 0)
+    );
+    assert.deepEqual(texts(await compare(messages)), [
+      "Truncated GID",
+      "Truncated GID restriction",
+      "Truncated UID",
+      "Truncated UID restriction",
+      "Truncated data",
+      "Truncated data length",
+      "Truncated encode time",
+      "Truncated origin IP addr",
+      "Truncated origin IP addr length",
+      "Truncated salt",
+      "Truncated time-to-live",
+    ]);
+  });
+
+  it("an INNER with the right MAC and any byte flipped is read as by the reference", async () => {
+    const inner = inside(seal({ cipher: 0 })).slice(5 + 32);
+    const messages = [...allFlips(inner)].map((bytes) =>
+      formatDecodeRequest({ credential: authentic(bytes) }, 0)
+    );
+    const kinds = await compare(messages);
+    for (
+      const text of [
+        "",
+        "Expired credential",
+        "Rewound credential",
+        `Unauthorized credential for client UID=${process.geteuid!()} GID=${process.getegid!()}`,
+        "Truncated data",
+      ]
+    ) assert(kinds.has(text), text);
+  });
+
+  for (const [name, zip] of [["bzlib", 2], ["zlib", 3]] as const) {
+    it(`${name} with the right MAC, any byte flipped or cut off, never harms`, async () => {
+      const payload = new TextEncoder().encode("to be or not to be, ".repeat(20));
+      const compressed = inside(seal({ cipher: 0, zip, payload })).slice(5 + 32);
+      const changed = [...allFlips(compressed), ...allTruncations(compressed)];
+      // The reference allocates gigabytes when a credential says so; we don't.
+      const isGreedy = (bytes: Uint8Array) =>
+        bytes.length >= 8 && Buffer.from(bytes).readUInt32BE(4) > MAX_INNER_LENGTH;
+      const request = (bytes: Uint8Array) =>
+        formatDecodeRequest({ credential: authentic(bytes, zip) }, 0);
+      const kinds = await compare(changed.filter((bytes) => !isGreedy(bytes)).map(request));
+      assert(kinds.has("Invalid credential"));
+      assert(kinds.has("Failed to decompress credential"));
+      for (const bytes of changed.filter(isGreedy)) {
+        const { errno, errorText } = await outcome(ours, request(bytes)) as DecodeResponse;
+        assert.deepEqual([errno, errorText], [1, "Failed to decompress credential"]);
+      }
+    });
+  }
+
+  it("garbage is not answered, and clients that hang up early cost nothing", async () => {
+    for (let i = 0; i < 50; i++) {
+      assert.equal((await exchange(ours.socket, randomBytes(1 + i * 40))).length, 0);
+      assert.equal((await exchange(ours.socket, new Uint8Array(0))).length, 0);
+    }
+    await served();
+  });
+
+  it("the daemon that took all this ends as it should", async () => {
+    await served();
+    assert.equal(await ours.stop(), 0);
+  });
+});
