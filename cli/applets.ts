@@ -5,6 +5,8 @@ export interface Applet {
   readonly name: string;
   /** What it does, in a few words. */
   readonly summary: string;
+  /** Set on what is called through mungebox only, and gets no link of its own. */
+  readonly unlinked?: true;
   /** Arguments that this name stands for; they come before the user's. */
   readonly implied?: readonly string[];
   /** Loads the code, so that a command pays for itself only. */
@@ -39,6 +41,18 @@ export const APPLETS: readonly Applet[] = [
     summary: "the older name of mungekey --create",
     implied: ["--create"],
     load: loadMungekey,
+  },
+  {
+    name: "container",
+    summary: "munged in a container, with the key from a mounted secret",
+    unlinked: true,
+    load: () => import("./container.ts"),
+  },
+  {
+    name: "health",
+    summary: "whether munged makes and opens a credential",
+    unlinked: true,
+    load: () => import("./health.ts"),
   },
 ];
 

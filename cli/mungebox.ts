@@ -18,6 +18,9 @@ interface Settings {
   force: boolean;
 }
 
+/** The names by which commands are called without mungebox. */
+const LINKS = APPLETS.filter(({ unlinked }) => !unlinked).map(({ name }) => name);
+
 /** The command line of mungebox itself. */
 export const USAGE: Usage<Settings> = {
   synopsis: "[OPTIONS] | COMMAND [ARGUMENTS]",
@@ -26,8 +29,8 @@ export const USAGE: Usage<Settings> = {
     [
       {
         long: "list",
-        help: "Display the names of all commands",
-        set: () => printAndExit(APPLETS.map(({ name }) => `${name}\n`).join("")),
+        help: "Display the names that --install links",
+        set: () => printAndExit(LINKS.map((name) => `${name}\n`).join("")),
       },
       {
         long: "install",
@@ -59,7 +62,7 @@ export function run(program: string, args: readonly string[]): void {
   const settings: Settings = { directory: undefined, force: false };
   parseOptions(program, USAGE, settings, args);
   if (settings.directory === undefined) refuse(`Missing command; ${NAMES}`);
-  for (const { name } of APPLETS) install(name, settings.directory, settings.force);
+  for (const name of LINKS) install(name, settings.directory, settings.force);
 }
 
 /** Makes `directory/name` a symbolic link to this program. */

@@ -1,0 +1,28 @@
+// mungebox container: munged as the only process of a container, with its key from a mounted secret.
+// Secrets come as symbolic links, or as files of another owner, which munged rightly refuses as a key file;
+// so a copy for munged alone is made in memory.
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { duplicateOver } from "../lib/os/process.ts";
+import { readInput } from "./files.ts";
+import { munged } from "./munged.ts";
+
+/** Names the secret in the environment; Docker, Podman and our manifests mount it at the default. */
+const SECRET_VARIABLE = "MUNGE_SECRET";
+const DEFAULT_SECRET = "/run/secrets/munge.key";
+/** A file system in memory that every container has. */
+const MEMORY = "/dev/shm";
+const MAX_KEY_LENGTH = 1 << 20;
+
+/** Runs munged in the foreground with `args` as further options, its log on standard output. */
+export async function run(_program: string, args: readonly string[]): Promise<number> {
+  const key = readInput(process.env[SECRET_VARIABLE] ?? DEFAULT_SECRET, MAX_KEY_LENGTH);
+  const directory = mkdtempSync(join(MEMORY, "munge-"));
+  process.once("exit", () => rmSync(directory, { recursive: true }));
+  const copy = join(directory, "munge.key");
+  writeFileSync(copy, key, { mode: 0o600, flag: "wx" });
+  chmodSync(copy, 0o600); // whatever the umask took away
+  key.fill(0);
+  duplicateOver(1, 2);
+  return await munged("munged", ["--foreground", `--key-file=${copy}`, ...args]);
+}

@@ -1,0 +1,40 @@
+// mungebox health: whether munged makes credentials and opens them again, for probes of containers and
+// monitoring.
+import { CIPHER_DEFAULT } from "../lib/cipher.ts";
+import { errorCode, MungeError } from "../lib/errors.ts";
+import { MAC_DEFAULT } from "../lib/mac.ts";
+import { ANY_ID, TTL_DEFAULT } from "../lib/message.ts";
+import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { DEFAULT_SOCKET } from "../lib/retry.ts";
+import { ZIP_DEFAULT } from "../lib/zip.ts";
+import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
+import { SOCKET_OPTION } from "./values.ts";
+
+/** The command line of mungebox health. */
+export const USAGE: Usage<{ socket: string }> = {
+  groups: [INFORMATION_OPTIONS, [SOCKET_OPTION]],
+  closing: "Makes a credential and opens it again; the exit status says whether munged could.",
+};
+
+/** Runs mungebox health; throws a MungeError if munged fails. */
+export function run(program: string, args: readonly string[]): void {
+  const settings = { socket: DEFAULT_SOCKET };
+  parseOptions(program, USAGE, settings, args);
+  const client = new BlockingClient(settings.socket);
+  const made = client.encode({
+    cipher: CIPHER_DEFAULT,
+    mac: MAC_DEFAULT,
+    zip: ZIP_DEFAULT,
+    realm: "",
+    ttl: TTL_DEFAULT,
+    authUid: process.getuid!(), // nobody else has any use for it
+    authGid: ANY_ID,
+    payload: new Uint8Array(0),
+  });
+  check(made);
+  check(client.decode({ credential: made.credential.slice() })); // the client reuses what it gave
+}
+
+function check({ errno, errorText }: { errno: number; errorText: string }): void {
+  if (errno !== 0) throw new MungeError(errorCode(errno), errorText);
+}
