@@ -215,8 +215,12 @@ function waitForEnd(engine: Engine, reload: () => void, log: Logger): Promise<nu
     }
   });
   return new Promise((resolve) => {
+    let isEnding = false;
     for (const name of ["SIGTERM", "SIGINT"] as const) {
-      process.once(name, () => {
+      // The handler stays: a second signal must not cut the orderly end short.
+      process.on(name, () => {
+        if (isEnding) return;
+        isEnding = true;
         const number = constants.signals[name];
         log.notice(`Exiting on signal ${number} (${signalText(number)})`);
         resolve(0);
