@@ -9,7 +9,7 @@ import type { Crypto } from "./crypto.ts";
 import { MungeError } from "./errors.ts";
 import { MACS } from "./mac.ts";
 import type { Mac } from "./mac.ts";
-import type { Subkeys } from "./keys.ts";
+import { type Subkeys, wipe } from "./keys.ts";
 import { MAX_PAYLOAD_LENGTH } from "./message.ts";
 import { ZIPS } from "./zip.ts";
 import type { Zip } from "./zip.ts";
@@ -26,6 +26,9 @@ const MAX_INNER_LENGTH = INNER_HEAD_LENGTH + MAX_PAYLOAD_LENGTH;
 /** What the 8-bit length of a realm, its NUL counted, leaves room for. */
 // deno-lint-ignore no-control-regex
 const REALM = /^[\x01-\xff]{0,254}$/;
+const NO_BYTES = new Uint8Array(0);
+/** Up to this many bytes a copy is cheaper than a view, for which the engine moves the whole array first. */
+const SHORT = 512;
 const COMPRESSED_MAGIC = 0xcaca_caca;
 const COMPRESSED_HEAD_LENGTH = 8;
 
@@ -199,7 +202,7 @@ function encryptInner(
   padded.fill(padding, inner.length);
   const dek = dataKey(cipher, mac, subkeys, tag, crypto);
   const encrypted = crypto.encryptBlocks(cipher, dek, iv, padded);
-  dek.fill(0);
+  wipe(dek);
   return encrypted;
 }
 
@@ -211,7 +214,11 @@ function dataKey(
   tag: Uint8Array,
   crypto: Crypto,
 ): Uint8Array {
-  return crypto.hmac(mac, subkeys.dek, tag).subarray(0, cipher.keyLength);
+  const whole = crypto.hmac(mac, subkeys.dek, tag);
+  const key = new Uint8Array(cipher.keyLength);
+  for (let i = 0; i < key.length; i++) key[i] = whole[i]!;
+  wipe(whole);
+  return key;
 }
 
 /**
@@ -239,11 +246,12 @@ function authenticatedInner(
     const iv = bytes.slice(outerLength - cipher.blockLength, outerLength);
     const dek = dataKey(cipher, mac, subkeys, tag, crypto);
     plain = crypto.decryptBlocks(cipher, dek, iv, blocks);
-    dek.fill(0);
+    wipe(dek);
     padding = validPadding(plain, cipher.blockLength);
     intact &= padding === 0 ? 0 : 1;
   }
-  const inner = padding === 0 ? plain : plain.subarray(0, plain.length - padding);
+  const inner = new Uint8Array(plain.length - padding);
+  inner.set(padding === 0 ? plain : plain.subarray(0, inner.length));
   const authenticated = new Uint8Array(outerLength + inner.length);
   authenticated.set(bytes.slice(0, outerLength));
   authenticated.set(inner, outerLength);
@@ -316,7 +324,9 @@ function parseOuter(bytes: Uint8Array): Outer {
   const realm = fields.string(fields.u8("security realm length"), "security realm string");
   fields.skip(cipher.blockLength, "cipher IV");
   const outerLength = fields.at;
-  return { cipher, mac, zip, realm, outerLength, tag: fields.bytes(mac.length, "MAC") };
+  const start = fields.skip(mac.length, "MAC");
+  const tag = bytes.slice(start, start + mac.length);
+  return { cipher, mac, zip, realm, outerLength, tag };
 }
 
 /** INNER in plain, behind room for OUTER, which the MAC covers too. */
@@ -368,7 +378,7 @@ function parseInner(inner: Uint8Array, outer: Outer): OpenedCredential {
     authUid: fields.u32("UID restriction"),
     authGid: fields.u32("GID restriction"),
     payload: fields.bytes(fields.u32("data length"), "data"),
-    replayKey: outer.tag.subarray(0, REPLAY_KEY_LENGTH),
+    replayKey: outer.tag.slice(0, REPLAY_KEY_LENGTH),
   };
 }
 
@@ -392,9 +402,13 @@ class FieldReader {
     return start;
   }
 
+  /** The bytes of a field: a copy of few, a view of many. */
   bytes(length: number, what: string): Uint8Array {
     const start = this.skip(length, what);
-    return this.#bytes.subarray(start, this.at);
+    if (length === 0) return NO_BYTES;
+    return length <= SHORT
+      ? this.#bytes.slice(start, this.at)
+      : this.#bytes.subarray(start, this.at);
   }
 
   u8(what: string): number {

@@ -153,12 +153,12 @@ export class ReplayCache {
    * @throws {Error} when there is no space or descriptor for it: then it must not be accepted.
    */
   insert(key: Uint8Array, expiry: number): boolean {
-    return this.#table(expiry).insert(view(key)) === "inserted";
+    return this.#table(expiry).insert(key) === "inserted";
   }
 
   /** Forgets a credential whose answer could not be delivered. */
   remove(key: Uint8Array, expiry: number): void {
-    this.#table(expiry).remove(view(key));
+    this.#table(expiry).remove(key);
   }
 
   #table(expiry: number): ReplayTable {
@@ -226,8 +226,4 @@ export class ReplayCache {
       throw error;
     }
   }
-}
-
-function view(key: Uint8Array): DataView {
-  return new DataView(key.buffer, key.byteOffset, key.byteLength);
 }

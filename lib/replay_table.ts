@@ -10,12 +10,16 @@ const PAGE = 4096;
 const SLOT_WORDS = 4;
 const SLOT_BYTES = SLOT_WORDS * 4;
 const SLOTS_PER_PAGE = PAGE / SLOT_BYTES;
-/** Slots of the first segment; each further one adds half of all before it. */
-const FIRST_SEGMENT_SLOTS = 1024;
-const MAX_SEGMENTS = 48;
-/** Share of a segment's slots in use at which the next one is added, and at which it counts as full. */
-const GROW_AT = 0.8;
+/**
+ * Slots of the first segment; each further one adds this share of all before it, once the last one is in use
+ * to the share at which it grows. Together they bound the memory: 16 bytes x 1.65 / 0.85 = 31 an entry.
+ */
+const FIRST_SEGMENT_SLOTS = 8192;
+const GROWTH = 0.65;
+const GROW_AT = 0.85;
+/** Share of a segment's slots in use at which it takes no more. */
 const FULL_AT = 0.95;
+const MAX_SEGMENTS = 32;
 /** How long a slot that somebody claimed may stay unpublished before it counts as the same credential. */
 const PUBLISH_TIMEOUT_MS = 100;
 
@@ -43,7 +47,7 @@ const SEGMENTS: readonly { readonly slots: number; readonly offset: number }[] =
   for (let i = 0; i < MAX_SEGMENTS; i++) {
     const slots = i === 0
       ? FIRST_SEGMENT_SLOTS
-      : Math.ceil(total / 2 / SLOTS_PER_PAGE) * SLOTS_PER_PAGE;
+      : Math.ceil((total * GROWTH) / SLOTS_PER_PAGE) * SLOTS_PER_PAGE;
     segments.push({ slots, offset: PAGE + total * SLOT_BYTES });
     total += slots;
   }
@@ -136,14 +140,14 @@ export class ReplayTable {
    * @param key 16 bytes that are as good as random.
    * @throws {SystemError} when the table is full and the system has no space for more.
    */
-  insert(key: DataView): Insertion {
+  insert(key: Uint8Array): Insertion {
     const words = this.#header.words;
-    const [w0, w1, w2, w3] = keyWords(key);
+    this.#setKey(key);
     for (;;) {
       const segments = this.#enter();
       let outcome: Insertion | "full";
       try {
-        outcome = this.#insertWithin(segments, w0, w1, w2, w3);
+        outcome = this.#insertWithin(segments);
       } finally {
         Atomics.sub(words, HEADER.inserters, 1);
       }
@@ -160,20 +164,33 @@ export class ReplayTable {
   }
 
   /** Takes a key back out; its slot is not used again. */
-  remove(key: DataView): void {
-    const [w0, w1, w2, w3] = keyWords(key);
+  remove(key: Uint8Array): void {
+    this.#setKey(key);
     const segments = this.#enter();
     try {
       for (let i = 0; i < segments; i++) {
-        const slot = this.#probe(i, w0, w1, w2, w3);
-        if (slot.found) {
-          Atomics.store(this.#segment(i), slot.at + 1, ~w1);
+        const words = this.#segment(i);
+        if (this.#probe(words)) {
+          Atomics.store(words, this.#at + 1, ~this.#w1);
           return;
         }
       }
     } finally {
       Atomics.sub(this.#header.words, HEADER.inserters, 1);
     }
+  }
+
+  /** The words of the key in hand, of which the first and the last are never 0. */
+  #w0 = 0;
+  #w1 = 0;
+  #w2 = 0;
+  #w3 = 0;
+
+  #setKey(key: Uint8Array): void {
+    this.#w0 = word(key, 0) || 1;
+    this.#w1 = word(key, 4);
+    this.#w2 = word(key, 8);
+    this.#w3 = word(key, 12) || 1;
   }
 
   /** Counts this thread among those that insert; returns the number of segments, which then stands still. */
@@ -187,59 +204,51 @@ export class ReplayTable {
     }
   }
 
-  #insertWithin(
-    segments: number,
-    w0: number,
-    w1: number,
-    w2: number,
-    w3: number,
-  ): Insertion | "full" {
+  #insertWithin(segments: number): Insertion | "full" {
     const last = segments - 1;
     for (let i = 0; i < last; i++) {
-      if (this.#probe(i, w0, w1, w2, w3).found) return "present";
+      if (this.#probe(this.#segment(i))) return "present";
     }
     const full = SEGMENTS[last]!.slots * FULL_AT;
     const words = this.#segment(last);
     for (;;) {
-      const slot = this.#probe(last, w0, w1, w2, w3);
-      if (slot.found) return "present";
-      if (slot.at === NOWHERE) return "full";
+      if (this.#probe(words)) return "present";
+      const at = this.#at;
+      if (at === NOWHERE) return "full";
       if (Atomics.load(this.#header.words, HEADER.counts + last) >= full) return "full";
-      if (Atomics.compareExchange(words, slot.at, 0, w0) !== 0) continue; // somebody was faster
-      words[slot.at + 1] = w1;
-      words[slot.at + 2] = w2;
-      Atomics.store(words, slot.at + 3, w3);
+      if (Atomics.compareExchange(words, at, 0, this.#w0) !== 0) continue; // somebody was faster
+      words[at + 1] = this.#w1;
+      words[at + 2] = this.#w2;
+      Atomics.store(words, at + 3, this.#w3);
       return "inserted";
     }
   }
 
-  /** The slot of a key, or the empty one where the search for it ends. Reused by the next call. */
-  readonly #slot = { at: 0, found: false };
+  /** Where the last search ended: at the key's slot, at an empty one, or {@linkcode NOWHERE}. */
+  #at = NOWHERE;
 
-  #probe(segment: number, w0: number, w1: number, w2: number, w3: number) {
-    const words = this.#segment(segment);
+  /** Looks for the key in hand; tells whether it is there. */
+  #probe(words: Int32Array): boolean {
     const end = words.length;
-    const start = ((w1 >>> 0) % (end / SLOT_WORDS)) * SLOT_WORDS;
+    const w0 = this.#w0;
+    // Without its sign, so that the remainder is one of small integers.
+    const start = ((this.#w1 & 0x7fff_ffff) % (end / SLOT_WORDS | 0)) * SLOT_WORDS;
     let at = start;
-    for (;;) {
+    do {
       const first = Atomics.load(words, at);
-      if (first === 0) break;
-      if (first === w0 && this.#holds(words, at, w1, w2, w3)) return this.#found(at, true);
+      if (first === 0 || (first === w0 && this.#holds(words, at))) {
+        this.#at = at;
+        return first !== 0;
+      }
       at += SLOT_WORDS;
       if (at === end) at = 0;
-      if (at === start) return this.#found(NOWHERE, false);
-    }
-    return this.#found(at, false);
+    } while (at !== start);
+    this.#at = NOWHERE;
+    return false;
   }
 
-  #found(at: number, found: boolean) {
-    this.#slot.at = at;
-    this.#slot.found = found;
-    return this.#slot;
-  }
-
-  /** Whether the claimed slot at `at` holds the key, once its owner has published it. */
-  #holds(words: Int32Array, at: number, w1: number, w2: number, w3: number): boolean {
+  /** Whether the claimed slot at `at` holds the key in hand, once its owner has published it. */
+  #holds(words: Int32Array, at: number): boolean {
     let last = Atomics.load(words, at + 3);
     if (last === 0) {
       const deadline = performance.now() + PUBLISH_TIMEOUT_MS;
@@ -250,7 +259,7 @@ export class ReplayTable {
         pause();
       }
     }
-    return last === w3 && words[at + 1] === w1 && words[at + 2] === w2;
+    return last === this.#w3 && words[at + 1] === this.#w1 && words[at + 2] === this.#w2;
   }
 
   /** Adds a segment behind the `segments` there were, unless another thread does. */
@@ -293,7 +302,6 @@ export class ReplayTable {
   }
 }
 
-/** A key as the words of a slot, of which the first and the last are never 0. */
-function keyWords(key: DataView): [number, number, number, number] {
-  return [key.getInt32(0) || 1, key.getInt32(4), key.getInt32(8), key.getInt32(12) || 1];
+function word(bytes: Uint8Array, at: number): number {
+  return bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!;
 }
