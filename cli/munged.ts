@@ -1,22 +1,44 @@
-// The command line of munged; what the daemon then does is in daemon/main.ts.
+// The command line of munged, whose options a configuration file and the environment may set, too; what the
+// daemon then does is in daemon/main.ts.
 import { MungeError } from "../lib/errors.ts";
+import { isRealmName } from "../lib/realm.ts";
 import { type DaemonConfig, defaultReplayDir, DEFAULTS, resolvePath } from "../daemon/config.ts";
-import { INFORMATION_OPTIONS, type Option, parseOptions, type Usage } from "./options.ts";
-import { INT_MAX, parseGroup, wholeNumber } from "./values.ts";
+import {
+  applyEnvironment,
+  applyFile,
+  type ConfigOption,
+  DEFAULT_CONFIG_FILE,
+  formatSettings,
+  type Sources,
+} from "./munged_config.ts";
+import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
+import { print } from "./print.ts";
+import { INT_MAX, parseGroup, parseUser, wholeNumber } from "./values.ts";
+
+/** What munged is to do instead of serving. */
+type Deed = "serve" | "check-config";
 
 /** `replayDir` is undefined as long as no option has named or refused one. */
-type Settings = Omit<DaemonConfig, "replayDir"> & { replayDir: string | null | undefined };
+type Settings = Omit<DaemonConfig, "replayDir"> & {
+  replayDir: string | null | undefined;
+  deed: Deed;
+  /** Undefined for the default one, which may be missing. */
+  configFile: string | undefined;
+};
+
+/** An option as the table below has it. */
+type MungedOption = ConfigOption<Settings>;
 
 const MAX_INT = Number(INT_MAX);
 const MIN_INT = -MAX_INT - 1;
 
-const OPTIONS: readonly (readonly Option<Settings>[])[] = [
+const OPTIONS: readonly (readonly MungedOption[])[] = [
   INFORMATION_OPTIONS,
   [
     flag("force", "Force daemon to run if possible", "f", "force"),
     flag("foreground", "Run daemon in the foreground (do not fork)", "F", "foreground"),
     flag("mlockall", "Lock pages into memory", "M", "mlockall"),
-    flag("stop", "Stop daemon bound to socket", "s", "stop"),
+    { ...flag("stop", "Stop daemon bound to socket", "s", "stop"), once: true },
     path("socket", `Specify local socket [${DEFAULTS.socketPath}]`, "socketPath", "S"),
     flag("verbose", "Be verbose", "v", "verbose"),
   ],
@@ -29,6 +51,7 @@ const OPTIONS: readonly (readonly Option<Settings>[])[] = [
       set: (settings, value) => {
         settings.groupCheckMtime = integer("group-check-mtime", value, MIN_INT, MAX_INT) !== 0;
       },
+      show: ({ groupCheckMtime }) => [groupCheckMtime ? "1" : "0"],
     },
     number("group-update-time", "SECS", "Specify seconds between group info updates", {
       key: "groupUpdateTime",
@@ -49,10 +72,15 @@ const OPTIONS: readonly (readonly Option<Settings>[])[] = [
     }),
     {
       long: "no-replay-dir",
+      addition: true,
       help: "Keep the replay cache in memory only",
       set: (settings) => {
         settings.replayDir = null;
       },
+      clear: (settings) => {
+        settings.replayDir = undefined;
+      },
+      show: ({ replayDir }) => [replayDir === null ? "yes" : "no"],
     },
     number("num-threads", "INT", "Specify number of threads to spawn", {
       key: "numThreads",
@@ -66,9 +94,12 @@ const OPTIONS: readonly (readonly Option<Settings>[])[] = [
       set: (settings, value) => {
         settings.origin = value;
       },
+      show: ({ origin }) => origin === null ? [] : [origin],
     },
     path("pid-file", `Specify PID file [${DEFAULTS.pidFile}]`, "pidFile"),
-    path("replay-dir", `Specify replay cache directory [${DEFAULTS.replayDir}]`, "replayDir"),
+    addition(
+      path("replay-dir", `Specify replay cache directory [${DEFAULTS.replayDir}]`, "replayDir"),
+    ),
     path("seed-file", `Specify PRNG seed file [${DEFAULTS.seedFile}]`, "seedFile"),
     flag("syslog", "Redirect log messages to syslog", undefined, "syslog"),
     {
@@ -78,7 +109,77 @@ const OPTIONS: readonly (readonly Option<Settings>[])[] = [
       set: (settings, value) => {
         settings.trustedGroup = group("trusted-group", value);
       },
+      show: ({ trustedGroup }) => trustedGroup === null ? [] : [`${trustedGroup}`],
     },
+  ],
+  [
+    {
+      long: "check-config",
+      addition: true,
+      once: true,
+      help: "Display what is in force, and where it is from",
+      set: (settings) => {
+        settings.deed = "check-config";
+      },
+      show: () => [],
+    },
+    {
+      long: "config",
+      argument: "PATH",
+      addition: true,
+      once: true,
+      help: `Specify configuration file [${DEFAULT_CONFIG_FILE}]`,
+      set: (settings, value) => {
+        settings.configFile = resolvePath(value);
+      },
+      show: () => [],
+    },
+    {
+      ...seconds("key-rotation-time", "Specify how long a retired key decodes [max TTL]", {
+        key: "keyRotationTime",
+        max: MAX_INT,
+      }),
+      variable: "MUNGE_KEY_ROTATION_SECONDS",
+    },
+    {
+      long: "realm",
+      argument: "NAME=PATH",
+      addition: true,
+      help: "Serve a realm with its own key file; repeatable",
+      set: (settings, value) => {
+        const [name, path] = splitRealm("realm", value);
+        const others = settings.realms.filter((realm) => realm.name !== name);
+        settings.realms = [...others, { name, keyFile: resolvePath(path) }];
+      },
+      show: ({ realms }) => realms.map(({ name, keyFile }) => `${name}=${keyFile}`),
+    },
+    {
+      long: "realm-allow",
+      argument: "NAME=WHO",
+      addition: true,
+      help: "Limit a realm: user:U,group:G,...; repeatable",
+      set: (settings, value) => {
+        const [realm, who] = splitRealm("realm-allow", value);
+        settings.realmAllow = [...settings.realmAllow, { realm, ...parseWho(value, who) }];
+      },
+      show: ({ realmAllow }) =>
+        realmAllow.map(({ realm, uids, gids }) => {
+          const who = [...uids.map((uid) => `user:${uid}`), ...gids.map((gid) => `group:${gid}`)];
+          return `${realm}=${who.join(",")}`;
+        }),
+    },
+    addition(
+      path("realm-dir", `Serve NAME.key in this directory [${DEFAULTS.realmDir}]`, "realmDir"),
+    ),
+    seconds("timestamp-drift-max", "Specify how far clocks may differ", {
+      key: "timestampDriftMax",
+      max: 3600,
+    }),
+    addition(number("ttl", "SECS", "Specify default time-to-live (in seconds)", {
+      key: "defaultTtl",
+      min: 1,
+      max: 3600,
+    })),
   ],
 ];
 
@@ -94,17 +195,75 @@ export const USAGE: Usage<Settings> = { groups: OPTIONS };
  * @throws {MungeError} for a mistake on the command line.
  */
 export async function munged(program: string, args: readonly string[]): Promise<number> {
-  const config = parseConfig(program, args);
+  const { settings, sources } = parseSettings(program, args, process.env);
+  if (settings.deed === "check-config") {
+    print(formatSettings(OPTIONS.flat(), settings, sources));
+    return 0;
+  }
   const { runDaemon } = await import("../daemon/main.ts");
-  return await runDaemon(config);
+  return await runDaemon(daemonConfig(settings));
 }
 
-/** The configuration that a command line asks for. @throws {MungeError} for its first mistake. */
-export function parseConfig(program: string, args: readonly string[]): DaemonConfig {
-  const settings: Settings = { ...DEFAULTS, program, commandLine: args, replayDir: undefined };
-  parseOptions(program, USAGE, settings, args);
-  const { replayDir = defaultReplayDir(settings.seedFile) } = settings;
-  return { ...settings, replayDir };
+/**
+ * The configuration that a command line asks for, with what the environment and the configuration file say.
+ *
+ * @throws {MungeError} for the first mistake.
+ */
+export function parseConfig(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): DaemonConfig {
+  return daemonConfig(parseSettings(program, args, environment).settings);
+}
+
+function parseSettings(
+  program: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): { settings: Settings; sources: Sources } {
+  const fresh = (): Settings => ({
+    ...DEFAULTS,
+    program,
+    commandLine: args,
+    replayDir: undefined,
+    deed: "serve",
+    configFile: undefined,
+  });
+  // The first reading finds the configuration file, and any mistake on the command line before one in it.
+  const { configFile } = parseCommandLine(program, args, fresh(), new Map());
+  const settings = fresh();
+  const sources: Sources = new Map();
+  const options = OPTIONS.flat();
+  applyFile(options, settings, sources, configFile);
+  applyEnvironment(options, settings, sources, environment);
+  parseCommandLine(program, args, settings, sources);
+  if (settings.replayDir === undefined) settings.replayDir = defaultReplayDir(settings.seedFile);
+  return { settings, sources };
+}
+
+function parseCommandLine(
+  program: string,
+  args: readonly string[],
+  settings: Settings,
+  sources: Sources,
+): Settings {
+  const groups = OPTIONS.map((group) =>
+    group.map((option): MungedOption => ({
+      ...option,
+      set(settings, value, invocation) {
+        option.set(settings, value, invocation);
+        sources.set(option.long, "command line");
+      },
+    }))
+  );
+  parseOptions(program, { ...USAGE, groups }, settings, args);
+  return settings;
+}
+
+function daemonConfig(settings: Settings): DaemonConfig {
+  const { deed: _deed, configFile: _configFile, replayDir = null, ...config } = settings;
+  return { ...config, replayDir };
 }
 
 /** The keys of `Settings` with a value of type `T`. */
@@ -117,7 +276,7 @@ function flag(
   help: string,
   short: string | undefined,
   key: Exclude<KeyOf<true>, undefined>,
-): Option<Settings> {
+): MungedOption {
   return {
     ...(short === undefined ? {} : { short }),
     long,
@@ -125,15 +284,19 @@ function flag(
     set: (settings) => {
       settings[key] = true;
     },
+    clear: (settings) => {
+      settings[key] = false;
+    },
+    show: (settings) => [settings[key] ? "yes" : "no"],
   };
 }
 
 function path(
   long: string,
   help: string,
-  key: Exclude<KeyOf<string>, "program" | "origin" | undefined>,
+  key: Exclude<KeyOf<string>, "program" | "origin" | "configFile" | undefined>,
   short?: string,
-): Option<Settings> {
+): MungedOption {
   return {
     ...(short === undefined ? {} : { short }),
     long,
@@ -142,6 +305,7 @@ function path(
     set: (settings, value) => {
       settings[key] = resolvePath(value);
     },
+    show: (settings) => typeof settings[key] === "string" ? [settings[key]] : [],
   };
 }
 
@@ -150,11 +314,11 @@ function number(
   argument: string,
   help: string,
   { key, min, max }: {
-    key: "maxTtl" | "numThreads" | "listenBacklog" | "groupUpdateTime";
+    key: "maxTtl" | "defaultTtl" | "numThreads" | "listenBacklog" | "groupUpdateTime";
     min: number;
     max: number;
   },
-): Option<Settings> {
+): MungedOption {
   return {
     long,
     argument,
@@ -162,7 +326,56 @@ function number(
     set: (settings, value) => {
       settings[key] = integer(long, value, min, max);
     },
+    show: (settings) => [`${settings[key]}`],
   };
+}
+
+/** Seconds from 0 on, with a default that is no number. */
+function seconds(
+  long: string,
+  help: string,
+  { key, max }: { key: "keyRotationTime" | "timestampDriftMax"; max: number },
+): MungedOption {
+  return {
+    long,
+    argument: "SECS",
+    addition: true,
+    help,
+    set: (settings, value) => {
+      settings[key] = integer(long, value, 0, max);
+    },
+    show: (settings) => settings[key] === null ? [] : [`${settings[key]}`],
+  };
+}
+
+/** An option of ours, which the reference has not. */
+function addition(option: MungedOption): MungedOption {
+  return { ...option, addition: true };
+}
+
+/** `NAME=REST` of a realm. */
+function splitRealm(option: string, value: string): [name: string, rest: string] {
+  const at = value.indexOf("=");
+  const name = value.slice(0, Math.max(at, 0));
+  if (!isRealmName(name) || at === value.length - 1) throw invalid(option, value);
+  return [name, value.slice(at + 1)];
+}
+
+/** `user:U,group:G,...` with names or numbers. */
+function parseWho(value: string, who: string): { uids: number[]; gids: number[] } {
+  const uids: number[] = [];
+  const gids: number[] = [];
+  for (const word of who.split(",")) {
+    const [, kind, name = ""] = /^(user|group):(.+)$/.exec(word) ?? [];
+    try {
+      if (kind === "user") uids.push(parseUser(name));
+      else if (kind === "group") gids.push(parseGroup(name));
+      else throw new Error(`"${word}" is neither user: nor group:`);
+    } catch (error) {
+      throw invalid("realm-allow", value, error);
+    }
+  }
+  return { uids, gids };
 }
 
 /** The number that strtol finds in the whole of `value`. */

@@ -20,8 +20,6 @@ const MAX_BITS = 8192;
 const DEFAULT_BITS = 1024;
 /** Where the key is unless told otherwise. */
 const DEFAULT_KEY_FILE = "/etc/munge/munge.key";
-/** The longest TTL that munged grants. */
-const DEFAULT_ROTATION_TIME = 3600;
 /** Far longer than any key. */
 const MAX_INPUT = 1 << 20;
 
@@ -34,7 +32,8 @@ interface Settings {
   force: boolean;
   /** Where --stage gets the key from; undefined for new random bytes. */
   from: string | undefined;
-  rotationTime: number;
+  /** Seconds that a retired key decodes; undefined for what munged's configuration says. */
+  rotationTime: number | undefined;
   keyFile: string;
   verbose: boolean;
 }
@@ -151,13 +150,13 @@ export async function run(program: string, args: readonly string[]): Promise<voi
     bits: DEFAULT_BITS,
     force: false,
     from: undefined,
-    rotationTime: DEFAULT_ROTATION_TIME,
+    rotationTime: undefined,
     keyFile: DEFAULT_KEY_FILE,
     verbose: false,
   };
   parseOptions(program, USAGE, settings, args);
   if (settings.deed === "create") createKey(program, settings);
-  else await rotateKey(settings.deed, settings, { ...settings, program });
+  else await rotateKey(program, settings.deed, settings);
 }
 
 function createKey(program: string, settings: Settings): void {
@@ -178,11 +177,13 @@ function randomKey({ bits }: Settings): Uint8Array {
 }
 
 async function rotateKey(
+  program: string,
   deed: Exclude<Deed, "create">,
   settings: Settings,
-  command: KeyCommand,
 ): Promise<void> {
   const rotation = await import("./key_rotation.ts");
+  const rotationTime = settings.rotationTime ?? await configuredRotationTime();
+  const command: KeyCommand = { ...settings, program, rotationTime };
   const { from } = settings;
   // Before this process becomes the key's owner, who may not be able to read it.
   const given = from === undefined ? undefined : readKey(from);
@@ -200,6 +201,13 @@ async function rotateKey(
     case "fingerprint":
       return rotation.printFingerprint(command);
   }
+}
+
+/** How long munged decodes with a retired key, from the environment and its configuration file. */
+async function configuredRotationTime(): Promise<number> {
+  const { parseConfig } = await import("./munged.ts");
+  const { keyRotationTime } = await import("../daemon/config.ts");
+  return keyRotationTime(parseConfig("munged", []));
 }
 
 /** A key somebody brings along. */

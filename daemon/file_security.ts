@@ -30,6 +30,11 @@ const READ_WRITE = { mask: 0o6, text: "readable or writable" } as const;
 const WRITE = { mask: 0o2, text: "writable" } as const;
 
 const POLICIES = {
+  config: {
+    subject: "Configuration file",
+    file: "configuration file",
+    directory: "configuration file dir",
+  },
   key: { subject: "Keyfile", file: "keyfile", directory: "keyfile dir", permission: READ_WRITE },
   log: {
     subject: "Logfile",
