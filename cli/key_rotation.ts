@@ -19,7 +19,7 @@ import { KEY_ROLES, keyFingerprint, keyPath, retiredKeyExpiry } from "../lib/key
 import { deriveSubkeys, wipeSubkeys } from "../lib/keys.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
 import { abandonReplacement, commitReplacement, createReplacement, systemText } from "./files.ts";
-import { print, printError, writeWhole } from "./print.ts";
+import { print, printError, reportWarning, writeWhole } from "./print.ts";
 import { refuse } from "./values.ts";
 
 /** What all of mungekey's key commands know. */
@@ -158,7 +158,7 @@ function isRunning(pid: number): boolean {
 /** Calls `use` with a key that has passed the checks of munged, and wipes it. */
 function withKey<T>(command: KeyCommand, path: string, use: (key: StoredKey) => T): T {
   const bytes = readKeyFile(path, { force: command.force, trustedGroup: null }, {
-    warning: (text) => printError(`${command.program}: Warning: ${text}\n`),
+    warning: (text) => reportWarning(command.program, text),
   });
   try {
     const since = Math.floor(lstatSync(path).mtimeMs / 1000);

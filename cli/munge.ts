@@ -1,12 +1,15 @@
 // munge: turns a payload into a credential.
 import { CIPHER_DEFAULT } from "../lib/cipher.ts";
+import { ERRNO, errorCode, MungeError } from "../lib/errors.ts";
 import { MAC_DEFAULT } from "../lib/mac.ts";
 import { ANY_ID, MAX_PAYLOAD_LENGTH, TTL_DEFAULT } from "../lib/message.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { isRealmName } from "../lib/realm.ts";
 import { DEFAULT_SOCKET } from "../lib/retry.ts";
 import { ZIP_DEFAULT } from "../lib/zip.ts";
 import { Output, readInput, refuseSameFile, systemText } from "./files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
+import { reportWarning } from "./print.ts";
 import {
   type EncodeSettings,
   parseGroup,
@@ -26,6 +29,10 @@ interface Settings extends EncodeSettings {
   /** Identity to take on first. */
   uid: number | undefined;
   gid: number | undefined;
+  /** Empty for the default realm. */
+  realm: string;
+  /** Whether the output is kept filled with a fresh credential. */
+  renew: boolean;
 }
 
 /** The command line of munge. */
@@ -94,17 +101,39 @@ export const USAGE: Usage<Settings> = {
       TTL_OPTION,
       SOCKET_OPTION,
     ],
+    [
+      {
+        long: "realm",
+        argument: "NAME",
+        addition: true,
+        help: "Specify security realm",
+        set: (settings, name) => {
+          if (!isRealmName(name)) refuse(`Invalid security realm "${name}"`);
+          settings.realm = name;
+        },
+      },
+      {
+        long: "renew",
+        addition: true,
+        help: "Keep output file filled with a fresh credential",
+        set: (settings) => {
+          settings.renew = true;
+        },
+      },
+    ],
   ],
   closing: "By default, payload read from stdin, credential written to stdout.",
 };
 
 /** Runs munge; throws a MungeError for any failure. */
-export function run(program: string, args: readonly string[]): void {
+export function run(program: string, args: readonly string[]): void | Promise<void> {
   const settings: Settings = {
     payload: { path: "-" },
     output: "-",
     uid: undefined,
     gid: undefined,
+    realm: "",
+    renew: false,
     cipher: CIPHER_DEFAULT,
     mac: MAC_DEFAULT,
     zip: ZIP_DEFAULT,
@@ -114,15 +143,23 @@ export function run(program: string, args: readonly string[]): void {
     socket: DEFAULT_SOCKET,
   };
   parseOptions(program, USAGE, settings, args);
+  if (settings.renew && settings.output === "-") refuse('Option "--renew" needs an output file');
   if ("path" in settings.payload) {
     refuseSameFile(settings.payload.path, settings.output);
     settings.payload = readInput(settings.payload.path, MAX_PAYLOAD_LENGTH);
   }
+  const { payload } = settings;
+  if (settings.renew) return keepRenewing(program, settings, payload);
+  writeCredential(settings, payload, () => takeIdentity(settings));
+}
+
+/** Puts a new credential in the output; `prepare` is called once that is known to be writable. */
+function writeCredential(settings: Settings, payload: Uint8Array, prepare: () => void): void {
   const output = new Output(settings.output);
   let credential: Uint8Array;
   try {
-    takeIdentity(settings);
-    credential = encode(settings, settings.payload);
+    prepare();
+    credential = encode(settings, payload);
   } catch (error) {
     output.abandon();
     throw error;
@@ -138,11 +175,38 @@ export function run(program: string, args: readonly string[]): void {
   }
 }
 
-/** Has munged make the credential; an error in its answer is exit status 1, as in the reference. */
+async function keepRenewing(program: string, settings: Settings, payload: Uint8Array) {
+  const { renewUntilStopped } = await import("./renew.ts");
+  process.umask(0o077); // whoever reads the credential can use it
+  takeIdentity(settings);
+  await renewUntilStopped(() => {
+    writeCredential(settings, payload, () => {});
+    return grantedTtl(settings);
+  }, (text) => reportWarning(program, text));
+}
+
+/** The time-to-live that munged makes of the one that is asked for: it tells when it opens a credential. */
+function grantedTtl(settings: Settings): number {
+  const anyone = { ...settings, authUid: ANY_ID, authGid: ANY_ID };
+  const credential = encode(anyone, new Uint8Array(0));
+  const { ttl } = new BlockingClient(settings.socket).decode({ credential });
+  return ttl > 0 ? ttl : refuse("Failed to learn time-to-live of credential");
+}
+
+/**
+ * Has munged make the credential; an error in its answer is exit status 1, as in the reference, which has
+ * no realms.
+ */
 function encode(settings: Settings, payload: Uint8Array): Uint8Array {
-  const response = new BlockingClient(settings.socket).encode({ ...settings, realm: "", payload });
-  if (response.errno !== 0) refuse(response.errorText || "Internal error");
-  return response.credential;
+  const { errno, errorText, credential } = new BlockingClient(settings.socket).encode({
+    ...settings,
+    payload,
+  });
+  if (errno === ERRNO.EMUNGE_BAD_REALM || errno === ERRNO.EMUNGE_CRED_UNAUTHORIZED) {
+    throw new MungeError(errorCode(errno), errorText);
+  }
+  if (errno !== 0) refuse(errorText || "Internal error");
+  return credential;
 }
 
 /** Becomes the user and group that the credential shall name: munged asks the kernel who is calling. */

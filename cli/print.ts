@@ -21,6 +21,11 @@ export function reportFailure(program: string, error: unknown): number {
   return error instanceof MungeError ? error.errno : 1;
 }
 
+/** Reports what does not end the command as `program: Warning: text`. */
+export function reportWarning(program: string, text: string): void {
+  printError(`${program}: Warning: ${text}\n`);
+}
+
 /** Writes all of `bytes`. @throws the system's error. */
 export function writeWhole(fd: number, bytes: Uint8Array): void {
   for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);

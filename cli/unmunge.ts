@@ -69,6 +69,7 @@ const METADATA_KEYS: readonly MetadataKey[] = [
   { name: "CIPHER", numeric: (r) => r.cipher, text: (r) => CIPHERS[r.cipher]?.name },
   { name: "MAC", numeric: (r) => r.mac, text: (r) => MACS[r.mac]?.name },
   { name: "ZIP", numeric: (r) => r.zip, text: (r) => ZIPS[r.zip]?.name },
+  { name: "REALM", numeric: (r) => r.realm === "" ? undefined : printable(r.realm) },
   { name: "UID", numeric: (r) => r.uid, text: (r) => userById(r.uid)?.name },
   { name: "GID", numeric: (r) => r.gid, text: (r) => groupById(r.gid)?.name },
   {
@@ -83,6 +84,11 @@ const METADATA_KEYS: readonly MetadataKey[] = [
   },
   { name: "LENGTH", numeric: (r) => r.payload.length },
 ];
+
+/** A realm as it may be printed: another make of munged takes any name. */
+function printable(realm: string): string {
+  return realm.replace(/[^ -~]/g, "?");
+}
 
 /** The IPv4 address of the encoding host; a credential without one says 0.0.0.0. */
 function originAddress({ originAddress }: DecodeResponse): Uint8Array {
