@@ -1,0 +1,124 @@
+// The two munged that the library is tested against, ours and the reference's, each started in a folder
+// of its own with a key that the test knows.
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { connect } from "node:net";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+
+const OURS = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
+const REFERENCE = "/usr/sbin/munged";
+const START_TIMEOUT_MS = 20_000;
+
+/** One of the two programs. */
+export interface Program {
+  readonly name: "our munged" | "the reference's munged";
+  /** Command that starts it. */
+  readonly command: readonly string[];
+  /** Why it can't be tested here, or false. */
+  readonly skip: string | false;
+}
+
+/** Both, whether they are there or not. */
+export const PROGRAMS: readonly Program[] = [
+  {
+    name: "our munged",
+    command: [OURS, "munged"],
+    skip: existsSync(OURS) ? false : `${OURS} is not built`,
+  },
+  {
+    name: "the reference's munged",
+    command: [REFERENCE],
+    skip: existsSync(REFERENCE) ? false : `${REFERENCE} is not installed`,
+  },
+];
+
+/** A munged that runs until {@linkcode Munged.stop}. */
+export class Munged {
+  readonly socketPath: string;
+  readonly key: Uint8Array = new Uint8Array(randomBytes(128));
+  readonly #folder: string;
+  readonly #command: readonly string[];
+  #process: ChildProcess | undefined;
+
+  private constructor(program: Program, options: readonly string[]) {
+    this.#folder = mkdtempSync("/tmp/munge-mod-");
+    chmodSync(this.#folder, 0o755);
+    const path = (name: string) => join(this.#folder, name);
+    writeFileSync(path("key"), this.key, { mode: 0o400 });
+    this.socketPath = path("socket");
+    const files = ["key", "log", "pid", "seed"].map((name) => `--${name}-file=${path(name)}`);
+    // --force: a folder under /tmp is writable by others, although with the sticky bit.
+    const own = ["-F", "--force", `--socket=${this.socketPath}`, ...files];
+    this.#command = [...program.command, ...own, ...options];
+  }
+
+  /** Starts one, and waits until it takes connections. */
+  static async start(program: Program, ...options: readonly string[]): Promise<Munged> {
+    const munged = new Munged(program, options);
+    await munged.restart();
+    return munged;
+  }
+
+  /** Starts it again after {@linkcode Munged.end}. */
+  async restart(): Promise<void> {
+    const [name, ...rest] = this.#command;
+    const child = spawn(name!, rest, { stdio: ["ignore", "ignore", "pipe"] });
+    let said = "";
+    child.stderr.on("data", (piece) => said += piece);
+    this.#process = child;
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (!await isListening(this.socketPath)) {
+      if (child.exitCode !== null || Date.now() > deadline) {
+        throw new Error(`${this.#command.join(" ")} did not start: ${said}`);
+      }
+      await pause(20);
+    }
+  }
+
+  /** Ends it, and waits until it has ended. */
+  async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    await ended;
+  }
+
+  /** Ends it, and removes its files. */
+  async stop(): Promise<void> {
+    await this.end("SIGTERM");
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function isListening(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    socket.on("connect", () => resolve(true));
+    socket.on("error", () => resolve(false));
+    socket.on("connect", () => socket.destroy());
+  });
+}
+
+/** Sockets this process holds open, or undefined where that can't be seen. */
+export function openSockets(): number | undefined {
+  if (!existsSync("/proc/self/fd")) return undefined;
+  return readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+    } catch {
+      return false; // the descriptor of the listing itself
+    }
+  }).length;
+}
