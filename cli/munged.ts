@@ -2,7 +2,13 @@
 // daemon then does is in daemon/main.ts.
 import { MungeError } from "../lib/errors.ts";
 import { isRealmName } from "../lib/realm.ts";
-import { type DaemonConfig, defaultReplayDir, DEFAULTS, resolvePath } from "../daemon/config.ts";
+import {
+  type DaemonConfig,
+  defaultRealmDir,
+  defaultReplayDir,
+  DEFAULTS,
+  resolvePath,
+} from "../daemon/config.ts";
 import {
   applyEnvironment,
   applyFile,
@@ -239,6 +245,7 @@ function parseSettings(
   applyEnvironment(options, settings, sources, environment);
   parseCommandLine(program, args, settings, sources);
   if (settings.replayDir === undefined) settings.replayDir = defaultReplayDir(settings.seedFile);
+  if (!sources.has("realm-dir")) settings.realmDir = defaultRealmDir(settings.keyFile);
   return { settings, sources };
 }
 

@@ -1,6 +1,14 @@
 // Where munged's settings come from besides its command line: a configuration file of KEY=VALUE lines, and
 // the environment. Both name options as the option table does, so there is nothing to keep in step.
-import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  type Stats,
+} from "node:fs";
 import { checkFile } from "../daemon/file_security.ts";
 import { MungeError } from "../lib/errors.ts";
 import { systemText } from "../lib/os/system_text.ts";
@@ -122,7 +130,8 @@ function readConfigFile(path: string, optional: boolean): string {
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if (optional && (error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    // A directory that this user may not even search, as Debian's /etc/munge, holds nothing for this munged.
+    if (optional && !existsSync(path)) return "";
     refuse(`Failed to open configuration file "${path}": ${systemText(error)}`);
   }
   try {

@@ -118,6 +118,14 @@ export function resolvePath(path: string, start: string = process.cwd()): string
   return isAbsolute(path) ? path : `${start === "/" ? "" : start}/${path}`;
 }
 
+/**
+ * Where the realms' keys are unless told: beside the default realm's key, so that a key of one's own keeps
+ * the realms of the system out.
+ */
+export function defaultRealmDir(keyFile: string): string {
+  return join(dirname(keyFile), "realms");
+}
+
 /** Where the replay cache lives unless told: beside the seed file, which is as private as it has to be. */
 export function defaultReplayDir(seedFile: string): string {
   return join(dirname(seedFile), "munged.replay");

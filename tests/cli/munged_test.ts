@@ -9,11 +9,13 @@ test("munged without options has the defaults", () => {
   assert.deepEqual(parse(), DEFAULTS);
 });
 
-test("paths are relative to the start directory, and the replay cache is beside the seed file", () => {
+test("paths are relative to the start directory, the replay cache is beside the seed file, realms beside the key", () => {
   const config = parse("-S", "./sock", "--seed-file=/x/y/seed", "--key-file", "k");
   assert.equal(config.socketPath, `${process.cwd()}/./sock`);
   assert.equal(config.keyFile, `${process.cwd()}/k`);
   assert.equal(config.replayDir, "/x/y/munged.replay");
+  assert.equal(config.realmDir, `${process.cwd()}/realms`);
+  assert.equal(parse("--key-file=/k/key", "--realm-dir=/r").realmDir, "/r");
   assert.equal(parse("--replay-dir=/r", "--seed-file=/x/seed").replayDir, "/r");
   assert.equal(parse("--no-replay-dir").replayDir, null);
 });
