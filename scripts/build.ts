@@ -1,10 +1,11 @@
 // Compiles the executable: dist/mungebox for this machine; with --all, dist/mungebox-SYSTEM for every system,
-// SHA256SUMS, and a list of what went in (SBOM).
+// SHA256SUMS, and a list of what went in (SBOM). Manual pages and completions go to dist/share.
 //   bun scripts/build.ts [--all] [--output DIR]
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { writeShare } from "./manual/write.ts";
 import { closedRuntime } from "./runtime.ts";
 
 /** Files that are started as programs or threads of their own; the first is the program. */
@@ -85,6 +86,7 @@ const { all, output } = parseArgs({
   },
 }).values;
 mkdirSync(output, { recursive: true });
+writeShare(join(output, "share"));
 if (all) {
   const names = Object.keys(TARGETS).map((target) => {
     compile(join(output, `mungebox-${target}`), target);

@@ -1,0 +1,30 @@
+// The commands as manual pages and completions need them: each with the option table that parses its
+// command line and prints its --help.
+import { USAGE as MUNGE } from "../../cli/munge.ts";
+import { USAGE as MUNGEBOX } from "../../cli/mungebox.ts";
+import { USAGE as MUNGED } from "../../cli/munged.ts";
+import { USAGE as MUNGEKEY } from "../../cli/mungekey.ts";
+import type { OptionSyntax } from "../../cli/getopt.ts";
+import { USAGE as REMUNGE } from "../../cli/remunge.ts";
+import { USAGE as UNMUNGE } from "../../cli/unmunge.ts";
+
+/** An option, as far as it can be described. */
+export interface DescribedOption extends OptionSyntax {
+  readonly help: string;
+}
+
+/** A command with its options in groups. */
+export interface Command {
+  readonly name: string;
+  readonly groups: readonly (readonly DescribedOption[])[];
+}
+
+/** Every command that has a name of its own. */
+export const COMMANDS: readonly Command[] = [
+  { name: "munged", groups: MUNGED.groups },
+  { name: "munge", groups: MUNGE.groups },
+  { name: "unmunge", groups: UNMUNGE.groups },
+  { name: "remunge", groups: REMUNGE.groups },
+  { name: "mungekey", groups: MUNGEKEY.groups },
+  { name: "mungebox", groups: MUNGEBOX.groups },
+];

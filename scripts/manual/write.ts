@@ -1,0 +1,38 @@
+// Writes manual pages and completions where they are installed below a prefix's share directory.
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { COMMANDS } from "./commands.ts";
+import { formatBash, formatFish, formatZsh } from "./completions.ts";
+import { formatPage } from "./mdoc.ts";
+import { PAGES } from "./pages.ts";
+
+/** The day of the commit that is built, so that the pages depend on nothing else. */
+function commitDate(): string {
+  const git = Bun.spawnSync(["git", "log", "-1", "--format=%ct"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const seconds = Number(process.env["SOURCE_DATE_EPOCH"] ?? git.stdout.toString());
+  return new Date(seconds * 1000).toLocaleDateString("en-US", {
+    dateStyle: "long",
+    timeZone: "UTC",
+  });
+}
+
+/** Writes everything anew below `directory`. */
+export function writeShare(directory: string): void {
+  rmSync(directory, { recursive: true, force: true });
+  const write = (name: string, text: string) => {
+    const path = join(directory, name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  };
+  const date = commitDate();
+  for (const page of PAGES) {
+    write(`man/man${page.section}/${page.name}.${page.section}`, `${formatPage(page, date)}\n`);
+  }
+  for (const command of COMMANDS) {
+    write(`bash-completion/completions/${command.name}`, formatBash(command));
+    write(`zsh/site-functions/_${command.name}`, formatZsh(command));
+    write(`fish/vendor_completions.d/${command.name}.fish`, formatFish(command));
+  }
+}
