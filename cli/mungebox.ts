@@ -1,6 +1,6 @@
 // mungebox: the binary under its own name, which lists and installs the commands it contains.
-import { rmSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { basename, join } from "node:path";
 import { APPLETS } from "./applets.ts";
 import { systemText } from "./files.ts";
 import {
@@ -42,7 +42,7 @@ export const USAGE: Usage<Settings> = {
       },
       {
         long: "force",
-        help: "Replace files that are in the way of --install",
+        help: "Replace files of others that are in the way of --install",
         set: (settings) => {
           settings.force = true;
         },
@@ -55,6 +55,7 @@ export const USAGE: Usage<Settings> = {
   complaints: { ...COMPLAINTS, parameter: (word) => `Unknown command "${word}"; ${NAMES}` },
 };
 
+const OWN_NAME = "mungebox";
 const NAMES = `the commands are ${APPLETS.map(({ name }) => name).join(", ")}`;
 
 /** Runs mungebox; throws a MungeError for any failure. */
@@ -62,16 +63,31 @@ export function run(program: string, args: readonly string[]): void {
   const settings: Settings = { directory: undefined, force: false };
   parseOptions(program, USAGE, settings, args);
   if (settings.directory === undefined) refuse(`Missing command; ${NAMES}`);
-  for (const name of LINKS) install(name, settings.directory, settings.force);
+  const links = LINKS.map((name) => join(settings.directory!, name));
+  for (const link of links) {
+    if (!settings.force && isInTheWay(link)) refuse(`Failed to create "${link}": File exists`);
+  }
+  for (const link of links) install(link);
 }
 
-/** Makes `directory/name` a symbolic link to this program. */
-function install(name: string, directory: string, force: boolean): void {
-  const link = join(directory, name);
+/** Whether there is something else than a link to this program, or to another version of it. */
+function isInTheWay(link: string): boolean {
   try {
-    if (force) rmSync(link, { force: true });
-    symlinkSync(process.execPath, link);
+    const target = readlinkSync(link);
+    return target !== process.execPath && !basename(target).startsWith(OWN_NAME);
   } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EINVAL"; // there, and no link
+  }
+}
+
+/** Makes a symbolic link to this program, in place of what there is; the name is never missing meanwhile. */
+function install(link: string): void {
+  const unfinished = `${link}.${process.pid}`;
+  try {
+    symlinkSync(process.execPath, unfinished);
+    renameSync(unfinished, link);
+  } catch (error) {
+    rmSync(unfinished, { force: true });
     refuse(`Failed to create "${link}": ${systemText(error)}`);
   }
 }

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import {
-  existsSync,
+  mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -212,18 +216,62 @@ describe("mungekey", () => {
 });
 
 describe("mungebox", () => {
-  it("names its commands", () => {
-    assert.match(ours(["--list"]).out, /^munged\nmunge\nunmunge\n/);
-    const unknown = ours(["nosuch"]);
-    assert.equal(unknown.status, 1);
-    assert.match(unknown.err, /^mungebox: Error: Unknown command "nosuch"; .*unmunge/);
+  const COMMANDS = ["munged", "munge", "unmunge", "remunge", "mungekey", "create-munge-key"];
+
+  it("--list names what --install links", () => {
+    assert.deepEqual(ours(["--list"]), { status: 0, out: `${COMMANDS.join("\n")}\n`, err: "" });
   });
 
-  it("--install links every command, and replaces nothing without --force", () => {
-    assert.equal(ours(["--install", directory]).status, 0);
-    assert(existsSync(join(directory, "unmunge")));
-    assert.equal(ours(["--install", directory]).status, 1);
-    assert.equal(ours(["--install", directory, "--force"]).status, 0);
+  it("refuses an unknown name, or none, and lists the commands", () => {
+    for (
+      const [args, text] of [[["nosuch"], 'Unknown command "nosuch"'], [[], "Missing command"]]
+    ) {
+      const { status, out, err } = ours(args as string[]);
+      assert.deepEqual([status, out], [1, ""]);
+      assert(
+        err.startsWith(`mungebox: Error: ${text}; the commands are ${COMMANDS.join(", ")}`),
+        err,
+      );
+    }
+  });
+
+  it("--help lists its options and commands", () => {
+    const { status, out } = ours(["--help"]);
+    assert.equal(status, 0);
+    for (const word of ["--list", "--install=DIR", "--force", ...COMMANDS]) {
+      assert.match(out, new RegExp(`^ +${word} {2,}\\S`, "m"));
+    }
+  });
+
+  it("--install makes and replaces its links, and nothing of others without --force", () => {
+    const bin = join(directory, "bin");
+    mkdirSync(bin);
+    const self = realpathSync(process.execPath);
+    for (let run = 0; run < 2; run++) {
+      assert.deepEqual(ours(["--install", bin]), { status: 0, out: "", err: "" });
+      assert.deepEqual(readdirSync(bin).sort(), COMMANDS.toSorted());
+    }
+    const link = join(bin, "unmunge");
+    assert.equal(readlinkSync(link), self);
+    unlinkSync(link);
+    symlinkSync("/nowhere/mungebox", link); // an older version, elsewhere
+    assert.equal(ours(["--install", bin]).status, 0);
+    assert.equal(readlinkSync(link), self);
+
+    for (const name of COMMANDS) unlinkSync(join(bin, name));
+    for (
+      const obstruct of [() => writeFileSync(link, "mine"), () => symlinkSync("/bin/sh", link)]
+    ) {
+      obstruct();
+      const err = `mungebox: Error: Failed to create "${link}": File exists\n`;
+      assert.deepEqual(ours(["--install", bin]), { status: 1, out: "", err });
+      assert.deepEqual(readdirSync(bin), ["unmunge"], "nothing is half installed");
+      unlinkSync(link);
+    }
+    writeFileSync(link, "mine");
+    assert.equal(ours(["--install", bin, "--force"]).status, 0);
+    assert.equal(readlinkSync(link), self);
+    assert.match(ours(["--install", join(bin, "nosuch")]).err, /No such file or directory\n$/);
   });
 
   it("-V names the version of MUNGE first", () => {
