@@ -76,7 +76,7 @@ export class Realm {
   /** Path of a program of either make. */
   program(make: Make, name: string): string {
     if (make === "ours") return join(this.directory, "bin", name);
-    return name === "munged" ? REFERENCE_MUNGED : `/usr/bin/${name}`;
+    return `/usr/${["munged", "mungekey"].includes(name) ? "sbin" : "bin"}/${name}`;
   }
 
   /** Runs a program to its end. */
