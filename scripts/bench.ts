@@ -1,0 +1,437 @@
+// Measures munged: ours, the reference's and the floor (what the kernel alone allows), one after the other in
+// each round of one run, so that a noisy machine disturbs all alike. Quoted are medians, and the ratios of
+// each round.
+//   bun scripts/bench.ts [--rounds N] [--only TEXT] [--json FILE] [--write]
+// --write puts table and picture into docs/benchmarks.md and .svg.
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { ANY_ID } from "../lib/message.ts";
+import { barChart } from "./bench_chart.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "7" },
+    only: { type: "string", default: "" },
+    json: { type: "string" },
+    write: { type: "boolean", default: false },
+  },
+});
+const ROUNDS = Number(options.rounds);
+const BOX = resolve("dist/mungebox");
+const REFERENCE = { munged: "/usr/sbin/munged", remunge: "/usr/bin/remunge" };
+const THREADS = 2;
+const CLOCK_TICKS = 100; // a second, of utime and stime in /proc
+const directory = mkdtempSync(join(tmpdir(), "munge-bench-"));
+
+/** A daemon that is measured. */
+interface Contestant {
+  readonly name: "ours" | "reference" | "floor";
+  readonly socket: string;
+  readonly pid: number;
+}
+
+/** What one measurement gave in each round. */
+type Samples = Partial<Record<Contestant["name"], number[]>>;
+
+/** A figure of the report. */
+interface Figure {
+  readonly name: string;
+  readonly unit: string;
+  readonly samples: Samples;
+  /** What ours is compared with, and the bound that the project set itself. */
+  readonly against: "reference" | "floor" | null;
+  readonly bound: { readonly least?: number; readonly most?: number };
+}
+
+function run(command: readonly string[]): string {
+  const result = Bun.spawnSync([...command], { stdio: ["ignore", "pipe", "pipe"] });
+  if (!result.success) throw new Error(`${command.join(" ")}: ${result.stderr}`);
+  return result.stdout.toString();
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function quantile(sorted: Float64Array, share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
+}
+
+// ---- the contestants
+
+function mungedArguments(name: string): string[] {
+  const home = join(directory, name);
+  return [
+    `--socket=${home}.sock`,
+    `--key-file=${join(directory, "key")}`,
+    `--log-file=${home}.log`,
+    `--pid-file=${home}.pid`,
+    `--seed-file=${home}.seed`,
+    `--num-threads=${THREADS}`,
+    "--force",
+  ];
+}
+
+function startOurs(name = "ours"): Contestant {
+  run([BOX, "munged", ...mungedArguments(name), `--replay-dir=${join(directory, name)}.replay`]);
+  return contestant("ours", name);
+}
+
+function startReference(): Contestant {
+  run([REFERENCE.munged, ...mungedArguments("reference")]);
+  return contestant("reference", "reference");
+}
+
+function contestant(name: Contestant["name"], file: string): Contestant {
+  const pid = Number(readFileSync(join(directory, `${file}.pid`), "utf8"));
+  return { name, socket: join(directory, `${file}.sock`), pid };
+}
+
+function startFloor(): Contestant {
+  const program = join(directory, "floor");
+  run(["cc", "-O2", "scripts/floor.c", "-o", program]);
+  const socket = join(directory, "floor.sock");
+  const { pid } = Bun.spawn([program, socket], { stdio: ["ignore", "ignore", "ignore"] });
+  while (statSync(socket, { throwIfNoEntry: false }) === undefined) Bun.sleepSync(1);
+  return { name: "floor", socket, pid };
+}
+
+// ---- measurements
+
+/** Credentials a second of remunge, and the daemon's CPU time for each in microseconds. */
+function load(
+  to: Contestant,
+  args: readonly string[],
+  remunge: readonly string[] = [REFERENCE.remunge],
+): { rate: number; cpu: number } {
+  const before = cpuSeconds(to.pid);
+  const rate = Number.parseInt(run([...remunge, "-q", ...args, "-S", to.socket]));
+  const count = Number(args[args.indexOf("-N") + 1]);
+  return { rate, cpu: ((cpuSeconds(to.pid) - before) / count) * 1e6 };
+}
+
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
+}
+
+/** Milliseconds of each of many encodes of one client while eight others keep the daemon busy. */
+function latencies(to: Contestant): Float64Array {
+  const seconds = 3;
+  const loaders = Bun.spawn(
+    [REFERENCE.remunge, "-q", "-e", "-T", "8", "-D", String(seconds), "-S", to.socket],
+    { stdio: ["ignore", "ignore", "ignore"] },
+  );
+  const client = new BlockingClient(to.socket);
+  const request = {
+    cipher: 1,
+    mac: 1,
+    zip: 1,
+    realm: "",
+    ttl: 0,
+    authUid: ANY_ID,
+    authGid: ANY_ID,
+    payload: new Uint8Array(0),
+  };
+  Bun.sleepSync(200);
+  const end = performance.now() + (seconds - 0.5) * 1000;
+  const taken: number[] = [];
+  for (let now = performance.now(); now < end;) {
+    client.encode(request);
+    const after = performance.now();
+    taken.push(after - now);
+    now = after;
+  }
+  loaders.kill();
+  Bun.sleepSync(100);
+  return Float64Array.from(taken).sort();
+}
+
+/** Resident and private memory in MiB. */
+function memory(pid: number): { resident: number; own: number } {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "latin1");
+  const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(rollup)![1]);
+  return { resident: kib("Rss") / 1024, own: (kib("Private_Clean") + kib("Private_Dirty")) / 1024 };
+}
+
+/** Milliseconds that a whole command takes. */
+function timed(command: readonly string[]): number {
+  const start = performance.now();
+  run(command);
+  return performance.now() - start;
+}
+
+// ---- the figures
+
+const figures: Figure[] = [];
+
+function record(figure: Omit<Figure, "samples">, measure: (round: number) => Samples): void {
+  recordAll([figure], (round) => [measure(round)]);
+}
+
+/** Figures that come out of one measurement, made in each round. */
+function recordAll(
+  wanted: readonly Omit<Figure, "samples">[],
+  measure: (round: number) => readonly Samples[],
+): void {
+  if (!wanted.some(({ name }) => name.includes(options.only))) return;
+  const gathered: Samples[] = wanted.map(() => ({}));
+  for (let round = 0; round < ROUNDS; round++) {
+    measure(round).forEach((samples, index) => {
+      for (const [name, values] of Object.entries(samples)) {
+        (gathered[index]![name as Contestant["name"]] ??= []).push(...values);
+      }
+    });
+  }
+  wanted.forEach((figure, index) => {
+    figures.push({ ...figure, samples: gathered[index]! });
+    console.log(row(figures.at(-1)!).join(" | "));
+  });
+}
+
+/** Ours over the other, round by round. */
+function ratios({ samples, against }: Figure): number[] {
+  const other = against === null ? undefined : samples[against];
+  return other === undefined ? [] : samples.ours!.map((value, round) => value / other[round]!);
+}
+
+const shown = (value: number) =>
+  value >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
+
+function row(figure: Figure): string[] {
+  const { samples, bound, unit } = figure;
+  const ratio = ratios(figure);
+  const judged = ratio.length > 0 ? median(ratio) : median(samples.ours!);
+  const limit = bound.least ?? bound.most;
+  const met = limit === undefined
+    ? ""
+    : (bound.least !== undefined ? judged >= bound.least : judged <= bound.most!)
+    ? "yes"
+    : "NO";
+  const value = (name: Contestant["name"]) =>
+    samples[name] === undefined ? "" : shown(median(samples[name]));
+  return [
+    figure.name,
+    unit,
+    value("ours"),
+    value("reference"),
+    value("floor"),
+    ratio.length === 0
+      ? ""
+      : `${median(ratio).toFixed(2)} (${Math.min(...ratio).toFixed(2)}..${
+        Math.max(...ratio).toFixed(2)
+      })`,
+    limit === undefined
+      ? ""
+      : `${bound.least !== undefined ? "at least" : "at most"} ${limit}${
+        ratio.length === 0 ? ` ${unit}` : ` of ${figure.against}`
+      }`,
+    met,
+  ];
+}
+
+const HEADINGS = ["figure", "unit", "ours", "reference", "floor", "ratio", "wanted", "met"];
+
+function measureLoad(
+  name: string,
+  args: readonly string[],
+  contestants: readonly Contestant[],
+  bounds: { rate?: number; floor?: number; cpu?: number },
+): void {
+  const wanted: Omit<Figure, "samples">[] = [
+    {
+      name,
+      unit: "1/s",
+      against: "reference",
+      bound: bounds.rate === undefined ? {} : { least: bounds.rate },
+    },
+    ...bounds.cpu === undefined ? [] : [{
+      name: `server CPU, ${name}`,
+      unit: "us",
+      against: "reference" as const,
+      bound: { most: bounds.cpu },
+    }],
+    ...bounds.floor === undefined ? [] : [{
+      name: `${name}, beside the floor`,
+      unit: "1/s",
+      against: "floor" as const,
+      bound: { least: bounds.floor },
+    }],
+  ];
+  recordAll(wanted, () => {
+    const rates: Samples = {};
+    const cpu: Samples = {};
+    for (const to of contestants) {
+      const result = load(to, args);
+      rates[to.name] = [result.rate];
+      if (to.name !== "floor") cpu[to.name] = [result.cpu];
+    }
+    return [
+      rates,
+      ...bounds.cpu === undefined ? [] : [cpu],
+      ...bounds.floor === undefined ? [] : [rates],
+    ];
+  });
+}
+
+function main(): void {
+  const key = join(directory, "key");
+  writeFileSync(key, crypto.getRandomValues(new Uint8Array(128)), { mode: 0o600 });
+  const ours = startOurs();
+  const reference = startReference();
+  const floor = startFloor();
+  const all = [ours, reference, floor];
+  const both = [ours, reference];
+  try {
+    console.log(HEADINGS.join(" | "));
+    record({
+      name: "memory idle, resident",
+      unit: "MiB",
+      against: null,
+      bound: { most: 80 },
+    }, () => ({ ours: [memory(ours.pid).resident], reference: [memory(reference.pid).resident] }));
+    record(
+      { name: "memory idle, private", unit: "MiB", against: null, bound: { most: 40 } },
+      () => ({ ours: [memory(ours.pid).own], reference: [memory(reference.pid).own] }),
+    );
+    measureLoad("encode, 8 clients", ["-e", "-T", "8", "-N", "40000"], all, {
+      rate: 1.5,
+      floor: 0.82,
+      cpu: 0.55,
+    });
+    measureLoad("encode + decode, 8 clients", ["-d", "-T", "8", "-N", "20000"], both, {
+      rate: 1.5,
+      cpu: 0.6,
+    });
+    measureLoad("encode, 1 client", ["-e", "-T", "1", "-N", "15000"], all, { rate: 1.15 });
+    // The reference takes no message over 1 MiB, so that its largest payload is a little less.
+    for (
+      const [name, length, count] of [
+        ["1 KiB", "1024", "20000"],
+        ["64 KiB", "65536", "3000"],
+        ["1 MiB", "1048000", "200"],
+      ] as const
+    ) {
+      const args = ["-e", "-T", "8", "-N", count, "-l", length];
+      measureLoad(`encode ${name}, 8 clients`, args, both, { rate: 1 });
+      measureLoad(`encode ${name} with zlib, 8 clients`, [...args, "-z", "zlib"], both, {
+        rate: 1,
+      });
+    }
+    const percentiles = [["p50", 0.5], ["p99", 0.99], ["p99.9", 0.999]] as const;
+    recordAll(
+      percentiles.map(([name]) => ({
+        name: `${name} of one client beside 8`,
+        unit: "ms",
+        against: "reference" as const,
+        bound: name === "p99" ? { most: 1 } : {},
+      })),
+      () => {
+        const sorted = both.map((to) => ({ name: to.name, taken: latencies(to) }));
+        return percentiles.map(([, share]) =>
+          Object.fromEntries(sorted.map(({ name, taken }) => [name, [quantile(taken, share)]]))
+        );
+      },
+    );
+    record({
+      name: "our remunge, over the reference's as `reference`",
+      unit: "1/s",
+      against: "reference",
+      bound: { least: 0.9 },
+    }, () => {
+      const args = ["-e", "-T", "8", "-N", "40000"];
+      const theirs = load(reference, args);
+      return { ours: [load(reference, args, [BOX, "remunge"]).rate], reference: [theirs.rate] };
+    });
+    measureCommands(ours);
+    finish();
+  } finally {
+    for (const { pid } of all) process.kill(pid);
+    Bun.sleepSync(500);
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Whole processes: `munge -n` beside a compiled program that says hello, and munged's start. */
+function measureCommands(ours: Contestant): void {
+  const hello = join(directory, "hello");
+  writeFileSync(`${hello}.ts`, 'console.log("hello");\n');
+  run([
+    process.execPath,
+    "build",
+    "--compile",
+    "--minify",
+    "--bytecode",
+    `${hello}.ts`,
+    `--outfile=${hello}`,
+  ]);
+  record({
+    name: "munge -n, over a compiled hello-world as `floor`",
+    unit: "ms",
+    against: "floor",
+    bound: { most: 1.35 },
+  }, () => {
+    const munge: number[] = [];
+    const world: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      munge.push(timed([BOX, "munge", "-n", "-S", ours.socket]));
+      world.push(timed([hello]));
+    }
+    return { ours: [median(munge)], floor: [median(world)] };
+  });
+  record({
+    name: "munged, start to first answer",
+    unit: "ms",
+    against: null,
+    bound: { most: 80 },
+  }, (round) => {
+    const start = performance.now();
+    const started = startOurs(`start${round}`);
+    new BlockingClient(started.socket).decode({ credential: new Uint8Array(1) });
+    const taken = performance.now() - start;
+    process.kill(started.pid);
+    return { ours: [taken] };
+  });
+}
+
+function finish(): void {
+  const rows = figures.map(row);
+  const table = [
+    HEADINGS,
+    HEADINGS.map(() => "---"),
+    ...rows,
+  ].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  console.log(`\n${table}`);
+  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(figures, null, 2));
+  if (!options.write) return;
+  const bars = figures.flatMap((figure) => {
+    const ratio = ratios(figure);
+    return ratio.length === 0
+      ? []
+      : [{ label: figure.name, value: median(ratio), against: figure.against! }];
+  });
+  writeFileSync("docs/benchmarks.svg", barChart("ours / other, median of the rounds", bars));
+  writeFileSync("docs/benchmarks.md", report(table));
+}
+
+function report(table: string): string {
+  const machine = `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`;
+  return `# Benchmarks
+
+Made by \`scripts/bench --write\`: our munged, the reference's (Debian's package) and the floor (a C program
+that accepts, reads, asks who is there, writes a canned answer and closes), measured in turn in each of
+${ROUNDS} rounds of one run, ${THREADS} threads each, with the reference's \`remunge\` as the load, on
+${machine}. Values are medians; a ratio is the median of the rounds' ratios, with the least and the largest.
+
+![ratios](benchmarks.svg)
+
+${table}
+`;
+}
+
+main();
