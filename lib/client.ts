@@ -2,7 +2,7 @@
 // are in retry.ts, the texts in transaction.ts; the command line has a blocking client of its own.
 import { stat } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
-import { setTimeout as pause } from "node:timers/promises";
+import { onAbort, pause } from "./abort.ts";
 import { atSocket, MungeError } from "./errors.ts";
 import { Gate } from "./gate.ts";
 import {
@@ -63,8 +63,11 @@ const SYSTEM_TEXTS: Readonly<Record<string, string>> = {
   EPIPE: "Broken pipe",
 };
 
-/** Errors of connect() that pass: a full listen queue, and a daemon that is just being restarted. */
-const BUSY: ReadonlySet<string | undefined> = new Set(["EAGAIN", "ECONNREFUSED"]);
+/**
+ * Errors of connecting that pass: a full listen queue, and a daemon that is just being restarted, which
+ * Node.js reports as a reset when the connection was in the queue already.
+ */
+const BUSY: ReadonlySet<string | undefined> = new Set(["EAGAIN", "ECONNREFUSED", "ECONNRESET"]);
 
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
@@ -131,13 +134,13 @@ async function withDeadline<T>(
   const controller = new AbortController();
   const aborted = () => controller.abort(signal!.reason);
   if (signal?.aborted) aborted();
-  signal?.addEventListener("abort", aborted);
+  const stopListening = onAbort(signal, aborted);
   const timer = setTimeout(() => controller.abort(new MungeError("EMUNGE_TIMEOUT")), timeoutMs);
   try {
     return await task(controller.signal);
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener("abort", aborted);
+    stopListening();
   }
 }
 
@@ -161,16 +164,7 @@ async function tryAgain<Response>(
     } finally {
       socket.destroy();
     }
-    await pauseFor(transactionPause(failures), signal);
-  }
-}
-
-async function pauseFor(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await pause(milliseconds, undefined, signal && { signal });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
+    await pause(transactionPause(failures), signal);
   }
 }
 
@@ -190,7 +184,7 @@ async function connectTo(path: string, signal: AbortSignal | undefined): Promise
       const busy = BUSY.has(codeOf(error));
       if (!busy || ++failures >= MAX_CONNECT_TRIES) throw connectError(path, systemText(error));
     }
-    await pauseFor(connectPause(failures), signal);
+    await pause(connectPause(failures), signal);
   }
 }
 
@@ -201,7 +195,7 @@ function connectOnce(path: string, signal: AbortSignal | undefined): Promise<Soc
     const settle = (settled: () => void) => {
       socket.off("connect", connected);
       socket.off("error", failed);
-      signal?.removeEventListener("abort", aborted);
+      stopListening();
       settled();
     };
     const connected = () => settle(() => resolve(socket));
@@ -210,10 +204,9 @@ function connectOnce(path: string, signal: AbortSignal | undefined): Promise<Soc
         socket.destroy();
         reject(error);
       });
-    const aborted = () => failed(signal!.reason);
+    const stopListening = onAbort(signal, () => failed(signal!.reason));
     socket.on("connect", connected);
     socket.on("error", failed);
-    signal?.addEventListener("abort", aborted);
   });
 }
 
@@ -235,7 +228,7 @@ function exchange(
     const receiver = new Receiver(responseType);
     const finish = () => {
       clearTimeout(timer);
-      signal?.removeEventListener("abort", aborted);
+      stopListening();
       socket.pause();
     };
     const fail = (error: unknown) => {
@@ -243,6 +236,7 @@ function exchange(
       reject(error);
     };
     const aborted = () => fail(signal!.reason);
+    const stopListening = onAbort(signal, aborted);
 
     socket.on("error", (error) => fail(stepError(step, systemText(error))));
     socket.on("close", () => fail(receiver.incomplete()));
@@ -257,7 +251,6 @@ function exchange(
         fail(error);
       }
     });
-    signal?.addEventListener("abort", aborted);
     restartTimer();
     socket.write(request, (error) => {
       if (error || step !== "send message") return;

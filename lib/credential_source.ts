@@ -1,6 +1,7 @@
 // CredentialSource: credentials for a client that makes request after request, without asking munged for
 // each of them.
 import { clearTimeout, setTimeout } from "node:timers";
+import { onAbort } from "./abort.ts";
 import { decode } from "./decode.ts";
 import { type CallOptions, type CredentialOptions, encode } from "./encode.ts";
 import { MungeError } from "./errors.ts";
@@ -143,11 +144,10 @@ export class CredentialSource implements AsyncDisposable {
       }, timeoutMs);
       const settle = (settled: () => void) => {
         clearTimeout(timer);
-        signal?.removeEventListener("abort", aborted);
+        stopListening();
         settled();
       };
-      const aborted = () => settle(() => reject(signal!.reason));
-      signal?.addEventListener("abort", aborted);
+      const stopListening = onAbort(signal, () => settle(() => reject(signal!.reason)));
       this.#renew().then(
         () => settle(() => resolve(this.#cached!.credential)),
         (error) => settle(() => reject(error)),
@@ -208,12 +208,12 @@ export class CredentialSource implements AsyncDisposable {
     return new Promise((resolve) => {
       const over = () => {
         clearTimeout(timer);
-        signal.removeEventListener("abort", over);
+        stopListening();
         resolve();
       };
       const timer = setTimeout(over, milliseconds);
       timer.unref();
-      signal.addEventListener("abort", over);
+      const stopListening = onAbort(signal, over);
     });
   }
 }

@@ -1,5 +1,6 @@
 // How many transactions with one munged are under way at a time: a thousand calls at once must neither
 // use up the process's descriptors nor overrun the daemon's listen queue.
+import { onAbort } from "./abort.ts";
 
 /** Lets a number of tasks run at a time; the others wait in the order they came. */
 export class Gate {
@@ -24,17 +25,16 @@ export class Gate {
 
   #turn(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
       const enter = () => {
-        signal?.removeEventListener("abort", aborted);
+        stopListening();
         resolve();
       };
-      const aborted = () => {
+      this.#waiting.add(enter);
+      const stopListening = onAbort(signal, () => {
         this.#waiting.delete(enter);
         reject(signal!.reason);
-      };
-      if (signal?.aborted) return reject(signal.reason);
-      signal?.addEventListener("abort", aborted, { once: true });
-      this.#waiting.add(enter);
+      });
     });
   }
 

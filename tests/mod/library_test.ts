@@ -6,8 +6,13 @@ import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { formatDecodeResponse, formatEncodeResponse, HEADER_LENGTH } from "../../lib/message.ts";
-import { parseHeader, RESET_DECODE_RESPONSE } from "../../lib/message.ts";
+import {
+  formatDecodeResponse,
+  formatEncodeResponse,
+  HEADER_LENGTH,
+  parseHeader,
+  RESET_DECODE_RESPONSE,
+} from "../../lib/message.ts";
 import {
   ANY_ID,
   ciphers,
@@ -485,7 +490,12 @@ describe("the library without a daemon", () => {
           type === 2
             ? formatEncodeResponse({ errno, errorText: text, credential: new Uint8Array(0) }, 0)
             : formatDecodeResponse({ ...RESET_DECODE_RESPONSE, errno, errorText: text }, 0);
-        for (const call of [encode("", { socketPath }), decode("MUNGE:x:", { socketPath })]) {
+        for (
+          const call of [
+            () => encode("", { socketPath }),
+            () => decode("MUNGE:x:", { socketPath }),
+          ]
+        ) {
           const error = await errorOf(call);
           assert.equal(error.errno, errno);
           assert.equal(error.code, errorCode(errno));

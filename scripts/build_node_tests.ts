@@ -1,0 +1,22 @@
+// Makes dist/node-tests: the library's tests as JavaScript, for Node.js 20, which runs no TypeScript. There
+// they import the npm package that scripts/build_lib.ts made, by its name.
+import { readdirSync, rmSync } from "node:fs";
+
+const OUTPUT = "dist/node-tests";
+
+rmSync(OUTPUT, { recursive: true, force: true });
+const build = await Bun.build({
+  entrypoints: readdirSync("tests/mod").filter((name) => name.endsWith("_test.ts"))
+    .map((name) => `tests/mod/${name}`),
+  outdir: OUTPUT,
+  target: "node",
+  packages: "external",
+  plugins: [{
+    name: "the built library",
+    setup({ onResolve }) {
+      onResolve({ filter: /\/mod\.ts$/ }, () => ({ path: "mungebox", external: true }));
+    },
+  }],
+});
+for (const log of build.logs) console.error(log);
+process.exit(build.success ? 0 : 1);
