@@ -126,6 +126,7 @@ export function abandonReplacement({ fd, temporary }: Replacement): void {
  * file, or has other names, or can't keep its owner.
  */
 function openReplacement(path: string): Replacement | undefined {
+  if (path === "") return undefined; // which opening refuses
   const status = statSync(path, { throwIfNoEntry: false });
   if (status === undefined) {
     const dangling = lstatSync(path, { throwIfNoEntry: false }) !== undefined;

@@ -14,9 +14,12 @@ export interface OptionSyntax {
   readonly addition?: true;
 }
 
-/** One step through a command line: an option with its argument ("" when it takes none), or a parameter. */
+/**
+ * One step through a command line: an option with its argument ("" when it takes none) and its name as
+ * the user wrote it, or a parameter.
+ */
 export type Step<O extends OptionSyntax> =
-  | { readonly option: O; readonly value: string }
+  | { readonly option: O; readonly value: string; readonly spelling: string }
   | { readonly parameter: string };
 
 /** What can be wrong with a command line. */
@@ -62,17 +65,18 @@ export function* getopt<O extends OptionSyntax>(
     }
     if (word.startsWith("--")) {
       const equals = word.indexOf("=");
-      const option = findLong(options, equals < 0 ? word.slice(2) : word.slice(2, equals));
+      const spelling = equals < 0 ? word : word.slice(0, equals);
+      const option = findLong(options, spelling.slice(2));
       if (option === undefined) throw new GetoptError("invalid", word, undefined);
       if (option.argument === undefined) {
         if (equals >= 0) throw new GetoptError("unexpected", word, option);
-        yield { option, value: "" };
+        yield { option, value: "", spelling };
       } else if (equals >= 0) {
-        yield { option, value: word.slice(equals + 1) };
+        yield { option, value: word.slice(equals + 1), spelling };
       } else {
         const value = args[index++];
         if (value === undefined) throw new GetoptError("missing", word, undefined);
-        yield { option, value };
+        yield { option, value, spelling };
       }
     } else if (word.startsWith("-") && word !== "-") {
       let cluster = word.slice(1);
@@ -80,14 +84,15 @@ export function* getopt<O extends OptionSyntax>(
         const letter = String.fromCodePoint(cluster.codePointAt(0)!);
         cluster = cluster.slice(letter.length);
         const option = options.find((candidate) => candidate.short === letter);
-        if (option === undefined) throw new GetoptError("invalid", `-${letter}`, undefined);
+        const spelling = `-${letter}`;
+        if (option === undefined) throw new GetoptError("invalid", spelling, undefined);
         if (option.argument === undefined) {
-          yield { option, value: "" };
+          yield { option, value: "", spelling };
           continue;
         }
         const value = cluster === "" ? args[index++] : cluster;
-        if (value === undefined) throw new GetoptError("missing", `-${letter}`, option);
-        yield { option, value };
+        if (value === undefined) throw new GetoptError("missing", spelling, option);
+        yield { option, value, spelling };
         break;
       }
     } else {

@@ -4,6 +4,7 @@ import { ERRNO, errorCode, MungeError } from "../lib/errors.ts";
 import { MAC_DEFAULT } from "../lib/mac.ts";
 import { ANY_ID, MAX_PAYLOAD_LENGTH, TTL_DEFAULT } from "../lib/message.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { setEffectiveGroup, setEffectiveUser } from "../lib/os/process.ts";
 import { isRealmName } from "../lib/realm.ts";
 import { DEFAULT_SOCKET } from "../lib/retry.ts";
 import { ZIP_DEFAULT } from "../lib/zip.ts";
@@ -212,12 +213,12 @@ function encode(settings: Settings, payload: Uint8Array): Uint8Array {
 /** Becomes the user and group that the credential shall name: munged asks the kernel who is calling. */
 function takeIdentity({ uid, gid }: Settings): void {
   try {
-    if (gid !== undefined) process.setegid?.(gid);
+    if (gid !== undefined) setEffectiveGroup(gid);
   } catch (error) {
     refuse(`Failed to create credential for GID ${gid}: ${systemText(error)}`);
   }
   try {
-    if (uid !== undefined) process.seteuid?.(uid);
+    if (uid !== undefined) setEffectiveUser(uid);
   } catch (error) {
     refuse(`Failed to create credential for UID ${uid}: ${systemText(error)}`);
   }

@@ -37,6 +37,7 @@ type MungedOption = ConfigOption<Settings>;
 
 const MAX_INT = Number(INT_MAX);
 const MIN_INT = -MAX_INT - 1;
+const MAX_LONG = 2 ** 63;
 
 const OPTIONS: readonly (readonly MungedOption[])[] = [
   INFORMATION_OPTIONS,
@@ -55,7 +56,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
       argument: "BOOL",
       help: 'Specify whether to check "/etc/group" mtime [1]',
       set: (settings, value) => {
-        settings.groupCheckMtime = integer("group-check-mtime", value, MIN_INT, MAX_INT) !== 0;
+        settings.groupCheckMtime = integer("group-check-mtime", value, -MAX_LONG, MAX_LONG) !== 0;
       },
       show: ({ groupCheckMtime }) => [groupCheckMtime ? "1" : "0"],
     },

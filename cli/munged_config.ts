@@ -111,7 +111,7 @@ function apply<Settings>(
   value: string,
   place: string,
 ): void {
-  const invocation = { program: "munged", usage: { groups: [] } };
+  const invocation = { program: "munged", usage: { groups: [] }, spelling: option.long };
   const word = value.toLowerCase();
   try {
     if (option.argument !== undefined) option.set(settings, value, invocation);

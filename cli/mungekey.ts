@@ -55,10 +55,12 @@ export const USAGE: Usage<Settings> = {
         long: "bits",
         argument: "INT",
         help: "Specify number of bits in key being created",
-        set: (settings, value) => {
+        set: (settings, value, { spelling }) => {
           const bits = wholeNumber(value);
           if (bits === undefined || bits < MIN_BITS || bits > MAX_BITS) {
-            refuse(`Option "-b" has invalid value "${value}" (range is ${MIN_BITS}-${MAX_BITS})`);
+            refuse(
+              `Option "${spelling}" has invalid value "${value}" (range is ${MIN_BITS}-${MAX_BITS})`,
+            );
           }
           settings.bits = Number(bits);
         },

@@ -38,11 +38,13 @@ export interface Complaints {
   parameter(word: string): string;
 }
 
-/** A run of a command: the name it was called by, and what it accepts. */
+/** How an option is met: in a run of a command by some name, which accepts so much. */
 export interface Invocation {
   /** Base name of argv[0], as in `munge: Error: ...`. */
   readonly program: string;
   readonly usage: Usage<never>;
+  /** The option's name as the user wrote it, `-b` or `--bi`. */
+  readonly spelling: string;
 }
 
 /** The texts of most commands. */
@@ -94,7 +96,7 @@ export function parseOptions<Settings>(
       if ("parameter" in step) {
         throw new MungeError("EMUNGE_SNAFU", complaints.parameter(step.parameter));
       }
-      step.option.set(settings, step.value, { program, usage });
+      step.option.set(settings, step.value, { program, usage, spelling: step.spelling });
     }
   } catch (error) {
     if (!(error instanceof GetoptError)) throw error;

@@ -60,9 +60,13 @@ const COUNT_UNITS: Readonly<Record<string, bigint>> = {
 };
 const DURATION_UNITS: Readonly<Record<string, bigint>> = {
   s: 1n,
+  S: 1n,
   m: 60n,
+  M: 60n,
   h: 3600n,
+  H: 3600n,
   d: 86_400n,
+  D: 86_400n,
 };
 
 /** What a number with a unit behind it is, and how it is called when it is refused. */

@@ -49,10 +49,9 @@ function timed<Response extends { errno: number; errorText: string }>(
     printLine(`Credential #${number} ${step} took ${seconds.toFixed(3)} seconds`);
   }
   if (response.errno !== 0) {
-    throw new MungeError(
-      errorCode(response.errno),
-      response.errorText || errorText(response.errno),
-    );
+    // The reference knows of no error of encoding but this one.
+    const code = step === "encoding" ? "EMUNGE_SNAFU" : errorCode(response.errno);
+    throw new MungeError(code, response.errorText || errorText(response.errno));
   }
   return response;
 }

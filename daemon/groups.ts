@@ -73,6 +73,7 @@ export class GroupUpdater {
   #timer: NodeJS.Timeout | undefined;
   #worker: Worker | undefined;
   #lastMtimeMs: number | undefined;
+  readonly #first = Promise.withResolvers<void>();
 
   /** @param publish is given every new map. */
   constructor(
@@ -102,15 +103,21 @@ export class GroupUpdater {
     this.#log.info(`${check} supplementary group mtime check of "${GROUP_FILE}"`);
   }
 
-  /** Begins the first update; it and those to come run beside everything else. */
-  start(): void {
-    if (this.#isEnabled()) this.#update();
+  /**
+   * Begins the first update; it and those to come run beside everything else.
+   *
+   * @returns settles when the first map is in force, or couldn't be had.
+   */
+  start(): Promise<void> {
+    if (!this.#isEnabled()) return Promise.resolve();
+    this.#update();
+    return this.#first.promise;
   }
 
   /** Updates now, changed or not: what SIGHUP asks for. */
   refresh(): void {
     this.#lastMtimeMs = undefined;
-    this.start();
+    void this.start();
   }
 
   /** Ends timer and update. */
@@ -152,6 +159,7 @@ export class GroupUpdater {
       } else {
         this.#log.warning(`Failed to update supplementary group mapping: ${answer.failure}`);
       }
+      this.#first.resolve();
       this.#schedule();
     };
     worker.once("message", finish);

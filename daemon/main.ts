@@ -2,6 +2,7 @@
 // groups, replay cache, socket, workers, and at the end all of it taken down again.
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { constants } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../lib/errors.ts";
 import { forbidCoreDumps, lockMemory, signalText } from "../lib/os/process.ts";
 import { listenUnix } from "../lib/os/socket.ts";
@@ -9,16 +10,19 @@ import { systemText } from "../lib/os/system_text.ts";
 import { purgeReplayTables, type ReplayState } from "../lib/replay_cache.ts";
 import { COMPATIBLE_VERSION } from "../lib/version.ts";
 import { type DaemonConfig, DEFAULT_LISTEN_BACKLOG } from "./config.ts";
+import { createCounters } from "./counters.ts";
 import { enterBackground } from "./daemonize.ts";
 import { Engine } from "./engine.ts";
 import { checkFile } from "./file_security.ts";
 import { type GroupMap, GroupUpdater, NO_GROUPS } from "./groups.ts";
 import { KeyStore } from "./key_store.ts";
-import { lockSocket, removeLock, type SocketLock } from "./lock_file.ts";
+import { lockSocket, removeLock } from "./lock_file.ts";
 import { createLogger, type Logger, openLog, reopenLog, stderrLog } from "./log.ts";
+import { startMetering } from "./metrics.ts";
 import { announceOrigin, resolveOrigin } from "./origin.ts";
 import { removePidFile, writePidFile } from "./pid_file.ts";
 import { openReplayCache } from "./replay_directory.ts";
+import type { StatusSources } from "./status.ts";
 import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { stopDaemon } from "./stop.ts";
 import { notifyManager } from "./systemd.ts";
@@ -26,6 +30,8 @@ import { notifyManager } from "./systemd.ts";
 const SOCKET_MODE = 0o777;
 /** The kernel lowers a backlog to net.core.somaxconn, whatever that is. */
 const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
+/** How long the start waits for the groups; a name service that takes longer shall not keep munged down. */
+const FIRST_MAP_PATIENCE_MS = 1000;
 const PURGE_INTERVAL_MS = 60_000;
 
 /**
@@ -82,12 +88,24 @@ async function start(
     engine?.updateGroups(map);
   });
   updater.announce();
-  const replay = openReplayCache(config, log);
   checkFile("socket", config.socketPath, config, log);
+  const status: StatusSources = {
+    startTime: Math.floor(Date.now() / 1000),
+    counters: createCounters(config.numThreads),
+    recent: logTarget.recent,
+    replay,
+  };
   const lock = lockSocket(config, log);
+  const signals = catchSignals(log);
+  const undo = [() => removeLock(lock, log)];
+  let replay: ReplayState | null;
   try {
+    replay = openReplayCache(config, log);
     const listener = openSocket(config, log);
-    updater.start();
+    undo.push(() => removeSocket(config, log));
+    const firstMap = updater.start();
+    writePidFile(config.pidFile, config, log);
+    undo.push(() => removePidFile(config.pidFile, log));
     engine = await Engine.start({
       listener,
       threads: config.numThreads,
@@ -99,33 +117,41 @@ async function start(
       groups,
       replay,
       log: logTarget,
+      status,
     }, log);
     engine.updateGroups(groups); // the first map may have come while the threads were starting
     const { numThreads } = config;
     log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
-    writePidFile(config.pidFile, config, log);
+    await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);
   } catch (error) {
-    removeSocket(config, lock, log);
+    while (undo.length > 0) undo.pop()!();
     throw error;
   }
   const serving = engine;
   keys.start((realms) => serving.updateRealms(realms));
+  const stopMetering = startMetering(config, status, () => keys.realms, log);
   const purgeTimer = startPurging(replay, config, log);
-  const ended = waitForEnd(serving, () => {
+  signals.reload = () => {
     log.notice(`Processing signal ${constants.signals.SIGHUP} (${signalText(1)})`);
     reopenLog(logTarget, config);
     updater.refresh();
     keys.reload();
-  }, log);
+  };
+  const failed = serving.failed.then((error) => {
+    log.error(error.message);
+    return 1;
+  });
 
   return {
-    run: () => ended,
+    run: () => Promise.race([signals.ended, failed]),
     async stop() {
       updater.stop();
       clearInterval(purgeTimer);
+      stopMetering();
       await keys.stop();
       await serving.stop();
-      removeSocket(config, lock, log);
+      removeSocket(config, log);
+      removeLock(lock, log);
       keys.wipe();
       if (seed.isSecure) writeSeedFile(config.seedFile, log);
       removePidFile(config.pidFile, log);
@@ -140,7 +166,7 @@ function lockAllMemory(log: Logger): void {
   } catch (error) {
     throw new MungeError(
       "EMUNGE_SNAFU",
-      `Failed to lock all pages in memory: ${(error as Error).message}`,
+      `Failed to lock pages in memory: ${(error as Error).message}`,
     );
   }
   log.info("Locked all pages in memory");
@@ -179,14 +205,12 @@ function openSocket(config: DaemonConfig, log: Logger): number {
   return listener;
 }
 
-function removeSocket(config: DaemonConfig, lock: SocketLock, log: Logger): void {
-  const { socketPath } = config;
+function removeSocket({ socketPath }: DaemonConfig, log: Logger): void {
   try {
     unlinkSync(socketPath);
   } catch (error) {
     log.warning(`Failed to remove socket "${socketPath}": ${systemText(error)}`);
   }
-  removeLock(lock, log);
 }
 
 function startPurging(
@@ -205,30 +229,35 @@ function startPurging(
   }, PURGE_INTERVAL_MS);
 }
 
-/** Settles with the exit status once a signal or the engine's failure ends munged. */
-function waitForEnd(engine: Engine, reload: () => void, log: Logger): Promise<number> {
+/** The signals that concern munged. */
+interface Signals {
+  /** Settles with the exit status when one ends munged. */
+  readonly ended: Promise<number>;
+  /** What SIGHUP asks for; nothing until it is set. */
+  reload: () => void;
+}
+
+/** Catches signals from now on: whoever can reach munged may send some, even before its start is over. */
+function catchSignals(log: Logger): Signals {
+  const { promise: ended, resolve } = Promise.withResolvers<number>();
+  const signals: Signals = { ended, reload: () => {} };
   process.on("SIGHUP", () => {
     try {
-      reload();
+      signals.reload();
     } catch (error) {
       log.error(error instanceof MungeError ? error.message : systemText(error));
     }
   });
-  return new Promise((resolve) => {
-    let isEnding = false;
-    for (const name of ["SIGTERM", "SIGINT"] as const) {
-      // The handler stays: a second signal must not cut the orderly end short.
-      process.on(name, () => {
-        if (isEnding) return;
-        isEnding = true;
-        const number = constants.signals[name];
-        log.notice(`Exiting on signal ${number} (${signalText(number)})`);
-        resolve(0);
-      });
-    }
-    engine.failed.then((error) => {
-      log.error(error.message);
-      resolve(1);
+  let isEnding = false;
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    // The handler stays: a second signal must not cut the orderly end short.
+    process.on(name, () => {
+      if (isEnding) return;
+      isEnding = true;
+      const number = constants.signals[name];
+      log.notice(`Exiting on signal ${number} (${signalText(number)})`);
+      resolve(0);
     });
-  });
+  }
+  return signals;
 }

@@ -18,8 +18,14 @@ export function writePidFile(
   logger: Pick<Logger, "warning">,
 ): void {
   checkFile("pid", path, rules, logger);
-  const remove = () =>
-    removeQuietly(path, (text) => logger.warning(`Failed to remove PIDfile ${text}`));
+  const remove = () => {
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+      logger.warning(`Failed to remove PIDfile "${path}": ${systemText(error)}`);
+    }
+  };
   remove();
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   try {
@@ -38,16 +44,9 @@ export function writePidFile(
 
 /** Removes the file at the daemon's end. */
 export function removePidFile(path: string, logger: Pick<Logger, "warning">): void {
-  removeQuietly(path, (text) => logger.warning(`Failed to remove pidfile ${text}`));
-}
-
-/** Removes a file that need not be there; `complain` is given its name and the reason when it stays. */
-function removeQuietly(path: string, complain: (text: string) => void): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-      complain(`"${path}": ${systemText(error)}`);
-    }
+    logger.warning(`Failed to remove pidfile "${path}": ${systemText(error)}`);
   }
 }

@@ -2,7 +2,6 @@
 // and in use by one munged at a time.
 import { constants, fchmodSync, fstatSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { MungeError } from "../lib/errors.ts";
 import { lockFile } from "../lib/os/file_lock.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { adoptReplayTables, createReplayState, type ReplayState } from "../lib/replay_cache.ts";
@@ -16,9 +15,8 @@ const LOCK_MODE = 0o600;
 
 /**
  * The replay cache that `config` asks for, with what an earlier munged remembered; null for none. Where the
- * directory can't be trusted or used, the cache lives in memory, and a warning says so.
- *
- * @throws {MungeError} when another munged uses the directory: two must not believe in it at once.
+ * directory can't be trusted or used, or another munged uses it (two must not believe in it at once), the
+ * cache lives in memory, and a warning says so.
  */
 export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState | null {
   if (config.benchmark) {
@@ -29,6 +27,7 @@ export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState 
   if (directory === null) return createReplayState(null);
   try {
     prepareDirectory(directory, config, log);
+    lockDirectory(directory);
   } catch (error) {
     log.warning(
       `Failed to use replay cache directory "${directory}": ${systemText(error)}: ` +
@@ -36,7 +35,6 @@ export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState 
     );
     return createReplayState(null);
   }
-  lockDirectory(directory);
   const state = createReplayState(directory);
   const oldest = Math.floor(Date.now() / 1000) - (config.timestampDriftMax ?? 0);
   for (const name of adoptReplayTables(state, oldest)) {
@@ -67,11 +65,7 @@ function lockDirectory(directory: string): void {
   const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
   const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, LOCK_MODE);
   if (!fstatSync(fd).isFile() || !lockFile(fd)) {
-    throw new MungeError(
-      "EMUNGE_SNAFU",
-      `Failed to lock replay cache directory "${directory}": in use by another munged ` +
-        "(give each its own with --replay-dir)",
-    );
+    throw new Error("in use by another munged (give each its own with --replay-dir)");
   }
   fchmodSync(fd, LOCK_MODE);
 }
