@@ -13,6 +13,7 @@ const PEERS: Readonly<Record<string, string>> = {
   munge: "/usr/sbin/munged",
   "libmunge-dev": "/usr/include/munge.h",
   gcc: "/usr/bin/gcc",
+  "libc6-dev": "/usr/include/stdio.h",
   faketime: "/usr/bin/faketime",
 };
 

@@ -106,3 +106,15 @@ test("every package that is imported is declared, and every one declared is impo
     assert.match(JSON.stringify(mapped[name] ?? mapped[`${name}/`]), new RegExp(`${name}@\\d`));
   }
 });
+
+test("the lockfile has every package for every platform, without which npm ci refuses it", () => {
+  const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as {
+    packages: Record<string, Record<string, Record<string, string> | undefined>>;
+  };
+  const wanted = Object.values(packages).flatMap((row) =>
+    ["dependencies", "devDependencies", "optionalDependencies"]
+      .flatMap((kind) => Object.keys(row[kind] ?? {}))
+  );
+  assert(wanted.length > 20);
+  for (const name of wanted) assert(`node_modules/${name}` in packages, name);
+});
