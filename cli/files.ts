@@ -1,24 +1,11 @@
 // The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads,
 // and outputs that appear whole or not at all.
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fchmodSync,
-  fchownSync,
-  fsyncSync,
-  linkSync,
-  lstatSync,
-  openSync,
-  readSync,
-  realpathSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-} from "node:fs";
 import { strerror } from "../lib/os/libc.ts";
-import { writeWhole } from "./print.ts";
+import { writeWhole } from "../lib/os/output.ts";
 import { refuse } from "./values.ts";
+
+/** Loaded when a file is really touched: a command that reads and writes none starts a millisecond earlier. */
+const fs = () => process.getBuiltinModule("node:fs");
 
 /** The system's text for an error of node:fs. */
 export function systemText(error: unknown): string {
@@ -36,7 +23,7 @@ export function readInput(path: string, limit: number): Uint8Array {
   let fd = 0;
   if (path !== "-") {
     try {
-      fd = openSync(path, "r");
+      fd = fs().openSync(path, "r");
     } catch (error) {
       refuse(`Failed to read from "${path}": ${systemText(error)}`);
     }
@@ -51,7 +38,7 @@ export function readInput(path: string, limit: number): Uint8Array {
         buffer.fill(0);
         buffer = larger;
       }
-      const count = readSync(fd, buffer, length, buffer.length - length, null);
+      const count = fs().readSync(fd, buffer, length, buffer.length - length, null);
       if (count === 0) return buffer.subarray(0, length);
       length += count;
       if (length > limit) break;
@@ -59,7 +46,7 @@ export function readInput(path: string, limit: number): Uint8Array {
   } catch {
     refuse("Failed to read from file");
   } finally {
-    if (fd !== 0) closeSync(fd);
+    if (fd !== 0) fs().closeSync(fd);
   }
   refuse("Exceeded maximum memory allocation");
 }
@@ -67,8 +54,8 @@ export function readInput(path: string, limit: number): Uint8Array {
 /** Refuses an output that is the input: the first byte written would destroy what is to be read. */
 export function refuseSameFile(input: string, output: string): void {
   if (input === "-" || output === "-") return;
-  const read = statSync(input, { throwIfNoEntry: false });
-  const written = statSync(output, { throwIfNoEntry: false });
+  const read = fs().statSync(input, { throwIfNoEntry: false });
+  const written = fs().statSync(output, { throwIfNoEntry: false });
   if (read === undefined || written === undefined || !read.isFile()) return;
   if (read.dev === written.dev && read.ino === written.ino) {
     refuse(`Cannot read and write to the same file "${output}"`);
@@ -85,8 +72,9 @@ interface Replacement {
 /** Creates `target`'s replacement, which nobody else can have created. */
 export function createReplacement(target: string, mode: number): Replacement {
   const temporary = `${target}.${process.pid}.tmp`;
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  return { fd: openSync(temporary, flags, mode), temporary, target };
+  const flags = fs().constants.O_WRONLY | fs().constants.O_CREAT | fs().constants.O_EXCL |
+    fs().constants.O_NOFOLLOW;
+  return { fd: fs().openSync(temporary, flags, mode), temporary, target };
 }
 
 /**
@@ -100,25 +88,25 @@ export function commitReplacement(
   exclusive = false,
 ): void {
   try {
-    fsyncSync(fd);
+    fs().fsyncSync(fd);
     if (exclusive) {
-      linkSync(temporary, target);
-      unlinkSync(temporary);
+      fs().linkSync(temporary, target);
+      fs().unlinkSync(temporary);
     } else {
-      renameSync(temporary, target);
+      fs().renameSync(temporary, target);
     }
   } catch (error) {
-    unlinkSync(temporary);
+    fs().unlinkSync(temporary);
     throw error;
   } finally {
-    closeSync(fd);
+    fs().closeSync(fd);
   }
 }
 
 /** Gives a replacement up; the file stays as it was. */
 export function abandonReplacement({ fd, temporary }: Replacement): void {
-  closeSync(fd);
-  unlinkSync(temporary);
+  fs().closeSync(fd);
+  fs().unlinkSync(temporary);
 }
 
 /**
@@ -127,22 +115,22 @@ export function abandonReplacement({ fd, temporary }: Replacement): void {
  */
 function openReplacement(path: string): Replacement | undefined {
   if (path === "") return undefined; // which opening refuses
-  const status = statSync(path, { throwIfNoEntry: false });
+  const status = fs().statSync(path, { throwIfNoEntry: false });
   if (status === undefined) {
-    const dangling = lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    const dangling = fs().lstatSync(path, { throwIfNoEntry: false }) !== undefined;
     return dangling ? undefined : createReplacement(path, 0o666);
   }
   if (!status.isFile() || status.nlink > 1) return undefined;
-  accessSync(path, constants.W_OK);
+  fs().accessSync(path, fs().constants.W_OK);
   let replacement: Replacement;
   try {
-    replacement = createReplacement(realpathSync(path), 0o600);
+    replacement = createReplacement(fs().realpathSync(path), 0o600);
   } catch {
     return undefined; // the file may be written, its directory not
   }
   try {
-    fchownSync(replacement.fd, status.uid, status.gid);
-    fchmodSync(replacement.fd, status.mode & 0o7777);
+    fs().fchownSync(replacement.fd, status.uid, status.gid);
+    fs().fchmodSync(replacement.fd, status.mode & 0o7777);
     return replacement;
   } catch {
     abandonReplacement(replacement);
@@ -165,7 +153,7 @@ export class Output {
   constructor(path: string) {
     try {
       this.#replacement = path === "-" ? undefined : openReplacement(path);
-      this.#fd = this.#replacement?.fd ?? (path === "-" ? 1 : openSync(path, "w"));
+      this.#fd = this.#replacement?.fd ?? (path === "-" ? 1 : fs().openSync(path, "w"));
     } catch (error) {
       refuse(`Failed to write to "${path}": ${systemText(error)}`);
     }
@@ -179,12 +167,12 @@ export class Output {
   /** Ends the output; only now does a regular file have what was written. @throws the system's error. */
   close(): void {
     if (this.#replacement !== undefined) commitReplacement(this.#replacement);
-    else if (this.#fd !== 1) closeSync(this.#fd);
+    else if (this.#fd !== 1) fs().closeSync(this.#fd);
   }
 
   /** Ends the output, and leaves a regular file as it was. */
   abandon(): void {
     if (this.#replacement !== undefined) abandonReplacement(this.#replacement);
-    else if (this.#fd !== 1) closeSync(this.#fd);
+    else if (this.#fd !== 1) fs().closeSync(this.#fd);
   }
 }

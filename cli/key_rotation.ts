@@ -19,7 +19,8 @@ import { KEY_ROLES, keyFingerprint, keyPath, retiredKeyExpiry } from "../lib/key
 import { deriveSubkeys, wipeSubkeys } from "../lib/keys.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
 import { abandonReplacement, commitReplacement, createReplacement, systemText } from "./files.ts";
-import { print, printError, reportWarning, writeWhole } from "./print.ts";
+import { print, printError, reportWarning } from "./print.ts";
+import { writeWhole } from "../lib/os/output.ts";
 import { refuse } from "./values.ts";
 
 /** What all of mungekey's key commands know. */

@@ -12,7 +12,8 @@ import {
 } from "./files.ts";
 import type { KeyCommand } from "./key_rotation.ts";
 import { INFORMATION_OPTIONS, type Option, parseOptions, type Usage } from "./options.ts";
-import { printError, writeWhole } from "./print.ts";
+import { printError } from "./print.ts";
+import { writeWhole } from "../lib/os/output.ts";
 import { INT_MAX, refuse, wholeNumber } from "./values.ts";
 
 const MIN_BITS = 256;

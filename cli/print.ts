@@ -1,7 +1,7 @@
 // Writing to standard output and standard error, whole and at once: a command that ends right after
 // must not leave text in a buffer.
-import { writeSync } from "node:fs";
 import { MungeError } from "../lib/errors.ts";
+import { writeWhole } from "../lib/os/output.ts";
 
 /** Writes `text` to standard output. @throws the system's error when it can't be written. */
 export function print(text: string): void {
@@ -24,9 +24,4 @@ export function reportFailure(program: string, error: unknown): number {
 /** Reports what does not end the command as `program: Warning: text`. */
 export function reportWarning(program: string, text: string): void {
   printError(`${program}: Warning: ${text}\n`);
-}
-
-/** Writes all of `bytes`. @throws the system's error. */
-export function writeWhole(fd: number, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
 }

@@ -1,6 +1,5 @@
 // The client for one-shot programs: plain blocking calls into libc and nothing of the runtime's event
 // loop, so a whole `munge -n` is over in a few milliseconds.
-import { statSync } from "node:fs";
 import {
   type DecodeRequest,
   type DecodeResponse,
@@ -26,12 +25,23 @@ import {
   requireSocket,
   requireSocketName,
   responseLength,
+  statusTransaction,
   stepError,
   TIMED_OUT,
   type Transaction,
   type TransactionStep,
 } from "../transaction.ts";
-import { errno, FFIType, fixedMemory, openLibc, type Pointer, ptr, strerror } from "./libc.ts";
+import {
+  EAGAIN,
+  EINTR,
+  errno,
+  FFIType,
+  fixedMemory,
+  openLibc,
+  type Pointer,
+  ptr,
+  strerror,
+} from "./libc.ts";
 import { AF_UNIX, unixAddress } from "./unix_address.ts";
 
 const isLinux = process.platform === "linux";
@@ -45,8 +55,6 @@ const MSG_DONTWAIT = isLinux ? 0x40 : 0x80;
 const MSG_NOSIGNAL = isLinux ? 0x4000 : isDarwin ? 0 : 0x2_0000;
 const POLLIN = 1;
 const POLLOUT = 4;
-const EINTR = 4;
-const EAGAIN = isLinux ? 11 : 35;
 const ENAMETOOLONG = isLinux ? 36 : 63;
 const ECONNREFUSED = isLinux ? 111 : 61;
 
@@ -101,6 +109,16 @@ export class BlockingClient {
    */
   decode(request: DecodeRequest): DecodeResponse {
     return this.#transact(decodeTransaction(request));
+  }
+
+  /**
+   * Asks munged how it is.
+   *
+   * @returns JSON.
+   * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, or does not tell the likes of us.
+   */
+  status(): string {
+    return this.#transact(statusTransaction());
   }
 
   #transact<Response>(transaction: Transaction<Response>): Response {
@@ -218,7 +236,7 @@ export class BlockingClient {
 
 function isSocket(path: string): boolean {
   try {
-    return statSync(path).isSocket();
+    return process.getBuiltinModule("node:fs").statSync(path).isSocket();
   } catch {
     return false; // whatever is the matter, explainConnectError() tells
   }
@@ -227,7 +245,7 @@ function isSocket(path: string): boolean {
 /** The error for a failed connect(): that there is no socket, before what the system said. */
 function explainConnectError(path: string, reason: number): Error {
   try {
-    requireSocket(path, statSync(path).isSocket());
+    requireSocket(path, process.getBuiltinModule("node:fs").statSync(path).isSocket());
   } catch (error) {
     const number = (error as NodeJS.ErrnoException).errno;
     if (error instanceof MungeError || number === undefined) return error as Error;

@@ -1,6 +1,6 @@
 // POSIX record locks (fcntl) on whole files: the lock that one daemon per socket holds. Such a lock ends
 // as soon as its process closes any descriptor of the file.
-import { errno, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+import { EAGAIN, errno, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
 
 /** struct flock and the commands of each platform: offsets in bytes, all start and length fields 0. */
 const LAYOUTS: Partial<Record<NodeJS.Platform, Layout>> = {
@@ -22,7 +22,6 @@ const F_UNLCK = 2;
 const SEEK_SET = 0;
 const FLOCK_LENGTH = 32;
 const EACCES = 13;
-const EAGAIN = process.platform === "linux" ? 11 : 35;
 
 const { i32, i64, ptr: pointer, u64 } = FFIType;
 // As in socket.ts: six fillers put the variadic argument where Apple's arm64 convention has it, too.

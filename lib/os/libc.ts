@@ -9,7 +9,6 @@ import {
   ptr,
   toArrayBuffer,
 } from "bun:ffi";
-import { existsSync } from "node:fs";
 
 const LIBC: Partial<Record<NodeJS.Platform, readonly string[]>> = {
   linux: [
@@ -25,7 +24,6 @@ const LIBC: Partial<Record<NodeJS.Platform, readonly string[]>> = {
 export function openLibc<T extends Record<string, FFIFunction>>(symbols: T) {
   let failure: unknown = new Error(`No C library is known for ${process.platform}`);
   for (const name of LIBC[process.platform] ?? []) {
-    if (name.startsWith("/") && !existsSync(name)) continue;
     try {
       return dlopen(name, symbols).symbols;
     } catch (error) {
@@ -58,6 +56,11 @@ export function clearErrno(): void {
 export function strerror(number: number): string {
   return new CString(base["strerror"]!(number) as never).toString();
 }
+
+/** A signal came first: the call is to be made again. */
+export const EINTR = 4;
+/** Nothing to be had, or no room, without waiting. */
+export const EAGAIN = process.platform === "linux" ? 11 : 35;
 
 /** A libc call that failed: `message` is the system's text alone. */
 export class SystemError extends Error {

@@ -1,6 +1,6 @@
 // Stream sockets of the Unix domain for munged: listening, accepting, non-blocking reads and writes, and
 // who is at the other end. Calls return what libc returns; a negative number leaves the reason in errno.
-import { errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
+import { EAGAIN, EINTR, errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 import { AF_UNIX, SUN_PATH_LENGTH, unixAddress } from "./unix_address.ts";
 
 const platform = process.platform;
@@ -19,8 +19,6 @@ const F_SETFL = 4;
 const O_NONBLOCK = isLinux ? 0o4000 : 4;
 
 /** Error numbers that the callers of this file tell apart. */
-export const EAGAIN = isLinux ? 11 : 35;
-export const EINTR = 4;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
@@ -151,4 +149,4 @@ export function drainPipe(readEnd: number): void {
   while (c.read(readEnd, pipeAddress, pipeBytes.length) > 0);
 }
 
-export { errno };
+export { EAGAIN, EINTR, errno };
