@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   renameSync,
+  rmSync,
   unlinkSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -20,8 +21,11 @@ const ENTRY_WORDS = 4;
 const STATE = 0;
 const MINUTE = 1;
 const FD = 2;
+/** Counts the tables that the entry has had, so that threads let go of those that were dropped. */
+const SERIAL = 3;
 const ABSENT = 0;
-const OPENING = 1;
+/** A thread opens or drops the table. */
+const CHANGING = 1;
 const OPEN = 2;
 
 /** A table is dropped this many seconds after its last credential expired. */
@@ -55,21 +59,24 @@ export function adoptReplayTables(state: ReplayState, now: number): string[] {
   if (directory === null) return [];
   const damaged: string[] = [];
   const tables = new Int32Array(state.tables);
-  for (const name of readdirSync(directory)) {
+  const files = readdirSync(directory, { withFileTypes: true });
+  for (const file of files) {
+    const { name } = file;
     if (!/^\d{1,9}$/.test(name)) continue;
     const path = join(directory, name);
     const minute = Number(name);
-    if (isOver(minute, now)) {
+    if (file.isFile() && isOver(minute, now)) {
       unlinkSync(path);
       continue;
     }
-    const fd = adoptTable(path, minute);
+    const entry = (minute % TABLES) * ENTRY_WORDS;
+    const fd = tables[entry + STATE] === OPEN ? null : adoptTable(path, minute);
     if (fd === null) {
+      rmSync(`${path}.damaged`, { recursive: true, force: true });
       renameSync(path, `${path}.damaged`);
       damaged.push(name);
       continue;
     }
-    const entry = (minute % TABLES) * ENTRY_WORDS;
     tables[entry + MINUTE] = minute;
     tables[entry + FD] = fd;
     tables[entry + STATE] = OPEN;
@@ -88,10 +95,18 @@ function adoptTable(path: string, minute: number): number | null {
   const stat = fstatSync(fd);
   if (
     stat.isFile() && stat.uid === process.geteuid?.() && (stat.mode & 0o077) === 0 &&
-    ReplayTable.adopt(fd, minute, stat.size)
+    holdsTable(fd, minute, stat.size)
   ) return fd;
   closeSync(fd);
   return null;
+}
+
+function holdsTable(fd: number, minute: number, size: number): boolean {
+  try {
+    return ReplayTable.adopt(fd, minute, size);
+  } catch {
+    return false; // no space for its holes
+  }
 }
 
 /**
@@ -104,11 +119,24 @@ export function purgeReplayTables(state: ReplayState, now: number): void {
   for (let entry = 0; entry < tables.length; entry += ENTRY_WORDS) {
     if (Atomics.load(tables, entry + STATE) !== OPEN) continue;
     const minute = tables[entry + MINUTE]!;
-    if (!isOver(minute, now)) continue;
-    const fd = tables[entry + FD]!;
-    Atomics.store(tables, entry + STATE, ABSENT);
-    closeSync(fd);
-    if (state.directory !== null) unlinkSync(join(state.directory, String(minute)));
+    if (isOver(minute, now)) dropTable(state, tables, minute);
+  }
+}
+
+/** Drops a minute's table, unless another thread does. */
+function dropTable(state: ReplayState, tables: Int32Array, minute: number): void {
+  const entry = (minute % TABLES) * ENTRY_WORDS;
+  if (Atomics.compareExchange(tables, entry + STATE, OPEN, CHANGING) !== OPEN) return;
+  let next = OPEN;
+  try {
+    if (tables[entry + MINUTE] !== minute) return;
+    next = ABSENT;
+    Atomics.add(tables, entry + SERIAL, 1);
+    closeSync(tables[entry + FD]!);
+    if (state.directory !== null) rmSync(join(state.directory, String(minute)), { force: true });
+  } finally {
+    Atomics.store(tables, entry + STATE, next);
+    Atomics.notify(tables, entry + STATE);
   }
 }
 
@@ -136,7 +164,7 @@ export function replayUsage(state: ReplayState): { entries: number; bytes: numbe
 export class ReplayCache {
   readonly #state: ReplayState;
   readonly #shared: Int32Array;
-  readonly #tables = new Map<number, ReplayTable>();
+  readonly #tables = new Map<number, { readonly table: ReplayTable; readonly serial: number }>();
   #newest = 0;
 
   constructor(state: ReplayState) {
@@ -163,22 +191,25 @@ export class ReplayCache {
 
   #table(expiry: number): ReplayTable {
     const minute = Math.floor(expiry / 60);
-    let table = this.#tables.get(minute);
-    if (table === undefined) {
-      if (minute > this.#newest) this.#dropOldTables(minute);
-      table = ReplayTable.open(this.#open(minute));
-      this.#tables.set(minute, table);
-    }
+    const known = this.#tables.get(minute);
+    if (known !== undefined && known.serial === this.#serial(minute)) return known.table;
+    if (known !== undefined || minute > this.#newest) this.#letGo(minute);
+    const fd = this.#open(minute);
+    const serial = this.#serial(minute);
+    const table = ReplayTable.open(fd);
+    this.#tables.set(minute, { table, serial });
     return table;
   }
 
-  /** Unmaps what has no entry in the shared list any more. */
-  #dropOldTables(newest: number): void {
+  #serial(minute: number): number {
+    return Atomics.load(this.#shared, (minute % TABLES) * ENTRY_WORDS + SERIAL);
+  }
+
+  /** Unmaps the tables that were dropped. */
+  #letGo(newest: number): void {
     this.#newest = newest;
-    for (const [minute, table] of this.#tables) {
-      const entry = (minute % TABLES) * ENTRY_WORDS;
-      const state = Atomics.load(this.#shared, entry + STATE);
-      if (state === OPEN && this.#shared[entry + MINUTE] === minute) continue;
+    for (const [minute, { table, serial }] of this.#tables) {
+      if (serial === this.#serial(minute)) continue;
       table.close();
       this.#tables.delete(minute);
     }
@@ -189,13 +220,15 @@ export class ReplayCache {
     const shared = this.#shared;
     const entry = (minute % TABLES) * ENTRY_WORDS;
     for (;;) {
-      const state = Atomics.compareExchange(shared, entry + STATE, ABSENT, OPENING);
+      const state = Atomics.compareExchange(shared, entry + STATE, ABSENT, CHANGING);
       if (state === OPEN) {
-        if (shared[entry + MINUTE] === minute) return shared[entry + FD]!;
-        throw new RangeError("The replay cache spans too many minutes");
+        const present = shared[entry + MINUTE]!;
+        if (present === minute) return shared[entry + FD]!;
+        dropTable(this.#state, shared, present); // it is of a time when the clock was far off
+        continue;
       }
       if (state === ABSENT) break;
-      Atomics.wait(shared, entry + STATE, OPENING, 1);
+      Atomics.wait(shared, entry + STATE, CHANGING, 1);
     }
     let next = ABSENT;
     try {

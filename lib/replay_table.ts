@@ -4,7 +4,13 @@
 // A slot is four 32-bit words of the credential's MAC. The first word claims a slot by compare-and-swap,
 // the last one, stored last and never 0, publishes it. Entries are never moved. While a segment is being
 // added nobody inserts, so that two threads never look at different numbers of segments at once.
-import { allocateSpace, mapShared, type SharedMapping, unmapShared } from "./os/shared_memory.ts";
+import {
+  allocateSpace,
+  fillHoles,
+  mapShared,
+  type SharedMapping,
+  unmapShared,
+} from "./os/shared_memory.ts";
 
 const PAGE = 4096;
 const SLOT_WORDS = 4;
@@ -91,6 +97,7 @@ export class ReplayTable {
    *
    * @param size bytes in the file.
    * @returns false if the file is not a whole table of that minute.
+   * @throws {SystemError} when its holes, as a copy may have, get no space.
    */
   static adopt(fd: number, minute: number, size: number): boolean {
     if (size < PAGE) return false;
@@ -103,6 +110,7 @@ export class ReplayTable {
         words[HEADER.minute] !== minute || last === undefined ||
         size < last.offset + last.slots * SLOT_BYTES
       ) return false;
+      fillHoles(fd, last.offset + last.slots * SLOT_BYTES);
       words[HEADER.inserters] = 0;
       words[HEADER.growing] = 0;
       words[HEADER.growLock] = 0;

@@ -43,24 +43,40 @@ export function unmapShared(mapping: SharedMapping): void {
   c.munmap(mapping.address, mapping.words.byteLength);
 }
 
+const EINVAL = 22;
+const EOPNOTSUPP = process.platform === "linux" ? 95 : 45;
+const posixFallocate = process.platform === "darwin" ? null : openLibc({
+  posix_fallocate: { args: [i32, i64, i64], returns: i32 },
+}).posix_fallocate;
+
+/** Has the file system set space aside; false if it can't do that. */
+function reserve(fd: number, offset: number, length: number): boolean {
+  if (posixFallocate === null) return false;
+  const error = posixFallocate(fd, offset, length);
+  if (error === EOPNOTSUPP || error === EINVAL) return false;
+  if (error !== 0) throw new SystemError("posix_fallocate", error);
+  return true;
+}
+
 /**
  * Makes a file at least `offset + length` bytes long with its space really there: writing to a mapping
- * without space on disk would be a SIGBUS.
+ * without space on disk would be a SIGBUS. What the file holds there already may be lost.
  *
  * @throws {SystemError} ENOSPC and the like; the file may have grown.
  */
-export const allocateSpace: (fd: number, offset: number, length: number) => void =
-  process.platform === "darwin" ? writeZeros : (() => {
-    const { posix_fallocate } = openLibc({
-      posix_fallocate: { args: [i32, i64, i64], returns: i32 },
-    });
-    return (fd, offset, length) => {
-      const error = posix_fallocate(fd, offset, length);
-      if (error !== 0) throw new SystemError("posix_fallocate", error);
-    };
-  })();
+export function allocateSpace(fd: number, offset: number, length: number): void {
+  if (!reserve(fd, offset, length)) writeZeros(fd, offset, length);
+}
 
-/** macOS has no posix_fallocate. */
+/**
+ * Gives the holes of a file of `length` bytes their space, where the file system can.
+ *
+ * @throws {SystemError} ENOSPC and the like.
+ */
+export function fillHoles(fd: number, length: number): void {
+  reserve(fd, 0, length);
+}
+
 function writeZeros(fd: number, offset: number, length: number): void {
   const zeros = new Uint8Array(Math.min(length, 1 << 20));
   for (let done = 0; done < length;) {

@@ -2,13 +2,19 @@
 import assert from "node:assert/strict";
 import {
   chmodSync,
+  closeSync,
   existsSync,
+  ftruncateSync,
+  mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -131,9 +137,11 @@ test("adoptReplayTables() takes live tables over, drops expired ones, sets damag
   writeFileSync(path(3), "not a table", { mode: 0o600 });
   writeFileSync(join(directory, "notes"), "left alone");
   writeFileSync(path(-10), "expired long ago");
+  mkdirSync(path(-11));
 
   const state = createReplayState(directory);
-  assert.deepEqual(adoptReplayTables(state, NOW).sort(), [minute(1), minute(2), minute(3)]);
+  const damaged = [minute(-11), minute(1), minute(2), minute(3)];
+  assert.deepEqual(adoptReplayTables(state, NOW).sort(), damaged);
   assert.ok(existsSync(`${path(1)}.damaged`));
   assert.ok(existsSync(join(directory, "notes")));
   assert.ok(!existsSync(path(-10)));
@@ -143,4 +151,54 @@ test("adoptReplayTables() takes live tables over, drops expired ones, sets damag
     assert.equal(after.insert(key(keys, i), NOW + 60 * (i % 5)), damaged);
   }
   rmSync(directory, { recursive: true });
+});
+
+test("adoptReplayTables() gives the holes of a copied table their space", () => {
+  const directory = mkdtempSync(join(tmpdir(), "replay-"));
+  const before = new ReplayCache(createReplayState(directory));
+  const keys = randomKeys(1);
+  before.insert(key(keys, 0), NOW);
+  const file = join(directory, String(NOW / 60));
+  const allocated = statSync(file).blocks;
+  const bytes = readFileSync(file);
+  rmSync(file);
+  const fd = openSync(file, "wx", 0o600);
+  const used = 4096; // the header; the rest stays a hole but for the page with the key
+  writeSync(fd, bytes, 0, used, 0);
+  const page = bytes.findIndex((byte, at) => at >= used && byte !== 0) & ~4095;
+  writeSync(fd, bytes, page, 4096, page);
+  ftruncateSync(fd, bytes.length);
+  closeSync(fd);
+  assert.ok(statSync(file).blocks < allocated);
+
+  const state = createReplayState(directory);
+  assert.deepEqual(adoptReplayTables(state, NOW), []);
+  assert.equal(statSync(file).blocks, allocated);
+  assert.equal(new ReplayCache(state).insert(key(keys, 0), NOW), false);
+  rmSync(directory, { recursive: true });
+});
+
+test("a table of a time when the clock was far off makes room for one of today", () => {
+  const directory = mkdtempSync(join(tmpdir(), "replay-"));
+  const state = createReplayState(directory);
+  const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
+  const keys = randomKeys(1);
+  const farAhead = NOW + 256 * 60 * 1000;
+  for (const expiry of [farAhead, NOW]) {
+    assert.equal(caches[0].insert(key(keys, 0), expiry), true);
+    assert.equal(caches[1].insert(key(keys, 0), expiry), false);
+  }
+  assert.deepEqual(readdirSync(directory), [String(NOW / 60)]);
+  rmSync(directory, { recursive: true });
+});
+
+test("threads agree on a minute whose table was dropped and made again", () => {
+  const state = createReplayState(null);
+  const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
+  const keys = randomKeys(1);
+  for (const cache of caches) cache.insert(key(keys, 0), NOW);
+  purgeReplayTables(state, NOW + 3600); // the clock leapt, and was set back
+  assert.equal(caches[0].insert(key(keys, 0), NOW), true);
+  assert.equal(caches[1].insert(key(keys, 0), NOW), false);
+  assert.equal(caches[0].insert(key(keys, 0), NOW), false);
 });
