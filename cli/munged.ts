@@ -7,6 +7,7 @@ import {
   defaultRealmDir,
   defaultReplayDir,
   DEFAULTS,
+  LOG_FORMATS,
   resolvePath,
 } from "../daemon/config.ts";
 import {
@@ -22,7 +23,7 @@ import { print } from "./print.ts";
 import { INT_MAX, parseGroup, parseUser, wholeNumber } from "./values.ts";
 
 /** What munged is to do instead of serving. */
-type Deed = "serve" | "check-config";
+type Deed = "serve" | "check-config" | "status";
 
 /** `replayDir` is undefined as long as no option has named or refused one. */
 type Settings = Omit<DaemonConfig, "replayDir"> & {
@@ -30,6 +31,8 @@ type Settings = Omit<DaemonConfig, "replayDir"> & {
   deed: Deed;
   /** Undefined for the default one, which may be missing. */
   configFile: string | undefined;
+  /** Whether the status is told as JSON. */
+  json: boolean;
 };
 
 /** An option as the table below has it. */
@@ -128,7 +131,6 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
       set: (settings) => {
         settings.deed = "check-config";
       },
-      show: () => [],
     },
     {
       long: "config",
@@ -139,7 +141,15 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
       set: (settings, value) => {
         settings.configFile = resolvePath(value);
       },
-      show: () => [],
+    },
+    {
+      long: "json",
+      addition: true,
+      once: true,
+      help: "Display the status as JSON",
+      set: (settings) => {
+        settings.json = true;
+      },
     },
     {
       ...seconds("key-rotation-time", "Specify how long a retired key decodes [max TTL]", {
@@ -148,6 +158,19 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
       }),
       variable: "MUNGE_KEY_ROTATION_SECONDS",
     },
+    {
+      long: "log-format",
+      argument: "FORMAT",
+      addition: true,
+      help: `Specify how log lines look: ${LOG_FORMATS.join(" or ")} [${DEFAULTS.logFormat}]`,
+      set: (settings, value) => {
+        const format = LOG_FORMATS.find((name) => name === value);
+        if (format === undefined) throw invalid("log-format", value);
+        settings.logFormat = format;
+      },
+      show: ({ logFormat }) => [logFormat],
+    },
+    addition(path("metrics-file", "Keep metrics for Prometheus in this file", "metricsFile")),
     {
       long: "realm",
       argument: "NAME=PATH",
@@ -178,6 +201,15 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
     addition(
       path("realm-dir", `Serve NAME.key in this directory [${DEFAULTS.realmDir}]`, "realmDir"),
     ),
+    {
+      long: "status",
+      addition: true,
+      once: true,
+      help: "Display how the daemon bound to socket is",
+      set: (settings) => {
+        settings.deed = "status";
+      },
+    },
     seconds("timestamp-drift-max", "Specify how far clocks may differ", {
       key: "timestampDriftMax",
       max: 3600,
@@ -207,6 +239,11 @@ export async function munged(program: string, args: readonly string[]): Promise<
     print(formatSettings(OPTIONS.flat(), settings, sources));
     return 0;
   }
+  if (settings.deed === "status") {
+    const { printStatus } = await import("./munged_status.ts");
+    printStatus(settings.socketPath, settings.json);
+    return 0;
+  }
   const { runDaemon } = await import("../daemon/main.ts");
   return await runDaemon(daemonConfig(settings));
 }
@@ -224,10 +261,20 @@ export function parseConfig(
   return daemonConfig(parseSettings(program, args, environment).settings);
 }
 
+/**
+ * The configuration that a command line alone asks for, whatever environment and configuration file say.
+ *
+ * @throws {MungeError} for the first mistake.
+ */
+export function parseArguments(program: string, args: readonly string[]): DaemonConfig {
+  return daemonConfig(parseSettings(program, args, null).settings);
+}
+
+/** @param environment null for neither the environment nor a configuration file. */
 function parseSettings(
   program: string,
   args: readonly string[],
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>> | null,
 ): { settings: Settings; sources: Sources } {
   const fresh = (): Settings => ({
     ...DEFAULTS,
@@ -236,14 +283,17 @@ function parseSettings(
     replayDir: undefined,
     deed: "serve",
     configFile: undefined,
+    json: false,
   });
   // The first reading finds the configuration file, and any mistake on the command line before one in it.
   const { configFile } = parseCommandLine(program, args, fresh(), new Map());
   const settings = fresh();
   const sources: Sources = new Map();
   const options = OPTIONS.flat();
-  applyFile(options, settings, sources, configFile);
-  applyEnvironment(options, settings, sources, environment);
+  if (environment !== null) {
+    applyFile(options, settings, sources, configFile);
+    applyEnvironment(options, settings, sources, environment);
+  }
   parseCommandLine(program, args, settings, sources);
   if (settings.replayDir === undefined) settings.replayDir = defaultReplayDir(settings.seedFile);
   if (!sources.has("realm-dir")) settings.realmDir = defaultRealmDir(settings.keyFile);
@@ -270,7 +320,7 @@ function parseCommandLine(
 }
 
 function daemonConfig(settings: Settings): DaemonConfig {
-  const { deed: _deed, configFile: _configFile, replayDir = null, ...config } = settings;
+  const { deed: _deed, configFile: _file, json: _json, replayDir = null, ...config } = settings;
   return { ...config, replayDir };
 }
 

@@ -50,8 +50,16 @@ export interface DaemonConfig {
   /** Stops the daemon of this socket instead of being one. */
   stop: boolean;
   syslog: boolean;
+  /** The reference's lines, or a JSON object a line. */
+  logFormat: LogFormat;
+  /** File for the node exporter's textfile collector, or null. */
+  metricsFile: string | null;
   verbose: boolean;
 }
+
+/** How log lines look. */
+export type LogFormat = typeof LOG_FORMATS[number];
+export const LOG_FORMATS = ["text", "json"] as const;
 
 /** A realm and where its key is. */
 export interface NamedRealm {
@@ -98,6 +106,8 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   mlockall: false,
   stop: false,
   syslog: false,
+  logFormat: "text",
+  metricsFile: null,
   verbose: false,
 };
 

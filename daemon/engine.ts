@@ -7,6 +7,7 @@ import type { ReplayState } from "../lib/replay_cache.ts";
 import type { GroupMap } from "./groups.ts";
 import type { Logger, LogTarget } from "./log.ts";
 import type { Realm, Realms } from "./realms.ts";
+import type { StatusSources } from "./status.ts";
 
 /** What every worker needs to know; all of it can be posted. */
 export interface EngineSettings {
@@ -24,6 +25,7 @@ export interface EngineSettings {
   /** Null when replays are not looked for. */
   readonly replay: ReplayState | null;
   readonly log: LogTarget;
+  readonly status: StatusSources;
 }
 
 /** What one worker is started with. */

@@ -6,8 +6,9 @@ import { formatLocalTime } from "../lib/os/local_time.ts";
 import { openDatagramSocket, sendDatagram } from "../lib/os/datagram.ts";
 import { duplicateOver } from "../lib/os/process.ts";
 import { systemText } from "../lib/os/system_text.ts";
-import type { DaemonConfig } from "./config.ts";
+import type { DaemonConfig, LogFormat } from "./config.ts";
 import { checkFile } from "./file_security.ts";
+import { createRecentMessages, rememberMessage } from "./recent_messages.ts";
 
 /** Where a log goes: plain data that may be posted to another thread. */
 export interface LogTarget {
@@ -17,6 +18,9 @@ export interface LogTarget {
   readonly program: string;
   /** Whether debug messages are wanted. */
   readonly verbose: boolean;
+  readonly format: LogFormat;
+  /** The last errors and warnings, in memory that all threads share. */
+  readonly recent: SharedArrayBuffer;
 }
 
 /** Severities with their syslog priority. */
@@ -32,9 +36,23 @@ export interface Logger extends Record<LogLevel, (text: string) => void> {
    * @param cause names the kind of failure; a fixed set of words, as each is remembered.
    */
   limited(cause: string, level: LogLevel, text: string): void;
+  /**
+   * Logs who was refused what; at most a few lines a minute of each cause, with the number of those that
+   * were left out.
+   *
+   * @param cause from a fixed set of words, as each is remembered.
+   * @param describe called only if there will be a line.
+   */
+  audit(event: string, cause: string, describe: () => AuditFields): void;
 }
 
+/** What is told of an event, in this order. */
+export type AuditFields = Readonly<Record<string, string | number>>;
+
 const LIMIT_MS = 300_000;
+const AUDIT_LIMIT_MS = 60_000;
+/** Lines of one cause within that time, from each thread. */
+const AUDIT_LINES = 5;
 const LOG_MODE = 0o640;
 /** LOG_DAEMON << 3 */
 const SYSLOG_FACILITY = 3 << 3;
@@ -45,8 +63,13 @@ const SYSLOG_SOCKET = process.platform === "linux"
   : "/var/run/log";
 
 /** The log of messages before the real one is open, and of a daemon in the foreground. */
-export function stderrLog(config: Pick<DaemonConfig, "program" | "verbose">): LogTarget {
-  return { kind: "stderr", fd: 2, program: config.program, verbose: config.verbose };
+export function stderrLog(
+  config: Pick<DaemonConfig, "program" | "verbose" | "foreground" | "logFormat">,
+): LogTarget {
+  const { program, verbose, foreground, logFormat } = config;
+  // What is printed before going into the background is read by whoever started us.
+  const format = foreground ? logFormat : "text";
+  return { kind: "stderr", fd: 2, program, verbose, format, recent: createRecentMessages() };
 }
 
 /**
@@ -56,11 +79,12 @@ export function stderrLog(config: Pick<DaemonConfig, "program" | "verbose">): Lo
  * @throws {MungeError} when the log file is insecure or can't be opened.
  */
 export function openLog(config: DaemonConfig, early: Logger): LogTarget {
-  const { program, verbose } = config;
   if (config.foreground) return stderrLog(config);
-  if (config.syslog) return { kind: "syslog", fd: openDatagramSocket(), program, verbose };
+  const { program, verbose, logFormat: format } = config;
+  const common = { program, verbose, format, recent: createRecentMessages() };
+  if (config.syslog) return { ...common, kind: "syslog", fd: openDatagramSocket() };
   checkFile("log", config.logFile, config, early);
-  return { kind: "file", fd: openLogFile(config), program, verbose };
+  return { ...common, kind: "file", fd: openLogFile(config) };
 }
 
 /**
@@ -102,14 +126,16 @@ function openLogFile({ logFile, force }: DaemonConfig): number {
 /** A logger that writes to `target`; any thread may have its own. */
 export function createLogger(target: LogTarget): Logger {
   const write = WRITERS[target.kind];
-  const log = (level: LogLevel, text: string) => {
+  const log = (level: LogLevel, text: string, fields: AuditFields = {}) => {
     try {
-      write(target, level, escapeControls(text));
+      write(target, level, FORMATS[target.format](level, text, fields));
     } catch {
       // There is nowhere left to say that the log can't be written.
     }
+    if (level === "error" || level === "warning") rememberMessage(target.recent, level, text);
   };
   const limits = new Map<string, { since: number; suppressed: number }>();
+  const audits = new Map<string, { since: number; lines: number; suppressed: number }>();
   return {
     error: (text) => log("error", text),
     warning: (text) => log("warning", text),
@@ -129,11 +155,44 @@ export function createLogger(target: LogTarget): Logger {
       const suppressed = limit?.suppressed ?? 0;
       log(level, suppressed === 0 ? text : `${text} (${suppressed} more like it were not logged)`);
     },
+    audit(event, cause, describe) {
+      const now = performance.now();
+      const limit = audits.get(cause) ?? { since: now, lines: 0, suppressed: 0 };
+      audits.set(cause, limit);
+      if (now - limit.since >= AUDIT_LIMIT_MS) {
+        limit.since = now;
+        limit.lines = 0;
+      }
+      if (limit.lines === AUDIT_LINES) {
+        limit.suppressed++;
+        return;
+      }
+      limit.lines++;
+      const fields = { cause, ...describe() };
+      log(
+        "info",
+        event,
+        limit.suppressed === 0 ? fields : { ...fields, suppressed: limit.suppressed },
+      );
+      limit.suppressed = 0;
+    },
   };
 }
 
+const FORMATS: Record<LogFormat, (level: LogLevel, text: string, fields: AuditFields) => string> = {
+  text(_level, text, fields) {
+    const words = Object.entries(fields).map(([name, value]) => ` ${name}=${value}`);
+    return escapeControls(words.length === 0 ? text : `${text}:${words.join("")}`);
+  },
+  json(level, message, fields) {
+    const time = new Date().toISOString();
+    return JSON.stringify({ time, level, pid: process.pid, message, ...fields });
+  },
+};
+
 const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: string) => void> = {
   file(target, level, text) {
+    if (target.format === "json") return void writeSync(target.fd, `${text}\n`);
     const label = `${levelName(level)}:`.padEnd(10);
     writeSync(
       target.fd,
@@ -141,6 +200,7 @@ const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: 
     );
   },
   stderr(target, level, text) {
+    if (target.format === "json") return void writeSync(target.fd, `${text}\n`);
     const prefix = target.program === "" ? "" : `${target.program}: `;
     writeSync(target.fd, `${prefix}${levelName(level)}: ${text}\n`);
   },

@@ -89,18 +89,19 @@ async function start(
   });
   updater.announce();
   checkFile("socket", config.socketPath, config, log);
-  const status: StatusSources = {
-    startTime: Math.floor(Date.now() / 1000),
-    counters: createCounters(config.numThreads),
-    recent: logTarget.recent,
-    replay,
-  };
   const lock = lockSocket(config, log);
   const signals = catchSignals(log);
   const undo = [() => removeLock(lock, log)];
   let replay: ReplayState | null;
+  let status: StatusSources;
   try {
     replay = openReplayCache(config, log);
+    status = {
+      startTime: Math.floor(Date.now() / 1000),
+      counters: createCounters(config.numThreads),
+      recent: logTarget.recent,
+      replay,
+    };
     const listener = openSocket(config, log);
     undo.push(() => removeSocket(config, log));
     const firstMap = updater.start();

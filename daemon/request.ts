@@ -8,7 +8,7 @@ import {
   SALT_LENGTH,
   sealCredential,
 } from "../lib/credential.ts";
-import type { Crypto } from "../lib/crypto.ts";
+import type { Crypto } from "../lib/crypto_choice.ts";
 import { Bzip2NotLoaded } from "../lib/compression.ts";
 import { MungeError, type MungeErrorCode } from "../lib/errors.ts";
 import type { Subkeys } from "../lib/keys.ts";
@@ -20,6 +20,7 @@ import {
   formatDecodeResponse,
   formatEncodeResponse,
   formatEncodeSuccess,
+  formatStatusResponse,
   MAX_RETRY,
   MESSAGE_TYPE,
   parseDecodeRequest,
@@ -68,6 +69,21 @@ export interface RequestContext {
   /** Makes the bytes of a response, which are used until the next request. */
   readonly allocate: Allocate;
   readonly log: Logger;
+  /** How munged is, as JSON; null for a client who is not told. */
+  status(peer: Peer): string | null;
+  /** Takes note of a decode that was refused, but for what is no credential at all. */
+  refused(refusal: Refusal): void;
+}
+
+/** A decode that was refused. */
+export interface Refusal {
+  readonly error: MungeErrorCode;
+  readonly peer: Peer;
+  /** The credential as it came. */
+  readonly credential: Uint8Array;
+  /** What it says, if it is one; undefined for one that no key of ours made. */
+  readonly opened: OpenedCredential | undefined;
+  readonly decodeTime: number;
 }
 
 /** A response, and the replay entry that must be taken back if it can't be delivered. */
@@ -95,10 +111,14 @@ export function answerRequest(
       return answerEncode(retry, body, peer, context);
     case MESSAGE_TYPE.decodeRequest:
       return answerDecode(retry, body, peer, context);
-    default:
-      context.log.info(`Invalid message type ${type}`);
-      return null;
+    case MESSAGE_TYPE.statusRequest: {
+      const status = context.status(peer);
+      if (status === null) break;
+      return { bytes: formatStatusResponse(status, retry), remembered: null };
+    }
   }
+  context.log.info(`Invalid message type ${type}`);
+  return null;
 }
 
 const random: Randomness & { readonly all: Uint8Array } = (() => {
@@ -158,17 +178,19 @@ function answerDecode(
   const request = parsed(parseDecodeRequest, body, context);
   if (request === null) return null;
   const decodeTime = context.now();
-  let opened: OpenedCredential;
+  const { credential } = request;
+  let opened: OpenedCredential | undefined;
   try {
     checkRetry("Decode", retry, peer, context);
     if (body.length === 4) {
       throw new MungeError("EMUNGE_SNAFU", "No credential specified in decode request");
     }
-    opened = openCredential(asciiText(request.credential), context.ringOf, context.crypto);
+    opened = openCredential(asciiText(credential), context.ringOf, context.crypto);
     if (opened.realm !== DEFAULT_REALM) requireUse(opened.realm, peer, context);
     authorize(opened, peer, context);
   } catch (thrown) {
-    return refuseDecode(asMungeError(thrown, context), retry, context);
+    const error = asMungeError(thrown, context);
+    return refuseDecode(error, retry, { peer, credential, opened, decodeTime }, context);
   }
 
   const ttl = Math.min(opened.ttl, context.maxTtl);
@@ -190,7 +212,8 @@ function answerDecode(
     } catch (thrown) {
       const reason = (thrown as Error).message;
       context.log.limited("replay cache", "error", `Failed to remember credential: ${reason}`);
-      return refuseDecode(new MungeError("EMUNGE_NO_MEMORY"), retry, context);
+      const error = new MungeError("EMUNGE_NO_MEMORY");
+      return refuseDecode(error, retry, { peer, credential, opened, decodeTime }, context);
     }
   }
 
@@ -201,6 +224,7 @@ function answerDecode(
     errno = error.errno;
     errorText = error.message;
     context.log.info(`${errorText} from ${addressText(opened.originAddress)}`);
+    context.refused({ error: state, peer, credential, opened, decodeTime });
   }
   const response: DecodeResponse = {
     errno,
@@ -223,8 +247,14 @@ function answerDecode(
 }
 
 /** An answer that tells nothing of the credential but what is wrong with it. */
-function refuseDecode(error: MungeError, retry: number, context: RequestContext): Answer {
+function refuseDecode(
+  error: MungeError,
+  retry: number,
+  refusal: Omit<Refusal, "error">,
+  context: RequestContext,
+): Answer {
   context.log.info(error.message);
+  context.refused({ ...refusal, error: error.code });
   const { errno, message: errorText } = error;
   const response = { ...RESET_DECODE_RESPONSE, errno, errorText };
   const bytes = formatDecodeResponse(response, retry, context.allocate);
@@ -296,7 +326,8 @@ function asMungeError(thrown: unknown, context: RequestContext): MungeError {
   return new MungeError("EMUNGE_SNAFU");
 }
 
-function addressText(address: Uint8Array): string {
+/** An IPv4 address in messages; a credential without one says 0.0.0.0. */
+export function addressText(address: Uint8Array): string {
   return address.length === 0 ? "0.0.0.0" : address.join(".");
 }
 

@@ -3,7 +3,7 @@
 // take its answer, is parked in the poller until its deadline.
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { Bzip2NotLoaded, loadBzip2 } from "../lib/compression.ts";
-import { crypto } from "../lib/crypto.ts";
+import { crypto } from "../lib/crypto_executable.ts";
 import { MungeError } from "../lib/errors.ts";
 import type { Subkeys } from "../lib/keys.ts";
 import {
@@ -33,11 +33,14 @@ import {
   send,
 } from "../lib/os/socket.ts";
 import { ReplayCache } from "../lib/replay_cache.ts";
+import { audit } from "./audit.ts";
+import { WorkerCounters } from "./counters.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
 import { isGroupMember } from "./groups.ts";
 import { createLogger } from "./log.ts";
 import { DEFAULT_REALM, mayUseRealm, requireRealm } from "./realms.ts";
 import { type Answer, answerRequest, type RequestContext } from "./request.ts";
+import { collectStatus } from "./status.ts";
 
 /** Bytes read at once; a larger request is gathered in memory of its own. */
 const READ_LENGTH = 65_536;
@@ -82,6 +85,8 @@ function isMember(uid: number, gid: number): boolean {
   return isGroupMember(groups, uid, gid);
 }
 
+const counters = new WorkerCounters(settings.status.counters, settings.number);
+
 const context: RequestContext = {
   crypto,
   ringOf: (realm) => realm === DEFAULT_REALM ? ring : ringOf(realm),
@@ -97,6 +102,16 @@ const context: RequestContext = {
   allocate: (length) =>
     length <= OUTPUT_LENGTH ? output.subarray(0, length) : new Uint8Array(fixedMemory(length)),
   log,
+  status: ({ uid }) =>
+    uid === 0 || uid === process.geteuid!()
+      ? JSON.stringify(collectStatus(settings.status, realms))
+      : null,
+  refused(refusal) {
+    audit(refusal, log);
+    const { error, opened, decodeTime } = refusal;
+    if (error === "EMUNGE_CRED_INVALID") counters.invalid(decodeTime);
+    else if (error === "EMUNGE_CRED_REWOUND") counters.rewound(opened!.encodeTime - decodeTime);
+  },
 };
 
 const input = new Uint8Array(fixedMemory(READ_LENGTH));
@@ -254,6 +269,7 @@ function respond(fd: number, header: Header, body: Uint8Array): void {
     hangUp(fd);
     return;
   }
+  const begun = counters.begin();
   let answer: Answer | null;
   try {
     answer = answerRequest(header.type, header.retry, body, peer, context);
@@ -262,8 +278,14 @@ function respond(fd: number, header: Header, body: Uint8Array): void {
     suspended = { fd, header, body: body.slice() };
     return;
   }
-  if (answer === null) hangUp(fd);
-  else sendFirst(fd, answer);
+  if (answer === null) {
+    counters.cutOff();
+    hangUp(fd);
+    return;
+  }
+  counters.answered(header.type, answer.bytes[HEADER_LENGTH]!);
+  sendFirst(fd, answer);
+  if (begun !== 0) counters.end(begun);
 }
 
 function sendFirst(fd: number, answer: Answer): void {

@@ -5,7 +5,7 @@ import { CIPHERS } from "./cipher.ts";
 import type { Cipher } from "./cipher.ts";
 import { armor, unarmor } from "./armor.ts";
 import { Bzip2NotLoaded, compress, decompress } from "./compression.ts";
-import type { Crypto } from "./crypto.ts";
+import type { Crypto } from "./crypto_choice.ts";
 import { MungeError } from "./errors.ts";
 import { MACS } from "./mac.ts";
 import type { Mac } from "./mac.ts";
@@ -204,6 +204,15 @@ function encryptInner(
   const encrypted = crypto.encryptBlocks(cipher, dek, iv, padded);
   wipe(dek);
   return encrypted;
+}
+
+/**
+ * The realm that a credential claims, before anything of it is believed.
+ *
+ * @throws {MungeError} if its bytes fail to parse.
+ */
+export function claimedRealm(text: string): string {
+  return parseOuter(unarmor(text)).realm;
 }
 
 /** The data encryption key: HMAC over the MAC, cut to the cipher's key length; the caller wipes it. */

@@ -67,14 +67,14 @@ export function composeRing(
 }
 
 const FINGERPRINT_LABEL = "mungebox key fingerprint 1";
-const FINGERPRINT_ITERATIONS = 10_000;
+const FINGERPRINT_ITERATIONS = 2_000;
 const FINGERPRINT_LENGTH = 8;
 
 /**
  * What a key is called where people can see it: 16 hexadecimal digits.
  *
  * It never helps to find the key. Whoever guesses keys can test each guess on any credential for the
- * price of a few digests; PBKDF2 (RFC 8018 section 5.2) makes testing it on a fingerprint a thousand
+ * price of a few digests; PBKDF2 (RFC 8018 section 5.2) makes testing it on a fingerprint hundreds of
  * times dearer, and 8 bytes of its output don't determine a key.
  */
 export function keyFingerprint({ dek, mac }: Subkeys): string {

@@ -1,4 +1,4 @@
-// The four messages between client and daemon (protocol.md section 1): formatting and parsing of whole
+// The messages between client and daemon (protocol.md section 1): formatting and parsing of whole
 // bodies, and nothing about sockets.
 import { MungeError } from "./errors.ts";
 
@@ -30,9 +30,12 @@ export const MESSAGE_TYPE = {
   encodeResponse: 3,
   decodeRequest: 4,
   decodeResponse: 5,
+  // Ours alone: a munged of another make cuts off who sends it, and no client of another make does.
+  statusRequest: 0x40,
+  statusResponse: 0x41,
 } as const;
 
-/** Type byte of a message: 2..5. */
+/** Type byte of a message. */
 export type MessageType = typeof MESSAGE_TYPE[keyof typeof MESSAGE_TYPE];
 
 /** What opens every message. */
@@ -393,4 +396,23 @@ export function parseDecodeResponse(body: Uint8Array): DecodeResponse {
     authGid: reader.u32(),
     payload: reader.bytes(reader.u32()),
   };
+}
+
+/** Header and body of a request for munged's status; `retry` is 0 on the first try. */
+export function formatStatusRequest(retry: number): Uint8Array {
+  return new FieldWriter(0, MESSAGE_TYPE.statusRequest, retry).done();
+}
+
+/** Header and body of a status response: JSON; `retry` is that of the request. */
+export function formatStatusResponse(json: string, retry: number): Uint8Array {
+  const bytes = new TextEncoder().encode(json);
+  return new FieldWriter(4 + bytes.length, MESSAGE_TYPE.statusResponse, retry)
+    .u32(bytes.length).bytes(bytes)
+    .done();
+}
+
+/** The JSON of a status response's body. */
+export function parseStatusResponse(body: Uint8Array): string {
+  const reader = new FieldReader(body, MESSAGE_TYPE.statusResponse);
+  return new TextDecoder().decode(reader.bytes(reader.u32()));
 }

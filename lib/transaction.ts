@@ -8,6 +8,7 @@ import {
   type EncodeResponse,
   formatDecodeRequest,
   formatEncodeRequest,
+  formatStatusRequest,
   HEADER_LENGTH,
   MAX_REQUEST_LENGTH,
   MESSAGE_TYPE,
@@ -15,6 +16,7 @@ import {
   parseDecodeResponse,
   parseEncodeResponse,
   parseHeader,
+  parseStatusResponse,
 } from "./message.ts";
 
 /** Bytes in the `sun_path` of a socket address, its terminating NUL included. */
@@ -51,6 +53,15 @@ export function decodeTransaction(request: DecodeRequest): Transaction<DecodeRes
     format: (retry) => checkedRequest(formatDecodeRequest(request, retry)),
     responseType: MESSAGE_TYPE.decodeResponse,
     parse: (body) => unpacked(MESSAGE_TYPE.decodeResponse, () => parseDecodeResponse(body)),
+  };
+}
+
+/** The transaction that asks munged how it is; the response is JSON. */
+export function statusTransaction(): Transaction<string> {
+  return {
+    format: formatStatusRequest,
+    responseType: MESSAGE_TYPE.statusResponse,
+    parse: (body) => unpacked(MESSAGE_TYPE.statusResponse, () => parseStatusResponse(body)),
   };
 }
 

@@ -2,8 +2,16 @@ import { closeSync, openSync, readFileSync, renameSync, statSync } from "node:fs
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { DEFAULTS } from "../../daemon/config.ts";
-import { createLogger, openLog, reopenLog } from "../../daemon/log.ts";
+import { createLogger, type Logger, openLog, reopenLog } from "../../daemon/log.ts";
+import { createRecentMessages, recentMessages } from "../../daemon/recent_messages.ts";
 import { memoryLogger, withDirectory } from "./scratch.ts";
+
+const TARGET = {
+  program: "munged",
+  verbose: false,
+  format: "text",
+  recent: createRecentMessages(),
+} as const;
 
 test("a log file has mode 0640 whatever the umask, and lines with time and level", () => {
   withDirectory((directory) => {
@@ -45,7 +53,7 @@ test("reopenLog() keeps the descriptor and continues in a new file", () => {
 test("a logger in the foreground names the program", () => {
   withDirectory((directory) => {
     const fd = openSync(`${directory}/stderr`, "w");
-    createLogger({ kind: "stderr", fd, program: "munged", verbose: true }).debug("text");
+    createLogger({ ...TARGET, kind: "stderr", fd, verbose: true }).debug("text");
     closeSync(fd);
     assert.equal(readFileSync(`${directory}/stderr`, "utf8"), "munged: Debug: text\n");
   });
@@ -54,7 +62,7 @@ test("a logger in the foreground names the program", () => {
 test("limited() logs one cause once", () => {
   withDirectory((directory) => {
     const fd = openSync(`${directory}/stderr`, "w");
-    const logger = createLogger({ kind: "stderr", fd, program: "munged", verbose: false });
+    const logger = createLogger({ ...TARGET, kind: "stderr", fd });
     for (let count = 0; count < 3; count++) logger.limited("full", "warning", "full");
     logger.limited("other", "error", "other");
     closeSync(fd);
@@ -64,6 +72,66 @@ test("limited() logs one cause once", () => {
 });
 
 test("a logger whose descriptor is bad does not throw", () => {
-  createLogger({ kind: "file", fd: 12345, program: "munged", verbose: false }).error("text");
-  createLogger({ kind: "syslog", fd: 12345, program: "munged", verbose: false }).error("text");
+  createLogger({ ...TARGET, kind: "file", fd: 12345 }).error("text");
+  createLogger({ ...TARGET, kind: "syslog", fd: 12345 }).error("text");
+});
+
+/** What a logger of a format writes. */
+function logged(format: "text" | "json", use: (logger: Logger) => void): string {
+  let text = "";
+  withDirectory((directory) => {
+    const fd = openSync(`${directory}/log`, "w");
+    use(createLogger({ ...TARGET, kind: "stderr", fd, format }));
+    closeSync(fd);
+    text = readFileSync(`${directory}/log`, "utf8");
+  });
+  return text;
+}
+
+test("audit() logs five lines a minute of each cause, and then how many were left out", (context) => {
+  let now = 1000;
+  context.mock.method(performance, "now", () => now);
+  const text = logged("text", (logger) => {
+    for (let count = 0; count < 8; count++) logger.audit("Refused", "a", () => ({ uid: count }));
+    logger.audit("Refused", "b", () => ({}));
+    now += 60_000;
+    logger.audit("Refused", "a", () => ({ uid: 9 }));
+  });
+  assert.equal(
+    text,
+    [0, 1, 2, 3, 4].map((uid) => `munged: Info: Refused: cause=a uid=${uid}\n`).join("") +
+      "munged: Info: Refused: cause=b\nmunged: Info: Refused: cause=a uid=9 suppressed=3\n",
+  );
+});
+
+test("a log in JSON has one object a line, whatever is in the text", () => {
+  const text = logged("json", (logger) => {
+    logger.warning('a "text"\nwith lines');
+    logger.audit("Refused", "a", () => ({ uid: 1, realm: "x" }));
+  });
+  const [first, second] = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.equal(first.level, "warning");
+  assert.equal(first.message, 'a "text"\nwith lines');
+  assert.equal(first.pid, process.pid);
+  assert.match(first.time, /^\d{4}-\d\d-\d\dT.*Z$/);
+  const { message, cause, uid, realm } = second;
+  assert.deepEqual({ message, cause, uid, realm }, {
+    message: "Refused",
+    cause: "a",
+    uid: 1,
+    realm: "x",
+  });
+});
+
+test("the last errors and warnings are remembered, the newest first, and nothing else", () => {
+  const recent = createRecentMessages();
+  const logger = createLogger({ ...TARGET, recent, kind: "file", fd: 12345 });
+  logger.info("unimportant");
+  for (let count = 0; count < 20; count++) logger.error(`error ${count} \u{1F600}`);
+  logger.warning("x".repeat(2000));
+  const messages = recentMessages(recent);
+  assert.equal(messages.length, 16);
+  assert(messages.some(({ level, text }) => level === "error" && text === "error 19 \u{1F600}"));
+  assert(messages.some(({ level, text }) => level === "warning" && /^x{400,512}$/.test(text)));
+  assert(messages.every(({ text }) => text !== "unimportant"));
 });
