@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { readKeyFile } from "../daemon/key_file.ts";
-import { crypto } from "../lib/crypto.ts";
+import { crypto } from "../lib/crypto_executable.ts";
 import { KEY_ROLES, keyFingerprint, keyPath, retiredKeyExpiry } from "../lib/key_ring.ts";
 import { deriveSubkeys, wipeSubkeys } from "../lib/keys.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";

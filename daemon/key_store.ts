@@ -2,7 +2,7 @@
 // handed to all workers, and wiped when they count no more.
 import { lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { crypto } from "../lib/crypto.ts";
+import { crypto } from "../lib/crypto_executable.ts";
 import { MungeError } from "../lib/errors.ts";
 import { composeRing, type FoundKey, KEY_ROLES, keyPath, type RingKey } from "../lib/key_ring.ts";
 import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../lib/keys.ts";

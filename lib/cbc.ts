@@ -1,6 +1,6 @@
 // Cipher block chaining (NIST SP 800-38A, section 6.2) over our own block ciphers, whose blocks are two
 // 32-bit words. Without padding: that belongs to the credential format.
-import type { Cbc } from "./crypto.ts";
+import type { Cbc } from "./crypto_choice.ts";
 
 /** A block cipher with its key expanded. A block is two words, `block[0]` the first, changed in place. */
 export interface BlockCipher {

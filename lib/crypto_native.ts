@@ -2,7 +2,7 @@
 // runtime really has is found by trying each once (OpenSSL 3 has dropped some by default).
 import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
 import type { Cipher, CipherName } from "./cipher.ts";
-import type { DigestFunction, HmacFunction, Supplier } from "./crypto.ts";
+import type { DigestFunction, HmacFunction, Supplier } from "./crypto_choice.ts";
 import type { Mac, MacName } from "./mac.ts";
 
 /** The part of Bun's hasher that is used here; Deno and Node have no such global. */

@@ -4,11 +4,9 @@ import { cbc as aesCbc } from "@noble/ciphers/aes.js";
 import { hmac as nobleHmac } from "@noble/hashes/hmac.js";
 import { md5, ripemd160, sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
-import { expandBlowfishKey } from "./blowfish.ts";
-import { expandCast5Key } from "./cast5.ts";
-import { cbcOf } from "./cbc.ts";
 import type { CipherName } from "./cipher.ts";
-import type { Cbc, Supplier } from "./crypto.ts";
+import { blockCiphers } from "./crypto_block_ciphers.ts";
+import type { Cbc, Supplier } from "./crypto_choice.ts";
 import type { MacName } from "./mac.ts";
 
 const DIGESTS: { readonly [name in MacName]?: typeof sha256 | typeof sha512 | typeof sha1 } = {
@@ -27,8 +25,6 @@ const aes: Cbc = {
 
 const CBCS: { readonly [name in CipherName]?: Cbc } = {
   default: aes,
-  blowfish: cbcOf(expandBlowfishKey),
-  cast5: cbcOf(expandCast5Key),
   aes128: aes,
   aes256: aes,
 };
@@ -40,5 +36,5 @@ export const portable: Supplier = {
     return digest && ((key, data) => nobleHmac(digest, key, data));
   },
   sha1: () => sha1,
-  cbc: (cipher) => CBCS[cipher.name],
+  cbc: (cipher) => CBCS[cipher.name] ?? blockCiphers.cbc(cipher),
 };

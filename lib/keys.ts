@@ -1,5 +1,5 @@
 // From the bytes of a key file to the two subkeys that make and check credentials (protocol.md section 2).
-import type { Crypto } from "./crypto.ts";
+import type { Crypto } from "./crypto_choice.ts";
 import { MungeError } from "./errors.ts";
 
 /** Fewest bytes in a key. */
