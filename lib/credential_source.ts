@@ -39,7 +39,7 @@ interface Cached {
  * import { CredentialSource } from "mungebox";
  *
  * await using source = new CredentialSource({ ttl: 60 });
- * console.log(await source.get() === await source.get()); // true: one credential for both
+ * console.log(await source.get() === await source.get()); // true
  * console.log(await source.get() === await source.fresh()); // false
  * ```
  */

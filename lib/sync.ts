@@ -53,7 +53,7 @@ function blockingClientModule(): BlockingClientModule {
  *
  * if ("Bun" in globalThis) {
  *   const { payload } = decodeSync(encodeSync("hello"));
- *   console.log(new TextDecoder().decode(payload)); // "hello"
+ *   console.log(new TextDecoder().decode(payload));
  * }
  * ```
  */
@@ -80,9 +80,11 @@ export function encodeSync(
  *
  * const credential = await encode();
  * try {
- *   console.log(decodeSync(credential).uid === process.getuid?.()); // true
+ *   console.log(decodeSync(credential).uid);
  * } catch (error) {
- *   console.log((error as MungeError).code); // "EMUNGE_SNAFU" in Deno and Node.js
+ *   if (!(error instanceof MungeError)) throw error;
+ *   // In Deno and Node.js:
+ *   console.log(error.message);
  * }
  * ```
  */

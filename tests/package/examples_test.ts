@@ -1,0 +1,124 @@
+// Every example in the README, the documentation and the doc comments, type-checked and run under Bun, Deno
+// and Node.js, in a project that has the npm package installed, with munged where it is looked for.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { DEFAULT_SOCKET } from "../../lib/retry.ts";
+import { Munged, PROGRAMS } from "../mod/daemons.ts";
+import { findExamples, plain, promisedOutput, type Runtime, RUNTIMES } from "./examples.ts";
+import { npmProject, removeProjects, run } from "./project.ts";
+
+const examples = findExamples();
+const program = PROGRAMS.find(({ skip }) => skip === false);
+const COMMANDS: { readonly [runtime in Runtime]: readonly string[] } = {
+  bun: [resolve("node_modules/.bin/bun"), "run"],
+  deno: [resolve("node_modules/.bin/deno"), "run", "--allow-all", "--no-check"],
+  node: ["node"],
+};
+const TSCONFIG = {
+  compilerOptions: {
+    target: "ES2022",
+    lib: ["ES2022", "ESNext.Disposable"],
+    module: "NodeNext",
+    types: ["node"],
+    strict: true,
+    noEmit: true,
+    allowImportingTsExtensions: true,
+    moduleDetection: "force",
+  },
+  include: ["*.ts"],
+};
+
+describe("examples", { skip: program === undefined && "there is no munged" }, () => {
+  let project: string;
+  let munged: Munged;
+  before(async () => {
+    munged = await Munged.start(program!);
+    project = npmProject("examples");
+    symlinkSync(resolve("node_modules/@types"), join(project, "node_modules/@types"));
+    symlinkSync(resolve("node_modules/undici-types"), join(project, "node_modules/undici-types"));
+    setDefaultSocket(join(project, "node_modules/mungebox/dist/npm"), munged.socketPath);
+    for (const { file, code } of examples) writeFileSync(join(project, file), code);
+    await transpile(project);
+  });
+  after(async () => {
+    await munged.stop();
+    removeProjects();
+  });
+
+  test("there are some, in the documentation and in the code", () => {
+    for (const file of ["docs/library.md", "mod.ts", "lib/encode.ts", "lib/decode.ts"]) {
+      assert.ok(examples.some(({ place }) => place.startsWith(file)), file);
+    }
+  });
+
+  test("their types are right, against the package's own", () => {
+    const exclude = examples.filter(({ only }) => only !== undefined).map(({ file }) => file);
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ ...TSCONFIG, exclude }));
+    run(["tsc", "--project", project]);
+  });
+
+  for (const { place, file, code, only } of examples) {
+    for (const runtime of RUNTIMES) {
+      if (only !== undefined && only !== runtime) continue;
+      test(`${place} runs under ${runtime}`, async () => {
+        const path = runtime === "node" ? join("node", file.replace(/ts$/, "js")) : file;
+        const printed = (await output([...COMMANDS[runtime], path], project)).split("\n").map(
+          plain,
+        );
+        for (const promise of promisedOutput(code)) {
+          const at = printed.indexOf(promise);
+          assert.ok(at >= 0, `prints ${promise}, not ${printed}`);
+          printed.splice(0, at + 1);
+        }
+      });
+    }
+  }
+});
+
+/** Has the installed package look for munged at another path than the site's. */
+function setDefaultSocket(folder: string, socketPath: string): void {
+  for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
+    if (!name.endsWith(".js")) continue;
+    const code = readFileSync(join(folder, name), "utf8");
+    if (!code.includes(DEFAULT_SOCKET)) continue;
+    writeFileSync(join(folder, name), code.replaceAll(DEFAULT_SOCKET, socketPath));
+  }
+}
+
+/** Makes JavaScript of the examples, for Node.js 20, in the folder "node". */
+async function transpile(project: string): Promise<void> {
+  const names = examples.filter(({ only }) => only === undefined || only === "node")
+    .map(({ file }) => join(project, file));
+  const built = await Bun.build({
+    entrypoints: [...new Set(names)],
+    root: project,
+    outdir: join(project, "node"),
+    target: "node",
+    packages: "external",
+  });
+  assert.ok(built.success, built.logs.join("\n"));
+}
+
+function output(command: readonly string[], cwd: string): Promise<string> {
+  const [name, ...rest] = command;
+  const env = { ...process.env, NO_COLOR: "1", NODE_NO_WARNINGS: "1" };
+  const child = spawn(name!, rest, {
+    cwd,
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 60_000,
+  });
+  let printed = "";
+  let said = "";
+  child.stdout.on("data", (piece) => printed += piece);
+  child.stderr.on("data", (piece) => said += piece);
+  return new Promise((resolve, reject) => {
+    child.on("close", (status) => {
+      if (status === 0 && said === "") resolve(printed);
+      else reject(new Error(`status ${status}: ${printed}${said}`));
+    });
+  });
+}
