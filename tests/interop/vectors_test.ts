@@ -1,6 +1,7 @@
 // The golden vectors opened by both daemons, on the day they were made: faketime sets the clock.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { ANY_ID } from "../../lib/message.ts";
 import { readVectors } from "../vectors/vectors.ts";
@@ -16,7 +17,9 @@ describe("golden vectors", { skip }, () => {
       const realm = new Realm(key);
       try {
         const { encodeTime } = vectors[0]!.fields;
-        const munged = await realm.start(make, [], ["faketime", `@${encodeTime}`]);
+        // The reference opens credentials of any realm with its one key.
+        const args = make === "ours" ? [`--realm=gpu=${join(realm.directory, "key")}`] : [];
+        const munged = await realm.start(make, args, ["faketime", `@${encodeTime}`]);
         for (const { name, fields, credential } of vectors) {
           const opened = await rawDecode(munged.socket, {
             credential: new TextEncoder().encode(credential),
