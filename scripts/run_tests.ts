@@ -15,6 +15,8 @@ const PEERS: Readonly<Record<string, string>> = {
   gcc: "/usr/bin/gcc",
   "libc6-dev": "/usr/include/stdio.h",
   faketime: "/usr/bin/faketime",
+  strace: "/usr/bin/strace",
+  prometheus: "/usr/bin/promtool",
 };
 
 interface Part {
