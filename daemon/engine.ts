@@ -2,6 +2,7 @@
 // changes, replaces one that died, and ends them. What a thread does is in worker.ts.
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../lib/os/socket.ts";
+import { descriptorLimit } from "../lib/os/process.ts";
 import { threadFile } from "../lib/os/thread_file.ts";
 import type { ReplayState } from "../lib/replay_cache.ts";
 import type { GroupMap } from "./groups.ts";
@@ -37,6 +38,8 @@ export interface WorkerSettings extends EngineSettings {
   readonly orders: MessagePort;
   /** For each descriptor, the number of the worker that serves it, or 0. */
   readonly owners: SharedArrayBuffer;
+  /** Clients that it may keep waiting at a time. */
+  readonly maxParked: number;
 }
 
 /** Orders to a worker. */
@@ -52,6 +55,8 @@ export type FromWorker =
 
 /** Descriptors whose worker is kept track of. */
 const TRACKED_DESCRIPTORS = 65_536;
+/** Descriptors kept for our own files, or half of all where they are few. */
+const RESERVED_DESCRIPTORS = 256;
 /** More deaths of workers than this within a minute end munged. */
 const DEATHS_PER_MINUTE = 10;
 
@@ -70,6 +75,7 @@ interface Thread {
 export class Engine {
   #settings: EngineSettings;
   readonly #log: Logger;
+  readonly #workerFile: URL;
   readonly #owners = new SharedArrayBuffer(TRACKED_DESCRIPTORS);
   readonly #threads = new Map<number, Thread>();
   readonly #deaths: number[] = [];
@@ -82,14 +88,23 @@ export class Engine {
   /** Settles when the engine can't go on: workers keep dying. */
   readonly failed: Promise<Error> = this.#failed.promise;
 
-  private constructor(settings: EngineSettings, log: Logger) {
+  private constructor(settings: EngineSettings, log: Logger, workerFile: URL) {
     this.#settings = settings;
     this.#log = log;
+    this.#workerFile = workerFile;
   }
 
-  /** Starts all threads; the promise settles once they serve requests. */
-  static async start(settings: EngineSettings, log: Logger): Promise<Engine> {
-    const engine = new Engine(settings, log);
+  /**
+   * Starts all threads; the promise settles once they serve requests.
+   *
+   * @param workerFile what each thread runs.
+   */
+  static async start(
+    settings: EngineSettings,
+    log: Logger,
+    workerFile: URL = threadFile("daemon/worker.ts"),
+  ): Promise<Engine> {
+    const engine = new Engine(settings, log, workerFile);
     for (let number = 1; number <= settings.threads; number++) engine.#startThread(number);
     const ready = engine.#all((thread) => thread.state === "ready");
     const outcome = await Promise.race([ready, engine.failed]);
@@ -159,12 +174,15 @@ export class Engine {
     const { port1: orders, port2 } = new MessageChannel();
     orders.unref();
     const { readEnd: wake, writeEnd: wakeEnd } = openPipe();
-    const owners = this.#owners;
-    const workerData: WorkerSettings = { ...this.#settings, number, wake, orders: port2, owners };
-    const worker = new Worker(threadFile("daemon/worker.ts"), {
-      workerData,
-      transferList: [port2],
-    });
+    const workerData: WorkerSettings = {
+      ...this.#settings,
+      number,
+      wake,
+      orders: port2,
+      owners: this.#owners,
+      maxParked: maxParked(this.#settings.threads),
+    };
+    const worker = new Worker(this.#workerFile, { workerData, transferList: [port2] });
     const thread: Thread = {
       number,
       worker,
@@ -191,7 +209,7 @@ export class Engine {
     });
   }
 
-  /** Closes what a thread held: its pipe, and the clients that a thread that died can't serve any more. */
+  /** Closes what a thread held: its pipe, and what one that died can't use any more. */
   #release(thread: Thread): void {
     thread.orders.close();
     close(thread.wakeEnd);
@@ -219,6 +237,13 @@ export class Engine {
     }
     this.#startThread(thread.number);
   }
+}
+
+/** How many clients each of `threads` may keep waiting, so that descriptors for our own files are left. */
+function maxParked(threads: number): number {
+  const limit = Math.min(descriptorLimit(), TRACKED_DESCRIPTORS);
+  const reserved = Math.min(RESERVED_DESCRIPTORS, limit / 2);
+  return Math.max(1, Math.floor((limit - reserved) / threads));
 }
 
 /** The realms of both, each with the keys of both: those of the first come first. */

@@ -119,6 +119,7 @@ const inputAddress: number = ptr(input);
 const poller = openPoller();
 /** Which worker holds which descriptor, so that those of a worker that died can be closed. */
 const owners = new Uint8Array(settings.owners);
+if (poller.descriptor !== null) own(poller.descriptor);
 
 /** Parked clients, the one with the earliest deadline first. */
 const parked = new Map<number, Parked>();
@@ -143,7 +144,7 @@ function serve(): "stop" | "load bzip2" {
       const fd = poller.ready(i);
       if (fd === settings.listener) acceptClients();
       else if (fd === settings.wake) takeOrders();
-      else resume(fd);
+      else guarded(resume, fd);
       if (suspended !== null) return "load bzip2";
     }
     cutOff(performance.now());
@@ -158,6 +159,22 @@ function untilNextDeadline(): number {
     break;
   }
   return next === Infinity ? -1 : Math.max(0, Math.ceil(next - performance.now()));
+}
+
+/** Does something for a client; whatever is thrown, memory that ran out most likely, cuts off this one only. */
+function guarded(step: (fd: number) => void, fd: number): void {
+  try {
+    step(fd);
+  } catch (error) {
+    abandon(fd, error as Error);
+  }
+}
+
+function abandon(fd: number, error: Error): void {
+  log.limited("serve client", "error", `Failed to serve client: ${error.stack}`);
+  const client = parked.get(fd);
+  if (client !== undefined) unpark(client);
+  if (owners[fd] === settings.number) hangUp(fd);
 }
 
 function takeOrders(): void {
@@ -188,7 +205,7 @@ function acceptClients(): void {
     const fd = acceptConnection(settings.listener);
     if (fd >= 0) {
       own(fd);
-      receiveFirst(fd);
+      guarded(receiveFirst, fd);
       continue;
     }
     const reason = errno();
@@ -316,7 +333,14 @@ function parkClient(client: Parked): void {
   poller.add(client.fd, client.answer === null ? "read" : "write");
   parked.set(client.fd, client);
   parkedBytes += client.buffer.length;
-  while (parkedBytes > PARKED_BYTES_MAX && cutOffOldest());
+  limitParked();
+}
+
+/** Cuts off clients, oldest first, until those that are left take no more than they may. */
+function limitParked(): void {
+  while (
+    (parkedBytes > PARKED_BYTES_MAX || parked.size > settings.maxParked) && cutOffOldest()
+  );
 }
 
 function unpark(client: Parked): void {
@@ -348,7 +372,10 @@ function receiveMore(client: Parked): void {
   if (client.done < HEADER_LENGTH) return;
   const header = acceptableHeader(client.buffer);
   const end = header === null ? 0 : HEADER_LENGTH + header.length;
-  if (client.done < end) return;
+  if (client.done < end) {
+    limitParked();
+    return;
+  }
   unpark(client);
   if (header === null) hangUp(fd);
   else respond(fd, header, client.buffer.subarray(HEADER_LENGTH, end));
@@ -454,11 +481,12 @@ async function run(): Promise<void> {
   report({ kind: "ready" });
   while (serve() !== "stop") {
     const { fd, header, body } = suspended!;
-    await loadBzip2();
+    const failure: Error | null = await loadBzip2().then(() => null, (error) => error);
     suspended = null;
-    respond(fd, header, body);
+    if (failure === null) guarded(() => respond(fd, header, body), fd);
+    else abandon(fd, failure);
   }
-  poller.close();
+  if (poller.descriptor !== null) hangUp(poller.descriptor);
   report({ kind: "stopped" });
 }
 

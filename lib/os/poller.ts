@@ -1,9 +1,11 @@
 // Waiting for any of many descriptors: epoll on Linux, poll(2) elsewhere, behind one interface.
 import { errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
-import { close, EINTR } from "./socket.ts";
+import { EINTR } from "./socket.ts";
 
 /** A set of watched descriptors; one thread waits on it. */
 export interface Poller {
+  /** The poller's own descriptor, where it has one. */
+  readonly descriptor: number | null;
   /** Watches until {@linkcode remove}; `shared` wakes only some of the threads that watch it. */
   add(fd: number, direction: "read" | "write", shared?: boolean): void;
   /** Stops watching; also to be called before a watched descriptor is closed. */
@@ -16,8 +18,6 @@ export interface Poller {
   wait(milliseconds: number): number;
   /** The descriptor at `index` of the last wait. */
   ready(index: number): number;
-  /** Gives the poller's own descriptor back. */
-  close(): void;
 }
 
 const EPOLL_CLOEXEC = 0o2000000;
@@ -46,6 +46,7 @@ function openEpoll(): Poller {
   const events = new Int32Array(fixedMemory(EVENT_WORDS * 4 * MAX_EVENTS));
   const eventsAddress = ptr(events);
   return {
+    descriptor: epoll,
     add(fd, direction, shared = false) {
       change[0] = (direction === "read" ? EPOLLIN : EPOLLOUT) | (shared ? EPOLLEXCLUSIVE : 0);
       change[EVENT_DATA] = fd;
@@ -62,7 +63,6 @@ function openEpoll(): Poller {
       return Math.max(count, 0);
     },
     ready: (index) => events[index * EVENT_WORDS + EVENT_DATA]!,
-    close: () => close(epoll),
   };
 }
 
@@ -74,6 +74,7 @@ function openPoll(): Poller {
   const watched = new Map<number, number>();
   let readyFds: number[] = [];
   return {
+    descriptor: null,
     add(fd, direction) {
       watched.set(fd, direction === "read" ? POLLIN : POLLOUT);
     },
@@ -99,7 +100,6 @@ function openPoll(): Poller {
       return readyFds.length;
     },
     ready: (index) => readyFds[index]!,
-    close: () => watched.clear(),
   };
 }
 

@@ -7,6 +7,7 @@ const PR_SET_DUMPABLE = 4;
 const PR_SET_NAME = 15;
 const RLIMIT_CORE = 4;
 const RLIMIT_MEMLOCK = isLinux ? 8 : 6;
+const RLIMIT_NOFILE = isLinux ? 7 : 8;
 const RLIM_INFINITY = isLinux ? 2n ** 64n - 1n : 2n ** 63n - 1n;
 const MCL_CURRENT = 1;
 const MCL_FUTURE = 2;
@@ -80,6 +81,13 @@ function memoryLockLimit(): string {
   const limit = new BigUint64Array(2);
   if (c.getrlimit(RLIMIT_MEMLOCK, ptr(limit)) < 0) return "unknown";
   return limit[0] === RLIM_INFINITY ? "unlimited" : `${limit[0]}`;
+}
+
+/** How many descriptors this process may have; Infinity for any number. */
+export function descriptorLimit(): number {
+  const limit = new BigUint64Array(2);
+  if (c.getrlimit(RLIMIT_NOFILE, ptr(limit)) < 0) throw new SystemError("getrlimit");
+  return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
 }
 
 /** The system's name of a signal, "Terminated". */
