@@ -49,6 +49,12 @@ export const APPLETS: readonly Applet[] = [
     load: () => import("./container.ts"),
   },
   {
+    name: "doctor",
+    summary: "why munge does not work here, or between hosts",
+    unlinked: true,
+    load: () => import("./doctor.ts"),
+  },
+  {
     name: "health",
     summary: "whether munged makes and opens a credential",
     unlinked: true,

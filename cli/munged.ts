@@ -223,7 +223,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
 ];
 
 /** The command line of munged, for --help and the manual page. */
-export const USAGE: Usage<Settings> = { groups: OPTIONS };
+export const USAGE: Usage<Settings> & { readonly groups: typeof OPTIONS } = { groups: OPTIONS };
 
 /**
  * Runs munged.

@@ -26,6 +26,8 @@ export interface Usage<Settings> {
   readonly synopsis?: string;
   /** What --help ends with. */
   readonly closing?: string;
+  /** Takes a word that is no option; without it, such a word is a mistake. */
+  takeParameter?(settings: Settings, word: string): void;
   /** How mistakes are worded, where not as most commands do. */
   readonly complaints?: Complaints;
 }
@@ -94,7 +96,11 @@ export function parseOptions<Settings>(
   try {
     for (const step of getopt(usage.groups.flat(), args)) {
       if ("parameter" in step) {
-        throw new MungeError("EMUNGE_SNAFU", complaints.parameter(step.parameter));
+        if (usage.takeParameter === undefined) {
+          throw new MungeError("EMUNGE_SNAFU", complaints.parameter(step.parameter));
+        }
+        usage.takeParameter(settings, step.parameter);
+        continue;
       }
       step.option.set(settings, step.value, { program, usage, spelling: step.spelling });
     }

@@ -8,7 +8,10 @@ import type { DaemonConfig } from "./config.ts";
 import type { Logger } from "./log.ts";
 
 /** What decides whether a breach counts. */
-export type SecurityRules = Pick<DaemonConfig, "force" | "trustedGroup">;
+export type SecurityRules = Pick<DaemonConfig, "force" | "trustedGroup"> & {
+  /** UID of the daemon that trusts the file; this process's unless given. */
+  readonly uid?: number;
+};
 
 interface Policy {
   /** Subject of the message about a breach. */
@@ -72,18 +75,24 @@ export function checkFile(
     if (!rules.force) throw new MungeError("EMUNGE_SNAFU", text);
     logger.warning(text);
   };
+  const uid = rules.uid ?? process.geteuid!();
   let checked: Stats | undefined;
   if (policy.permission !== undefined) {
     checked = statFile(policy, path);
     const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-    const { breaches, fatal } = statBreaches(checked, isLink, "should", policy.permission);
+    const { breaches, fatal } = statBreaches(checked, isLink, "should", policy.permission, uid);
     if (fatal !== undefined) {
       throw new MungeError("EMUNGE_SNAFU", `${policy.subject} is insecure: "${path}" ${fatal}`);
     }
     for (const breach of breaches) report(`${policy.subject} is insecure: "${path}" ${breach}`);
   }
   const directories = directoriesAbove(policy, path);
-  const breach = directoryBreach(directories, policy.groupWritable === true, rules.trustedGroup);
+  const breach = directoryBreach(
+    directories,
+    policy.groupWritable === true,
+    rules.trustedGroup,
+    uid,
+  );
   if (breach !== undefined) report(`${policy.subject} is insecure: ${breach}`);
   if (policy.reachable === true) {
     const closed = directories.find(({ stats }) => (stats.mode & 0o111) !== 0o111);
@@ -116,6 +125,7 @@ function statFile(policy: Policy, path: string): Stats | undefined {
  * @param stats of the file behind a link, undefined when there is none.
  * @param verb "should", or "must" where --force changes nothing.
  * @param permission what others than the owner may not do, in bits of one octal digit and in words.
+ * @param uid of the daemon.
  * @returns the breaches in the order they are told, and the one that no --force mends.
  */
 export function statBreaches(
@@ -123,6 +133,7 @@ export function statBreaches(
   isLink: boolean,
   verb: "should" | "must",
   permission: { readonly mask: number; readonly text: string } = READ_WRITE,
+  uid: number = process.geteuid!(),
 ): { breaches: string[]; fatal?: string } {
   const breaches: string[] = [];
   if (stats !== undefined && !stats.isFile()) {
@@ -135,7 +146,6 @@ export function statBreaches(
   }
   if (isLink) breaches.push(`${verb} not be a symbolic link`);
   if (stats === undefined) return { breaches };
-  const uid = process.geteuid!();
   if (stats.uid !== uid) {
     breaches.push(`${verb} be owned by UID ${uid} instead of UID ${stats.uid}`);
   }
@@ -186,10 +196,10 @@ function directoryBreach(
   directories: readonly Directory[],
   groupWritable: boolean,
   trustedGroup: number | null,
+  uid: number,
 ): string | undefined {
-  const euid = process.geteuid!();
   for (const { path, stats } of directories) {
-    if (stats.uid !== 0 && stats.uid !== euid) return `invalid ownership of "${path}"`;
+    if (stats.uid !== 0 && stats.uid !== uid) return `invalid ownership of "${path}"`;
     if ((stats.mode & 0o1000) !== 0) continue; // sticky: others can't replace what isn't theirs
     if ((stats.mode & 0o20) !== 0 && !groupWritable && stats.gid !== trustedGroup) {
       return `group-writable permissions without sticky bit set on "${path}"`;

@@ -7,6 +7,7 @@ import {
   fstatSync,
   lstatSync,
   openSync,
+  type Stats,
   unlinkSync,
 } from "node:fs";
 import { MungeError } from "../lib/errors.ts";
@@ -89,8 +90,12 @@ function openLockFile(path: string): number {
 }
 
 function validate(path: string, fd: number): void {
-  const stats = fstatSync(fd);
-  const uid = process.geteuid!();
+  const breach = lockFileBreach(path, fstatSync(fd), process.geteuid!());
+  if (breach !== undefined) throw failure(breach);
+}
+
+/** Why a daemon with this UID refuses a lock file that is there; undefined if it doesn't. */
+export function lockFileBreach(path: string, stats: Stats, uid: number): string | undefined {
   const breach = !stats.isFile()
     ? "should be a regular file"
     : stats.uid !== uid
@@ -98,7 +103,7 @@ function validate(path: string, fd: number): void {
     : (stats.mode & 0o7777) !== LOCK_MODE
     ? "should only have permissions for write by user (file mode 0200)"
     : undefined;
-  if (breach !== undefined) throw failure(`Failed to validate lockfile: "${path}" ${breach}`);
+  return breach === undefined ? undefined : `Failed to validate lockfile: "${path}" ${breach}`;
 }
 
 /** Whether the file that was locked is still the one others will find. */

@@ -1,0 +1,374 @@
+// The checks of mungebox doctor on its own node: one table, causes before effects, so that the first of the
+// worst findings is the cause of the others.
+import { lstatSync, readFileSync, statfsSync, statSync } from "node:fs";
+import { hostname } from "node:os";
+import { dirname } from "node:path";
+import { spawnSync } from "node:child_process";
+import { checkFile, type TrustedFile } from "../../daemon/file_security.ts";
+import { lockFileBreach, lockPath } from "../../daemon/lock_file.ts";
+import { isClockSynchronized } from "../../lib/os/clock.ts";
+import { lookUpHost } from "../../lib/os/network.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { userById } from "../../lib/os/users.ts";
+import { VERSION_LINE } from "../../lib/version.ts";
+import { explain, quote } from "./causes.ts";
+import { type Finding, note, ok, problem, skipped, warning } from "./finding.ts";
+import type { Holder, Node } from "./node.ts";
+
+/** One check. */
+export interface Check {
+  readonly name: string;
+  /** What it finds; nothing where there is nothing to look at. */
+  examine(node: Node): readonly Finding[];
+}
+
+/** Seconds between two clocks that don't harm yet but should not be, and that do. */
+export const CLOCK_WARNING = 5;
+export const CLOCK_PROBLEM = 60;
+/** Bytes that are too few for munged's files, and that soon may be. */
+const DISK_PROBLEM = 1 << 20;
+const DISK_WARNING = 4 << 20;
+const SLOW_MS = 1000;
+const LOG_TAIL = 65_536;
+const AS_ROOT = "run doctor as root";
+
+/** All checks. */
+export const CHECKS: readonly Check[] = [
+  { name: "configuration", examine: configuration },
+  { name: "user", examine: user },
+  { name: "key", examine: key },
+  { name: "files", examine: files },
+  { name: "socket directory", examine: socketDirectory },
+  { name: "disk space", examine: diskSpace },
+  { name: "lock", examine: lock },
+  { name: "socket", examine: socket },
+  { name: "round trip", examine: roundTrip },
+  { name: "key in force", examine: keyInForce },
+  { name: "munged's clock", examine: daemonClock },
+  { name: "clock", examine: clock },
+  { name: "name service", examine: nameService },
+  { name: "version", examine: version },
+  { name: "log", examine: log },
+];
+
+function configuration(node: Node): Finding[] {
+  const { configFailure } = node;
+  return [
+    configFailure === undefined
+      ? ok("munged would take its configuration")
+      : explained(problem, configFailure, node),
+  ];
+}
+
+function user({ uid, user, lock }: Node): Finding[] {
+  if (uid === undefined) {
+    return [problem(`There is no user "${user}" to run munged as`, `useradd --system ${user}`)];
+  }
+  if (userById(uid) === undefined) {
+    return [
+      problem(
+        `munged's user, UID ${uid}, is unknown to the name service`,
+        `useradd --system --uid ${uid} munge`,
+      ),
+    ];
+  }
+  return [ok(`munged ${lock.state === "held" ? "runs" : "would run"} as ${user} (${uid})`)];
+}
+
+function key(node: Node): Finding[] {
+  const { key, keyFile } = node;
+  if (key.state === "hidden") {
+    return [skipped(`You may not see the key "${keyFile}", as it should be: ${AS_ROOT}`)];
+  }
+  if (key.breaches.length > 0) return key.breaches.map((text) => explained(problem, text, node));
+  return key.state === "read" ? [ok(`"${keyFile}" has fingerprint ${key.fingerprint}`)] : [];
+}
+
+/** A message of munged as a finding, with what mends it. */
+function explained(make: typeof problem, text: string, node: Node): Finding {
+  return make(text, explain(text, node)?.mend);
+}
+
+function files(node: Node): Finding[] {
+  const { config, exchange, lock, seesAll } = node;
+  const paths: [TrustedFile, string][] = [["seed", config.seedFile], ["pid", config.pidFile]];
+  if (!config.foreground && !config.syslog) paths.unshift(["log", config.logFile]);
+  // Where a daemon's files are that runs, only its command line knows.
+  if (exchange.state === "answered" && lock.state !== "held") return [];
+  const make = exchange.state === "answered" ? warning : problem;
+  const findings: Finding[] = [];
+  for (const [kind, path] of paths) {
+    for (const text of breaches(kind, path, node)) {
+      if (!seesAll && text.includes("Permission denied")) continue;
+      findings.push(explained(make, text, node));
+    }
+  }
+  return findings.length > 0
+    ? findings
+    : [ok("Log, seed and PID file are where only munged writes")];
+}
+
+/** What munged would say of a file and its directories. */
+function breaches(kind: TrustedFile, path: string, { config, uid }: Node): string[] {
+  const texts: string[] = [];
+  const rules = {
+    force: true,
+    trustedGroup: config.trustedGroup,
+    ...(uid === undefined ? {} : { uid }),
+  };
+  try {
+    checkFile(kind, path, rules, { warning: (text) => void texts.push(text) });
+  } catch (error) {
+    texts.push(systemText(error));
+  }
+  return texts;
+}
+
+function socketDirectory(node: Node): Finding[] {
+  const found = breaches("socket", node.socketPath, node);
+  if (found.length > 0) return found.map((text) => explained(problem, text, node));
+  return [ok(`Everybody reaches "${dirname(node.socketPath)}"`)];
+}
+
+function diskSpace({ config, socketPath }: Node): Finding[] {
+  const directories = new Set(
+    [config.seedFile, config.replayDir ?? config.seedFile, config.pidFile, socketPath]
+      .concat(config.syslog || config.foreground ? [] : config.logFile).map((path) =>
+        dirname(path)
+      ),
+  );
+  const seen = new Set<number>();
+  const findings: Finding[] = [];
+  for (const directory of directories) {
+    try {
+      const { dev } = statSync(directory);
+      if (seen.has(dev)) continue;
+      seen.add(dev);
+      const { bavail, bsize, ffree, files } = statfsSync(directory);
+      const mend = `df -h ${quote(directory)}; du -xah ${quote(directory)} | sort -h | tail`;
+      if (files > 0 && ffree === 0) {
+        findings.push(problem(`The file system of "${directory}" has no inode left`, mend));
+      } else if (bavail * bsize < DISK_WARNING) {
+        const make = bavail * bsize < DISK_PROBLEM ? problem : warning;
+        const left = `${Math.floor(bavail * bsize / 1024)} KiB left`;
+        findings.push(
+          make(`The file system of "${directory}" is full, or nearly: ${left}`, mend),
+        );
+      }
+    } catch {
+      // A directory that is not there, or hidden, is the checks' above.
+    }
+  }
+  return findings.length > 0 ? findings : [ok("There is room for munged's files")];
+}
+
+function lock({ lock, socketPath, exchange, uid }: Node): Finding[] {
+  const path = lockPath(socketPath);
+  if (lock.state === "bad") return [problem(lock.breach, `rm -r ${quote(path)}`)];
+  if (lock.state === "hidden") return [skipped(`You may not see who holds the lock: ${AS_ROOT}`)];
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  const breach = stats === undefined || uid === undefined
+    ? undefined
+    : lockFileBreach(path, stats, uid);
+  if (lock.state === "held") {
+    const { pid, name, isStopped } = lock.holder;
+    const holder = `pid ${pid} (${name ?? "not to be seen"})`;
+    if (exchange.state === "answered" || exchange.answered) {
+      return breach === undefined ? [ok(`${holder} holds it`)] : [warning(breach)];
+    }
+    if (isStopped) {
+      return [problem(`${holder} holds the lock and is stopped by a signal`, `kill -CONT ${pid}`)];
+    }
+    if (!isMunged(lock.holder)) {
+      return [
+        problem(
+          `${holder} holds the lock of the socket, "${path}", and is no munged: none can start`,
+          `kill ${pid}`,
+        ),
+      ];
+    }
+    return [ok(`${holder} holds it`)];
+  }
+  if (breach !== undefined) return [problem(breach, `rm ${quote(path)}`)];
+  if (exchange.state === "answered") {
+    return [warning(`A munged answers on the socket, but nobody holds its lock, "${path}"`)];
+  }
+  return [ok("Nobody holds it")];
+}
+
+function isMunged({ name, executable }: Holder): boolean {
+  return name === undefined || /^munge(d|box)$/.test(name) ||
+    /\/munge(d|box)[^/]*$/.test(executable ?? "");
+}
+
+function socket({ socketPath, exchange, lock, start }: Node): Finding[] {
+  if (exchange.state === "answered" || exchange.answered) {
+    return [ok(`munged answers on "${socketPath}"`)];
+  }
+  const { text } = exchange;
+  const found = lstatSync(socketPath, { throwIfNoEntry: false });
+  if (lock.state === "held") {
+    const { pid } = lock.holder;
+    return [
+      problem(`munged, pid ${pid}, runs but does not answer: ${text}`, `kill ${pid}; ${start}`),
+    ];
+  }
+  if (/Permission denied/.test(text)) {
+    return [problem(`You may not reach the socket: ${text}`, `namei -l ${quote(socketPath)}`)];
+  }
+  if (found === undefined) return [problem(`munged does not run: ${text}`, start)];
+  if (!found.isSocket()) {
+    return [problem(`What is at "${socketPath}" is no socket`, `rm -r ${quote(socketPath)}`)];
+  }
+  if (/Connection refused/.test(text)) {
+    return [
+      problem(`munged does not run; the one before it left its socket behind: ${text}`, start),
+    ];
+  }
+  return [problem(`munged does not answer: ${text}`, start)];
+}
+
+function roundTrip(node: Node): Finding[] {
+  const { exchange } = node;
+  if (exchange.state === "answered") {
+    const time = `${exchange.milliseconds.toFixed(1)} ms`;
+    if (exchange.milliseconds < SLOW_MS) return [ok(`A credential was made and opened in ${time}`)];
+    return [warning(`To make and open a credential took ${time}`, "remunge")];
+  }
+  if (!exchange.answered) return [skipped("No munged answers")];
+  return [explained(problem, `munged refuses a credential of its own: ${exchange.text}`, node)];
+}
+
+function keyInForce({ exchange, lock, keyFile, start, args }: Node): Finding[] {
+  if (exchange.state !== "answered" || exchange.decodesFileKey === undefined) {
+    return [skipped("The key that munged has can't be compared with the file's")];
+  }
+  if (exchange.decodesFileKey && exchange.encodesWithFileKey) {
+    return [ok(`munged has the key of "${keyFile}"`)];
+  }
+  const holder = lock.state === "held" ? lock.holder : undefined;
+  const other = holder?.args.find((word) => word.startsWith("--key-file="));
+  const pid = holder === undefined ? "" : ` (pid ${holder.pid})`;
+  if (other !== undefined && !args.includes(other) && other !== `--key-file=${keyFile}`) {
+    const words = [...args.filter((word) => !word.startsWith("--key-file=")), other];
+    return [
+      problem(
+        `munged${pid} was started with ${other}, and its key is not that of "${keyFile}"`,
+        `mungebox doctor ${words.map(quote).join(" ")}`,
+      ),
+    ];
+  }
+  const what = exchange.decodesFileKey
+    ? "still encodes with another key than"
+    : "has another key than";
+  const stop = `munged --stop${
+    args.filter((word) => word.startsWith("--socket=")).map((word) => ` ${quote(word)}`).join("")
+  }`;
+  return [
+    problem(
+      `munged${pid} ${what} "${keyFile}" holds: the file was changed after munged read it`,
+      start.startsWith("systemctl") ? start : `${stop} && ${start}`,
+    ),
+  ];
+}
+
+function daemonClock({ exchange, lock }: Node): Finding[] {
+  if (exchange.state !== "answered") return [];
+  const { clockLead } = exchange;
+  const seconds = Math.abs(clockLead);
+  if (seconds < CLOCK_WARNING) return [ok("munged has this host's time")];
+  const make = seconds < CLOCK_PROBLEM ? warning : problem;
+  const pid = lock.state === "held" ? `tr '\\0' '\\n' </proc/${lock.holder.pid}/environ` : "date";
+  return [
+    make(
+      `munged's clock is ${seconds} s ${clockLead > 0 ? "ahead of" : "behind"} this host's`,
+      pid,
+    ),
+  ];
+}
+
+function clock(): Finding[] {
+  switch (isClockSynchronized()) {
+    case true:
+      return [ok("The kernel says that the clock is synchronised")];
+    case false:
+      return [
+        note(
+          "The kernel says that nothing synchronises the clock, by which credentials expire",
+          "timedatectl set-ntp true",
+        ),
+      ];
+    default:
+      return [skipped("This system does not tell whether the clock is synchronised")];
+  }
+}
+
+function nameService({ config }: Node): Finding[] {
+  const started = performance.now();
+  const uid = process.geteuid!();
+  if (userById(uid) === undefined) {
+    return [
+      warning(`Your own UID ${uid} is unknown to the name service`, `getent passwd ${uid}`),
+    ];
+  }
+  const name = config.origin ?? hostname();
+  const origin = config.origin === null ? lookUpHost(name) : undefined;
+  const milliseconds = performance.now() - started;
+  if (milliseconds > SLOW_MS) {
+    const text = `The name service took ${
+      (milliseconds / 1000).toFixed(1)
+    } s for a user and a host`;
+    return [warning(text, `time getent ahostsv4 ${quote(name)}`)];
+  }
+  if (origin !== undefined && "failure" in origin) {
+    const text =
+      `The host's name, "${name}", has no address, so credentials name 0.0.0.0 as origin`;
+    return [note(text, `getent ahostsv4 ${quote(name)}`)];
+  }
+  return [ok("Users and this host's name are found")];
+}
+
+function version({ lock, start }: Node): Finding[] {
+  const ours = `This is ${VERSION_LINE}`;
+  if (lock.state !== "held" || lock.holder.executable === undefined) return [ok(ours)];
+  const { executable } = lock.holder;
+  if (executable.endsWith(" (deleted)")) {
+    return [
+      warning(
+        "munged's executable was replaced since it was started, so an older version runs",
+        start,
+      ),
+    ];
+  }
+  const daemon = versionOf(executable);
+  return [ok(daemon === undefined ? ours : `${ours}; munged is ${daemon}`)];
+}
+
+/** What an executable says it is, if it is one that nobody else could have put there. */
+function versionOf(executable: string): string | undefined {
+  const stats = statSync(executable, { throwIfNoEntry: false });
+  const isTrusted = stats !== undefined && (stats.mode & 0o022) === 0 &&
+    (stats.uid === 0 || stats.uid === process.geteuid!()) &&
+    /\/munge(d|box)[^/]*$/.test(executable);
+  if (!isTrusted) return undefined;
+  const { stdout } = spawnSync(executable, ["--version"], { argv0: "munged", timeout: 5000 });
+  return stdout.toString().split("\n")[0]?.trim();
+}
+
+/** The last error in the log, since munged was last started. */
+function log(node: Node): Finding[] {
+  const { config, exchange } = node;
+  if (config.syslog || config.foreground || exchange.state === "answered") return [];
+  let text: string;
+  try {
+    text = readFileSync(config.logFile, "latin1").slice(-LOG_TAIL);
+  } catch {
+    return [];
+  }
+  const errors = text.slice(text.lastIndexOf("Starting munge-")).split("\n")
+    .filter((line) => / Error: /.test(line));
+  const last = errors.at(-1);
+  if (last === undefined) return [ok("There is no error in the log since munged was last started")];
+  const cause = explain(last, node);
+  return [note(`The log's last error is: ${last}${cause ? ` - ${cause.text}` : ""}`, cause?.mend)];
+}

@@ -1,0 +1,82 @@
+// Why munged refuses a credential: asked of munged, and of the credential itself as far as the key is at hand.
+import { ERRNO, errorText } from "../../lib/errors.ts";
+import { openCredential } from "../../lib/offline.ts";
+import type { Credential } from "../../lib/decoded_credential.ts";
+import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { groupById, userById } from "../../lib/os/users.ts";
+import { explain } from "./causes.ts";
+import { type Finding, ok, problem, skipped } from "./finding.ts";
+import type { Node } from "./node.ts";
+
+/** Decodes a credential, which uses it up, and tells what became of it. */
+export async function examineCredential(text: string, node: Node): Promise<Finding> {
+  let answer;
+  try {
+    const credential = new TextEncoder().encode(text);
+    answer = new BlockingClient(node.socketPath).decode({ credential });
+  } catch (error) {
+    return skipped(`munged can't be asked about the credential: ${systemText(error)}`);
+  }
+  const contents = node.key.state === "read"
+    ? await openCredential(text, node.key.bytes).catch(() => undefined)
+    : undefined;
+  const { errno, encodeTime, decodeTime, ttl, uid } = answer;
+  const refused = `The credential is refused: ${answer.errorText || errorText(errno)}`;
+  const age = decodeTime - encodeTime;
+  switch (errno) {
+    case ERRNO.EMUNGE_SUCCESS:
+      return userById(uid) === undefined
+        ? problem(
+          `The credential is good, but its user, UID ${uid}, is unknown to the name service here`,
+          `getent passwd ${uid}`,
+        )
+        : ok(`The credential is good: UID ${uid} made it ${age} s ago`);
+    case ERRNO.EMUNGE_CRED_EXPIRED:
+      return problem(
+        `${refused}: it is ${age} s old and was valid for ${ttl} s; or the clock of its host is behind`,
+        "munge --ttl=SECONDS -n",
+      );
+    case ERRNO.EMUNGE_CRED_REWOUND:
+      return problem(
+        `${refused}: the clock of the host that made it is ${-age} s ahead of this one's`,
+        "chronyc makestep",
+      );
+    case ERRNO.EMUNGE_CRED_REPLAYED:
+      return problem(
+        `${refused}: it was decoded on this host before, which works once`,
+        "munge -n",
+      );
+    case ERRNO.EMUNGE_CRED_UNAUTHORIZED:
+      return restricted(refused, contents);
+    case ERRNO.EMUNGE_CRED_INVALID:
+      return problem(
+        `${refused}: it was made with another key than munged has here, or changed on its way`,
+        "mungebox doctor HOST-THAT-MADE-IT",
+      );
+    default: {
+      const cause = explain(refused, node);
+      return problem(cause === undefined ? refused : `${refused}: ${cause.text}`, cause?.mend);
+    }
+  }
+}
+
+function restricted(refused: string, contents: Credential | undefined): Finding {
+  const uid = contents?.uidRestriction;
+  const gid = contents?.gidRestriction;
+  if (uid !== undefined && uid !== process.geteuid!()) {
+    const name = userById(uid)?.name ?? `${uid}`;
+    return problem(
+      `${refused}: it is restricted to user ${name} (UID ${uid})`,
+      `sudo -u ${name} unmunge`,
+    );
+  }
+  if (gid !== undefined) {
+    const name = groupById(gid)?.name ?? `${gid}`;
+    return problem(
+      `${refused}: it is restricted to group ${name} (GID ${gid})`,
+      `sg ${name} unmunge`,
+    );
+  }
+  return problem(`${refused}: it is restricted to another user or group`, "munge -n");
+}

@@ -1,0 +1,279 @@
+// What there is to know about munged on this node, gathered once: its configuration, who holds the lock, the
+// key in the file, and how the daemon answers. What it means is for the checks.
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import type { DaemonConfig } from "../../daemon/config.ts";
+import { checkFile } from "../../daemon/file_security.ts";
+import { readKeyFile } from "../../daemon/key_file.ts";
+import { lockFileBreach, lockPath } from "../../daemon/lock_file.ts";
+import { CIPHER_DEFAULT } from "../../lib/cipher.ts";
+import { crypto } from "../../lib/crypto.ts";
+import { ERRNO } from "../../lib/errors.ts";
+import { keyFingerprint } from "../../lib/key_ring.ts";
+import { deriveSubkeys, wipeSubkeys } from "../../lib/keys.ts";
+import { MAC_DEFAULT } from "../../lib/mac.ts";
+import { ANY_ID, type DecodeResponse, TTL_DEFAULT } from "../../lib/message.ts";
+import { openCredential, sealCredential } from "../../lib/offline.ts";
+import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { lockHolder } from "../../lib/os/file_lock.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { userById, userByName } from "../../lib/os/users.ts";
+import { ZIP_DEFAULT } from "../../lib/zip.ts";
+import { parseArguments, parseConfig } from "../munged.ts";
+import { type Place, quote } from "./causes.ts";
+
+/** The process that holds the socket's lock. */
+export interface Holder {
+  readonly pid: number;
+  /** Undefined if that can't be seen. */
+  readonly name: string | undefined;
+  readonly uid: number | undefined;
+  readonly executable: string | undefined;
+  /** Whether it was stopped by a signal. */
+  readonly isStopped: boolean;
+  /** The words after its name. */
+  readonly args: readonly string[];
+}
+
+/** The socket's lock. */
+export type Lock =
+  | { readonly state: "free" }
+  | { readonly state: "held"; readonly holder: Holder }
+  | { readonly state: "hidden" }
+  | { readonly state: "bad"; readonly breach: string };
+
+/** The key file. */
+export type Key =
+  | {
+    readonly state: "read";
+    readonly bytes: Uint8Array;
+    readonly fingerprint: string;
+    readonly breaches: readonly string[];
+  }
+  | { readonly state: "hidden" }
+  | { readonly state: "bad"; readonly breaches: readonly string[] };
+
+/** What became of requests to the daemon. */
+export type Exchange =
+  | { readonly state: "failed"; readonly text: string; readonly answered: boolean }
+  | {
+    readonly state: "answered";
+    readonly milliseconds: number;
+    /** Seconds by which munged's clock is ahead of ours. */
+    readonly clockLead: number;
+    /** Undefined where the key file's key is not known. */
+    readonly decodesFileKey: boolean | undefined;
+    readonly encodesWithFileKey: boolean | undefined;
+  };
+
+/** This node. */
+export interface Node extends Place {
+  readonly config: DaemonConfig;
+  /** Why munged would refuse configuration file or environment. */
+  readonly configFailure: string | undefined;
+  /** Words of munged's options that doctor was given. */
+  readonly args: readonly string[];
+  /** UID that munged runs with, or would. */
+  readonly uid: number | undefined;
+  /** Whether files may be looked at that only munged's user may. */
+  readonly seesAll: boolean;
+  readonly lock: Lock;
+  readonly key: Key;
+  readonly exchange: Exchange;
+}
+
+/** Options whose files doctor looks for where the running daemon has them, unless told. */
+const ADOPTED =
+  /^--(?:log-file|pid-file|seed-file|trusted-group|origin|syslog|foreground|force)(?:=|$)/;
+
+/**
+ * Looks at this node.
+ *
+ * @param args words of munged's options, each `--name` or `--name=value`.
+ * @param userName the user munged is to run as; undefined for the one its files tell.
+ */
+export async function lookAtNode(
+  args: readonly string[],
+  userName: string | undefined,
+): Promise<Node> {
+  let { config, failure } = readConfig(args);
+  const lock = lookAtLock(config.socketPath);
+  if (lock.state === "held") {
+    // A running munged knows best where its files are.
+    const adopted = lock.holder.args.filter((word) =>
+      ADOPTED.test(word) && !/=(?!\/).*\//.test(word)
+    );
+    ({ config, failure } = readConfig([...adopted, ...args]));
+  }
+  const uid = daemonUid(config, lock, userName);
+  const user = userName ?? (uid === undefined ? "munge" : userById(uid)?.name ?? `${uid}`);
+  const seesAll = process.geteuid!() === 0 || process.geteuid!() === uid;
+  const key = readKey(config, uid, seesAll);
+  return {
+    config,
+    configFailure: failure,
+    args,
+    uid,
+    user,
+    seesAll,
+    lock,
+    key,
+    exchange: await exchange(config.socketPath, key),
+    socketPath: config.socketPath,
+    keyFile: config.keyFile,
+    start: startCommand(args, user, uid),
+  };
+}
+
+function readConfig(
+  args: readonly string[],
+): { config: DaemonConfig; failure: string | undefined } {
+  try {
+    return { config: parseConfig("munged", args), failure: undefined };
+  } catch (error) {
+    return { config: parseArguments("munged", args), failure: (error as Error).message };
+  }
+}
+
+/** The system's service runs munged with its defaults; any other is started by hand. */
+function startCommand(args: readonly string[], user: string, uid: number | undefined): string {
+  if (args.length === 0 && existsSync("/run/systemd/system")) return "systemctl restart munge";
+  const words = ["munged", ...args].map(quote).join(" ");
+  return uid === undefined || uid === process.geteuid!() ? words : `sudo -u ${user} ${words}`;
+}
+
+/** Who owns the lock holder or, if there is none, the directory that munged keeps its own state in. */
+function daemonUid(
+  config: DaemonConfig,
+  lock: Lock,
+  userName: string | undefined,
+): number | undefined {
+  if (userName !== undefined) return userByName(userName)?.uid;
+  if (lock.state === "held" && lock.holder.uid !== undefined) return lock.holder.uid;
+  const directory = statSync(dirname(config.seedFile), { throwIfNoEntry: false });
+  const isShared = directory === undefined || (directory.mode & 0o1000) !== 0;
+  return isShared ? process.geteuid!() : directory.uid;
+}
+
+function lookAtLock(socketPath: string): Lock {
+  const path = lockPath(socketPath);
+  let fd: number;
+  try {
+    const stats = lstatSync(path);
+    if (!stats.isFile()) return { state: "bad", breach: lockFileBreach(path, stats, stats.uid)! };
+    fd = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === "ENOENT" || code === "ENOTDIR" ? { state: "free" } : { state: "hidden" };
+  }
+  try {
+    const pid = lockHolder(fd);
+    return pid === null ? { state: "free" } : { state: "held", holder: describeProcess(pid) };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function describeProcess(pid: number): Holder {
+  const read = (name: string) => {
+    try {
+      return readFileSync(`/proc/${pid}/${name}`, "latin1");
+    } catch {
+      return undefined;
+    }
+  };
+  let executable: string | undefined;
+  try {
+    executable = readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    // only its own user and root may see it
+  }
+  return {
+    pid,
+    name: read("comm")?.trimEnd(),
+    uid: statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid,
+    executable,
+    isStopped: /^State:\s*[Tt]/m.test(read("status") ?? ""),
+    args: read("cmdline")?.split("\0").slice(1, -1) ?? [],
+  };
+}
+
+function readKey(config: DaemonConfig, uid: number | undefined, seesAll: boolean): Key {
+  const breaches: string[] = [];
+  const collect = { warning: (text: string) => void breaches.push(text) };
+  try {
+    const rules = { force: true, trustedGroup: config.trustedGroup };
+    checkFile("key", config.keyFile, { ...rules, ...(uid === undefined ? {} : { uid }) }, collect);
+    const bytes = readKeyFile(config.keyFile, rules, { warning: () => {} });
+    const subkeys = deriveSubkeys(bytes, crypto);
+    const fingerprint = keyFingerprint(subkeys);
+    wipeSubkeys(subkeys);
+    return { state: "read", bytes, fingerprint, breaches };
+  } catch (error) {
+    const text = systemText(error);
+    if (!seesAll && /Permission denied/.test(text)) {
+      return breaches.length === 0 ? { state: "hidden" } : { state: "bad", breaches };
+    }
+    return { state: "bad", breaches: [...breaches, text] };
+  }
+}
+
+async function exchange(socketPath: string, key: Key): Promise<Exchange> {
+  let client: BlockingClient;
+  const started = performance.now();
+  let own: DecodeResponse;
+  let credential: Uint8Array;
+  const uid = process.geteuid!();
+  try {
+    client = new BlockingClient(socketPath);
+    const made = encodeCredential(client, uid);
+    if (made.errno !== 0) return { state: "failed", text: made.errorText, answered: true };
+    credential = made.credential.slice();
+    own = client.decode({ credential });
+    if (own.errno !== 0) return { state: "failed", text: own.errorText, answered: true };
+  } catch (error) {
+    return { state: "failed", text: systemText(error), answered: false };
+  }
+  const answer = {
+    state: "answered",
+    milliseconds: performance.now() - started,
+    clockLead: own.decodeTime - Math.floor(Date.now() / 1000),
+  } as const;
+  if (key.state !== "read") {
+    return { ...answer, decodesFileKey: undefined, encodesWithFileKey: undefined };
+  }
+  const text = new TextDecoder("latin1").decode(credential);
+  const sealed = await sealCredential(
+    { uid, gid: process.getegid!(), uidRestriction: uid },
+    key.bytes,
+  );
+  const opened = client.decode({ credential: new TextEncoder().encode(sealed) });
+  return {
+    ...answer,
+    decodesFileKey: opened.errno !== ERRNO.EMUNGE_CRED_INVALID,
+    encodesWithFileKey: await openCredential(text, key.bytes).then(() => true, () => false),
+  };
+}
+
+/** A credential without payload. */
+export function encodeCredential(client: BlockingClient, authUid: number = ANY_ID) {
+  return client.encode({
+    cipher: CIPHER_DEFAULT,
+    mac: MAC_DEFAULT,
+    zip: ZIP_DEFAULT,
+    realm: "",
+    ttl: TTL_DEFAULT,
+    authUid,
+    authGid: ANY_ID,
+    payload: new Uint8Array(0),
+  });
+}
