@@ -16,6 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { suite } from "../suite.ts";
 
 const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const reference = spawnSync("munged", ["--version"]).status === 0;
@@ -95,7 +96,7 @@ const SAME: readonly string[][] = [
 /** Commands with options that the reference has not. */
 const EXTENDED: readonly string[] = ["munge", "mungekey"];
 
-describe("command lines", { skip: !reference }, () => {
+suite("command lines", { "the reference": reference }, () => {
   for (const name of EXTENDED) {
     it(`${name} --help has every line of the reference's, in its order`, () => {
       const lines = ours([name, "--help"]).out.split("\n");
@@ -113,7 +114,7 @@ describe("command lines", { skip: !reference }, () => {
   }
 });
 
-describe("munge and unmunge", { skip: !reference }, () => {
+suite("munge and unmunge", { "the reference": reference }, () => {
   const munge = (...args: string[]) => ["munge", "-S", socket, ...args];
   const unmunge = (...args: string[]) => ["unmunge", "-S", socket, ...args];
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { loadBzip2 } from "../../lib/compression.ts";
 import { type CredentialFields, sealCredential } from "../../lib/credential.ts";
 import { crypto } from "../../lib/crypto.ts";
@@ -19,6 +19,7 @@ import {
 } from "../../lib/message.ts";
 import { exchange, exchangeRaw } from "./raw.ts";
 import { hasReference, type Munged, Realm } from "./realm.ts";
+import { suite } from "../suite.ts";
 
 const ENCODE: EncodeRequest = {
   cipher: 4,
@@ -66,7 +67,7 @@ function* allTruncations(bytes: Uint8Array): Generator<Uint8Array> {
   for (let length = 0; length < bytes.length; length++) yield bytes.slice(0, length);
 }
 
-describe("malformed input", { skip: !hasReference }, () => {
+suite("malformed input", { "the reference": hasReference }, () => {
   let realm: Realm;
   let subkeys: Subkeys;
   let ours: Munged;

@@ -4,7 +4,7 @@
 // The reference takes and gives no message body over 1,048,576 bytes, headers included, so the largest
 // payload that crosses it is a little less than the 1,048,576 bytes that this project's own daemons carry.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { CIPHERS } from "../../lib/cipher.ts";
 import { MACS } from "../../lib/mac.ts";
 import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../../lib/message.ts";
@@ -19,6 +19,7 @@ import {
   probeEncode,
   Realm,
 } from "./realm.ts";
+import { suite } from "../suite.ts";
 
 const LENGTHS = [0, 1, 15, 16, 17, 4096];
 /** The longest message body of MUNGE 0.5.15. */
@@ -48,7 +49,7 @@ const requests: readonly ProbeEncode[] = combinations.flatMap(({ cipher, mac, zi
   }))
 );
 
-describe("every valid cipher, MAC and compression", { skip: !hasReference }, () => {
+suite("every valid cipher, MAC and compression", { "the reference": hasReference }, () => {
   let realm: Realm;
   let probe: string;
   let ours: Munged;

@@ -1,7 +1,7 @@
 // The programs of both makes against the daemons of both: what a user types, and what C programs get
 // through libmunge.
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { sealCredential } from "../../lib/credential.ts";
 import { crypto } from "../../lib/crypto.ts";
@@ -18,6 +18,7 @@ import {
   Realm,
 } from "./realm.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
+import { suite } from "../suite.ts";
 
 const PLAIN = { cipher: 1, mac: 1, zip: 0, ttl: 0, uid: ANY_ID, gid: ANY_ID, length: 5 };
 const REQUEST = {
@@ -31,7 +32,7 @@ const REQUEST = {
   payload: new Uint8Array(0),
 };
 
-describe("programs of both makes and daemons of both", { skip: !hasReference }, () => {
+suite("programs of both makes and daemons of both", { "the reference": hasReference }, () => {
   let realm: Realm;
   let probe: string;
   let daemons: Record<Make, Munged>;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { ANY_ID } from "../../lib/message.ts";
 import {
@@ -18,6 +18,7 @@ import {
   probeEncode,
   Realm,
 } from "./realm.ts";
+import { suite } from "../suite.ts";
 
 const PLAIN = { cipher: 1, mac: 1, zip: 0, ttl: 0, uid: ANY_ID, gid: ANY_ID, length: 1 };
 const ROOT = { uid: 0, gid: 0 };
@@ -32,7 +33,7 @@ const CLUB = 54_323;
 /** Mounting over /etc/group, for one process and its children, leaves the system's own alone. */
 const canMount = isRoot && spawnSync("unshare", ["--mount", "true"]).status === 0;
 
-describe("users", { skip: !hasReference || !isRoot }, () => {
+suite("users", { "the reference": hasReference, "root": isRoot }, () => {
   let realm: Realm;
   let probe: string;
   let daemons: Record<Make, Munged>;

@@ -2,16 +2,21 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { it } from "node:test";
 import { ANY_ID } from "../../lib/message.ts";
 import { readVectors } from "../vectors/vectors.ts";
 import { rawDecode } from "./raw.ts";
 import { hasReference, isRoot, MAKES, Realm } from "./realm.ts";
+import { suite } from "../suite.ts";
 
 const { key, vectors } = readVectors();
-const skip = !hasReference || !isRoot || !existsSync("/usr/bin/faketime");
+const needs = {
+  "the reference": hasReference,
+  root: isRoot,
+  faketime: existsSync("/usr/bin/faketime"),
+};
 
-describe("golden vectors", { skip }, () => {
+suite("golden vectors", needs, () => {
   for (const make of MAKES) {
     it(`are opened by ${make === "ours" ? "our munged" : "the reference"}`, async () => {
       const realm = new Realm(key);

@@ -15,14 +15,15 @@ import {
   utimesSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
+import { suite } from "../suite.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? join(ROOT, "dist/mungebox"));
 const NOBODY = 65534;
 const isRoot = process.geteuid!() === 0;
 
-describe("scripts/quickstart", { skip: !existsSync(MUNGEBOX) }, () => {
+suite("scripts/quickstart", { "the executable": existsSync(MUNGEBOX) }, () => {
   let copy: string;
 
   before(() => {
