@@ -462,13 +462,13 @@ function incomplete(fd: number, received: number, bytes: Uint8Array | null): voi
 }
 
 function failReceive(fd: number, reason: string): void {
-  log.info(`Failed to receive message header: ${reason}`);
+  log.limited(`receive: ${reason}`, "info", `Failed to receive message header: ${reason}`);
   hangUp(fd);
 }
 
 /** An answer that did not reach its client must not make the client's next try a replay. */
 function failSend(fd: number, answer: Answer, reason: string): void {
-  log.info(`Failed to send message: ${reason}`);
+  log.limited(`send: ${reason}`, "info", `Failed to send message: ${reason}`);
   if (answer.remembered !== null) {
     replayCache!.remove(answer.remembered.key, answer.remembered.expiry);
   }

@@ -57,6 +57,27 @@ const PARTS: readonly Part[] = [
     counts: "bun",
   },
   { name: "interop", command: [...BUN_TEST, ...testFiles("tests/interop")], counts: "bun" },
+  { name: "engine", command: [...BUN_TEST, ...testFiles("tests/engine")], counts: "bun" },
+  { name: "build library", command: ["bun", "scripts/build_lib.ts"] },
+  { name: "mod (bun)", command: [...BUN_TEST, ...testFiles("tests/mod")], counts: "bun" },
+  {
+    name: "mod (deno)",
+    command: ["deno", "test", "--allow-all", "--no-check", ...testFiles("tests/mod")],
+    counts: "deno",
+  },
+  { name: "build library tests", command: ["bun", "scripts/build_node_tests.ts"] },
+  {
+    name: "mod (node)",
+    command: [
+      "node",
+      "--test",
+      ...testFiles("tests/mod").map((path) =>
+        path.replace("./tests/mod/", "dist/node-tests/").replace(/ts$/, "js")
+      ),
+    ],
+    counts: "node",
+  },
+  { name: "package", command: [...BUN_TEST, ...testFiles("tests/package")], counts: "bun" },
 ];
 
 /** Counts in the closing lines of each runner, the last match of each pattern. */

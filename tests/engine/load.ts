@@ -1,0 +1,88 @@
+// What the engine's tests load a daemon with: stalling clients in a process of their own, and remunge.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { Make, Realm } from "../interop/realm.ts";
+import type { StallerReport } from "./stallers.ts";
+
+/** The user that stalling clients run as: anybody, where that can be chosen. */
+const NOBODY = process.geteuid!() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+
+/** Stalling clients that can be turned on and off. */
+export class Stallers {
+  readonly #child;
+  readonly #lines: AsyncIterator<string>;
+
+  /** @param kind of stalling (stallers.ts names them); a mix of all without. */
+  constructor(socket: string, count: number, kind?: string) {
+    const file = join(import.meta.dirname, "stallers.ts");
+    const words = [file, socket, String(count), ...(kind === undefined ? [] : [kind])];
+    this.#child = spawn(process.execPath, words, { stdio: ["pipe", "pipe", "inherit"], ...NOBODY });
+    this.#lines = lines(this.#child.stdout);
+  }
+
+  /** Opens all connections, and keeps them open from now on. */
+  async start(): Promise<void> {
+    this.#child.stdin.write("on\n");
+    assert.equal((await this.#lines.next()).value, "on");
+  }
+
+  /** Closes all connections. */
+  async pause(): Promise<StallerReport> {
+    this.#child.stdin.write("off\n");
+    return JSON.parse((await this.#lines.next()).value);
+  }
+
+  async stop(): Promise<void> {
+    const ended = once(this.#child, "exit");
+    this.#child.stdin.end();
+    await ended;
+  }
+}
+
+async function* lines(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let text = "";
+  for await (const piece of stream) {
+    const parts = (text + piece).split("\n");
+    text = parts.pop()!;
+    yield* parts;
+  }
+}
+
+/** Credentials a second that this project's remunge gets out of a daemon. */
+export async function measureRate(realm: Realm, socket: string, seconds: number): Promise<number> {
+  const { out, err } = await runProgram(realm, "ours", "remunge", [
+    `--socket=${socket}`,
+    `--duration=${seconds}`,
+    "--num-threads=4",
+    "--quiet",
+  ]);
+  assert.match(out, /^\d+\n$/, err);
+  return Number(out);
+}
+
+/** Runs a program without blocking this process, which reads the daemons' logs meanwhile. */
+export async function runProgram(
+  realm: Realm,
+  make: Make,
+  name: string,
+  args: readonly string[],
+  timeout = 60_000,
+): Promise<{ status: number | null; out: string; err: string }> {
+  const child = spawn(realm.program(make, name), args, { timeout, cwd: "/" });
+  child.stdin.end();
+  let out = "";
+  let err = "";
+  child.stdout.setEncoding("latin1").on("data", (text: string) => out += text);
+  child.stderr.setEncoding("latin1").on("data", (text: string) => err += text);
+  const [status] = await once(child, "close");
+  return { status, out, err };
+}
+
+/** The middle one of some numbers. */
+export function median(numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
