@@ -14,6 +14,7 @@ import {
   linkSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -98,26 +99,28 @@ export class Realm {
   /**
    * Starts a daemon and waits until it serves.
    *
-   * @param wrapper words of a command that runs it, as `faketime @0`; it must pass signals on or exec.
+   * @param wrapper words of a command that runs it, as `faketime @0`, and ends when it does.
    */
   async start(make: Make, args: readonly string[] = [], wrapper: readonly string[] = []) {
     const base = join(this.directory, `${make}-${++this.#count}`);
     mkdirSync(base);
     chmodSync(base, 0o755);
     const socket = join(base, "socket");
+    const pidFile = join(base, "pid");
     const [command, ...rest] = [
       ...wrapper,
       this.program(make, "munged"),
       "--foreground",
       `--socket=${socket}`,
       `--key-file=${join(this.directory, "key")}`,
-      `--pid-file=${join(base, "pid")}`,
+      `--pid-file=${pidFile}`,
       `--seed-file=${join(base, "seed")}`,
       "--origin=127.0.0.1",
       ...args,
     ];
     const child = spawn(command!, rest, { stdio: ["ignore", "ignore", "pipe"], cwd: "/" });
     let log = "";
+    let pid = 0;
     child.stderr.setEncoding("latin1").on("data", (text: string) => log += text);
     const ended = new Promise<number | null>((done) =>
       child.once("exit", (status) => done(status))
@@ -129,18 +132,20 @@ export class Realm {
       log: () => log,
       stop: () => {
         this.#daemons.delete(daemon);
-        child.kill("SIGTERM");
+        // Not the child, which may be a wrapper that keeps the signal to itself.
+        if (pid > 0 && child.exitCode === null) process.kill(pid, "SIGTERM");
         return ended;
       },
     };
     this.#daemons.add(daemon);
     const deadline = performance.now() + START_DEADLINE_MS;
-    while (!/Created \d+ work thread/.test(log)) {
+    while (!/Created \d+ work thread/.test(log) || pid === 0) {
       assert(
         child.exitCode === null && performance.now() < deadline,
         `munged did not start:\n${log}`,
       );
       await pause(10);
+      if (existsSync(pidFile)) pid = Number(readFileSync(pidFile, "utf8"));
     }
     return daemon;
   }
