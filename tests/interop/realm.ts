@@ -133,7 +133,8 @@ export class Realm {
       stop: () => {
         this.#daemons.delete(daemon);
         // Not the child, which may be a wrapper that keeps the signal to itself.
-        if (pid > 0 && child.exitCode === null) process.kill(pid, "SIGTERM");
+        if (pid === 0) child.kill("SIGTERM");
+        else if (child.exitCode === null) process.kill(pid, "SIGTERM");
         return ended;
       },
     };
