@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { DEFAULT_SOCKET } from "../../lib/retry.ts";
 import { Munged, PROGRAMS } from "../mod/daemons.ts";
 import { findExamples, plain, promisedOutput, type Runtime, RUNTIMES } from "./examples.ts";
-import { npmProject, removeProjects, run } from "./project.ts";
+import { npmProject, run } from "./project.ts";
 
 const examples = findExamples();
 const program = PROGRAMS.find(({ skip }) => skip === false);
@@ -43,10 +43,7 @@ describe("examples", { skip: program === undefined && "there is no munged" }, ()
     for (const { file, code } of examples) writeFileSync(join(project, file), code);
     await transpile(project);
   });
-  after(async () => {
-    await munged.stop();
-    removeProjects();
-  });
+  after(() => munged.stop());
 
   test("there are some, in the documentation and in the code", () => {
     for (const file of ["docs/library.md", "mod.ts", "lib/encode.ts", "lib/decode.ts"]) {

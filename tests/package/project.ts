@@ -5,6 +5,7 @@ import { delimiter, join, resolve } from "node:path";
 
 /** Folder of all the projects of this process. */
 export const FOLDER: string = mkdtempSync("/tmp/munge-package-");
+process.on("exit", () => rmSync(FOLDER, { recursive: true, force: true }));
 const PATH = `${resolve("node_modules/.bin")}${delimiter}${process.env["PATH"]}`;
 
 /** Runs a command, and returns what it printed. Throws with all of it if its status is not 0. */
@@ -47,9 +48,4 @@ export function npmProject(name: string): string {
     folder,
   );
   return folder;
-}
-
-/** Removes all projects. */
-export function removeProjects(): void {
-  rmSync(FOLDER, { recursive: true, force: true });
 }
