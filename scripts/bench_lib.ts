@@ -1,0 +1,113 @@
+// Measures the library: encodes a second from one process, with 1 and with 64 calls in flight, under each
+// runtime, beside libmunge doing the same in C with as many threads; all with one munged, in turn.
+//   bun scripts/bench_lib.ts [--rounds N] [--seconds N] [--munged ours|reference]
+import { existsSync, rmSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { Munged, PROGRAMS } from "../tests/mod/daemons.ts";
+
+const OUTPUT = "dist/bench-lib";
+
+/** One way to encode. */
+export interface Contestant {
+  readonly name: string;
+  /** Calls in flight at a time. */
+  readonly inFlight: number;
+  /** Encodes a second with the munged at this socket. */
+  measure(socketPath: string, seconds: number): number;
+}
+
+/** All ways there are on this machine: libmunge in C first, if there is a compiler and its header. */
+export async function contestants(): Promise<readonly Contestant[]> {
+  const build = Bun.spawnSync(["bun", "scripts/build_lib.ts"], { stdio: ["ignore", 2, 2] });
+  if (!build.success) throw new Error("the library can't be built");
+  await Bun.build({
+    entrypoints: ["scripts/bench_lib_load.ts"],
+    outdir: OUTPUT,
+    target: "node",
+    plugins: [{
+      name: "the built library",
+      setup({ onResolve }) {
+        onResolve({ filter: /\/mod\.ts$/ }, () => ({ path: "../npm/mod.js", external: true }));
+      },
+    }],
+  });
+  const script = `${OUTPUT}/bench_lib_load.js`;
+  const runtimes: readonly (readonly [name: string, command: readonly string[]])[] = [
+    ["Bun", ["node_modules/.bin/bun", script]],
+    ["Deno", ["node_modules/.bin/deno", "run", "--allow-all", "--quiet", script]],
+    ["Node.js", ["node", script]],
+  ];
+  const libmunge = compiled();
+  return [
+    ...(libmunge === undefined ? [] : [1, 64].map((width) => ({
+      name: "libmunge in C",
+      inFlight: width,
+      measure: (socketPath: string, seconds: number) =>
+        rate([libmunge, socketPath, String(width), String(seconds)]),
+    }))),
+    ...runtimes.flatMap(([name, command]) =>
+      [1, 64].map((width) => ({
+        name,
+        inFlight: width,
+        measure: (socketPath: string, seconds: number) =>
+          rate([...command, socketPath, String(width), String(seconds)]),
+      }))
+    ),
+    {
+      name: "Bun, encodeSync()",
+      inFlight: 1,
+      measure: (socketPath, seconds) =>
+        rate([...runtimes[0]![1], socketPath, "sync", String(seconds)]),
+    },
+  ];
+}
+
+/** Path of the program for libmunge, or undefined where it can't be compiled. */
+function compiled(): string | undefined {
+  if (!existsSync("/usr/include/munge.h") || Bun.which("gcc") === null) return undefined;
+  const path = `${OUTPUT}/bench_lib`;
+  const options = ["-O2", "-pthread", "-o", path, "scripts/bench_lib.c", "-lmunge"];
+  const { success, stderr } = Bun.spawnSync(["gcc", ...options]);
+  if (!success) throw new Error(`gcc failed: ${stderr}`);
+  return path;
+}
+
+function rate(command: readonly string[]): number {
+  const { success, stdout, stderr } = Bun.spawnSync([...command], { timeout: 120_000 });
+  if (!success) throw new Error(`${command[0]} failed: ${stderr}`);
+  return Number(stdout.toString());
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: "string", default: "3" },
+      seconds: { type: "string", default: "2" },
+      munged: { type: "string", default: "ours" },
+    },
+  });
+  const all = await contestants();
+  const munged = await Munged.start(PROGRAMS[values.munged === "ours" ? 0 : 1]!);
+  try {
+    const rates = all.map((): number[] => []);
+    for (let round = 0; round < Number(values.rounds); round++) {
+      all.forEach((contestant, i) =>
+        rates[i]!.push(contestant.measure(munged.socketPath, Number(values.seconds)))
+      );
+    }
+    console.log(`encodes per second from one process, ${values.munged} munged, medians`);
+    for (const [i, { name, inFlight }] of all.entries()) {
+      const shown = median(rates[i]!).toFixed(0).padStart(7);
+      console.log(`${name.padEnd(18)} ${String(inFlight).padStart(3)} in flight ${shown}`);
+    }
+  } finally {
+    await munged.stop();
+    rmSync(OUTPUT, { recursive: true, force: true });
+  }
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,29 @@
+// Encodes for some seconds with a number of calls in flight, and prints how many it made a second; run by
+// scripts/bench_lib.ts under each runtime.
+//   bench_lib_load SOCKET IN-FLIGHT|sync SECONDS
+import { encode, encodeSync } from "../mod.ts";
+
+const [socketPath = "", width = "1", seconds = "1"] = process.argv.slice(2);
+let deadline = 0;
+let made = 0;
+
+async function caller(): Promise<void> {
+  for (; performance.now() < deadline; made++) await encode("", { socketPath });
+}
+
+function callInTurn(): void {
+  for (; performance.now() < deadline; made++) encodeSync("", { socketPath });
+}
+
+/** Calls for this long. Returns encodes per second. */
+async function measure(milliseconds: number): Promise<number> {
+  const start = performance.now();
+  deadline = start + milliseconds;
+  made = 0;
+  if (width === "sync") callInTurn();
+  else await Promise.all(Array.from({ length: Number(width) }, caller));
+  return made / (performance.now() - start) * 1000;
+}
+
+await measure(300); // the compilers of the runtimes warm up
+console.log((await measure(Number(seconds) * 1000)).toFixed(0));
