@@ -99,7 +99,7 @@ export const CAUSES: readonly Cause[] = [
     mend: (_place, [, path = ""]) => `chmod go-w ${quote(path)}`,
   },
   {
-    message: "Logfile is insecure: ...",
+    message: "Logfile is insecure: ... should ...",
     pattern: /Logfile is insecure: "(.+)" should/,
     text: "Others may change the log.",
     mend: ({ user }, [, path = ""]) => `chown ${user} ${quote(path)} && chmod 0640 ${quote(path)}`,

@@ -249,7 +249,7 @@ function keyInForce({ exchange, lock, keyFile, start, args }: Node): Finding[] {
   const holder = lock.state === "held" ? lock.holder : undefined;
   const other = holder?.args.find((word) => word.startsWith("--key-file="));
   const pid = holder === undefined ? "" : ` (pid ${holder.pid})`;
-  if (other !== undefined && !args.includes(other) && other !== `--key-file=${keyFile}`) {
+  if (other !== undefined && other !== `--key-file=${keyFile}`) {
     const words = [...args.filter((word) => !word.startsWith("--key-file=")), other];
     return [
       problem(
@@ -365,7 +365,7 @@ function log(node: Node): Finding[] {
   } catch {
     return [];
   }
-  const errors = text.slice(text.lastIndexOf("Starting munge-")).split("\n")
+  const errors = text.slice(Math.max(0, text.lastIndexOf("Starting munge-"))).split("\n")
     .filter((line) => / Error: /.test(line));
   const last = errors.at(-1);
   if (last === undefined) return [ok("There is no error in the log since munged was last started")];

@@ -185,8 +185,8 @@ function describeSkew(host: string, skew: number): string {
 }
 
 /**
- * What munged's clocks say: by each credential the way there takes longer by the skew, the way back is as
- * much shorter.
+ * What munged's clocks say: no credential is decoded before it is made, so the two ways bound the skew from
+ * above and from below. It counts as none if it may be none, and is taken from the middle otherwise.
  */
 function skewByCredentials(text: string, here: DecodeResponse): number | undefined {
   const seconds = (key: string) => {
@@ -196,7 +196,9 @@ function skewByCredentials(text: string, here: DecodeResponse): number | undefin
   const encoded = seconds("ENCODE_TIME");
   const decoded = seconds("DECODE_TIME");
   if (encoded === undefined || decoded === undefined || here.encodeTime === 0) return undefined;
-  return Math.round(((decoded - encoded) - (here.decodeTime - here.encodeTime)) / 2);
+  const most = decoded - encoded;
+  const least = here.encodeTime - here.decodeTime;
+  return least <= 0 && most >= 0 ? 0 : Math.round((least + most) / 2);
 }
 
 /** What the hosts' own clocks say, between the start of ssh and now. */
