@@ -27,6 +27,7 @@ import {
   connectError,
   decodeTransaction,
   encodeTransaction,
+  fitsSocketAddress,
   incompleteError,
   requireSocket,
   requireSocketName,
@@ -64,10 +65,16 @@ const SYSTEM_TEXTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Errors of connecting that pass: a full listen queue, and a daemon that is just being restarted, which
- * Node.js reports as a reset when the connection was in the queue already.
+ * Errors of connecting that pass: a full listen queue, and a daemon that is just being restarted. Node.js
+ * reports that as a reset if the connection was in the queue already; and there may be no socket for a
+ * moment, which is over if there is one now.
  */
-const BUSY: ReadonlySet<string | undefined> = new Set(["EAGAIN", "ECONNREFUSED", "ECONNRESET"]);
+const PASSING: ReadonlySet<string | undefined> = new Set([
+  "EAGAIN",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ENOENT",
+]);
 
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
@@ -168,24 +175,31 @@ async function tryAgain<Response>(
   }
 }
 
-/** A connected socket; what the reference checks before it connects is checked here, too. */
+/** A connected socket. That a path leads to none is looked into only when connecting has failed. */
 async function connectTo(path: string, signal: AbortSignal | undefined): Promise<Socket> {
   requireSocketName(path);
-  const isSocket = await stat(path).then((status) => status.isSocket(), (error) => {
-    throw accessError(path, systemText(error));
-  });
-  requireSocket(path, isSocket);
+  if (!fitsSocketAddress(path)) await requireSocketAt(path);
   for (let failures = 0;;) {
     signal?.throwIfAborted();
     try {
       return await connectOnce(path, signal);
     } catch (error) {
       signal?.throwIfAborted();
-      const busy = BUSY.has(codeOf(error));
-      if (!busy || ++failures >= MAX_CONNECT_TRIES) throw connectError(path, systemText(error));
+      await requireSocketAt(path);
+      if (!PASSING.has(codeOf(error)) || ++failures >= MAX_CONNECT_TRIES) {
+        throw connectError(path, systemText(error));
+      }
     }
     await pause(connectPause(failures), signal);
   }
+}
+
+/** Throws what is the matter with the path of a socket, if anything is. */
+async function requireSocketAt(path: string): Promise<void> {
+  const isSocket = await stat(path).then((status) => status.isSocket(), (error) => {
+    throw accessError(path, systemText(error));
+  });
+  requireSocket(path, isSocket);
 }
 
 function connectOnce(path: string, signal: AbortSignal | undefined): Promise<Socket> {

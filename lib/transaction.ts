@@ -155,10 +155,15 @@ export function requireSocketName(path: string): void {
  */
 export function requireSocket(path: string, isSocket: boolean): void {
   if (!isSocket) throw new MungeError("EMUNGE_SOCKET", `Invalid file type for socket "${path}"`);
-  if (new TextEncoder().encode(path).length >= MAX_SOCKET_PATH) {
+  if (!fitsSocketAddress(path)) {
     throw new MungeError(
       "EMUNGE_OVERFLOW",
       `Exceeded maximum length of ${MAX_SOCKET_PATH} bytes for socket pathname`,
     );
   }
+}
+
+/** Whether the address of a socket has room for a path. */
+export function fitsSocketAddress(path: string): boolean {
+  return new TextEncoder().encode(path).length < MAX_SOCKET_PATH;
 }

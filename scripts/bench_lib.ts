@@ -1,6 +1,6 @@
 // Measures the library: encodes a second from one process, with 1 and with 64 calls in flight, under each
 // runtime, beside libmunge doing the same in C with as many threads; all with one munged, in turn.
-//   bun scripts/bench_lib.ts [--rounds N] [--seconds N] [--munged ours|reference]
+//   scripts/bench --library [--rounds N] [--seconds N] [--munged ours|reference]
 import { existsSync, rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Munged, PROGRAMS } from "../tests/mod/daemons.ts";
@@ -18,7 +18,9 @@ export interface Contestant {
 
 /** All ways there are on this machine: libmunge in C first, if there is a compiler and its header. */
 export async function contestants(): Promise<readonly Contestant[]> {
-  const build = Bun.spawnSync(["bun", "scripts/build_lib.ts"], { stdio: ["ignore", 2, 2] });
+  const build = Bun.spawnSync([process.execPath, "scripts/build_lib.ts"], {
+    stdio: ["ignore", 2, 2],
+  });
   if (!build.success) throw new Error("the library can't be built");
   await Bun.build({
     entrypoints: ["scripts/bench_lib_load.ts"],
