@@ -15,6 +15,7 @@ const PEERS: Readonly<Record<string, string>> = {
   gcc: "/usr/bin/gcc",
   "libc6-dev": "/usr/include/stdio.h",
   faketime: "/usr/bin/faketime",
+  iproute2: "/usr/sbin/ip",
   strace: "/usr/bin/strace",
   prometheus: "/usr/bin/promtool",
 };

@@ -1,0 +1,194 @@
+// A cluster for the tests: hosts in network namespaces of their own, each with its own munged, files and
+// clock, and a load of credentials that go from every host to every other.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Status } from "../../daemon/status.ts";
+import { MungeClient } from "../../lib/client.ts";
+import { errorText } from "../../lib/errors.ts";
+import { type Make, type Munged, Realm } from "./realm.ts";
+
+const ANYONE = 0xffff_ffff;
+
+function ip(...args: string[]): void {
+  const { status, stderr } = spawnSync("ip", args);
+  assert.equal(status, 0, `ip ${args.join(" ")}: ${stderr}`);
+}
+
+/** Whether namespaces and faketime are to be had here. */
+export function hasClusters(): boolean {
+  const name = `munge-probe-${process.pid}`;
+  if (spawnSync("ip", ["netns", "add", name]).status !== 0) return false;
+  ip("netns", "delete", name);
+  return spawnSync("faketime", ["-f", "+1s", "true"]).status === 0;
+}
+
+/** One host. */
+export class Host {
+  readonly make: Make;
+  readonly number: number;
+  readonly keyFile: string;
+  readonly address: string;
+  /** Seconds that its clock is ahead. */
+  skew = 0;
+  /** Whether credentials are sent to it, and asked of it. */
+  decodes = true;
+  encodes = true;
+  readonly #files: Realm;
+  readonly #namespace: string;
+  #munged: Munged | undefined;
+  #isUp = false;
+
+  constructor(make: Make, number: number, key: Uint8Array) {
+    this.make = make;
+    this.number = number;
+    this.address = `10.77.0.${number}`;
+    this.#namespace = `munge-${process.pid}-${number}`;
+    ip("netns", "add", this.#namespace);
+    this.#files = new Realm(key);
+    this.keyFile = join(this.#files.directory, "key");
+    ip("-n", this.#namespace, "link", "set", "lo", "up");
+    // On the loopback interface, as not every kernel has another kind to give.
+    ip("-n", this.#namespace, "address", "add", `${this.address}/32`, "dev", "lo");
+  }
+
+  /** Starts its munged, at the time that its clock shows. */
+  async start(...options: string[]): Promise<void> {
+    const args = this.make === "ours" ? options : [];
+    const wrapper = ["ip", "netns", "exec", this.#namespace, ...this.#clock()];
+    this.#munged = await this.#files.start(
+      this.make,
+      [`--origin=${this.address}`, "--force", ...args],
+      wrapper,
+    );
+    this.decodes = this.encodes = this.#isUp = true;
+  }
+
+  /** The words that run a program at this host's time. */
+  #clock(): string[] {
+    return this.skew === 0 ? [] : ["faketime", "-f", `+${this.skew}s`];
+  }
+
+  /** Takes it down, once nobody waits for it. */
+  async stop(): Promise<void> {
+    this.decodes = this.encodes = this.#isUp = false;
+    await pause(100);
+    await this.#munged!.stop();
+  }
+
+  async remove(): Promise<void> {
+    await this.#files.close();
+    ip("netns", "delete", this.#namespace);
+  }
+
+  get socket(): string {
+    return this.#munged!.socket;
+  }
+
+  log(): string {
+    return this.#munged!.log();
+  }
+
+  /** What munged --status tells. */
+  status(): Status {
+    const args = ["--status", "--json", "-S", this.socket];
+    return JSON.parse(this.#files.run("ours", "munged", args).out) as Status;
+  }
+
+  /** Runs mungekey on its keys, which must succeed, and tells munged. */
+  mungekey(...args: string[]): void {
+    const words = [...this.#clock(), this.#files.program("ours", "mungekey"), "-k", this.keyFile];
+    const { status, stderr } = spawnSync(words[0]!, [...words.slice(1), ...args]);
+    assert.equal(status, 0, stderr?.toString());
+    const old = `${this.keyFile}.old`;
+    if (this.skew !== 0 && existsSync(old)) {
+      const now = Date.now() / 1000 + this.skew; // the kernel's clock is the only one that can't be faked
+      utimesSync(old, now, now);
+    }
+    if (!this.#isUp) return;
+    process.kill(Number(readFileSync(join(dirname(this.socket), "pid"), "utf8")), "SIGHUP");
+  }
+
+  /** Puts a key in the active one's place, as one does for the reference. */
+  installKey(key: Uint8Array): void {
+    writeFileSync(this.keyFile, key, { mode: 0o600 });
+  }
+}
+
+/** Credentials that go from every host to every other, until it is stopped. */
+export class Load {
+  readonly #hosts: readonly Host[];
+  readonly #clients: Promise<void>[] = [];
+  #running = true;
+  /** Credentials that were accepted. */
+  accepted = 0;
+  /** `from 1 to 2: Invalid credential`, with the number of each. */
+  readonly refused = new Map<string, number>();
+
+  constructor(hosts: readonly Host[], clients: number) {
+    this.#hosts = hosts;
+    for (let client = 0; client < clients; client++) this.#clients.push(this.#send(client));
+  }
+
+  /** Settles when each pair has been tried a few times more. */
+  async pass(): Promise<void> {
+    const enough = this.accepted + 4 * this.#hosts.length ** 2;
+    const deadline = performance.now() + 60_000;
+    while (this.accepted < enough) {
+      assert(performance.now() < deadline, "the load stands still");
+      await pause(20);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    await Promise.all(this.#clients);
+  }
+
+  async #send(start: number): Promise<void> {
+    const count = this.#hosts.length;
+    for (let turn = start; this.#running; turn++) {
+      const from = this.#hosts[turn % count]!;
+      const to = this.#hosts[Math.floor(turn / count) % count]!;
+      if (from.encodes && to.decodes) await this.#deliver(from, to);
+      else await pause(1);
+    }
+  }
+
+  async #deliver(from: Host, to: Host): Promise<void> {
+    // The reference knows no drift but the time-to-live.
+    const ttl = to.make === "ours" ? 60 : 300;
+    const credential = await encode(from, ttl);
+    if (!to.decodes) return; // it was taken down meanwhile
+    const errno = await decode(to, credential);
+    if (errno === 0) {
+      this.accepted++;
+      return;
+    }
+    const what = `from ${from.number} to ${to.number}: ${errorText(errno)}`;
+    this.refused.set(what, (this.refused.get(what) ?? 0) + 1);
+  }
+}
+
+/** A credential made on a host. */
+export async function encode(host: Host, ttl: number): Promise<Uint8Array> {
+  const { errno, errorText, credential } = await new MungeClient(host.socket).encode({
+    cipher: 1,
+    mac: 1,
+    zip: 0,
+    realm: "",
+    ttl,
+    authUid: ANYONE,
+    authGid: ANYONE,
+    payload: new Uint8Array(0),
+  });
+  assert.equal(errno, 0, errorText);
+  return credential;
+}
+
+/** The error number with which a host answers a credential. */
+export async function decode(host: Host, credential: Uint8Array): Promise<number> {
+  return (await new MungeClient(host.socket).decode({ credential })).errno;
+}

@@ -1,0 +1,165 @@
+// Key rotation on five hosts at once, one of them with the reference, while credentials go from each to
+// each: none is refused as long as the steps are done in their order (docs/rotation.md).
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { suite } from "../suite.ts";
+import { decode, encode, hasClusters, Host, Load } from "./cluster.ts";
+import { hasReference, isRoot } from "./realm.ts";
+
+/** Seconds that a retired key decodes: longer than any credential of the load is under way. */
+const ROTATION_TIME = 5;
+const SKEW = 120;
+
+suite("a cluster whose key is rotated", {
+  root: isRoot,
+  "network namespaces and faketime": isRoot && hasClusters(),
+  "Debian's munge": hasReference,
+}, () => {
+  let hosts: Host[] = [];
+  let directory: string;
+  const ours = () => hosts.filter(({ make }) => make === "ours");
+  const reference = () => hosts.find(({ make }) => make === "reference")!;
+
+  before(async () => {
+    directory = mkdtempSync("/tmp/munge-cluster-");
+    const key = newKey();
+    hosts = [1, 2, 3, 4, 5].map((number) =>
+      new Host(number === 5 ? "reference" : "ours", number, key)
+    );
+    await Promise.all(hosts.map((host) => host.start(`--key-rotation-time=${ROTATION_TIME}`)));
+  });
+  after(async () => {
+    for (const host of hosts) await host.remove();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  const newKey = () => crypto.getRandomValues(new Uint8Array(128));
+
+  function stage(host: Host, key: Uint8Array): void {
+    const file = join(directory, "key");
+    writeFileSync(file, key, { mode: 0o600 });
+    host.mungekey("--stage", `--from=${file}`);
+  }
+
+  async function takenUp(pattern: RegExp, ...some: Host[]): Promise<void> {
+    const deadline = performance.now() + 15_000;
+    for (const host of some) {
+      while (!pattern.test(host.log().slice(-400))) {
+        assert(performance.now() < deadline, `host ${host.number} has not noticed`);
+        await pause(20);
+      }
+    }
+  }
+
+  /**
+   * The documented order: staged everywhere; then the hosts with the reference, which know one key at a
+   * time, get the new one, and decode nothing until it is promoted everywhere; then promoted; then retired.
+   */
+  async function rotate(load: Load, inTheMiddle: () => Promise<void> = () => Promise.resolve()) {
+    const key = newKey();
+    for (const host of ours()) stage(host, key);
+    await takenUp(/next \w+\n/, ...ours());
+    await load.pass();
+    await inTheMiddle();
+    const late = await Promise.all(
+      ours().filter(({ encodes }) => encodes).map((host) => encode(host, 60)),
+    );
+
+    await reference().stop();
+    reference().installKey(key);
+    await reference().start();
+    reference().decodes = false;
+    await load.pass();
+    for (const host of ours()) {
+      if (!host.encodes) continue;
+      host.mungekey("--promote");
+      await takenUp(/active \w+, old \w+ until \S+\n/, host);
+      await load.pass();
+    }
+    reference().decodes = true;
+    await load.pass();
+
+    // Credentials made before the promotion are good after it.
+    for (const [index, credential] of late.entries()) {
+      const to = ours()[(index + 1) % ours().length]!;
+      if (to.decodes) assert.equal(await decode(to, credential), 0);
+    }
+  }
+
+  async function retire(): Promise<void> {
+    await pause(ROTATION_TIME * 1000);
+    for (const host of ours()) host.mungekey("--retire", `--key-rotation-time=${ROTATION_TIME}`);
+    await takenUp(/Keys of the default realm: active \w+\n/, ...ours());
+  }
+
+  it("refuses nothing when it is done in order", async () => {
+    const load = new Load(hosts, 6);
+    await rotate(load);
+    await retire();
+    await load.pass();
+    await load.stop();
+    assert.deepEqual([...load.refused], []);
+    assert(load.accepted > 500);
+  });
+
+  it("refuses nothing when a host is down in the middle, and catches up", async () => {
+    const load = new Load(hosts, 6);
+    const absent = ours()[3]!;
+    await rotate(load, () => absent.stop());
+    absent.mungekey("--promote"); // before it encodes anything with the old key
+    await absent.start(`--key-rotation-time=${ROTATION_TIME}`);
+    await load.pass();
+    await retire();
+    await load.pass();
+    await load.stop();
+    assert.deepEqual([...load.refused], []);
+  });
+
+  it("fails by name when a host promotes before another one has staged, and --status says so", async () => {
+    const [hasty, , lazy] = ours();
+    const load = new Load(hosts, 6);
+    const key = newKey();
+    for (const host of ours()) if (host !== lazy) stage(host, key);
+    await takenUp(/next \w+\n/, hasty!);
+    hasty!.mungekey("--promote");
+    await takenUp(/active \w+, old/, hasty!);
+    await load.pass();
+    await load.stop();
+    const expected = [`from 1 to 3: Invalid credential`, `from 1 to 5: Invalid credential`];
+    assert.deepEqual([...load.refused.keys()].sort(), expected);
+    const status = lazy!.status();
+    assert(status.requests.decode["cred_invalid"]! > 0);
+    assert(
+      status.hints.some((hint) => /promotes a key before all others have staged it/.test(hint)),
+    );
+    assert.match(lazy!.log(), /Refused decode: cause=cred_invalid client_uid=0/);
+
+    // Staging it after all mends it.
+    stage(lazy!, key);
+    await takenUp(/next \w+\n/, lazy!);
+    assert.equal(await decode(lazy!, await encode(hasty!, 60)), 0);
+    for (const host of ours()) if (host !== hasty) host.mungekey("--promote");
+    await reference().stop();
+    reference().installKey(key);
+    await reference().start();
+    await takenUp(/active \w+, old/, ...ours());
+    await retire();
+  });
+
+  it("refuses nothing when a clock is off and that is allowed for", async () => {
+    for (const host of ours()) {
+      await host.stop();
+      host.skew = host.number === 2 ? SKEW : 0;
+      await host.start(`--key-rotation-time=${ROTATION_TIME}`, "--timestamp-drift-max=180");
+    }
+    const load = new Load(hosts, 6);
+    await rotate(load);
+    await retire();
+    await load.pass();
+    await load.stop();
+    assert.deepEqual([...load.refused], []);
+  });
+});
