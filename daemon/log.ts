@@ -4,10 +4,11 @@ import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from
 import { MungeError } from "../lib/errors.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
 import { openDatagramSocket, sendDatagram } from "../lib/os/datagram.ts";
-import { duplicateOver } from "../lib/os/process.ts";
+import { canWrite, duplicateOver } from "../lib/os/process.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import type { DaemonConfig, LogFormat } from "./config.ts";
 import { checkFile } from "./file_security.ts";
+import { createLogLimits, passLogLimit } from "./log_limits.ts";
 import { createRecentMessages, rememberMessage } from "./recent_messages.ts";
 
 /** Where a log goes: plain data that may be posted to another thread. */
@@ -21,6 +22,8 @@ export interface LogTarget {
   readonly format: LogFormat;
   /** The last errors and warnings, in memory that all threads share. */
   readonly recent: SharedArrayBuffer;
+  /** When which cause was logged, in memory that all threads share. */
+  readonly limits: SharedArrayBuffer;
 }
 
 /** Severities with their syslog priority. */
@@ -49,7 +52,8 @@ export interface Logger extends Record<LogLevel, (text: string) => void> {
 /** What is told of an event, in this order. */
 export type AuditFields = Readonly<Record<string, string | number>>;
 
-const LIMIT_MS = 300_000;
+/** How long a reader of standard error is waited for, before messages are dropped until it reads again. */
+const READER_PATIENCE_MS = 1_000;
 const AUDIT_LIMIT_MS = 60_000;
 /** Lines of one cause within that time, from each thread. */
 const AUDIT_LINES = 5;
@@ -69,7 +73,7 @@ export function stderrLog(
   const { program, verbose, foreground, logFormat } = config;
   // What is printed before going into the background is read by whoever started us.
   const format = foreground ? logFormat : "text";
-  return { kind: "stderr", fd: 2, program, verbose, format, recent: createRecentMessages() };
+  return { ...sharedMemory(), kind: "stderr", fd: 2, program, verbose, format };
 }
 
 /**
@@ -81,10 +85,14 @@ export function stderrLog(
 export function openLog(config: DaemonConfig, early: Logger): LogTarget {
   if (config.foreground) return stderrLog(config);
   const { program, verbose, logFormat: format } = config;
-  const common = { program, verbose, format, recent: createRecentMessages() };
+  const common = { ...sharedMemory(), program, verbose, format };
   if (config.syslog) return { ...common, kind: "syslog", fd: openDatagramSocket() };
   checkFile("log", config.logFile, config, early);
   return { ...common, kind: "file", fd: openLogFile(config) };
+}
+
+function sharedMemory(): Pick<LogTarget, "recent" | "limits"> {
+  return { recent: createRecentMessages(), limits: createLogLimits() };
 }
 
 /**
@@ -126,15 +134,19 @@ function openLogFile({ logFile, force }: DaemonConfig): number {
 /** A logger that writes to `target`; any thread may have its own. */
 export function createLogger(target: LogTarget): Logger {
   const write = WRITERS[target.kind];
+  const put = (level: LogLevel, text: string, fields: AuditFields) =>
+    write(target, level, FORMATS[target.format](level, text, fields));
+  let lost = 0;
   const log = (level: LogLevel, text: string, fields: AuditFields = {}) => {
     try {
-      write(target, level, FORMATS[target.format](level, text, fields));
+      if (lost > 0) put("warning", `Lost ${lost} log message${lost === 1 ? "" : "s"}`, {});
+      lost = 0;
+      put(level, text, fields);
     } catch {
-      // There is nowhere left to say that the log can't be written.
+      lost++; // there is nowhere left to say so
     }
     if (level === "error" || level === "warning") rememberMessage(target.recent, level, text);
   };
-  const limits = new Map<string, { since: number; suppressed: number }>();
   const audits = new Map<string, { since: number; lines: number; suppressed: number }>();
   return {
     error: (text) => log("error", text),
@@ -145,14 +157,8 @@ export function createLogger(target: LogTarget): Logger {
       if (target.verbose) log("debug", text);
     },
     limited(cause, level, text) {
-      const now = performance.now();
-      const limit = limits.get(cause);
-      if (limit !== undefined && now - limit.since < LIMIT_MS) {
-        limit.suppressed++;
-        return;
-      }
-      limits.set(cause, { since: now, suppressed: 0 });
-      const suppressed = limit?.suppressed ?? 0;
+      const suppressed = passLogLimit(target.limits, cause);
+      if (suppressed === null) return;
       log(level, suppressed === 0 ? text : `${text} (${suppressed} more like it were not logged)`);
     },
     audit(event, cause, describe) {
@@ -190,27 +196,41 @@ const FORMATS: Record<LogFormat, (level: LogLevel, text: string, fields: AuditFi
   },
 };
 
+/** Write one message each, or throw. */
 const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: string) => void> = {
   file(target, level, text) {
-    if (target.format === "json") return void writeSync(target.fd, `${text}\n`);
+    if (target.format === "json") return writeLine(target.fd, text);
     const label = `${levelName(level)}:`.padEnd(10);
-    writeSync(
-      target.fd,
-      `${formatLocalTime(seconds(), "%Y-%m-%d %H:%M:%S %z")} ${label} ${text}\n`,
-    );
+    const time = formatLocalTime(seconds(), "%Y-%m-%d %H:%M:%S %z");
+    writeLine(target.fd, `${time} ${label} ${text}`);
   },
   stderr(target, level, text) {
-    if (target.format === "json") return void writeSync(target.fd, `${text}\n`);
+    waitForReader(target.fd);
+    if (target.format === "json") return writeLine(target.fd, text);
     const prefix = target.program === "" ? "" : `${target.program}: `;
-    writeSync(target.fd, `${prefix}${levelName(level)}: ${text}\n`);
+    writeLine(target.fd, `${prefix}${levelName(level)}: ${text}`);
   },
   syslog(target, level, text) {
     const stamp = formatLocalTime(seconds(), "%b %e %H:%M:%S");
     const priority = SYSLOG_FACILITY | LEVELS[level];
     const line = `<${priority}>${stamp} ${target.program}[${process.pid}]: ${text}`;
-    sendDatagram(target.fd, SYSLOG_SOCKET, line);
+    if (!sendDatagram(target.fd, SYSLOG_SOCKET, line)) throw new Error("No syslog takes messages");
   },
 };
+
+/** One write a line, so that the lines of several threads stay whole. */
+function writeLine(fd: number, line: string): void {
+  const bytes = new TextEncoder().encode(`${line}\n`);
+  if (writeSync(fd, bytes) < bytes.length) throw new Error("The log took a part only");
+}
+
+let isReaderStuck = false;
+
+/** Whoever should read standard error, and does not, must not keep munged from serving. */
+function waitForReader(fd: number): void {
+  isReaderStuck = !canWrite(fd, isReaderStuck ? 0 : READER_PATIENCE_MS);
+  if (isReaderStuck) throw new Error("Nobody reads the log");
+}
 
 function seconds(): number {
   return Math.floor(Date.now() / 1000);

@@ -163,7 +163,7 @@ function answerEncode(
     return { bytes: formatEncodeSuccess(credential, retry, context.allocate), remembered: null };
   } catch (thrown) {
     const error = asMungeError(thrown, context);
-    context.log.info(error.message);
+    logRefusal(error, context);
     const response = { errno: error.errno, errorText: error.message, credential: NO_BYTES };
     return { bytes: formatEncodeResponse(response, retry, context.allocate), remembered: null };
   }
@@ -253,12 +253,18 @@ function refuseDecode(
   refusal: Omit<Refusal, "error">,
   context: RequestContext,
 ): Answer {
-  context.log.info(error.message);
+  logRefusal(error, context);
   context.refused({ ...refusal, error: error.code });
   const { errno, message: errorText } = error;
   const response = { ...RESET_DECODE_RESPONSE, errno, errorText };
   const bytes = formatDecodeResponse(response, retry, context.allocate);
   return { bytes, remembered: null };
+}
+
+/** Without memory or space every request fails, and the log must not be what fills the disk. */
+function logRefusal({ code, message }: MungeError, { log }: RequestContext): void {
+  if (code === "EMUNGE_NO_MEMORY") log.limited("no memory", "info", message);
+  else log.info(message);
 }
 
 /** The request, or null for one that is no message of its type. */

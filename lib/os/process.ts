@@ -1,6 +1,15 @@
 // What a daemon asks of its own process and of others: its name, its memory, its core dumps, its
 // descriptors, signals to others. Calls that Linux alone knows do nothing elsewhere.
-import { CString, errno, FFIType, openLibc, ptr, strerror, SystemError } from "./libc.ts";
+import {
+  CString,
+  errno,
+  FFIType,
+  fixedMemory,
+  openLibc,
+  ptr,
+  strerror,
+  SystemError,
+} from "./libc.ts";
 
 const isLinux = process.platform === "linux";
 const PR_SET_DUMPABLE = 4;
@@ -20,6 +29,7 @@ const c = openLibc({
   getrlimit: { args: [i32, pointer], returns: i32 },
   mlockall: { args: [i32], returns: i32 },
   pipe: { args: [pointer], returns: i32 },
+  poll: { args: [pointer, u64, i32], returns: i32 },
   setegid: { args: [u32], returns: i32 },
   seteuid: { args: [u32], returns: i32 },
   setrlimit: { args: [i32, pointer], returns: i32 },
@@ -32,6 +42,18 @@ const prctl = isLinux
 /** Makes `copy` another number of the open file `fd`, closing what it was: one step for all threads. */
 export function duplicateOver(fd: number, copy: number): void {
   if (c.dup2(fd, copy) < 0) throw new SystemError("dup2");
+}
+
+const POLLOUT = 4;
+/** struct pollfd: fd i32, events i16, revents i16. */
+const pollFd = new Int32Array(fixedMemory(8));
+const pollAddress = ptr(pollFd);
+
+/** Whether a short write would not have to wait, now or within some milliseconds. */
+export function canWrite(fd: number, milliseconds: number): boolean {
+  pollFd[0] = fd;
+  pollFd[1] = POLLOUT;
+  return c.poll(pollAddress, 1, milliseconds) > 0;
 }
 
 /** Both ends of a pipe whose reads block. */

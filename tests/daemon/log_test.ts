@@ -1,9 +1,20 @@
-import { closeSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { DEFAULTS } from "../../daemon/config.ts";
 import { createLogger, type Logger, openLog, reopenLog } from "../../daemon/log.ts";
+import { createLogLimits } from "../../daemon/log_limits.ts";
 import { createRecentMessages, recentMessages } from "../../daemon/recent_messages.ts";
+import { duplicateOver, openBlockingPipe } from "../../lib/os/process.ts";
+import { openPipe } from "../../lib/os/socket.ts";
 import { memoryLogger, withDirectory } from "./scratch.ts";
 
 const TARGET = {
@@ -11,6 +22,7 @@ const TARGET = {
   verbose: false,
   format: "text",
   recent: createRecentMessages(),
+  limits: createLogLimits(),
 } as const;
 
 test("a log file has mode 0640 whatever the umask, and lines with time and level", () => {
@@ -69,6 +81,52 @@ test("limited() logs one cause once", () => {
     const lines = readFileSync(`${directory}/stderr`, "utf8");
     assert.equal(lines, "munged: Warning: full\nmunged: Error: other\n");
   });
+});
+
+test("limited() logs a cause once for all threads", () => {
+  withDirectory((directory) => {
+    const fd = openSync(`${directory}/stderr`, "w");
+    const target = { ...TARGET, kind: "stderr", fd, limits: createLogLimits() } as const;
+    for (const thread of [target, structuredClone(target)]) {
+      createLogger(thread).limited("full", "warning", "full");
+    }
+    closeSync(fd);
+    assert.equal(readFileSync(`${directory}/stderr`, "utf8"), "munged: Warning: full\n");
+  });
+});
+
+test("a logger tells how many messages were lost while the log took none", () => {
+  withDirectory((directory) => {
+    const { readEnd, writeEnd } = openPipe(); // as full as a disk can be, and does not wait either
+    assert.throws(() => {
+      for (;;) writeSync(writeEnd, new Uint8Array(4096));
+    });
+    const logger = createLogger({ ...TARGET, kind: "file", fd: writeEnd });
+    for (let count = 0; count < 3; count++) logger.info("lost");
+    const file = openSync(`${directory}/log`, "w");
+    duplicateOver(file, writeEnd);
+    logger.info("kept");
+    for (const fd of [readEnd, writeEnd, file]) closeSync(fd);
+    const lines = readFileSync(`${directory}/log`, "utf8").split("\n");
+    assert.equal(lines.length, 3);
+    assert.match(lines[0]!, /Warning: {3}Lost 3 log messages$/);
+    assert.match(lines[1]!, /Info: {6}kept$/);
+  });
+});
+
+test("a logger does not wait for a reader of standard error who does not read", () => {
+  const { readEnd, writeEnd } = openBlockingPipe();
+  const logger = createLogger({ ...TARGET, kind: "stderr", fd: writeEnd });
+  const started = performance.now();
+  for (let count = 0; count < 5_000; count++) logger.info("x".repeat(100));
+  assert(performance.now() - started < 5_000);
+  assert(readSync(readEnd, new Uint8Array(2 ** 20)) > 0);
+  logger.info("read again");
+  const rest = new Uint8Array(2 ** 20);
+  const text = new TextDecoder().decode(rest.subarray(0, readSync(readEnd, rest)));
+  assert.match(text, /^munged: Warning: Lost \d+ log messages\nmunged: Info: read again\n$/);
+  closeSync(readEnd);
+  closeSync(writeEnd);
 });
 
 test("a logger whose descriptor is bad does not throw", () => {

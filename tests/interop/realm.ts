@@ -134,7 +134,7 @@ export class Realm {
         this.#daemons.delete(daemon);
         // Not the child, which may be a wrapper that keeps the signal to itself.
         if (pid === 0) child.kill("SIGTERM");
-        else if (child.exitCode === null) process.kill(pid, "SIGTERM");
+        else if (child.exitCode === null && child.signalCode === null) process.kill(pid, "SIGTERM");
         return ended;
       },
     };

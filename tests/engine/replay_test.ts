@@ -1,0 +1,198 @@
+// Replays, seen from outside: found among simultaneous clients, after restarts and crashes, and on a full
+// disk. What the cache does by itself is in tests/lib/replay_cache_test.ts.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { ERRNO } from "../../lib/errors.ts";
+import { ANY_ID, formatDecodeRequest } from "../../lib/message.ts";
+import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { isRoot, type Munged, Realm } from "../interop/realm.ts";
+import type { Race } from "./racer.ts";
+
+const SUCCESS = 0;
+const { EMUNGE_CRED_EXPIRED, EMUNGE_CRED_REPLAYED, EMUNGE_NO_MEMORY } = ERRNO;
+const THREADS = 4;
+const CLIENTS_PER_THREAD = 16;
+const CREDENTIALS = 10_000;
+
+function encode(socket: string, count: number, ttl = 300): Uint8Array[] {
+  const client = new BlockingClient(socket);
+  const [authUid, authGid] = [ANY_ID, ANY_ID];
+  const payload = new Uint8Array(0);
+  const request = { cipher: 1, mac: 1, zip: 0, realm: "", ttl, authUid, authGid, payload };
+  return Array.from({ length: count }, () => {
+    const { errno, credential } = client.encode(request);
+    assert.equal(errno, SUCCESS);
+    return credential.slice();
+  });
+}
+
+function decode(socket: string, credential: Uint8Array): number {
+  return new BlockingClient(socket).decode({ credential }).errno;
+}
+
+describe("replays", () => {
+  let realm: Realm;
+  let directory: string;
+  const start = (...args: string[]) => realm.start("ours", [`--replay-dir=${directory}`, ...args]);
+  async function crash(munged: Munged): Promise<void> {
+    const ended = once(munged.process, "exit");
+    munged.process.kill("SIGKILL");
+    await ended;
+  }
+  before(() => {
+    realm = new Realm();
+    directory = join(realm.directory, "replay");
+  });
+  after(() => realm.close());
+
+  test("of 64 clients with one credential exactly one succeeds, 10,000 times", async () => {
+    const { socket, ...munged } = await start();
+    const requests = encode(socket, CREDENTIALS).map((credential) =>
+      formatDecodeRequest({ credential }, 0)
+    );
+    const outcomes = new SharedArrayBuffer(CREDENTIALS * 3 * 4);
+    const workerData: Race = {
+      socket,
+      requests,
+      clients: CLIENTS_PER_THREAD,
+      threads: THREADS,
+      arrivals: new SharedArrayBuffer(4),
+      outcomes,
+    };
+    const file = new URL("racer.ts", import.meta.url);
+    const threads = Array.from({ length: THREADS }, () => new Worker(file, { workerData }));
+    await Promise.all(threads.map((thread) => once(thread, "message")));
+    const counts = new Int32Array(outcomes);
+    for (let i = 0; i < CREDENTIALS; i++) {
+      const of = [...counts.subarray(i * 3, i * 3 + 3)];
+      assert.deepEqual(of, [1, THREADS * CLIENTS_PER_THREAD - 1, 0], `credential ${i}`);
+    }
+    await munged.stop();
+  });
+
+  test("a credential decoded before a restart, and before a crash, is a replay until it expires", async () => {
+    let munged = await start();
+    const [early] = encode(munged.socket, 1);
+    const [late] = encode(munged.socket, 1, 6);
+    assert.equal(decode(munged.socket, early!), SUCCESS);
+    await munged.stop();
+    munged = await start();
+    assert.equal(decode(munged.socket, early!), EMUNGE_CRED_REPLAYED);
+    assert.equal(decode(munged.socket, late!), SUCCESS);
+    await crash(munged);
+    munged = await start();
+    assert.equal(decode(munged.socket, early!), EMUNGE_CRED_REPLAYED);
+    assert.equal(decode(munged.socket, late!), EMUNGE_CRED_REPLAYED);
+    await pause(7_000);
+    assert.equal(decode(munged.socket, late!), EMUNGE_CRED_EXPIRED);
+    for (const name of readdirSync(directory)) {
+      assert.equal(statSync(join(directory, name)).mode & 0o777, 0o600, name);
+    }
+    assert.equal(statSync(directory).mode & 0o777, 0o700);
+    await munged.stop();
+  });
+
+  test("damaged and foreign files are set aside with a warning", async () => {
+    let munged = await start();
+    const [credential] = encode(munged.socket, 1);
+    assert.equal(decode(munged.socket, credential!), SUCCESS);
+    await crash(munged);
+    const tables = readdirSync(directory).filter((name) => /^\d+$/.test(name));
+    assert.notEqual(tables.length, 0);
+    for (const name of tables) writeFileSync(join(directory, name), "foreign".repeat(10_000));
+    mkdirSync(join(directory, "12345"));
+    writeFileSync(join(directory, "notes"), "not ours");
+
+    munged = await start();
+    for (const name of [...tables, "12345"]) {
+      assert(
+        munged.log().includes(
+          `Warning: Set aside damaged replay cache file "${directory}/${name}"`,
+        ),
+      );
+      assert(existsSync(join(directory, `${name}.damaged`)));
+    }
+    assert.equal(decode(munged.socket, credential!), SUCCESS);
+    assert.equal(decode(munged.socket, credential!), EMUNGE_CRED_REPLAYED);
+    await munged.stop();
+  });
+
+  test("two daemons can't share a directory", async () => {
+    const first = await start();
+    const [credential] = encode(first.socket, 1);
+    const second = await start();
+    assert.match(second.log(), /Warning: Failed to use replay cache directory .*in use by another/);
+    assert.equal(decode(first.socket, credential!), SUCCESS);
+    assert.equal(decode(second.socket, credential!), SUCCESS);
+    assert.equal(decode(second.socket, credential!), EMUNGE_CRED_REPLAYED);
+    await second.stop();
+    const third = await start();
+    assert.match(
+      third.log(),
+      /in use by another/,
+      "the second one's end let go of the first one's lock",
+    );
+    await third.stop();
+    await first.stop();
+  });
+
+  test("--no-replay-dir keeps replays in memory, --benchmark does not look for them", async () => {
+    const munged = await realm.start("ours", ["--no-replay-dir"]);
+    const [credential] = encode(munged.socket, 1);
+    assert.equal(decode(munged.socket, credential!), SUCCESS);
+    assert.equal(decode(munged.socket, credential!), EMUNGE_CRED_REPLAYED);
+    assert(!readdirSync(join(munged.socket, "..")).some((name) => name.includes("replay")));
+    await munged.stop();
+    const benchmark = await realm.start("ours", ["--benchmark"]);
+    assert.equal(decode(benchmark.socket, credential!), SUCCESS);
+    assert.equal(decode(benchmark.socket, credential!), SUCCESS);
+    assert(!readdirSync(join(benchmark.socket, "..")).some((name) => name.includes("replay")));
+    await benchmark.stop();
+  });
+
+  test("on a full disk a decode is refused, and the daemon lives on and recovers", {
+    skip: !isRoot && "needs root, to mount a file system",
+  }, async (t) => {
+    const small = join(realm.directory, "small");
+    mkdirSync(small);
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=200k,mode=700", "none", small]);
+    if (mounted.status !== 0) return t.skip("can't mount a file system here");
+    try {
+      chmodSync(small, 0o700);
+      const munged = await realm.start("ours", [`--replay-dir=${small}`]);
+      const { socket } = munged;
+      // More than the first piece of a table holds; there is no space for a second one.
+      const credentials = encode(socket, 9_000);
+      const counts = new Map<number, number>();
+      for (const credential of credentials) {
+        const errno = decode(socket, credential);
+        counts.set(errno, (counts.get(errno) ?? 0) + 1);
+      }
+      const [accepted = 0, refused = 0] = [counts.get(SUCCESS), counts.get(EMUNGE_NO_MEMORY)];
+      assert.equal(accepted + refused, credentials.length);
+      assert(accepted < 8192 && refused > 0, `${accepted} accepted`);
+      const [other] = encode(socket, 1, 3000); // another table, which gets no space either
+      assert.equal(decode(socket, other!), EMUNGE_NO_MEMORY);
+      const lines = munged.log().match(/Failed to remember credential: No space left on device/g);
+      assert.equal(lines?.length, 1);
+
+      assert.equal(spawnSync("mount", ["-o", "remount,size=10m", small]).status, 0);
+      assert.equal(decode(socket, other!), SUCCESS);
+      for (const credential of credentials) {
+        const errno = decode(socket, credential);
+        counts.set(errno, (counts.get(errno) ?? 0) + 1);
+      }
+      assert.equal(counts.get(SUCCESS), credentials.length);
+      assert.equal(counts.get(EMUNGE_CRED_REPLAYED), accepted);
+      assert.equal(await munged.stop(), 0);
+    } finally {
+      spawnSync("umount", [small]);
+    }
+  });
+});
