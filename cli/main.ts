@@ -20,11 +20,19 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
   }
 }
 
+/** The first copy of a munged that goes into the background. */
+async function runSessionLeader(): Promise<void> {
+  const { leadSession } = await import("../daemon/session_leader.ts");
+  leadSession();
+  process.exit(0);
+}
+
 // node:path would cost every command more than this line.
 const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
 const applet = findApplet(name);
 const named = findApplet(args[0]);
-if (applet !== undefined) void runApplet(applet, name, args);
+if (process.env["MUNGED_STAGE"] === "session") void runSessionLeader();
+else if (applet !== undefined) void runApplet(applet, name, args);
 else if (named !== undefined) void runApplet(named, named.name, args.slice(1));
 else void runApplet(MUNGEBOX, MUNGEBOX.name, args);

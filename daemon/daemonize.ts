@@ -14,11 +14,8 @@ import { basename, delimiter, resolve } from "node:path";
 import { duplicateOver, openBlockingPipe, setProcessName } from "../lib/os/process.ts";
 import { IS_COMPILED } from "../lib/os/thread_file.ts";
 import type { DaemonConfig } from "./config.ts";
+import { copyOptions, PIPE_FD, STAGE } from "./session_leader.ts";
 
-/** Names what a copy of ourselves is for; each copy takes it out of its environment. */
-const STAGE = "MUNGED_STAGE";
-/** The pipe's end in both copies. */
-const PIPE_FD = 3;
 const READY = new Uint8Array([1]);
 
 /** What the daemon calls once it answers requests: its caller's command ends with success. */
@@ -37,10 +34,6 @@ export function enterBackground(
   if (stage === undefined || !isPipe(PIPE_FD)) {
     return process.exit(waitForDaemon(program, commandLine));
   }
-  if (stage === "session") {
-    startDaemon(program, commandLine);
-    return process.exit(0);
-  }
   setProcessName(program);
   process.chdir("/");
   return announceReady;
@@ -56,20 +49,6 @@ function waitForDaemon(program: string, args: readonly string[]): 0 | 1 {
   });
   closeSync(writeEnd);
   return readSync(readEnd, new Uint8Array(1)) === 1 ? 0 : 1;
-}
-
-/** Starts the daemon as a child that outlives this process. */
-function startDaemon(program: string, args: readonly string[]): void {
-  Bun.spawn(ownCommand(program, args), copyOptions(program, "daemon", PIPE_FD)).unref();
-}
-
-function copyOptions(program: string, stage: string, pipe: number) {
-  return {
-    argv0: program,
-    env: { ...process.env, [STAGE]: stage },
-    // All other descriptors are closed on the way.
-    stdio: ["ignore", "ignore", "inherit", pipe] as ["ignore", "ignore", "inherit", number],
-  };
 }
 
 /**

@@ -1,7 +1,12 @@
 // A program for daemonize_test.ts: goes into the background, then does what its last word says.
 import { existsSync } from "node:fs";
 import { enterBackground } from "../../daemon/daemonize.ts";
+import { leadSession, STAGE } from "../../daemon/session_leader.ts";
 
+if (process.env[STAGE] === "session") { // as cli/main.ts does
+  leadSession();
+  process.exit(0);
+}
 const [path, deed] = process.argv.slice(-2) as [string, string];
 const announceReady = enterBackground({ program: "munged", commandLine: [path, deed] });
 if (deed === "fail") {
