@@ -303,7 +303,8 @@ function realmNames(directory: string): string[] {
   try {
     files = readdirSync(directory).sort();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return []; // the key beside it will be missed
     const text = `Failed to read realms directory "${directory}": ${systemText(error)}`;
     throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
   }

@@ -17,13 +17,15 @@ import { checkFile, type SecurityRules, statBreaches } from "./file_security.ts"
 import type { Logger } from "./log.ts";
 
 const SEED_LENGTH = 1024;
+/** What the kernel gives besides. */
+const KERNEL_SEED_LENGTH = 128;
 const SEED_MODE = 0o600;
 
 /**
  * Reads the seed file; one that others could have read or written is removed.
  *
  * @returns whether its directories are secure, so that {@linkcode writeSeedFile} may write it, and
- * whether there was a seed.
+ * whether there was enough of a seed.
  * @throws {MungeError} when a directory above it is insecure (under --force it is but warned of).
  */
 export function readSeedFile(
@@ -52,8 +54,8 @@ export function readSeedFile(
       removeInsecure(path, logger);
     } else if (fd !== undefined) {
       const count = readSync(fd, new Uint8Array(SEED_LENGTH));
-      isSeeded = count > 0;
-      if (isSeeded) logger.info(`Seeded PRNG with ${count} bytes from "${path}"`);
+      isSeeded = count > SEED_LENGTH - KERNEL_SEED_LENGTH; // enough together, in the reference's eyes
+      if (count > 0) logger.info(`Seeded PRNG with ${count} bytes from "${path}"`);
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return { isSecure, isSeeded };
