@@ -55,7 +55,7 @@ export function credentialOf(fields: CredentialFields): Credential {
     cipher: ciphers.toName(fields.cipher) ?? "none",
     mac: macs.toName(fields.mac) ?? "none",
     zip: zips.toName(fields.zip) ?? "none",
-    realm: fields.realm,
+    realm: fields.realm.split("\0", 1)[0]!, // MUNGE 0.5 ends it twice in its decode responses
     ttl: fields.ttl,
     originAddress: fields.originAddress.length === 0 ? "0.0.0.0" : fields.originAddress.join("."),
     encodeTime: dateOf(fields.encodeTime),

@@ -56,10 +56,13 @@ export class Munged {
     const path = (name: string) => join(this.#folder, name);
     writeFileSync(path("key"), this.key, { mode: 0o400 });
     this.socketPath = path("socket");
+    // The reference serves every realm with its one key; ours, those that have one of their own.
+    writeFileSync(path("gpu.key"), randomBytes(128), { mode: 0o400 });
+    const realm = program.name === "our munged" ? [`--realm=gpu=${path("gpu.key")}`] : [];
     const files = ["key", "log", "pid", "seed"].map((name) => `--${name}-file=${path(name)}`);
     // --force: a folder under /tmp is writable by others, although with the sticky bit.
     const own = ["-F", "--force", `--socket=${this.socketPath}`, ...files];
-    this.#command = [...program.command, ...own, ...options];
+    this.#command = [...program.command, ...own, ...realm, ...options];
   }
 
   /** Starts one, and waits until it takes connections. */

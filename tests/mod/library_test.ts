@@ -159,6 +159,14 @@ for (const program of PROGRAMS) {
       }
     });
 
+    test("a realm survives, and one that munged does not serve is refused", async () => {
+      const credential = await encode("x", { realm: "gpu", socketPath });
+      assert.equal((await decode(credential, { socketPath })).realm, "gpu");
+      if (program.name !== "our munged") return; // the reference takes any
+      const strange = encode("x", { realm: "strange", socketPath });
+      await assertRefused("EMUNGE_BAD_REALM", "Unrecognized security realm", strange);
+    });
+
     test("a credential may be bytes, and have white space around it", async () => {
       const bytes = new TextEncoder().encode(` \n${await encode("x", { socketPath })}\n`);
       assert.equal(text((await decode(bytes, { socketPath })).payload), "x");
