@@ -71,6 +71,17 @@ interface Thread {
   generation: number;
 }
 
+/** What each thread runs. */
+const WORKER_FILE = threadFile("daemon/worker.ts");
+
+/** Threads that wait to be told their settings. */
+const warmWorkers: Worker[] = [];
+
+/** Has threads for an engine load their code, while the caller finds out what the engine is to do. */
+export function warmUp(threads: number): void {
+  for (let i = 0; i < threads; i++) warmWorkers.push(new Worker(WORKER_FILE));
+}
+
 /** The running engine. */
 export class Engine {
   #settings: EngineSettings;
@@ -102,7 +113,7 @@ export class Engine {
   static async start(
     settings: EngineSettings,
     log: Logger,
-    workerFile: URL = threadFile("daemon/worker.ts"),
+    workerFile: URL = WORKER_FILE,
   ): Promise<Engine> {
     const engine = new Engine(settings, log, workerFile);
     for (let number = 1; number <= settings.threads; number++) engine.#startThread(number);
@@ -174,7 +185,7 @@ export class Engine {
     const { port1: orders, port2 } = new MessageChannel();
     orders.unref();
     const { readEnd: wake, writeEnd: wakeEnd } = openPipe();
-    const workerData: WorkerSettings = {
+    const settings: WorkerSettings = {
       ...this.#settings,
       number,
       wake,
@@ -182,7 +193,9 @@ export class Engine {
       owners: this.#owners,
       maxParked: maxParked(this.#settings.threads),
     };
-    const worker = new Worker(this.#workerFile, { workerData, transferList: [port2] });
+    const isWarm = this.#workerFile === WORKER_FILE && warmWorkers.length > 0;
+    const worker = isWarm ? warmWorkers.pop()! : new Worker(this.#workerFile);
+    worker.postMessage(settings, [port2]);
     const thread: Thread = {
       number,
       worker,

@@ -12,7 +12,7 @@ import { COMPATIBLE_VERSION } from "../lib/version.ts";
 import { type DaemonConfig, DEFAULT_LISTEN_BACKLOG } from "./config.ts";
 import { createCounters } from "./counters.ts";
 import { enterBackground } from "./daemonize.ts";
-import { Engine } from "./engine.ts";
+import { Engine, warmUp } from "./engine.ts";
 import { checkFile } from "./file_security.ts";
 import { type GroupMap, GroupUpdater, NO_GROUPS } from "./groups.ts";
 import { KeyStore } from "./key_store.ts";
@@ -46,6 +46,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
   let log = early;
   try {
     forbidCoreDumps();
+    warmUp(config.numThreads);
     const target = openLog(config, early);
     log = createLogger(target);
     const daemon = await start(config, log, target);

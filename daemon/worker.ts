@@ -1,7 +1,7 @@
 // One thread that serves requests: it accepts, reads, has request.ts decide, writes and closes, blocking in
 // libc only and never waiting for any one client. A client whose bytes are not there yet, or who does not
 // take its answer, is parked in the poller until its deadline.
-import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { Bzip2NotLoaded, loadBzip2 } from "../lib/compression.ts";
 import { crypto } from "../lib/crypto_executable.ts";
 import { MungeError } from "../lib/errors.ts";
@@ -66,7 +66,10 @@ interface Parked {
   readonly answer: Answer | null;
 }
 
-const settings = workerData as WorkerSettings;
+// Threads are started before munged knows what to tell them, so that they load their code meanwhile.
+const settings = await new Promise<WorkerSettings>((resolve) => {
+  parentPort!.once("message", resolve);
+});
 const log = createLogger(settings.log);
 const replayCache = settings.replay === null ? null : new ReplayCache(settings.replay);
 let { groups, realms } = settings;
