@@ -43,7 +43,7 @@ import { type Answer, answerRequest, type RequestContext } from "./request.ts";
 import { collectStatus } from "./status.ts";
 
 /** Bytes read at once; a larger request is gathered in memory of its own. */
-const READ_LENGTH = 65_536;
+const READ_LENGTH = 262_144;
 /** Bytes of a response that is made in memory used again and again. */
 const OUTPUT_LENGTH = 131_072;
 /** Connections served before the parked ones get a look. */

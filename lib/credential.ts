@@ -147,13 +147,13 @@ export function sealCredential(
     : random.iv.subarray(0, cipher.blockLength);
   writeOuter(authenticated, cipher, mac, compressed === null ? ZIPS[0]! : zip, fields.realm, iv);
   const tag = crypto.hmac(mac, subkeys.mac, authenticated);
-  const inner = authenticated.slice(outerLength);
+  const inner = piece(authenticated, outerLength, authenticated.length);
   const sealed = cipher.blockLength === 0
     ? inner
     : encryptInner(inner, cipher, mac, subkeys, tag, iv, crypto);
 
   const bytes = new Uint8Array(outerLength + mac.length + sealed.length);
-  bytes.set(authenticated); // OUTER; what follows it is overwritten
+  bytes.set(piece(authenticated, 0, outerLength));
   bytes.set(tag, outerLength);
   bytes.set(sealed, outerLength + mac.length);
   return armor(bytes);
@@ -184,6 +184,11 @@ export function openCredential(
     return parseInner(outer.zip.number === 0 ? inner : decompressInner(outer.zip, inner), outer);
   }
   throw new MungeError("EMUNGE_CRED_INVALID");
+}
+
+/** Some of `bytes`: a copy of few, a view of many. */
+function piece(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return end - start <= SHORT ? bytes.slice(start, end) : bytes.subarray(start, end);
 }
 
 /** INNER padded (PKCS#7, RFC 5652 section 6.3) and encrypted under the key that its MAC makes. */
@@ -415,9 +420,7 @@ class FieldReader {
   bytes(length: number, what: string): Uint8Array {
     const start = this.skip(length, what);
     if (length === 0) return NO_BYTES;
-    return length <= SHORT
-      ? this.#bytes.slice(start, this.at)
-      : this.#bytes.subarray(start, this.at);
+    return piece(this.#bytes, start, this.at);
   }
 
   u8(what: string): number {
