@@ -18,6 +18,15 @@ const PEERS: Readonly<Record<string, string>> = {
   iproute2: "/usr/sbin/ip",
   strace: "/usr/bin/strace",
   prometheus: "/usr/bin/promtool",
+  // Packaging: other systems, packages, and what reads manual pages and completions.
+  binutils: "/usr/bin/readelf",
+  debootstrap: "/usr/sbin/debootstrap",
+  fish: "/usr/bin/fish",
+  "libc6-arm64-cross": "/usr/aarch64-linux-gnu/lib/libc.so.6",
+  mandoc: "/usr/bin/mandoc",
+  "qemu-user-static": "/usr/bin/qemu-aarch64-static",
+  rpm: "/usr/bin/rpmbuild",
+  zsh: "/usr/bin/zsh",
 };
 
 interface Part {
@@ -79,6 +88,11 @@ const PARTS: readonly Part[] = [
     counts: "node",
   },
   { name: "package", command: [...BUN_TEST, ...testFiles("tests/package")], counts: "bun" },
+  {
+    name: "packaging",
+    command: ["bun", "test", "--timeout", "400000", ...testFiles("tests/packaging")],
+    counts: "bun",
+  },
 ];
 
 /** Counts in the closing lines of each runner, the last match of each pattern. */

@@ -1,0 +1,118 @@
+// The .deb on a node: from the C munge to ours and back.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, test } from "node:test";
+import { NO_NODE, onNode } from "./node.ts";
+
+const BINARY = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
+const directory = mkdtempSync(join(tmpdir(), "mungebox-deb-"));
+after(() => rmSync(directory, { recursive: true }));
+
+/** Builds a package. @returns its path. */
+function buildPackage(format: "deb" | "rpm", output: string): string {
+  const args = [format, `--binary=${BINARY}`, `--output=${output}`];
+  const { status, stdout, stderr } = spawnSync("scripts/package", args, { encoding: "utf8" });
+  assert.equal(status, 0, `${stdout}${stderr}`);
+  return join(output, readdirSync(output).find((name) => name.endsWith(format))!);
+}
+
+const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+/** What has to be the same before and after; `works` makes and opens a credential as munge's user. */
+const FUNCTIONS = `
+state() {
+  (cd $node && sha256sum etc/munge/munge.key etc/default/munge &&
+    stat -c '%n %a %u %g' etc/munge var/lib/munge var/log/munge &&
+    stat -c '%n %u %g' etc/munge/munge.key &&
+    readlink etc/systemd/system/multi-user.target.wants/munge.service &&
+    grep '^munge:' etc/passwd etc/group)
+  inside dpkg-query -W -f '\${Package} \${Status}\\n' libmunge2
+  test -s $node/lib/systemd/system/munge.service
+}
+works() {
+  inside install -d -o munge -g munge -m 755 /run/munge
+  inside setpriv --reuid=munge --regid=munge --clear-groups munged
+  inside munge -s works -o /tmp/credential
+  inside unmunge -i /tmp/credential | tail -1 && echo
+  inside setpriv --reuid=munge --regid=munge --clear-groups munged --stop
+}
+`;
+
+test("the .deb is the same each time it is built", { skip: NO_NODE }, () => {
+  const [first, second] = ["first", "second"].map((name) => join(directory, name));
+  assert.equal(sha256(buildPackage("deb", first!)), sha256(buildPackage("deb", second!)));
+  rmSync(second!, { recursive: true });
+});
+
+test("apt turns a node with the C munge into ours and back", { skip: NO_NODE }, () => {
+  const output = onNode(
+    `${FUNCTIONS}
+inside /etc/init.d/munge stop >/dev/null || true
+echo '#OPTIONS=ours' >>$node/etc/default/munge
+before=$(state)
+test "$(inside munged -V)" != "$(inside munged -V | grep mungebox || true)"
+cp $deb $node/tmp/
+inside apt-get -y --no-install-recommends install /tmp/$(basename $deb)
+echo "ours: $(inside munge -V) $(inside munged -V)"
+test "$before" = "$(state)"
+inside dpkg-query -W -f 'munge is \${db:Status-Status}\\n' munge
+inside mungebox munge -V
+works
+inside apt-get -y --no-install-recommends install munge
+echo "theirs: $(inside munge -V) $(inside munged -V)"
+test ! -e $node/usr/bin/mungebox
+test "$before" = "$(state)"
+works
+inside apt-get -y --purge remove mungebox
+test "$before" = "$(state)"
+echo all done
+`,
+    { deb: buildPackage("deb", join(directory, "first")) },
+  );
+  assert.match(output, /^ours: munge-0\.5\.18 \(mungebox .*\) munge-0\.5\.18 \(mungebox .*\)$/m);
+  assert.match(output, /^theirs: munge-0\.5\.15 .*\) munge-0\.5\.15 .*\)$/m);
+  assert.equal(output.match(/^works$/gm)?.length, 2);
+  assert.match(output, /^munge is config-files$/m);
+  assert.match(output, /all done\n$/);
+});
+
+test("the .deb makes user, directories and key on a node without any munge", {
+  skip: NO_NODE,
+}, () => {
+  const output = onNode(
+    `${FUNCTIONS}
+inside apt-get -qq -y --purge remove munge
+inside userdel munge || true
+rm -rf $node/etc/munge $node/var/log/munge $node/var/lib/munge
+cp $deb $node/tmp/
+inside apt-get -y --no-install-recommends install /tmp/$(basename $deb)
+inside stat -c '%n %a %U %G' /etc/munge /etc/munge/munge.key /var/lib/munge /var/log/munge
+works
+inside apt-get -y --purge remove mungebox
+ls -d $node/etc/munge || echo all gone
+`,
+    { deb: buildPackage("deb", join(directory, "first")) },
+  );
+  assert.match(output, /^\/etc\/munge 700 munge munge$/m);
+  assert.match(output, /^\/etc\/munge\/munge.key 600 munge munge$/m);
+  assert.match(output, /^\/var\/lib\/munge 711 munge munge$/m);
+  assert.match(output, /^\/var\/log\/munge 700 munge munge$/m);
+  assert.match(output, /^works$/m);
+  assert.match(output, /all gone\n$/);
+});
+
+test("the .rpm installs our files, and no others", {
+  skip: spawnSync("rpmbuild", ["--version"]).status !== 0 && "needs rpmbuild",
+}, () => {
+  const rpm = buildPackage("rpm", join(directory, "rpm"));
+  const query = (...args: string[]) =>
+    spawnSync("rpm", ["-qp", ...args, rpm], { encoding: "utf8" });
+  assert.match(query("-l").stdout, /^\/usr\/sbin\/create-munge-key$/m);
+  assert.match(query("-l").stdout, /^\/usr\/lib\/systemd\/system\/munge\.service$/m);
+  assert.doesNotMatch(query("-l").stdout, /^\/(etc|var|run)\//m);
+  assert.match(query("--provides").stdout, /^munge = 0\.5\.18$/m);
+});

@@ -1,0 +1,114 @@
+// scripts/install: on a node of its own, below DESTDIR, and as a dry run.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, test } from "node:test";
+import { NO_NODE, onNode } from "./node.ts";
+
+const BINARY = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
+const directory = mkdtempSync(join(tmpdir(), "mungebox-install-"));
+after(() => rmSync(directory, { recursive: true }));
+
+function install(args: readonly string[], env: Record<string, string>) {
+  return spawnSync("scripts/install", [`--binary=${BINARY}`, ...args], {
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+  });
+}
+
+const files = (root: string) => readdirSync(root, { recursive: true, encoding: "utf8" }).sort();
+
+test("scripts/install --dry-run changes nothing, and shows each file", () => {
+  const root = join(directory, "dry");
+  const { status, stdout } = install(["--dry-run"], { DESTDIR: root });
+  assert.equal(status, 0);
+  assert.match(stdout, /^ln -sfn \.\.\/bin\/mungebox .*\/usr\/local\/sbin\/munged$/m);
+  assert.match(stdout, /^install -m 644 .*\/lib\/systemd\/system\/munge\.service$/m);
+  assert.throws(() => files(root), /ENOENT/);
+});
+
+test("scripts/install below DESTDIR, and --uninstall takes it all away again", () => {
+  const root = join(directory, "staged");
+  assert.equal(install([], { DESTDIR: root }).status, 0);
+  const munged = join(root, "usr/local/sbin/munged");
+  assert.equal(readlinkSync(munged), "../bin/mungebox");
+  const { stdout } = spawnSync(munged, ["--version"], { encoding: "utf8" });
+  assert.match(stdout, /mungebox/);
+  assert.ok(files(root).includes("usr/local/share/man/man8/munged.8"));
+  const { status, stderr } = install(["--uninstall"], { DESTDIR: root });
+  assert.equal(status, 0, stderr);
+  const left = readdirSync(root, { recursive: true, withFileTypes: true });
+  assert.deepEqual(left.filter((entry) => !entry.isDirectory()), []);
+});
+
+test("scripts/install leaves the files of another munge alone", () => {
+  const root = join(directory, "foreign");
+  spawnSync("install", ["-D", "/bin/true", join(root, "usr/local/bin/munge")]);
+  const { status, stderr } = install([], { DESTDIR: root });
+  assert.equal(status, 1);
+  assert.match(stderr, /Error: ".*\/munge" is there and not ours/);
+  assert.deepEqual(files(root).filter((name) => name.includes("mungebox")), []);
+});
+
+test("scripts/install makes user, directories and a key once, and munged runs from there", {
+  skip: NO_NODE,
+}, () => {
+  const output = onNode(
+    `
+inside apt-get -qq -y --purge remove munge >/dev/null
+inside sh -c 'userdel munge || true' >/dev/null
+rm -rf $node/etc/munge $node/var/log/munge $node/var/lib/munge
+mkdir -p $node/src
+cp -r scripts packaging $node/src
+mkdir -p $node/src/dist && cp -r dist/share $node/src/dist && cp $binary $node/src/dist/mungebox
+inside /src/scripts/install
+inside stat -c '%n %a %U %G' /etc/munge /etc/munge/munge.key /run/munge /var/lib/munge /var/log/munge
+key=$(sha256sum $node/etc/munge/munge.key)
+inside /src/scripts/install
+test "$key" = "$(sha256sum $node/etc/munge/munge.key)"
+inside setpriv --reuid=munge --regid=munge --clear-groups munged
+inside munge -n -o /tmp/credential
+inside unmunge -n -i /tmp/credential
+inside mungebox health
+inside setpriv --reuid=munge --regid=munge --clear-groups munged --stop
+inside /src/scripts/install --uninstall
+test "$key" = "$(sha256sum $node/etc/munge/munge.key)"
+test ! -e $node/usr/local/sbin/munged
+echo all done
+`,
+    { binary: BINARY },
+  );
+  assert.match(output, /^\/etc\/munge 700 munge munge$/m);
+  assert.match(output, /^\/etc\/munge\/munge.key 600 munge munge$/m);
+  assert.match(output, /^\/run\/munge 755 munge munge$/m);
+  assert.match(output, /^\/var\/lib\/munge 711 munge munge$/m);
+  assert.match(output, /^\/var\/log\/munge 700 munge munge$/m);
+  assert.match(output, /all done\n$/);
+});
+
+test("the systemd units are valid, hardened, and start munged", {
+  skip: spawnSync("systemd-analyze", ["--version"]).status !== 0 && "needs systemd",
+}, () => {
+  for (const [args, type] of [[[], "forking"], [["--notify"], "notify"]] as const) {
+    const root = join(directory, type);
+    assert.equal(install([...args], { DESTDIR: root }).status, 0);
+    const unit = join(root, "usr/local/lib/systemd/system/munge.service");
+    const verified = spawnSync("systemd-analyze", ["verify", "--man=no", unit], {
+      encoding: "utf8",
+    });
+    const complaints = verified.stderr.split("\n").filter((line) =>
+      line !== "" && !/not executable|graphical|Unit .* not found/.test(line)
+    );
+    assert.deepEqual(complaints, []);
+    const { stdout } = spawnSync("systemd-analyze", [
+      "security",
+      "--offline=yes",
+      "--no-pager",
+      unit,
+    ], { encoding: "utf8" });
+    const level = Number(/exposure level for munge\.service: ([\d.]+)/.exec(stdout)?.[1]);
+    assert.ok(level <= 2.5, `exposure level ${level}\n${stdout}`);
+  }
+});

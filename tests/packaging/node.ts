@@ -1,0 +1,77 @@
+// A throw-away Debian node with the C munge installed: a root directory of its own on top of one that is made
+// once, in mount and process namespaces that take everything with them when they end.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+const BASE = "/var/cache/mungebox-tests/bookworm-munge";
+
+/** Why there can be no node here, or false. */
+export const NO_NODE: string | false = process.getuid?.() !== 0
+  ? "needs root"
+  : !existsSync("/usr/sbin/debootstrap")
+  ? "needs debootstrap"
+  : false;
+
+function run(command: string, args: readonly string[]): string {
+  const result = spawnSync(command, args, {
+    encoding: "utf8",
+    timeout: 400_000,
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" },
+  });
+  if (result.status !== 0) {
+    throw new Error(`${command} failed (${result.status}):\n${result.stdout}\n${result.stderr}`);
+  }
+  return result.stdout;
+}
+
+/** Debian's smallest system with munge, and munge's packages to install again without a network. */
+function makeBase(): void {
+  if (existsSync(BASE)) return;
+  const unfinished = `${BASE}.${process.pid}`;
+  mkdirSync(unfinished, { recursive: true });
+  run("debootstrap", [
+    "--variant=minbase",
+    "--include=adduser,munge",
+    "bookworm",
+    unfinished,
+    "http://deb.debian.org/debian",
+  ]);
+  run("chroot", [unfinished, "apt-get", "-qq", "update"]);
+  run("chroot", [unfinished, "apt-get", "-qq", "-d", "--reinstall", "install", "munge"]);
+  renameSync(unfinished, BASE);
+}
+
+/**
+ * Runs a bash script beside a fresh node. In it `$node` is the node's root directory, and `inside COMMAND`
+ * runs a command in there.
+ *
+ * @returns what it printed. @throws {Error} with all its output when it fails.
+ */
+export function onNode(script: string, variables: Record<string, string> = {}): string {
+  makeBase();
+  const work = mkdtempSync("/var/cache/mungebox-tests/node-");
+  try {
+    for (const name of ["upper", "work", "node"]) mkdirSync(join(work, name));
+    const prelude = `set -euo pipefail
+exec 2>&1
+node=${work}/node
+mount -t overlay overlay -o lowerdir=${BASE},upperdir=${work}/upper,workdir=${work}/work $node
+mount -t proc proc $node/proc
+cp /etc/resolv.conf $node/etc/resolv.conf
+inside() { timeout 120 chroot $node "$@"; }
+${Object.entries(variables).map(([name, value]) => `${name}=${value}\n`).join("")}`;
+    return run("unshare", [
+      "--mount",
+      "--pid",
+      "--uts",
+      "--fork",
+      "--kill-child",
+      "bash",
+      "-c",
+      prelude + script,
+    ]);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
