@@ -159,9 +159,14 @@ export class Output {
     }
   }
 
-  /** Writes all of `bytes`. @throws the system's error. */
+  /** Writes all of `bytes`. @throws the system's error; a regular file is then left as it was. */
   write(bytes: Uint8Array): void {
-    writeWhole(this.#fd, bytes);
+    try {
+      writeWhole(this.#fd, bytes);
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
   }
 
   /** Ends the output; only now does a regular file have what was written. @throws the system's error. */

@@ -250,30 +250,32 @@ function openOutputs({ metadata, payload }: Settings): Outputs {
   }
 }
 
-/** Writes the metadata, then the payload, behind an empty line if they share an output. */
+/**
+ * Writes the metadata, then the payload, behind an empty line if they share an output; one that fails
+ * doesn't keep the other from being written.
+ */
 function write({ metadata, payload }: Outputs, settings: Settings, response: DecodeResponse): void {
   const shared = metadata !== undefined && metadata === payload;
-  if (metadata !== undefined) {
-    const text = formatMetadata(settings, response) + (shared ? "\n" : "");
-    attempt("metadata", () => {
-      metadata.write(new TextEncoder().encode(text));
-      if (!shared) metadata.close();
-    });
-  }
-  if (payload !== undefined) {
-    attempt("payload", () => {
-      payload.write(response.payload);
-      payload.close();
-    });
-  }
-}
-
-function attempt(what: string, write: () => void): void {
-  try {
-    write();
-  } catch (error) {
-    refuse(`Failed to close ${what} output file: ${systemText(error)}`);
-  }
+  const text = new TextEncoder().encode(
+    formatMetadata(settings, response) + (shared ? "\n" : ""),
+  );
+  const failures: string[] = [];
+  const attempt = (what: string, deed: () => void) => {
+    try {
+      deed();
+    } catch (error) {
+      failures.push(`Failed to close ${what} output file: ${systemText(error)}`);
+    }
+  };
+  attempt("metadata", () => {
+    metadata?.write(text);
+    if (!shared) metadata?.close();
+  });
+  attempt("payload", () => {
+    payload?.write(response.payload);
+    payload?.close();
+  });
+  if (failures[0] !== undefined) refuse(failures[0]);
 }
 
 /** The lines `KEY:  text (number)`, the values in column 17. */

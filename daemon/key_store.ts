@@ -1,6 +1,6 @@
 // The keys of all realms, from their files to the threads: read with their checks, noticed when they change,
 // handed to all workers, and wiped when they count no more.
-import { lstatSync, readdirSync, statSync } from "node:fs";
+import { type BigIntStats, lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { crypto } from "../lib/crypto_executable.ts";
 import { MungeError } from "../lib/errors.ts";
@@ -290,8 +290,12 @@ function changeTime(path: string): number {
 /** What the files of a ring look like from outside. */
 function fileSignature(keyFile: string): string {
   return KEY_ROLES.map((role) => {
-    const stats = lstatSync(keyPath(keyFile, role), { throwIfNoEntry: false, bigint: true });
-    if (stats === undefined) return "-";
+    let stats: BigIntStats;
+    try {
+      stats = lstatSync(keyPath(keyFile, role), { bigint: true });
+    } catch {
+      return "-"; // reading it will tell why
+    }
     const { dev, ino, size, mode, uid, mtimeNs, ctimeNs } = stats;
     return [dev, ino, size, mode, uid, mtimeNs, ctimeNs].join(":");
   }).join(" ");
