@@ -12,11 +12,12 @@ import {
 import { checkFile } from "../daemon/file_security.ts";
 import { MungeError } from "../lib/errors.ts";
 import { systemText } from "../lib/os/system_text.ts";
+import { CONFIG_DIRECTORY } from "../lib/paths.ts";
 import type { Option } from "./options.ts";
 import { refuse } from "./values.ts";
 
 /** The configuration file that may be missing. */
-export const DEFAULT_CONFIG_FILE = "/etc/munge/munge.conf";
+export const DEFAULT_CONFIG_FILE = `${CONFIG_DIRECTORY}/munge.conf`;
 
 /** An option that a file and the environment may set, too. */
 export interface ConfigOption<Settings> extends Option<Settings> {
@@ -42,6 +43,7 @@ export function variableOf({ long, variable }: ConfigOption<never>): string {
  * Applies what a configuration file says.
  *
  * @param path undefined for the default one, which may be missing.
+ * @param uid of the daemon; it and root alone may have written the file.
  * @throws {MungeError} with file and line for the first mistake.
  */
 export function applyFile<Settings>(
@@ -49,8 +51,9 @@ export function applyFile<Settings>(
   settings: Settings,
   sources: Sources,
   path: string | undefined,
+  uid: number,
 ): void {
-  const text = readConfigFile(path ?? DEFAULT_CONFIG_FILE, path === undefined);
+  const text = readConfigFile(path ?? DEFAULT_CONFIG_FILE, path === undefined, uid);
   text.split("\n").forEach((line, index) => {
     const place = `${path ?? DEFAULT_CONFIG_FILE}:${index + 1}`;
     const content = line.trim();
@@ -125,7 +128,7 @@ function apply<Settings>(
 }
 
 /** The text of a configuration file that nobody else can have written. */
-function readConfigFile(path: string, optional: boolean): string {
+function readConfigFile(path: string, optional: boolean, uid: number): string {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -135,9 +138,9 @@ function readConfigFile(path: string, optional: boolean): string {
     refuse(`Failed to open configuration file "${path}": ${systemText(error)}`);
   }
   try {
-    const breach = fileBreach(fstatSync(fd));
+    const breach = fileBreach(fstatSync(fd), uid);
     if (breach !== undefined) refuse(`Configuration file is insecure: "${path}" ${breach}`);
-    checkFile("config", path, { force: false, trustedGroup: null }, { warning: () => {} });
+    checkFile("config", path, { force: false, trustedGroup: null, uid }, { warning: () => {} });
     return readFileSync(fd, "utf8");
   } catch (error) {
     if (error instanceof MungeError) throw error;
@@ -147,8 +150,7 @@ function readConfigFile(path: string, optional: boolean): string {
   }
 }
 
-function fileBreach(stats: Stats): string | undefined {
-  const uid = process.geteuid!();
+function fileBreach(stats: Stats, uid: number): string | undefined {
   if (!stats.isFile()) return "must be a regular file";
   if (stats.uid !== 0 && stats.uid !== uid) {
     return `must be owned by root or UID ${uid} instead of UID ${stats.uid}`;

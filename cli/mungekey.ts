@@ -2,6 +2,7 @@
 // a pause is in key_rotation.ts.
 import { fchmodSync, lstatSync } from "node:fs";
 import { MIN_KEY_LENGTH } from "../lib/keys.ts";
+import { CONFIG_DIRECTORY } from "../lib/paths.ts";
 import type { GetoptError } from "./getopt.ts";
 import {
   abandonReplacement,
@@ -10,6 +11,7 @@ import {
   readInput,
   systemText,
 } from "./files.ts";
+import { becomeOwnerOf } from "./identity.ts";
 import type { KeyCommand } from "./key_rotation.ts";
 import { INFORMATION_OPTIONS, type Option, parseOptions, type Usage } from "./options.ts";
 import { printError } from "./print.ts";
@@ -20,7 +22,7 @@ const MIN_BITS = 256;
 const MAX_BITS = 8192;
 const DEFAULT_BITS = 1024;
 /** Where the key is unless told otherwise. */
-const DEFAULT_KEY_FILE = "/etc/munge/munge.key";
+const DEFAULT_KEY_FILE = `${CONFIG_DIRECTORY}/munge.key`;
 /** Far longer than any key. */
 const MAX_INPUT = 1 << 20;
 
@@ -185,12 +187,12 @@ async function rotateKey(
   settings: Settings,
 ): Promise<void> {
   const rotation = await import("./key_rotation.ts");
-  const rotationTime = settings.rotationTime ?? await configuredRotationTime();
-  const command: KeyCommand = { ...settings, program, rotationTime };
   const { from } = settings;
   // Before this process becomes the key's owner, who may not be able to read it.
   const given = from === undefined ? undefined : readKey(from);
-  rotation.becomeKeyOwner(command.keyFile);
+  becomeOwnerOf(settings.keyFile);
+  const rotationTime = settings.rotationTime ?? await configuredRotationTime();
+  const command: KeyCommand = { ...settings, program, rotationTime };
   rotation.removeLeftovers(command.keyFile);
   switch (deed) {
     case "stage":

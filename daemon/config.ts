@@ -1,5 +1,7 @@
 // What munged is told on its command line, with the defaults; how the words are read is cli/munged.ts's.
 import { dirname, isAbsolute, join } from "node:path";
+import { CONFIG_DIRECTORY, RUN_DIRECTORY } from "../lib/paths.ts";
+import { DEFAULT_SOCKET } from "../lib/retry.ts";
 
 /** Everything munged can be told. Paths are absolute. */
 export interface DaemonConfig {
@@ -81,17 +83,17 @@ export const DEFAULT_LISTEN_BACKLOG = 256;
 export const DEFAULTS: Readonly<DaemonConfig> = {
   program: "munged",
   commandLine: [],
-  socketPath: "/run/munge/munge.socket.2",
-  keyFile: "/etc/munge/munge.key",
+  socketPath: DEFAULT_SOCKET,
+  keyFile: `${CONFIG_DIRECTORY}/munge.key`,
   logFile: "/var/log/munge/munged.log",
-  pidFile: "/run/munge/munged.pid",
+  pidFile: `${RUN_DIRECTORY}/munged.pid`,
   seedFile: "/var/lib/munge/munged.seed",
   replayDir: "/var/lib/munge/munged.replay",
   maxTtl: 3600,
   defaultTtl: 300,
   timestampDriftMax: null,
   keyRotationTime: null,
-  realmDir: "/etc/munge/realms",
+  realmDir: `${CONFIG_DIRECTORY}/realms`,
   realms: [],
   realmAllow: [],
   numThreads: 2,

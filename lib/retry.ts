@@ -1,9 +1,10 @@
 // Where munged is found, when a client tries again, and after which pause (protocol.md section 1): rules
 // without I/O, for the blocking and the asynchronous client alike.
 import { MungeError } from "./errors.ts";
+import { RUN_DIRECTORY } from "./paths.ts";
 
 /** Path of the socket that munged listens on unless told otherwise. */
-export const DEFAULT_SOCKET = "/run/munge/munge.socket.2";
+export const DEFAULT_SOCKET: string = `${RUN_DIRECTORY}/munge.socket.2`;
 /** Most transactions for one request; the retry byte of the last is one less. */
 export const MAX_TRANSACTIONS = 5;
 /** Most tries to connect in one transaction. */
