@@ -251,14 +251,16 @@ export async function munged(program: string, args: readonly string[]): Promise<
 /**
  * The configuration that a command line asks for, with what the environment and the configuration file say.
  *
+ * @param uid that the daemon has or will have; this process's unless given.
  * @throws {MungeError} for the first mistake.
  */
 export function parseConfig(
   program: string,
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> = process.env,
+  uid?: number,
 ): DaemonConfig {
-  return daemonConfig(parseSettings(program, args, environment).settings);
+  return daemonConfig(parseSettings(program, args, environment, uid).settings);
 }
 
 /**
@@ -275,6 +277,7 @@ function parseSettings(
   program: string,
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> | null,
+  uid: number = process.geteuid!(),
 ): { settings: Settings; sources: Sources } {
   const fresh = (): Settings => ({
     ...DEFAULTS,
@@ -291,7 +294,7 @@ function parseSettings(
   const sources: Sources = new Map();
   const options = OPTIONS.flat();
   if (environment !== null) {
-    applyFile(options, settings, sources, configFile);
+    applyFile(options, settings, sources, configFile, uid);
     applyEnvironment(options, settings, sources, environment);
   }
   parseCommandLine(program, args, settings, sources);
