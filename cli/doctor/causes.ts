@@ -27,7 +27,8 @@ export function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-const newKey = ({ keyFile }: Place) => `mungekey --create --keyfile=${quote(keyFile)}`;
+const newKey = ({ keyFile, user }: Place) =>
+  `${user === "root" ? "" : `sudo -u ${user} `}mungekey --create --keyfile=${quote(keyFile)}`;
 const setClock = () => "chronyc makestep";
 
 export const CAUSES: readonly Cause[] = [
@@ -45,9 +46,9 @@ export const CAUSES: readonly Cause[] = [
   },
   {
     message: "/etc/munge/munge.conf:...: ...",
-    pattern: /^(\/.+?):(\d+): /,
+    pattern: /^(\/.+?):\d+: /,
     text: "This line of the configuration file is not understood.",
-    mend: (_place, [, path = "", line]) => `editor +${line} ${quote(path)}`,
+    mend: (_place, [, path = ""]) => `editor ${quote(path)}`,
   },
   {
     message: "environment variable ...: Invalid value ...",

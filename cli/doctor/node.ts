@@ -105,14 +105,16 @@ export async function lookAtNode(
   args: readonly string[],
   userName: string | undefined,
 ): Promise<Node> {
-  let { config, failure } = readConfig(args);
+  const alone = parseArguments("munged", args);
+  const expected = daemonUid(alone, lookAtLock(alone.socketPath), userName);
+  let { config, failure } = readConfig(args, expected);
   const lock = lookAtLock(config.socketPath);
   if (lock.state === "held") {
     // A running munged knows best where its files are.
     const adopted = lock.holder.args.filter((word) =>
       ADOPTED.test(word) && !/=(?!\/).*\//.test(word)
     );
-    ({ config, failure } = readConfig([...adopted, ...args]));
+    ({ config, failure } = readConfig([...adopted, ...args], lock.holder.uid));
   }
   const uid = daemonUid(config, lock, userName);
   const user = userName ?? (uid === undefined ? "munge" : userById(uid)?.name ?? `${uid}`);
@@ -136,9 +138,10 @@ export async function lookAtNode(
 
 function readConfig(
   args: readonly string[],
+  uid: number | undefined,
 ): { config: DaemonConfig; failure: string | undefined } {
   try {
-    return { config: parseConfig("munged", args), failure: undefined };
+    return { config: parseConfig("munged", args, process.env, uid), failure: undefined };
   } catch (error) {
     return { config: parseArguments("munged", args), failure: (error as Error).message };
   }

@@ -1,0 +1,121 @@
+// Every command in README.md and docs/ works as it is written; what it takes, and where it runs, is in
+// blocks.ts and nodes.ts.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { CAUSES } from "../../cli/doctor/causes.ts";
+import { APPLETS } from "../../cli/applets.ts";
+import { USAGE as DOCTOR } from "../../cli/doctor.ts";
+import { USAGE as HEALTH } from "../../cli/health.ts";
+import { type OptionSyntax } from "../../cli/getopt.ts";
+import { COMMANDS } from "../../scripts/manual/commands.ts";
+import { MUNGEBOX } from "../doctor/site.ts";
+import { NETWORK_NEEDS } from "../network.ts";
+import { suite } from "../suite.ts";
+import { type Block, readBlocks } from "./blocks.ts";
+import { Nodes, type Setting } from "./nodes.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+/** The pages that begin before there is a realm; the others find one that runs. */
+const BARE = ["README.md", "CONTRIBUTING.md", "docs/install.md"];
+const TIMEOUT_MS = 300_000;
+
+const PAGES = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  ...readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md")).map((name) =>
+    `docs/${name}`
+  ),
+].filter((page) => existsSync(join(ROOT, page)));
+
+const needs = { ...NETWORK_NEEDS, "dist/mungebox": existsSync(MUNGEBOX) };
+
+for (const page of PAGES) {
+  const blocks = readBlocks(join(ROOT, page));
+  const runnable = blocks.filter(({ reason }) => reason === undefined);
+  if (runnable.length > 0) {
+    suite(`${page} as written`, needs, () => {
+      let nodes: Nodes;
+      const setting: Setting = BARE.includes(page) ? "bare" : "realm";
+      before(() => {
+        nodes = new Nodes(setting);
+      });
+      after(() => nodes?.close());
+      for (const block of runnable) {
+        it(`line ${block.line}`, () => runBlock(nodes, block));
+      }
+    });
+  }
+  for (const block of blocks.filter(({ reason }) => reason !== undefined)) {
+    it(`${page}, line ${block.line}, could be run (${block.reason})`, () => lookAtBlock(block));
+  }
+}
+
+function runBlock(nodes: Nodes, { commands }: Block): void {
+  for (const { text, expected } of commands) {
+    const { status, out, err } = nodes.run(text, TIMEOUT_MS);
+    if (expected === undefined) assert.equal(status, 0, `${text}\n${out}${err}`);
+    else assert.match(out + err, expected, text);
+  }
+}
+
+/** Options of each program of ours, by what it is called in pages. */
+const OPTIONS = new Map<string, readonly OptionSyntax[]>([
+  ...COMMANDS.map(({ name, groups }) => [name, groups.flat()] as const),
+  ["mungebox doctor", DOCTOR.groups.flat()],
+  ["mungebox health", HEALTH.groups.flat()],
+]);
+
+function lookAtBlock({ commands }: Block): void {
+  for (const { text } of commands) {
+    const { status, stderr } = spawnSync("bash", ["-n"], { input: text, encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+    for (const [, name = "", rest = ""] of text.matchAll(OURS)) {
+      const options = OPTIONS.get(name) ?? [];
+      for (const [, long] of rest.matchAll(/(?<=\s)--([a-z][\w-]*)/g)) {
+        assert(options.some((option) => option.long === long), `${name} has no --${long}`);
+      }
+    }
+  }
+}
+
+const OURS = new RegExp(
+  `(?:^|[\\s/;|(])(${
+    ["mungebox doctor", "mungebox health", "mungebox", ...APPLETS.map(({ name }) => name)]
+      .join("|")
+  })((?: [^|;&#\\n]*)?)`,
+  "gm",
+);
+
+describe("the pages", () => {
+  it("link only to what is there", () => {
+    for (const page of PAGES) {
+      const text = readFileSync(join(ROOT, page), "utf8");
+      for (const [, target = ""] of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+        if (/^\w+:/.test(target)) continue;
+        const path = join(ROOT, dirname(page), target);
+        assert(existsSync(path), `${page} links to ${target}`);
+      }
+    }
+  });
+
+  it("explain in docs/operations.md every message that doctor explains", () => {
+    const squeeze = (text: string) => text.replace(/ *\| */g, "|");
+    const page = squeeze(readFileSync(join(ROOT, "docs/operations.md"), "utf8"));
+    const place = {
+      socketPath: "/run/munge/munge.socket.2",
+      keyFile: "/etc/munge/munge.key",
+      user: "munge",
+      start: "systemctl restart munge",
+    };
+    const rows = CAUSES.map(({ message, text, mend }) => {
+      const command = mend(place, ["", "NAME", "NAME", "NAME"]).replaceAll("|", "\\|");
+      return squeeze(`| \`${message}\` | ${text} | \`${command}\` |`);
+    });
+    const missing = rows.filter((row) => !page.includes(row));
+    assert.deepEqual(missing, [], missing.join("\n"));
+  });
+});

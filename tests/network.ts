@@ -1,0 +1,183 @@
+// Hosts for tests: network namespaces on one bridge, each with mounts and processes of its own and Debian's
+// sshd. What runs on a host besides is the test's. Nothing of them outlives Network.close(). Needs root.
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+
+const SSHD = "/usr/sbin/sshd";
+
+/** What tests with hosts need, for suite(). */
+export const NETWORK_NEEDS: Readonly<Record<string, boolean>> = {
+  root: process.geteuid!() === 0,
+  "openssh-server": existsSync(SSHD),
+  "openssh-client": existsSync("/usr/bin/ssh-keygen"),
+  iproute2: existsSync("/usr/sbin/ip"),
+};
+
+/** What a command left behind. */
+export interface Outcome {
+  readonly status: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Hosts, by their names; the first has address 10.99.0.1. */
+export class Network {
+  /** Seen by all hosts, if they have this machine's file system. */
+  readonly directory: string = mkdtempSync("/tmp/mungebox-hosts-");
+  /** ssh's configuration, by which hosts reach each other. */
+  readonly sshConfig: string = join(this.directory, "ssh_config");
+  readonly #names: readonly string[];
+  /** Tests that run at the same time have other namespaces. */
+  readonly #prefix = this.directory.slice(-6);
+  readonly #bridge = `${this.#prefix}-bridge`;
+  readonly #children: ChildProcess[] = [];
+
+  constructor(names: readonly string[]) {
+    this.#names = names;
+    chmodSync(this.directory, 0o755);
+    this.#keygen("user");
+    const config = [
+      "Host *",
+      `IdentityFile ${this.directory}/user`,
+      "IdentitiesOnly yes",
+      "StrictHostKeyChecking yes",
+      `UserKnownHostsFile ${this.directory}/known_hosts`,
+      "User root",
+      "BatchMode yes",
+      "ConnectTimeout 5",
+    ];
+    names.forEach((name, index) => {
+      config.push(`Host ${name}`, `HostName ${this.#address(index)}`, `HostKeyAlias ${name}`);
+    });
+    writeFileSync(this.sshConfig, `${config.join("\n")}\n`);
+    run("ip", "netns", "add", this.#bridge);
+    run("ip", "-n", this.#bridge, "link", "add", "br0", "type", "bridge");
+    run("ip", "-n", this.#bridge, "link", "set", "br0", "up");
+  }
+
+  #address(index: number): string {
+    return `10.99.0.${index + 1}`;
+  }
+
+  #keygen(name: string): void {
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", join(this.directory, name));
+  }
+
+  #namespace(name: string): string {
+    return `${this.#prefix}-${name}`;
+  }
+
+  /** Lines for /etc/hosts. */
+  get hostsFile(): string {
+    const lines = this.#names.map((name, index) => `${this.#address(index)} ${name}\n`);
+    return `127.0.0.1 localhost\n${lines.join("")}`;
+  }
+
+  /**
+   * Starts a host.
+   *
+   * @param script of the shell that is the host's first process; it ends by running the command in `$sshd`.
+   * @param path the PATH of those who come by ssh.
+   */
+  start(name: string, script: string, path: string): void {
+    const index = this.#names.indexOf(name);
+    const base = join(this.directory, `sshd-${name}`);
+    mkdirSync(base);
+    this.#keygen(`sshd-${name}/host_key`);
+    const publicKey = readFileSync(join(base, "host_key.pub"), "utf8");
+    writeFileSync(join(this.directory, "known_hosts"), `${name} ${publicKey}`, { flag: "a" });
+    const config = [
+      `HostKey ${base}/host_key`,
+      `AuthorizedKeysFile ${this.directory}/user.pub`,
+      `PidFile ${base}/pid`,
+      "UsePAM no",
+      "StrictModes no",
+      "PermitRootLogin prohibit-password",
+      "Subsystem sftp internal-sftp",
+      `SetEnv PATH=${path}`,
+    ];
+    writeFileSync(join(base, "config"), `${config.join("\n")}\n`);
+    const namespace = this.#namespace(name);
+    const cable = `cable${index}`;
+    run("ip", "netns", "add", namespace);
+    const link = ["link", "add", cable, "type", "veth", "peer", "name", "eth0"];
+    run("ip", "-n", this.#bridge, ...link, "netns", namespace);
+    run("ip", "-n", this.#bridge, "link", "set", cable, "master", "br0", "up");
+    run("ip", "-n", namespace, "link", "set", "lo", "up");
+    run("ip", "-n", namespace, "addr", "add", `${this.#address(index)}/24`, "dev", "eth0");
+    run("ip", "-n", namespace, "link", "set", "eth0", "up");
+    const unshare = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child"];
+    const words = ["netns", "exec", namespace, ...unshare, "bash", "-c", `set -e\n${script}`];
+    this.#children.push(
+      spawn("ip", words, {
+        stdio: ["ignore", "ignore", "inherit"],
+        cwd: "/",
+        env: { PATH: path, sshd: `${SSHD} -D -e -q -f ${base}/config` },
+      }),
+    );
+  }
+
+  /** Runs a command on a host, by ssh. */
+  onHost(name: string, command: string, input = "", timeout = 100_000): Outcome {
+    const words = [
+      "netns",
+      "exec",
+      this.#namespace(name),
+      "ssh",
+      "-F",
+      this.sshConfig,
+      name,
+      command,
+    ];
+    const { status, stdout, stderr } = spawnSync("ip", words, {
+      encoding: "utf8",
+      timeout,
+      cwd: "/",
+      input,
+    });
+    return { status, out: stdout, err: stderr };
+  }
+
+  /** Waits until a command succeeds on a host. */
+  waitFor(name: string, command: string): void {
+    const deadline = performance.now() + 60_000;
+    for (;;) {
+      const { status, out, err } = this.onHost(name, command);
+      if (status === 0) return;
+      assert(performance.now() < deadline, `${name}: ${command}: ${out}${err}`);
+      spawnSync("sleep", ["0.2"]);
+    }
+  }
+
+  /** Ends every process of every host, and takes the network down. */
+  close(): void {
+    for (const name of [...this.#names.map((name) => this.#namespace(name)), this.#bridge]) {
+      const pids = spawnSync("ip", ["netns", "pids", name], { encoding: "utf8" }).stdout ?? "";
+      for (const pid of pids.split("\n").filter((line) => line !== "")) {
+        try {
+          process.kill(Number(pid), "SIGKILL");
+        } catch {
+          // it ended on its own
+        }
+      }
+      spawnSync("ip", ["netns", "del", name]);
+    }
+    for (const child of this.#children) child.kill("SIGKILL");
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+function run(name: string, ...words: string[]): void {
+  const { status, stderr } = spawnSync(name, words, { encoding: "utf8", timeout: 30_000 });
+  assert.equal(status, 0, `${name} ${words.join(" ")}: ${stderr}`);
+}
