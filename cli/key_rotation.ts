@@ -120,17 +120,6 @@ export function printFingerprint(command: KeyCommand): void {
   withKey(command, command.keyFile, ({ fingerprint }) => print(`${fingerprint}\n`));
 }
 
-/**
- * Becomes the owner of the key, if root is somebody else: what is made belongs to the daemon then, and is
- * checked as the daemon checks it.
- */
-export function becomeKeyOwner(keyFile: string): void {
-  const stats = lstatSync(keyFile, { throwIfNoEntry: false });
-  if (stats === undefined || stats.uid === 0 || process.geteuid!() !== 0) return;
-  process.setegid!(stats.gid);
-  process.seteuid!(stats.uid);
-}
-
 /** Removes what runs of mungekey that were killed left half-written. */
 export function removeLeftovers(keyFile: string): void {
   const pattern = /^(?:\.next|\.old)?\.(\d+)\.tmp$/;

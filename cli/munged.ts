@@ -1,5 +1,6 @@
 // The command line of munged, whose options a configuration file and the environment may set, too; what the
 // daemon then does is in daemon/main.ts.
+import { dirname } from "node:path";
 import { MungeError } from "../lib/errors.ts";
 import { isRealmName } from "../lib/realm.ts";
 import {
@@ -18,6 +19,7 @@ import {
   formatSettings,
   type Sources,
 } from "./munged_config.ts";
+import { becomeOwnerOf } from "./identity.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
 import { print } from "./print.ts";
 import { INT_MAX, parseGroup, parseUser, wholeNumber } from "./values.ts";
@@ -289,7 +291,8 @@ function parseSettings(
     json: false,
   });
   // The first reading finds the configuration file, and any mistake on the command line before one in it.
-  const { configFile } = parseCommandLine(program, args, fresh(), new Map());
+  const { configFile, deed, stop } = parseCommandLine(program, args, fresh(), new Map());
+  if (deed !== "serve" || stop) becomeOwnerOf(dirname(configFile ?? DEFAULT_CONFIG_FILE));
   const settings = fresh();
   const sources: Sources = new Map();
   const options = OPTIONS.flat();

@@ -34,6 +34,8 @@ function row(counters: SharedArrayBuffer, number: number): Float64Array {
 /** The cells of one worker, seen by itself. */
 export class WorkerCounters {
   readonly #cells: Float64Array;
+  /** Requests since one was timed. */
+  #turn = 0;
 
   /** @param number of the worker, 1 and up. */
   constructor(counters: SharedArrayBuffer, number: number) {
@@ -53,8 +55,9 @@ export class WorkerCounters {
 
   /** When a request begins: the time, or 0 if this one is not timed. */
   begin(): number {
-    const count = this.#cells[REQUESTS]!++;
-    return count % SAMPLING === 0 ? performance.now() : 0;
+    this.#cells[REQUESTS]!++;
+    this.#turn = (this.#turn + 1) % SAMPLING;
+    return this.#turn === 1 ? performance.now() : 0;
   }
 
   /** When a request that is timed has been answered. */
