@@ -279,7 +279,7 @@ function parseSettings(
   program: string,
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>> | null,
-  uid: number = process.geteuid!(),
+  uid?: number,
 ): { settings: Settings; sources: Sources } {
   const fresh = (): Settings => ({
     ...DEFAULTS,
@@ -292,12 +292,13 @@ function parseSettings(
   });
   // The first reading finds the configuration file, and any mistake on the command line before one in it.
   const { configFile, deed, stop } = parseCommandLine(program, args, fresh(), new Map());
-  if (deed !== "serve" || stop) becomeOwnerOf(dirname(configFile ?? DEFAULT_CONFIG_FILE));
   const settings = fresh();
   const sources: Sources = new Map();
   const options = OPTIONS.flat();
   if (environment !== null) {
-    applyFile(options, settings, sources, configFile, uid);
+    // Root may look at and stop what it would not run.
+    if (deed !== "serve" || stop) becomeOwnerOf(dirname(configFile ?? DEFAULT_CONFIG_FILE));
+    applyFile(options, settings, sources, configFile, uid ?? process.geteuid!());
     applyEnvironment(options, settings, sources, environment);
   }
   parseCommandLine(program, args, settings, sources);
