@@ -16,6 +16,9 @@ const PEERS: Readonly<Record<string, string>> = {
   "libc6-dev": "/usr/include/stdio.h",
   faketime: "/usr/bin/faketime",
   iproute2: "/usr/sbin/ip",
+  "openssh-client": "/usr/bin/ssh",
+  "openssh-server": "/usr/sbin/sshd",
+  iproute2: "/usr/sbin/ip",
   strace: "/usr/bin/strace",
   prometheus: "/usr/bin/promtool",
   // Packaging: other systems, packages, and what reads manual pages and completions.
@@ -68,6 +71,8 @@ const PARTS: readonly Part[] = [
   },
   { name: "interop", command: [...BUN_TEST, ...testFiles("tests/interop")], counts: "bun" },
   { name: "engine", command: [...BUN_TEST, ...testFiles("tests/engine")], counts: "bun" },
+  { name: "doctor", command: [...BUN_TEST, ...testFiles("tests/doctor")], counts: "bun" },
+  { name: "docs", command: [...BUN_TEST, ...testFiles("tests/docs")], counts: "bun" },
   { name: "build library", command: ["bun", "scripts/build_lib.ts"] },
   { name: "mod (bun)", command: [...BUN_TEST, ...testFiles("tests/mod")], counts: "bun" },
   {
