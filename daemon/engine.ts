@@ -159,6 +159,7 @@ export class Engine {
 
   #order(order: ToWorker): void {
     for (const thread of this.#threads.values()) {
+      if (thread.state === "stopped") continue;
       thread.orders.postMessage(order);
       signalPipe(thread.wakeEnd);
     }
@@ -218,7 +219,9 @@ export class Engine {
     worker.on("exit", () => {
       this.#release(thread);
       if (thread.state === "stopped") return;
+      thread.state = "stopped";
       this.#replace(thread, reason);
+      this.#changed();
     });
   }
 
@@ -236,11 +239,7 @@ export class Engine {
 
   #replace(thread: Thread, reason: string): void {
     this.#log.error(`Worker thread ${thread.number} ended ${reason}`);
-    if (this.#stopping) {
-      thread.state = "stopped";
-      this.#changed();
-      return;
-    }
+    if (this.#stopping) return;
     const now = performance.now();
     while (this.#deaths.length > 0 && this.#deaths[0]! < now - 60_000) this.#deaths.shift();
     this.#deaths.push(now);

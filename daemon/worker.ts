@@ -497,4 +497,7 @@ function report(message: FromWorker): void {
   parentPort!.postMessage(message);
 }
 
-run();
+run().catch((error: Error) => {
+  log.error(`Worker thread ${settings.number} failed: ${error.stack}`);
+  process.exit(1); // this thread only
+});

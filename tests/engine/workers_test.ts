@@ -1,0 +1,157 @@
+// Workers that die: they are replaced, nobody waits for an answer that will not come, and munged gives up
+// when they keep dying.
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { createCounters } from "../../daemon/counters.ts";
+import { Engine, type EngineSettings } from "../../daemon/engine.ts";
+import { NO_GROUPS } from "../../daemon/groups.ts";
+import { stderrLog } from "../../daemon/log.ts";
+import { createRecentMessages } from "../../daemon/recent_messages.ts";
+import { DEFAULTS } from "../../daemon/config.ts";
+import { crypto } from "../../lib/crypto.ts";
+import { deriveSubkeys } from "../../lib/keys.ts";
+import { ANY_ID, formatEncodeRequest } from "../../lib/message.ts";
+import { listenUnix } from "../../lib/os/socket.ts";
+import { memoryLogger } from "../daemon/scratch.ts";
+import { exchangeRaw } from "../interop/raw.ts";
+
+const THREADS = 2;
+const request = formatEncodeRequest({
+  cipher: 1,
+  mac: 1,
+  zip: 0,
+  realm: "",
+  ttl: 0,
+  authUid: ANY_ID,
+  authGid: ANY_ID,
+  payload: new Uint8Array(10),
+}, 0);
+
+describe("workers that die", () => {
+  let directory: string;
+  let socketPath: string;
+  let flag: string;
+  let log: ReturnType<typeof memoryLogger>;
+  let count = 0;
+
+  before(() => {
+    directory = mkdtempSync("/tmp/munged-engine-");
+    flag = process.env["MORTAL_FLAG"] = join(directory, "flag");
+  });
+  after(() => rmSync(directory, { recursive: true }));
+  beforeEach(() => {
+    socketPath = join(directory, `socket${++count}`);
+    log = memoryLogger();
+  });
+
+  function start(): Promise<Engine> {
+    const subkeys = deriveSubkeys(new Uint8Array(128).fill(7), crypto);
+    const key = { subkeys, fingerprint: "0", role: "active", since: 0, expiry: null } as const;
+    const settings: EngineSettings = {
+      listener: listenUnix(socketPath, 64),
+      threads: THREADS,
+      maxTtl: 3600,
+      defaultTtl: 300,
+      timestampDriftMax: null,
+      originAddress: new Uint8Array(4),
+      realms: new Map([["", { ring: [key], allowed: null }]]),
+      groups: NO_GROUPS,
+      replay: null,
+      log: stderrLog(DEFAULTS),
+      status: {
+        startTime: 0,
+        counters: createCounters(THREADS),
+        recent: createRecentMessages(),
+        replay: null,
+      },
+    };
+    return Engine.start(settings, log, new URL("mortal_worker.ts", import.meta.url));
+  }
+
+  /** A client that has had time to send some bytes, and what came back once the daemon has hung up. */
+  async function stall(bytes: Uint8Array): Promise<{ socket: Socket; answer: Promise<Buffer> }> {
+    const socket = connect(socketPath);
+    const pieces: Buffer[] = [];
+    const answer = new Promise<Buffer>((resolve) => {
+      socket.on("data", (piece) => pieces.push(piece));
+      socket.on("error", () => {});
+      socket.on("close", () => resolve(Buffer.concat(pieces)));
+    });
+    socket.write(bytes);
+    await pause(100);
+    return { socket, answer };
+  }
+
+  async function until(condition: () => boolean): Promise<void> {
+    const deadline = performance.now() + 20_000;
+    while (!condition()) {
+      assert(performance.now() < deadline, "this takes too long");
+      await pause(20);
+    }
+  }
+
+  const deaths = () => log.lines.filter((line) => /^error: Worker thread \d ended/.test(line));
+  const descriptors = () => readdirSync("/proc/self/fd").length;
+
+  for (const death of ["throw", "exit"]) {
+    test(`are replaced (${death}), their clients are cut off, the others are served`, async () => {
+      const engine = await start();
+      assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
+      const half = await Promise.all(
+        Array.from({ length: 8 }, () => stall(request.subarray(0, 20))),
+      );
+      writeFileSync(flag, death);
+      const victim = await stall(request.subarray(0, 1));
+      assert.equal((await victim.answer).length, 0);
+      await until(() => deaths().length === 1);
+      // Others finish their requests; those of the dead worker were hung up on.
+      for (const { socket } of half) socket.write(request.subarray(20));
+      const lengths = (await Promise.all(half.map(({ answer }) => answer))).map(({ length }) =>
+        length
+      );
+      assert(lengths.every((length) => length === 0 || length > 100), String(lengths));
+      const served = await Promise.all(
+        Array.from({ length: 20 }, () => exchangeRaw(socketPath, request)),
+      );
+      assert(served.every((answer) => answer?.errno === 0));
+      await engine.stop();
+    });
+  }
+
+  test("leave no descriptor behind", async () => {
+    const engine = await start();
+    const die = async () => {
+      const before = deaths().length;
+      writeFileSync(flag, "throw");
+      await (await stall(request.subarray(0, 1))).answer;
+      await until(() => deaths().length > before);
+      await exchangeRaw(socketPath, request);
+      await pause(300);
+    };
+    await die();
+    const before = descriptors();
+    for (let i = 0; i < 3; i++) await die();
+    assert(descriptors() <= before + 1, `${before}, then ${descriptors()} descriptors`);
+    await engine.stop();
+  });
+
+  test("again and again end the engine", async () => {
+    const engine = await start();
+    const failed = Promise.race([engine.failed, pause(60_000)]);
+    let isOver = false;
+    failed.finally(() => isOver = true);
+    while (!isOver) {
+      writeFileSync(flag, "throw");
+      const { socket } = await stall(request.subarray(0, 1));
+      await pause(100);
+      socket.destroy();
+    }
+    assert.equal((await failed as Error).message, "Worker threads keep ending");
+    rmSync(flag, { force: true });
+    await engine.stop();
+  });
+});
