@@ -79,11 +79,13 @@ test("writeSeedFile() leaves 1024 fresh private bytes that readSeedFile() accept
   withDirectory((directory) => {
     const path = `${directory}/seed`;
     const logger = memoryLogger();
-    assert.equal(readSeedFile(path, rules, logger), true);
+    const without = readSeedFile(path, rules, logger);
+    assert.deepEqual(without, { isSecure: true, isSeeded: false });
     assert.deepEqual(logger.lines, []);
     writeSeedFile(path, logger);
     assert.equal(modeOf(path), 0o600);
-    assert.equal(readSeedFile(path, rules, logger), true);
+    const withSeed = readSeedFile(path, rules, logger);
+    assert.deepEqual(withSeed, { isSecure: true, isSeeded: true });
     assert.deepEqual(logger.lines, [
       `info: Wrote 1024 bytes to PRNG seed "${path}"`,
       `info: Seeded PRNG with 1024 bytes from "${path}"`,
