@@ -152,11 +152,14 @@ function latencies(to: Contestant): Float64Array {
   return Float64Array.from(taken).sort();
 }
 
-/** Resident and private memory in MiB. */
+/**
+ * Resident and private memory in MiB. Private is what is of no file: the pages of the executable are the
+ * page cache's, whether or not another process maps them at the moment.
+ */
 function memory(pid: number): { resident: number; own: number } {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "latin1");
   const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(rollup)![1]);
-  return { resident: kib("Rss") / 1024, own: (kib("Private_Clean") + kib("Private_Dirty")) / 1024 };
+  return { resident: kib("Rss") / 1024, own: kib("Anonymous") / 1024 };
 }
 
 /** Milliseconds that a whole command takes. */
