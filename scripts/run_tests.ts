@@ -18,7 +18,6 @@ const PEERS: Readonly<Record<string, string>> = {
   iproute2: "/usr/sbin/ip",
   "openssh-client": "/usr/bin/ssh",
   "openssh-server": "/usr/sbin/sshd",
-  iproute2: "/usr/sbin/ip",
   strace: "/usr/bin/strace",
   prometheus: "/usr/bin/promtool",
   // Packaging: other systems, packages, and what reads manual pages and completions.
