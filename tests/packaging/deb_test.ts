@@ -15,7 +15,10 @@ after(() => rmSync(directory, { recursive: true }));
 /** Builds a package. @returns its path. */
 function buildPackage(format: "deb" | "rpm", output: string): string {
   const args = [format, `--binary=${BINARY}`, `--output=${output}`];
-  const { status, stdout, stderr } = spawnSync("scripts/package", args, { encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync("scripts/package", args, {
+    encoding: "utf8",
+    env: { ...process.env, SOURCE_DATE_EPOCH: "1700000000" },
+  });
   assert.equal(status, 0, `${stdout}${stderr}`);
   return join(output, readdirSync(output).find((name) => name.endsWith(format))!);
 }

@@ -21,6 +21,7 @@ function succeed(command: string, ...args: string[]): string {
   const { status, stdout, stderr } = spawnSync(command, args, {
     encoding: "utf8",
     timeout: 120_000,
+    env: { ...process.env, SOURCE_DATE_EPOCH: "1700000000" },
   });
   assert.equal(status, 0, `${command}: ${stdout}${stderr}`);
   return stdout;
