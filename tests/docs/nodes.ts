@@ -100,7 +100,9 @@ exec chroot . $sshd`;
 
   /** Runs commands as root on node1, in the project's directory. */
   run(commands: string, timeout?: number): Outcome {
-    return this.#network.onHost("node1", `cd ${ROOT} && bash -e`, commands, timeout);
+    // Not over standard input, which the first ssh among them would read to its end.
+    const script = `'${commands.replaceAll("'", `'\\''`)}'`;
+    return this.#network.onHost("node1", `cd ${ROOT} && bash -e -c ${script}`, "", timeout);
   }
 
   close(): void {
