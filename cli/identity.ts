@@ -1,14 +1,25 @@
-// Root at work on files that are somebody else's.
+// Root at work on files that are somebody else's: what is made then belongs to their owner, and what is read
+// is checked as their owner checks it.
 import { statSync } from "node:fs";
 
-/**
- * Becomes the owner of a file or directory, if that is not root, and root is who runs this. What is made then
- * belongs to munged's user, and what is read is checked as munged checks it.
- */
+/** Becomes the owner of a file or directory, if that is not root, and root is who runs this. */
 export function becomeOwnerOf(path: string): void {
   if (process.geteuid!() !== 0) return;
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined || stats.uid === 0) return;
   process.setegid!(stats.gid);
   process.seteuid!(stats.uid);
+}
+
+/** Calls `body` as {@linkcode becomeOwnerOf} makes it, and is who it was again. */
+export function asOwnerOf<T>(path: string, body: () => T): T {
+  const uid = process.geteuid!();
+  const gid = process.getegid!();
+  becomeOwnerOf(path);
+  try {
+    return body();
+  } finally {
+    if (process.geteuid!() !== uid) process.seteuid!(uid);
+    if (process.getegid!() !== gid) process.setegid!(gid);
+  }
 }

@@ -1,5 +1,6 @@
 // The command line of munged, whose options a configuration file and the environment may set, too; what the
 // daemon then does is in daemon/main.ts.
+import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import { MungeError } from "../lib/errors.ts";
 import { isRealmName } from "../lib/realm.ts";
@@ -19,7 +20,6 @@ import {
   formatSettings,
   type Sources,
 } from "./munged_config.ts";
-import { becomeOwnerOf } from "./identity.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
 import { print } from "./print.ts";
 import { INT_MAX, parseGroup, parseUser, wholeNumber } from "./values.ts";
@@ -296,15 +296,22 @@ function parseSettings(
   const sources: Sources = new Map();
   const options = OPTIONS.flat();
   if (environment !== null) {
-    // Root may look at and stop what it would not run.
-    if (deed !== "serve" || stop) becomeOwnerOf(dirname(configFile ?? DEFAULT_CONFIG_FILE));
-    applyFile(options, settings, sources, configFile, uid ?? process.geteuid!());
+    const serves = deed === "serve" && !stop;
+    const reader = uid ?? configUid(configFile ?? DEFAULT_CONFIG_FILE, serves);
+    applyFile(options, settings, sources, configFile, reader);
     applyEnvironment(options, settings, sources, environment);
   }
   parseCommandLine(program, args, settings, sources);
   if (settings.replayDir === undefined) settings.replayDir = defaultReplayDir(settings.seedFile);
   if (!sources.has("realm-dir")) settings.realmDir = defaultRealmDir(settings.keyFile);
   return { settings, sources };
+}
+
+/** Whom a configuration file is checked for: root may look at and stop what it would not run itself. */
+function configUid(path: string, serves: boolean): number {
+  const uid = process.geteuid!();
+  if (uid !== 0 || serves) return uid;
+  return statSync(dirname(path), { throwIfNoEntry: false })?.uid ?? uid;
 }
 
 function parseCommandLine(
