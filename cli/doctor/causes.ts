@@ -106,7 +106,7 @@ export const CAUSES: readonly Cause[] = [
     mend: ({ user }, [, path = ""]) => `chown ${user} ${quote(path)} && chmod 0640 ${quote(path)}`,
   },
   {
-    message: "Failed to check ... dir ...: cannot canonicalize ...",
+    message: "Failed to check ... dir ...: cannot canonicalize ...: No such file or directory",
     pattern: /Failed to check .+ dir ".+": cannot (?:canonicalize|stat) "(.+)": No such file/,
     text: "A directory that munged needs is not there.",
     mend: ({ user }, [, path = ""]) => `install -d -m 0755 -o ${user} ${quote(path)}`,
@@ -124,7 +124,7 @@ export const CAUSES: readonly Cause[] = [
     mend: (_place, [, , path = ""]) => `munged --stop --socket=${quote(path)}`,
   },
   {
-    message: "Failed to validate lockfile: ...",
+    message: "Failed to validate lockfile: ... should ...",
     pattern: /Failed to validate lockfile: "(.+)" should/,
     text: "The socket's lock file is not one that this munged has made.",
     mend: (_place, [, path = ""]) => `rm ${quote(path)}`,

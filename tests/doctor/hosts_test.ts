@@ -51,6 +51,7 @@ function start(network: Network, keys: ReadonlyMap<string, Uint8Array>, host: Ho
     `mount --bind ${base}/log /var/log/munge`,
     "mount -t proc proc /proc",
     "mount -t tmpfs -o mode=0755 none /run",
+    "mount -t tmpfs none /dev/shm", // faketime has files there, named by process ID
     "mkdir /run/munge /run/sshd",
     ...(host.munged === undefined ? [] : [`${host.munged.join(" ")} --foreground 2>/dev/null &`]),
     "$sshd",
