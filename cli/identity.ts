@@ -10,16 +10,3 @@ export function becomeOwnerOf(path: string): void {
   process.setegid!(stats.gid);
   process.seteuid!(stats.uid);
 }
-
-/** Calls `body` as {@linkcode becomeOwnerOf} makes it, and is who it was again. */
-export function asOwnerOf<T>(path: string, body: () => T): T {
-  const uid = process.geteuid!();
-  const gid = process.getegid!();
-  becomeOwnerOf(path);
-  try {
-    return body();
-  } finally {
-    if (process.geteuid!() !== uid) process.seteuid!(uid);
-    if (process.getegid!() !== gid) process.setegid!(gid);
-  }
-}
