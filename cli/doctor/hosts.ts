@@ -145,10 +145,7 @@ function judge(
       : `This host does not know the key that ${host} encodes with${prints}`;
     const skew = about.skewSeconds ?? 0;
     const clock = Math.abs(skew) < SKEW_WARNING ? "" : `; besides, ${describeSkew(host, skew)}`;
-    const [from, to] = invalid[0]
-      ? [quote(node.keyFile), `${host}:${quote(node.keyFile)}`]
-      : [`${host}:${quote(node.keyFile)}`, quote(node.keyFile)];
-    return { ...about, ...problem(text + clock, `scp -p ${from} ${to}`) };
+    return { ...about, ...problem(text + clock, keyMend(host, invalid, report, node)) };
   }
   const skewSeconds = skewByCredentials(there.text, here) ?? about.skewSeconds;
   const known = { ...about, skewSeconds };
@@ -177,6 +174,22 @@ function judge(
     };
   }
   return { ...known, ...ok(`Credentials are good both ways, clocks ${skew} s apart`) };
+}
+
+/** A side that lacks only the other's newest key stages it; without rings, and with strangers, it is copied. */
+function keyMend(
+  host: string,
+  [thereLacks, hereLacks]: readonly boolean[],
+  report: Report | undefined,
+  { keyFile }: Node,
+): string {
+  const path = quote(keyFile);
+  const stage = `mungekey --keyfile=${path} --stage --from=-`;
+  if (thereLacks && hereLacks) return `scp -p ${path} ${host}:${path}`;
+  if (hereLacks) return `ssh ${host} ${quote(`cat ${path}`)} | ${stage}`;
+  return report === undefined
+    ? `scp -p ${path} ${host}:${path}`
+    : `ssh ${host} ${quote(stage)} <${path}`;
 }
 
 function describeSkew(host: string, skew: number): string {

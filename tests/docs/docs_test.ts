@@ -102,6 +102,15 @@ describe("the pages", () => {
     }
   });
 
+  it("have no commands but in blocks that are run, or say why not", () => {
+    const command =
+      /^ {4}(?:sudo|npm|scripts\/|ssh|scp|apt|docker|podman|systemctl|\w*munge\w*) .*/m;
+    for (const page of PAGES) {
+      const text = readFileSync(join(ROOT, page), "utf8").replace(/^( *)```[^]*?^\1```$/gm, "");
+      assert.equal(command.exec(text)?.[0], undefined, page);
+    }
+  });
+
   it("explain in docs/operations.md every message that doctor explains", () => {
     const squeeze = (text: string) => text.replace(/ *\| */g, "|");
     const page = squeeze(readFileSync(join(ROOT, "docs/operations.md"), "utf8"));

@@ -17,8 +17,10 @@ interface Host {
   readonly name: string;
   /** Runs munged; absent where none shall. */
   readonly munged?: readonly string[];
-  /** The key file's name. */
+  /** The key's name. */
   readonly key: "key" | "other-key";
+  /** The name of the key that it has retired. */
+  readonly oldKey?: "key";
   /** Whether mungebox is installed there; else the C programs only. */
   readonly hasMungebox: boolean;
 }
@@ -33,6 +35,8 @@ const HOSTS: readonly Host[] = [
     key: "key",
     hasMungebox: true,
   },
+  // Its key was promoted before the others had it staged.
+  { name: "early", munged: ["munged"], key: "other-key", oldKey: "key", hasMungebox: true },
   { name: "down", key: "key", hasMungebox: true },
   { name: "plain", munged: [REFERENCE_MUNGED], key: "key", hasMungebox: false },
 ];
@@ -44,6 +48,9 @@ function start(network: Network, keys: ReadonlyMap<string, Uint8Array>, host: Ho
     mkdirSync(join(base, part), { recursive: true, mode: 0o700 });
   }
   writeFileSync(join(base, "etc/munge.key"), keys.get(host.key)!, { mode: 0o600 });
+  if (host.oldKey !== undefined) {
+    writeFileSync(join(base, "etc/munge.key.old"), keys.get(host.oldKey)!, { mode: 0o600 });
+  }
   const programs = host.hasMungebox ? `${network.directory}/bin:` : "";
   const script = [
     `mount --bind ${base}/etc /etc/munge`,
@@ -138,6 +145,22 @@ suite("mungebox doctor HOST...", needs, () => {
     assert.equal(status, 0, JSON.stringify(report));
     assert.equal(report.cause, null);
     for (const host of ["good", "plain"]) assert(Math.abs(hosts[host]!.skewSeconds!) <= 3);
+  });
+
+  it("finds a rotation done in the wrong order, and mends it", () => {
+    const early = examine("early").hosts["early"]!;
+    assert.match(early.text, /^This host does not know the key that early encodes with \(/);
+    assert.equal(
+      early.mend,
+      "ssh early 'cat /etc/munge/munge.key' | " +
+        "mungekey --keyfile=/etc/munge/munge.key --stage --from=-",
+    );
+    const mend = early.mend!.replace("ssh ", `ssh -F ${network.sshConfig} `);
+    const { status, err } = network.onHost("here", mend);
+    assert.equal(status, 0, err);
+    // munged notices within 10 seconds.
+    network.waitFor("here", `mungebox doctor ${ssh} early`);
+    network.onHost("here", "rm /etc/munge/munge.key.next");
   });
 
   it("blames its own host where all others agree on another key", () => {
