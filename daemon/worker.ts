@@ -53,6 +53,13 @@ const PARKED_BYTES_MAX = 64 * 2 ** 20;
 /** Pause when the system can't give another descriptor and no client can be made to give one up. */
 const DESCRIPTOR_PAUSE_MS = 10;
 
+/**
+ * Bytes of requests after which a worker that has been idle for a while collects the garbage they left. The
+ * runtime does so when it wants more memory, or in its event loop, which is never run here.
+ */
+const LITTER_MAX = 2 * 2 ** 20;
+const IDLE_MS = 100;
+
 /** A client that has to be waited for. */
 interface Parked {
   readonly fd: number;
@@ -139,10 +146,17 @@ function hangUp(fd: number): void {
   close(fd);
 }
 
+/** Bytes of requests since garbage was collected. */
+let litter = 0;
+
 /** Serves until the engine says stop, or until something must be awaited. */
 function serve(): "stop" | "load bzip2" {
   for (;;) {
     const count = poller.wait(untilNextDeadline());
+    if (count === 0 && litter > LITTER_MAX) {
+      Bun.gc(true);
+      litter = 0;
+    }
     for (let i = 0; i < count; i++) {
       const fd = poller.ready(i);
       if (fd === settings.listener) acceptClients();
@@ -161,7 +175,8 @@ function untilNextDeadline(): number {
     next = Math.min(next, client.deadline);
     break;
   }
-  return next === Infinity ? -1 : Math.max(0, Math.ceil(next - performance.now()));
+  const wait = next === Infinity ? -1 : Math.max(0, Math.ceil(next - performance.now()));
+  return litter > LITTER_MAX && (wait < 0 || wait > IDLE_MS) ? IDLE_MS : wait;
 }
 
 /** Does something for a client; whatever is thrown, memory that ran out most likely, cuts off this one only. */
@@ -289,6 +304,7 @@ function respond(fd: number, header: Header, body: Uint8Array): void {
     hangUp(fd);
     return;
   }
+  litter += body.length;
   const begun = counters.begin();
   let answer: Answer | null;
   try {
