@@ -48,7 +48,7 @@ export class CredentialSource implements AsyncDisposable {
   readonly #options: CredentialOptions;
   readonly #closed = new AbortController();
   #cached: Cached | undefined;
-  #renewing: Promise<void> | undefined;
+  #renewing: Promise<string> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** The error of the last try, while munged is away. */
   #failure: MungeError | undefined;
@@ -149,14 +149,14 @@ export class CredentialSource implements AsyncDisposable {
       };
       const stopListening = onAbort(signal, () => settle(() => reject(signal!.reason)));
       this.#renew().then(
-        () => settle(() => resolve(this.#cached!.credential)),
+        (credential) => settle(() => resolve(credential)),
         (error) => settle(() => reject(error)),
       );
     });
   }
 
   /** Renews the credential; one renewal for all who ask. */
-  #renew(): Promise<void> {
+  #renew(): Promise<string> {
     clearTimeout(this.#timer);
     this.#renewing ??= this.#tryUntilRenewed().finally(() => {
       this.#renewing = undefined;
@@ -165,7 +165,7 @@ export class CredentialSource implements AsyncDisposable {
     return this.#renewing;
   }
 
-  async #tryUntilRenewed(): Promise<void> {
+  async #tryUntilRenewed(): Promise<string> {
     for (let pauseMs = FIRST_PAUSE_MS;; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       this.#requireOpen();
       try {
@@ -179,7 +179,7 @@ export class CredentialSource implements AsyncDisposable {
     }
   }
 
-  async #makeOne(): Promise<void> {
+  async #makeOne(): Promise<string> {
     const { signal } = this.#closed;
     const madeAt = Date.now();
     const [credential, ttl] = await Promise.all([
@@ -193,6 +193,7 @@ export class CredentialSource implements AsyncDisposable {
       this.#renew().catch(() => {}); // whoever needs a credential next begins anew, and gets the error
     }, Math.max(renewInMs, FIRST_PAUSE_MS));
     this.#timer.unref();
+    return credential;
   }
 
   /** Seconds that munged lets a credential of ours live. */
