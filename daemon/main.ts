@@ -57,7 +57,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
     await daemon.stop();
     return status;
   } catch (error) {
-    const text = error instanceof MungeError ? error.message : systemText(error);
+    const text = systemText(error);
     log.error(text);
     if (log !== early && !config.foreground) early.error(text);
     return 1;
@@ -135,9 +135,19 @@ async function start(
   const purgeTimer = startPurging(replay, config, log);
   signals.reload = () => {
     log.notice(`Processing signal ${constants.signals.SIGHUP} (${signalText(1)})`);
-    reopenLog(logTarget, config);
-    updater.refresh();
-    keys.reload();
+    for (
+      const step of [
+        () => reopenLog(logTarget, config),
+        () => updater.refresh(),
+        () => keys.reload(),
+      ]
+    ) {
+      try {
+        step();
+      } catch (error) {
+        log.error(systemText(error));
+      }
+    }
   };
   const failed = serving.failed.then((error) => {
     log.error(error.message);
@@ -243,13 +253,7 @@ interface Signals {
 function catchSignals(log: Logger): Signals {
   const { promise: ended, resolve } = Promise.withResolvers<number>();
   const signals: Signals = { ended, reload: () => {} };
-  process.on("SIGHUP", () => {
-    try {
-      signals.reload();
-    } catch (error) {
-      log.error(error instanceof MungeError ? error.message : systemText(error));
-    }
-  });
+  process.on("SIGHUP", () => signals.reload());
   let isEnding = false;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     // The handler stays: a second signal must not cut the orderly end short.
