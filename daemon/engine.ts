@@ -207,7 +207,7 @@ export class Engine {
       generation: this.#generation,
     };
     this.#threads.set(number, thread);
-    let reason = "unexpectedly";
+    let reason = " unexpectedly";
     worker.on("message", (message: FromWorker) => {
       if (message.kind === "realms") thread.generation = message.generation;
       else thread.state = message.kind;
@@ -238,7 +238,7 @@ export class Engine {
   }
 
   #replace(thread: Thread, reason: string): void {
-    this.#log.error(`Worker thread ${thread.number} ended ${reason}`);
+    this.#log.error(`Worker thread ${thread.number} ended${reason}`);
     if (this.#stopping) return;
     const now = performance.now();
     while (this.#deaths.length > 0 && this.#deaths[0]! < now - 60_000) this.#deaths.shift();

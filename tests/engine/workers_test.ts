@@ -94,7 +94,8 @@ describe("workers that die", () => {
     }
   }
 
-  const deaths = () => log.lines.filter((line) => /^error: Worker thread \d ended/.test(line));
+  const deaths = () =>
+    log.lines.filter((line) => /^error: Worker thread \d ended(?:: \S| unexpectedly$)/.test(line));
   const descriptors = () => readdirSync("/proc/self/fd").length;
 
   for (const death of ["throw", "exit"]) {
