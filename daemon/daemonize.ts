@@ -57,7 +57,7 @@ function waitForDaemon(program: string, args: readonly string[]): 0 | 1 {
  */
 function ownCommand(program: string, args: readonly string[]): string[] {
   const { execPath, argv0 } = process;
-  if (!IS_COMPILED) return [execPath, Bun.main, program, ...args];
+  if (!IS_COMPILED) return [execPath, Bun.main, ...args]; // its argv[0] will name the applet
   const directories = argv0.includes("/") ? ["."] : (process.env["PATH"] ?? "").split(delimiter);
   for (const directory of directories) {
     const file = resolve(directory, argv0); // absolute, lest spawning searches PATH for another munged
