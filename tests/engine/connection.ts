@@ -6,6 +6,7 @@ import { AF_UNIX, unixAddress } from "../../lib/os/unix_address.ts";
 
 const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
+const SHUT_WR = 1;
 const EPOLL_CTL_ADD = 1;
 const MAX_EVENTS = 256;
 const EVENT_WORDS = process.arch === "x64" ? 3 : 4;
@@ -15,6 +16,7 @@ const EPOLLIN = 1;
 const { i32, u32, ptr: pointer } = FFIType;
 const c = openLibc({
   socket: { args: [i32, i32, i32], returns: i32 },
+  shutdown: { args: [i32, i32], returns: i32 },
   connect: { args: [i32, pointer, u32], returns: i32 },
   epoll_create1: { args: [i32], returns: i32 },
   epoll_ctl: { args: [i32, i32, i32, pointer], returns: i32 },
@@ -31,6 +33,11 @@ export function connect(path: string, flags = SOCK_NONBLOCK): number {
   close(fd);
   if (reason === EAGAIN) return -1;
   throw new SystemError("connect", reason);
+}
+
+/** Tells the other side that nothing more will come. */
+export function endSending(fd: number): void {
+  c.shutdown(fd, SHUT_WR);
 }
 
 /** Sends what the socket takes; the bytes that it took. */

@@ -7,7 +7,7 @@ import type { Make, Realm } from "../interop/realm.ts";
 import type { StallerReport } from "./stallers.ts";
 
 /** The user that stalling clients run as: anybody, where that can be chosen. */
-const NOBODY = process.geteuid!() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+export const NOBODY = process.geteuid!() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
 /** Stalling clients that can be turned on and off. */
 export class Stallers {
