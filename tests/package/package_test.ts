@@ -23,10 +23,14 @@ test("the npm package has the library, types and source maps, and no program", (
   for (const file of files) {
     assert.match(
       file,
-      /^package\/(package\.json|README\.md|LICENSE.*|docs\/library\.md|dist\/npm\/(mod|lib\/.*)\.(js|d\.ts|js\.map))$/,
+      /^package\/(package\.json|README\.md|docs\/(library|api\/README)\.md|LICENSES\/L?GPL-3\.0-or-later\.txt|dist\/npm\/(mod|lib\/.*)\.(js|d\.ts|js\.map))$/,
     );
   }
   const manifest = JSON.parse(run(["tar", "xzOf", tarball, "package/package.json"]));
+  for (const licence of ["LGPL", "GPL"]) {
+    assert.ok(files.includes(`package/LICENSES/${licence}-3.0-or-later.txt`), licence);
+  }
+  assert.equal(manifest.license, "LGPL-3.0-or-later"); // the programs, which are GPL, are not in it
   assert.equal(manifest.sideEffects, false);
   assert.deepEqual(Object.keys(manifest.exports), [".", "./package.json"]);
   assert.equal(manifest.bin, undefined);
