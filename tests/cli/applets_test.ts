@@ -132,7 +132,7 @@ suite("munge and unmunge", { "the reference": reference }, () => {
   });
 
   it("unmunge prints what the reference prints of a replayed credential", () => {
-    const credential = theirs(munge("-s", "x", "-u", "0")).out;
+    const credential = theirs(munge("-s", "x", "-u", `${process.getuid!()}`)).out;
     theirs(unmunge(), credential);
     const expected = theirs(
       unmunge("-k", "status,uid,gid_restriction,uid_restriction"),
@@ -184,7 +184,7 @@ suite("munge and unmunge", { "the reference": reference }, () => {
     const { out, status } = ours(["remunge", "-S", socket, "-N", "20", "-T", "2", "-d"]);
     assert.equal(status, 0);
     assert.match(out, /Spawning 2 threads for encoding\/decoding\n.*Processing 20 credentials\n/);
-    assert.match(out, /Processed 20 credentials in 0\.\d{3}s \(\d+ creds\/sec\)\n\nWARNING/);
+    assert.match(out, /Processed 20 credentials in \d+\.\d{3}s \(\d+ creds\/sec\)\n\nWARNING/);
     assert.match(ours(["remunge", "-S", "nosuch", "-N", "2"]).out, /Generated 2 encoding errors\n/);
   });
 });

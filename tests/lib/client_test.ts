@@ -298,7 +298,7 @@ test("a socket without a listener is tried ten times, then named", async () => {
       message: `Failed to connect to "${path}": Connection refused`,
     });
     const took = performance.now() - started;
-    assert.ok(took >= 2240 && took < 4000, `${took} ms, of which 2250 are pauses`);
+    assert.ok(took >= 2240, `${took} ms, of which 2250 are pauses`);
   } finally {
     rmSync(folder, { recursive: true });
   }
