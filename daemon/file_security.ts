@@ -1,5 +1,5 @@
-// The rules for the files munged trusts and for the directories above them (behaviour.md, "Security of
-// files"): each breach is an error that stops the start, or a warning under --force.
+// The rules for the files munged trusts and for the directories above them: each breach is an error that
+// stops the start, or a warning under --force.
 import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { MungeError } from "../lib/errors.ts";

@@ -295,7 +295,7 @@ function requireUse(realm: string, peer: Peer, context: RequestContext): void {
   );
 }
 
-/** Whether the client may see the credential (protocol.md, decoding step 7); root has no exemption. */
+/** Whether the client may see the credential (docs/protocol.md, "Reading one"); root has no exemption. */
 function authorize(credential: OpenedCredential, peer: Peer, context: RequestContext): void {
   const { authUid, authGid } = credential;
   const authorized = (authUid === ANY_ID || authUid === peer.uid) &&
@@ -310,7 +310,7 @@ function authorize(credential: OpenedCredential, peer: Peer, context: RequestCon
 
 /**
  * What the clock says of a credential. Unless told how far clocks may differ, the reference gives one that
- * is ahead as long as the credential lives (protocol.md, decoding step 8).
+ * is ahead as long as the credential lives (docs/protocol.md, "Reading one").
  */
 function stateInTime(
   encodeTime: number,

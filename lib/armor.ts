@@ -1,5 +1,5 @@
-// The credential's outer wrapping, "MUNGE:" base64 ":" (protocol.md section 3): putting it on and taking
-// it off. What the bytes inside mean is in credential.ts.
+// The credential's outer wrapping, "MUNGE:" base64 ":" (docs/protocol.md, "The credential"): putting it
+// on and taking it off. What the bytes inside mean is in credential.ts.
 import { base64 as portableBase64 } from "@scure/base";
 import { MungeError } from "./errors.ts";
 

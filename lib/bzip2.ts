@@ -34,7 +34,7 @@ interface Exports {
   ): number;
 }
 
-const BLOCK_SIZE = 9; // of 100,000 bytes, as MUNGE asks for (protocol.md section 3)
+const BLOCK_SIZE = 9; // of 100,000 bytes, as MUNGE asks for (docs/protocol.md, "The credential")
 const BZ_OK = 0;
 const EBADF = 8; // WASI's number
 

@@ -1,6 +1,7 @@
-// The table of ciphers: numbers, names and sizes. How one is computed is in crypto.ts.
+// The table of ciphers: numbers, names and sizes. How one is computed is in crypto_native.ts,
+// crypto_portable.ts and crypto_block_ciphers.ts.
 
-/** One cipher of the credential format (protocol.md, "Numbers"). All run in CBC with PKCS#7 padding. */
+/** One cipher of the credential format (docs/protocol.md, "Numbers"). All run in CBC with PKCS#7 padding. */
 export interface Cipher {
   /** Number on the wire. */
   readonly number: number;

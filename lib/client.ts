@@ -91,7 +91,8 @@ const MAX_CONNECTIONS = 64;
 const gates = new Map<string, { readonly gate: Gate; users: number }>();
 
 /**
- * Carries out one transaction with the munged at `socketPath`, with the retries of protocol.md section 1.
+ * Carries out one transaction with the munged at `socketPath`, with the retries of docs/protocol.md
+ * ("One request, one response").
  *
  * @returns the response, which may be one that carries an error of the daemon.
  * @throws {MungeError} EMUNGE_SOCKET if there is no socket, nobody behind it, or no whole answer after

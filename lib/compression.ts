@@ -1,5 +1,5 @@
-// Compresses and decompresses INNER (protocol.md section 3): the bare zlib or bzip2 stream. The header
-// in front of the stream belongs to the credential format.
+// Compresses and decompresses INNER (docs/protocol.md, "The credential"): the bare zlib or bzip2 stream.
+// The header in front of the stream belongs to the credential format.
 import { deflateSync, inflateSync } from "node:zlib";
 import type { Bzip2 } from "./bzip2.ts";
 import { MungeError } from "./errors.ts";

@@ -1,6 +1,6 @@
-// The credential, version 3 (protocol.md section 3), as two pure functions: sealCredential() makes one,
-// openCredential() checks one up to the fields it carries. Who may decode it, whether it is in time and
-// whether it was seen before is munged's to say (daemon/request.ts).
+// The credential, version 3 (docs/protocol.md, "The credential"), as two pure functions: sealCredential()
+// makes one, openCredential() checks one up to the fields it carries. Who may decode it, whether it is in
+// time and whether it was seen before is munged's to say (daemon/request.ts).
 import { CIPHERS } from "./cipher.ts";
 import type { Cipher } from "./cipher.ts";
 import { armor, unarmor } from "./armor.ts";

@@ -13,7 +13,7 @@ import { MACS } from "./mac.ts";
 export interface Crypto {
   /** HMAC (RFC 2104) over `data`: `mac.length` new bytes. */
   hmac(mac: Mac, key: Uint8Array, data: Uint8Array): Uint8Array;
-  /** SHA-1 (for the subkeys, protocol.md section 2): 20 new bytes. */
+  /** SHA-1 (for the subkeys of keys.ts): 20 new bytes. */
   sha1(data: Uint8Array): Uint8Array;
   /** CBC over whole blocks, without padding: as many new bytes as `data` has. */
   encryptBlocks(cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;

@@ -1,4 +1,4 @@
-// The nineteen MUNGE errors (protocol.md, "Errors") and the one error class everything here throws.
+// The nineteen MUNGE errors (docs/protocol.md, "Numbers") and the one error class everything here throws.
 import type { DecodedCredential } from "./decoded_credential.ts";
 
 /** The symbolic name of a MUNGE error, as in `munge.h`: `"EMUNGE_CRED_REPLAYED"`. */

@@ -1,4 +1,5 @@
-// From the bytes of a key file to the two subkeys that make and check credentials (protocol.md section 2).
+// From the bytes of a key file to the two subkeys that make and check credentials (docs/protocol.md,
+// "The credential").
 import type { Crypto } from "./crypto_choice.ts";
 import { MungeError } from "./errors.ts";
 

@@ -1,6 +1,7 @@
-// The table of message authentication codes: HMAC over each digest. How one is computed is in crypto.ts.
+// The table of message authentication codes: HMAC over each digest. How one is computed is in
+// crypto_native.ts and crypto_portable.ts.
 
-/** One MAC of the credential format (protocol.md, "Numbers"). */
+/** One MAC of the credential format (docs/protocol.md, "Numbers"). */
 export interface Mac {
   /** Number on the wire. */
   readonly number: number;

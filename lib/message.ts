@@ -1,5 +1,5 @@
-// The messages between client and daemon (protocol.md section 1): formatting and parsing of whole
-// bodies, and nothing about sockets.
+// The messages between client and daemon (docs/protocol.md, "One request, one response"): formatting and
+// parsing of whole bodies, and nothing about sockets.
 import { MungeError } from "./errors.ts";
 
 /** Bytes in the header of every message. */
@@ -117,7 +117,7 @@ export interface DecodeResponse {
   readonly payload: Uint8Array;
 }
 
-/** A decode response that tells nothing of the credential (protocol.md section 1). */
+/** A decode response that tells nothing of the credential, as after most errors. */
 export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> = {
   cipher: 0,
   mac: 0,

@@ -1,5 +1,5 @@
-// Where munged is found, when a client tries again, and after which pause (protocol.md section 1): rules
-// without I/O, for the blocking and the asynchronous client alike.
+// Where munged is found, when a client tries again, and after which pause (docs/protocol.md, "One request,
+// one response"): rules without I/O, for the blocking and the asynchronous client alike.
 import { MungeError } from "./errors.ts";
 import { RUN_DIRECTORY } from "./paths.ts";
 

@@ -1,6 +1,6 @@
 // The table of compressions: numbers and names. How one is computed is in compression.ts.
 
-/** One compression of the credential format (protocol.md, "Numbers"). */
+/** One compression of the credential format (docs/protocol.md, "Numbers"). */
 export interface Zip {
   /** Number on the wire. */
   readonly number: number;
