@@ -1,0 +1,163 @@
+// What the replay cache costs: memory and latency of an insertion at 10^3 to 10^7 live entries, and the
+// latency of a decode by a munged whose cache holds 5,000,000 of them beside that of one whose cache is empty.
+//   bun scripts/bench_replay.ts [--json] [--largest N] [--live N]
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { ANY_ID } from "../lib/message.ts";
+import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { createReplayState, ReplayCache, replayUsage } from "../lib/replay_cache.ts";
+import { Realm } from "../tests/interop/realm.ts";
+
+/** Percentiles in microseconds. */
+export interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+}
+
+/** A cache of some size. */
+export interface CachePoint {
+  readonly entries: number;
+  readonly bytesPerEntry: number;
+  /** Of an insertion into it. */
+  readonly insertion: Latency;
+}
+
+/** Decodes by an empty and by a filled munged, in turn. */
+export interface DecodeComparison {
+  readonly entries: number;
+  readonly empty: Latency;
+  readonly filled: Latency;
+  /** p99.9 of the filled one over that of the empty one, the median over rounds. */
+  readonly ratio: number;
+}
+
+const KEY_LENGTH = 16;
+const BATCH = 4096;
+const SAMPLES = 50_000;
+const DECODE_ROUNDS = 5;
+const DECODES_PER_ROUND = 4_000;
+
+/** Percentiles of durations in milliseconds. */
+function latencyOf(durations: Float64Array): Latency {
+  const sorted = durations.toSorted();
+  const at = (share: number) => {
+    const index = Math.min(sorted.length - 1, Math.floor(sorted.length * share));
+    return Math.round(sorted[index]! * 10_000) / 10;
+  };
+  return { p50: at(0.5), p99: at(0.99), p999: at(0.999) };
+}
+
+const keys = new Uint8Array(BATCH * KEY_LENGTH);
+
+/** Inserts new random keys; `durations`, if given, takes how long the last ones took. */
+function fill(cache: ReplayCache, count: number, expiry: number, durations?: Float64Array): void {
+  for (let done = 0; done < count;) {
+    crypto.getRandomValues(keys);
+    for (let i = 0; i < BATCH && done < count; i++, done++) {
+      const key = keys.subarray(i * KEY_LENGTH, (i + 1) * KEY_LENGTH);
+      if (durations === undefined) {
+        cache.insert(key, expiry);
+      } else {
+        const start = performance.now();
+        cache.insert(key, expiry);
+        durations[done] = performance.now() - start;
+      }
+    }
+  }
+}
+
+/**
+ * Memory and latency of one table that grows, all entries in the same minute.
+ *
+ * @param largest entries at the end of the curve.
+ */
+export function measureCache(largest = 10_000_000): CachePoint[] {
+  const points: CachePoint[] = [];
+  const expiry = Math.floor(Date.now() / 1000) + 300;
+  for (let entries = 1000; entries <= largest; entries *= 10) {
+    const state = createReplayState(null);
+    const cache = new ReplayCache(state);
+    fill(cache, entries, expiry);
+    const bytesPerEntry = Math.round((replayUsage(state).bytes / entries) * 10) / 10;
+    const durations = new Float64Array(Math.min(SAMPLES, entries));
+    fill(cache, durations.length, expiry, durations);
+    points.push({ entries, bytesPerEntry, insertion: latencyOf(durations) });
+  }
+  return points;
+}
+
+/** Decodes by a munged that took over a table with `entries` live entries, and by one that has none. */
+export async function compareDecodes(entries = 5_000_000): Promise<DecodeComparison> {
+  const realm = new Realm();
+  try {
+    const directory = join(realm.directory, "filled");
+    mkdirSync(directory, { mode: 0o700 });
+    // Every credential is made to expire in the one minute whose table is full.
+    const expiry = (Math.floor(Date.now() / 60_000) + 40) * 60 + 30;
+    fill(new ReplayCache(createReplayState(directory)), entries, expiry);
+    const daemons = [
+      await realm.start("ours"),
+      await realm.start("ours", [`--replay-dir=${directory}`]),
+    ];
+    const clients = daemons.map(({ socket }) => new BlockingClient(socket));
+    const all = clients.map(() => new Float64Array(DECODE_ROUNDS * DECODES_PER_ROUND));
+    const payload = new Uint8Array(0);
+    const [authUid, authGid] = [ANY_ID, ANY_ID];
+    for (let i = 0; i < DECODE_ROUNDS * DECODES_PER_ROUND; i++) {
+      // One after the other, in an order that changes, so that what else the machine does hits both.
+      for (let turn = 0; turn < 2; turn++) {
+        const which = (i + turn) % 2;
+        const client = clients[which]!;
+        const ttl = expiry - Math.floor(Date.now() / 1000);
+        const request = { cipher: 1, mac: 1, zip: 0, realm: "", ttl, authUid, authGid, payload };
+        const credential = client.encode(request).credential.slice();
+        const start = performance.now();
+        const { errno } = client.decode({ credential });
+        all[which]![i] = performance.now() - start;
+        if (errno !== 0) throw new Error(`A decode failed with ${errno}`);
+      }
+      if (i % 100 === 0) await Bun.sleep(0); // the daemons' logs are read
+    }
+    const rounds = Array.from({ length: DECODE_ROUNDS }, (_, round) => {
+      const [empty, filled] = all.map((durations) =>
+        latencyOf(durations.subarray(round * DECODES_PER_ROUND, (round + 1) * DECODES_PER_ROUND))
+      );
+      return filled!.p999 / empty!.p999;
+    }).sort((a, b) => a - b);
+    const [empty, filled] = all.map(latencyOf);
+    const ratio = Math.round(rounds[DECODE_ROUNDS >> 1]! * 100) / 100;
+    return { entries, empty: empty!, filled: filled!, ratio };
+  } finally {
+    await realm.close();
+  }
+}
+
+if (import.meta.main) {
+  const { json, largest, live } = parseArgs({
+    options: {
+      json: { type: "boolean", default: false },
+      largest: { type: "string", default: "10000000" },
+      live: { type: "string", default: "5000000" },
+    },
+  }).values;
+  const cache = measureCache(Number(largest));
+  const decode = await compareDecodes(Number(live));
+  if (json) {
+    console.log(JSON.stringify({ cache, decode }, null, 2));
+  } else {
+    const row = (...cells: readonly (number | string)[]) =>
+      console.log(cells.map((cell) => String(cell).padStart(12)).join(""));
+    row("entries", "bytes/entry", "p50 us", "p99 us", "p99.9 us");
+    for (const { entries, bytesPerEntry, insertion: { p50, p99, p999 } } of cache) {
+      row(entries, bytesPerEntry, p50, p99, p999);
+    }
+    row("decode", "live", "p50 us", "p99 us", "p99.9 us");
+    row("", 0, decode.empty.p50, decode.empty.p99, decode.empty.p999);
+    row("", decode.entries, decode.filled.p50, decode.filled.p99, decode.filled.p999);
+    console.log(
+      `p99.9 beside ${decode.entries} entries: ${decode.ratio} of that of an empty cache`,
+    );
+  }
+}
