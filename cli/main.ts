@@ -32,7 +32,7 @@ const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
 const applet = findApplet(name);
 const named = findApplet(args[0]);
-if (process.env["MUNGED_STAGE"] === "session") void runSessionLeader();
+if (applet?.name === "munged" && process.env["MUNGED_STAGE"] === "session") void runSessionLeader();
 else if (applet !== undefined) void runApplet(applet, name, args);
 else if (named !== undefined) void runApplet(named, named.name, args.slice(1));
 else void runApplet(MUNGEBOX, MUNGEBOX.name, args);

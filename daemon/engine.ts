@@ -87,7 +87,9 @@ export class Engine {
   #settings: EngineSettings;
   readonly #log: Logger;
   readonly #workerFile: URL;
-  readonly #owners = new SharedArrayBuffer(TRACKED_DESCRIPTORS);
+  readonly #owners = new SharedArrayBuffer(
+    TRACKED_DESCRIPTORS * Uint32Array.BYTES_PER_ELEMENT,
+  );
   readonly #threads = new Map<number, Thread>();
   readonly #deaths: number[] = [];
   #stopping = false;
@@ -230,7 +232,7 @@ export class Engine {
     thread.orders.close();
     close(thread.wakeEnd);
     close(thread.pipeEnd);
-    const owners = new Uint8Array(this.#owners);
+    const owners = new Uint32Array(this.#owners);
     for (let fd = owners.indexOf(thread.number); fd >= 0; fd = owners.indexOf(thread.number, fd)) {
       owners[fd] = 0;
       close(fd);

@@ -97,12 +97,18 @@ export class KeyStore {
       signature = this.#signature();
     } catch (error) {
       this.#log.limited("key files", "error", systemText(error));
+      this.#expire();
       return;
     }
     // Two equal looks, lest a file is taken that is being written.
     if (signature !== this.#read && signature === this.#seen) this.reload();
-    else if (this.#hasExpired()) this.#enqueue(() => this.#dropExpired());
+    else this.#expire();
     this.#seen = signature;
+  }
+
+  /** Drops keys whose time is over, whatever the files look like. */
+  #expire(): void {
+    if (this.#hasExpired()) this.#enqueue(() => this.#dropExpired());
   }
 
   #enqueue(change: () => ReadonlyMap<string, readonly RingKey[]>): void {

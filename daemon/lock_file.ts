@@ -52,7 +52,8 @@ export function lockSocket(
           closeSync(fd);
           continue; // it ended just now
         }
-        throw failure(`Failed to lock "${path}": pid ${holder} bound to socket "${socketPath}"`);
+        const who = holder > 0 ? `pid ${holder}` : "a process that can't be seen from here";
+        throw failure(`Failed to lock "${path}": ${who} bound to socket "${socketPath}"`);
       }
       if (isStillAt(path, fd)) return { path, fd };
       closeSync(fd);

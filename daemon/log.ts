@@ -187,7 +187,7 @@ export function createLogger(target: LogTarget): Logger {
 
 const FORMATS: Record<LogFormat, (level: LogLevel, text: string, fields: AuditFields) => string> = {
   text(_level, text, fields) {
-    const words = Object.entries(fields).map(([name, value]) => ` ${name}=${value}`);
+    const words = Object.entries(fields).map(([name, value]) => ` ${name}=${quoted(value)}`);
     return escapeControls(words.length === 0 ? text : `${text}:${words.join("")}`);
   },
   json(level, message, fields) {
@@ -195,6 +195,12 @@ const FORMATS: Record<LogFormat, (level: LogLevel, text: string, fields: AuditFi
     return JSON.stringify({ time, level, pid: process.pid, message, ...fields });
   },
 };
+
+/** A value that can't be taken for more than one field, whoever chose it. */
+function quoted(value: unknown): string {
+  const text = String(value);
+  return /^[\w.:/?+-]+$/.test(text) ? text : JSON.stringify(text);
+}
 
 /** Write one message each, or throw. */
 const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: string) => void> = {

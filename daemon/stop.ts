@@ -32,9 +32,12 @@ export function stopDaemon(
     fail(`Failed to query socket lockfile "${path}": ${reason} (Cannot find running process)`);
   let fd: number | undefined;
   try {
-    fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    // A link could lead to the lock of another daemon, which is not to be signalled.
+    fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     const pid = lockHolder(fd);
     if (pid === null) return notFound("Lock not held");
+    // 0 from another PID namespace, -1 for a lock of no process: numbers that kill() takes for many.
+    if (pid <= 0) return notFound("Lock held by a process that can't be seen from here");
     const report = (deed: string): 0 => {
       if (verbose) logger.notice(`${deed} daemon bound to socket "${socketPath}" (pid ${pid})`);
       return 0;

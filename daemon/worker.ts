@@ -128,7 +128,7 @@ const input = new Uint8Array(fixedMemory(READ_LENGTH));
 const inputAddress: number = ptr(input);
 const poller = openPoller();
 /** Which worker holds which descriptor, so that those of a worker that died can be closed. */
-const owners = new Uint8Array(settings.owners);
+const owners = new Uint32Array(settings.owners);
 if (poller.descriptor !== null) own(poller.descriptor);
 
 /** Parked clients, the one with the earliest deadline first. */

@@ -52,7 +52,10 @@ export function lockFile(fd: number): boolean {
   throw new SystemError("fcntl", error);
 }
 
-/** The process that keeps us from the write lock of a file, or null if none does. */
+/**
+ * The process that keeps us from the write lock of a file, or null if none does. Not above 0 for a process
+ * of another PID namespace, and for a lock that belongs to an open file instead of a process.
+ */
 export function lockHolder(fd: number): number | null {
   const { type, pid, F_GETLK } = layout();
   const { result, lock } = control(fd, F_GETLK);

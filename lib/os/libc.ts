@@ -13,7 +13,6 @@ import {
 const LIBC: Partial<Record<NodeJS.Platform, readonly string[]>> = {
   linux: [
     "libc.so.6",
-    "libc.so",
     `/lib/ld-musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`,
   ],
   darwin: ["libSystem.B.dylib"],

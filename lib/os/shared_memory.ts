@@ -88,10 +88,19 @@ function writeZeros(fd: number, offset: number, length: number): void {
   }
 }
 
-/** Descriptor of a file without a name, whose pages live in memory (on macOS: in the page cache). */
+/** memfd_create, which macOS has not, nor glibc before 2.27. */
+function memfdCreator() {
+  try {
+    return openLibc({ memfd_create: { args: [pointer, u32], returns: i32 } }).memfd_create;
+  } catch {
+    return null;
+  }
+}
+
+/** Descriptor of a file without a name, whose pages live in memory, or at least in the page cache. */
 export function openAnonymousFile(name: string): number {
-  if (process.platform === "darwin") return openUnlinked(name);
-  const { memfd_create } = openLibc({ memfd_create: { args: [pointer, u32], returns: i32 } });
+  const memfd_create = memfdCreator();
+  if (memfd_create === null) return openUnlinked(name);
   const fd = memfd_create(ptr(cString(name)), MFD_CLOEXEC);
   if (fd < 0) throw new SystemError("memfd_create");
   return fd;

@@ -63,3 +63,13 @@ function target(link: string): string {
     return ""; // closed since it was listed
   }
 }
+
+test("the copies' environment variable means nothing to a command that answers questions", () => {
+  const main = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
+  const { exitCode } = Bun.spawnSync([process.execPath, main, "unmunge"], {
+    argv0: "unmunge",
+    env: { ...process.env, MUNGED_STAGE: "session" },
+    stdin: Buffer.from("garbage"),
+  });
+  assert.notEqual(exitCode, 0);
+});

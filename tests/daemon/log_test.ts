@@ -193,3 +193,14 @@ test("the last errors and warnings are remembered, the newest first, and nothing
   assert(messages.some(({ level, text }) => level === "warning" && /^x{400,512}$/.test(text)));
   assert(messages.every(({ text }) => text !== "unimportant"));
 });
+
+test("audit() keeps a value that a client chose from looking like other fields", () => {
+  withDirectory((directory) => {
+    const fd = openSync(`${directory}/log`, "w");
+    const logger = createLogger({ ...TARGET, kind: "file", fd });
+    logger.audit("Refused", "bad_realm", () => ({ claimed_realm: 'x uid=0 cause="none"' }));
+    closeSync(fd);
+    const line = readFileSync(`${directory}/log`, "utf8");
+    assert.match(line, / claimed_realm="x uid=0 cause=\\"none\\""$/m);
+  });
+});

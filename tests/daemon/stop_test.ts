@@ -1,9 +1,10 @@
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync, symlinkSync } from "node:fs";
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { lockSocket } from "../../daemon/lock_file.ts";
 import { stopDaemon } from "../../daemon/stop.ts";
+import { openLibc, ptr } from "../../lib/os/libc.ts";
 import { memoryLogger, withDirectory } from "./scratch.ts";
 
 const source = fileURLToPath(new URL("../../daemon/lock_file.ts", import.meta.url));
@@ -49,5 +50,33 @@ test("stopDaemon() says nothing without --verbose", () => {
     const logger = memoryLogger();
     assert.equal(stopDaemon({ socketPath: `${directory}/sock`, verbose: false }, logger), 1);
     assert.deepEqual(logger.lines, []);
+  });
+});
+
+test("stopDaemon() signals nobody for a lock that no process it can see holds", () => {
+  withDirectory((directory) => {
+    const socketPath = `${directory}/sock`;
+    const fd = openSync(`${socketPath}.lock`, "w", 0o200);
+    // A lock of the open file instead of the process: its holder's number is -1, for kill() everybody.
+    const { fcntl } = openLibc({ fcntl: { args: ["i32", "i32", "ptr"], returns: "i32" } });
+    const lock = new DataView(new ArrayBuffer(32));
+    lock.setInt16(0, 1, true); // F_WRLCK
+    const F_OFD_SETLK = 37;
+    assert.equal(fcntl(fd, F_OFD_SETLK, ptr(lock)), 0);
+    const logger = memoryLogger();
+    assert.equal(stopDaemon({ socketPath, verbose: true }, logger), 1);
+    assert.match(logger.lines[0]!, /: Lock held by a process that can't be seen from here /);
+    closeSync(fd);
+  });
+});
+
+test("stopDaemon() follows no link to the lock of another daemon", () => {
+  withDirectory((directory) => {
+    const holder = startHolder(`${directory}/other`);
+    symlinkSync(`${directory}/other.lock`, `${directory}/sock.lock`);
+    const logger = memoryLogger();
+    assert.equal(stopDaemon({ socketPath: `${directory}/sock`, verbose: true }, logger), 1);
+    process.kill(holder.pid, 0);
+    process.kill(holder.pid);
   });
 });
