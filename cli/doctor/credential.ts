@@ -1,11 +1,12 @@
 // Why munged refuses a credential: asked of munged, and of the credential itself as far as the key is at hand.
 import { ERRNO, errorText } from "../../lib/errors.ts";
-import { openCredential } from "../../lib/offline.ts";
-import type { Credential } from "../../lib/decoded_credential.ts";
+import type { OpenedCredential } from "../../lib/credential.ts";
+import { ANY_ID } from "../../lib/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { groupById, userById } from "../../lib/os/users.ts";
 import { explain } from "./causes.ts";
+import { openWith } from "./file_key.ts";
 import { type Finding, ok, problem, skipped } from "./finding.ts";
 import type { Node } from "./node.ts";
 
@@ -18,9 +19,7 @@ export async function examineCredential(text: string, node: Node): Promise<Findi
   } catch (error) {
     return skipped(`munged can't be asked about the credential: ${systemText(error)}`);
   }
-  const contents = node.key.state === "read"
-    ? await openCredential(text, node.key.bytes).catch(() => undefined)
-    : undefined;
+  const contents = node.key.state === "read" ? await openWith(node.key.bytes, text) : undefined;
   const { errno, encodeTime, decodeTime, ttl, uid } = answer;
   const refused = `The credential is refused: ${answer.errorText || errorText(errno)}`;
   const age = decodeTime - encodeTime;
@@ -61,17 +60,16 @@ export async function examineCredential(text: string, node: Node): Promise<Findi
   }
 }
 
-function restricted(refused: string, contents: Credential | undefined): Finding {
-  const uid = contents?.uidRestriction;
-  const gid = contents?.gidRestriction;
-  if (uid !== undefined && uid !== process.geteuid!()) {
+function restricted(refused: string, contents: OpenedCredential | undefined): Finding {
+  const { authUid: uid, authGid: gid } = contents ?? { authUid: ANY_ID, authGid: ANY_ID };
+  if (uid !== ANY_ID && uid !== process.geteuid!()) {
     const name = userById(uid)?.name ?? `${uid}`;
     return problem(
       `${refused}: it is restricted to user ${name} (UID ${uid})`,
       `sudo -u ${name} unmunge`,
     );
   }
-  if (gid !== undefined) {
+  if (gid !== ANY_ID) {
     const name = groupById(gid)?.name ?? `${gid}`;
     return problem(
       `${refused}: it is restricted to group ${name} (GID ${gid})`,

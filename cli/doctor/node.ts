@@ -16,13 +16,9 @@ import { checkFile } from "../../daemon/file_security.ts";
 import { readKeyFile } from "../../daemon/key_file.ts";
 import { lockFileBreach, lockPath } from "../../daemon/lock_file.ts";
 import { CIPHER_DEFAULT } from "../../lib/cipher.ts";
-import { crypto } from "../../lib/crypto.ts";
 import { ERRNO } from "../../lib/errors.ts";
-import { keyFingerprint } from "../../lib/key_ring.ts";
-import { deriveSubkeys, wipeSubkeys } from "../../lib/keys.ts";
 import { MAC_DEFAULT } from "../../lib/mac.ts";
 import { ANY_ID, type DecodeResponse, TTL_DEFAULT } from "../../lib/message.ts";
-import { openCredential, sealCredential } from "../../lib/offline.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { lockHolder } from "../../lib/os/file_lock.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -30,6 +26,7 @@ import { userById, userByName } from "../../lib/os/users.ts";
 import { ZIP_DEFAULT } from "../../lib/zip.ts";
 import { parseArguments, parseConfig } from "../munged.ts";
 import { type Place, quote } from "./causes.ts";
+import { fingerprintOf, openWith, sealWith } from "./file_key.ts";
 
 /** The process that holds the socket's lock. */
 export interface Holder {
@@ -217,10 +214,7 @@ function readKey(config: DaemonConfig, uid: number | undefined, seesAll: boolean
     const rules = { force: true, trustedGroup: config.trustedGroup };
     checkFile("key", config.keyFile, { ...rules, ...(uid === undefined ? {} : { uid }) }, collect);
     const bytes = readKeyFile(config.keyFile, rules, { warning: () => {} });
-    const subkeys = deriveSubkeys(bytes, crypto);
-    const fingerprint = keyFingerprint(subkeys);
-    wipeSubkeys(subkeys);
-    return { state: "read", bytes, fingerprint, breaches };
+    return { state: "read", bytes, fingerprint: fingerprintOf(bytes), breaches };
   } catch (error) {
     const text = systemText(error);
     if (!seesAll && /Permission denied/.test(text)) {
@@ -255,15 +249,12 @@ async function exchange(socketPath: string, key: Key): Promise<Exchange> {
     return { ...answer, decodesFileKey: undefined, encodesWithFileKey: undefined };
   }
   const text = new TextDecoder("latin1").decode(credential);
-  const sealed = await sealCredential(
-    { uid, gid: process.getegid!(), uidRestriction: uid },
-    key.bytes,
-  );
+  const sealed = sealWith(key.bytes, uid, process.getegid!());
   const opened = client.decode({ credential: new TextEncoder().encode(sealed) });
   return {
     ...answer,
     decodesFileKey: opened.errno !== ERRNO.EMUNGE_CRED_INVALID,
-    encodesWithFileKey: await openCredential(text, key.bytes).then(() => true, () => false),
+    encodesWithFileKey: await openWith(key.bytes, text) !== undefined,
   };
 }
 

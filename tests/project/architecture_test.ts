@@ -88,6 +88,14 @@ test("mod.ts reaches nothing of lib/os, so that it runs under every runtime", ()
   for (const file of reached) assert(!isWithin(file, "lib/os"), file);
 });
 
+test("the executable's code reaches no second implementation of cryptography", () => {
+  const only = ["lib/crypto.ts", "lib/crypto_portable.ts", "lib/offline.ts"];
+  for (const { file, target } of imports) {
+    if (!isWithin(file, "cli") && !isWithin(file, "daemon")) continue;
+    assert(target === undefined || !only.includes(target), `${file} imports ${target}`);
+  }
+});
+
 test("every package that is imported is declared, and every one declared is imported", () => {
   const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
   const { imports: mapped } = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));

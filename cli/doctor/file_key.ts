@@ -1,0 +1,67 @@
+// Credentials made and opened with the key of munged's key file, munged having no part in it.
+import { randomFillSync } from "node:crypto";
+import { DEFAULT_CIPHER } from "../../lib/cipher.ts";
+import { loadBzip2 } from "../../lib/compression.ts";
+import {
+  openCredential,
+  type OpenedCredential,
+  SALT_LENGTH,
+  sealCredential,
+} from "../../lib/credential.ts";
+import { crypto } from "../../lib/crypto_executable.ts";
+import { keyFingerprint } from "../../lib/key_ring.ts";
+import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../../lib/keys.ts";
+import { DEFAULT_MAC } from "../../lib/mac.ts";
+import { ANY_ID } from "../../lib/message.ts";
+
+const TTL = 300;
+
+/** The fingerprint of a key. */
+export function fingerprintOf(key: Uint8Array): string {
+  return withSubkeys(key, keyFingerprint);
+}
+
+/** A credential without payload that only `uid` may decode, and says to be made by it. */
+export function sealWith(key: Uint8Array, uid: number, gid: number): string {
+  const fields = {
+    cipher: DEFAULT_CIPHER.number,
+    mac: DEFAULT_MAC.number,
+    zip: 0,
+    realm: "",
+    originAddress: new Uint8Array(4),
+    encodeTime: Math.floor(Date.now() / 1000),
+    ttl: TTL,
+    uid,
+    gid,
+    authUid: uid,
+    authGid: ANY_ID,
+    payload: new Uint8Array(0),
+  };
+  const random = {
+    salt: randomFillSync(new Uint8Array(SALT_LENGTH)),
+    iv: randomFillSync(new Uint8Array(DEFAULT_CIPHER.blockLength)),
+  };
+  return withSubkeys(key, (subkeys) => sealCredential(fields, subkeys, random, crypto));
+}
+
+/** What a credential says; undefined if it was not made with the key, or is none. */
+export async function openWith(
+  key: Uint8Array,
+  text: string,
+): Promise<OpenedCredential | undefined> {
+  try {
+    await loadBzip2(); // which it may be compressed with
+    return withSubkeys(key, (subkeys) => openCredential(text, () => [subkeys], crypto));
+  } catch {
+    return undefined;
+  }
+}
+
+function withSubkeys<T>(key: Uint8Array, use: (subkeys: Subkeys) => T): T {
+  const subkeys = deriveSubkeys(key, crypto);
+  try {
+    return use(subkeys);
+  } finally {
+    wipeSubkeys(subkeys);
+  }
+}
