@@ -3,6 +3,7 @@
 // so a copy for munged alone is made in memory.
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { MAX_KEY_LENGTH } from "../lib/keys.ts";
 import { duplicateOver } from "../lib/os/process.ts";
 import { readInput } from "./files.ts";
 import { munged } from "./munged.ts";
@@ -12,7 +13,6 @@ const SECRET_VARIABLE = "MUNGE_SECRET";
 const DEFAULT_SECRET = "/run/secrets/munge.key";
 /** A file system in memory that every container has. */
 const MEMORY = "/dev/shm";
-const MAX_KEY_LENGTH = 1 << 20;
 
 /** Runs munged in the foreground with `args` as further options, its log on standard output. */
 export async function run(_program: string, args: readonly string[]): Promise<number> {

@@ -1,17 +1,11 @@
 // The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads,
 // and outputs that appear whole or not at all.
-import { strerror } from "../lib/os/libc.ts";
 import { writeWhole } from "../lib/os/output.ts";
+import { systemText } from "../lib/os/system_text.ts";
 import { refuse } from "./values.ts";
 
 /** Loaded when a file is really touched: a command that reads and writes none starts a millisecond earlier. */
 const fs = () => process.getBuiltinModule("node:fs");
-
-/** The system's text for an error of node:fs. */
-export function systemText(error: unknown): string {
-  const { errno, message } = error as NodeJS.ErrnoException;
-  return errno === undefined ? message : strerror(Math.abs(errno));
-}
 
 /**
  * Everything in a file, or on standard input for `-`.

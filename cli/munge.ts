@@ -5,10 +5,11 @@ import { MAC_DEFAULT } from "../lib/mac.ts";
 import { ANY_ID, MAX_PAYLOAD_LENGTH, TTL_DEFAULT } from "../lib/message.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
 import { setEffectiveGroup, setEffectiveUser } from "../lib/os/process.ts";
+import { systemText } from "../lib/os/system_text.ts";
 import { isRealmName } from "../lib/realm.ts";
 import { DEFAULT_SOCKET } from "../lib/retry.ts";
 import { ZIP_DEFAULT } from "../lib/zip.ts";
-import { Output, readInput, refuseSameFile, systemText } from "./files.ts";
+import { Output, readInput, refuseSameFile } from "./files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
 import { reportWarning } from "./print.ts";
 import {

@@ -1,8 +1,8 @@
 // mungebox: the binary under its own name, which lists and installs the commands it contains.
 import { readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { basename, join } from "node:path";
+import { systemText } from "../lib/os/system_text.ts";
 import { APPLETS } from "./applets.ts";
-import { systemText } from "./files.ts";
 import {
   COMPLAINTS,
   INFORMATION_OPTIONS,

@@ -1,16 +1,11 @@
 // mungekey: creates the secret key that all hosts of a realm share. What replaces it by another one without
 // a pause is in key_rotation.ts.
 import { fchmodSync, lstatSync } from "node:fs";
-import { MIN_KEY_LENGTH } from "../lib/keys.ts";
+import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../lib/keys.ts";
+import { systemText } from "../lib/os/system_text.ts";
 import { CONFIG_DIRECTORY } from "../lib/paths.ts";
 import type { GetoptError } from "./getopt.ts";
-import {
-  abandonReplacement,
-  commitReplacement,
-  createReplacement,
-  readInput,
-  systemText,
-} from "./files.ts";
+import { abandonReplacement, commitReplacement, createReplacement, readInput } from "./files.ts";
 import { becomeOwnerOf } from "./identity.ts";
 import type { KeyCommand } from "./key_rotation.ts";
 import { INFORMATION_OPTIONS, type Option, parseOptions, type Usage } from "./options.ts";
@@ -23,8 +18,6 @@ const MAX_BITS = 8192;
 const DEFAULT_BITS = 1024;
 /** Where the key is unless told otherwise. */
 const DEFAULT_KEY_FILE = `${CONFIG_DIRECTORY}/munge.key`;
-/** Far longer than any key. */
-const MAX_INPUT = 1 << 20;
 
 /** What mungekey can do. */
 type Deed = "create" | "stage" | "promote" | "retire" | "list" | "fingerprint";
@@ -217,7 +210,7 @@ async function configuredRotationTime(): Promise<number> {
 
 /** A key somebody brings along. */
 function readKey(path: string): Uint8Array {
-  const key = readInput(path, MAX_INPUT);
+  const key = readInput(path, MAX_KEY_LENGTH);
   if (key.length >= MIN_KEY_LENGTH) return key;
   refuse(`Key must be at least ${MIN_KEY_LENGTH} bytes`);
 }

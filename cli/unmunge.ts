@@ -7,10 +7,11 @@ import { ANY_ID, type DecodeResponse, MAX_REQUEST_LENGTH } from "../lib/message.
 import { BlockingClient } from "../lib/os/blocking_client.ts";
 import { hostName } from "../lib/os/hosts.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
+import { systemText } from "../lib/os/system_text.ts";
 import { groupById, userById } from "../lib/os/users.ts";
 import { DEFAULT_SOCKET } from "../lib/retry.ts";
 import { ZIPS } from "../lib/zip.ts";
-import { Output, readInput, refuseSameFile, systemText } from "./files.ts";
+import { Output, readInput, refuseSameFile } from "./files.ts";
 import { INFORMATION_OPTIONS, parseOptions, printAndExit, type Usage } from "./options.ts";
 import { refuse, SOCKET_OPTION } from "./values.ts";
 

@@ -1,13 +1,10 @@
 // Reading the key shared by all hosts of the realm.
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { MungeError } from "../lib/errors.ts";
+import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../lib/keys.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { checkFile, type SecurityRules } from "./file_security.ts";
 import type { Logger } from "./log.ts";
-
-const MIN_KEY_LENGTH = 32;
-/** Far above the 1024 bytes mungekey makes at most; whatever is longer is no key but a mistake. */
-const MAX_KEY_LENGTH = 1 << 20;
 
 /**
  * The key file's bytes, after its checks; the caller wipes them.

@@ -9,9 +9,6 @@ import type { ZipName } from "./zip.ts";
 
 const MAX_U8 = 0xff;
 const MAX_U32 = 0xffff_ffff;
-/** A realm that a str8 can hold, its NUL counted. */
-// deno-lint-ignore no-control-regex
-const REALM = /^[\x01-\xff]{0,254}$/;
 
 /** The bytes of a text or of bytes; `what` names them in the error. */
 export function bytesOf(data: string | Uint8Array, what: string): Uint8Array {
@@ -66,14 +63,6 @@ export function unsigned(value: number, what: string): number {
     throw new MungeError("EMUNGE_BAD_ARG", `Invalid ${what} ${value}`);
   }
   return value;
-}
-
-/** A realm that the wire can carry: at most 254 characters, none of them NUL or above U+00FF. */
-export function checkedRealm(realm: string): string {
-  if (!REALM.test(realm)) {
-    throw new MungeError("EMUNGE_BAD_ARG", "Invalid security realm string");
-  }
-  return realm;
 }
 
 function isWithin(value: unknown, low: number, high: number): value is number {

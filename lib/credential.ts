@@ -4,13 +4,14 @@
 import { CIPHERS } from "./cipher.ts";
 import type { Cipher } from "./cipher.ts";
 import { armor, unarmor } from "./armor.ts";
-import { Bzip2NotLoaded, compress, decompress } from "./compression.ts";
+import { compress, decompress } from "./compression.ts";
 import type { Crypto } from "./crypto_choice.ts";
 import { MungeError } from "./errors.ts";
 import { MACS } from "./mac.ts";
 import type { Mac } from "./mac.ts";
 import { type Subkeys, wipe } from "./keys.ts";
 import { MAX_PAYLOAD_LENGTH } from "./message.ts";
+import { checkedRealm } from "./realm.ts";
 import { ZIPS } from "./zip.ts";
 import type { Zip } from "./zip.ts";
 
@@ -23,9 +24,6 @@ const ADDRESS_LENGTH = 4;
 const OUTER_HEAD_LENGTH = 5;
 const INNER_HEAD_LENGTH = SALT_LENGTH + 1 + ADDRESS_LENGTH + 28;
 const MAX_INNER_LENGTH = INNER_HEAD_LENGTH + MAX_PAYLOAD_LENGTH;
-/** What the 8-bit length of a realm, its NUL counted, leaves room for. */
-// deno-lint-ignore no-control-regex
-const REALM = /^[\x01-\xff]{0,254}$/;
 const NO_BYTES = new Uint8Array(0);
 /** Up to this many bytes a copy is cheaper than a view, for which the engine moves the whole array first. */
 const SHORT = 512;
@@ -133,9 +131,7 @@ export function sealCredential(
 ): string {
   const { cipher, mac, zip } = credentialTypes(fields.cipher, fields.mac, fields.zip);
   if (fields.payload.length > MAX_PAYLOAD_LENGTH) throw new MungeError("EMUNGE_BAD_LENGTH");
-  if (fields.realm !== "" && !REALM.test(fields.realm)) {
-    throw new MungeError("EMUNGE_BAD_ARG", "Invalid security realm string");
-  }
+  if (fields.realm !== "") checkedRealm(fields.realm);
   const outerLength = OUTER_HEAD_LENGTH + realmLength(fields.realm) + cipher.blockLength;
   const plain = formatPlain(fields, outerLength, random.salt);
   const compressed = zip.number === 0 || fields.payload.length === 0
@@ -460,10 +456,5 @@ function decompressInner(zip: Zip, bytes: Uint8Array): Uint8Array {
   if (length === 0 || length > MAX_INNER_LENGTH || view.getUint32(0) !== COMPRESSED_MAGIC) {
     throw new MungeError("EMUNGE_SNAFU", "Failed to decompress credential");
   }
-  try {
-    return decompress(zip, bytes.subarray(COMPRESSED_HEAD_LENGTH), length);
-  } catch (error) {
-    if (error instanceof Bzip2NotLoaded) throw error;
-    throw new MungeError("EMUNGE_CRED_INVALID", undefined, { cause: error });
-  }
+  return decompress(zip, bytes.subarray(COMPRESSED_HEAD_LENGTH), length);
 }

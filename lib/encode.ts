@@ -1,7 +1,6 @@
 // encode(): asks munged for a credential.
 import {
   bytesOf,
-  checkedRealm,
   cipherNumber,
   macNumber,
   restrictionNumber,
@@ -13,6 +12,7 @@ import { transact } from "./client.ts";
 import { errorCode, MungeError } from "./errors.ts";
 import type { MacName } from "./mac.ts";
 import { type EncodeRequest, type EncodeResponse, TTL_DEFAULT } from "./message.ts";
+import { checkedRealm } from "./realm.ts";
 import { DEFAULT_SOCKET } from "./retry.ts";
 import { encodeTransaction } from "./transaction.ts";
 import type { ZipName } from "./zip.ts";

@@ -5,6 +5,8 @@ import { MungeError } from "./errors.ts";
 
 /** Fewest bytes in a key. */
 export const MIN_KEY_LENGTH = 32;
+/** Far above the 1024 bytes mungekey makes at most; whatever is longer is no key but a mistake. */
+export const MAX_KEY_LENGTH: number = 1 << 20;
 
 /** The two secrets derived from a key. */
 export interface Subkeys {

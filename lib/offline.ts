@@ -4,7 +4,6 @@ import { randomFillSync } from "node:crypto";
 import { isIPv4 } from "node:net";
 import {
   bytesOf,
-  checkedRealm,
   cipherNumber,
   macNumber,
   restrictionNumber,
@@ -19,6 +18,7 @@ import { type Credential, credentialOf } from "./decoded_credential.ts";
 import { MungeError } from "./errors.ts";
 import { deriveSubkeys, type Subkeys, wipeSubkeys } from "./keys.ts";
 import { DEFAULT_MAC, MAC_DEFAULT, type MacName } from "./mac.ts";
+import { checkedRealm } from "./realm.ts";
 import { DEFAULT_ZIP, ZIP_DEFAULT, type ZipName } from "./zip.ts";
 
 const MAX_IV_LENGTH = 16;

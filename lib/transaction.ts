@@ -38,7 +38,7 @@ export function encodeTransaction(request: EncodeRequest): Transaction<EncodeRes
     format: (retry) => checkedRequest(formatEncodeRequest(request, retry)),
     responseType: MESSAGE_TYPE.encodeResponse,
     parse(body) {
-      const response = unpacked(MESSAGE_TYPE.encodeResponse, () => parseEncodeResponse(body));
+      const response = parseEncodeResponse(body);
       if (response.errno === 0 && response.credential.length === 0) {
         throw new MungeError("EMUNGE_SNAFU", "Client received invalid data length 0");
       }
@@ -52,7 +52,7 @@ export function decodeTransaction(request: DecodeRequest): Transaction<DecodeRes
   return {
     format: (retry) => checkedRequest(formatDecodeRequest(request, retry)),
     responseType: MESSAGE_TYPE.decodeResponse,
-    parse: (body) => unpacked(MESSAGE_TYPE.decodeResponse, () => parseDecodeResponse(body)),
+    parse: parseDecodeResponse,
   };
 }
 
@@ -61,7 +61,7 @@ export function statusTransaction(): Transaction<string> {
   return {
     format: formatStatusRequest,
     responseType: MESSAGE_TYPE.statusResponse,
-    parse: (body) => unpacked(MESSAGE_TYPE.statusResponse, () => parseStatusResponse(body)),
+    parse: parseStatusResponse,
   };
 }
 
@@ -74,14 +74,6 @@ function checkedRequest(message: Uint8Array): Uint8Array {
     );
   }
   return message;
-}
-
-function unpacked<Response>(type: MessageType, parse: () => Response): Response {
-  try {
-    return parse();
-  } catch (cause) {
-    throw new MungeError("EMUNGE_SOCKET", `Failed to unpack message type ${type}`, { cause });
-  }
 }
 
 /**
