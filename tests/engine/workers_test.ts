@@ -13,6 +13,7 @@ import { stderrLog } from "../../daemon/log.ts";
 import { createRecentMessages } from "../../daemon/recent_messages.ts";
 import { DEFAULTS } from "../../daemon/config.ts";
 import { crypto } from "../../lib/crypto.ts";
+import { ERRNO } from "../../lib/errors.ts";
 import { deriveSubkeys } from "../../lib/keys.ts";
 import { ANY_ID, formatEncodeRequest } from "../../lib/message.ts";
 import { listenUnix } from "../../lib/os/socket.ts";
@@ -20,16 +21,21 @@ import { memoryLogger } from "../daemon/scratch.ts";
 import { exchangeRaw } from "../interop/raw.ts";
 
 const THREADS = 2;
-const request = formatEncodeRequest({
-  cipher: 1,
-  mac: 1,
-  zip: 0,
-  realm: "",
-  ttl: 0,
-  authUid: ANY_ID,
-  authGid: ANY_ID,
-  payload: new Uint8Array(10),
-}, 0);
+
+function requestWith(length: number): Uint8Array {
+  return formatEncodeRequest({
+    cipher: 1,
+    mac: 1,
+    zip: 0,
+    realm: "",
+    ttl: 0,
+    authUid: ANY_ID,
+    authGid: ANY_ID,
+    payload: new Uint8Array(length),
+  }, 0);
+}
+
+const request = requestWith(10);
 
 describe("workers that die", () => {
   let directory: string;
@@ -48,7 +54,7 @@ describe("workers that die", () => {
     log = memoryLogger();
   });
 
-  function start(): Promise<Engine> {
+  function start(workerFile = "mortal_worker.ts"): Promise<Engine> {
     const subkeys = deriveSubkeys(new Uint8Array(128).fill(7), crypto);
     const key = { subkeys, fingerprint: "0", role: "active", since: 0, expiry: null } as const;
     const settings: EngineSettings = {
@@ -69,7 +75,7 @@ describe("workers that die", () => {
         replay: null,
       },
     };
-    return Engine.start(settings, log, new URL("mortal_worker.ts", import.meta.url));
+    return Engine.start(settings, log, new URL(workerFile, import.meta.url));
   }
 
   /** A client that has had time to send some bytes, and what came back once the daemon has hung up. */
@@ -122,6 +128,19 @@ describe("workers that die", () => {
       await engine.stop();
     });
   }
+
+  test("don't for want of memory for a request, which is refused or cut off", async () => {
+    const engine = await start("poor_worker.ts");
+    const large = await Promise.all(
+      Array.from({ length: 4 }, () => exchangeRaw(socketPath, requestWith(1_000_000))),
+    );
+    for (const answer of large) {
+      assert(answer === null || answer.errno === ERRNO.EMUNGE_NO_MEMORY, String(answer?.errno));
+    }
+    for (let i = 0; i < 10; i++) assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
+    assert.deepEqual(deaths(), []);
+    await engine.stop();
+  });
 
   test("leave no descriptor behind", async () => {
     const engine = await start();

@@ -1,0 +1,17 @@
+// The engine's worker on a machine that is out of memory for anything large.
+
+const LARGEST = 300_000;
+
+function limited<T extends ArrayBufferConstructor | Uint8ArrayConstructor>(constructor: T): T {
+  const proxy: T = new Proxy(constructor, {
+    construct(target, args, newTarget) {
+      if (args[0] > LARGEST) throw new RangeError("Out of memory");
+      return Reflect.construct(target, args, newTarget === proxy ? target : newTarget);
+    },
+  });
+  return proxy;
+}
+
+globalThis.ArrayBuffer = limited(ArrayBuffer);
+globalThis.Uint8Array = limited(Uint8Array);
+await import("../../daemon/worker.ts");

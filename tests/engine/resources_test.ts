@@ -1,0 +1,148 @@
+// A munged that runs out of something: it keeps serving, says so once, and recovers by itself.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { ANY_ID } from "../../lib/message.ts";
+import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { isRoot, Realm } from "../interop/realm.ts";
+import { exchange } from "../interop/raw.ts";
+import { Stallers } from "./load.ts";
+
+const GARBAGE = new Uint8Array(64).fill(1);
+
+/** Has a credential made that is valid for this long, and opens it. */
+function roundTrip(socket: string, ttl = 300): void {
+  const client = new BlockingClient(socket);
+  const [authUid, authGid] = [ANY_ID, ANY_ID];
+  const payload = new Uint8Array(10);
+  const request = { cipher: 1, mac: 1, zip: 0, realm: "", ttl, authUid, authGid, payload };
+  const { errno, credential } = client.encode(request);
+  assert.equal(errno, 0);
+  assert.equal(client.decode({ credential: credential.slice() }).errno, 0);
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    assert(performance.now() < deadline, what);
+    await pause(20);
+  }
+}
+
+describe("munged without", () => {
+  let realm: Realm;
+  before(() => {
+    realm = new Realm();
+  });
+  after(() => realm.close());
+
+  /** Starts a daemon that goes into the background, with these options about its log. */
+  function startInBackground(name: string, ...options: string[]) {
+    const directory = join(realm.directory, name);
+    mkdirSync(directory);
+    const socket = join(directory, "socket");
+    const pidFile = join(directory, "pid");
+    const { status, err } = realm.run("ours", "munged", [
+      `--socket=${socket}`,
+      `--key-file=${join(realm.directory, "key")}`,
+      `--pid-file=${pidFile}`,
+      `--seed-file=${join(directory, "seed")}`,
+      "--origin=127.0.0.1",
+      ...options,
+    ]);
+    assert.equal(status, 0, err);
+    const pid = Number(readFileSync(pidFile, "latin1"));
+    const stop = () => realm.run("ours", "munged", ["--stop", `--socket=${socket}`]).status;
+    return { socket, pid, stop };
+  }
+
+  test("descriptors serves on beside 500 stalling clients", {
+    skip: process.platform !== "linux" && "needs prlimit and epoll",
+  }, async () => {
+    const munged = await realm.start("ours", [], ["prlimit", "--nofile=64:64"]);
+    const count = () => readdirSync(`/proc/${munged.process.pid}/fd`).length;
+    const before = count();
+    const stallers = new Stallers(munged.socket, 500);
+    await stallers.start();
+    for (let i = 0; i < 30; i++) {
+      roundTrip(munged.socket, 60 + 60 * (i % 5)); // a file for each minute in which one expires
+      await pause(50);
+    }
+    munged.process.kill("SIGHUP");
+    await until("SIGHUP", () => /Processing signal 1/.test(munged.log()));
+    await stallers.stop();
+    await pause(2_500);
+    assert(count() <= before + 8, `${before} descriptors before, ${count()} after`);
+    roundTrip(munged.socket);
+    const lines = munged.log().split("\n").filter((line) =>
+      /Out of resources|Too many open files/.test(line)
+    );
+    const causes = new Set(lines.map((line) => line.replace(/ \(.*/, "")));
+    assert.equal(lines.length, causes.size, lines.join("\n"));
+    assert.equal(await munged.stop(), 0);
+  });
+
+  test("space for its log serves on, and tells later how much is missing", {
+    skip: !isRoot && "needs root, to mount a file system",
+  }, async (t) => {
+    const directory = join(realm.directory, "full");
+    mkdirSync(directory);
+    const mounted = spawnSync("mount", [
+      "-t",
+      "tmpfs",
+      "-o",
+      "size=16k,mode=755",
+      "none",
+      directory,
+    ]);
+    if (mounted.status !== 0) return t.skip("can't mount a file system here");
+    try {
+      chmodSync(directory, 0o755);
+      const logFile = join(directory, "log");
+      const { socket, stop } = startInBackground("full-log", `--log-file=${logFile}`);
+      for (let i = 0; i < 500; i++) await exchange(socket, GARBAGE);
+      const size = statSync(logFile).size;
+      assert(size <= 16_384 && size > 8_000, `${size} bytes`);
+      roundTrip(socket);
+      assert.equal(spawnSync("mount", ["-o", "remount,size=1m", directory]).status, 0);
+      for (let i = 0; i < 20; i++) await exchange(socket, GARBAGE);
+      assert.match(readFileSync(logFile, "latin1"), /Warning: +Lost \d+ log messages/);
+      assert.equal(stop(), 0);
+      assert.match(readFileSync(logFile, "latin1"), /Stopping munge-/);
+    } finally {
+      spawnSync("umount", ["--lazy", directory]);
+    }
+  });
+
+  test("its log file serves on, and makes a new one at SIGHUP", async () => {
+    const logFile = join(realm.directory, "moved.log");
+    const { socket, pid, stop } = startInBackground("moved-log", `--log-file=${logFile}`);
+    renameSync(logFile, `${logFile}.1`);
+    await exchange(socket, GARBAGE);
+    roundTrip(socket);
+    assert(!existsSync(logFile));
+    process.kill(pid, "SIGHUP");
+    await until("a new log file", () => existsSync(logFile));
+    await exchange(socket, GARBAGE);
+    await until("a new line", () => /invalid message magic/.test(readFileSync(logFile, "latin1")));
+    assert.equal(stop(), 0);
+  });
+
+  test("syslog serves on", async () => {
+    const { socket, stop } = startInBackground("syslog", "--syslog");
+    for (let i = 0; i < 20; i++) await exchange(socket, GARBAGE);
+    roundTrip(socket);
+    assert.equal(stop(), 0);
+  });
+});
