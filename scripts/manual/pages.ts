@@ -253,7 +253,7 @@ and
 .Xr mungekey 8
 in one file: it is the one whose name it is called by.
 Under its own name it takes that name as its first argument.
-Two more commands are called in this way only:
+Some commands are called in this way only:
 .Bl -tag -width Ds
 .It Nm Cm container Op Ar munged-options
 Runs
@@ -262,6 +262,9 @@ in the foreground, with its log on standard output.
 The key is read from the file in the environment variable
 .Ev MUNGE_SECRET ,
 whoever owns it and be it a symbolic link, and copied to memory for the daemon.
+.It Nm Cm doctor Oo Fl -json Oc Oo Ar munged-options Oc Op Ar host ...
+Names the cause if munge does not work here, or between this host and others,
+and the command that mends it.
 .It Nm Cm health Op Fl S Ar path
 Makes a credential and opens it, as a probe of the daemon.
 .El`,

@@ -15,7 +15,7 @@ import { MUNGEBOX } from "../doctor/site.ts";
 import { NETWORK_NEEDS } from "../network.ts";
 import { suite } from "../suite.ts";
 import { type Block, readBlocks } from "./blocks.ts";
-import { Nodes, type Setting } from "./nodes.ts";
+import { Nodes } from "./nodes.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 /** The pages that begin before there is a realm; the others find one that runs. */
@@ -31,6 +31,17 @@ const PAGES = [
   ),
 ].filter((page) => existsSync(join(ROOT, page)));
 
+/** The realm that pages find; one for all of them, put back for each. */
+let realm: Nodes | undefined;
+after(() => realm?.close());
+
+function nodesFor(page: string): Nodes {
+  if (BARE.includes(page)) return new Nodes("bare");
+  if (realm === undefined) realm = new Nodes("realm");
+  else realm.reset();
+  return realm;
+}
+
 const needs = { ...NETWORK_NEEDS, "dist/mungebox": existsSync(MUNGEBOX) };
 
 for (const page of PAGES) {
@@ -39,11 +50,12 @@ for (const page of PAGES) {
   if (runnable.length > 0) {
     suite(`${page} as written`, needs, () => {
       let nodes: Nodes;
-      const setting: Setting = BARE.includes(page) ? "bare" : "realm";
       before(() => {
-        nodes = new Nodes(setting);
+        nodes = nodesFor(page);
       });
-      after(() => nodes?.close());
+      after(() => {
+        if (nodes !== realm) nodes?.close();
+      });
       for (const block of runnable) {
         it(`line ${block.line}`, () => runBlock(nodes, block));
       }
@@ -82,11 +94,15 @@ function lookAtBlock({ commands }: Block): void {
   }
 }
 
+const NAMES = [
+  "mungebox doctor",
+  "mungebox health",
+  "mungebox",
+  ...APPLETS.map(({ name }) => name),
+];
+/** A program of ours where a command begins, and its words. */
 const OURS = new RegExp(
-  `(?:^|[\\s/;|(])(${
-    ["mungebox doctor", "mungebox health", "mungebox", ...APPLETS.map(({ name }) => name)]
-      .join("|")
-  })((?: [^|;&#\\n]*)?)`,
+  `(?:^|[|;&(]|sudo(?: -u \\S+)?|ssh \\S+) *'?(${NAMES.join("|")})((?: [^|;&#\\n]*)?)`,
   "gm",
 );
 

@@ -105,6 +105,12 @@ exec chroot . $sshd`;
     return this.#network.onHost("node1", `cd ${ROOT} && bash -e -c ${script}`, "", timeout);
   }
 
+  /** Makes the realm what it was before a page's commands. */
+  reset(): void {
+    const made = this.run(`${RESET}\nssh node2 '${RESET}'`);
+    assert.equal(made.status, 0, made.out + made.err);
+  }
+
   close(): void {
     this.#network.close();
   }
@@ -120,4 +126,16 @@ scp -q /etc/munge/munge.key node2:/etc/munge/munge.key
 ssh node2 systemctl enable --now munge
 mungebox health
 ssh node2 mungebox health
+cp -a /etc/munge /root/munge.saved
+ssh node2 cp -a /etc/munge /root/munge.saved
+`;
+
+/** To be run on each node; there is nothing else that pages may leave behind and others find. */
+const RESET = `set -e
+systemctl stop munge
+rm -rf /etc/munge
+cp -a /root/munge.saved /etc/munge
+find /var/lib/munge /var/log/munge -mindepth 1 -delete
+find /tmp -xdev -mindepth 1 ! -path "/tmp/mungebox-hosts-*" -delete
+systemctl start munge
 `;
