@@ -35,7 +35,7 @@ export interface ConfigOption<Settings> extends Option<Settings> {
 export type Sources = Map<string, string>;
 
 /** The name of an option in the environment. */
-export function variableOf({ long, variable }: ConfigOption<never>): string {
+function variableOf({ long, variable }: ConfigOption<never>): string {
   return variable ?? `MUNGE_${long.toUpperCase().replaceAll("-", "_")}`;
 }
 

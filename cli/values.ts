@@ -11,7 +11,7 @@ import { printAndExit } from "./options.ts";
 
 /** The largest numbers of C's types on 64-bit systems. */
 export const INT_MAX = 2n ** 31n - 1n;
-export const LONG_MAX = 2n ** 63n - 1n;
+const LONG_MAX = 2n ** 63n - 1n;
 export const ULONG_MAX = 2n ** 64n - 1n;
 
 /** An option error: exit status 1. */

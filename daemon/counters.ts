@@ -6,7 +6,7 @@ import { MESSAGE_TYPE } from "../lib/message.ts";
 /** Results that are told apart: one a MUNGE error number. */
 const RESULTS = ERRORS.length;
 /** Durations are told apart by powers of 2 microseconds; the last bucket is for all that is longer. */
-export const DURATION_BUCKETS = 24;
+const DURATION_BUCKETS = 24;
 /** One request in so many is timed: reading the clock twice would cost more than all other counting. */
 export const SAMPLING = 16;
 

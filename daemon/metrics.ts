@@ -184,7 +184,7 @@ function keySamples({ realms }: Status, value: (key: Key) => number | null): Sam
 }
 
 /** A status in Prometheus's text format. */
-export function formatMetrics(status: Status): string {
+function formatMetrics(status: Status): string {
   return METRICS.map((metric) => {
     const samples = metric.samples(status);
     if (samples.length === 0) return "";

@@ -19,7 +19,7 @@ const VERSION = 3;
 /** Bytes of salt in every credential. */
 export const SALT_LENGTH = 8;
 /** Bytes of the MAC that name a credential in the replay cache. */
-export const REPLAY_KEY_LENGTH = 16;
+const REPLAY_KEY_LENGTH = 16;
 const ADDRESS_LENGTH = 4;
 const OUTER_HEAD_LENGTH = 5;
 const INNER_HEAD_LENGTH = SALT_LENGTH + 1 + ADDRESS_LENGTH + 28;
@@ -74,7 +74,7 @@ export interface OpenedCredential extends CredentialFields {
  * @throws {MungeError} EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC or EMUNGE_BAD_ZIP for a number that a
  * credential can't carry, EMUNGE_BAD_MAC for a MAC too short to make the cipher's key.
  */
-export function credentialTypes(
+function credentialTypes(
   cipherNumber: number,
   macNumber: number,
   zipNumber: number,

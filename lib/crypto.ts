@@ -3,15 +3,5 @@ import { chooseCrypto, type Crypto } from "./crypto_choice.ts";
 import { native } from "./crypto_native.ts";
 import { portable } from "./crypto_portable.ts";
 
-export { chooseCrypto };
-export type {
-  Cbc,
-  CbcFunction,
-  Crypto,
-  DigestFunction,
-  HmacFunction,
-  Supplier,
-} from "./crypto_choice.ts";
-
 /** The cryptography of this process: native where the runtime has it, else portable. */
 export const crypto: Crypto = chooseCrypto(native, portable);

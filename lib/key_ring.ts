@@ -11,7 +11,7 @@ export const KEY_ROLES = ["active", "next", "old"] as const;
 export type KeyRole = typeof KEY_ROLES[number];
 
 /** Most keys in a ring, and so the most tries that a stranger's credential costs. */
-export const MAX_RING_LENGTH = 4;
+const MAX_RING_LENGTH = 4;
 
 /** A key that was found in a file. */
 export interface FoundKey {

@@ -1,7 +1,7 @@
 // What a check of mungebox doctor finds, and which finding counts most.
 
 /** Verdicts from the best to the worst; a note tells what is unusual but harms nobody by itself. */
-export const VERDICTS = ["ok", "skipped", "note", "warning", "problem"] as const;
+const VERDICTS = ["ok", "skipped", "note", "warning", "problem"] as const;
 
 export type Verdict = typeof VERDICTS[number];
 
