@@ -26,12 +26,11 @@ export interface AppletModule {
   run(program: string, args: readonly string[]): number | void | Promise<number | void>;
 }
 
-const loadMunged = async () => ({ run: (await import("./munged.ts")).munged });
 const loadMungekey = () => import("./mungekey.ts");
 
 /** Every command. */
 export const APPLETS: readonly Applet[] = [
-  { name: "munged", summary: "authenticate users: the daemon", load: loadMunged },
+  { name: "munged", summary: "authenticate users: the daemon", load: () => import("./munged.ts") },
   { name: "munge", summary: "make a credential", load: () => import("./munge.ts") },
   { name: "unmunge", summary: "check and open a credential", load: () => import("./unmunge.ts") },
   { name: "remunge", summary: "measure a daemon's speed", load: () => import("./remunge.ts") },

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { MAX_KEY_LENGTH } from "../lib/keys.ts";
 import { duplicateOver } from "../lib/os/process.ts";
 import { readInput } from "./files.ts";
-import { munged } from "./munged.ts";
+import { run as runMunged } from "./munged.ts";
 
 /** Names the secret in the environment; Docker, Podman and our manifests mount it at the default. */
 const SECRET_VARIABLE = "MUNGE_SECRET";
@@ -24,5 +24,5 @@ export async function run(_program: string, args: readonly string[]): Promise<nu
   chmodSync(copy, 0o600); // whatever the umask took away
   key.fill(0);
   duplicateOver(1, 2);
-  return await munged("munged", ["--foreground", `--key-file=${copy}`, ...args]);
+  return await runMunged("munged", ["--foreground", `--key-file=${copy}`, ...args]);
 }

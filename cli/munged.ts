@@ -235,7 +235,7 @@ export const USAGE: Usage<Settings> & { readonly groups: typeof OPTIONS } = { gr
  * @returns the exit status.
  * @throws {MungeError} for a mistake on the command line.
  */
-export async function munged(program: string, args: readonly string[]): Promise<number> {
+export async function run(program: string, args: readonly string[]): Promise<number> {
   const { settings, sources } = parseSettings(program, args, process.env);
   if (settings.deed === "check-config") {
     print(formatSettings(OPTIONS.flat(), settings, sources));

@@ -2,7 +2,7 @@
 import { isIPv4 } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { MungeError } from "../lib/errors.ts";
-import { lookUpHost } from "../lib/os/network.ts";
+import { lookUpHost } from "../lib/os/hosts.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { Logger } from "./log.ts";
 

@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { checkFile, type TrustedFile } from "../../daemon/file_security.ts";
 import { lockFileBreach, lockPath } from "../../daemon/lock_file.ts";
 import { isClockSynchronized } from "../../lib/os/clock.ts";
-import { lookUpHost } from "../../lib/os/network.ts";
+import { lookUpHost } from "../../lib/os/hosts.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { userById } from "../../lib/os/users.ts";
 import { VERSION_LINE } from "../../lib/version.ts";
@@ -23,7 +23,7 @@ export interface Check {
 }
 
 /** Seconds between two clocks that don't harm yet but should not be, and that do. */
-export const CLOCK_WARNING = 5;
+const CLOCK_WARNING = 5;
 export const CLOCK_PROBLEM = 60;
 /** Bytes that are too few for munged's files, and that soon may be. */
 const DISK_PROBLEM = 1 << 20;

@@ -1,9 +1,46 @@
-// Names of hosts from the system's name service.
+// IPv4 addresses of hosts by their names, and names by addresses, from the system's name service.
 import { read } from "bun:ffi";
-import { CString, FFIType, openLibc, type Pointer, ptr } from "./libc.ts";
+import { CString, cString, FFIType, openLibc, type Pointer, ptr } from "./libc.ts";
 
 const AF_INET = 2;
+const EAI_NONAME = process.platform === "linux" ? -2 : 8;
+/** Offset of ai_addr in struct addrinfo with 64 bits; glibc and musl have it before ai_canonname. */
+const AI_ADDRESS = process.platform === "linux" ? 24 : 32;
+/** Offset of sin_addr in struct sockaddr_in. */
+const ADDRESS = 4;
+
 const { i32, ptr: pointer, u32 } = FFIType;
+
+/**
+ * The first IPv4 address of a host, or of an address in numbers. Blocks while it is looked up.
+ *
+ * @returns its 4 bytes, or the reason why there is none.
+ */
+export function lookUpHost(name: string): { address: Uint8Array } | { failure: string } {
+  const { getaddrinfo, freeaddrinfo, gai_strerror } = openLibc({
+    getaddrinfo: { args: [pointer, pointer, pointer, pointer], returns: i32 },
+    freeaddrinfo: { args: [pointer], returns: FFIType.void },
+    gai_strerror: { args: [i32], returns: pointer },
+  });
+  const hints = new Uint8Array(48);
+  new DataView(hints.buffer).setInt32(4, AF_INET, true);
+  const result = new BigUint64Array(1);
+  const error = getaddrinfo(ptr(cString(name)), null, ptr(hints), ptr(result));
+  if (error !== 0) {
+    const text = gai_strerror(error);
+    const reason = text === null ? `Error ${error}` : new CString(text).toString();
+    return { failure: error === EAI_NONAME ? "Host not found" : reason };
+  }
+  const first = Number(result[0]) as Pointer;
+  try {
+    const address = read.ptr(first, AI_ADDRESS) as Pointer;
+    return {
+      address: Uint8Array.from({ length: 4 }, (_, index) => read.u8(address, ADDRESS + index)),
+    };
+  } finally {
+    freeaddrinfo(first);
+  }
+}
 
 /** The name of the host with this IPv4 address of 4 bytes, if it has one. Blocks while it is looked up. */
 export function hostName(address: Uint8Array): string | undefined {
