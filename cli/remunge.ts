@@ -270,12 +270,9 @@ export async function run(program: string, args: readonly string[]): Promise<num
   const seconds = (performance.now() - start) / 1000;
   progress.stop();
 
-  const [, done, encodeErrors, decodeErrors] = task.counters as unknown as [
-    0n,
-    bigint,
-    bigint,
-    bigint,
-  ];
+  const done = task.counters[COUNTER.done]!;
+  const encodeErrors = task.counters[COUNTER.encodeErrors]!;
+  const decodeErrors = task.counters[COUNTER.decodeErrors]!;
   if (encodeErrors > 0n) report(`Generated ${count(encodeErrors, "encoding error")}`);
   if (decodeErrors > 0n) report(`Generated ${count(decodeErrors, "decoding error")}`);
   const rate = Math.trunc(Number(done) / seconds);
