@@ -13,20 +13,17 @@ import {
   MESSAGE_TIMEOUT_MS,
   parseHeader,
 } from "../lib/message.ts";
-import { fixedMemory, ptr, strerror } from "../lib/os/libc.ts";
+import { EAGAIN, EINTR, errno, fixedMemory, ptr, strerror } from "../lib/os/libc.ts";
 import { openPoller } from "../lib/os/poller.ts";
 import {
   acceptConnection,
   close,
   drainPipe,
-  EAGAIN,
-  EINTR,
   EINVAL,
   EMFILE,
   ENFILE,
   ENOBUFS,
   ENOMEM,
-  errno,
   identifyPeer,
   peer,
   receive,
@@ -54,10 +51,12 @@ const PARKED_BYTES_MAX = 64 * 2 ** 20;
 const DESCRIPTOR_PAUSE_MS = 10;
 
 /**
- * Bytes of requests after which a worker that has been idle for a while collects the garbage they left. The
+ * Bytes received after which a worker that has been idle for a while collects the garbage they left. The
  * runtime does so when it wants more memory, or in its event loop, which is never run here.
  */
 const LITTER_MAX = 2 * 2 ** 20;
+/** What a client counts for besides its bytes. */
+const LITTER_PER_CLIENT = 512;
 const IDLE_MS = 100;
 
 /** A client that has to be waited for. */
@@ -146,7 +145,7 @@ function hangUp(fd: number): void {
   close(fd);
 }
 
-/** Bytes of requests since garbage was collected. */
+/** Bytes received since garbage was collected. */
 let litter = 0;
 
 /** Serves until the engine says stop, or until something must be awaited. */
@@ -223,6 +222,7 @@ function acceptClients(): void {
     const fd = acceptConnection(settings.listener);
     if (fd >= 0) {
       own(fd);
+      litter += LITTER_PER_CLIENT;
       guarded(receiveFirst, fd);
       continue;
     }
@@ -265,6 +265,7 @@ function receiveFirst(fd: number): void {
     else failReceive(fd, strerror(errno()));
     return;
   }
+  litter += count;
   if (count < HEADER_LENGTH) {
     park(fd, input.slice(0, count));
     return;
@@ -304,7 +305,6 @@ function respond(fd: number, header: Header, body: Uint8Array): void {
     hangUp(fd);
     return;
   }
-  litter += body.length;
   const begun = counters.begin();
   let answer: Answer | null;
   try {
@@ -387,6 +387,7 @@ function receiveMore(client: Parked): void {
     else failReceive(fd, reason);
     return;
   }
+  litter += count;
   append(client, input.subarray(0, count));
   if (client.done < HEADER_LENGTH) return;
   const header = acceptableHeader(client.buffer);

@@ -1,6 +1,5 @@
 // Waiting for any of many descriptors: epoll on Linux, poll(2) elsewhere, behind one interface.
-import { errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
-import { EINTR } from "./socket.ts";
+import { EINTR, errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 
 /** A set of watched descriptors; one thread waits on it. */
 export interface Poller {

@@ -1,6 +1,6 @@
 // Stream sockets of the Unix domain for munged: listening, accepting, non-blocking reads and writes, and
 // who is at the other end. Calls return what libc returns; a negative number leaves the reason in errno.
-import { EAGAIN, EINTR, errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
+import { FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 import { AF_UNIX, SUN_PATH_LENGTH, unixAddress } from "./unix_address.ts";
 
 const platform = process.platform;
@@ -148,5 +148,3 @@ export function signalPipe(writeEnd: number): void {
 export function drainPipe(readEnd: number): void {
   while (c.read(readEnd, pipeAddress, pipeBytes.length) > 0);
 }
-
-export { EAGAIN, EINTR, errno };

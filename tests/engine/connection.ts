@@ -1,7 +1,15 @@
 // Connections for tests that must do what no client does, by the thousand: plain calls into libc, and an
 // epoll that reports nothing but that the other side has hung up.
-import { errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "../../lib/os/libc.ts";
-import { close, EAGAIN, send } from "../../lib/os/socket.ts";
+import {
+  EAGAIN,
+  errno,
+  FFIType,
+  fixedMemory,
+  openLibc,
+  ptr,
+  SystemError,
+} from "../../lib/os/libc.ts";
+import { close, send } from "../../lib/os/socket.ts";
 import { AF_UNIX, unixAddress } from "../../lib/os/unix_address.ts";
 
 const SOCK_STREAM = 1;
