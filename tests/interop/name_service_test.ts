@@ -1,0 +1,89 @@
+// Users and groups of directory services: libc's name service is asked, and one that hangs delays nobody.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { needs, runOurs } from "./sandboxed.ts";
+
+const extraUsers = needs("/usr/share/doc/libnss-extrausers/copyright");
+
+/** carol, and the group band she is in, are in no file below /etc. */
+const DIRECTORY = `
+mkdir -p /var/lib/extrausers && mount -t tmpfs none /var/lib/extrausers
+echo 'carol:x:2000:2000::/:/bin/sh' >/var/lib/extrausers/passwd
+printf 'carol:x:2000:\\nband:x:2001:carol\\n' >/var/lib/extrausers/group
+printf 'passwd: files extrausers\\ngroup: files extrausers\\nhosts: files\\n' >/etc/nsswitch.conf
+`;
+
+test(
+  "users and groups that are not in /etc/passwd and /etc/group resolve",
+  extraUsers,
+  async () => {
+    const { output, whole } = await runOurs(`${DIRECTORY}
+start
+grep -o 'Found 2 users with supplementary groups' $log
+munge --no-input --restrict-uid=carol --restrict-gid=band | as 2000 unmunge --keys=UID_RESTRICTION,GID_RESTRICTION
+munge --no-input --uid=carol --gid=band | unmunge --keys=UID,GID
+munge --no-input --restrict-gid=band | as 1000 unmunge --no-output || echo $?`);
+    assert.deepEqual(output, [
+      "Found 2 users with supplementary groups",
+      "UID_RESTRICTION: carol (2000)",
+      "GID_RESTRICTION: band (2001)",
+      "",
+      "UID:             carol (2000)",
+      "GID:             band (2001)",
+      "",
+      "18",
+    ], whole);
+  },
+);
+
+test("--trusted-group finds a group of a directory service", extraUsers, async () => {
+  const { output, whole } = await runOurs(`${DIRECTORY}
+mkdir keys; cp /etc/munge/munge.key keys/key; chmod 600 keys/key; chmod 775 keys; chgrp 2001 keys
+munged --key-file=keys/key 2>/dev/null || echo refused
+munged --key-file=keys/key --trusted-group=band && echo trusted`);
+  assert.deepEqual(output, ["refused", "trusted"], whole);
+});
+
+/** Makes the module that hangs; nothing asks it yet. */
+const MODULE = `
+gcc -shared -fPIC -o /mnt/libnss_slow.so.2 ${import.meta.dirname}/slow_name_service.c
+`;
+const HANG = `
+printf 'passwd: files slow\\ngroup: files slow\\nhosts: files\\n' >/etc/nsswitch.conf
+LD_LIBRARY_PATH=/mnt timeout 1 getent passwd nobody-knows >/dev/null; test $? = 124 && echo hangs
+`;
+
+test(
+  "a name service that hangs delays neither start, nor requests, nor the end",
+  needs("/usr/bin/gcc"),
+  async () => {
+    const { output, whole } = await runOurs(`${MODULE}${HANG}
+LD_LIBRARY_PATH=/mnt timeout 20 munged && echo started
+for n in 1 2 3; do
+  timeout 5 munge --no-input | timeout 5 unmunge --numeric --keys=UID | grep UID
+done
+grep -c 'Found .* supplementary' $log
+munged --stop --verbose && echo stopped`);
+    assert.deepEqual(output, [
+      "hangs",
+      "started",
+      ...Array<string>(3).fill("UID:             0"),
+      "0",
+      "stopped",
+    ], whole);
+    assert.match(whole, /Terminated daemon/);
+  },
+);
+
+test("a name service that comes to hang delays no request", needs("/usr/bin/gcc"), async () => {
+  const { output, whole } = await runOurs(`${MODULE}
+LD_LIBRARY_PATH=/mnt start --group-check-mtime=0
+${HANG}
+kill -HUP $(cat /run/munge/munged.pid)
+sleep 1
+munge --no-input --restrict-gid=staff | as 1000 unmunge --numeric --keys=GID_RESTRICTION | grep GID
+grep -c 'Found .* supplementary' $log
+munged --stop --verbose && echo stopped`);
+  assert.deepEqual(output, ["hangs", "GID_RESTRICTION: 50", "1", "stopped"], whole);
+  assert.match(whole, /Terminated daemon/);
+});

@@ -1,0 +1,54 @@
+// Why cases differ, by name: several cases often share a reason.
+
+export const LARGER_PAYLOADS =
+  "Encoding and decoding are limited alike, to a message of 2 MiB instead of 1 MiB, so larger payloads pass";
+export const IGNORED_STATES =
+  "unmunge --ignore-ttl and --ignore-replay accept what is expired, rewound or replayed";
+export const LISTEN_BACKLOG =
+  "munged --listen-backlog sets the length of the listen queue, and logs it";
+export const ORIGIN =
+  "The log says why an origin means little to other hosts, and why one can't be resolved";
+export const MLOCKALL =
+  "munged --mlockall names the RLIMIT_MEMLOCK in force when it fails, and its help is reworded";
+
+export const SAME_FILE =
+  "Reading and writing the same file is refused, by whatever name: the reference destroys what it reads";
+export const WHOLE_OUTPUT =
+  "An output is written whole or not at all; the reference leaves empty or truncated files behind";
+export const WRAPPED_NUMBERS =
+  "Numbers of 2^32 and more are refused; the reference wraps them around to root";
+export const RESTART = "A credential decoded before a restart or a crash is a replay after it";
+export const TRUE_LENGTH =
+  "Messages about short answers state the true length, and absurd lengths are refused at once";
+export const CLEAN_FAILURE = "A start that fails removes its socket and its lock file";
+export const LINKED_LOCK =
+  "A lock file must be a regular file; the reference follows links, and waits for ever at a FIFO";
+export const NO_LOCK =
+  "Without a lock there is no start, even with --force: two daemons could have one socket";
+export const CLOSED_DESCRIPTORS =
+  "Descriptors that were open when the daemon was started are closed in it";
+export const NAMED_OPTION =
+  "A long option with an unwanted argument is named; the reference prints a control character";
+export const HANGUP =
+  "SIGHUP reads the groups anew even if /etc/group did not change: a directory service might have";
+export const LONGEST_DURATION =
+  "remunge --duration=-1 is the longest duration, as --help says; the reference refuses it";
+export const NEGATIVE_COUNT =
+  "A negative number of credentials is refused, except -1, which is as good as no limit";
+export const KEY_MODE = "A new key has mode 0600 whatever the umask";
+export const FIFO_SEED =
+  "A seed file that is no regular file is ignored; the reference waits for ever at a FIFO";
+
+export const LICENSE = "The licence notice is our own; the licence is the same";
+export const CLOSED_STREAMS =
+  "A standard stream that is closed is as good as /dev/null: the runtime opens it on the way";
+export const NON_ASCII = "An option that is not ASCII is named as it was typed";
+export const UMASK = "The daemon keeps its umask, which no file it makes depends on";
+export const NEW_FILES =
+  "PID and seed files are always new files, so another text is logged when there is a directory";
+export const REPLAY_DIRECTORY =
+  "The replay cache is on disk, in use by one daemon at a time; another one keeps its own in memory, and says so";
+export const REPLAY_SECURITY =
+  "The replay cache is not kept where others could write, not even with --force, and a warning says so";
+export const SOCKET_PARENT =
+  "A file where the socket's directory should be is noticed by the checks, one step earlier";

@@ -1,0 +1,135 @@
+// docs/parity.md: what the run of all cases showed, as a page.
+import { type Area, type Chapter, commandsOf, type Mark, markOf, MARKS } from "./case.ts";
+import type { Difference } from "./compare.ts";
+import type { Placed } from "./harness.ts";
+import { MASKS } from "./masks.ts";
+
+/** A case and what its run showed. */
+export interface Finding extends Placed {
+  readonly difference: Difference;
+}
+
+const HEADINGS: Readonly<Record<Mark, { verdict: string; heading: string; text: string }>> = {
+  newer: {
+    verdict: "as 0.5.18",
+    heading: "As MUNGE 0.5.18",
+    text: "Debian's 0.5.15 is what the cases run against; these are what 0.5.18 does differently.",
+  },
+  better: {
+    verdict: "better",
+    heading: "Better",
+    text: "What nobody can want of the reference.",
+  },
+  differs: {
+    verdict: "different on purpose",
+    heading: "Different on purpose",
+    text: "Deviations that somebody might notice.",
+  },
+};
+
+/** The page that `findings` make. */
+export function renderPage(findings: readonly Finding[]): string {
+  const chapters = [...new Set(findings.map(({ chapter }) => chapter))];
+  const same = findings.filter(({ parityCase }) => markOf(parityCase) === undefined).length;
+  return [
+    "# Parity with the reference",
+    "",
+    "Made by the parity tests from their own run of Debian's MUNGE 0.5.15 beside ours, not by hand:",
+    "",
+    "    bun scripts/parity.ts --update",
+    "",
+    "Each case is a shell command that both run in sandboxes of the same shape.",
+    "",
+    "Compared line by line are output, exit status, files (mode, owner, content and so log lines) and",
+    "processes left behind. Options of ours that the reference has not are in the manual pages.",
+    "",
+    `${findings.length} cases: ${same} with the same outcome, ${
+      findings.length - same
+    } that differ and say why.`,
+    "",
+    ...chapters.flatMap((chapter) => renderChapter(chapter, findings)),
+    ...MARKS.flatMap((mark) => renderMark(mark, findings)),
+    "## What is not compared",
+    "",
+    ...renderTable(["Mask", "Why"], MASKS.map(({ name, why }) => [name, why])),
+    "",
+  ].join("\n");
+}
+
+/** One case that differs, as the page shows it. */
+export function renderFinding({ area, parityCase, difference }: Finding): string {
+  const before = area.before === undefined ? "" : `${area.before}; `;
+  return [
+    ...`${before}${commandsOf(parityCase)}`.split("\n").map((line) => `$ ${line}`),
+    ...difference.reference.map((line) => `- ${line}`),
+    ...difference.ours.map((line) => `+ ${line}`),
+  ].join("\n");
+}
+
+function renderChapter(chapter: Chapter, findings: readonly Finding[]): string[] {
+  return [
+    `## ${chapter.title}`,
+    "",
+    ...renderTable(
+      ["Option or subject", "Cases", "Verdict"],
+      chapter.areas.map((area) => [
+        area.title,
+        `${count(area, findings)}`,
+        verdictOn(area, findings),
+      ]),
+    ),
+    "",
+  ];
+}
+
+/** A table with its columns aligned. */
+function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = head.map((_, column) =>
+    Math.max(...[head, ...rows].map((row) => row[column]!.length))
+  );
+  const renderRow = (row: readonly string[]) =>
+    `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(" | ")} |`;
+  return [
+    renderRow(head),
+    renderRow(widths.map((width) => "-".repeat(width))),
+    ...rows.map(renderRow),
+  ];
+}
+
+function count(area: Area, findings: readonly Finding[]): number {
+  return findings.filter((finding) => finding.area === area).length;
+}
+
+/** "same" unless some case is marked; then each mark and how many cases have it. */
+function verdictOn(area: Area, findings: readonly Finding[]): string {
+  const marks = findings.filter((finding) => finding.area === area)
+    .map(({ parityCase }) => markOf(parityCase)?.mark);
+  const verdicts = MARKS.filter((mark) => marks.includes(mark)).map((mark) =>
+    `${HEADINGS[mark].verdict} (${marks.filter((other) => other === mark).length})`
+  );
+  if (marks.includes(undefined)) verdicts.unshift("same");
+  return verdicts.join(", ");
+}
+
+function renderMark(mark: Mark, findings: readonly Finding[]): string[] {
+  const byReason = Map.groupBy(
+    findings.filter(({ parityCase }) => markOf(parityCase)?.mark === mark),
+    ({ parityCase }) => markOf(parityCase)!.reason,
+  );
+  if (byReason.size === 0) return [];
+  const { heading, text } = HEADINGS[mark];
+  return [
+    `## ${heading}`,
+    "",
+    text,
+    "",
+    ...[...byReason].flatMap(([reason, marked]) => [
+      `### ${reason}`,
+      "",
+      "```diff",
+      ...marked.map(renderFinding),
+      "```",
+      "",
+    ]),
+  ];
+}

@@ -1,0 +1,98 @@
+// What must differ between two runs, by name: each mask turns it into the same word on both sides.
+
+import { USAGE as MUNGE } from "../../../cli/munge.ts";
+import { USAGE as MUNGED } from "../../../cli/munged.ts";
+import { USAGE as MUNGEKEY } from "../../../cli/mungekey.ts";
+import { USAGE as REMUNGE } from "../../../cli/remunge.ts";
+import { USAGE as UNMUNGE } from "../../../cli/unmunge.ts";
+
+/** Options of ours that the reference has not. */
+const ADDITIONS = new Set(
+  [MUNGE, MUNGED, MUNGEKEY, REMUNGE, UNMUNGE].flatMap(({ groups }) => groups.flat())
+    .filter(({ addition }) => addition).map(({ long }) => long),
+);
+
+/** One thing that differs without meaning anything. */
+interface Mask {
+  readonly name: string;
+  readonly why: string;
+  apply(lines: string[]): string[];
+}
+
+function replacing(name: string, why: string, pattern: RegExp, replacement: string): Mask {
+  return { name, why, apply: (lines) => lines.map((line) => line.replace(pattern, replacement)) };
+}
+
+function dropping(name: string, why: string, pattern: RegExp): Mask {
+  return { name, why, apply: (lines) => lines.filter((line) => !pattern.test(line)) };
+}
+
+/** Every mask, in the order they are applied. */
+export const MASKS: readonly Mask[] = [
+  replacing("date", "the time of day", /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, "DATE"),
+  replacing("clock", "seconds since 1970", /\b1[789]\d{8}\b/g, "CLOCK"),
+  replacing("seconds", "how long something took", /\bin \d+\.\d{3}( seconds?|s)\b/g, "in N$1"),
+  replacing("rate", "credentials per second", /\b\d+ creds\/sec/g, "RATE creds/sec"),
+  replacing("pid", "process numbers", /\b(pid|PID) \d+/g, "$1 PID"),
+  replacing("syslog pid", "process numbers", /^(heard> <\d+> munged)\[\d+\]/, "$1[PID]"),
+  dropping("syslog debug", "the reference tells syslog of its buffers", /^heard> <31> /),
+  replacing("pid file", "process numbers", /^(\S*pid> )\d+$/, "$1PID"),
+  replacing("credential", "it is new each time", /MUNGE:[A-Za-z0-9+/=]+:/g, "MUNGE:...:"),
+  replacing(
+    "version",
+    "ours is compatible with a later one",
+    /munge-0\.5\.\d+( \(.*\))?/,
+    "munge-VERSION",
+  ),
+  replacing(
+    "loopback",
+    "since 0.5.16 the log warns of an origin that only this host can reach, which the sandbox's is",
+    /(?:Info: {6}|Info: |Warning: {1,3}|<(?:28|30)> munged\[PID\]: )(Set origin address to 127\.0\.0\.1 \(lo\)).*$/,
+    "Info: $1",
+  ),
+  dropping(
+    "backlog",
+    "the log names the socket's backlog since 0.5.16",
+    /Set socket listen backlog to 256$/,
+  ),
+  dropping(
+    "refusals",
+    "ours logs one more line for each, which names the cause and the parties",
+    /^\S+> DATE .*Refused (en|de)code: /,
+  ),
+  dropping(
+    "replay cache",
+    "ours keeps it in a directory beside the seed file, the reference in memory",
+    /^file .* \S+\.replay(\/.*)?$|^\S+\.replay\//,
+  ),
+  {
+    name: "additional options",
+    why: "--help also shows what the reference has not",
+    apply(lines) {
+      const isAddition = (line: string) =>
+        ADDITIONS.has(/^1> {3}.{0,4}--([a-z-]+)/.exec(line)?.[1] ?? "");
+      const kept = lines.filter((line) => !isAddition(line));
+      // A group of nothing else leaves its blank line.
+      return kept.length === lines.length
+        ? kept
+        : kept.filter((line, index) => line !== "1> " || kept[index + 1] !== "1> ");
+    },
+  },
+  dropping(
+    "short run",
+    "whether remunge warns of one depends on the machine",
+    /^1> (WARNING: Results based on such a short time interval are of low accuracy)?$/,
+  ),
+  dropping("audit", "ours also logs who was refused", /Refused decode: cause=/),
+  dropping("realm", "ours has realms, and unmunge a key for them", /^1> {3}REALM$/),
+  dropping(
+    "group map",
+    "a thread of its own tells that it is built, at any time, or never if the start fails",
+    /^(2>|\S+> DATE|heard>) .*Found \d+ users? with supplementary groups/,
+  ),
+];
+
+/** `lines` with everything masked that must differ. */
+export function mask(lines: readonly string[]): string[] {
+  return MASKS.reduce((masked, { apply }) => apply(masked), [...lines]);
+}
