@@ -117,6 +117,7 @@ export async function lookAtNode(
   const user = userName ?? (uid === undefined ? "munge" : userById(uid)?.name ?? `${uid}`);
   const seesAll = process.geteuid!() === 0 || process.geteuid!() === uid;
   const key = readKey(config, uid, seesAll);
+  const answer = await exchange(config.socketPath, key);
   return {
     config,
     configFailure: failure,
@@ -124,9 +125,10 @@ export async function lookAtNode(
     uid,
     user,
     seesAll,
-    lock,
+    // As it is now: what munged was doing while it did not answer counts.
+    lock: lookAtLock(config.socketPath),
     key,
-    exchange: await exchange(config.socketPath, key),
+    exchange: answer,
     socketPath: config.socketPath,
     keyFile: config.keyFile,
     start: startCommand(args, user, uid),
