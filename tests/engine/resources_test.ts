@@ -8,15 +8,18 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   statSync,
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { ANY_ID } from "../../lib/message.ts";
+import { ANY_ID, formatEncodeRequest } from "../../lib/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { close } from "../../lib/os/socket.ts";
 import { isRoot, Realm } from "../interop/realm.ts";
 import { exchange } from "../interop/raw.ts";
+import { connect, sendSome } from "./connection.ts";
 import { Stallers } from "./load.ts";
 
 const GARBAGE = new Uint8Array(64).fill(1);
@@ -93,6 +96,35 @@ describe("munged without", () => {
     assert.equal(await munged.stop(), 0);
   });
 
+  test("a bound would keep all that clients send and never finish", {
+    skip: process.platform !== "linux" && "needs /proc",
+  }, async () => {
+    const munged = await realm.start("ours");
+    const unfinished = formatEncodeRequest({
+      cipher: 1,
+      mac: 1,
+      zip: 0,
+      realm: "",
+      ttl: 0,
+      authUid: ANY_ID,
+      authGid: ANY_ID,
+      payload: new Uint8Array(1_048_576),
+    }, 0).subarray(0, -1);
+    const fds = Array.from({ length: 600 }, () => {
+      const fd = connect(munged.socket, 0);
+      for (let sent = 0, count = -1; sent < unfinished.length && count !== 0; sent += count) {
+        count = sendSome(fd, unfinished.subarray(sent)); // 0 once the daemon has hung up
+      }
+      return fd;
+    });
+    roundTrip(munged.socket);
+    const status = () => readFileSync(`/proc/${munged.process.pid}/status`, "latin1");
+    const peak = Number(/^VmHWM:\s+(\d+)/m.exec(status())![1]) / 1024;
+    assert(peak < 400, `${peak} MiB`);
+    fds.forEach(close);
+    assert.equal(await munged.stop(), 0);
+  });
+
   test("space for its log serves on, and tells later how much is missing", {
     skip: !isRoot && "needs root, to mount a file system",
   }, async (t) => {
@@ -132,6 +164,11 @@ describe("munged without", () => {
     await exchange(socket, GARBAGE);
     roundTrip(socket);
     assert(!existsSync(logFile));
+    mkdirSync(logFile); // in the way of a new one, but not of what else SIGHUP asks for
+    process.kill(pid, "SIGHUP");
+    const old = () => readFileSync(`${logFile}.1`, "latin1");
+    await until("groups", () => /Failed to open logfile[^]*Found \d+ users? with/.test(old()));
+    rmdirSync(logFile);
     process.kill(pid, "SIGHUP");
     await until("a new log file", () => existsSync(logFile));
     await exchange(socket, GARBAGE);
