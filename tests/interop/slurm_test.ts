@@ -44,8 +44,9 @@ test("Slurm runs jobs of root and of another user over our munged", slurm, async
     `${START}
 srun id -u
 as 1000 srun --chdir=/ id -u
-as 1000 sbatch --wait --chdir=/ --output=/tmp/parity-job --wrap='id -u' >/dev/null && cat /tmp/parity-job
-rm /tmp/parity-job
+mkdir -m 777 jobs
+as 1000 sbatch --quiet --chdir=/ --output=/mnt/jobs/output --wrap='id -u'
+await test -s jobs/output && cat jobs/output
 for pid in $(pidof munged); do readlink /proc/$pid/exe; done`,
     true,
   );
