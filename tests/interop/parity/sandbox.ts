@@ -116,7 +116,8 @@ function run(
 ): Promise<void> {
   const output = openSync(join(scratch, "stdout"), "w");
   const errors = openSync(join(scratch, "stderr"), "w");
-  const child = spawn("unshare", [
+  const child = spawn("setpriv", [
+    ...["--pdeathsig", "KILL", "unshare"], // the sandbox ends with us, whatever ends us
     ...["--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"],
     ...(network ? ["--net"] : []),
     ...["sh", join(HERE, "sandbox.sh"), scratch, network ? `network; ${commands}` : commands],
