@@ -374,6 +374,13 @@ function resume(fd: number): void {
   if (client === undefined) return; // cut off earlier in this turn
   if (client.answer === null) receiveMore(client);
   else sendMore(client, client.answer);
+  if (parked.get(fd) !== client) discard(client);
+}
+
+/** Gives a client's memory back at once: much of it can come and go before garbage is collected. */
+function discard(client: Parked): void {
+  const memory = client.buffer.buffer as ArrayBuffer;
+  if (!memory.detached) memory.transfer(0);
 }
 
 function receiveMore(client: Parked): void {
@@ -409,10 +416,8 @@ function append(client: Parked, bytes: Uint8Array): void {
       Math.max(needed, client.buffer.length * 2),
       HEADER_LENGTH + MAX_REQUEST_LENGTH + READ_LENGTH,
     );
-    const grown = new Uint8Array(room);
-    grown.set(client.buffer.subarray(0, client.done));
-    parkedBytes += grown.length - client.buffer.length;
-    client.buffer = grown;
+    parkedBytes += room - client.buffer.length;
+    client.buffer = new Uint8Array((client.buffer.buffer as ArrayBuffer).transfer(room));
   }
   client.buffer.set(bytes, client.done);
   client.done = needed;
@@ -457,6 +462,7 @@ function cutOffOldest(): boolean {
 
 function giveUp(client: Parked, reason: string): void {
   unpark(client);
+  discard(client);
   if (client.answer !== null) {
     failSend(client.fd, client.answer, reason);
     return;
