@@ -253,17 +253,17 @@ export async function run(program: string, args: readonly string[]): Promise<num
   const work = settings.decode ? "encoding/decoding" : "encoding";
   report(`Spawning ${count(settings.threads, "thread")} for ${work}`);
   const task = makeTask(settings);
-  const workers = await spawnWorkers(task, settings.threads);
-
-  report(`Processing ${describeAmount(settings)}`);
-  const finished = Promise.all(workers.map((worker) => message(worker, "done")));
-  const start = performance.now();
-  setState(task, STATE.running);
   let interrupted = false;
   process.once("SIGINT", () => {
     interrupted = true;
     setState(task, STATE.stopped);
   });
+  const workers = await spawnWorkers(task, settings.threads);
+
+  report(`Processing ${describeAmount(settings)}`);
+  const finished = Promise.all(workers.map((worker) => message(worker, "done")));
+  const start = performance.now();
+  if (!interrupted) setState(task, STATE.running);
   if (settings.duration !== undefined) stopAt(task, start + settings.duration * 1000);
   const progress = startProgress(settings, task, start);
   await finished;
