@@ -79,12 +79,12 @@ mkdir -p ${root}
 mount -t tmpfs none ${root}
 mkdir ${root}/root
 ${overlay("system", "/", `${root}/root`)}
+mount -t tmpfs -o mode=1777 none ${root}/root/tmp
 mkdir -p ${root}/root${ROOT}
 ${overlay("project", ROOT, `${root}/root${ROOT}`)}
 mount --rbind /dev ${root}/root/dev
 mount -t proc proc ${root}/root/proc
 mount -t tmpfs -o mode=0755 none ${root}/root/run
-mount -t tmpfs -o mode=1777 none ${root}/root/tmp
 mkdir -p ${root}/root${directory} ${root}/root/run/sshd
 mount --bind ${directory} ${root}/root${directory}
 hostname ${name}
@@ -130,12 +130,17 @@ cp -a /etc/munge /root/munge.saved
 ssh node2 cp -a /etc/munge /root/munge.saved
 `;
 
+/** What is left in /tmp: the nodes' own files, and the project if it is there. */
+const KEPT = ["/tmp/mungebox-hosts-", /^\/tmp\/[^/]+/.exec(ROOT)?.[0]]
+  .map((start) => start === undefined ? "" : `! -path "${start}*"`)
+  .join(" ");
+
 /** To be run on each node; there is nothing else that pages may leave behind and others find. */
 const RESET = `set -e
 systemctl stop munge
 rm -rf /etc/munge
 cp -a /root/munge.saved /etc/munge
 find /var/lib/munge /var/log/munge -mindepth 1 -delete
-find /tmp -xdev -mindepth 1 ! -path "/tmp/mungebox-hosts-*" -delete
+find /tmp -xdev -mindepth 1 ${KEPT} -delete
 systemctl start munge
 `;
