@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
 import { ANY_ID } from "../lib/message.ts";
 import { barChart } from "./bench_chart.ts";
+import { compareDecodes, type Latency, measureCache } from "./bench_replay.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -282,7 +283,7 @@ function measureLoad(
   });
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const key = join(directory, "key");
   writeFileSync(key, crypto.getRandomValues(new Uint8Array(128)), { mode: 0o600 });
   const ours = startOurs();
@@ -352,7 +353,7 @@ function main(): void {
       return { ours: [load(reference, args, [BOX, "remunge"]).rate], reference: [theirs.rate] };
     });
     measureCommands(ours);
-    finish();
+    await finish();
   } finally {
     for (const { pid } of all) process.kill(pid);
     Bun.sleepSync(500);
@@ -402,13 +403,30 @@ function measureCommands(ours: Contestant): void {
   });
 }
 
-function finish(): void {
+/** What live entries of the replay cache cost, as a table. */
+async function replayTable(): Promise<string> {
+  const cells = ({ p50, p99, p999 }: Latency) => [p50, p99, p999].map((us) => us.toFixed(1));
+  const points = measureCache().map(({ entries, bytesPerEntry, insertion }) => [
+    entries.toLocaleString("en"),
+    String(bytesPerEntry),
+    ...cells(insertion),
+  ]);
+  const { entries, empty, filled, ratio } = await compareDecodes();
+  const headings = ["live entries", "bytes each", "p50", "p99", "p99.9"];
+  return `${markdown([headings, headings.map(() => "---"), ...points])}
+
+A decode by munged takes ${cells(empty).join(", ")} us (p50, p99, p99.9) with an empty cache and
+${cells(filled).join(", ")} us with ${entries.toLocaleString("en")} live entries: the p99.9 is
+${ratio.toFixed(2)} of the other's, as the median of the rounds.`;
+}
+
+function markdown(rows: readonly (readonly string[])[]): string {
+  return rows.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+async function finish(): Promise<void> {
   const rows = figures.map(row);
-  const table = [
-    HEADINGS,
-    HEADINGS.map(() => "---"),
-    ...rows,
-  ].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  const table = markdown([HEADINGS, HEADINGS.map(() => "---"), ...rows]);
   console.log(`\n${table}`);
   if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(figures, null, 2));
   if (!options.write) return;
@@ -419,10 +437,12 @@ function finish(): void {
       : [{ label: figure.name, value: median(ratio), against: figure.against! }];
   });
   writeFileSync("docs/benchmarks.svg", barChart("ours / other, median of the rounds", bars));
-  writeFileSync("docs/benchmarks.md", report(table));
+  const library = run([process.execPath, "scripts/bench_lib.ts", "--rounds", "3"]);
+  writeFileSync("docs/benchmarks.md", report(table, await replayTable(), library));
+  run(["deno", "fmt", "--quiet", "docs/benchmarks.md", "docs/benchmarks.svg"]);
 }
 
-function report(table: string): string {
+function report(table: string, replays: string, library: string): string {
   const machine = `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`;
   return `# Benchmarks
 
@@ -434,7 +454,21 @@ ${machine}. Values are medians; a ratio is the median of the rounds' ratios, wit
 ![ratios](benchmarks.svg)
 
 ${table}
+
+## The replay cache
+
+Memory, and microseconds of an insertion into a cache of that size:
+
+${replays}
+
+## The library
+
+Encodes a second of one process, by \`scripts/bench --library\`:
+
+\`\`\`text
+${library.trim()}
+\`\`\`
 `;
 }
 
-main();
+await main();
