@@ -1,18 +1,15 @@
 // munge: turns a payload into a credential.
-import { CIPHER_DEFAULT } from "../lib/cipher.ts";
 import { ERRNO, errorCode, MungeError } from "../lib/errors.ts";
-import { MAC_DEFAULT } from "../lib/mac.ts";
-import { ANY_ID, MAX_PAYLOAD_LENGTH, TTL_DEFAULT } from "../lib/message.ts";
+import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../lib/message.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
 import { setEffectiveGroup, setEffectiveUser } from "../lib/os/process.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { isRealmName } from "../lib/realm.ts";
-import { DEFAULT_SOCKET } from "../lib/retry.ts";
-import { ZIP_DEFAULT } from "../lib/zip.ts";
 import { Output, readInput, refuseSameFile } from "./files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
 import { reportWarning } from "./print.ts";
 import {
+  ENCODE_DEFAULTS,
   type EncodeSettings,
   parseGroup,
   parseUser,
@@ -136,13 +133,7 @@ export function run(program: string, args: readonly string[]): void | Promise<vo
     gid: undefined,
     realm: "",
     renew: false,
-    cipher: CIPHER_DEFAULT,
-    mac: MAC_DEFAULT,
-    zip: ZIP_DEFAULT,
-    authUid: ANY_ID,
-    authGid: ANY_ID,
-    ttl: TTL_DEFAULT,
-    socket: DEFAULT_SOCKET,
+    ...ENCODE_DEFAULTS,
   };
   parseOptions(program, USAGE, settings, args);
   if (settings.renew && settings.output === "-") refuse('Option "--renew" needs an output file');

@@ -2,15 +2,11 @@
 import { threadFile } from "../lib/os/thread_file.ts";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { CIPHER_DEFAULT } from "../lib/cipher.ts";
-import { MAC_DEFAULT } from "../lib/mac.ts";
-import { ANY_ID, TTL_DEFAULT } from "../lib/message.ts";
-import { DEFAULT_SOCKET } from "../lib/retry.ts";
-import { ZIP_DEFAULT } from "../lib/zip.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
 import { print, printError } from "./print.ts";
 import { COUNTER, printLine, STATE, type WorkerTask } from "./remunge_task.ts";
 import {
+  ENCODE_DEFAULTS,
   type EncodeSettings,
   INT_MAX,
   leadingNumber,
@@ -231,13 +227,7 @@ export const USAGE: Usage<Settings> = {
 /** Runs remunge; throws a MungeError for a mistake on the command line. */
 export async function run(program: string, args: readonly string[]): Promise<number> {
   const settings: Settings = {
-    cipher: CIPHER_DEFAULT,
-    mac: MAC_DEFAULT,
-    zip: ZIP_DEFAULT,
-    authUid: ANY_ID,
-    authGid: ANY_ID,
-    ttl: TTL_DEFAULT,
-    socket: DEFAULT_SOCKET,
+    ...ENCODE_DEFAULTS,
     decode: false,
     quiet: false,
     length: 0,

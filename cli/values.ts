@@ -1,11 +1,12 @@
 // How option values are read where several commands take the same kind: numbers as C reads them, types,
 // users, groups, lifetimes. A value that is refused is a MungeError in the reference's words.
-import { CIPHERS } from "../lib/cipher.ts";
+import { CIPHER_DEFAULT, CIPHERS } from "../lib/cipher.ts";
 import { MungeError } from "../lib/errors.ts";
-import { MACS } from "../lib/mac.ts";
-import { ANY_ID, TTL_MAXIMUM } from "../lib/message.ts";
+import { MAC_DEFAULT, MACS } from "../lib/mac.ts";
+import { ANY_ID, TTL_DEFAULT, TTL_MAXIMUM } from "../lib/message.ts";
 import { groupByName, userByName } from "../lib/os/users.ts";
-import { ZIPS } from "../lib/zip.ts";
+import { DEFAULT_SOCKET } from "../lib/retry.ts";
+import { ZIP_DEFAULT, ZIPS } from "../lib/zip.ts";
 import type { Option } from "./options.ts";
 import { printAndExit } from "./options.ts";
 
@@ -79,6 +80,17 @@ export interface EncodeSettings {
   ttl: number;
   socket: string;
 }
+
+/** What munge and remunge ask for unless told. */
+export const ENCODE_DEFAULTS: Readonly<EncodeSettings> = {
+  cipher: CIPHER_DEFAULT,
+  mac: MAC_DEFAULT,
+  zip: ZIP_DEFAULT,
+  authUid: ANY_ID,
+  authGid: ANY_ID,
+  ttl: TTL_DEFAULT,
+  socket: DEFAULT_SOCKET,
+};
 
 /** The group of options for cipher, MAC and compression, shared by munge and remunge. */
 export const TYPE_OPTIONS: readonly Option<EncodeSettings>[] = [
