@@ -58,6 +58,9 @@ function testFiles(...folders: readonly string[]): string[] {
   ).sort();
 }
 
+/** How much of what a failure printed is repeated at the end, where nobody overlooks it. */
+const COMPLAINT_LINES = 60;
+
 const BUN_TEST = ["bun", "test", "--timeout", "120000"];
 
 const PARTS: readonly Part[] = [
@@ -141,6 +144,25 @@ async function run(command: readonly string[], env: Record<string, string> = {})
   return { status: await child.exited, output };
 }
 
+/** Lines that say how a test of Bun's ended. */
+const BUN_VERDICT = /^\((?:pass|fail|skip|todo)\) /;
+
+/** What a part that failed said of it: what came before each failure, or its last lines. */
+function complaints(part: Part, output: string): string {
+  const lines = output.split("\n");
+  if (part.counts !== "bun") return lines.slice(-COMPLAINT_LINES).join("\n");
+  const found: string[] = [];
+  let since = 0;
+  for (const [at, line] of lines.entries()) {
+    if (!BUN_VERDICT.test(line)) continue;
+    if (line.startsWith("(fail)")) {
+      found.push(...lines.slice(Math.max(since, at - COMPLAINT_LINES), at + 1));
+    }
+    since = at + 1;
+  }
+  return (found.length > 0 ? found : lines.slice(-COMPLAINT_LINES)).join("\n");
+}
+
 /** What a part's closing lines count; a runner that counted nothing, or failed and counted no failure, failed. */
 function countsOf(part: Part, status: number, output: string): Counts {
   if (part.counts === undefined) {
@@ -191,7 +213,7 @@ if (missing.length > 0 && IN_CI) {
   console.log("In CI no peer may be missing.");
   total.failed += missing.length;
 }
-const failed: string[] = [];
+const failed: { part: Part; output: string }[] = [];
 for (const part of PARTS) {
   if (chosen.length > 0 && !chosen.includes(part.name)) continue;
   console.log(`\n== ${part.name}`);
@@ -199,10 +221,15 @@ for (const part of PARTS) {
   const { status, output } = await run(part.command);
   const counts = countsOf(part, status, output);
   for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
-  if (counts.failed > 0) failed.push(part.name);
+  if (counts.failed > 0) failed.push({ part, output });
   console.log(`== ${part.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
-if (failed.length > 0) console.log(`\nFailed: ${failed.join(", ")}`);
+for (const { part, output } of failed) {
+  console.log(`\n== failed in ${part.name}\n${complaints(part, output)}`);
+}
+if (failed.length > 0) {
+  console.log(`\nFailed: ${failed.map(({ part }) => part.name).join(", ")}`);
+}
 const skipped = total.skipped === 0 ? "" : `, ${total.skipped} skipped`;
 console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
 process.exit(total.failed === 0 ? 0 : 1);
