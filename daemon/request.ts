@@ -1,12 +1,13 @@
 // One request to one response: what munged decides, without a socket in sight. The credential format is
 // in lib/credential.ts, the messages in lib/message.ts, the sockets in worker.ts.
+import { armoredLength, writeArmor } from "../lib/armor.ts";
 import { CIPHER_DEFAULT, DEFAULT_CIPHER } from "../lib/cipher.ts";
 import {
   openCredential,
   type OpenedCredential,
   type Randomness,
   SALT_LENGTH,
-  sealCredential,
+  sealBytes,
 } from "../lib/credential.ts";
 import type { Crypto } from "../lib/crypto_choice.ts";
 import { Bzip2NotLoaded } from "../lib/compression.ts";
@@ -138,7 +139,7 @@ function answerEncode(
     checkRetry("Encode", retry, peer, context);
     if (request.realm !== DEFAULT_REALM) requireUse(request.realm, peer, context);
     context.fillRandom(random.all);
-    const credential = sealCredential(
+    const credential = sealBytes(
       {
         cipher: request.cipher === CIPHER_DEFAULT ? DEFAULT_CIPHER.number : request.cipher,
         mac: request.mac === MAC_DEFAULT ? DEFAULT_MAC.number : request.mac,
@@ -160,7 +161,13 @@ function answerEncode(
       random,
       context.crypto,
     );
-    return { bytes: formatEncodeSuccess(credential, retry, context.allocate), remembered: null };
+    const bytes = formatEncodeSuccess(
+      armoredLength(credential.length),
+      (target, at) => writeArmor(credential, target, at),
+      retry,
+      context.allocate,
+    );
+    return { bytes, remembered: null };
   } catch (thrown) {
     const error = asMungeError(thrown, context);
     logRefusal(error, context);

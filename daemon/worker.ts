@@ -34,6 +34,7 @@ import { audit } from "./audit.ts";
 import { WorkerCounters } from "./counters.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
 import { isGroupMember } from "./groups.ts";
+import { KeptViews } from "./kept_views.ts";
 import { createLogger } from "./log.ts";
 import { DEFAULT_REALM, mayUseRealm, requireRealm } from "./realms.ts";
 import { type Answer, answerRequest, type RequestContext } from "./request.ts";
@@ -87,7 +88,8 @@ function ringOf(realm: string): readonly Subkeys[] {
 let stopping = false;
 
 /** Where responses are made, but for very large ones. */
-const output = new Uint8Array(fixedMemory(OUTPUT_LENGTH));
+const output = fixedMemory(OUTPUT_LENGTH);
+const outputViews = new KeptViews(output);
 const outputAddress: number = ptr(output);
 
 function isMember(uid: number, gid: number): boolean {
@@ -109,7 +111,7 @@ const context: RequestContext = {
   isMember,
   replayCache,
   allocate: (length) =>
-    length <= OUTPUT_LENGTH ? output.subarray(0, length) : new Uint8Array(fixedMemory(length)),
+    length <= OUTPUT_LENGTH ? outputViews.first(length) : new Uint8Array(fixedMemory(length)),
   log,
   status: ({ uid }) =>
     uid === 0 || uid === process.geteuid!()
@@ -125,6 +127,7 @@ const context: RequestContext = {
 
 const input = new Uint8Array(fixedMemory(READ_LENGTH));
 const inputAddress: number = ptr(input);
+const bodyViews = new KeptViews(input.buffer as ArrayBuffer, HEADER_LENGTH);
 const poller = openPoller();
 /** Which worker holds which descriptor, so that those of a worker that died can be closed. */
 const owners = new Uint32Array(settings.owners);
@@ -276,7 +279,7 @@ function receiveFirst(fd: number): void {
   } else if (count < HEADER_LENGTH + header.length) {
     park(fd, input.slice(0, count));
   } else {
-    respond(fd, header, input.subarray(HEADER_LENGTH, HEADER_LENGTH + header.length));
+    respond(fd, header, bodyViews.first(header.length));
   }
 }
 
@@ -326,7 +329,7 @@ function respond(fd: number, header: Header, body: Uint8Array): void {
 
 function sendFirst(fd: number, answer: Answer): void {
   const { bytes } = answer;
-  const isShared = bytes.buffer === output.buffer;
+  const isShared = bytes.buffer === output;
   const count = send(fd, isShared ? outputAddress : ptr(bytes), bytes.length);
   if (count === bytes.length) {
     hangUp(fd);

@@ -120,8 +120,7 @@ function requireKeyFrom(mac: Mac, cipher: Cipher): void {
  * Makes a credential: INNER built, compressed, authenticated, encrypted, armored.
  *
  * @returns the armored credential, without a terminating NUL.
- * @throws {MungeError} as {@linkcode credentialTypes} does, EMUNGE_BAD_LENGTH for a payload over
- * MAX_PAYLOAD_LENGTH, EMUNGE_BAD_ARG for a realm that OUTER can't hold.
+ * @throws {MungeError} as {@linkcode sealBytes} does.
  */
 export function sealCredential(
   fields: CredentialFields,
@@ -129,6 +128,21 @@ export function sealCredential(
   random: Randomness,
   crypto: Crypto,
 ): string {
+  return armor(sealBytes(fields, subkeys, random, crypto));
+}
+
+/**
+ * As {@linkcode sealCredential}, but for the armor.
+ *
+ * @throws {MungeError} as {@linkcode credentialTypes} does, EMUNGE_BAD_LENGTH for a payload over
+ * MAX_PAYLOAD_LENGTH, EMUNGE_BAD_ARG for a realm that OUTER can't hold.
+ */
+export function sealBytes(
+  fields: CredentialFields,
+  subkeys: Subkeys,
+  random: Randomness,
+  crypto: Crypto,
+): Uint8Array {
   const { cipher, mac, zip } = credentialTypes(fields.cipher, fields.mac, fields.zip);
   if (fields.payload.length > MAX_PAYLOAD_LENGTH) throw new MungeError("EMUNGE_BAD_LENGTH");
   if (fields.realm !== "") checkedRealm(fields.realm);
@@ -143,16 +157,16 @@ export function sealCredential(
     : random.iv.subarray(0, cipher.blockLength);
   writeOuter(authenticated, cipher, mac, compressed === null ? ZIPS[0]! : zip, fields.realm, iv);
   const tag = crypto.hmac(mac, subkeys.mac, authenticated);
-  const inner = piece(authenticated, outerLength, authenticated.length);
-  const sealed = cipher.blockLength === 0
-    ? inner
-    : encryptInner(inner, cipher, mac, subkeys, tag, iv, crypto);
+  const sealed = paddedInner(authenticated, outerLength, cipher);
+  const encrypted = cipher.blockLength === 0
+    ? sealed
+    : encryptInner(sealed, cipher, mac, subkeys, tag, iv, crypto);
 
-  const bytes = new Uint8Array(outerLength + mac.length + sealed.length);
-  bytes.set(piece(authenticated, 0, outerLength));
+  const bytes = new Uint8Array(outerLength + mac.length + encrypted.length);
+  copyBytes(bytes, 0, authenticated, 0, outerLength);
   bytes.set(tag, outerLength);
-  bytes.set(sealed, outerLength + mac.length);
-  return armor(bytes);
+  bytes.set(encrypted, outerLength + mac.length);
+  return bytes;
 }
 
 /**
@@ -175,21 +189,43 @@ export function openCredential(
   const outer = parseOuter(bytes);
   const ring = ringOf(outer.realm);
   for (let i = 0; i < ring.length; i++) {
-    const inner = authenticatedInner(bytes, outer, ring[i]!, crypto);
-    if (inner === null) continue;
-    return parseInner(outer.zip.number === 0 ? inner : decompressInner(outer.zip, inner), outer);
+    const authenticated = authenticatedBytes(bytes, outer, ring[i]!, crypto);
+    if (authenticated === null) continue;
+    if (outer.zip.number === 0) return parseInner(authenticated, outer.outerLength, outer);
+    return parseInner(decompressInner(outer.zip, authenticated, outer.outerLength), 0, outer);
   }
   throw new MungeError("EMUNGE_CRED_INVALID");
 }
 
-/** Some of `bytes`: a copy of few, a view of many. */
-function piece(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  return end - start <= SHORT ? bytes.slice(start, end) : bytes.subarray(start, end);
+/** Copies `source` from `start` to `end` to where `target` begins at `at`. */
+function copyBytes(
+  target: Uint8Array,
+  at: number,
+  source: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  if (end - start > SHORT) target.set(source.subarray(start, end), at);
+  else for (let i = start; i < end; i++) target[at + i - start] = source[i]!;
 }
 
-/** INNER padded (PKCS#7, RFC 5652 section 6.3) and encrypted under the key that its MAC makes. */
+/** INNER, which `authenticated` ends with, padded to whole blocks (PKCS#7, RFC 5652 section 6.3). */
+function paddedInner(
+  authenticated: Uint8Array,
+  start: number,
+  { blockLength }: Cipher,
+): Uint8Array {
+  const length = authenticated.length - start;
+  const padding = blockLength === 0 ? 0 : blockLength - (length % blockLength);
+  const padded = new Uint8Array(length + padding);
+  copyBytes(padded, 0, authenticated, start, authenticated.length);
+  for (let i = length; i < padded.length; i++) padded[i] = padding;
+  return padded;
+}
+
+/** Whole blocks encrypted under the key that the MAC makes. */
 function encryptInner(
-  inner: Uint8Array,
+  padded: Uint8Array,
   cipher: Cipher,
   mac: Mac,
   subkeys: Subkeys,
@@ -197,10 +233,6 @@ function encryptInner(
   iv: Uint8Array,
   crypto: Crypto,
 ): Uint8Array {
-  const padding = cipher.blockLength - (inner.length % cipher.blockLength);
-  const padded = new Uint8Array(inner.length + padding);
-  padded.set(inner);
-  padded.fill(padding, inner.length);
   const dek = dataKey(cipher, mac, subkeys, tag, crypto);
   const encrypted = crypto.encryptBlocks(cipher, dek, iv, padded);
   wipe(dek);
@@ -232,42 +264,39 @@ function dataKey(
 }
 
 /**
- * INNER in plain if these subkeys made the credential, else null. A bad padding is not told from a bad
- * MAC: the MAC is computed over whatever came out, and one comparison decides (Vaudenay 2002).
+ * OUTER and INNER in plain, as the MAC covers them, if these subkeys made the credential, else null. A bad
+ * padding is not told from a bad MAC: the MAC is computed over whatever came out, and one comparison
+ * decides (Vaudenay 2002).
  */
-function authenticatedInner(
+function authenticatedBytes(
   bytes: Uint8Array,
   outer: Outer,
   subkeys: Subkeys,
   crypto: Crypto,
 ): Uint8Array | null {
   const { cipher, mac, tag, outerLength } = outer;
-  const encrypted = bytes.slice(outerLength + mac.length);
-  const whole = cipher.blockLength === 0
-    ? encrypted.length
-    : encrypted.length - (encrypted.length % cipher.blockLength);
-  let plain: Uint8Array = encrypted;
+  const { blockLength } = cipher;
+  const start = outerLength + mac.length;
+  const length = bytes.length - start;
+  const whole = blockLength === 0 ? length : length - (length % blockLength);
+  const blocks = bytes.slice(start, start + whole);
+  let intact = whole === length && (blockLength === 0 || whole > 0) ? 1 : 0;
+  let plain: Uint8Array = blocks;
   let padding = 0;
-  let intact = whole === encrypted.length ? 1 : 0;
-  if (cipher.blockLength > 0 && whole === 0) {
-    intact = 0;
-  } else if (cipher.blockLength > 0) {
-    const blocks = intact === 1 ? encrypted : encrypted.slice(0, whole);
-    const iv = bytes.slice(outerLength - cipher.blockLength, outerLength);
+  if (blockLength > 0 && whole > 0) {
+    const iv = bytes.slice(outerLength - blockLength, outerLength);
     const dek = dataKey(cipher, mac, subkeys, tag, crypto);
     plain = crypto.decryptBlocks(cipher, dek, iv, blocks);
     wipe(dek);
-    padding = validPadding(plain, cipher.blockLength);
+    padding = validPadding(plain, blockLength);
     intact &= padding === 0 ? 0 : 1;
   }
-  const inner = new Uint8Array(plain.length - padding);
-  inner.set(padding === 0 ? plain : plain.subarray(0, inner.length));
-  const authenticated = new Uint8Array(outerLength + inner.length);
-  authenticated.set(bytes.slice(0, outerLength));
-  authenticated.set(inner, outerLength);
+  const innerLength = plain.length - padding;
+  const authenticated = new Uint8Array(outerLength + innerLength);
+  copyBytes(authenticated, 0, bytes, 0, outerLength);
+  copyBytes(authenticated, outerLength, plain, 0, innerLength);
   const expected = crypto.hmac(mac, subkeys.mac, authenticated);
-  const matches = equalInConstantTime(expected, tag) & intact;
-  return matches === 1 ? inner : null;
+  return (equalInConstantTime(expected, tag) & intact) === 1 ? authenticated : null;
 }
 
 /** Length of the PKCS#7 padding at the end of `plain`, 0 if it is none; looks at a whole block always. */
@@ -318,11 +347,11 @@ function writeOuter(
   bytes[3] = zip.number;
   bytes[4] = realmLength(realm);
   for (let i = 0; i < realm.length; i++) bytes[OUTER_HEAD_LENGTH + i] = realm.charCodeAt(i);
-  bytes.set(iv, OUTER_HEAD_LENGTH + realmLength(realm));
+  copyBytes(bytes, OUTER_HEAD_LENGTH + realmLength(realm), iv, 0, cipher.blockLength);
 }
 
 function parseOuter(bytes: Uint8Array): Outer {
-  const fields = new FieldReader(bytes);
+  const fields = new FieldReader(bytes, 0);
   const version = fields.u8("credential version");
   if (version !== VERSION) {
     throw new MungeError("EMUNGE_BAD_VERSION", `Invalid credential version ${version}`);
@@ -344,10 +373,10 @@ function formatPlain(fields: CredentialFields, start: number, salt: Uint8Array):
   const { originAddress, payload } = fields;
   const head = INNER_HEAD_LENGTH - ADDRESS_LENGTH + originAddress.length;
   const bytes = new Uint8Array(start + head + payload.length);
-  bytes.set(salt, start);
+  copyBytes(bytes, start, salt, 0, SALT_LENGTH);
   let at = start + SALT_LENGTH;
   bytes[at] = originAddress.length;
-  bytes.set(originAddress, at + 1);
+  copyBytes(bytes, at + 1, originAddress, 0, originAddress.length);
   at = putU32(bytes, at + 1 + originAddress.length, fields.encodeTime);
   at = putU32(bytes, at, fields.ttl);
   at = putU32(bytes, at, fields.uid);
@@ -368,8 +397,9 @@ function putU32(bytes: Uint8Array, at: number, value: number): number {
   return at + 4;
 }
 
-function parseInner(inner: Uint8Array, outer: Outer): OpenedCredential {
-  const fields = new FieldReader(inner);
+/** Reads INNER, which begins at `start`. */
+function parseInner(bytes: Uint8Array, start: number, outer: Outer): OpenedCredential {
+  const fields = new FieldReader(bytes, start);
   fields.skip(SALT_LENGTH, "salt");
   const originAddress = fields.bytes(fields.u8("origin IP addr length"), "origin IP addr");
   if (originAddress.length !== 0 && originAddress.length !== ADDRESS_LENGTH) {
@@ -396,10 +426,11 @@ function parseInner(inner: Uint8Array, outer: Outer): OpenedCredential {
 class FieldReader {
   readonly #bytes: Uint8Array;
   /** Offset of the next field. */
-  at = 0;
+  at: number;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, start: number) {
     this.#bytes = bytes;
+    this.at = start;
   }
 
   /** Passes a field over; returns its offset. */
@@ -416,7 +447,9 @@ class FieldReader {
   bytes(length: number, what: string): Uint8Array {
     const start = this.skip(length, what);
     if (length === 0) return NO_BYTES;
-    return piece(this.#bytes, start, this.at);
+    return length <= SHORT
+      ? this.#bytes.slice(start, this.at)
+      : this.#bytes.subarray(start, this.at);
   }
 
   u8(what: string): number {
@@ -449,12 +482,16 @@ function compressPlain(zip: Zip, plain: Uint8Array, start: number): Uint8Array |
   return bytes;
 }
 
-/** The inverse of {@linkcode compressPlain}; the stated length, itself bounded, bounds what is produced. */
-function decompressInner(zip: Zip, bytes: Uint8Array): Uint8Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = bytes.length >= COMPRESSED_HEAD_LENGTH ? view.getUint32(4) : 0;
+/**
+ * The inverse of {@linkcode compressPlain}: INNER alone. The stated length, itself bounded, bounds what is
+ * produced.
+ */
+function decompressInner(zip: Zip, bytes: Uint8Array, start: number): Uint8Array {
+  const compressed = bytes.subarray(start);
+  const view = new DataView(compressed.buffer, compressed.byteOffset, compressed.byteLength);
+  const length = compressed.length >= COMPRESSED_HEAD_LENGTH ? view.getUint32(4) : 0;
   if (length === 0 || length > MAX_INNER_LENGTH || view.getUint32(0) !== COMPRESSED_MAGIC) {
     throw new MungeError("EMUNGE_SNAFU", "Failed to decompress credential");
   }
-  return decompress(zip, bytes.subarray(COMPRESSED_HEAD_LENGTH), length);
+  return decompress(zip, compressed.subarray(COMPRESSED_HEAD_LENGTH), length);
 }

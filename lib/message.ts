@@ -147,6 +147,7 @@ function readU32(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
 }
 
+const NO_BYTES = new Uint8Array(0);
 const NUL = new Uint8Array(1);
 
 /** Makes the bytes for a message; munged's makes use of the same memory again. */
@@ -239,7 +240,7 @@ class FieldReader {
 
   bytes(length: number): Uint8Array {
     const at = this.#advance(length);
-    return this.#bytes.subarray(at, at + length);
+    return length === 0 ? NO_BYTES : this.#bytes.subarray(at, at + length);
   }
 
   string8(): string {
@@ -314,21 +315,24 @@ export function formatEncodeResponse(
     .done();
 }
 
-const ascii = new TextEncoder();
-
-/** As {@linkcode formatEncodeResponse} for a success, from the credential as text. */
+/**
+ * As {@linkcode formatEncodeResponse} for a success.
+ *
+ * @param length of the armored credential, which `write` puts where it is told.
+ */
 export function formatEncodeSuccess(
-  credential: string,
+  length: number,
+  write: (target: Uint8Array, at: number) => void,
   retry: number,
   allocate: Allocate = newBytes,
 ): Uint8Array {
-  const bytes = allocate(HEADER_LENGTH + 1 + 1 + 4 + credential.length + 1);
+  const bytes = allocate(HEADER_LENGTH + 1 + 1 + 4 + length + 1);
   putHeader(bytes, MESSAGE_TYPE.encodeResponse, retry);
   bytes[HEADER_LENGTH] = 0;
   bytes[HEADER_LENGTH + 1] = 0;
+  putU32(bytes, HEADER_LENGTH + 2, length + 1);
+  write(bytes, HEADER_LENGTH + 6);
   bytes[bytes.length - 1] = 0;
-  putU32(bytes, HEADER_LENGTH + 2, credential.length + 1);
-  ascii.encodeInto(credential, bytes.subarray(HEADER_LENGTH + 6));
   return bytes;
 }
 
