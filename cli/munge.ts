@@ -2,7 +2,7 @@
 import { ERRNO, errorCode, MungeError } from "../lib/errors.ts";
 import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../lib/message.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
-import { setEffectiveGroup, setEffectiveUser } from "../lib/os/process.ts";
+import { setEffectiveGroup, setEffectiveUser } from "../lib/os/identity.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { isRealmName } from "../lib/realm.ts";
 import { Output, readInput, refuseSameFile } from "./files.ts";

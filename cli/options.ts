@@ -94,16 +94,16 @@ export function parseOptions<Settings>(
 ): void {
   const complaints = usage.complaints ?? COMPLAINTS;
   try {
-    for (const step of getopt(usage.groups.flat(), args)) {
-      if ("parameter" in step) {
+    getopt(usage.groups.flat(), args, {
+      option: (option, value, spelling) =>
+        option.set(settings, value, { program, usage, spelling }),
+      parameter(word) {
         if (usage.takeParameter === undefined) {
-          throw new MungeError("EMUNGE_SNAFU", complaints.parameter(step.parameter));
+          throw new MungeError("EMUNGE_SNAFU", complaints.parameter(word));
         }
-        usage.takeParameter(settings, step.parameter);
-        continue;
-      }
-      step.option.set(settings, step.value, { program, usage, spelling: step.spelling });
-    }
+        usage.takeParameter(settings, word);
+      },
+    });
   } catch (error) {
     if (!(error instanceof GetoptError)) throw error;
     throw new MungeError("EMUNGE_SNAFU", complaints[error.problem](error), { cause: error });

@@ -56,9 +56,13 @@ export const ERRORS: readonly (readonly [code: MungeErrorCode, text: string])[] 
  * console.log(ERRNO.EMUNGE_CRED_EXPIRED); // 15
  * ```
  */
-export const ERRNO: { readonly [code in MungeErrorCode]: number } = Object.fromEntries(
-  ERRORS.map(([code], number) => [code, number]),
-) as { [code in MungeErrorCode]: number };
+export const ERRNO: { readonly [code in MungeErrorCode]: number } = numberErrors();
+
+function numberErrors(): { [code in MungeErrorCode]: number } {
+  const numbers: { [code in MungeErrorCode]?: number } = {};
+  for (let i = 0; i < ERRORS.length; i++) numbers[ERRORS[i]![0]] = i;
+  return numbers as { [code in MungeErrorCode]: number };
+}
 
 /**
  * The standard text of an error number, as munge_strerror gives it.

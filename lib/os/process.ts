@@ -23,15 +23,13 @@ const MCL_FUTURE = 2;
 /** Locks a page when it is first touched: without it, all address space the runtime reserved is filled. */
 const MCL_ONFAULT = isLinux ? 4 : 0;
 
-const { i32, u32, u64, ptr: pointer } = FFIType;
+const { i32, u64, ptr: pointer } = FFIType;
 const c = openLibc({
   dup2: { args: [i32, i32], returns: i32 },
   getrlimit: { args: [i32, pointer], returns: i32 },
   mlockall: { args: [i32], returns: i32 },
   pipe: { args: [pointer], returns: i32 },
   poll: { args: [pointer, u64, i32], returns: i32 },
-  setegid: { args: [u32], returns: i32 },
-  seteuid: { args: [u32], returns: i32 },
   setrlimit: { args: [i32, pointer], returns: i32 },
   strsignal: { args: [i32], returns: pointer },
 });
@@ -61,16 +59,6 @@ export function openBlockingPipe(): { readEnd: number; writeEnd: number } {
   const ends = new Int32Array(2);
   if (c.pipe(ptr(ends)) < 0) throw new SystemError("pipe");
   return { readEnd: ends[0]!, writeEnd: ends[1]! };
-}
-
-/** Takes on a group; node's setegid refuses half of the numbers there are. */
-export function setEffectiveGroup(gid: number): void {
-  if (c.setegid(gid) < 0) throw new SystemError("setegid");
-}
-
-/** Takes on a user; node's seteuid refuses half of the numbers there are. */
-export function setEffectiveUser(uid: number): void {
-  if (c.seteuid(uid) < 0) throw new SystemError("seteuid");
 }
 
 /** Names the process for ps and pgrep; to be called on the main thread. */

@@ -17,11 +17,11 @@ const OPTIONS: readonly OptionSyntax[] = [
 function walk(...args: string[]): string[] {
   const steps: string[] = [];
   try {
-    for (const step of getopt(OPTIONS, args)) {
-      if ("parameter" in step) steps.push(`(${step.parameter})`);
-      else if (step.option.argument === undefined) steps.push(step.option.long);
-      else steps.push(`${step.option.long}=${step.value}`);
-    }
+    getopt(OPTIONS, args, {
+      option: ({ long, argument }, value) =>
+        steps.push(argument === undefined ? long : `${long}=${value}`),
+      parameter: (word) => steps.push(`(${word})`),
+    });
   } catch (error) {
     assert(error instanceof GetoptError);
     steps.push(`${error.problem} ${error.word} ${error.option}`);
