@@ -8,6 +8,7 @@ import type { ReplayState } from "../lib/replay_cache.ts";
 import type { GroupMap } from "./groups.ts";
 import type { Logger, LogTarget } from "./log.ts";
 import type { Realm, Realms } from "./realms.ts";
+import { createStandby } from "./standby.ts";
 import type { StatusSources } from "./status.ts";
 
 /** What every worker needs to know; all of it can be posted. */
@@ -38,6 +39,7 @@ export interface WorkerSettings extends EngineSettings {
   readonly orders: MessagePort;
   /** For each descriptor, the number of the worker that serves it, or 0. */
   readonly owners: SharedArrayBuffer;
+  readonly standby: SharedArrayBuffer;
   /** Clients that it may keep waiting at a time. */
   readonly maxParked: number;
 }
@@ -90,6 +92,7 @@ export class Engine {
   readonly #owners = new SharedArrayBuffer(
     TRACKED_DESCRIPTORS * Uint32Array.BYTES_PER_ELEMENT,
   );
+  readonly #standby: SharedArrayBuffer;
   readonly #threads = new Map<number, Thread>();
   readonly #deaths: number[] = [];
   #stopping = false;
@@ -105,6 +108,7 @@ export class Engine {
     this.#settings = settings;
     this.#log = log;
     this.#workerFile = workerFile;
+    this.#standby = createStandby(settings.threads);
   }
 
   /**
@@ -194,6 +198,7 @@ export class Engine {
       wake,
       orders: port2,
       owners: this.#owners,
+      standby: this.#standby,
       maxParked: maxParked(this.#settings.threads),
     };
     const isWarm = this.#workerFile === WORKER_FILE && warmWorkers.length > 0;

@@ -34,10 +34,11 @@ import { audit } from "./audit.ts";
 import { WorkerCounters } from "./counters.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
 import { isGroupMember } from "./groups.ts";
-import { KeptViews } from "./kept_views.ts";
+import { KeptViews } from "../lib/kept_views.ts";
 import { createLogger } from "./log.ts";
 import { DEFAULT_REALM, mayUseRealm, requireRealm } from "./realms.ts";
 import { type Answer, answerRequest, type RequestContext } from "./request.ts";
+import { Standby } from "./standby.ts";
 import { collectStatus } from "./status.ts";
 
 /** Bytes read at once; a larger request is gathered in memory of its own. */
@@ -50,6 +51,14 @@ const ACCEPTS_PER_TURN = 64;
 const PARKED_BYTES_MAX = 64 * 2 ** 20;
 /** Pause when the system can't give another descriptor and no client can be made to give one up. */
 const DESCRIPTOR_PAUSE_MS = 10;
+
+/**
+ * How long a worker that found the queue empty stands by while another one takes connections. If the other
+ * one is held up, or can't keep up, clients have waited no longer than this.
+ */
+const STANDBY_MS = 1;
+/** A request of more bytes may keep its worker busy so long that others had better not stand by. */
+const LONG_REQUEST = 4096;
 
 /**
  * Bytes received after which a worker that has been idle for a while collects the garbage they left. The
@@ -129,6 +138,7 @@ const input = new Uint8Array(fixedMemory(READ_LENGTH));
 const inputAddress: number = ptr(input);
 const bodyViews = new KeptViews(input.buffer as ArrayBuffer, HEADER_LENGTH);
 const poller = openPoller();
+const standby = new Standby(settings.standby, settings.number);
 /** Which worker holds which descriptor, so that those of a worker that died can be closed. */
 const owners = new Uint32Array(settings.owners);
 if (poller.descriptor !== null) own(poller.descriptor);
@@ -136,7 +146,7 @@ if (poller.descriptor !== null) own(poller.descriptor);
 /** Parked clients, the one with the earliest deadline first. */
 const parked = new Map<number, Parked>();
 let parkedBytes = 0;
-/** When a full descriptor table lets the listening socket be watched again; 0 while it is watched. */
+/** When the listening socket is watched again; 0 while it is. */
 let listenAgainAt = 0;
 
 function own(fd: number): void {
@@ -220,8 +230,19 @@ function takeOrders(): void {
   }
 }
 
+/** Serves new clients for a turn; if there are no more, leaves the next ones to a worker that is at it. */
 function acceptClients(): void {
-  for (let i = 0; i < ACCEPTS_PER_TURN && suspended === null && !stopping; i++) {
+  standby.beginTaking();
+  const outcome = acceptTurn();
+  if (outcome === "more") return;
+  standby.endTaking();
+  if (outcome === "none" && standby.isOtherTaking()) pauseListening(STANDBY_MS);
+}
+
+/** Whether new clients are waiting still, none are, or none can be taken. */
+function acceptTurn(): "more" | "none" | "stuck" {
+  for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
+    if (suspended !== null || stopping) return "stuck";
     const fd = acceptConnection(settings.listener);
     if (fd >= 0) {
       own(fd);
@@ -230,19 +251,20 @@ function acceptClients(): void {
       continue;
     }
     const reason = errno();
-    if (reason === EAGAIN || reason === EINVAL) return; // EINVAL: it was shut down
+    if (reason === EAGAIN) return "none";
+    if (reason === EINVAL) return "stuck"; // it was shut down
     if (reason === EMFILE || reason === ENFILE || reason === ENOBUFS || reason === ENOMEM) {
       log.limited("accept", "warning", `Failed to accept connection: ${strerror(reason)}`);
       if (!cutOffOldest()) {
-        unwatchListener();
-        listenAgainAt = performance.now() + DESCRIPTOR_PAUSE_MS;
-        return;
+        pauseListening(DESCRIPTOR_PAUSE_MS);
+        return "stuck";
       }
     } else if (reason !== EINTR) {
       log.limited("accept", "warning", `Failed to accept connection: ${strerror(reason)}`);
-      return;
+      return "stuck";
     }
   }
+  return "more";
 }
 
 let listening = false;
@@ -257,6 +279,11 @@ function unwatchListener(): void {
   if (!listening) return;
   poller.remove(settings.listener);
   listening = false;
+}
+
+function pauseListening(milliseconds: number): void {
+  unwatchListener();
+  listenAgainAt = performance.now() + milliseconds;
 }
 
 /** Reads what a new client has sent; mostly that is the whole request. */
@@ -279,6 +306,7 @@ function receiveFirst(fd: number): void {
   } else if (count < HEADER_LENGTH + header.length) {
     park(fd, input.slice(0, count));
   } else {
+    if (header.length > LONG_REQUEST) standby.endTaking();
     respond(fd, header, bodyViews.first(header.length));
   }
 }

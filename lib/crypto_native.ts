@@ -3,6 +3,7 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
 import type { Cipher, CipherName } from "./cipher.ts";
 import type { DigestFunction, HmacFunction, Supplier } from "./crypto_choice.ts";
+import { type DigestInto, hmacFrom } from "./hmac.ts";
 import type { Mac, MacName } from "./mac.ts";
 
 /** The part of Bun's hasher that is used here; Deno and Node have no such global. */
@@ -11,9 +12,18 @@ interface BunHasher {
   digest(): Uint8Array;
 }
 
-const BunCryptoHasher = (globalThis as {
-  Bun?: { CryptoHasher?: new (digest: string, key?: Uint8Array) => BunHasher };
-}).Bun?.CryptoHasher;
+/** One of Bun's digests of whole messages. */
+interface BunDigest {
+  hash(message: Uint8Array, output: Uint8Array): unknown;
+}
+
+const { Bun: bun } = globalThis as {
+  Bun?: {
+    CryptoHasher?: new (digest: string, key?: Uint8Array) => BunHasher;
+    SHA256?: BunDigest;
+  };
+};
+const BunCryptoHasher = bun?.CryptoHasher;
 
 const DIGESTS: { readonly [name in MacName]?: string } = {
   default: "sha256",
@@ -23,6 +33,8 @@ const DIGESTS: { readonly [name in MacName]?: string } = {
   sha256: "sha256",
   sha512: "sha512",
 };
+
+const SHA256_BLOCK_LENGTH = 64;
 
 const CBCS: { readonly [name in CipherName]?: string } = {
   default: "aes-128-cbc",
@@ -55,6 +67,11 @@ function hmac(mac: Mac): HmacFunction | undefined {
   ];
   if (BunCryptoHasher !== undefined) {
     candidates.unshift((key, data) => new BunCryptoHasher(digest, key).update(data).digest());
+  }
+  const sha256 = bun?.SHA256;
+  if (digest === "sha256" && sha256 !== undefined) {
+    const hash: DigestInto = (message, output) => sha256.hash(message, output);
+    candidates.unshift(hmacFrom(hash, mac.length, SHA256_BLOCK_LENGTH, candidates[0]!));
   }
   return firstThatWorks(
     mac.length,
