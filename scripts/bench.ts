@@ -239,6 +239,11 @@ function row(figure: Figure): string[] {
   ];
 }
 
+/** So that none always comes after the same one, whose traces the kernel may still be clearing away. */
+function rotated<T>(list: readonly T[], by: number): T[] {
+  return list.map((_, index) => list[(index + by) % list.length]!);
+}
+
 const HEADINGS = ["figure", "unit", "ours", "reference", "floor", "ratio", "wanted", "met"];
 
 function measureLoad(
@@ -267,10 +272,10 @@ function measureLoad(
       bound: { least: bounds.floor },
     }],
   ];
-  recordAll(wanted, () => {
+  recordAll(wanted, (round) => {
     const rates: Samples = {};
     const cpu: Samples = {};
-    for (const to of contestants) {
+    for (const to of rotated(contestants, round)) {
       const result = load(to, args);
       rates[to.name] = [result.rate];
       if (to.name !== "floor") cpu[to.name] = [result.cpu];
