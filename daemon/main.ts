@@ -89,6 +89,7 @@ async function start(
     engine?.updateGroups(map);
   });
   updater.announce();
+  const firstMap = updater.start(); // in a thread, while the rest is got ready
   checkFile("socket", config.socketPath, config, log);
   const lock = lockSocket(config, log);
   const signals = catchSignals(log);
@@ -105,7 +106,6 @@ async function start(
     };
     const listener = openSocket(config, log);
     undo.push(() => removeSocket(config, log));
-    const firstMap = updater.start();
     writePidFile(config.pidFile, config, log);
     undo.push(() => removePidFile(config.pidFile, log));
     engine = await Engine.start({
