@@ -5,6 +5,7 @@ import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { Bzip2NotLoaded, loadBzip2 } from "../lib/compression.ts";
 import { crypto } from "../lib/crypto_executable.ts";
 import { MungeError } from "../lib/errors.ts";
+import { KeptViews } from "../lib/kept_views.ts";
 import type { Subkeys } from "../lib/keys.ts";
 import {
   type Header,
@@ -34,7 +35,6 @@ import { audit } from "./audit.ts";
 import { WorkerCounters } from "./counters.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
 import { isGroupMember } from "./groups.ts";
-import { KeptViews } from "../lib/kept_views.ts";
 import { createLogger } from "./log.ts";
 import { DEFAULT_REALM, mayUseRealm, requireRealm } from "./realms.ts";
 import { type Answer, answerRequest, type RequestContext } from "./request.ts";
@@ -165,7 +165,7 @@ let litter = 0;
 function serve(): "stop" | "load bzip2" {
   for (;;) {
     const count = poller.wait(untilNextDeadline());
-    if (count === 0 && litter > LITTER_MAX) {
+    if (count === 0 && litter > LITTER_MAX && listening) { // standing by is not being idle
       Bun.gc(true);
       litter = 0;
     }
