@@ -25,15 +25,10 @@ const fromBase64: (text: string) => Uint8Array = native.fromBase64 === undefined
   ? (text) => portableBase64.decode(text.replace(/[\t-\r ]/g, ""))
   : (text) => native.fromBase64!(text.includes("\v") ? text.replaceAll("\v", "") : text, STRICT);
 
-/** What Node.js and Bun offer, and takes any Uint8Array: no view has to be made, as for TextEncoder. */
+/** What all runtimes offer, for any Uint8Array: no view has to be made, as for TextEncoder. */
 const { latin1Write } = Buffer.prototype as unknown as {
-  latin1Write?(this: Uint8Array, text: string, at: number): number;
+  latin1Write(this: Uint8Array, text: string, at: number): number;
 };
-const encoder = new TextEncoder();
-
-const writeAscii: (text: string, target: Uint8Array, at: number) => void = latin1Write === undefined
-  ? (text, target, at) => encoder.encodeInto(text, target.subarray(at))
-  : (text, target, at) => latin1Write.call(target, text, at);
 
 /** The armored form of a credential's bytes: printable ASCII, without a terminating NUL. */
 export function armor(bytes: Uint8Array): string {
@@ -47,10 +42,10 @@ export function armoredLength(length: number): number {
 
 /** Writes the armored form of a credential's bytes where `target` begins at `at`. */
 export function writeArmor(bytes: Uint8Array, target: Uint8Array, at: number): void {
-  writeAscii(PREFIX, target, at);
+  latin1Write.call(target, PREFIX, at);
   const text = toBase64(bytes);
-  writeAscii(text, target, at + PREFIX.length);
-  writeAscii(SUFFIX, target, at + PREFIX.length + text.length);
+  latin1Write.call(target, text, at + PREFIX.length);
+  latin1Write.call(target, SUFFIX, at + PREFIX.length + text.length);
 }
 
 /**
