@@ -8,9 +8,10 @@ import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
-import { ANY_ID } from "../lib/message.ts";
 import { barChart } from "./bench_chart.ts";
 import { compareDecodes, type Latency, measureCache } from "./bench_replay.ts";
+import { median, quantile } from "./bench_statistics.ts";
+import { encodeRequest } from "../tests/requests.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -51,16 +52,6 @@ function run(command: readonly string[]): string {
   const result = Bun.spawnSync([...command], { stdio: ["ignore", "pipe", "pipe"] });
   if (!result.success) throw new Error(`${command.join(" ")}: ${result.stderr}`);
   return result.stdout.toString();
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-function quantile(sorted: Float64Array, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 }
 
 // ---- the contestants
@@ -129,16 +120,7 @@ function latencies(to: Contestant): Float64Array {
     { stdio: ["ignore", "ignore", "ignore"] },
   );
   const client = new BlockingClient(to.socket);
-  const request = {
-    cipher: 1,
-    mac: 1,
-    zip: 1,
-    realm: "",
-    ttl: 0,
-    authUid: ANY_ID,
-    authGid: ANY_ID,
-    payload: new Uint8Array(0),
-  };
+  const request = encodeRequest();
   Bun.sleepSync(200);
   const end = performance.now() + (seconds - 0.5) * 1000;
   const taken: number[] = [];

@@ -4,6 +4,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Munged, PROGRAMS } from "../tests/mod/daemons.ts";
+import { median } from "./bench_statistics.ts";
 
 const OUTPUT = "dist/bench-lib";
 
@@ -78,10 +79,6 @@ function rate(command: readonly string[]): number {
   const { success, stdout, stderr } = Bun.spawnSync([...command], { timeout: 120_000 });
   if (!success) throw new Error(`${command[0]} failed: ${stderr}`);
   return Number(stdout.toString());
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 async function main(): Promise<void> {

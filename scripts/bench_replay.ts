@@ -4,10 +4,11 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { ANY_ID } from "../lib/message.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
 import { createReplayState, ReplayCache, replayUsage } from "../lib/replay_cache.ts";
 import { Realm } from "../tests/interop/realm.ts";
+import { encodeRequest } from "../tests/requests.ts";
+import { median, quantile } from "./bench_statistics.ts";
 
 /** Percentiles in microseconds. */
 export interface Latency {
@@ -42,10 +43,7 @@ const DECODES_PER_ROUND = 4_000;
 /** Percentiles of durations in milliseconds. */
 function latencyOf(durations: Float64Array): Latency {
   const sorted = durations.toSorted();
-  const at = (share: number) => {
-    const index = Math.min(sorted.length - 1, Math.floor(sorted.length * share));
-    return Math.round(sorted[index]! * 10_000) / 10;
-  };
+  const at = (share: number) => Math.round(quantile(sorted, share) * 10_000) / 10;
   return { p50: at(0.5), p99: at(0.99), p999: at(0.999) };
 }
 
@@ -103,16 +101,13 @@ export async function compareDecodes(entries = 5_000_000): Promise<DecodeCompari
     ];
     const clients = daemons.map(({ socket }) => new BlockingClient(socket));
     const all = clients.map(() => new Float64Array(DECODE_ROUNDS * DECODES_PER_ROUND));
-    const payload = new Uint8Array(0);
-    const [authUid, authGid] = [ANY_ID, ANY_ID];
     for (let i = 0; i < DECODE_ROUNDS * DECODES_PER_ROUND; i++) {
       // One after the other, in an order that changes, so that what else the machine does hits both.
       for (let turn = 0; turn < 2; turn++) {
         const which = (i + turn) % 2;
         const client = clients[which]!;
         const ttl = expiry - Math.floor(Date.now() / 1000);
-        const request = { cipher: 1, mac: 1, zip: 0, realm: "", ttl, authUid, authGid, payload };
-        const credential = client.encode(request).credential.slice();
+        const credential = client.encode(encodeRequest({ ttl })).credential.slice();
         const start = performance.now();
         const { errno } = client.decode({ credential });
         all[which]![i] = performance.now() - start;
@@ -125,9 +120,9 @@ export async function compareDecodes(entries = 5_000_000): Promise<DecodeCompari
         latencyOf(durations.subarray(round * DECODES_PER_ROUND, (round + 1) * DECODES_PER_ROUND))
       );
       return filled!.p999 / empty!.p999;
-    }).sort((a, b) => a - b);
+    });
     const [empty, filled] = all.map(latencyOf);
-    const ratio = Math.round(rounds[DECODE_ROUNDS >> 1]! * 100) / 100;
+    const ratio = Math.round(median(rounds) * 100) / 100;
     return { entries, empty: empty!, filled: filled!, ratio };
   } finally {
     await realm.close();

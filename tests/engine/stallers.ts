@@ -4,8 +4,9 @@
 // Lines on standard input: "on", "off"; its end ends the program. Answers: "on" once all are open, and at
 // "off" and the end what became of them as JSON.
 import { readSync, writeSync } from "node:fs";
-import { ANY_ID, formatEncodeRequest } from "../../lib/message.ts";
+import { formatEncodeRequest } from "../../lib/message.ts";
 import { close } from "../../lib/os/socket.ts";
+import { encodeRequest } from "../requests.ts";
 import { connect, HangUps, sendSome } from "./connection.ts";
 
 /** What became of the clients; times in milliseconds. */
@@ -18,16 +19,7 @@ export interface StallerReport {
 }
 
 const request = (length: number) =>
-  formatEncodeRequest({
-    cipher: 1,
-    mac: 1,
-    zip: 0,
-    realm: "",
-    ttl: 0,
-    authUid: ANY_ID,
-    authGid: ANY_ID,
-    payload: new Uint8Array(length),
-  }, 0);
+  formatEncodeRequest(encodeRequest({ payload: new Uint8Array(length) }), 0);
 
 /** What each kind sends; the answer to the last is more than a socket holds. */
 const KINDS: Readonly<Record<string, Uint8Array>> = {

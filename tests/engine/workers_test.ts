@@ -15,24 +15,16 @@ import { DEFAULTS } from "../../daemon/config.ts";
 import { crypto } from "../../lib/crypto.ts";
 import { ERRNO } from "../../lib/errors.ts";
 import { deriveSubkeys } from "../../lib/keys.ts";
-import { ANY_ID, formatEncodeRequest } from "../../lib/message.ts";
+import { formatEncodeRequest } from "../../lib/message.ts";
 import { listenUnix } from "../../lib/os/socket.ts";
 import { memoryLogger } from "../daemon/scratch.ts";
 import { exchangeRaw } from "../interop/raw.ts";
+import { encodeRequest } from "../requests.ts";
 
 const THREADS = 2;
 
 function requestWith(length: number): Uint8Array {
-  return formatEncodeRequest({
-    cipher: 1,
-    mac: 1,
-    zip: 0,
-    realm: "",
-    ttl: 0,
-    authUid: ANY_ID,
-    authGid: ANY_ID,
-    payload: new Uint8Array(length),
-  }, 0);
+  return formatEncodeRequest(encodeRequest({ payload: new Uint8Array(length) }), 0);
 }
 
 const request = requestWith(10);

@@ -8,17 +8,8 @@ import { ERRNO } from "../../lib/errors.ts";
 import { sealCredential, type SealOptions } from "../../lib/offline.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
 import { isRoot, type Munged, type Outcome, Realm } from "./realm.ts";
+import { encodeRequest } from "../requests.ts";
 
-const REQUEST = {
-  cipher: 1,
-  mac: 1,
-  zip: 0,
-  realm: "",
-  ttl: 0,
-  authUid: 0xffff_ffff,
-  authGid: 0xffff_ffff,
-  payload: new Uint8Array(0),
-};
 const NOTICED_MS = 10_000;
 
 const newKey = () => crypto.getRandomValues(new Uint8Array(64));
@@ -35,7 +26,7 @@ async function decoded({ socket }: Munged, credential: string | Promise<string>)
 
 /** A new credential of the daemon, and the error number that came instead. */
 async function made({ socket }: Munged, realm = ""): Promise<{ errno: number; text: string }> {
-  const { errno, credential } = await rawEncode(socket, { ...REQUEST, realm });
+  const { errno, credential } = await rawEncode(socket, encodeRequest({ realm }));
   return { errno, text: new TextDecoder().decode(credential) };
 }
 

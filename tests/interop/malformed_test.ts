@@ -11,7 +11,6 @@ import { deriveSubkeys, type Subkeys } from "../../lib/keys.ts";
 import {
   ANY_ID,
   type DecodeResponse,
-  type EncodeRequest,
   formatDecodeRequest,
   formatEncodeRequest,
   HEADER_LENGTH,
@@ -19,18 +18,15 @@ import {
 } from "../../lib/message.ts";
 import { exchange, exchangeRaw } from "./raw.ts";
 import { hasReference, type Munged, Realm } from "./realm.ts";
+import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";
 
-const ENCODE: EncodeRequest = {
+const ENCODE = encodeRequest({
   cipher: 4,
   mac: 5,
-  zip: 0,
-  realm: "",
   ttl: 300,
-  authUid: ANY_ID,
-  authGid: ANY_ID,
   payload: new TextEncoder().encode("payload"),
-};
+});
 /** Masks that flip one byte: all its bits, its lowest and its highest. */
 const FLIPS = [0xff, 0x01, 0x80];
 /** The longest INNER that a credential can have. */

@@ -9,6 +9,7 @@ import { CIPHERS } from "../../lib/cipher.ts";
 import { MACS } from "../../lib/mac.ts";
 import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../../lib/message.ts";
 import { ZIPS } from "../../lib/zip.ts";
+import { encodeRequest } from "../requests.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
 import {
   compileProbe,
@@ -99,16 +100,10 @@ suite("every valid cipher, MAC and compression", { "the reference": hasReference
   it("carries 1,048,576 bytes between two of ours", async () => {
     const payload = new Uint8Array(MAX_PAYLOAD_LENGTH).map((_, i) => (i * i) >> 7);
     for (const { cipher, mac, zip } of combinations) {
-      const { credential } = await rawEncode(ours.socket, {
-        cipher: cipher.number,
-        mac: mac.number,
-        zip: zip.number,
-        realm: "",
-        ttl: 0,
-        authUid: ANY_ID,
-        authGid: ANY_ID,
-        payload,
-      });
+      const { credential } = await rawEncode(
+        ours.socket,
+        encodeRequest({ cipher: cipher.number, mac: mac.number, zip: zip.number, payload }),
+      );
       const opened = await rawDecode(ours.socket, { credential });
       assert.equal(opened.errno, 0);
       assert.equal(opened.zip, zip.number);

@@ -18,19 +18,11 @@ import {
   Realm,
 } from "./realm.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
+import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";
 
 const PLAIN = { cipher: 1, mac: 1, zip: 0, ttl: 0, uid: ANY_ID, gid: ANY_ID, length: 5 };
-const REQUEST = {
-  cipher: 1,
-  mac: 1,
-  zip: 0,
-  realm: "",
-  ttl: 0,
-  authUid: ANY_ID,
-  authGid: ANY_ID,
-  payload: new Uint8Array(0),
-};
+const REQUEST = encodeRequest();
 
 suite("programs of both makes and daemons of both", { "the reference": hasReference }, () => {
   let realm: Realm;

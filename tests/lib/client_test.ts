@@ -20,7 +20,6 @@ import { setTimeout as pause } from "node:timers/promises";
 import { MungeClient } from "../../lib/client.ts";
 import {
   ANY_ID,
-  type EncodeRequest,
   formatEncodeResponse,
   HEADER_LENGTH,
   MAX_REQUEST_LENGTH,
@@ -28,17 +27,9 @@ import {
   parseEncodeRequest,
   parseHeader,
 } from "../../lib/message.ts";
+import { encodeRequest } from "../requests.ts";
 
-const REQUEST: EncodeRequest = {
-  cipher: 1,
-  mac: 1,
-  zip: 0,
-  realm: "",
-  ttl: 0,
-  authUid: ANY_ID,
-  authGid: ANY_ID,
-  payload: new Uint8Array([1, 2, 3]),
-};
+const REQUEST = encodeRequest({ payload: new Uint8Array([1, 2, 3]) });
 const CREDENTIAL = new TextEncoder().encode("MUNGE:x:");
 const ANSWER = formatEncodeResponse({ errno: 0, errorText: "", credential: CREDENTIAL }, 0);
 

@@ -1,0 +1,17 @@
+// The request that tests and benchmarks make where nothing of it matters but what they name.
+import { ANY_ID, type EncodeRequest } from "../lib/message.ts";
+
+/** A request for a credential that anyone may decode, uncompressed, of the default types and without payload. */
+export function encodeRequest(changes: Partial<EncodeRequest> = {}): EncodeRequest {
+  return {
+    cipher: 1,
+    mac: 1,
+    zip: 0,
+    realm: "",
+    ttl: 0,
+    authUid: ANY_ID,
+    authGid: ANY_ID,
+    payload: new Uint8Array(0),
+    ...changes,
+  };
+}
