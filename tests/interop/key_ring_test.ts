@@ -196,8 +196,9 @@ describe("realms", () => {
   });
   after(() => keys.close());
 
-  const asUser = (uid: number, gid: number, ...args: string[]) =>
-    keys.run("ours", "munge", ["-n", "-S", munged.socket, ...args], { uid, gid });
+  const munge = (args: readonly string[], as: { uid?: number; gid?: number } = {}) =>
+    keys.run("ours", "munge", ["-n", "-S", munged.socket, ...args], as);
+  const asUser = (uid: number, gid: number, arg: string) => munge([arg], { uid, gid });
 
   it("a credential names its realm, and is opened with that realm's key", async () => {
     const { text } = await made(munged, "a");
@@ -232,12 +233,12 @@ describe("realms", () => {
   });
 
   it("an unknown realm is error 13, for both sides", async () => {
-    const { status, err } = asUser(0, 0, "--realm=nosuch");
+    const { status, err } = munge(["--realm=nosuch"]);
     assert.equal(status, ERRNO.EMUNGE_BAD_REALM);
     assert.equal(err, "munge: Error: Unrecognized security realm\n");
     assert.equal(await decoded(munged, seal(own, { realm: "nosuch" })), ERRNO.EMUNGE_BAD_REALM);
-    assert.equal(asUser(0, 0, "--realm=no such").status, 1);
-    assert.equal(asUser(0, 0, `--realm=${"x".repeat(64)}`).status, 1);
+    assert.equal(munge(["--realm=no such"]).status, 1);
+    assert.equal(munge([`--realm=${"x".repeat(64)}`]).status, 1);
   });
 
   it("a limited realm is for its users and groups", { skip: !isRoot }, async () => {
