@@ -244,7 +244,8 @@ export async function run(program: string, args: readonly string[]): Promise<num
   report(`Spawning ${count(settings.threads, "thread")} for ${work}`);
   const task = makeTask(settings);
   let interrupted = false;
-  process.once("SIGINT", () => {
+  // timeout(1) interrupts twice, the process and its group, and the second time must not cost the report.
+  process.on("SIGINT", () => {
     interrupted = true;
     setState(task, STATE.stopped);
   });
