@@ -63,5 +63,8 @@ export const APPLETS: readonly Applet[] = [
 
 /** The command of this name. */
 export function findApplet(name: string | undefined): Applet | undefined {
-  return APPLETS.find((applet) => applet.name === name);
+  for (const applet of APPLETS) {
+    if (applet.name === name) return applet;
+  }
+  return undefined;
 }

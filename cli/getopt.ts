@@ -86,7 +86,7 @@ export function getopt<O extends OptionSyntax>(
       while (cluster !== "") {
         const letter = String.fromCodePoint(cluster.codePointAt(0)!);
         cluster = cluster.slice(letter.length);
-        const option = options.find((candidate) => candidate.short === letter);
+        const option = findShort(options, letter);
         const spelling = `-${letter}`;
         if (option === undefined) throw new GetoptError("invalid", spelling, undefined);
         if (option.argument === undefined) {
@@ -105,11 +105,25 @@ export function getopt<O extends OptionSyntax>(
   for (const parameter of parameters) visitor.parameter(parameter);
 }
 
+// Loops where find() and filter() would do: the engine compiles those when they are first called, which is
+// another tenth of a millisecond.
+
+function findShort<O extends OptionSyntax>(options: readonly O[], letter: string): O | undefined {
+  for (const option of options) {
+    if (option.short === letter) return option;
+  }
+  return undefined;
+}
+
 /** The option a long name or an unambiguous beginning of one means. */
 function findLong<O extends OptionSyntax>(options: readonly O[], name: string): O | undefined {
-  const matches = options.filter((option) => option.long.startsWith(name));
-  const exact = matches.find((option) => option.long === name);
-  if (exact !== undefined || matches.length === 1) return exact ?? matches[0];
-  const original = matches.filter((option) => option.addition !== true);
-  return original.length === 1 ? original[0] : undefined;
+  const originals: O[] = [];
+  const additions: O[] = [];
+  for (const option of options) {
+    if (option.long === name) return option;
+    if (!option.long.startsWith(name)) continue;
+    (option.addition === true ? additions : originals).push(option);
+  }
+  const candidates = originals.length > 0 ? originals : additions;
+  return candidates.length === 1 ? candidates[0] : undefined;
 }

@@ -1,6 +1,5 @@
 // Where the binary starts: its name picks the command; under any other name the first argument does.
 import { type Applet, findApplet } from "./applets.ts";
-import { reportFailure } from "./print.ts";
 
 /** The binary under its own name, or one that is none of ours. */
 const MUNGEBOX: Applet = {
@@ -16,6 +15,7 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
     const status = await run(program, [...applet.implied ?? [], ...args]);
     process.exit(status ?? 0); // at once: the runtime has nothing left to wait for
   } catch (error) {
+    const { reportFailure } = await import("./print.ts"); // only now: it opens libc
     process.exit(reportFailure(program, error));
   }
 }

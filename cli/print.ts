@@ -1,6 +1,6 @@
 // Writing to standard output and standard error, whole and at once: a command that ends right after
 // must not leave text in a buffer.
-import { MungeError } from "../lib/errors.ts";
+import type { MungeError } from "../lib/errors.ts";
 import { writeWhole } from "../lib/os/output.ts";
 
 /** Writes `text` to standard output. @throws the system's error when it can't be written. */
@@ -18,7 +18,8 @@ export function reportFailure(program: string, error: unknown): number {
   const text = error instanceof Error ? error.message : String(error);
   const prefix = program === "" ? "" : `${program}: `;
   printError(`${prefix}Error: ${text}\n`);
-  return error instanceof MungeError ? error.errno : 1;
+  // By its name: a command that is compiled as one module has a class of its own.
+  return error instanceof Error && error.name === "MungeError" ? (error as MungeError).errno : 1;
 }
 
 /** Reports what does not end the command as `program: Warning: text`. */

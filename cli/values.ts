@@ -11,9 +11,9 @@ import type { Option } from "./options.ts";
 import { printAndExit } from "./options.ts";
 
 /** The largest numbers of C's types on 64-bit systems. */
-export const INT_MAX = 2n ** 31n - 1n;
-const LONG_MAX = 2n ** 63n - 1n;
-export const ULONG_MAX = 2n ** 64n - 1n;
+export const INT_MAX = 0x7fff_ffffn;
+const LONG_MAX = 0x7fff_ffff_ffff_ffffn;
+export const ULONG_MAX = 0xffff_ffff_ffff_ffffn;
 
 /** An option error: exit status 1. */
 export function refuse(text: string): never {

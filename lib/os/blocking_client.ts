@@ -76,9 +76,8 @@ export class BlockingClient {
   /** Responses are received into this; it grows when a response is longer. */
   #buffer = new Uint8Array(fixedMemory(16_384));
   #bufferPointer = ptr(this.#buffer);
-  /** struct pollfd: fd i32, events i16, revents i16. */
+  /** struct pollfd: fd i32, events i16, revents i16; the last two as one, of which events is the lower half. */
   readonly #pollFd = new Int32Array(fixedMemory(8));
-  readonly #pollEvents = new Int16Array(this.#pollFd.buffer, 4, 2);
   readonly #pollPointer = ptr(this.#pollFd);
 
   /** @param path of munged's socket. @throws {MungeError} when no socket can have this path. */
@@ -223,7 +222,7 @@ export class BlockingClient {
   /** Waits until the descriptor is ready. @throws {MungeError} when the deadline has passed. */
   #wait(fd: number, events: number, deadline: number, step: TransactionStep): void {
     this.#pollFd[0] = fd;
-    this.#pollEvents[0] = events;
+    this.#pollFd[1] = events;
     for (;;) {
       const remaining = Math.max(0, Math.ceil(deadline - performance.now()));
       const ready = c.poll(this.#pollPointer, 1, remaining);

@@ -17,7 +17,7 @@ const PR_SET_NAME = 15;
 const RLIMIT_CORE = 4;
 const RLIMIT_MEMLOCK = isLinux ? 8 : 6;
 const RLIMIT_NOFILE = isLinux ? 7 : 8;
-const RLIM_INFINITY = isLinux ? 2n ** 64n - 1n : 2n ** 63n - 1n;
+const RLIM_INFINITY = isLinux ? 0xffff_ffff_ffff_ffffn : 0x7fff_ffff_ffff_ffffn;
 const MCL_CURRENT = 1;
 const MCL_FUTURE = 2;
 /** Locks a page when it is first touched: without it, all address space the runtime reserved is filled. */

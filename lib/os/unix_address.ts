@@ -12,8 +12,9 @@ export function unixAddress(path: string): Uint8Array | undefined {
   const name = new TextEncoder().encode(path);
   if (name.length >= SUN_PATH_LENGTH) return undefined;
   const address = new Uint8Array(2 + SUN_PATH_LENGTH);
-  if (isLinux) new DataView(address.buffer).setUint16(0, AF_UNIX, true);
-  else address.set([address.length, AF_UNIX]); // BSD: a length byte, then the family
+  // Linux: the family, of two bytes; BSD: a length byte, then the family.
+  address[isLinux ? 0 : 1] = AF_UNIX;
+  if (!isLinux) address[0] = address.length;
   address.set(name, 2);
   return address;
 }
