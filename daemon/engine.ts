@@ -3,13 +3,13 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../lib/os/socket.ts";
 import { descriptorLimit } from "../lib/os/process.ts";
-import { threadFile } from "../lib/os/thread_file.ts";
 import type { ReplayState } from "../lib/replay_cache.ts";
-import type { GroupMap } from "./groups.ts";
+import type { GroupMap } from "./group_map.ts";
 import type { Logger, LogTarget } from "./log.ts";
 import type { Realm, Realms } from "./realms.ts";
 import { createStandby } from "./standby.ts";
 import type { StatusSources } from "./status.ts";
+import { takeWorker, WORKER_FILE } from "./warm_workers.ts";
 
 /** What every worker needs to know; all of it can be posted. */
 export interface EngineSettings {
@@ -71,17 +71,6 @@ interface Thread {
   state: "starting" | "ready" | "stopped";
   /** Of the realms it uses. */
   generation: number;
-}
-
-/** What each thread runs. */
-const WORKER_FILE = threadFile("daemon/worker.ts");
-
-/** Threads that wait to be told their settings. */
-const warmWorkers: Worker[] = [];
-
-/** Has threads for an engine load their code, while the caller finds out what the engine is to do. */
-export function warmUp(threads: number): void {
-  for (let i = 0; i < threads; i++) warmWorkers.push(new Worker(WORKER_FILE));
 }
 
 /** The running engine. */
@@ -201,8 +190,7 @@ export class Engine {
       standby: this.#standby,
       maxParked: maxParked(this.#settings.threads),
     };
-    const isWarm = this.#workerFile === WORKER_FILE && warmWorkers.length > 0;
-    const worker = isWarm ? warmWorkers.pop()! : new Worker(this.#workerFile);
+    const worker = this.#workerFile === WORKER_FILE ? takeWorker() : new Worker(this.#workerFile);
     worker.postMessage(settings, [port2]);
     const thread: Thread = {
       number,

@@ -1,69 +1,17 @@
-// The map of supplementary groups: who is a member of what, and when the map is built anew. The name
-// service is asked in a thread of its own (groups_worker.ts), so that a slow one delays nobody.
+// When the map of supplementary groups is built anew. The name service is asked in a thread of its own
+// (groups_worker.ts), so that a slow one delays nobody.
 import { statSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { systemText } from "../lib/os/system_text.ts";
 import { threadFile } from "../lib/os/thread_file.ts";
 import type { DaemonConfig } from "./config.ts";
+import type { GroupMap } from "./group_map.ts";
 import type { Logger } from "./log.ts";
-
-/** Supplementary groups of all users who have any: plain data that may be posted to a thread. */
-export interface GroupMap {
-  /** UIDs, ascending. */
-  readonly uids: Uint32Array;
-  /** Where in `gids` the groups of `uids[i]` begin; one more at the end says where the last end. */
-  readonly offsets: Uint32Array;
-  /** GIDs, ascending within each user. */
-  readonly gids: Uint32Array;
-}
-
-/** The map of nobody. */
-export const NO_GROUPS: GroupMap = {
-  uids: new Uint32Array(0),
-  offsets: new Uint32Array(1),
-  gids: new Uint32Array(0),
-};
 
 /** What groups_worker.ts answers. */
 export type GroupsAnswer = { readonly groups: GroupMap } | { readonly failure: string };
 
 const GROUP_FILE = "/etc/group";
-
-/** The compact form of `groups`, GIDs by UID. */
-export function packGroups(groups: ReadonlyMap<number, readonly number[]>): GroupMap {
-  const uids = Uint32Array.from(groups.keys()).sort();
-  const offsets = new Uint32Array(uids.length + 1);
-  for (const [index, uid] of uids.entries()) {
-    offsets[index + 1] = offsets[index]! + groups.get(uid)!.length;
-  }
-  const gids = new Uint32Array(offsets[uids.length]!);
-  for (const [index, uid] of uids.entries()) {
-    gids.set(Uint32Array.from(groups.get(uid)!).sort(), offsets[index]!);
-  }
-  return { uids, offsets, gids };
-}
-
-/** Whether a user has a supplementary group. */
-export function isGroupMember(
-  { uids, offsets, gids }: GroupMap,
-  uid: number,
-  gid: number,
-): boolean {
-  const user = search(uids, uid, 0, uids.length);
-  return user >= 0 && search(gids, gid, offsets[user]!, offsets[user + 1]!) >= 0;
-}
-
-/** Index of `value` in the ascending `values[from..to)`, or -1. */
-function search(values: Uint32Array, value: number, from: number, to: number): number {
-  while (from < to) {
-    const middle = (from + to) >>> 1;
-    const found = values[middle]!;
-    if (found === value) return middle;
-    if (found < value) from = middle + 1;
-    else to = middle;
-  }
-  return -1;
-}
 
 /** Builds the map at the start, at each interval and on request, one update at a time. */
 export class GroupUpdater {

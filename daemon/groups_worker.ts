@@ -1,9 +1,10 @@
 // The thread that asks the name service for all groups; it answers once and is ended by groups.ts.
-import { parentPort } from "node:worker_threads";
 import { supplementaryGroups } from "../lib/os/users.ts";
-import { type GroupsAnswer, packGroups } from "./groups.ts";
+import { packGroups } from "./group_map.ts";
+import type { GroupsAnswer } from "./groups.ts";
 
-parentPort!.postMessage(build());
+// The global one: loading node:worker_threads would take longer than all that is done here.
+postMessage(build());
 
 function build(): GroupsAnswer {
   try {

@@ -34,7 +34,7 @@ import { ReplayCache } from "../lib/replay_cache.ts";
 import { audit } from "./audit.ts";
 import { WorkerCounters } from "./counters.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
-import { isGroupMember } from "./groups.ts";
+import { isGroupMember } from "./group_map.ts";
 import { createLogger } from "./log.ts";
 import { DEFAULT_REALM, mayUseRealm, requireRealm } from "./realms.ts";
 import { type Answer, answerRequest, type RequestContext } from "./request.ts";

@@ -1,13 +1,8 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { DEFAULTS } from "../../daemon/config.ts";
-import {
-  type GroupMap,
-  GroupUpdater,
-  isGroupMember,
-  NO_GROUPS,
-  packGroups,
-} from "../../daemon/groups.ts";
+import { type GroupMap, isGroupMember, NO_GROUPS, packGroups } from "../../daemon/group_map.ts";
+import { GroupUpdater } from "../../daemon/groups.ts";
 import { memoryLogger } from "./scratch.ts";
 
 test("isGroupMember() finds what packGroups() was given, and nothing else", () => {

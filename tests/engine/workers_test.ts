@@ -8,7 +8,7 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { createCounters } from "../../daemon/counters.ts";
 import { Engine, type EngineSettings } from "../../daemon/engine.ts";
-import { NO_GROUPS } from "../../daemon/groups.ts";
+import { NO_GROUPS } from "../../daemon/group_map.ts";
 import { stderrLog } from "../../daemon/log.ts";
 import { createRecentMessages } from "../../daemon/recent_messages.ts";
 import { DEFAULTS } from "../../daemon/config.ts";
