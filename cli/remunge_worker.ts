@@ -2,26 +2,33 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { errorCode, errorText, MungeError } from "../lib/errors.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { encodeTransaction, type Transaction } from "../lib/transaction.ts";
 import { COUNTER, printLine, STATE, type WorkerTask } from "./remunge_task.ts";
+
+type Step = "encoding" | "decoding";
 
 function work(task: WorkerTask): void {
   const { counters, state, limit } = task;
   parentPort?.postMessage("ready");
   Atomics.wait(state, 0, STATE.waiting);
   let client: BlockingClient | undefined;
+  const encoding = prepared(encodeTransaction(task.request));
   while (Atomics.load(state, 0) === STATE.running) {
     const number = Atomics.add(counters, COUNTER.begun, 1n) + 1n;
     if (number > limit) break;
-    let step: "encoding" | "decoding" = "encoding";
+    let step: Step = "encoding";
     try {
       // Made here, for a path that no socket can have is an error of each credential.
       client ??= new BlockingClient(task.socket);
-      const connection = client;
-      const { credential } = timed(task, number, step, () => connection.encode(task.request));
+      let start = performance.now();
+      const encoded = client.transact(encoding);
+      checkResponse(task, number, step, start, encoded);
       if (task.decode) {
         step = "decoding";
-        const copy = credential.slice(); // the answer arrives in the same buffer
-        timed(task, number, step, () => connection.decode({ credential: copy }));
+        const credential = encoded.credential.slice(); // the answer arrives in the same buffer
+        start = performance.now();
+        const decoded = client.decode({ credential });
+        checkResponse(task, number, step, start, decoded);
       }
       Atomics.add(counters, COUNTER.done, 1n);
     } catch (error) {
@@ -35,15 +42,22 @@ function work(task: WorkerTask): void {
   }
 }
 
-/** Runs one request, turns an error in its answer into a MungeError, and tells if it took long. */
-function timed<Response extends { errno: number; errorText: string }>(
+/** A transaction whose message is made once, for all times that it is run. */
+function prepared<Response>(transaction: Transaction<Response>): Transaction<Response> {
+  let message: Uint8Array | undefined;
+  const format = (retry: number) =>
+    retry === 0 ? message ??= transaction.format(0) : transaction.format(retry);
+  return { ...transaction, format };
+}
+
+/** Turns an error in an answer into a MungeError, and tells if the answer took long. */
+function checkResponse(
   { warnTime, quiet }: WorkerTask,
   number: bigint,
-  step: string,
-  transact: () => Response,
-): Response {
-  const start = performance.now();
-  const response = transact();
+  step: Step,
+  start: number,
+  response: { readonly errno: number; readonly errorText: string },
+): void {
   const seconds = (performance.now() - start) / 1000;
   if (seconds >= warnTime && !quiet) {
     printLine(`Credential #${number} ${step} took ${seconds.toFixed(3)} seconds`);
@@ -53,7 +67,6 @@ function timed<Response extends { errno: number; errorText: string }>(
     const code = step === "encoding" ? "EMUNGE_SNAFU" : errorCode(response.errno);
     throw new MungeError(code, response.errorText || errorText(response.errno));
   }
-  return response;
 }
 
 work(workerData as WorkerTask);

@@ -243,14 +243,18 @@ class FieldReader {
     return length === 0 ? NO_BYTES : this.#bytes.subarray(at, at + length);
   }
 
+  /** As {@linkcode bytes}, without a NUL at the end. */
+  bytesBeforeNul(length: number): Uint8Array {
+    const at = this.#advance(length);
+    const end = at + length;
+    if (length === 0) return NO_BYTES;
+    return this.#bytes.subarray(at, this.#bytes[end - 1] === 0 ? end - 1 : end);
+  }
+
   string8(): string {
     const length = this.u8();
-    return length === 0 ? "" : latin1(withoutNul(this.bytes(length)));
+    return length === 0 ? "" : latin1(this.bytesBeforeNul(length));
   }
-}
-
-function withoutNul(bytes: Uint8Array): Uint8Array {
-  return bytes[bytes.length - 1] === 0 ? bytes.subarray(0, -1) : bytes;
 }
 
 function latin1(bytes: Uint8Array): string {
@@ -342,7 +346,7 @@ export function parseEncodeResponse(body: Uint8Array): EncodeResponse {
   return {
     errno: reader.u8(),
     errorText: reader.string8(),
-    credential: withoutNul(reader.bytes(reader.u32())),
+    credential: reader.bytesBeforeNul(reader.u32()),
   };
 }
 
@@ -357,7 +361,7 @@ export function formatDecodeRequest(request: DecodeRequest, retry: number): Uint
 /** The fields of a decode request's body; the credential is a view of `body`. */
 export function parseDecodeRequest(body: Uint8Array): DecodeRequest {
   const reader = new FieldReader(body, MESSAGE_TYPE.decodeRequest);
-  return { credential: withoutNul(reader.bytes(reader.u32())) };
+  return { credential: reader.bytesBeforeNul(reader.u32()) };
 }
 
 /** Header and body of a decode response; `retry` is that of the request. */

@@ -97,7 +97,7 @@ export class BlockingClient {
    * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, EMUNGE_BAD_LENGTH when it won't be.
    */
   encode(request: EncodeRequest): EncodeResponse {
-    return this.#transact(encodeTransaction(request));
+    return this.transact(encodeTransaction(request));
   }
 
   /**
@@ -107,7 +107,7 @@ export class BlockingClient {
    * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, EMUNGE_BAD_LENGTH when it won't be.
    */
   decode(request: DecodeRequest): DecodeResponse {
-    return this.#transact(decodeTransaction(request));
+    return this.transact(decodeTransaction(request));
   }
 
   /**
@@ -117,10 +117,11 @@ export class BlockingClient {
    * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, or does not tell the likes of us.
    */
   status(): string {
-    return this.#transact(statusTransaction());
+    return this.transact(statusTransaction());
   }
 
-  #transact<Response>(transaction: Transaction<Response>): Response {
+  /** Has munged answer one request. */
+  transact<Response>(transaction: Transaction<Response>): Response {
     for (let failures = 0;; c.poll(null, 0, transactionPause(failures))) {
       const message = transaction.format(failures);
       const fd = this.#connect();
@@ -174,49 +175,42 @@ export class BlockingClient {
   /** The body of the response, as a view of the buffer. */
   #receive(fd: number, transaction: Transaction<unknown>): Uint8Array {
     const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
-    const have = this.#fill(fd, 0, HEADER_LENGTH, deadline, "header");
-    if (have < HEADER_LENGTH) throw incompleteError("header", have, HEADER_LENGTH);
-    const bodyLength = responseLength(this.#buffer, transaction.responseType);
-    const length = HEADER_LENGTH + bodyLength;
-    if (length > this.#buffer.length) {
-      const larger = new Uint8Array(fixedMemory(length));
-      larger.set(this.#buffer.subarray(0, have));
-      this.#buffer = larger;
-      this.#bufferPointer = ptr(larger);
-    }
-    const whole = this.#fill(fd, have, length, deadline, "body");
-    if (whole < length) throw incompleteError("body", whole - HEADER_LENGTH, bodyLength);
-    return this.#buffer.subarray(HEADER_LENGTH, length);
-  }
-
-  /**
-   * Receives until the buffer holds `wanted` bytes, or the other side has ended.
-   *
-   * @param have bytes already in the buffer.
-   * @returns bytes now in the buffer; it may be more than wanted.
-   */
-  #fill(
-    fd: number,
-    have: number,
-    wanted: number,
-    deadline: number,
-    part: "header" | "body",
-  ): number {
-    const step: TransactionStep = `receive message ${part}`;
-    let filled = have;
-    while (filled < wanted) {
-      this.#wait(fd, POLLIN, deadline, step);
-      const room = this.#buffer.length - filled;
-      const count = c.recv(fd, (this.#bufferPointer + filled) as Pointer, room, MSG_DONTWAIT);
-      if (count === 0) break;
-      if (count > 0) {
-        filled += count;
+    let part: "header" | "body" = "header";
+    let start = 0;
+    let end = HEADER_LENGTH;
+    for (let have = 0;;) {
+      if (have >= end) {
+        if (part === "body") return this.#buffer.subarray(start, end);
+        part = "body";
+        start = end;
+        end += responseLength(this.#buffer, transaction.responseType);
+        this.#makeRoom(end, have);
         continue;
       }
-      const reason = errno();
-      if (reason !== EINTR && reason !== EAGAIN) throw stepError(step, strerror(reason));
+      const step: TransactionStep = part === "header"
+        ? "receive message header"
+        : "receive message body";
+      this.#wait(fd, POLLIN, deadline, step);
+      const room = this.#buffer.length - have;
+      const count = c.recv(fd, (this.#bufferPointer + have) as Pointer, room, MSG_DONTWAIT);
+      if (count > 0) {
+        have += count;
+      } else if (count === 0) {
+        throw incompleteError(part, have - start, end - start);
+      } else {
+        const reason = errno();
+        if (reason !== EINTR && reason !== EAGAIN) throw stepError(step, strerror(reason));
+      }
     }
-    return filled;
+  }
+
+  /** Makes the buffer as long as `length`; its first `have` bytes stay. */
+  #makeRoom(length: number, have: number): void {
+    if (length <= this.#buffer.length) return;
+    const larger = new Uint8Array(fixedMemory(length));
+    larger.set(this.#buffer.subarray(0, have));
+    this.#buffer = larger;
+    this.#bufferPointer = ptr(larger);
   }
 
   /** Waits until the descriptor is ready. @throws {MungeError} when the deadline has passed. */
