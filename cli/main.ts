@@ -1,12 +1,46 @@
 // Where the binary starts: its name picks the command; under any other name the first argument does.
-import { type Applet, findApplet } from "./applets.ts";
+import type { AppletName } from "./applets.ts";
+
+/** How a command is run. */
+interface Applet {
+  /** Loads the code, so that a command pays for itself only. */
+  load(): Promise<AppletModule>;
+  /** Arguments that this name stands for; they come before the user's. */
+  readonly implied?: readonly string[];
+}
+
+/** What the file of a command exports. */
+interface AppletModule {
+  /**
+   * Runs the command.
+   *
+   * @param program the name it was called by, for messages.
+   * @param args the words after the name.
+   * @returns the exit status, nothing being 0; the process ends with it.
+   * @throws {MungeError} whose number is the exit status and whose text goes to standard error.
+   */
+  run(program: string, args: readonly string[]): number | void | Promise<number | void>;
+}
+
+const APPLETS: Readonly<Record<AppletName, Applet>> = {
+  "munged": { load: () => import("./munged.ts") },
+  "munge": { load: () => import("./munge.ts") },
+  "unmunge": { load: () => import("./unmunge.ts") },
+  "remunge": { load: () => import("./remunge.ts") },
+  "mungekey": { load: () => import("./mungekey.ts") },
+  "create-munge-key": { load: () => import("./mungekey.ts"), implied: ["--create"] },
+  "container": { load: () => import("./container.ts") },
+  "doctor": { load: () => import("./doctor.ts") },
+  "health": { load: () => import("./health.ts") },
+};
 
 /** The binary under its own name, or one that is none of ours. */
-const MUNGEBOX: Applet = {
-  name: "mungebox",
-  summary: "list and install the commands",
-  load: () => import("./mungebox.ts"),
-};
+const MUNGEBOX: Applet = { load: () => import("./mungebox.ts") };
+
+/** Whether there is a command of this name. */
+function isApplet(name: string | undefined): name is AppletName {
+  return name !== undefined && Object.hasOwn(APPLETS, name);
+}
 
 /** Runs a command and ends the process with its exit status. */
 async function runApplet(applet: Applet, program: string, args: readonly string[]): Promise<void> {
@@ -30,9 +64,7 @@ async function runSessionLeader(): Promise<void> {
 // node:path would cost every command more than this line.
 const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
-const applet = findApplet(name);
-const named = findApplet(args[0]);
-if (applet?.name === "munged" && process.env["MUNGED_STAGE"] === "session") void runSessionLeader();
-else if (applet !== undefined) void runApplet(applet, name, args);
-else if (named !== undefined) void runApplet(named, named.name, args.slice(1));
-else void runApplet(MUNGEBOX, MUNGEBOX.name, args);
+if (name === "munged" && process.env["MUNGED_STAGE"] === "session") void runSessionLeader();
+else if (isApplet(name)) void runApplet(APPLETS[name], name, args);
+else if (isApplet(args[0])) void runApplet(APPLETS[args[0]], args[0], args.slice(1));
+else void runApplet(MUNGEBOX, "mungebox", args);
