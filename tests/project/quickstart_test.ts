@@ -41,7 +41,8 @@ suite("scripts/quickstart", { "the executable": existsSync(MUNGEBOX) }, () => {
   after(() => rmSync(copy, { recursive: true, force: true }));
 
   function start(user: { uid?: number; gid?: number } = {}) {
-    const child = spawn(join(copy, "scripts/quickstart"), {
+    // A shell has what it runs in the background ignore SIGINT, the tests and so their children, too.
+    const child = spawn("env", ["--default-signal=INT", join(copy, "scripts/quickstart")], {
       cwd: "/",
       env: { PATH: process.env["PATH"], HOME: "/nonexistent" },
       stdio: ["ignore", "pipe", "pipe"],
