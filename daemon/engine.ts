@@ -1,6 +1,6 @@
 // The engine: the threads that serve requests, seen from the main thread. It starts them, tells them what
 // changes, replaces one that died, and ends them. What a thread does is in worker.ts.
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../lib/os/socket.ts";
 import { descriptorLimit } from "../lib/os/process.ts";
 import type { ReplayState } from "../lib/replay_cache.ts";
@@ -190,7 +190,7 @@ export class Engine {
       standby: this.#standby,
       maxParked: maxParked(this.#settings.threads),
     };
-    const worker = this.#workerFile === WORKER_FILE ? takeWorker() : new Worker(this.#workerFile);
+    const worker = takeWorker(this.#workerFile);
     worker.postMessage(settings, [port2]);
     const thread: Thread = {
       number,

@@ -1,6 +1,5 @@
 // munged from its command line on. Each step loads what it needs, and no more: three processes start until
 // munged is in the background, and two of them have nothing to do but that.
-import { forbidCoreDumps } from "../lib/os/process.ts";
 import type { DaemonConfig } from "./config.ts";
 import { enterBackground } from "./daemonize.ts";
 import { warmUp } from "./warm_workers.ts";
@@ -17,7 +16,6 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
     return stopDaemon(config, createLogger(stderrLog(config)));
   }
   const announceReady = config.foreground ? () => {} : enterBackground(config);
-  forbidCoreDumps();
   warmUp(config.numThreads);
   const { serve } = await import("./service.ts");
   return await serve(config, announceReady);

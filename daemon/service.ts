@@ -4,7 +4,7 @@ import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../lib/errors.ts";
-import { lockMemory, signalText } from "../lib/os/process.ts";
+import { forbidCoreDumps, lockMemory, signalText } from "../lib/os/process.ts";
 import { listenUnix } from "../lib/os/socket.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { purgeReplayTables, type ReplayState } from "../lib/replay_cache.ts";
@@ -44,6 +44,7 @@ export async function serve(config: DaemonConfig, announceReady: AnnounceReady):
   const early = createLogger(stderrLog(config));
   let log = early;
   try {
+    forbidCoreDumps();
     const target = openLog(config, early);
     log = createLogger(target);
     const daemon = await start(config, log, target);

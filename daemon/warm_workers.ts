@@ -12,7 +12,7 @@ export function warmUp(threads: number): void {
   for (let i = 0; i < threads; i++) warmWorkers.push(new Worker(WORKER_FILE));
 }
 
-/** A thread that waits for its settings: one that was started before, or a new one. */
-export function takeWorker(): Worker {
-  return warmWorkers.pop() ?? new Worker(WORKER_FILE);
+/** A thread that runs `file` and waits for its settings: one that was started before, or a new one. */
+export function takeWorker(file: URL): Worker {
+  return (file === WORKER_FILE ? warmWorkers.pop() : undefined) ?? new Worker(file);
 }

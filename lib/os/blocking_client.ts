@@ -120,7 +120,12 @@ export class BlockingClient {
     return this.transact(statusTransaction());
   }
 
-  /** Has munged answer one request. */
+  /**
+   * Has munged answer one request.
+   *
+   * @returns its answer, which may be an error; its byte fields are views that the next call overwrites.
+   * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, EMUNGE_BAD_LENGTH when it won't be.
+   */
   transact<Response>(transaction: Transaction<Response>): Response {
     for (let failures = 0;; c.poll(null, 0, transactionPause(failures))) {
       const message = transaction.format(failures);
@@ -187,9 +192,7 @@ export class BlockingClient {
         this.#makeRoom(end, have);
         continue;
       }
-      const step: TransactionStep = part === "header"
-        ? "receive message header"
-        : "receive message body";
+      const step: TransactionStep = `receive message ${part}`;
       this.#wait(fd, POLLIN, deadline, step);
       const room = this.#buffer.length - have;
       const count = c.recv(fd, (this.#bufferPointer + have) as Pointer, room, MSG_DONTWAIT);
