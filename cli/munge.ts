@@ -8,6 +8,7 @@ import { isRealmName } from "../lib/realm.ts";
 import { Output, readInput, refuseSameFile } from "./files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
 import { reportWarning } from "./print.ts";
+import { renewUntilStopped } from "./renew.ts";
 import {
   ENCODE_DEFAULTS,
   type EncodeSettings,
@@ -169,7 +170,6 @@ function writeCredential(settings: Settings, payload: Uint8Array, prepare: () =>
 }
 
 async function keepRenewing(program: string, settings: Settings, payload: Uint8Array) {
-  const { renewUntilStopped } = await import("./renew.ts");
   process.umask(0o077); // whoever reads the credential can use it
   takeIdentity(settings);
   await renewUntilStopped(() => {

@@ -1,6 +1,5 @@
 // IPv4 addresses of hosts by their names, and names by addresses, from the system's name service.
-import { read } from "bun:ffi";
-import { CString, cString, FFIType, openLibc, type Pointer, ptr } from "./libc.ts";
+import { CString, cString, FFIType, openLibc, type Pointer, ptr, read } from "./libc.ts";
 
 const AF_INET = 2;
 const EAI_NONAME = process.platform === "linux" ? -2 : 8;

@@ -1,14 +1,29 @@
 // The door to libc: opens it under the platform's name, reads errno, and turns it into errors.
 // Each neighbour in this folder declares the functions it calls; nobody else calls libc.
-import {
-  CString,
-  dlopen,
-  type FFIFunction,
-  FFIType,
-  type Pointer,
-  ptr,
-  toArrayBuffer,
-} from "bun:ffi";
+import type * as bunFfi from "bun:ffi";
+import type { FFIFunction, Library, Pointer } from "bun:ffi";
+
+/**
+ * What the module bun:ffi wraps. Loading that module takes 0.2 ms of each command and thread, and all it
+ * adds for us is that its dlopen() throws the error that this one returns.
+ */
+const { CString, dlopen, ptr, read, toArrayBuffer } = (Bun as unknown as {
+  FFI:
+    & Pick<typeof bunFfi, "CString" | "ptr" | "read" | "toArrayBuffer">
+    & {
+      dlopen<T extends Record<string, FFIFunction>>(name: string, symbols: T): Library<T> | Error;
+    };
+}).FFI;
+
+/** The C types that functions of libc take and return. */
+const FFIType = {
+  i32: "i32",
+  i64: "i64",
+  u32: "u32",
+  u64: "u64",
+  ptr: "ptr",
+  void: "void",
+} as const;
 
 const LIBC: Partial<Record<NodeJS.Platform, readonly string[]>> = {
   linux: [
@@ -19,41 +34,50 @@ const LIBC: Partial<Record<NodeJS.Platform, readonly string[]>> = {
   freebsd: ["libc.so.7"],
 };
 
-/** The functions of libc named by `symbols`, ready to call. */
-export function openLibc<T extends Record<string, FFIFunction>>(symbols: T) {
-  let failure: unknown = new Error(`No C library is known for ${process.platform}`);
+function open<T extends Record<string, FFIFunction>>(symbols: T) {
+  let failure = new Error(`No C library is known for ${process.platform}`);
   for (const name of LIBC[process.platform] ?? []) {
-    try {
-      return dlopen(name, symbols).symbols;
-    } catch (error) {
-      failure = error;
-    }
+    const library = dlopen(name, symbols);
+    if (!(library instanceof Error)) return library.symbols;
+    failure = library;
   }
   throw failure;
 }
 
 const errnoSymbol = process.platform === "linux" ? "__errno_location" : "__error";
-const base = openLibc({
+/** What tells of failed calls. It is opened with the first others: once more takes 0.1 ms of each command. */
+const failureSymbols = {
   [errnoSymbol]: { args: [], returns: FFIType.ptr },
   strerror: { args: [FFIType.i32], returns: FFIType.ptr },
-}) as unknown as Record<string, (...args: number[]) => number>;
+};
+/** errno, whose address is one per thread (every thread loads this file anew), and the texts for it. */
+let failures: { readonly errnoCell: Int32Array; strerror(number: number): Pointer } | undefined;
 
-// The address is one per thread, and every thread loads this file anew.
-const errnoCell = new Int32Array(toArrayBuffer(base[errnoSymbol]!() as never, 0, 4));
+/** The functions of libc named by `symbols`, ready to call. */
+export function openLibc<T extends Record<string, FFIFunction>>(symbols: T) {
+  if (failures !== undefined) return open(symbols);
+  const opened = open({ ...symbols, ...failureSymbols });
+  const { [errnoSymbol]: locateErrno, strerror } = opened as unknown as
+    & Record<string, () => Pointer>
+    & { strerror(number: number): Pointer };
+  failures = { errnoCell: new Int32Array(toArrayBuffer(locateErrno!(), 0, 4)), strerror };
+  return opened;
+}
 
 /** errno of the last libc call of this thread; read it straight after the call. */
 export function errno(): number {
-  return errnoCell[0]!;
+  return failures!.errnoCell[0]!;
 }
 
 /** Sets errno to 0, for the functions that tell failure from absence only by errno. */
 export function clearErrno(): void {
-  errnoCell[0] = 0;
+  failures!.errnoCell[0] = 0;
 }
 
 /** The system's text for an error number: "No such file or directory". */
 export function strerror(number: number): string {
-  return new CString(base["strerror"]!(number) as never).toString();
+  if (failures === undefined) openLibc({});
+  return new CString(failures!.strerror(number)).toString();
 }
 
 /** A signal came first: the call is to be made again. */
@@ -89,4 +113,4 @@ export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(text + "\0");
 }
 
-export { CString, FFIType, type Pointer, ptr, toArrayBuffer };
+export { CString, FFIType, type Pointer, ptr, read, toArrayBuffer };

@@ -9,7 +9,7 @@ export const SUN_PATH_LENGTH = isLinux ? 108 : 104;
 
 /** The sockaddr_un of `path`; undefined if the path is too long for one. */
 export function unixAddress(path: string): Uint8Array | undefined {
-  const name = new TextEncoder().encode(path);
+  const name = pathBytes(path);
   if (name.length >= SUN_PATH_LENGTH) return undefined;
   const address = new Uint8Array(2 + SUN_PATH_LENGTH);
   // Linux: the family, of two bytes; BSD: a length byte, then the family.
@@ -17,4 +17,15 @@ export function unixAddress(path: string): Uint8Array | undefined {
   if (!isLinux) address[0] = address.length;
   address.set(name, 2);
   return address;
+}
+
+/** A path in UTF-8. Few have other letters than ASCII's, and an encoder takes long to make. */
+function pathBytes(path: string): Uint8Array {
+  const bytes = new Uint8Array(path.length);
+  for (let i = 0; i < path.length; i++) {
+    const unit = path.charCodeAt(i);
+    if (unit > 0x7f) return new TextEncoder().encode(path);
+    bytes[i] = unit;
+  }
+  return bytes;
 }

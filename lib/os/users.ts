@@ -1,6 +1,5 @@
 // Users and groups from the system's name service through libc, so that LDAP and SSSD count as much as
 // /etc/passwd.
-import { read } from "bun:ffi";
 import {
   clearErrno,
   CString,
@@ -10,6 +9,7 @@ import {
   openLibc,
   type Pointer,
   ptr,
+  read,
   SystemError,
 } from "./libc.ts";
 
