@@ -16,16 +16,18 @@ const PAGE = 4096;
 const SLOT_WORDS = 4;
 const SLOT_BYTES = SLOT_WORDS * 4;
 const SLOTS_PER_PAGE = PAGE / SLOT_BYTES;
+/** Slots of the first segment. */
+const FIRST_SEGMENT_SLOTS = 1024;
 /**
- * Slots of the first segment; each further one adds this share of all before it, once the last one is in use
- * to the share at which it grows. Together they bound the memory: 16 bytes x 1.65 / 0.85 = 31 an entry.
+ * Share of the last segment's slots in use at which another one is added. With more, searches run longer; with
+ * less, there are more segments to search.
  */
-const FIRST_SEGMENT_SLOTS = 8192;
-const GROWTH = 0.65;
-const GROW_AT = 0.85;
+const GROW_AT = 0.75;
+/** What a table takes, its header included, from 768 entries on: each segment is as large as this allows. */
+const MOST_BYTES_PER_ENTRY = 32;
 /** Share of a segment's slots in use at which it takes no more. */
 const FULL_AT = 0.95;
-const MAX_SEGMENTS = 32;
+const MAX_SEGMENTS = 40;
 /** How long a slot that somebody claimed may stay unpublished before it counts as the same credential. */
 const PUBLISH_TIMEOUT_MS = 100;
 
@@ -33,7 +35,7 @@ const PUBLISH_TIMEOUT_MS = 100;
 const NOWHERE = -1;
 
 const MAGIC = 0x4d524550; // "MREP"
-const VERSION = 1;
+const VERSION = 2;
 /** Words of the header page. */
 const HEADER = {
   magic: 0,
@@ -51,9 +53,10 @@ const SEGMENTS: readonly { readonly slots: number; readonly offset: number }[] =
   const segments = [];
   let total = 0;
   for (let i = 0; i < MAX_SEGMENTS; i++) {
+    const allowed = (total * GROW_AT * MOST_BYTES_PER_ENTRY - PAGE) / SLOT_BYTES;
     const slots = i === 0
       ? FIRST_SEGMENT_SLOTS
-      : Math.ceil((total * GROWTH) / SLOTS_PER_PAGE) * SLOTS_PER_PAGE;
+      : Math.floor((allowed - total) / SLOTS_PER_PAGE) * SLOTS_PER_PAGE;
     segments.push({ slots, offset: PAGE + total * SLOT_BYTES });
     total += slots;
   }
