@@ -37,8 +37,14 @@ export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState 
   }
   const state = createReplayState(directory);
   const oldest = Math.floor(Date.now() / 1000) - (config.timestampDriftMax ?? 0);
-  for (const name of adoptReplayTables(state, oldest)) {
-    log.warning(`Set aside damaged replay cache file "${join(directory, name)}"`);
+  for (const { name, reason } of adoptReplayTables(state, oldest)) {
+    const file = join(directory, name);
+    log.warning(
+      reason === null
+        ? `Set aside damaged replay cache file "${file}"`
+        : `Failed to use replay cache file "${file}": ${reason}: ` +
+          `credentials that expire within its minute will be refused`,
+    );
   }
   return state;
 }

@@ -213,6 +213,7 @@ function answerDecode(
       } else if (retry === 0) {
         state = "EMUNGE_CRED_REPLAYED";
       } else {
+        context.replayCache.keep(opened.replayKey, expiry);
         const { uid, gid } = peer;
         context.log.info(`Allowed credential replay for client UID=${uid} GID=${gid}`);
       }

@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { openAnonymousFile } from "./os/shared_memory.ts";
+import { systemText } from "./os/system_text.ts";
 import { ReplayTable } from "./replay_table.ts";
 
 /** Tables that can be live at once: more minutes than a credential's expiry can lie ahead. */
@@ -24,7 +25,7 @@ const FD = 2;
 /** Counts the tables that the entry has had, so that threads let go of those that were dropped. */
 const SERIAL = 3;
 const ABSENT = 0;
-/** A thread opens or drops the table. */
+/** A thread opens, drops or measures the table. */
 const CHANGING = 1;
 const OPEN = 2;
 
@@ -46,18 +47,25 @@ export function createReplayState(directory: string | null): ReplayState {
   return { tables, directory };
 }
 
+/** A file in the cache's directory that could not be taken over. */
+export interface LostTable {
+  readonly name: string;
+  /** Why it can't be used: credentials of its minute are refused then. Null for one that is no table. */
+  readonly reason: string | null;
+}
+
 /**
  * Takes over the tables that an earlier process left in the cache's directory. Expired ones are removed;
- * one that is damaged is renamed to `NAME.damaged`. To be called once, before any thread uses the state,
- * and by one process only (the caller holds the directory's lock).
+ * what is no table, or damaged, is renamed to `NAME.damaged`. A table that there is no space, memory or
+ * descriptor for stays where it is, where it keeps another one from being made for its minute. To be called
+ * once, before any thread uses the state, and by one process only (the caller holds the directory's lock).
  *
  * @param now seconds since the epoch.
- * @returns names of the damaged files.
  */
-export function adoptReplayTables(state: ReplayState, now: number): string[] {
+export function adoptReplayTables(state: ReplayState, now: number): LostTable[] {
   const { directory } = state;
   if (directory === null) return [];
-  const damaged: string[] = [];
+  const lost: LostTable[] = [];
   const tables = new Int32Array(state.tables);
   const files = readdirSync(directory, { withFileTypes: true });
   for (const file of files) {
@@ -69,44 +77,61 @@ export function adoptReplayTables(state: ReplayState, now: number): string[] {
       unlinkSync(path);
       continue;
     }
-    const entry = (minute % TABLES) * ENTRY_WORDS;
-    const fd = tables[entry + STATE] === OPEN ? null : adoptTable(path, minute);
-    if (fd === null) {
-      rmSync(`${path}.damaged`, { recursive: true, force: true });
-      renameSync(path, `${path}.damaged`);
-      damaged.push(name);
-      continue;
+    const entry = entryOf(minute);
+    try {
+      const fd = tables[entry + STATE] === OPEN || !file.isFile() ? null : adoptTable(path, minute);
+      if (fd === null) {
+        rmSync(`${path}.damaged`, { recursive: true, force: true });
+        renameSync(path, `${path}.damaged`);
+        lost.push({ name, reason: null });
+        continue;
+      }
+      tables[entry + MINUTE] = minute;
+      tables[entry + FD] = fd;
+      tables[entry + STATE] = OPEN;
+    } catch (error) {
+      lost.push({ name, reason: systemText(error) });
     }
-    tables[entry + MINUTE] = minute;
-    tables[entry + FD] = fd;
-    tables[entry + STATE] = OPEN;
   }
-  return damaged;
+  return lost;
 }
 
-/** Descriptor of a table file, or null if it is not one. */
+/** Descriptor of a table file, or null if it is not one. @throws the system's error. */
 function adoptTable(path: string, minute: number): number | null {
-  let fd: number;
+  const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  let adopted = false;
   try {
-    fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch {
-    return null;
+    const { uid, mode, size } = fstatSync(fd);
+    adopted = uid === process.geteuid?.() && (mode & 0o077) === 0 &&
+      ReplayTable.adopt(fd, minute, size);
+    return adopted ? fd : null;
+  } finally {
+    if (!adopted) closeSync(fd);
   }
-  const stat = fstatSync(fd);
-  if (
-    stat.isFile() && stat.uid === process.geteuid?.() && (stat.mode & 0o077) === 0 &&
-    holdsTable(fd, minute, stat.size)
-  ) return fd;
-  closeSync(fd);
-  return null;
 }
 
-function holdsTable(fd: number, minute: number, size: number): boolean {
-  try {
-    return ReplayTable.adopt(fd, minute, size);
-  } catch {
-    return false; // no space for its holes
+/** The minute whose table has the credentials that expire then. */
+function minuteOf(expiry: number): number {
+  return Math.floor(expiry / 60);
+}
+
+/** Where the words of a minute's table begin. */
+function entryOf(minute: number): number {
+  return (minute % TABLES) * ENTRY_WORDS;
+}
+
+/** Keeps other threads from opening or dropping the table; returns the state to {@linkcode unlock} it with. */
+function lock(tables: Int32Array, entry: number): number {
+  for (;;) {
+    const state = Atomics.exchange(tables, entry + STATE, CHANGING);
+    if (state !== CHANGING) return state;
+    Atomics.wait(tables, entry + STATE, CHANGING, 1);
   }
+}
+
+function unlock(tables: Int32Array, entry: number, state: number): void {
+  Atomics.store(tables, entry + STATE, state);
+  Atomics.notify(tables, entry + STATE);
 }
 
 /**
@@ -123,21 +148,24 @@ export function purgeReplayTables(state: ReplayState, now: number): void {
   }
 }
 
-/** Drops a minute's table, unless another thread does. */
+/** Drops a minute's table, if it is open. */
 function dropTable(state: ReplayState, tables: Int32Array, minute: number): void {
-  const entry = (minute % TABLES) * ENTRY_WORDS;
-  if (Atomics.compareExchange(tables, entry + STATE, OPEN, CHANGING) !== OPEN) return;
-  let next = OPEN;
+  const entry = entryOf(minute);
+  let next = lock(tables, entry);
   try {
-    if (tables[entry + MINUTE] !== minute) return;
+    if (next !== OPEN || tables[entry + MINUTE] !== minute) return;
     next = ABSENT;
-    Atomics.add(tables, entry + SERIAL, 1);
-    closeSync(tables[entry + FD]!);
-    if (state.directory !== null) rmSync(join(state.directory, String(minute)), { force: true });
+    dropLocked(state, tables, entry);
   } finally {
-    Atomics.store(tables, entry + STATE, next);
-    Atomics.notify(tables, entry + STATE);
+    unlock(tables, entry, next);
   }
+}
+
+/** Drops the open table of an entry that this thread has locked. */
+function dropLocked({ directory }: ReplayState, tables: Int32Array, entry: number): void {
+  Atomics.add(tables, entry + SERIAL, 1);
+  closeSync(tables[entry + FD]!);
+  if (directory !== null) rmSync(join(directory, String(tables[entry + MINUTE])), { force: true });
 }
 
 /** Whether every credential that expires in this minute has done so a while ago. */
@@ -150,12 +178,18 @@ export function replayUsage(state: ReplayState): { entries: number; bytes: numbe
   const tables = new Int32Array(state.tables);
   const sum = { entries: 0, bytes: 0 };
   for (let entry = 0; entry < tables.length; entry += ENTRY_WORDS) {
-    if (Atomics.load(tables, entry + STATE) !== OPEN) continue;
-    const table = ReplayTable.open(tables[entry + FD]!);
-    const { entries, bytes } = table.usage();
-    table.close();
-    sum.entries += entries;
-    sum.bytes += bytes;
+    if (Atomics.load(tables, entry + STATE) === ABSENT) continue;
+    const present = lock(tables, entry);
+    try {
+      if (present !== OPEN) continue;
+      const table = ReplayTable.open(tables[entry + FD]!);
+      const { entries, bytes } = table.usage();
+      table.close();
+      sum.entries += entries;
+      sum.bytes += bytes;
+    } finally {
+      unlock(tables, entry, present);
+    }
   }
   return sum;
 }
@@ -181,28 +215,65 @@ export class ReplayCache {
    * @throws {Error} when there is no space or descriptor for it: then it must not be accepted.
    */
   insert(key: Uint8Array, expiry: number): boolean {
-    return this.#table(expiry).insert(key) === "inserted";
+    return this.#table(minuteOf(expiry)).insert(key) === "inserted";
   }
 
-  /** Forgets a credential whose answer could not be delivered. */
+  /** Forgets a credential whose answer could not be delivered, unless it is kept. */
   remove(key: Uint8Array, expiry: number): void {
-    this.#table(expiry).remove(key);
+    const minute = minuteOf(expiry);
+    if (this.#known(minute) !== undefined || this.#isOpen(minute)) this.#table(minute).remove(key);
   }
 
-  #table(expiry: number): ReplayTable {
-    const minute = Math.floor(expiry / 60);
+  /**
+   * Has a credential that was accepted once more be remembered, whatever becomes of earlier answers.
+   *
+   * @throws {Error} as {@linkcode insert} does.
+   */
+  keep(key: Uint8Array, expiry: number): void {
+    this.#table(minuteOf(expiry)).keep(key);
+  }
+
+  /** The table of a minute, which this thread or another one makes if need be. */
+  #table(minute: number): ReplayTable {
+    const known = this.#known(minute);
+    if (known !== undefined) return known;
+    if (this.#tables.has(minute) || minute > this.#newest) this.#letGo(minute);
+    const shared = this.#shared;
+    const entry = entryOf(minute);
+    let next = lock(shared, entry);
+    try {
+      if (next === OPEN && shared[entry + MINUTE] !== minute) {
+        next = ABSENT;
+        dropLocked(this.#state, shared, entry); // it is of a time when the clock was far off
+      }
+      if (next === ABSENT) {
+        shared[entry + FD] = this.#create(minute);
+        shared[entry + MINUTE] = minute;
+        next = OPEN;
+      }
+      const table = ReplayTable.open(shared[entry + FD]!);
+      this.#tables.set(minute, { table, serial: this.#serial(minute) });
+      return table;
+    } finally {
+      unlock(shared, entry, next);
+    }
+  }
+
+  /** The table of a minute, if this thread has opened it and nobody has dropped it since. */
+  #known(minute: number): ReplayTable | undefined {
     const known = this.#tables.get(minute);
-    if (known !== undefined && known.serial === this.#serial(minute)) return known.table;
-    if (known !== undefined || minute > this.#newest) this.#letGo(minute);
-    const fd = this.#open(minute);
-    const serial = this.#serial(minute);
-    const table = ReplayTable.open(fd);
-    this.#tables.set(minute, { table, serial });
-    return table;
+    return known?.serial === this.#serial(minute) ? known.table : undefined;
+  }
+
+  /** Whether some thread has opened the table of a minute. */
+  #isOpen(minute: number): boolean {
+    const entry = entryOf(minute);
+    return Atomics.load(this.#shared, entry + STATE) !== ABSENT &&
+      this.#shared[entry + MINUTE] === minute;
   }
 
   #serial(minute: number): number {
-    return Atomics.load(this.#shared, (minute % TABLES) * ENTRY_WORDS + SERIAL);
+    return Atomics.load(this.#shared, entryOf(minute) + SERIAL);
   }
 
   /** Unmaps the tables that were dropped. */
@@ -215,34 +286,7 @@ export class ReplayCache {
     }
   }
 
-  /** Descriptor of a minute's table, which this thread or another one makes if need be. */
-  #open(minute: number): number {
-    const shared = this.#shared;
-    const entry = (minute % TABLES) * ENTRY_WORDS;
-    for (;;) {
-      const state = Atomics.compareExchange(shared, entry + STATE, ABSENT, CHANGING);
-      if (state === OPEN) {
-        const present = shared[entry + MINUTE]!;
-        if (present === minute) return shared[entry + FD]!;
-        dropTable(this.#state, shared, present); // it is of a time when the clock was far off
-        continue;
-      }
-      if (state === ABSENT) break;
-      Atomics.wait(shared, entry + STATE, CHANGING, 1);
-    }
-    let next = ABSENT;
-    try {
-      const fd = this.#create(minute);
-      shared[entry + MINUTE] = minute;
-      shared[entry + FD] = fd;
-      next = OPEN;
-      return fd;
-    } finally {
-      Atomics.store(shared, entry + STATE, next);
-      Atomics.notify(shared, entry + STATE);
-    }
-  }
-
+  /** Descriptor of a new table. */
   #create(minute: number): number {
     const { directory } = this.#state;
     const { O_RDWR, O_CREAT, O_EXCL } = constants;

@@ -1,9 +1,10 @@
 // The credentials that expire within one minute, in a file that all threads of munged map: an
 // open-addressing hash table without locks on the way of an insertion, which grows by whole segments.
 //
-// A slot is four 32-bit words of the credential's MAC. The first word claims a slot by compare-and-swap,
-// the last one, stored last and never 0, publishes it. Entries are never moved. While a segment is being
-// added nobody inserts, so that two threads never look at different numbers of segments at once.
+// A slot is four 32-bit words of the credential's MAC. The first word claims a slot by compare-and-swap, the
+// last one, stored last, publishes it: its two lowest bits are the entry's state, which is never 0. Entries
+// are never moved. While a segment is being added nobody inserts, so that two threads never look at different
+// numbers of segments at once.
 import {
   allocateSpace,
   fillHoles,
@@ -33,6 +34,17 @@ const PUBLISH_TIMEOUT_MS = 100;
 
 /** Where the search in a table without an empty slot ends. */
 const NOWHERE = -1;
+
+/** States of an entry, in the lowest bits of its last word. */
+const STATE = {
+  /** May still be taken back out. */
+  live: 1,
+  /** May not. */
+  kept: 2,
+  /** Was taken back out; the slot is not used again. */
+  removed: 3,
+} as const;
+const STATE_BITS = 3;
 
 const MAGIC = 0x4d524550; // "MREP"
 const VERSION = 2;
@@ -174,24 +186,38 @@ export class ReplayTable {
     }
   }
 
-  /** Takes a key back out; its slot is not used again. */
+  /** Takes a key back out, if it is there and not to be kept. */
   remove(key: Uint8Array): void {
+    this.#setState(key, STATE.removed);
+  }
+
+  /**
+   * Has a key stay, whoever wants to take it back out; inserts it if somebody just did.
+   *
+   * @throws {SystemError} as {@linkcode insert} does.
+   */
+  keep(key: Uint8Array): void {
+    while (!this.#setState(key, STATE.kept)) this.insert(key);
+  }
+
+  /** Gives the entry of a key a state, if it is live; false if there is none, or only a removed one. */
+  #setState(key: Uint8Array, state: number): boolean {
     this.#setKey(key);
     const segments = this.#enter();
     try {
       for (let i = 0; i < segments; i++) {
         const words = this.#segment(i);
-        if (this.#probe(words)) {
-          Atomics.store(words, this.#at + 1, ~this.#w1);
-          return;
-        }
+        if (!this.#probe(words)) continue;
+        const [live, removed] = [this.#w3 | STATE.live, this.#w3 | STATE.removed];
+        return Atomics.compareExchange(words, this.#at + 3, live, this.#w3 | state) !== removed;
       }
+      return false;
     } finally {
       Atomics.sub(this.#header.words, HEADER.inserters, 1);
     }
   }
 
-  /** The words of the key in hand, of which the first and the last are never 0. */
+  /** The words of the key in hand: the first is never 0, the last has no state. */
   #w0 = 0;
   #w1 = 0;
   #w2 = 0;
@@ -201,7 +227,7 @@ export class ReplayTable {
     this.#w0 = word(key, 0) || 1;
     this.#w1 = word(key, 4);
     this.#w2 = word(key, 8);
-    this.#w3 = word(key, 12) || 1;
+    this.#w3 = word(key, 12) & ~STATE_BITS;
   }
 
   /** Counts this thread among those that insert; returns the number of segments, which then stands still. */
@@ -230,7 +256,7 @@ export class ReplayTable {
       if (Atomics.compareExchange(words, at, 0, this.#w0) !== 0) continue; // somebody was faster
       words[at + 1] = this.#w1;
       words[at + 2] = this.#w2;
-      Atomics.store(words, at + 3, this.#w3);
+      Atomics.store(words, at + 3, this.#w3 | STATE.live);
       return "inserted";
     }
   }
@@ -270,7 +296,8 @@ export class ReplayTable {
         pause();
       }
     }
-    return last === this.#w3 && words[at + 1] === this.#w1 && words[at + 2] === this.#w2;
+    return (last & ~STATE_BITS) === this.#w3 && (last & STATE_BITS) !== STATE.removed &&
+      words[at + 1] === this.#w1 && words[at + 2] === this.#w2;
   }
 
   /** Adds a segment behind the `segments` there were, unless another thread does. */

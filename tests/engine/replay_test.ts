@@ -9,9 +9,13 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { ERRNO } from "../../lib/errors.ts";
-import { ANY_ID, formatDecodeRequest } from "../../lib/message.ts";
+import { formatDecodeRequest } from "../../lib/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { close } from "../../lib/os/socket.ts";
+import { rawDecode } from "../interop/raw.ts";
 import { isRoot, type Munged, Realm } from "../interop/realm.ts";
+import { encodeRequest } from "../requests.ts";
+import { connect, HangUps, sendSome } from "./connection.ts";
 import type { Race } from "./racer.ts";
 
 const SUCCESS = 0;
@@ -22,9 +26,7 @@ const CREDENTIALS = 10_000;
 
 function encode(socket: string, count: number, ttl = 300): Uint8Array[] {
   const client = new BlockingClient(socket);
-  const [authUid, authGid] = [ANY_ID, ANY_ID];
-  const payload = new Uint8Array(0);
-  const request = { cipher: 1, mac: 1, zip: 0, realm: "", ttl, authUid, authGid, payload };
+  const request = encodeRequest({ ttl });
   return Array.from({ length: count }, () => {
     const { errno, credential } = client.encode(request);
     assert.equal(errno, SUCCESS);
@@ -96,6 +98,31 @@ describe("replays", () => {
     }
     assert.equal(statSync(directory).mode & 0o777, 0o700);
     await munged.stop();
+  });
+
+  test("an answer that is not taken makes a credential new again, but for one accepted since", async () => {
+    const { socket, ...munged } = await start();
+    const request = encodeRequest({ payload: new Uint8Array(1_000_000) }); // no socket's buffer has room
+    const credentials = Array.from(
+      { length: 2 },
+      () => new BlockingClient(socket).encode(request).credential.slice(),
+    );
+    const watch = new HangUps();
+    for (const [index, credential] of credentials.entries()) {
+      const client = connect(socket, 0);
+      const message = formatDecodeRequest({ credential }, 0);
+      for (let sent = 0; sent < message.length;) sent += sendSome(client, message.subarray(sent));
+      watch.add(client, true);
+      assert.deepEqual(watch.wait(5000), [client]); // the answer has begun to come, and is not read
+      assert.equal(decode(socket, credential), EMUNGE_CRED_REPLAYED);
+      const isRetried = index === 0;
+      if (isRetried) assert.equal((await rawDecode(socket, { credential }, 1)).errno, SUCCESS);
+      close(client);
+      await pause(200);
+      assert.equal(decode(socket, credential), isRetried ? EMUNGE_CRED_REPLAYED : SUCCESS);
+      assert.equal(decode(socket, credential), EMUNGE_CRED_REPLAYED);
+    }
+    assert.equal(await munged.stop(), 0);
   });
 
   test("damaged and foreign files are set aside with a warning", async () => {

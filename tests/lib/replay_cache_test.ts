@@ -1,5 +1,6 @@
 // The replay cache: remembering, forgetting, growing, purging, and taking over what a process left.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   closeSync,
@@ -68,8 +69,13 @@ test("insert() tells keys apart that begin with zeros, and keys that differ in o
     one[bit >> 3] = 1 << (bit & 7);
     keys.push(one);
   }
-  // Only the words that mark a slot as taken are mapped from 0 to 1.
-  const same = new Set(["0,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0", "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1"]);
+  // But for the first word, which marks a slot as taken, and the two bits that are an entry's state.
+  const zeros = (count: number) => "0,".repeat(count);
+  const same = new Set([
+    `${zeros(3)}1,${zeros(12)}`.slice(0, -1),
+    `${zeros(15)}1`,
+    `${zeros(15)}2`,
+  ]);
   for (const one of keys) {
     assert.equal(cache.insert(one, NOW), !same.has(one.join()), one.join());
     assert.equal(cache.insert(one, NOW), false);
@@ -82,6 +88,32 @@ test("remove() forgets a key, and only that", () => {
   for (let i = 0; i < 5000; i++) cache.insert(key(keys, i), NOW);
   for (let i = 0; i < 5000; i += 2) cache.remove(key(keys, i), NOW);
   for (let i = 0; i < 5000; i++) assert.equal(cache.insert(key(keys, i), NOW), i % 2 === 0);
+});
+
+test("keep() has a key stay, and brings one back that was just removed", () => {
+  const cache = new ReplayCache(createReplayState(null));
+  const keys = randomKeys(2000);
+  for (let i = 0; i < 2000; i++) cache.insert(key(keys, i), NOW);
+  for (let i = 0; i < 2000; i += 3) cache.remove(key(keys, i), NOW);
+  for (let i = 0; i < 2000; i += 2) cache.keep(key(keys, i), NOW);
+  for (let i = 0; i < 2000; i++) cache.remove(key(keys, i), NOW);
+  for (let i = 0; i < 2000; i++) assert.equal(cache.insert(key(keys, i), NOW), i % 2 !== 0);
+});
+
+test("remove() makes no table", () => {
+  const directory = mkdtempSync(join(tmpdir(), "replay-"));
+  const state = createReplayState(directory);
+  const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
+  const keys = randomKeys(1);
+  caches[0].remove(key(keys, 0), NOW);
+  assert.deepEqual(readdirSync(directory), []);
+  caches[0].insert(key(keys, 0), NOW);
+  caches[1].remove(key(keys, 0), NOW); // in a table that another thread made
+  assert.equal(caches[0].insert(key(keys, 0), NOW), true);
+  purgeReplayTables(state, NOW + 3600);
+  for (const cache of caches) cache.remove(key(keys, 0), NOW);
+  assert.deepEqual(readdirSync(directory), []);
+  rmSync(directory, { recursive: true });
 });
 
 test("insert() lets exactly one of several threads have each key", async () => {
@@ -141,7 +173,9 @@ test("adoptReplayTables() takes live tables over, drops expired ones, sets damag
 
   const state = createReplayState(directory);
   const damaged = [minute(-11), minute(1), minute(2), minute(3)];
-  assert.deepEqual(adoptReplayTables(state, NOW).sort(), damaged);
+  const lost = adoptReplayTables(state, NOW);
+  assert.deepEqual(lost.map(({ name }) => name).sort(), damaged);
+  assert.ok(lost.every(({ reason }) => reason === null));
   assert.ok(existsSync(`${path(1)}.damaged`));
   assert.ok(existsSync(join(directory, "notes")));
   assert.ok(!existsSync(path(-10)));
@@ -176,6 +210,42 @@ test("adoptReplayTables() gives the holes of a copied table their space", () => 
   assert.equal(statSync(file).blocks, allocated);
   assert.equal(new ReplayCache(state).insert(key(keys, 0), NOW), false);
   rmSync(directory, { recursive: true });
+});
+
+test("credentials of a table that there is no space for are refused, not taken for new", {
+  skip: process.platform !== "linux" || process.getuid!() !== 0
+    ? "needs root, to mount a file system"
+    : false,
+}, (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "replay-"));
+  const before = new ReplayCache(createReplayState(directory));
+  const keys = randomKeys(2880); // with which the table has just grown by 6 pages
+  for (let i = 0; i < 2880; i++) before.insert(key(keys, i), NOW);
+  const bytes = readFileSync(join(directory, String(NOW / 60)));
+  const empty = 6 * 4096;
+  assert.ok(bytes.subarray(-empty).every((byte) => byte === 0));
+  // Room for all but the empty pages, and for another table's beginning.
+  const size = bytes.length - empty + 5 * 4096;
+  const mount = ["-t", "tmpfs", "-o", `size=${size},mode=700`, "none", directory];
+  if (spawnSync("mount", mount).status !== 0) return t.skip("can't mount a file system here");
+  try {
+    const file = join(directory, String(NOW / 60));
+    writeFileSync(file, bytes.subarray(0, -empty), { mode: 0o600 });
+    truncateSync(file, bytes.length);
+    const state = createReplayState(directory);
+    assert.deepEqual(adoptReplayTables(state, NOW), [
+      { name: String(NOW / 60), reason: "No space left on device" },
+    ]);
+    const after = new ReplayCache(state);
+    assert.throws(() => after.insert(key(keys, 0), NOW), /EEXIST/);
+    assert.equal(spawnSync("mount", ["-o", "remount,size=1m", directory]).status, 0);
+    const later = createReplayState(directory);
+    assert.deepEqual(adoptReplayTables(later, NOW), []);
+    assert.equal(new ReplayCache(later).insert(key(keys, 0), NOW), false);
+  } finally {
+    spawnSync("umount", ["--lazy", directory]);
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test("a table of a time when the clock was far off makes room for one of today", () => {
