@@ -447,8 +447,9 @@ function append(client: Parked, bytes: Uint8Array): void {
       Math.max(needed, client.buffer.length * 2),
       HEADER_LENGTH + MAX_REQUEST_LENGTH + READ_LENGTH,
     );
-    parkedBytes += room - client.buffer.length;
+    const before = client.buffer.length;
     client.buffer = new Uint8Array((client.buffer.buffer as ArrayBuffer).transfer(room));
+    parkedBytes += room - before; // only now: there may have been no memory for it
   }
   client.buffer.set(bytes, client.done);
   client.done = needed;
@@ -526,10 +527,17 @@ function failReceive(fd: number, reason: string): void {
 /** An answer that did not reach its client must not make the client's next try a replay. */
 function failSend(fd: number, answer: Answer, reason: string): void {
   log.limited(`send: ${reason}`, "info", `Failed to send message: ${reason}`);
-  if (answer.remembered !== null) {
-    replayCache!.remove(answer.remembered.key, answer.remembered.expiry);
-  }
+  if (answer.remembered !== null) forget(answer.remembered);
   hangUp(fd);
+}
+
+function forget({ key, expiry }: NonNullable<Answer["remembered"]>): void {
+  try {
+    replayCache!.remove(key, expiry);
+  } catch (error) {
+    const reason = (error as Error).message;
+    log.limited("forget credential", "error", `Failed to forget credential: ${reason}`);
+  }
 }
 
 async function run(): Promise<void> {

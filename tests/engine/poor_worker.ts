@@ -12,6 +12,11 @@ function limited<T extends ArrayBufferConstructor | Uint8ArrayConstructor>(const
   return proxy;
 }
 
+const { transfer } = ArrayBuffer.prototype;
+ArrayBuffer.prototype.transfer = function (this: ArrayBuffer, length = this.byteLength) {
+  if (length > LARGEST) throw new RangeError("Out of memory");
+  return transfer.call(this, length);
+};
 globalThis.ArrayBuffer = limited(ArrayBuffer);
 globalThis.Uint8Array = limited(Uint8Array);
 await import("../../daemon/worker.ts");

@@ -130,6 +130,15 @@ describe("workers that die", () => {
       assert(answer === null || answer.errno === ERRNO.EMUNGE_NO_MEMORY, String(answer?.errno));
     }
     for (let i = 0; i < 10; i++) assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
+    // What those were refused is not counted as taken: nobody is cut off for it.
+    const refused = requestWith(600_000);
+    for (let i = 0; i < 1000; i++) await exchangeRaw(socketPath, refused);
+    const served = requestWith(100_000);
+    const halves = await Promise.all(
+      Array.from({ length: 8 }, () => stall(served.subarray(0, 50_000))),
+    );
+    for (const { socket } of halves) socket.write(served.subarray(50_000));
+    for (const { answer } of halves) assert((await answer).length > 100);
     assert.deepEqual(deaths(), []);
     await engine.stop();
   });
