@@ -290,6 +290,8 @@ function authenticatedBytes(
     wipe(dek);
     padding = validPadding(plain, blockLength);
     intact &= padding === 0 ? 0 : 1;
+    // A bad padding counts as the shortest one, which a forger hits most often: as much is authenticated.
+    padding ||= 1;
   }
   const innerLength = plain.length - padding;
   const authenticated = new Uint8Array(outerLength + innerLength);
