@@ -5,7 +5,7 @@ import type { FFIFunction, Library, Pointer } from "bun:ffi";
 
 /**
  * What the module bun:ffi wraps. Loading that module takes 0.2 ms of each command and thread, and all it
- * adds for us is that its dlopen() throws the error that this one returns.
+ * adds for us, since Bun 1.4, is that its dlopen() throws the error that this one returns.
  */
 const { CString, dlopen, ptr, read, toArrayBuffer } = (Bun as unknown as {
   FFI:

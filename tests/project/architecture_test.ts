@@ -37,10 +37,13 @@ function sourceFiles(path: string): string[] {
     .map((name) => join(path, name));
 }
 
-/** The imports of a file; examples in comments are none. */
+/** A file without its comments, whose examples import and call nothing. */
+function codeOf(file: string): string {
+  return readFileSync(join(ROOT, file), "utf8").replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
+}
+
 function importsOf(file: string): Import[] {
-  const code = readFileSync(join(ROOT, file), "utf8").replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
-  return [...code.matchAll(IMPORT)].map((match) => {
+  return [...codeOf(file).matchAll(IMPORT)].map((match) => {
     const specifier = match[1]!;
     const isRelative = specifier.startsWith(".");
     const target = isRelative ? relative(ROOT, resolve(ROOT, dirname(file), specifier)) : undefined;
@@ -52,7 +55,8 @@ function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(`${folder}/`);
 }
 
-const imports = Object.keys(MAY_IMPORT).flatMap(sourceFiles).flatMap(importsOf);
+const files = Object.keys(MAY_IMPORT).flatMap(sourceFiles);
+const imports = files.flatMap(importsOf);
 
 test("every import of a file of ours is found", () => {
   assert(imports.length > 100);
@@ -75,6 +79,12 @@ test(`${BUN_ONLY.join(" and ")} alone import bun:*`, () => {
   for (const { file, specifier } of imports) {
     if (specifier !== "bun" && !specifier.startsWith("bun:")) continue;
     assert(BUN_ONLY.some((folder) => isWithin(file, folder)), `${file} imports ${specifier}`);
+  }
+});
+
+test("lib/os/libc.ts alone calls into other libraries", () => {
+  for (const file of files) {
+    assert.equal(/\bFFI\b|\bdlopen\b/.test(codeOf(file)), file === "lib/os/libc.ts", file);
   }
 });
 
