@@ -2,6 +2,7 @@
 // and in use by one munged at a time.
 import { constants, fchmodSync, fstatSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { MESSAGE_TIMEOUT_MS } from "../lib/message.ts";
 import { lockFile } from "../lib/os/file_lock.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { adoptReplayTables, createReplayState, type ReplayState } from "../lib/replay_cache.ts";
@@ -12,6 +13,9 @@ import type { Logger } from "./log.ts";
 const DIRECTORY_MODE = 0o700;
 const LOCK_NAME = "lock";
 const LOCK_MODE = 0o600;
+/** A munged that ends may have clients that are given this long, and files to write. */
+const LOCK_PATIENCE_MS = MESSAGE_TIMEOUT_MS + 1000;
+const LOCK_INTERVAL_MS = 10;
 
 /**
  * The replay cache that `config` asks for, with what an earlier munged remembered; null for none. Where the
@@ -43,7 +47,7 @@ export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState 
       reason === null
         ? `Set aside damaged replay cache file "${file}"`
         : `Failed to use replay cache file "${file}": ${reason}: ` +
-          `credentials that expire within its minute will be refused`,
+          `credentials that expire within its minute are refused until that is mended`,
     );
   }
   return state;
@@ -65,13 +69,18 @@ function prepareDirectory(directory: string, config: DaemonConfig, log: Logger):
   }
 }
 
-/** Locks the directory until this process ends. */
+/** Locks the directory until this process ends; waits for a predecessor that is about to. */
 function lockDirectory(directory: string): void {
   const path = join(directory, LOCK_NAME);
   const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
   const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, LOCK_MODE);
-  if (!fstatSync(fd).isFile() || !lockFile(fd)) {
-    throw new Error("in use by another munged (give each its own with --replay-dir)");
+  const deadline = performance.now() + LOCK_PATIENCE_MS;
+  if (!fstatSync(fd).isFile()) throw new Error(`"${path}" should be a regular file`);
+  while (!lockFile(fd)) {
+    if (performance.now() > deadline) {
+      throw new Error("in use by another munged (give each its own with --replay-dir)");
+    }
+    Bun.sleepSync(LOCK_INTERVAL_MS);
   }
   fchmodSync(fd, LOCK_MODE);
 }

@@ -16,6 +16,7 @@ import {
 } from "../lib/message.ts";
 import { EAGAIN, EINTR, errno, fixedMemory, ptr, strerror } from "../lib/os/libc.ts";
 import { openPoller } from "../lib/os/poller.ts";
+import { lastDescriptors } from "../lib/os/process.ts";
 import {
   acceptConnection,
   close,
@@ -49,6 +50,10 @@ const OUTPUT_LENGTH = 131_072;
 const ACCEPTS_PER_TURN = 64;
 /** Bytes of unfinished requests and answers that one worker keeps for its clients. */
 const PARKED_BYTES_MAX = 64 * 2 ** 20;
+/** Descriptors that clients don't keep: for the replay cache's tables, and for what else has to be opened. */
+const SPARE_DESCRIPTORS = 14;
+/** However scarce descriptors are, some clients' bytes come a moment after them. */
+const LEAST_PARKED = 2;
 /** Pause when the system can't give another descriptor and no client can be made to give one up. */
 const DESCRIPTOR_PAUSE_MS = 10;
 
@@ -134,6 +139,7 @@ const context: RequestContext = {
   },
 };
 
+const firstSpare = lastDescriptors(SPARE_DESCRIPTORS);
 const input = new Uint8Array(fixedMemory(READ_LENGTH));
 const inputAddress: number = ptr(input);
 const bodyViews = new KeptViews(input.buffer as ArrayBuffer, HEADER_LENGTH);
@@ -146,6 +152,8 @@ if (poller.descriptor !== null) own(poller.descriptor);
 /** Parked clients, the one with the earliest deadline first. */
 const parked = new Map<number, Parked>();
 let parkedBytes = 0;
+/** How many clients may be parked: as many as ever once none is. */
+let parkedMost = settings.maxParked;
 /** When the listening socket is watched again; 0 while it is. */
 let listenAgainAt = 0;
 
@@ -245,6 +253,7 @@ function acceptTurn(): "more" | "none" | "stuck" {
     if (suspended !== null || stopping) return "stuck";
     const fd = acceptConnection(settings.listener);
     if (fd >= 0) {
+      if (fd >= firstSpare) parkFewer();
       own(fd);
       litter += LITTER_PER_CLIENT;
       guarded(receiveFirst, fd);
@@ -386,10 +395,17 @@ function parkClient(client: Parked): void {
   limitParked();
 }
 
+/** Has fewer clients wait from now on, for the last descriptors have been reached. */
+function parkFewer(): void {
+  log.limited("accept", "warning", "Failed to accept connection: Too many open files");
+  parkedMost = Math.max(LEAST_PARKED, parked.size - 1);
+  limitParked();
+}
+
 /** Cuts off clients, oldest first, until those that are left take no more than they may. */
 function limitParked(): void {
   while (
-    (parkedBytes > PARKED_BYTES_MAX || parked.size > settings.maxParked) && cutOffOldest()
+    (parkedBytes > PARKED_BYTES_MAX || parked.size > parkedMost) && cutOffOldest()
   );
 }
 
@@ -477,6 +493,7 @@ function cutOff(now: number): void {
     if (client.deadline > now) break;
     giveUp(client, "Timed-out");
   }
+  if (parked.size === 0) parkedMost = settings.maxParked;
   if (listenAgainAt !== 0 && listenAgainAt <= now) {
     listenAgainAt = 0;
     if (!stopping) watchListener();

@@ -12,6 +12,7 @@ import {
   unlinkSync,
 } from "node:fs";
 import { join } from "node:path";
+import { lastDescriptors } from "./os/process.ts";
 import { openAnonymousFile } from "./os/shared_memory.ts";
 import { systemText } from "./os/system_text.ts";
 import { ReplayTable } from "./replay_table.ts";
@@ -32,6 +33,7 @@ const OPEN = 2;
 /** A table is dropped this many seconds after its last credential expired. */
 const GRACE_SECONDS = 60;
 const FILE_MODE = 0o600;
+const SPARE_DESCRIPTORS = 10;
 
 /** What threads share of a replay cache; can be posted to a worker. */
 export interface ReplayState {
@@ -50,15 +52,14 @@ export function createReplayState(directory: string | null): ReplayState {
 /** A file in the cache's directory that could not be taken over. */
 export interface LostTable {
   readonly name: string;
-  /** Why it can't be used: credentials of its minute are refused then. Null for one that is no table. */
+  /** Why it can't be used: credentials of its minute are refused until it can. Null for what is no table. */
   readonly reason: string | null;
 }
 
 /**
  * Takes over the tables that an earlier process left in the cache's directory. Expired ones are removed;
  * what is no table, or damaged, is renamed to `NAME.damaged`. A table that there is no space, memory or
- * descriptor for stays where it is, where it keeps another one from being made for its minute. To be called
- * once, before any thread uses the state, and by one process only (the caller holds the directory's lock).
+ * descriptor for stays where it is, and nothing is inserted in its minute until there is. To be called once, before any thread uses the state, and by one process only (the caller holds the directory's lock).
  *
  * @param now seconds since the epoch.
  */
@@ -101,13 +102,18 @@ function adoptTable(path: string, minute: number): number | null {
   const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   let adopted = false;
   try {
-    const { uid, mode, size } = fstatSync(fd);
+    const { uid, mode, size } = fstatSync(requireSpare(fd));
     adopted = uid === process.geteuid?.() && (mode & 0o077) === 0 &&
       ReplayTable.adopt(fd, minute, size);
     return adopted ? fd : null;
   } finally {
     if (!adopted) closeSync(fd);
   }
+}
+
+/** A descriptor that is not one of the last, without which no thread could be started any more. */
+function requireSpare(fd: number): number {
+  return fd < lastDescriptors(SPARE_DESCRIPTORS) ? fd : fail("Too many open files");
 }
 
 /** The minute whose table has the credentials that expire then. */
@@ -215,7 +221,7 @@ export class ReplayCache {
    * @throws {Error} when there is no space or descriptor for it: then it must not be accepted.
    */
   insert(key: Uint8Array, expiry: number): boolean {
-    return this.#table(minuteOf(expiry)).insert(key) === "inserted";
+    return this.#table(minuteOf(expiry)).insert(key) !== "present";
   }
 
   /** Forgets a credential whose answer could not be delivered, unless it is kept. */
@@ -286,21 +292,41 @@ export class ReplayCache {
     }
   }
 
-  /** Descriptor of a new table. */
+  /** Descriptor of a new table, or of one that could not be taken over when munged started. */
   #create(minute: number): number {
     const { directory } = this.#state;
+    if (directory === null) {
+      return formatted(openAnonymousFile(`munged-replay-${minute}`), minute);
+    }
+    const path = join(directory, String(minute));
     const { O_RDWR, O_CREAT, O_EXCL } = constants;
-    const path = directory === null ? null : join(directory, String(minute));
-    const fd = path === null
-      ? openAnonymousFile(`munged-replay-${minute}`)
-      : openSync(path, O_RDWR | O_CREAT | O_EXCL, FILE_MODE);
+    let fd: number;
     try {
-      ReplayTable.format(fd, minute);
-      return fd;
+      fd = openSync(path, O_RDWR | O_CREAT | O_EXCL, FILE_MODE);
     } catch (error) {
-      closeSync(fd);
-      if (path !== null) unlinkSync(path);
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      return adoptTable(path, minute) ?? fail(`"${path}" is no replay table`);
+    }
+    try {
+      return formatted(fd, minute);
+    } catch (error) {
+      unlinkSync(path);
       throw error;
     }
   }
+}
+
+/** Makes a table of a new, empty file; closes it if that fails. */
+function formatted(fd: number, minute: number): number {
+  try {
+    ReplayTable.format(requireSpare(fd), minute);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function fail(text: string): never {
+  throw new Error(text);
 }

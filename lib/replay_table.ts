@@ -41,7 +41,7 @@ const STATE = {
   live: 1,
   /** May not. */
   kept: 2,
-  /** Was taken back out; the slot is not used again. */
+  /** Was taken back out; the slot is for this key only. */
   removed: 3,
 } as const;
 const STATE_BITS = 3;
@@ -82,8 +82,8 @@ function pause(): void {
   Atomics.wait(sleepCell, 0, 0, 0.05);
 }
 
-/** What became of an insertion. */
-export type Insertion = "inserted" | "present";
+/** What became of an insertion: a key that was taken out still has its slot. */
+export type Insertion = "inserted" | "revived" | "present";
 
 /** One thread's view of one minute's table. */
 export class ReplayTable {
@@ -157,8 +157,8 @@ export class ReplayTable {
   }
 
   /**
-   * Inserts a key unless it is there: of any number of threads that insert the same one, exactly one
-   * gets `"inserted"`.
+   * Inserts a key unless it is there: of any number of threads that insert the same one, all but
+   * one get `"present"`.
    *
    * @param key 16 bytes that are as good as random.
    * @throws {SystemError} when the table is full and the system has no space for more.
@@ -244,12 +244,13 @@ export class ReplayTable {
   #insertWithin(segments: number): Insertion | "full" {
     const last = segments - 1;
     for (let i = 0; i < last; i++) {
-      if (this.#probe(this.#segment(i))) return "present";
+      const words = this.#segment(i);
+      if (this.#probe(words)) return this.#revive(words);
     }
     const full = SEGMENTS[last]!.slots * FULL_AT;
     const words = this.#segment(last);
     for (;;) {
-      if (this.#probe(words)) return "present";
+      if (this.#probe(words)) return this.#revive(words);
       const at = this.#at;
       if (at === NOWHERE) return "full";
       if (Atomics.load(this.#header.words, HEADER.counts + last) >= full) return "full";
@@ -261,10 +262,17 @@ export class ReplayTable {
     }
   }
 
+  /** Puts the key that was found back in, if it was taken out. */
+  #revive(words: Int32Array): Insertion {
+    const [removed, live] = [this.#w3 | STATE.removed, this.#w3 | STATE.live];
+    const before = Atomics.compareExchange(words, this.#at + 3, removed, live);
+    return before === removed ? "revived" : "present";
+  }
+
   /** Where the last search ended: at the key's slot, at an empty one, or {@linkcode NOWHERE}. */
   #at = NOWHERE;
 
-  /** Looks for the key in hand; tells whether it is there. */
+  /** Looks for the key in hand, in whatever state; tells whether it is there. */
   #probe(words: Int32Array): boolean {
     const end = words.length;
     const w0 = this.#w0;
@@ -296,8 +304,8 @@ export class ReplayTable {
         pause();
       }
     }
-    return (last & ~STATE_BITS) === this.#w3 && (last & STATE_BITS) !== STATE.removed &&
-      words[at + 1] === this.#w1 && words[at + 2] === this.#w2;
+    return (last & ~STATE_BITS) === this.#w3 && words[at + 1] === this.#w1 &&
+      words[at + 2] === this.#w2;
   }
 
   /** Adds a segment behind the `segments` there were, unless another thread does. */

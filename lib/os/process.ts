@@ -100,6 +100,12 @@ export function descriptorLimit(): number {
   return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
 }
 
+/** The first of the last `spare` descriptors, or of the last quarter where there are few. */
+export function lastDescriptors(spare: number): number {
+  const limit = descriptorLimit();
+  return limit - Math.min(spare, limit / 4);
+}
+
 /** The system's name of a signal, "Terminated". */
 export function signalText(signal: number): string {
   const text = c.strsignal(signal);

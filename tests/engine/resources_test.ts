@@ -14,7 +14,8 @@ import {
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { ANY_ID, formatEncodeRequest } from "../../lib/message.ts";
+import { ERRNO } from "../../lib/errors.ts";
+import { formatEncodeRequest } from "../../lib/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { close } from "../../lib/os/socket.ts";
 import { isRoot, Realm } from "../interop/realm.ts";
@@ -25,15 +26,16 @@ import { Stallers } from "./load.ts";
 
 const GARBAGE = new Uint8Array(64).fill(1);
 
-/** Has a credential made that is valid for this long, and opens it. */
-function roundTrip(socket: string, ttl = 300): void {
+/** Has a credential made that is valid for this long, and opens it; the error number of that. */
+function open(socket: string, ttl = 300): number {
   const client = new BlockingClient(socket);
-  const [authUid, authGid] = [ANY_ID, ANY_ID];
-  const payload = new Uint8Array(10);
-  const request = { cipher: 1, mac: 1, zip: 0, realm: "", ttl, authUid, authGid, payload };
-  const { errno, credential } = client.encode(request);
+  const { errno, credential } = client.encode(encodeRequest({ ttl }));
   assert.equal(errno, 0);
-  assert.equal(client.decode({ credential: credential.slice() }).errno, 0);
+  return client.decode({ credential: credential.slice() }).errno;
+}
+
+function roundTrip(socket: string, ttl?: number): void {
+  assert.equal(open(socket, ttl), 0);
 }
 
 async function until(what: string, condition: () => boolean): Promise<void> {
@@ -95,6 +97,24 @@ describe("munged without", () => {
     );
     const causes = new Set(lines.map((line) => line.replace(/ \(.*/, "")));
     assert.equal(lines.length, causes.size, lines.join("\n"));
+    assert.equal(await munged.stop(), 0);
+  });
+
+  test("descriptors for more of the replay cache refuses decodes, and starts its threads", {
+    skip: process.platform !== "linux" && "needs prlimit and epoll",
+  }, async () => {
+    const munged = await realm.start("ours", [], ["prlimit", "--nofile=64:64"]);
+    // The cache has a file for each minute in which a credential expires: more than there may be.
+    const opened = Array.from({ length: 59 }, (_, i) => open(munged.socket, 60 + 60 * i));
+    const refused = opened.filter((errno) => errno !== 0);
+    assert(refused.length > 0 && refused.every((errno) => errno === ERRNO.EMUNGE_NO_MEMORY));
+    const stallers = new Stallers(munged.socket, 100);
+    await stallers.start();
+    munged.process.kill("SIGHUP"); // upon which a thread reads the groups
+    const groupsRead = /Processing signal 1[^]*Found \d+ users? with supplementary groups/;
+    await until("SIGHUP", () => groupsRead.test(munged.log()));
+    await stallers.stop();
+    roundTrip(munged.socket);
     assert.equal(await munged.stop(), 0);
   });
 
