@@ -1,11 +1,20 @@
 // The file that tells others the daemon's process ID. Scripts want it, the daemon doesn't: failures
 // other than an insecure directory are warnings.
-import { closeSync, constants, fchmodSync, openSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  openSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { systemText } from "../lib/os/system_text.ts";
 import { checkFile, type SecurityRules } from "./file_security.ts";
 import type { Logger } from "./log.ts";
 
 const PID_FILE_MODE = 0o644;
+const PID_LINE = `${process.pid}\n`;
 
 /**
  * Writes the process ID, a decimal number and a newline, to a new file.
@@ -32,7 +41,7 @@ export function writePidFile(
     const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, PID_FILE_MODE);
     try {
       fchmodSync(fd, PID_FILE_MODE); // whatever the umask
-      writeSync(fd, `${process.pid}\n`);
+      writeSync(fd, PID_LINE);
     } finally {
       closeSync(fd);
     }
@@ -42,10 +51,10 @@ export function writePidFile(
   }
 }
 
-/** Removes the file at the daemon's end. */
+/** Removes the file at the daemon's end, unless it is another daemon's by then. */
 export function removePidFile(path: string, logger: Pick<Logger, "warning">): void {
   try {
-    unlinkSync(path);
+    if (readFileSync(path, "latin1") === PID_LINE) unlinkSync(path);
   } catch (error) {
     logger.warning(`Failed to remove pidfile "${path}": ${systemText(error)}`);
   }

@@ -94,6 +94,7 @@ async function start(
   const undo = [() => removeLock(lock, log)];
   let replay: ReplayState | null;
   let status: StatusSources;
+  let removeSocket: () => void;
   try {
     replay = openReplayCache(config, log);
     status = {
@@ -102,8 +103,10 @@ async function start(
       recent: logTarget.recent,
       replay,
     };
-    const listener = openSocket(config, log);
-    undo.push(() => removeSocket(config, log));
+    const socket = openSocket(config, log);
+    const { listener } = socket;
+    removeSocket = () => socket.remove();
+    undo.push(removeSocket);
     writePidFile(config.pidFile, config, log);
     undo.push(() => removePidFile(config.pidFile, log));
     engine = await Engine.start({
@@ -160,11 +163,11 @@ async function start(
       stopMetering();
       await keys.stop();
       await serving.stop();
-      removeSocket(config, log);
-      removeLock(lock, log);
+      removeSocket();
       keys.wipe();
       if (seed.isSecure) writeSeedFile(config.seedFile, log);
       removePidFile(config.pidFile, log);
+      removeLock(lock, log); // last: now another munged may start
       log.notice(`Stopping munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
     },
   };
@@ -190,7 +193,14 @@ function seedRandomness(config: DaemonConfig, log: Logger): { isSecure: boolean 
   return seed;
 }
 
-function openSocket(config: DaemonConfig, log: Logger): number {
+/** The socket that clients find munged by. */
+interface BoundSocket {
+  readonly listener: number;
+  /** Removes it, unless it is another daemon's by then. */
+  remove(): void;
+}
+
+function openSocket(config: DaemonConfig, log: Logger): BoundSocket {
   const { socketPath, listenBacklog } = config;
   if (lstatSync(socketPath, { throwIfNoEntry: false }) !== undefined) {
     try {
@@ -210,17 +220,20 @@ function openSocket(config: DaemonConfig, log: Logger): number {
     : listenBacklog;
   const listener = listenUnix(socketPath, backlog);
   chmodSync(socketPath, SOCKET_MODE);
+  const bound = lstatSync(socketPath);
   log.info(`Created socket "${socketPath}"`);
   log.info(`Set socket listen backlog to ${backlog}`);
-  return listener;
-}
-
-function removeSocket({ socketPath }: DaemonConfig, log: Logger): void {
-  try {
-    unlinkSync(socketPath);
-  } catch (error) {
-    log.warning(`Failed to remove socket "${socketPath}": ${systemText(error)}`);
-  }
+  return {
+    listener,
+    remove() {
+      try {
+        const found = lstatSync(socketPath);
+        if (found.ino === bound.ino && found.dev === bound.dev) unlinkSync(socketPath);
+      } catch (error) {
+        log.warning(`Failed to remove socket "${socketPath}": ${systemText(error)}`);
+      }
+    },
+  };
 }
 
 function startPurging(

@@ -3,7 +3,15 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -148,6 +156,38 @@ describe("replays", () => {
     assert.equal(decode(munged.socket, credential!), SUCCESS);
     assert.equal(decode(munged.socket, credential!), EMUNGE_CRED_REPLAYED);
     await munged.stop();
+  });
+
+  test("a munged that is replaced before it has ended costs its successor nothing", async () => {
+    const first = await start();
+    const { socket } = first;
+    const home = join(socket, "..");
+    const [credential] = encode(socket, 1);
+    assert.equal(decode(socket, credential!), SUCCESS);
+    const stalled = connect(socket, 0); // for whom munged waits when it is to end
+    sendSome(stalled, new Uint8Array(1));
+    await pause(100);
+    const ended = first.stop();
+    const paths = ["socket", "pid", "seed"].map((name) =>
+      `--${name === "socket" ? name : `${name}-file`}=${join(home, name)}`
+    );
+    const key = `--key-file=${join(realm.directory, "key")}`;
+    const { status, err } = realm.run("ours", "munged", [
+      ...paths,
+      key,
+      `--replay-dir=${directory}`,
+      `--log-file=${join(home, "log")}`,
+      "--origin=127.0.0.1",
+      "--force",
+    ]);
+    assert.equal(status, 0, err);
+    assert.equal(await ended, 0);
+    close(stalled);
+    assert.equal(decode(socket, credential!), EMUNGE_CRED_REPLAYED);
+    const pid = Number(readFileSync(join(home, "pid"), "latin1"));
+    assert(pid > 0 && pid !== first.process.pid);
+    assert.equal(realm.run("ours", "munged", ["--stop", `--socket=${socket}`]).status, 0);
+    assert.deepEqual(readdirSync(home).filter((name) => /^(socket|pid)/.test(name)), []);
   });
 
   test("two daemons can't share a directory", async () => {
