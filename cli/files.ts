@@ -1,6 +1,6 @@
 // The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads,
 // and outputs that appear whole or not at all.
-import { writeWhole } from "../lib/os/output.ts";
+import { isReaderGone, writeWhole } from "../lib/os/output.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { refuse } from "./values.ts";
 
@@ -133,12 +133,24 @@ function openReplacement(path: string): Replacement | undefined {
 }
 
 /**
+ * What the C library keeps of an output until it is closed. The reference notices only then that so little
+ * can't be written, and forgives a reader that has gone away.
+ */
+const STDIO_BUFFER = 4096;
+
+/** An output could not be written, and was too long for the C library to notice only when it is closed. */
+export class WriteError extends Error {
+  override readonly name = "WriteError";
+}
+
+/**
  * An output, opened before anything else is done so that an unwritable place is noticed at once. A
  * regular file is replaced in one step by {@linkcode Output.close}; until then it is untouched.
  */
 export class Output {
   readonly #fd: number;
   readonly #replacement: Replacement | undefined;
+  #length = 0;
 
   /**
    * @param path of the file, or `-` for standard output.
@@ -153,13 +165,21 @@ export class Output {
     }
   }
 
-  /** Writes all of `bytes`. @throws the system's error; a regular file is then left as it was. */
+  /**
+   * Writes all of `bytes`; a regular file is left as it was if that fails.
+   *
+   * @throws {WriteError} with the system's text when the output is long.
+   * @throws the system's error when it is short, but for a reader that has gone away.
+   */
   write(bytes: Uint8Array): void {
+    this.#length += bytes.length;
     try {
       writeWhole(this.#fd, bytes);
     } catch (error) {
+      const isShort = this.#length < STDIO_BUFFER;
+      if (isShort && isReaderGone(error)) return;
       this.abandon();
-      throw error;
+      throw isShort ? error : new WriteError(systemText(error));
     }
   }
 

@@ -45,6 +45,7 @@ function isApplet(name: string | undefined): name is AppletName {
 /** Runs a command and ends the process with its exit status. */
 async function runApplet(applet: Applet, program: string, args: readonly string[]): Promise<void> {
   try {
+    if (args.join().includes("\ufffd")) (await import("./arguments.ts")).requireDecodable(args);
     const { run } = await applet.load();
     const status = await run(program, [...applet.implied ?? [], ...args]);
     process.exit(status ?? 0); // at once: the runtime has nothing left to wait for

@@ -5,7 +5,7 @@ import { BlockingClient } from "../lib/os/blocking_client.ts";
 import { setEffectiveGroup, setEffectiveUser } from "../lib/os/identity.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { isRealmName } from "../lib/realm.ts";
-import { Output, readInput, refuseSameFile } from "./files.ts";
+import { Output, readInput, refuseSameFile, WriteError } from "./files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
 import { reportWarning } from "./print.ts";
 import { renewUntilStopped } from "./renew.ts";
@@ -165,6 +165,7 @@ function writeCredential(settings: Settings, payload: Uint8Array, prepare: () =>
     output.write(line);
     output.close();
   } catch (error) {
+    if (error instanceof WriteError) refuse(`Write error: ${error.message}`);
     refuse(`Failed to close output file: ${systemText(error)}`);
   }
 }

@@ -1,11 +1,19 @@
 // Writing to standard output and standard error, whole and at once: a command that ends right after
 // must not leave text in a buffer.
 import type { MungeError } from "../lib/errors.ts";
-import { writeWhole } from "../lib/os/output.ts";
+import { isReaderGone, writeWhole } from "../lib/os/output.ts";
 
-/** Writes `text` to standard output. @throws the system's error when it can't be written. */
+/**
+ * Writes `text` to standard output; a reader that has gone away wants no more of it.
+ *
+ * @throws the system's error when it can't be written.
+ */
 export function print(text: string): void {
-  writeWhole(1, new TextEncoder().encode(text));
+  try {
+    writeWhole(1, new TextEncoder().encode(text));
+  } catch (error) {
+    if (!isReaderGone(error)) throw error;
+  }
 }
 
 /** Writes `text` to standard error. */

@@ -11,7 +11,7 @@ import { systemText } from "../lib/os/system_text.ts";
 import { groupById, userById } from "../lib/os/users.ts";
 import { DEFAULT_SOCKET } from "../lib/retry.ts";
 import { ZIPS } from "../lib/zip.ts";
-import { Output, readInput, refuseSameFile } from "./files.ts";
+import { Output, readInput, refuseSameFile, WriteError } from "./files.ts";
 import { INFORMATION_OPTIONS, parseOptions, printAndExit, type Usage } from "./options.ts";
 import { refuse, SOCKET_OPTION } from "./values.ts";
 
@@ -256,26 +256,26 @@ function openOutputs({ metadata, payload }: Settings): Outputs {
  * doesn't keep the other from being written.
  */
 function write({ metadata, payload }: Outputs, settings: Settings, response: DecodeResponse): void {
-  const shared = metadata !== undefined && metadata === payload;
-  const text = new TextEncoder().encode(
-    formatMetadata(settings, response) + (shared ? "\n" : ""),
-  );
+  const text = new TextEncoder().encode(formatMetadata(settings, response));
   const failures: string[] = [];
-  const attempt = (what: string, deed: () => void) => {
+  const attempt = (what: string, output: Output | undefined, bytes: Uint8Array) => {
     try {
-      deed();
+      output?.write(bytes);
+      output?.close();
     } catch (error) {
-      failures.push(`Failed to close ${what} output file: ${systemText(error)}`);
+      failures.push(
+        error instanceof WriteError
+          ? "Write error"
+          : `Failed to close ${what} output file: ${systemText(error)}`,
+      );
     }
   };
-  attempt("metadata", () => {
-    metadata?.write(text);
-    if (!shared) metadata?.close();
-  });
-  attempt("payload", () => {
-    payload?.write(response.payload);
-    payload?.close();
-  });
+  if (metadata !== undefined && metadata === payload) {
+    attempt("metadata", metadata, Buffer.concat([text, Buffer.from("\n"), response.payload]));
+  } else {
+    attempt("metadata", metadata, text);
+    attempt("payload", payload, response.payload);
+  }
   if (failures[0] !== undefined) refuse(failures[0]);
 }
 

@@ -13,3 +13,10 @@ export function writeWhole(fd: number, bytes: Uint8Array): void {
     else if (errno() !== EINTR) throw new SystemError("write");
   }
 }
+
+const EPIPE = 32;
+
+/** Whether whoever was to read an output has gone away. */
+export function isReaderGone(error: unknown): boolean {
+  return error instanceof SystemError && error.errno === EPIPE;
+}

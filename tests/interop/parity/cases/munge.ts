@@ -5,6 +5,7 @@ import {
   LARGER_PAYLOADS,
   LICENSE,
   NON_ASCII,
+  NOT_UTF8,
   SAME_FILE,
   TRUE_LENGTH,
   WHOLE_OUTPUT,
@@ -17,7 +18,7 @@ const RESTRICTIONS = "unmunge -N -k UID_RESTRICTION,GID_RESTRICTION";
 
 /** munge asks a daemon that does a wrong `deed`, see fake_daemon.ts. */
 function askWrongDaemon(deed: string): string {
-  return `$FAKE_DAEMON sock ${deed} & await test -S sock; munge -n -S sock; s=$?; kill $!; wait $!; exit $s`;
+  return `$FAKE_DAEMON sock ${deed} & await test -S sock; munge -n -S sock; s=$?; { kill $!; wait $!; } 2>/dev/null; exit $s`;
 }
 
 export const MUNGE: Chapter = {
@@ -106,6 +107,8 @@ export const MUNGE: Chapter = {
         "munge -i d",
         "munge -i ''",
         "as 1 munge -i r",
+        { run: "munge -s \"$(printf 'a\\377b')\" | unmunge -k LENGTH", differs: NOT_UTF8 },
+        "munge -s \"$(printf '\\357\\277\\275')\" | unmunge -k LENGTH",
         "munge -i f -s abc | unmunge -k LENGTH",
         "munge -s abc -i f | unmunge -k LENGTH",
         "munge -i missing -s abc | unmunge -k LENGTH",
@@ -134,6 +137,11 @@ export const MUNGE: Chapter = {
         "munge -n -o nodir/out",
         "munge -n -o /dev/full",
         "munge -n >/dev/full",
+        "head -c 5000 /dev/zero | munge >/dev/full",
+        // Whoever was to read the output is gone when it comes.
+        "{ sleep 0.3; munge -n; echo $? >s; } | true; cat s",
+        "{ sleep 0.3; head -c 5000 /dev/zero | munge; echo $? >s; } | true; cat s",
+        "{ sleep 0.3; munge -h; echo $? >s; } | true; cat s",
         { run: "munge -n >&-", differs: CLOSED_STREAMS },
         "as 1 munge -n -o r",
         "umask 0; munge -n -o out",

@@ -43,6 +43,7 @@ export const LICENSE = "The licence notice is our own; the licence is the same";
 export const CLOSED_STREAMS =
   "A standard stream that is closed is as good as /dev/null: the runtime opens it on the way";
 export const NON_ASCII = "An option that is not ASCII is named as it was typed";
+export const NOT_UTF8 = "An argument that is not UTF-8 is refused; the reference takes any bytes";
 export const UMASK = "The daemon keeps its umask, which no file it makes depends on";
 export const NEW_FILES =
   "PID and seed files are always new files, so another text is logged when there is a directory";

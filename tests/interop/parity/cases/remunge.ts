@@ -60,6 +60,7 @@ export const REMUNGE: Chapter = {
       served: true,
       cases: [
         "remunge -N 1 | grep -c WARNING",
+        "{ sleep 0.3; remunge -N 5; echo $? >s; } | true; cat s",
         `remunge -q -N 20 | ${COUNTED}`,
         `remunge --quiet -D 1 | ${COUNTED}`,
       ],

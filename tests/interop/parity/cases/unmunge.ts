@@ -106,6 +106,13 @@ export const UNMUNGE: Chapter = {
         "unmunge -k UID -i c -m /dev/full",
         "unmunge -k UID -i c -o /dev/full",
         "unmunge -k UID -i c >/dev/full",
+        "head -c 5000 /dev/zero | munge | unmunge >/dev/full",
+        "head -c 5000 /dev/zero | munge | unmunge -k UID -o /dev/full",
+        // Whoever was to read the output is gone when it comes.
+        "{ sleep 0.3; unmunge -i c; echo $? >s; } | true; cat s",
+        "unmunge -i c -n; { sleep 0.3; unmunge -i c; echo $? >s; } | true; cat s",
+        "{ sleep 0.3; head -c 5000 /dev/zero | munge | unmunge; echo $? >s; } | true; cat s",
+        "{ sleep 0.3; unmunge -K; echo $? >s; } | true; cat s",
         { run: "unmunge -k UID -i c >&-", differs: CLOSED_STREAMS },
         "umask 0; unmunge -i c -k UID -m m -o o",
         "umask 077; unmunge -i c -k UID -m m -o o",
