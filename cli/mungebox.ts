@@ -37,6 +37,7 @@ export const USAGE: Usage<Settings> = {
         argument: "DIR",
         help: "Link the name of every command in DIR to this program",
         set: (settings, directory) => {
+          if (directory.startsWith("-")) refuse(`Missing directory before "${directory}"`);
           settings.directory = directory;
         },
       },

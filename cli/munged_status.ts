@@ -38,8 +38,10 @@ function formatStatus(status: Status): string {
   const { p50_us, p90_us, p99_us, timed, sampling } = status.duration;
   row(
     "DURATION",
-    `50% below ${p50_us} us, 90% below ${p90_us} us, 99% below ${p99_us} us ` +
-      `(${timed} timed, one in ${sampling})`,
+    timed === 0
+      ? `none timed yet (one in ${sampling} is)`
+      : `50% below ${p50_us} us, 90% below ${p90_us} us, 99% below ${p99_us} us ` +
+        `(${timed} timed, one in ${sampling})`,
   );
   row("WORKERS", status.workers.map(({ number, requests }) => `${number}: ${requests}`).join(", "));
   row(
