@@ -53,6 +53,7 @@ const SOCK_STREAM = 1;
 const SOCK_FLAGS = isLinux ? 0o2004000 : isDarwin ? 0 : 0x3000_0000;
 const MSG_DONTWAIT = isLinux ? 0x40 : 0x80;
 const MSG_NOSIGNAL = isLinux ? 0x4000 : isDarwin ? 0 : 0x2_0000;
+const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL;
 const POLLIN = 1;
 const POLLOUT = 4;
 const ENAMETOOLONG = isLinux ? 36 : 63;
@@ -129,9 +130,9 @@ export class BlockingClient {
   transact<Response>(transaction: Transaction<Response>): Response {
     for (let failures = 0;; c.poll(null, 0, transactionPause(failures))) {
       const message = transaction.format(failures);
-      const fd = this.#connect();
+      const fd = this.#connect(message);
       try {
-        this.#send(fd, message);
+        if (this.#begun !== message.length) this.#sendRest(fd, message);
         return transaction.parse(this.#receive(fd, transaction));
       } catch (error) {
         failures++;
@@ -142,12 +143,23 @@ export class BlockingClient {
     }
   }
 
-  /** Descriptor of a new connection. */
-  #connect(): number {
+  /** What the first send() gave: bytes that were taken, or an error number below 0. */
+  #begun = 0;
+
+  /**
+   * Descriptor of a new connection, over which the message is sent without a moment's delay: munged looks for
+   * it as soon as somebody connects, and what is not there yet has to be waited for.
+   */
+  #connect(message: Uint8Array): number {
+    const start = ptr(message);
     const fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0);
     if (fd < 0) throw connectError(this.#path, strerror(errno()));
     for (let failures = 0;;) {
-      if (c.connect(fd, this.#addressPointer, this.#address.length) === 0) return fd;
+      if (c.connect(fd, this.#addressPointer, this.#address.length) === 0) {
+        const count = c.send(fd, start, message.length, SEND_FLAGS);
+        this.#begun = count < 0 ? -errno() : count;
+        return fd;
+      }
       const reason = errno();
       if (reason === EINTR) continue;
       // What is no socket refuses connections too, and always will.
@@ -161,19 +173,18 @@ export class BlockingClient {
     }
   }
 
-  #send(fd: number, message: Uint8Array): void {
+  /** Sends what the first send() did not. */
+  #sendRest(fd: number, message: Uint8Array): void {
     const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
     const start = ptr(message);
-    for (let sent = 0; sent < message.length;) {
-      const rest = message.length - sent;
-      const count = c.send(fd, (start + sent) as Pointer, rest, MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (count >= 0) {
-        sent += count;
-        continue;
-      }
-      const reason = errno();
-      if (reason === EAGAIN) this.#wait(fd, POLLOUT, deadline, "send message");
-      else if (reason !== EINTR) throw stepError("send message", strerror(reason));
+    let outcome = this.#begun;
+    for (let sent = 0;;) {
+      if (outcome >= 0) sent += outcome;
+      else if (outcome === -EAGAIN) this.#wait(fd, POLLOUT, deadline, "send message");
+      else if (outcome !== -EINTR) throw stepError("send message", strerror(-outcome));
+      if (sent === message.length) return;
+      const count = c.send(fd, (start + sent) as Pointer, message.length - sent, SEND_FLAGS);
+      outcome = count < 0 ? -errno() : count;
     }
   }
 
