@@ -3,9 +3,11 @@
 //   bun scripts/build.ts [--all] [--output DIR]
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { BunPlugin } from "bun";
+import { formatEncodeResponse } from "../lib/message.ts";
 import { writeShare } from "./manual/write.ts";
 import { closedRuntime } from "./runtime.ts";
 
@@ -53,11 +55,22 @@ async function singleModules(): Promise<BunPlugin> {
   };
 }
 
-/** Compiles for a target, or for this machine; `output` is replaced only when it is whole. */
-async function compile(output: string, plugin: BunPlugin, target?: string): Promise<void> {
+/** How an executable is compiled. */
+interface Compilation {
+  readonly plugin: BunPlugin;
+  /** Of TARGETS; this machine if absent. */
+  readonly target?: string;
+  /** Which bytecode is to lie together, as recordOrder() tells. */
+  readonly order?: string;
+}
+
+/** Compiles an executable; `output` is replaced only when it is whole. */
+async function compile(output: string, { plugin, target, order }: Compilation): Promise<void> {
   // The runtime records the name it is compiled under, which must not make a difference.
   const directory = mkdtempSync(`${output}.`);
   const unfinished = join(directory, "mungebox");
+  const orderFile = join(directory, "bytecode.order");
+  if (order !== undefined) writeFileSync(orderFile, order);
   try {
     await Bun.build({
       entrypoints: ENTRY_POINTS,
@@ -66,6 +79,7 @@ async function compile(output: string, plugin: BunPlugin, target?: string): Prom
         outfile: unfinished,
         executablePath: closedRuntime(target && TARGETS[target]),
         ...(target === undefined ? {} : { target: `bun-${target}` as Bun.Build.CompileTarget }),
+        bytecodeOrder: order === undefined ? null : orderFile,
         // Files in the directory it is started in must not decide what it does.
         autoloadDotenv: false,
         autoloadBunfig: false,
@@ -78,6 +92,37 @@ async function compile(output: string, plugin: BunPlugin, target?: string): Prom
     renameSync(unfinished, output);
   } finally {
     rmSync(directory, { recursive: true });
+  }
+}
+
+/**
+ * Records which bytecode a run of `munge -n` takes: in an executable that has it in one place, such a run
+ * takes 2 % less time. The same program gives the same record, whenever and wherever it runs.
+ */
+async function recordOrder(plugin: BunPlugin): Promise<string> {
+  const executable = join(output, "recorder");
+  await compile(executable, { plugin });
+  const directory = mkdtempSync(join(tmpdir(), "mungebox-")); // a socket's path has to be short
+  const socket = join(directory, "munge.socket");
+  const order = join(directory, "bytecode.order");
+  const credential = new TextEncoder().encode("MUNGE::");
+  const response = formatEncodeResponse({ errno: 0, errorText: "", credential }, 0);
+  const munged = Bun.listen({
+    unix: socket,
+    socket: { data: (client) => void client.write(response) },
+  });
+  try {
+    const munge = Bun.spawn([executable, "munge", "--no-input", `--socket=${socket}`], {
+      env: { BUN_BYTECODE_ORDER_OUT: order },
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    const status = await munge.exited;
+    if (status !== 0) throw new Error(`munge failed with status ${status}`);
+    return readFileSync(order, "utf8");
+  } finally {
+    munged.stop(true);
+    rmSync(directory, { recursive: true });
+    rmSync(executable);
   }
 }
 
@@ -111,11 +156,12 @@ const { all, output } = parseArgs({
 mkdirSync(output, { recursive: true });
 writeShare(join(output, "share"));
 const plugin = await singleModules();
+const order = await recordOrder(plugin);
 if (all) {
   const names: string[] = [];
   for (const target of Object.keys(TARGETS)) {
     const name = `mungebox-${target}`;
-    await compile(join(output, name), plugin, target);
+    await compile(join(output, name), { plugin, target, order });
     names.push(name);
   }
   writeFileSync(join(output, "mungebox.cdx.json"), formatSbom());
@@ -124,5 +170,5 @@ if (all) {
   );
   writeFileSync(join(output, "SHA256SUMS"), sums.join(""));
 } else {
-  await compile(join(output, "mungebox"), plugin);
+  await compile(join(output, "mungebox"), { plugin, order });
 }
