@@ -33,6 +33,7 @@ const OPEN = 2;
 /** A table is dropped this many seconds after its last credential expired. */
 const GRACE_SECONDS = 60;
 const FILE_MODE = 0o600;
+/** Descriptors that tables leave to clients, and to what has to be opened for a moment. */
 const SPARE_DESCRIPTORS = 10;
 
 /** What threads share of a replay cache; can be posted to a worker. */
@@ -59,7 +60,8 @@ export interface LostTable {
 /**
  * Takes over the tables that an earlier process left in the cache's directory. Expired ones are removed;
  * what is no table, or damaged, is renamed to `NAME.damaged`. A table that there is no space, memory or
- * descriptor for stays where it is, and nothing is inserted in its minute until there is. To be called once, before any thread uses the state, and by one process only (the caller holds the directory's lock).
+ * descriptor for stays where it is, and nothing is inserted in its minute until there is. To be called once,
+ * before any thread uses the state, and by one process only (the caller holds the directory's lock).
  *
  * @param now seconds since the epoch.
  */
@@ -111,7 +113,7 @@ function adoptTable(path: string, minute: number): number | null {
   }
 }
 
-/** A descriptor that is not one of the last, without which no thread could be started any more. */
+/** A descriptor that is not one of the last: without those no thread could be started any more. */
 function requireSpare(fd: number): number {
   return fd < lastDescriptors(SPARE_DESCRIPTORS) ? fd : fail("Too many open files");
 }
