@@ -151,12 +151,11 @@ export class BlockingClient {
    * it as soon as somebody connects, and what is not there yet has to be waited for.
    */
   #connect(message: Uint8Array): number {
-    const start = ptr(message);
     const fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0);
     if (fd < 0) throw connectError(this.#path, strerror(errno()));
     for (let failures = 0;;) {
       if (c.connect(fd, this.#addressPointer, this.#address.length) === 0) {
-        const count = c.send(fd, start, message.length, SEND_FLAGS);
+        const count = c.send(fd, ptr(message), message.length, SEND_FLAGS);
         this.#begun = count < 0 ? -errno() : count;
         return fd;
       }
