@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const BUN_ONLY = ["lib/os", "daemon"];
 
 /** Static, dynamic and type imports, re-exports, and files found by require(). */
-const IMPORT = /\b(?:from|import|require|resolve)\s*\(?\s*"([^"$\n]+)"/g;
+const IMPORT = /\b(?:from|(?:import|require|resolve)\s*\(?)\s*"([^"$\n]+)"/g;
 
 interface Import {
   readonly file: string;
