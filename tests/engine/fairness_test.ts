@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { hasReference, type Munged, Realm } from "../interop/realm.ts";
+import { encodeRequest } from "../requests.ts";
 import { measureRate, median, runProgram, Stallers } from "./load.ts";
 
 const TIMEOUT_MS = 2_000;
@@ -14,6 +16,20 @@ const PAIRS = 5;
  * than this.
  */
 const MIN_RATE = 0.8;
+
+/** Milliseconds that each encode takes of one client that makes them for a while. */
+async function encodeTimes(socket: string, duration: number): Promise<number[]> {
+  const client = new BlockingClient(socket);
+  const times: number[] = [];
+  const end = performance.now() + duration;
+  while (performance.now() < end) {
+    const start = performance.now();
+    client.encode(encodeRequest());
+    times.push(performance.now() - start);
+    await pause(1);
+  }
+  return times;
+}
 
 describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, () => {
   let realm: Realm;
@@ -74,6 +90,26 @@ describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, ()
     }
     await reference.stop();
     assert.deepEqual(served, { reference: 0, ours: 4 });
+  });
+
+  test("a client whose requests take long leaves the others the workers that are free", async () => {
+    const waits: Record<number, number> = {};
+    for (const threads of [1, 2]) {
+      const daemon = await realm.start("ours", [`--num-threads=${threads}`]);
+      const slow = runProgram(realm, "ours", "remunge", [
+        `--socket=${daemon.socket}`,
+        "--length=1048000",
+        "--zip=bzlib",
+        "--duration=4",
+        "--num-threads=1",
+      ]);
+      await pause(1_000);
+      waits[threads] = median(await encodeTimes(daemon.socket, 2_000));
+      assert.equal((await slow).status, 0);
+      await daemon.stop();
+    }
+    console.log(`ms beside requests of 1 MiB with bzlib, by threads: ${JSON.stringify(waits)}`);
+    assert(waits[2]! < waits[1]! / 4);
   });
 
   test("the daemon tells of all that once, and ends as it should", async () => {
