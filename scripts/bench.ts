@@ -359,17 +359,11 @@ async function main(): Promise<void> {
 
 /** What the second thread gives where the daemon's work is more than the clients'. */
 function measureThreads(ours: Contestant): void {
-  const single = startOurs("single", 1);
+  const single: Contestant = { ...startOurs("single", 1), name: "reference" };
   try {
-    record({
-      name: `encode 1 MiB with zlib, ${THREADS} threads over 1 as \`reference\``,
-      unit: "1/s",
-      against: "reference",
-      bound: { least: 1 },
-    }, () => {
-      const args = ["-e", "-T", "8", "-N", "200", "-l", "1048000", "-z", "zlib"];
-      return { reference: [load(single, args).rate], ours: [load(ours, args).rate] };
-    });
+    const args = ["-e", "-T", "8", "-N", "200", "-l", "1048000", "-z", "zlib"];
+    const name = `encode 1 MiB with zlib, ${THREADS} threads over 1 as \`reference\``;
+    measureLoad(name, args, [ours, single], { rate: 1 });
   } finally {
     process.kill(single.pid);
   }
@@ -470,8 +464,9 @@ function report(table: string, replays: string, library: string): string {
 
 Made by \`scripts/bench --write\`: our munged, the reference's (Debian's package) and the floor (a C program
 that accepts, reads, asks who is there, writes a canned answer and closes), measured in turn in each of
-${ROUNDS} rounds of one run (${MANY_ROUNDS} where the bound is close), ${THREADS} threads each, with the reference's \`remunge\` as the load, on
-${machine}. Values are medians; a ratio is the median of the rounds' ratios, with the least and the largest.
+${ROUNDS} rounds of one run (${MANY_ROUNDS} where the bound is close), ${THREADS} threads each, with the
+reference's \`remunge\` as the load, on ${machine}. Values are medians; a ratio is the median of the rounds'
+ratios, with the least and the largest.
 
 ![ratios](benchmarks.svg)
 
