@@ -1,11 +1,13 @@
-// Clients that stall: they are cut off in time, and cost the other clients nothing.
+// Clients that stall are cut off in time and cost the other clients nothing; nor do those whose requests take
+// long, while there is another worker.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { median } from "../../scripts/bench_statistics.ts";
 import { hasReference, type Munged, Realm } from "../interop/realm.ts";
 import { encodeRequest } from "../requests.ts";
-import { measureRate, median, runProgram, Stallers } from "./load.ts";
+import { measureRate, runProgram, Stallers } from "./load.ts";
 
 const TIMEOUT_MS = 2_000;
 /** How much later than that a busy machine may make it. */
