@@ -19,13 +19,13 @@ export {
   type CredentialOptions,
   encode,
   type EncodeOptions,
-} from "./lib/encode.ts";
-export { type AcceptOptions, decode, type DecodeOptions } from "./lib/decode.ts";
-export { decodeSync, encodeSync } from "./lib/sync.ts";
-export type { Credential, DecodedCredential } from "./lib/decoded_credential.ts";
-export { CredentialSource, type CredentialSourceOptions } from "./lib/credential_source.ts";
-export { openCredential, sealCredential, type SealOptions } from "./lib/offline.ts";
-export { MungeClient, type TransactOptions } from "./lib/client.ts";
+} from "./lib/client/encode.ts";
+export { type AcceptOptions, decode, type DecodeOptions } from "./lib/client/decode.ts";
+export { decodeSync, encodeSync } from "./lib/client/sync.ts";
+export type { Credential, DecodedCredential } from "./lib/client/decoded_credential.ts";
+export { CredentialSource, type CredentialSourceOptions } from "./lib/client/credential_source.ts";
+export { openCredential, sealCredential, type SealOptions } from "./lib/offline/offline.ts";
+export { MungeClient, type TransactOptions } from "./lib/client/client.ts";
 export {
   ANY_ID,
   type DecodeRequest,
@@ -35,12 +35,12 @@ export {
   MAX_PAYLOAD_LENGTH,
   TTL_DEFAULT,
   TTL_MAXIMUM,
-} from "./lib/message.ts";
-export { DEFAULT_SOCKET } from "./lib/retry.ts";
-export { ciphers, type Enumeration, macs, zips } from "./lib/enumerations.ts";
-export type { CipherName } from "./lib/cipher.ts";
-export type { MacName } from "./lib/mac.ts";
-export type { ZipName } from "./lib/zip.ts";
+} from "./lib/protocol/message.ts";
+export { DEFAULT_SOCKET } from "./lib/paths.ts";
+export { ciphers, type Enumeration, macs, zips } from "./lib/client/enumerations.ts";
+export type { CipherName } from "./lib/credential/cipher.ts";
+export type { MacName } from "./lib/credential/mac.ts";
+export type { ZipName } from "./lib/credential/zip.ts";
 export {
   ERRNO,
   errorCode,

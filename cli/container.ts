@@ -3,10 +3,10 @@
 // so a copy for munged alone is made in memory.
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { MAX_KEY_LENGTH } from "../lib/keys.ts";
+import { MAX_KEY_LENGTH } from "../lib/credential/subkeys.ts";
 import { duplicateOver } from "../lib/os/process.ts";
-import { readInput } from "./files.ts";
-import { run as runMunged } from "./munged.ts";
+import { readInput } from "./command_line/files.ts";
+import { run as runMunged } from "./munged/munged.ts";
 
 /** Names the secret in the environment; Docker, Podman and our manifests mount it at the default. */
 const SECRET_VARIABLE = "MUNGE_SECRET";

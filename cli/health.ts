@@ -1,14 +1,14 @@
 // mungebox health: whether munged makes credentials and opens them again, for probes of containers and
 // monitoring.
-import { CIPHER_DEFAULT } from "../lib/cipher.ts";
+import { CIPHER_DEFAULT } from "../lib/credential/cipher.ts";
 import { errorCode, MungeError } from "../lib/errors.ts";
-import { MAC_DEFAULT } from "../lib/mac.ts";
-import { ANY_ID, TTL_DEFAULT } from "../lib/message.ts";
+import { MAC_DEFAULT } from "../lib/credential/mac.ts";
+import { ANY_ID, TTL_DEFAULT } from "../lib/protocol/message.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
-import { DEFAULT_SOCKET } from "../lib/retry.ts";
-import { ZIP_DEFAULT } from "../lib/zip.ts";
-import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./options.ts";
-import { SOCKET_OPTION } from "./values.ts";
+import { DEFAULT_SOCKET } from "../lib/paths.ts";
+import { ZIP_DEFAULT } from "../lib/credential/zip.ts";
+import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./command_line/options.ts";
+import { SOCKET_OPTION } from "./command_line/values.ts";
 
 /** The command line of mungebox health. */
 export const USAGE: Usage<{ socket: string }> = {

@@ -23,14 +23,14 @@ interface AppletModule {
 }
 
 const APPLETS: Readonly<Record<AppletName, Applet>> = {
-  "munged": { load: () => import("./munged.ts") },
-  "munge": { load: () => import("./munge.ts") },
+  "munged": { load: () => import("./munged/munged.ts") },
+  "munge": { load: () => import("./munge/munge.ts") },
   "unmunge": { load: () => import("./unmunge.ts") },
-  "remunge": { load: () => import("./remunge.ts") },
-  "mungekey": { load: () => import("./mungekey.ts") },
-  "create-munge-key": { load: () => import("./mungekey.ts"), implied: ["--create"] },
+  "remunge": { load: () => import("./remunge/remunge.ts") },
+  "mungekey": { load: () => import("./mungekey/mungekey.ts") },
+  "create-munge-key": { load: () => import("./mungekey/mungekey.ts"), implied: ["--create"] },
   "container": { load: () => import("./container.ts") },
-  "doctor": { load: () => import("./doctor.ts") },
+  "doctor": { load: () => import("./doctor/doctor.ts") },
   "health": { load: () => import("./health.ts") },
 };
 
@@ -45,19 +45,21 @@ function isApplet(name: string | undefined): name is AppletName {
 /** Runs a command and ends the process with its exit status. */
 async function runApplet(applet: Applet, program: string, args: readonly string[]): Promise<void> {
   try {
-    if (args.join().includes("\ufffd")) (await import("./arguments.ts")).requireDecodable(args);
+    if (args.join().includes("\ufffd")) {
+      (await import("./command_line/undecodable.ts")).requireDecodable(args);
+    }
     const { run } = await applet.load();
     const status = await run(program, [...applet.implied ?? [], ...args]);
     process.exit(status ?? 0); // at once: the runtime has nothing left to wait for
   } catch (error) {
-    const { reportFailure } = await import("./print.ts"); // only now: it opens libc
+    const { reportFailure } = await import("./command_line/print.ts"); // only now: it opens libc
     process.exit(reportFailure(program, error));
   }
 }
 
 /** The first copy of a munged that goes into the background. */
 async function runSessionLeader(): Promise<void> {
-  const { leadSession } = await import("../daemon/session_leader.ts");
+  const { leadSession } = await import("../daemon/process/session_leader.ts");
   leadSession();
   process.exit(0);
 }

@@ -9,8 +9,8 @@ import {
   parseOptions,
   printAndExit,
   type Usage,
-} from "./options.ts";
-import { refuse } from "./values.ts";
+} from "./command_line/options.ts";
+import { refuse } from "./command_line/values.ts";
 
 interface Settings {
   /** Directory to put the links in. */

@@ -1,19 +1,24 @@
 // unmunge: checks a credential, and prints what it says and what it carries.
 import { resolve } from "node:path";
-import { CIPHERS } from "../lib/cipher.ts";
+import { CIPHERS } from "../lib/credential/cipher.ts";
 import { ERRNO, errorCode, errorText, MungeError } from "../lib/errors.ts";
-import { MACS } from "../lib/mac.ts";
-import { ANY_ID, type DecodeResponse, MAX_REQUEST_LENGTH } from "../lib/message.ts";
+import { MACS } from "../lib/credential/mac.ts";
+import { ANY_ID, type DecodeResponse, MAX_REQUEST_LENGTH } from "../lib/protocol/message.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
 import { hostName } from "../lib/os/hosts.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { groupById, userById } from "../lib/os/users.ts";
-import { DEFAULT_SOCKET } from "../lib/retry.ts";
-import { ZIPS } from "../lib/zip.ts";
-import { Output, readInput, refuseSameFile, WriteError } from "./files.ts";
-import { INFORMATION_OPTIONS, parseOptions, printAndExit, type Usage } from "./options.ts";
-import { refuse, SOCKET_OPTION } from "./values.ts";
+import { DEFAULT_SOCKET } from "../lib/paths.ts";
+import { ZIPS } from "../lib/credential/zip.ts";
+import { Output, readInput, refuseSameFile, WriteError } from "./command_line/files.ts";
+import {
+  INFORMATION_OPTIONS,
+  parseOptions,
+  printAndExit,
+  type Usage,
+} from "./command_line/options.ts";
+import { refuse, SOCKET_OPTION } from "./command_line/values.ts";
 
 interface Settings {
   input: string;

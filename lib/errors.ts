@@ -1,5 +1,5 @@
 // The nineteen MUNGE errors (docs/protocol.md, "Numbers") and the one error class everything here throws.
-import type { DecodedCredential } from "./decoded_credential.ts";
+import type { DecodedCredential } from "./client/decoded_credential.ts";
 
 /** The symbolic name of a MUNGE error, as in `munge.h`: `"EMUNGE_CRED_REPLAYED"`. */
 export type MungeErrorCode =

@@ -6,3 +6,5 @@ export const RUN_DIRECTORY: string = process.platform === "linux" ? "/run/munge"
 export const CONFIG_DIRECTORY: string = process.platform === "freebsd"
   ? "/usr/local/etc/munge"
   : "/etc/munge";
+/** Path of the socket that munged listens on unless told otherwise. */
+export const DEFAULT_SOCKET: string = `${RUN_DIRECTORY}/munge.socket.2`;

@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
-import { createReplayState, ReplayCache, replayUsage } from "../lib/replay_cache.ts";
+import { createReplayState, ReplayCache, replayUsage } from "../daemon/munged/replay/cache.ts";
 import { Realm } from "../tests/interop/realm.ts";
 import { encodeRequest } from "../tests/requests.ts";
 import { median, quantile } from "./bench_statistics.ts";

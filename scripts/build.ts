@@ -7,16 +7,16 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { BunPlugin } from "bun";
-import { formatEncodeResponse } from "../lib/message.ts";
+import { formatEncodeResponse } from "../lib/protocol/message.ts";
 import { writeShare } from "./manual/write.ts";
 import { closedRuntime } from "./runtime.ts";
 
 /** Files that are started as programs or threads of their own; the first is the program. */
 const ENTRY_POINTS = [
   "cli/main.ts",
-  "cli/remunge_worker.ts",
-  "daemon/worker.ts",
-  "daemon/groups_worker.ts",
+  "cli/remunge/thread.ts",
+  "daemon/munged/serve/worker.ts",
+  "daemon/munged/groups/thread.ts",
 ];
 
 /**
@@ -24,7 +24,7 @@ const ENTRY_POINTS = [
  * Loading a module takes 60 us, and `munge -n` would load fourteen. They import nothing by import(): then all
  * that such a module shares with them would be evaluated by functions, which takes longer.
  */
-const SINGLE_MODULES = ["cli/munge.ts", "cli/unmunge.ts"];
+const SINGLE_MODULES = ["cli/munge/munge.ts", "cli/unmunge.ts"];
 
 /** The systems there are executables for, by the package of their runtime. */
 const TARGETS: Readonly<Record<string, string>> = {

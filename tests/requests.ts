@@ -1,5 +1,5 @@
 // The request that tests and benchmarks make where nothing of it matters but what they name.
-import { ANY_ID, type EncodeRequest } from "../lib/message.ts";
+import { ANY_ID, type EncodeRequest } from "../lib/protocol/message.ts";
 
 /** A request for a credential that anyone may decode, uncompressed, of the default types and without payload. */
 export function encodeRequest(changes: Partial<EncodeRequest> = {}): EncodeRequest {

@@ -1,7 +1,7 @@
 // Why munged refuses a credential: asked of munged, and of the credential itself as far as the key is at hand.
 import { ERRNO, errorText } from "../../lib/errors.ts";
-import type { OpenedCredential } from "../../lib/credential.ts";
-import { ANY_ID } from "../../lib/message.ts";
+import type { OpenedCredential } from "../../lib/credential/credential.ts";
+import { ANY_ID } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { groupById, userById } from "../../lib/os/users.ts";

@@ -1,18 +1,18 @@
 // Credentials made and opened with the key of munged's key file, munged having no part in it.
 import { randomFillSync } from "node:crypto";
-import { DEFAULT_CIPHER } from "../../lib/cipher.ts";
-import { loadBzip2 } from "../../lib/compression.ts";
+import { DEFAULT_CIPHER } from "../../lib/credential/cipher.ts";
+import { loadBzip2 } from "../../lib/credential/compression.ts";
 import {
   openCredential,
   type OpenedCredential,
   SALT_LENGTH,
   sealCredential,
-} from "../../lib/credential.ts";
-import { crypto } from "../../lib/crypto_executable.ts";
-import { keyFingerprint } from "../../lib/key_ring.ts";
-import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../../lib/keys.ts";
-import { DEFAULT_MAC } from "../../lib/mac.ts";
-import { ANY_ID } from "../../lib/message.ts";
+} from "../../lib/credential/credential.ts";
+import { crypto } from "../../lib/crypto/executable.ts";
+import { keyFingerprint } from "../../lib/keys/ring.ts";
+import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../../lib/credential/subkeys.ts";
+import { DEFAULT_MAC } from "../../lib/credential/mac.ts";
+import { ANY_ID } from "../../lib/protocol/message.ts";
 
 const TTL = 300;
 

@@ -2,7 +2,7 @@
 // times say about its key, clock and munged.
 import { spawn } from "node:child_process";
 import { ERRNO, errorText } from "../../lib/errors.ts";
-import type { DecodeResponse } from "../../lib/message.ts";
+import type { DecodeResponse } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { quote } from "./causes.ts";
 import { CLOCK_PROBLEM } from "./checks.ts";

@@ -11,20 +11,20 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import type { DaemonConfig } from "../../daemon/config.ts";
-import { checkFile } from "../../daemon/file_security.ts";
-import { readKeyFile } from "../../daemon/key_file.ts";
-import { lockFileBreach, lockPath } from "../../daemon/lock_file.ts";
-import { CIPHER_DEFAULT } from "../../lib/cipher.ts";
+import type { DaemonConfig } from "../../daemon/munged/config.ts";
+import { checkFile } from "../../lib/files/security.ts";
+import { readKeyFile } from "../../lib/keys/file.ts";
+import { lockFileBreach, lockPath } from "../../daemon/process/lock_file.ts";
+import { CIPHER_DEFAULT } from "../../lib/credential/cipher.ts";
 import { ERRNO } from "../../lib/errors.ts";
-import { MAC_DEFAULT } from "../../lib/mac.ts";
-import { ANY_ID, type DecodeResponse, TTL_DEFAULT } from "../../lib/message.ts";
+import { MAC_DEFAULT } from "../../lib/credential/mac.ts";
+import { ANY_ID, type DecodeResponse, TTL_DEFAULT } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { lockHolder } from "../../lib/os/file_lock.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { userById, userByName } from "../../lib/os/users.ts";
-import { ZIP_DEFAULT } from "../../lib/zip.ts";
-import { parseArguments, parseConfig } from "../munged.ts";
+import { ZIP_DEFAULT } from "../../lib/credential/zip.ts";
+import { parseArguments, parseConfig } from "../munged/munged.ts";
 import { type Place, quote } from "./causes.ts";
 import { fingerprintOf, openWith, sealWith } from "./file_key.ts";
 

@@ -7,7 +7,7 @@ import {
   type EncodeResponse,
   HEADER_LENGTH,
   MESSAGE_TIMEOUT_MS,
-} from "../message.ts";
+} from "../protocol/message.ts";
 import { MungeError } from "../errors.ts";
 import {
   connectPause,
@@ -15,7 +15,7 @@ import {
   MAX_CONNECT_TRIES,
   MAX_TRANSACTIONS,
   transactionPause,
-} from "../retry.ts";
+} from "../protocol/retry.ts";
 import {
   accessError,
   connectError,
@@ -30,7 +30,7 @@ import {
   TIMED_OUT,
   type Transaction,
   type TransactionStep,
-} from "../transaction.ts";
+} from "../protocol/transaction.ts";
 import {
   EAGAIN,
   EINTR,

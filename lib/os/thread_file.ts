@@ -6,7 +6,7 @@ export const IS_COMPILED: boolean = Bun.main.startsWith("/$bunfs/");
 /**
  * What to start a Worker with.
  *
- * @param path of the thread's file from the project's root, `daemon/worker.ts`; the build lists it too.
+ * @param path of the thread's file from the project's root, `daemon/munged/serve/worker.ts`; the build lists it too.
  */
 export function threadFile(path: string): URL {
   return IS_COMPILED

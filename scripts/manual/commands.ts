@@ -1,11 +1,11 @@
 // The commands as manual pages and completions need them: each with the option table that parses its
 // command line and prints its --help.
-import { USAGE as MUNGE } from "../../cli/munge.ts";
+import { USAGE as MUNGE } from "../../cli/munge/munge.ts";
 import { USAGE as MUNGEBOX } from "../../cli/mungebox.ts";
-import { USAGE as MUNGED } from "../../cli/munged.ts";
-import { USAGE as MUNGEKEY } from "../../cli/mungekey.ts";
-import type { OptionSyntax } from "../../cli/getopt.ts";
-import { USAGE as REMUNGE } from "../../cli/remunge.ts";
+import { USAGE as MUNGED } from "../../cli/munged/munged.ts";
+import { USAGE as MUNGEKEY } from "../../cli/mungekey/mungekey.ts";
+import type { OptionSyntax } from "../../cli/command_line/getopt.ts";
+import { USAGE as REMUNGE } from "../../cli/remunge/remunge.ts";
 import { USAGE as UNMUNGE } from "../../cli/unmunge.ts";
 
 /** An option, as far as it can be described. */

@@ -1,8 +1,8 @@
 // Completions for bash, zsh and fish from the option tables.
 import { APPLETS } from "../../cli/applets.ts";
-import { CIPHERS } from "../../lib/cipher.ts";
-import { MACS } from "../../lib/mac.ts";
-import { ZIPS } from "../../lib/zip.ts";
+import { CIPHERS } from "../../lib/credential/cipher.ts";
+import { MACS } from "../../lib/credential/mac.ts";
+import { ZIPS } from "../../lib/credential/zip.ts";
 import type { Command, DescribedOption } from "./commands.ts";
 
 /** What can stand for an option's argument: one of some words, or something each shell knows itself. */

@@ -1,8 +1,8 @@
 // What the manual pages say beyond the option tables, in mdoc(7) markup: a sentence a line.
-import { CIPHERS } from "../../lib/cipher.ts";
+import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { ERRORS } from "../../lib/errors.ts";
-import { MACS } from "../../lib/mac.ts";
-import { ZIPS } from "../../lib/zip.ts";
+import { MACS } from "../../lib/credential/mac.ts";
+import { ZIPS } from "../../lib/credential/zip.ts";
 
 /** A manual page. */
 export interface Page {

@@ -2,7 +2,7 @@
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Logger } from "../../daemon/log.ts";
+import type { Logger } from "../../daemon/process/log.ts";
 
 /** Runs `body` with a new directory that everybody may pass, and removes it. */
 export function withDirectory(body: (directory: string) => void): void {

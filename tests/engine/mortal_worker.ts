@@ -15,4 +15,4 @@ performance.now = () => {
   if (isDoomed) throw new Error("a fatal flaw");
   return now();
 };
-await import("../../daemon/worker.ts");
+await import("../../daemon/munged/serve/worker.ts");

@@ -19,4 +19,4 @@ ArrayBuffer.prototype.transfer = function (this: ArrayBuffer, length = this.byte
 };
 globalThis.ArrayBuffer = limited(ArrayBuffer);
 globalThis.Uint8Array = limited(Uint8Array);
-await import("../../daemon/worker.ts");
+await import("../../daemon/munged/serve/worker.ts");

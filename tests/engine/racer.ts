@@ -4,7 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { ERRNO } from "../../lib/errors.ts";
 import { fixedMemory, ptr } from "../../lib/os/libc.ts";
 import { close, receive } from "../../lib/os/socket.ts";
-import { HEADER_LENGTH } from "../../lib/message.ts";
+import { HEADER_LENGTH } from "../../lib/protocol/message.ts";
 import { connect, sendSome } from "./connection.ts";
 
 /** What a thread is started with. */

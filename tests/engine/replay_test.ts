@@ -1,5 +1,5 @@
 // Replays, seen from outside: found among simultaneous clients, after restarts and crashes, and on a full
-// disk. What the cache does by itself is in tests/lib/replay_cache_test.ts.
+// disk. What the cache does by itself is in tests/daemon/munged/replay/cache_test.ts.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { spawnSync } from "node:child_process";
@@ -17,7 +17,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { ERRNO } from "../../lib/errors.ts";
-import { formatDecodeRequest } from "../../lib/message.ts";
+import { formatDecodeRequest } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { close } from "../../lib/os/socket.ts";
 import { rawDecode } from "../interop/raw.ts";

@@ -3,13 +3,13 @@
 //   bun soak_client.ts SOCKET
 import { writeSync } from "node:fs";
 import { ERRNO, MungeError } from "../../lib/errors.ts";
-import { CIPHERS } from "../../lib/cipher.ts";
-import { MACS } from "../../lib/mac.ts";
-import { ANY_ID, formatDecodeRequest, formatEncodeRequest } from "../../lib/message.ts";
+import { CIPHERS } from "../../lib/credential/cipher.ts";
+import { MACS } from "../../lib/credential/mac.ts";
+import { ANY_ID, formatDecodeRequest, formatEncodeRequest } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { fixedMemory, ptr } from "../../lib/os/libc.ts";
 import { close, receive } from "../../lib/os/socket.ts";
-import { ZIPS } from "../../lib/zip.ts";
+import { ZIPS } from "../../lib/credential/zip.ts";
 import { encodeRequest } from "../requests.ts";
 import { connect, endSending, sendSome } from "./connection.ts";
 

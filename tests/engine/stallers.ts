@@ -4,7 +4,7 @@
 // Lines on standard input: "on", "off"; its end ends the program. Answers: "on" once all are open, and at
 // "off" and the end what became of them as JSON.
 import { readSync, writeSync } from "node:fs";
-import { formatEncodeRequest } from "../../lib/message.ts";
+import { formatEncodeRequest } from "../../lib/protocol/message.ts";
 import { close } from "../../lib/os/socket.ts";
 import { encodeRequest } from "../requests.ts";
 import { connect, HangUps, sendSome } from "./connection.ts";

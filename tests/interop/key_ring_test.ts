@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { ERRNO } from "../../lib/errors.ts";
-import { sealCredential, type SealOptions } from "../../lib/offline.ts";
+import { sealCredential, type SealOptions } from "../../lib/offline/offline.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
 import { isRoot, type Munged, type Outcome, Realm } from "./realm.ts";
 import { encodeRequest } from "../requests.ts";

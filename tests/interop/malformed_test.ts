@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
-import { loadBzip2 } from "../../lib/compression.ts";
-import { type CredentialFields, sealCredential } from "../../lib/credential.ts";
-import { crypto } from "../../lib/crypto.ts";
-import { deriveSubkeys, type Subkeys } from "../../lib/keys.ts";
+import { loadBzip2 } from "../../lib/credential/compression.ts";
+import { type CredentialFields, sealCredential } from "../../lib/credential/credential.ts";
+import { crypto } from "../../lib/crypto/library.ts";
+import { deriveSubkeys, type Subkeys } from "../../lib/credential/subkeys.ts";
 import {
   ANY_ID,
   type DecodeResponse,
@@ -15,7 +15,7 @@ import {
   formatEncodeRequest,
   HEADER_LENGTH,
   MAX_PAYLOAD_LENGTH,
-} from "../../lib/message.ts";
+} from "../../lib/protocol/message.ts";
 import { exchange, exchangeRaw } from "./raw.ts";
 import { hasReference, type Munged, Realm } from "./realm.ts";
 import { encodeRequest } from "../requests.ts";

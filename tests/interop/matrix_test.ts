@@ -5,10 +5,10 @@
 // payload that crosses it is a little less than the 1,048,576 bytes that this project's own daemons carry.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { CIPHERS } from "../../lib/cipher.ts";
-import { MACS } from "../../lib/mac.ts";
-import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../../lib/message.ts";
-import { ZIPS } from "../../lib/zip.ts";
+import { CIPHERS } from "../../lib/credential/cipher.ts";
+import { MACS } from "../../lib/credential/mac.ts";
+import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../../lib/protocol/message.ts";
+import { ZIPS } from "../../lib/credential/zip.ts";
 import { encodeRequest } from "../requests.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
 import {

@@ -5,9 +5,9 @@ import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { METRICS } from "../../daemon/metrics.ts";
-import type { Status } from "../../daemon/status.ts";
-import { sealCredential } from "../../lib/offline.ts";
+import { METRICS } from "../../daemon/munged/observe/metrics.ts";
+import type { Status } from "../../daemon/munged/observe/status.ts";
+import { sealCredential } from "../../lib/offline/offline.ts";
 import { hasReference, isRoot, type Munged, Realm } from "./realm.ts";
 
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { sealCredential } from "../../lib/credential.ts";
-import { crypto } from "../../lib/crypto.ts";
-import { deriveSubkeys } from "../../lib/keys.ts";
-import { ANY_ID } from "../../lib/message.ts";
+import { sealCredential } from "../../lib/credential/credential.ts";
+import { crypto } from "../../lib/crypto/library.ts";
+import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
+import { ANY_ID } from "../../lib/protocol/message.ts";
 import {
   compileProbe,
   hasReference,

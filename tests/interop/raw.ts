@@ -12,7 +12,7 @@ import {
   parseDecodeResponse,
   parseEncodeResponse,
   parseHeader,
-} from "../../lib/message.ts";
+} from "../../lib/protocol/message.ts";
 
 /**
  * Sends these bytes and no more, so that an incomplete message is not waited for.

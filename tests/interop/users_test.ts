@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { ANY_ID } from "../../lib/message.ts";
+import { ANY_ID } from "../../lib/protocol/message.ts";
 import {
   compileProbe,
   hasReference,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { it } from "node:test";
-import { ANY_ID } from "../../lib/message.ts";
+import { ANY_ID } from "../../lib/protocol/message.ts";
 import { readVectors } from "../vectors/vectors.ts";
 import { rawDecode } from "./raw.ts";
 import { hasReference, isRoot, MAKES, Realm } from "./realm.ts";

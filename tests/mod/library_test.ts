@@ -12,7 +12,7 @@ import {
   HEADER_LENGTH,
   parseHeader,
   RESET_DECODE_RESPONSE,
-} from "../../lib/message.ts";
+} from "../../lib/protocol/message.ts";
 import {
   ANY_ID,
   ciphers,

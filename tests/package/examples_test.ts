@@ -45,7 +45,9 @@ describe("examples", { skip: program === undefined && "there is no munged" }, ()
   after(() => munged.stop());
 
   test("there are some, in the documentation and in the code", () => {
-    for (const file of ["docs/library.md", "mod.ts", "lib/encode.ts", "lib/decode.ts"]) {
+    for (
+      const file of ["docs/library.md", "mod.ts", "lib/client/encode.ts", "lib/client/decode.ts"]
+    ) {
       assert.ok(examples.some(({ place }) => place.startsWith(file)), file);
     }
   });

@@ -99,7 +99,7 @@ test("mod.ts reaches nothing of lib/os, so that it runs under every runtime", ()
 });
 
 test("the executable's code reaches no second implementation of cryptography", () => {
-  const only = ["lib/crypto.ts", "lib/crypto_portable.ts", "lib/offline.ts"];
+  const only = ["lib/crypto/library.ts", "lib/crypto/portable.ts", "lib/offline/offline.ts"];
   for (const { file, target } of imports) {
     if (!isWithin(file, "cli") && !isWithin(file, "daemon")) continue;
     assert(target === undefined || !only.includes(target), `${file} imports ${target}`);

@@ -1,5 +1,5 @@
 // A credential taken apart byte by byte, as a table for docs/protocol.md; the protocol in its plainest
-// form, on node:crypto alone, so that it is a second opinion on lib/credential.ts.
+// form, on node:crypto alone, so that it is a second opinion on lib/credential/credential.ts.
 import { createDecipheriv, createHash, createHmac } from "node:crypto";
 
 interface Field {

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { CIPHERS } from "../../lib/cipher.ts";
+import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { ERRORS } from "../../lib/errors.ts";
-import { MACS } from "../../lib/mac.ts";
-import { ZIPS } from "../../lib/zip.ts";
+import { MACS } from "../../lib/credential/mac.ts";
+import { ZIPS } from "../../lib/credential/zip.ts";
 import { readVectors } from "../vectors/vectors.ts";
 import { dissect } from "./dissection.ts";
 

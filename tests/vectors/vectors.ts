@@ -1,10 +1,10 @@
 // The golden vectors' file, read: fixed key, salt, IV, time and origin, and the credentials they give.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CIPHERS } from "../../lib/cipher.ts";
-import type { CredentialFields, Randomness } from "../../lib/credential.ts";
-import { MACS } from "../../lib/mac.ts";
-import { ZIPS } from "../../lib/zip.ts";
+import { CIPHERS } from "../../lib/credential/cipher.ts";
+import type { CredentialFields, Randomness } from "../../lib/credential/credential.ts";
+import { MACS } from "../../lib/credential/mac.ts";
+import { ZIPS } from "../../lib/credential/zip.ts";
 
 /** Path of the golden vectors. */
 export const VECTOR_FILE = join(import.meta.dirname, "credentials.json");

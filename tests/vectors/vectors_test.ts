@@ -2,13 +2,13 @@
 // reference opens them is interop/vectors_test.ts's.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadBzip2 } from "../../lib/compression.ts";
-import { openCredential, sealCredential } from "../../lib/credential.ts";
-import { crypto } from "../../lib/crypto.ts";
-import { chooseCrypto } from "../../lib/crypto_choice.ts";
-import { portable } from "../../lib/crypto_portable.ts";
-import { deriveSubkeys } from "../../lib/keys.ts";
-import { ZIPS } from "../../lib/zip.ts";
+import { loadBzip2 } from "../../lib/credential/compression.ts";
+import { openCredential, sealCredential } from "../../lib/credential/credential.ts";
+import { crypto } from "../../lib/crypto/library.ts";
+import { chooseCrypto } from "../../lib/crypto/choice.ts";
+import { portable } from "../../lib/crypto/portable.ts";
+import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
+import { ZIPS } from "../../lib/credential/zip.ts";
 import { readVectors } from "./vectors.ts";
 
 /** Every implementation of zlib packs a little differently, and all open what any of them packed. */

@@ -3,14 +3,14 @@
 // The file must not change by it, but for the bytes of zlib, which each implementation packs as it likes. What makes it worth believing is that the reference opens each one
 // (tests/interop/vectors_test.ts).
 import { writeFileSync } from "node:fs";
-import { CIPHERS } from "../../lib/cipher.ts";
-import { loadBzip2 } from "../../lib/compression.ts";
-import { sealCredential } from "../../lib/credential.ts";
-import { crypto } from "../../lib/crypto.ts";
-import { deriveSubkeys } from "../../lib/keys.ts";
-import { MACS } from "../../lib/mac.ts";
-import { ANY_ID } from "../../lib/message.ts";
-import { ZIPS } from "../../lib/zip.ts";
+import { CIPHERS } from "../../lib/credential/cipher.ts";
+import { loadBzip2 } from "../../lib/credential/compression.ts";
+import { sealCredential } from "../../lib/credential/credential.ts";
+import { crypto } from "../../lib/crypto/library.ts";
+import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
+import { MACS } from "../../lib/credential/mac.ts";
+import { ANY_ID } from "../../lib/protocol/message.ts";
+import { ZIPS } from "../../lib/credential/zip.ts";
 import { VECTOR_FILE } from "./vectors.ts";
 
 const KEY = Uint8Array.from({ length: 32 }, (_, i) => i);

@@ -1,9 +1,9 @@
 // What must differ between two runs, by name: each mask turns it into the same word on both sides.
 
-import { USAGE as MUNGE } from "../../../cli/munge.ts";
-import { USAGE as MUNGED } from "../../../cli/munged.ts";
-import { USAGE as MUNGEKEY } from "../../../cli/mungekey.ts";
-import { USAGE as REMUNGE } from "../../../cli/remunge.ts";
+import { USAGE as MUNGE } from "../../../cli/munge/munge.ts";
+import { USAGE as MUNGED } from "../../../cli/munged/munged.ts";
+import { USAGE as MUNGEKEY } from "../../../cli/mungekey/mungekey.ts";
+import { USAGE as REMUNGE } from "../../../cli/remunge/remunge.ts";
 import { USAGE as UNMUNGE } from "../../../cli/unmunge.ts";
 
 /** Options of ours that the reference has not. */

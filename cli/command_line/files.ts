@@ -1,0 +1,197 @@
+// The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads,
+// and outputs that appear whole or not at all.
+import { isReaderGone, writeWhole } from "../../lib/os/output.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { refuse } from "./values.ts";
+
+/** Loaded when a file is really touched: a command that reads and writes none starts a millisecond earlier. */
+const fs = () => process.getBuiltinModule("node:fs");
+
+/**
+ * Everything in a file, or on standard input for `-`.
+ *
+ * @param limit most bytes there may be.
+ * @throws {MungeError} with exit status 1 if it can't be read or is longer.
+ */
+export function readInput(path: string, limit: number): Uint8Array {
+  let fd = 0;
+  if (path !== "-") {
+    try {
+      fd = fs().openSync(path, "r");
+    } catch (error) {
+      refuse(`Failed to read from "${path}": ${systemText(error)}`);
+    }
+  }
+  let buffer = new Uint8Array(4096);
+  let length = 0;
+  try {
+    for (;;) {
+      if (length === buffer.length) {
+        const larger = new Uint8Array(buffer.length * 4);
+        larger.set(buffer);
+        buffer.fill(0);
+        buffer = larger;
+      }
+      const count = fs().readSync(fd, buffer, length, buffer.length - length, null);
+      if (count === 0) return buffer.subarray(0, length);
+      length += count;
+      if (length > limit) break;
+    }
+  } catch {
+    refuse("Failed to read from file");
+  } finally {
+    if (fd !== 0) fs().closeSync(fd);
+  }
+  refuse("Exceeded maximum memory allocation");
+}
+
+/** Refuses an output that is the input: the first byte written would destroy what is to be read. */
+export function refuseSameFile(input: string, output: string): void {
+  if (input === "-" || output === "-") return;
+  const read = fs().statSync(input, { throwIfNoEntry: false });
+  const written = fs().statSync(output, { throwIfNoEntry: false });
+  if (read === undefined || written === undefined || !read.isFile()) return;
+  if (read.dev === written.dev && read.ino === written.ino) {
+    refuse(`Cannot read and write to the same file "${output}"`);
+  }
+}
+
+/** A new file beside the one that is to be replaced by it. */
+interface Replacement {
+  readonly fd: number;
+  readonly temporary: string;
+  readonly target: string;
+}
+
+/** Creates `target`'s replacement, which nobody else can have created. */
+export function createReplacement(target: string, mode: number): Replacement {
+  const temporary = `${target}.${process.pid}.tmp`;
+  const flags = fs().constants.O_WRONLY | fs().constants.O_CREAT | fs().constants.O_EXCL |
+    fs().constants.O_NOFOLLOW;
+  return { fd: fs().openSync(temporary, flags, mode), temporary, target };
+}
+
+/**
+ * Makes a replacement, whole and on disk, the file itself.
+ *
+ * @param exclusive refuses, with EEXIST, to replace a file that is there.
+ * @throws the system's error; the file is then as it was.
+ */
+export function commitReplacement(
+  { fd, temporary, target }: Replacement,
+  exclusive = false,
+): void {
+  try {
+    fs().fsyncSync(fd);
+    if (exclusive) {
+      fs().linkSync(temporary, target);
+      fs().unlinkSync(temporary);
+    } else {
+      fs().renameSync(temporary, target);
+    }
+  } catch (error) {
+    fs().unlinkSync(temporary);
+    throw error;
+  } finally {
+    fs().closeSync(fd);
+  }
+}
+
+/** Gives a replacement up; the file stays as it was. */
+export function abandonReplacement({ fd, temporary }: Replacement): void {
+  fs().closeSync(fd);
+  fs().unlinkSync(temporary);
+}
+
+/**
+ * A replacement for what is at `path`, or undefined if that must be written in place: what is no regular
+ * file, or has other names, or can't keep its owner.
+ */
+function openReplacement(path: string): Replacement | undefined {
+  if (path === "") return undefined; // which opening refuses
+  const status = fs().statSync(path, { throwIfNoEntry: false });
+  if (status === undefined) {
+    const dangling = fs().lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    return dangling ? undefined : createReplacement(path, 0o666);
+  }
+  if (!status.isFile() || status.nlink > 1) return undefined;
+  fs().accessSync(path, fs().constants.W_OK);
+  let replacement: Replacement;
+  try {
+    replacement = createReplacement(fs().realpathSync(path), 0o600);
+  } catch {
+    return undefined; // the file may be written, its directory not
+  }
+  try {
+    fs().fchownSync(replacement.fd, status.uid, status.gid);
+    fs().fchmodSync(replacement.fd, status.mode & 0o7777);
+    return replacement;
+  } catch {
+    abandonReplacement(replacement);
+    return undefined;
+  }
+}
+
+/**
+ * What the C library keeps of an output until it is closed. The reference notices only then that so little
+ * can't be written, and forgives a reader that has gone away.
+ */
+const STDIO_BUFFER = 4096;
+
+/** An output could not be written, and was too long for the C library to notice only when it is closed. */
+export class WriteError extends Error {
+  override readonly name = "WriteError";
+}
+
+/**
+ * An output, opened before anything else is done so that an unwritable place is noticed at once. A
+ * regular file is replaced in one step by {@linkcode Output.close}; until then it is untouched.
+ */
+export class Output {
+  readonly #fd: number;
+  readonly #replacement: Replacement | undefined;
+  #length = 0;
+
+  /**
+   * @param path of the file, or `-` for standard output.
+   * @throws {MungeError} with exit status 1 if it can't be opened.
+   */
+  constructor(path: string) {
+    try {
+      this.#replacement = path === "-" ? undefined : openReplacement(path);
+      this.#fd = this.#replacement?.fd ?? (path === "-" ? 1 : fs().openSync(path, "w"));
+    } catch (error) {
+      refuse(`Failed to write to "${path}": ${systemText(error)}`);
+    }
+  }
+
+  /**
+   * Writes all of `bytes`; a regular file is left as it was if that fails.
+   *
+   * @throws {WriteError} with the system's text when the output is long.
+   * @throws the system's error when it is short, but for a reader that has gone away.
+   */
+  write(bytes: Uint8Array): void {
+    this.#length += bytes.length;
+    try {
+      writeWhole(this.#fd, bytes);
+    } catch (error) {
+      const isShort = this.#length < STDIO_BUFFER;
+      if (isShort && isReaderGone(error)) return;
+      this.abandon();
+      throw isShort ? error : new WriteError(systemText(error));
+    }
+  }
+
+  /** Ends the output; only now does a regular file have what was written. @throws the system's error. */
+  close(): void {
+    if (this.#replacement !== undefined) commitReplacement(this.#replacement);
+    else if (this.#fd !== 1) fs().closeSync(this.#fd);
+  }
+
+  /** Ends the output, and leaves a regular file as it was. */
+  abandon(): void {
+    if (this.#replacement !== undefined) abandonReplacement(this.#replacement);
+    else if (this.#fd !== 1) fs().closeSync(this.#fd);
+  }
+}

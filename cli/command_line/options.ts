@@ -1,0 +1,132 @@
+// What a command's option table looks like, and what is done with one: parsing and --help.
+// The table is the only description of an option there is.
+import { MungeError } from "../../lib/errors.ts";
+import { VERSION_LINE } from "../../lib/version.ts";
+import { getopt, GetoptError, type OptionSyntax } from "./getopt.ts";
+import { LICENSE_TEXT } from "./license.ts";
+import { print } from "./print.ts";
+
+/** One option of a command whose options fill in `Settings`. */
+export interface Option<Settings> extends OptionSyntax {
+  /** Its line in --help, after the names. */
+  readonly help: string;
+  /**
+   * Acts on the option the moment it is met; `value` is "" for an option without an argument.
+   *
+   * @throws {MungeError} when the value is not acceptable; its text is what the user reads.
+   */
+  set(settings: Settings, value: string, invocation: Invocation): void;
+}
+
+/** A command's whole command line. */
+export interface Usage<Settings> {
+  /** The options, in the groups that --help separates by blank lines. */
+  readonly groups: readonly (readonly Option<Settings>[])[];
+  /** What may follow the name; `[OPTIONS]` if absent. */
+  readonly synopsis?: string;
+  /** What --help ends with. */
+  readonly closing?: string;
+  /** Takes a word that is no option; without it, such a word is a mistake. */
+  takeParameter?(settings: Settings, word: string): void;
+  /** How mistakes are worded, where not as most commands do. */
+  readonly complaints?: Complaints;
+}
+
+/** The texts for mistakes on a command line. */
+export interface Complaints {
+  invalid(error: GetoptError): string;
+  unexpected(error: GetoptError): string;
+  missing(error: GetoptError): string;
+  parameter(word: string): string;
+}
+
+/** How an option is met: in a run of a command by some name, which accepts so much. */
+export interface Invocation {
+  /** Base name of argv[0], as in `munge: Error: ...`. */
+  readonly program: string;
+  readonly usage: Usage<never>;
+  /** The option's name as the user wrote it, `-b` or `--bi`. */
+  readonly spelling: string;
+}
+
+/** The texts of most commands. */
+export const COMPLAINTS: Complaints = {
+  invalid: (error) => `Invalid option "${error.word}"`,
+  unexpected: (error) => `Invalid option "${error.option}"`,
+  missing: (error) => `Missing argument for option "${error.word}"`,
+  parameter: (word) => `Unrecognized parameter "${word}"`,
+};
+
+/** The options every command has; each prints and ends the process. */
+export const INFORMATION_OPTIONS: readonly Option<unknown>[] = [
+  {
+    short: "h",
+    long: "help",
+    help: "Display this help message",
+    set: (_settings, _value, { program, usage }) => printAndExit(formatHelp(program, usage)),
+  },
+  {
+    short: "L",
+    long: "license",
+    help: "Display license information",
+    set: () => printAndExit(LICENSE_TEXT),
+  },
+  {
+    short: "V",
+    long: "version",
+    help: "Display version information",
+    set: () => printAndExit(`${VERSION_LINE}\n`),
+  },
+];
+
+/**
+ * Reads a command line into `settings`, option by option, in the order given.
+ *
+ * @param program base name of argv[0].
+ * @param args the words after it.
+ * @throws {MungeError} EMUNGE_SNAFU (so exit status 1) for the first mistake, in the reference's words.
+ */
+export function parseOptions<Settings>(
+  program: string,
+  usage: Usage<Settings>,
+  settings: Settings,
+  args: readonly string[],
+): void {
+  const complaints = usage.complaints ?? COMPLAINTS;
+  try {
+    getopt(usage.groups.flat(), args, {
+      option: (option, value, spelling) =>
+        option.set(settings, value, { program, usage, spelling }),
+      parameter(word) {
+        if (usage.takeParameter === undefined) {
+          throw new MungeError("EMUNGE_SNAFU", complaints.parameter(word));
+        }
+        usage.takeParameter(settings, word);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof GetoptError)) throw error;
+    throw new MungeError("EMUNGE_SNAFU", complaints[error.problem](error), { cause: error });
+  }
+}
+
+/** The text of --help. */
+export function formatHelp(program: string, usage: Usage<never>): string {
+  const synopsis = `Usage: ${program} ${usage.synopsis ?? "[OPTIONS]"}\n`;
+  const groups = usage.groups.map((group) => group.map(formatOption).join(""));
+  const closing = usage.closing === undefined ? [] : [`${usage.closing}\n`];
+  return [synopsis, ...groups, ...closing].map((part) => `${part}\n`).join("");
+}
+
+/** `  -s, --string=STR          Input payload from string`; the help starts in column 28. */
+function formatOption({ short, long, argument, help }: Option<never>): string {
+  const names = (short === undefined ? "" : `-${short}, `) + `--${long}` +
+    (argument === undefined ? "" : `=${argument}`);
+  return `  ${names.padEnd(24)}  ${help}\n`;
+}
+
+/** Ends the process with status 0 after printing `text`; for options that only inform. */
+export function printAndExit(text: string): never {
+  print(text);
+  process.exit(0);
+}

@@ -1,0 +1,36 @@
+// Writing to standard output and standard error, whole and at once: a command that ends right after
+// must not leave text in a buffer.
+import type { MungeError } from "../../lib/errors.ts";
+import { isReaderGone, writeWhole } from "../../lib/os/output.ts";
+
+/**
+ * Writes `text` to standard output; a reader that has gone away wants no more of it.
+ *
+ * @throws the system's error when it can't be written.
+ */
+export function print(text: string): void {
+  try {
+    writeWhole(1, new TextEncoder().encode(text));
+  } catch (error) {
+    if (!isReaderGone(error)) throw error;
+  }
+}
+
+/** Writes `text` to standard error. */
+export function printError(text: string): void {
+  writeWhole(2, new TextEncoder().encode(text));
+}
+
+/** Reports a failure as `program: Error: text` and gives the exit status that goes with it. */
+export function reportFailure(program: string, error: unknown): number {
+  const text = error instanceof Error ? error.message : String(error);
+  const prefix = program === "" ? "" : `${program}: `;
+  printError(`${prefix}Error: ${text}\n`);
+  // By its name: a command that is compiled as one module has a class of its own.
+  return error instanceof Error && error.name === "MungeError" ? (error as MungeError).errno : 1;
+}
+
+/** Reports what does not end the command as `program: Warning: text`. */
+export function reportWarning(program: string, text: string): void {
+  printError(`${program}: Warning: ${text}\n`);
+}

@@ -1,0 +1,208 @@
+// How option values are read where several commands take the same kind: numbers as C reads them, types,
+// users, groups, lifetimes. A value that is refused is a MungeError in the reference's words.
+import { CIPHER_DEFAULT, CIPHERS } from "../../lib/credential/cipher.ts";
+import { MungeError } from "../../lib/errors.ts";
+import { MAC_DEFAULT, MACS } from "../../lib/credential/mac.ts";
+import { ANY_ID, TTL_DEFAULT, TTL_MAXIMUM } from "../../lib/protocol/message.ts";
+import { groupByName, userByName } from "../../lib/os/users.ts";
+import { DEFAULT_SOCKET } from "../../lib/paths.ts";
+import { ZIP_DEFAULT, ZIPS } from "../../lib/credential/zip.ts";
+import type { Option } from "./options.ts";
+import { printAndExit } from "./options.ts";
+
+/** The largest numbers of C's types on 64-bit systems. */
+export const INT_MAX = 0x7fff_ffffn;
+const LONG_MAX = 0x7fff_ffff_ffff_ffffn;
+export const ULONG_MAX = 0xffff_ffff_ffff_ffffn;
+
+/** An option error: exit status 1. */
+export function refuse(text: string): never {
+  throw new MungeError("EMUNGE_SNAFU", text);
+}
+
+/**
+ * The decimal number at the start of a text, as strtol reads it (white space and a sign may lead), and
+ * what follows it; undefined if there is none.
+ */
+export function leadingNumber(text: string): { number: bigint; rest: string } | undefined {
+  const match = /^[ \t\n\v\f\r]*([+-]?)([0-9]+)/.exec(text);
+  if (match === null) return undefined;
+  const number = BigInt(match[2]!);
+  return { number: match[1] === "-" ? -number : number, rest: text.slice(match[0].length) };
+}
+
+/** The decimal number that the whole text is, or undefined. */
+export function wholeNumber(text: string): bigint | undefined {
+  const parsed = leadingNumber(text);
+  return parsed?.rest === "" ? parsed.number : undefined;
+}
+
+interface NamedType {
+  readonly number: number;
+  readonly name: string;
+}
+
+/** One of the credential's three kinds of types, as options name and list it. */
+interface TypeKind {
+  /** "cipher", as in `--cipher` and `Invalid cipher type`. */
+  readonly name: "cipher" | "MAC" | "compression";
+  readonly heading: string;
+  readonly types: readonly NamedType[];
+}
+
+const CIPHER_KIND: TypeKind = { name: "cipher", heading: "Cipher types", types: CIPHERS };
+/** MAC none is never valid, so it is not to be had. */
+const MAC_KIND: TypeKind = { name: "MAC", heading: "MAC types", types: MACS.slice(1) };
+const ZIP_KIND: TypeKind = { name: "compression", heading: "Compression types", types: ZIPS };
+
+function parseType(kind: TypeKind, value: string): number {
+  const number = wholeNumber(value);
+  const name = value.toLowerCase();
+  const found = kind.types.find((type) => type.name === name || BigInt(type.number) === number);
+  return found?.number ?? refuse(`Invalid ${kind.name} type "${value}"`);
+}
+
+function listTypes({ heading, types }: TypeKind): never {
+  const lines = types.map(({ name, number }) => `  ${name} (${number})\n`);
+  printAndExit(`${heading}:\n\n${lines.join("")}\n`);
+}
+
+/** What an encode request asks for that options set. */
+export interface EncodeSettings {
+  /** Numbers of the types. */
+  cipher: number;
+  mac: number;
+  zip: number;
+  /** UID and GID that may decode, or ANY_ID. */
+  authUid: number;
+  authGid: number;
+  /** Seconds, or TTL_DEFAULT or TTL_MAXIMUM. */
+  ttl: number;
+  socket: string;
+}
+
+/** What munge and remunge ask for unless told. */
+export const ENCODE_DEFAULTS: Readonly<EncodeSettings> = {
+  cipher: CIPHER_DEFAULT,
+  mac: MAC_DEFAULT,
+  zip: ZIP_DEFAULT,
+  authUid: ANY_ID,
+  authGid: ANY_ID,
+  ttl: TTL_DEFAULT,
+  socket: DEFAULT_SOCKET,
+};
+
+/** The group of options for cipher, MAC and compression, shared by munge and remunge. */
+export const TYPE_OPTIONS: readonly Option<EncodeSettings>[] = [
+  {
+    short: "c",
+    long: "cipher",
+    argument: "STR",
+    help: "Specify cipher type",
+    set: (settings, value) => {
+      settings.cipher = parseType(CIPHER_KIND, value);
+    },
+  },
+  {
+    short: "C",
+    long: "list-ciphers",
+    help: "Display a list of supported ciphers",
+    set: () => listTypes(CIPHER_KIND),
+  },
+  {
+    short: "m",
+    long: "mac",
+    argument: "STR",
+    help: "Specify MAC type",
+    set: (settings, value) => {
+      settings.mac = parseType(MAC_KIND, value);
+    },
+  },
+  {
+    short: "M",
+    long: "list-macs",
+    help: "Display a list of supported MACs",
+    set: () => listTypes(MAC_KIND),
+  },
+  {
+    short: "z",
+    long: "zip",
+    argument: "STR",
+    help: "Specify compression type",
+    set: (settings, value) => {
+      settings.zip = parseType(ZIP_KIND, value);
+    },
+  },
+  {
+    short: "Z",
+    long: "list-zips",
+    help: "Display a list of supported compressions",
+    set: () => listTypes(ZIP_KIND),
+  },
+];
+
+/** Restricts who may decode, by UID. */
+export const RESTRICT_UID_OPTION: Option<EncodeSettings> = {
+  short: "u",
+  long: "restrict-uid",
+  argument: "UID",
+  help: "Restrict credential decoding by user/UID",
+  set: (settings, value) => {
+    settings.authUid = parseUser(value);
+  },
+};
+
+/** Restricts who may decode, by GID. */
+export const RESTRICT_GID_OPTION: Option<EncodeSettings> = {
+  short: "g",
+  long: "restrict-gid",
+  argument: "GID",
+  help: "Restrict credential decoding by group/GID",
+  set: (settings, value) => {
+    settings.authGid = parseGroup(value);
+  },
+};
+
+/** Says how long the credential lives. */
+export const TTL_OPTION: Option<EncodeSettings> = {
+  short: "t",
+  long: "ttl",
+  argument: "SECS",
+  help: "Specify time-to-live (in seconds; 0=dfl -1=max)",
+  set: (settings, value) => {
+    const ttl = wholeNumber(value);
+    if (ttl === undefined || ttl < -1n) refuse(`Invalid time-to-live '${value}'`);
+    if (ttl > LONG_MAX) refuse(`Overflowed maximum time-to-live of ${LONG_MAX} seconds`);
+    if (ttl > BigInt(TTL_MAXIMUM)) {
+      refuse(`Exceeded maximum time-to-live of ${TTL_MAXIMUM} seconds`);
+    }
+    settings.ttl = ttl === -1n ? TTL_MAXIMUM : Number(ttl);
+  },
+};
+
+/** Says where munged is. */
+export const SOCKET_OPTION: Option<{ socket: string }> = {
+  short: "S",
+  long: "socket",
+  argument: "PATH",
+  help: "Specify local socket for munged",
+  set: (settings, value) => {
+    settings.socket = value;
+  },
+};
+
+/** The UID of a user named or numbered by `value`. */
+export function parseUser(value: string): number {
+  return userByName(value)?.uid ?? parseId(value) ?? refuse(`Unrecognized user "${value}"`);
+}
+
+/** The GID of a group named or numbered by `value`. */
+export function parseGroup(value: string): number {
+  return groupByName(value)?.gid ?? parseId(value) ?? refuse(`Unrecognized group "${value}"`);
+}
+
+/** A number that can be an ID: what does not fit in 32 bits, or stands for anyone, can not. */
+function parseId(value: string): number | undefined {
+  const id = wholeNumber(value);
+  return id === undefined || id < 0n || id >= BigInt(ANY_ID) ? undefined : Number(id);
+}

@@ -1,0 +1,187 @@
+// mungebox doctor: why munge does not work here, or between here and other hosts: the cause first, and the
+// command that mends it. What is checked is in doctor/checks.ts.
+import { VERSION_LINE } from "../../lib/version.ts";
+import { CHECKS } from "./checks.ts";
+import { examineCredential } from "./credential.ts";
+import { type NamedFinding, type Verdict, worst } from "./finding.ts";
+import { examineHosts, type HostFinding } from "./hosts.ts";
+import { lookAtNode, type Node } from "./node.ts";
+import { readInput } from "../command_line/files.ts";
+import { USAGE as MUNGED_USAGE } from "../munged/munged.ts";
+import {
+  INFORMATION_OPTIONS,
+  type Option,
+  parseOptions,
+  type Usage,
+} from "../command_line/options.ts";
+import { print, reportFailure } from "../command_line/print.ts";
+
+interface Settings {
+  /** Words of munged's options. */
+  readonly munged: string[];
+  readonly hosts: string[];
+  credential: string | undefined;
+  json: boolean;
+  ssh: string;
+  user: string | undefined;
+}
+
+const DEFAULT_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10";
+const MAX_CREDENTIAL_LENGTH = 4 << 20;
+/** What plugins of Nagios and its kin end with. */
+const STATUS: Readonly<Record<Verdict, number>> = {
+  ok: 0,
+  skipped: 0,
+  note: 0,
+  warning: 1,
+  problem: 2,
+};
+const STATUS_UNKNOWN = 3;
+
+/** Options of munged that say what it is like, not what it is to do. */
+const MUNGED_OPTIONS: readonly Option<Settings>[] = MUNGED_USAGE.groups.flat()
+  .filter((option) => !INFORMATION_OPTIONS.some(({ long }) => long === option.long))
+  .filter(({ once, long }) => once !== true || long === "config")
+  .map(({ set: _set, ...option }) => ({
+    ...option,
+    set: ({ munged }, value) => {
+      munged.push(`--${option.long}${option.argument === undefined ? "" : `=${value}`}`);
+    },
+  }));
+
+/** The command line of mungebox doctor. */
+export const USAGE: Usage<Settings> = {
+  synopsis: "[OPTIONS] [HOST...]",
+  groups: [
+    INFORMATION_OPTIONS,
+    [
+      {
+        long: "credential",
+        argument: "PATH",
+        help: "Tell why munged refuses a credential, using it up",
+        set: (settings, value) => {
+          settings.credential = value;
+        },
+      },
+      {
+        long: "json",
+        help: "Display the report as JSON",
+        set: (settings) => {
+          settings.json = true;
+        },
+      },
+      {
+        long: "ssh",
+        argument: "COMMAND",
+        help: "Specify how hosts are reached",
+        set: (settings, value) => {
+          settings.ssh = value;
+        },
+      },
+      {
+        long: "user",
+        argument: "NAME",
+        help: "Specify the user munged is to run as",
+        set: (settings, value) => {
+          settings.user = value;
+        },
+      },
+    ],
+    MUNGED_OPTIONS,
+  ],
+  closing: `Tells why munge does not work here, and with hosts, between here and there.
+The last group is munged's options, for a munged that has others than the default ones.
+The exit status is 0 for a healthy node, 1 for warnings, 2 for problems, 3 if that can't be told.`,
+  takeParameter: ({ hosts }, word) => hosts.push(word),
+};
+
+/** Runs mungebox doctor; the exit status is a monitoring plugin's. */
+export async function run(program: string, args: readonly string[]): Promise<number> {
+  try {
+    return await examine(program, args);
+  } catch (error) {
+    reportFailure(program, error);
+    return STATUS_UNKNOWN;
+  }
+}
+
+async function examine(program: string, args: readonly string[]): Promise<number> {
+  const settings: Settings = {
+    munged: [],
+    hosts: [],
+    credential: undefined,
+    json: false,
+    ssh: DEFAULT_SSH,
+    user: undefined,
+  };
+  parseOptions(program, USAGE, settings, args);
+  const { credential, hosts } = settings;
+  const node = await lookAtNode(settings.munged, settings.user);
+  const findings: NamedFinding[] = CHECKS.flatMap(({ name, examine }) =>
+    examine(node).map((finding) => ({ check: name, ...finding }))
+  );
+  if (credential !== undefined) {
+    const text = new TextDecoder("latin1").decode(readInput(credential, MAX_CREDENTIAL_LENGTH));
+    findings.push({ check: "credential", ...await examineCredential(text, node) });
+  }
+  const far = await examineHosts(hosts, settings.ssh, node);
+  const found = worst([
+    ...findings,
+    ...far.map((finding): NamedFinding => ({ check: `host ${finding.host}`, ...finding })),
+  ])!;
+  const cause = STATUS[found.verdict] === 0 ? undefined : found;
+  print(settings.json ? formatJson(node, cause, findings, far) : formatText(cause, findings, far));
+  return STATUS[found.verdict];
+}
+
+function formatJson(
+  { key, config }: Node,
+  cause: NamedFinding | undefined,
+  checks: readonly NamedFinding[],
+  hosts: readonly HostFinding[],
+): string {
+  const report = {
+    verdict: cause?.verdict ?? "ok",
+    cause: cause === undefined ? null : {
+      check: cause.check,
+      verdict: cause.verdict,
+      text: cause.text,
+      mend: cause.mend,
+    },
+    version: VERSION_LINE,
+    socket: config.socketPath,
+    keyFile: config.keyFile,
+    fingerprint: key.state === "read" ? key.fingerprint : null,
+    checks,
+    hosts,
+  };
+  return `${JSON.stringify(report)}\n`;
+}
+
+function formatText(
+  cause: NamedFinding | undefined,
+  checks: readonly NamedFinding[],
+  hosts: readonly HostFinding[],
+): string {
+  const heading = cause === undefined
+    ? "munge works here.\n"
+    : `${cause.verdict === "problem" ? "Problem" : "Warning"}: ${cause.text}\n${
+      mendLine(cause, 2)
+    }`;
+  const lines = [
+    ...checks,
+    ...hosts.map((finding) => ({ ...finding, check: finding.host })),
+  ];
+  const width = Math.max(...lines.map(({ check }) => check.length));
+  const table = lines.map((finding) => {
+    const { verdict, check, text } = finding;
+    const start = `${verdict.padEnd(8)} ${check.padEnd(width)}  `;
+    return `${start}${text}\n${finding === cause ? "" : mendLine(finding, start.length)}`;
+  });
+  return `${heading}\n${table.join("")}`;
+}
+
+/** The command that mends it, as a line to be copied. */
+function mendLine({ mend }: { readonly mend?: string | undefined }, indent: number): string {
+  return mend === undefined ? "" : `${" ".repeat(indent)}$ ${mend}\n`;
+}

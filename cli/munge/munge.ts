@@ -1,0 +1,218 @@
+// munge: turns a payload into a credential.
+import { ERRNO, errorCode, MungeError } from "../../lib/errors.ts";
+import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../../lib/protocol/message.ts";
+import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { setEffectiveGroup, setEffectiveUser } from "../../lib/os/identity.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { isRealmName } from "../../lib/credential/realm.ts";
+import { Output, readInput, refuseSameFile, WriteError } from "../command_line/files.ts";
+import { INFORMATION_OPTIONS, parseOptions, type Usage } from "../command_line/options.ts";
+import { reportWarning } from "../command_line/print.ts";
+import { renewUntilStopped } from "./renew.ts";
+import {
+  ENCODE_DEFAULTS,
+  type EncodeSettings,
+  parseGroup,
+  parseUser,
+  refuse,
+  RESTRICT_GID_OPTION,
+  RESTRICT_UID_OPTION,
+  SOCKET_OPTION,
+  TTL_OPTION,
+  TYPE_OPTIONS,
+} from "../command_line/values.ts";
+
+interface Settings extends EncodeSettings {
+  /** Where the payload comes from: bytes given on the command line, or a file. */
+  payload: Uint8Array | { path: string };
+  output: string;
+  /** Identity to take on first. */
+  uid: number | undefined;
+  gid: number | undefined;
+  /** Empty for the default realm. */
+  realm: string;
+  /** Whether the output is kept filled with a fresh credential. */
+  renew: boolean;
+}
+
+/** The command line of munge. */
+export const USAGE: Usage<Settings> = {
+  groups: [
+    INFORMATION_OPTIONS,
+    [
+      {
+        short: "n",
+        long: "no-input",
+        help: "Discard all input for payload",
+        set: (settings) => {
+          settings.payload = new Uint8Array(0);
+        },
+      },
+      {
+        short: "s",
+        long: "string",
+        argument: "STR",
+        help: "Input payload from string",
+        set: (settings, value) => {
+          settings.payload = new TextEncoder().encode(value);
+        },
+      },
+      {
+        short: "i",
+        long: "input",
+        argument: "PATH",
+        help: "Input payload from file",
+        set: (settings, path) => {
+          settings.payload = { path };
+        },
+      },
+      {
+        short: "o",
+        long: "output",
+        argument: "PATH",
+        help: "Output credential to file",
+        set: (settings, path) => {
+          settings.output = path;
+        },
+      },
+    ],
+    TYPE_OPTIONS,
+    [
+      RESTRICT_UID_OPTION,
+      {
+        short: "U",
+        long: "uid",
+        argument: "UID",
+        help: "Specify credential user/UID",
+        set: (settings, value) => {
+          settings.uid = parseUser(value);
+        },
+      },
+      RESTRICT_GID_OPTION,
+      {
+        short: "G",
+        long: "gid",
+        argument: "GID",
+        help: "Specify credential group/GID",
+        set: (settings, value) => {
+          settings.gid = parseGroup(value);
+        },
+      },
+      TTL_OPTION,
+      SOCKET_OPTION,
+    ],
+    [
+      {
+        long: "realm",
+        argument: "NAME",
+        addition: true,
+        help: "Specify security realm",
+        set: (settings, name) => {
+          if (!isRealmName(name)) refuse(`Invalid security realm "${name}"`);
+          settings.realm = name;
+        },
+      },
+      {
+        long: "renew",
+        addition: true,
+        help: "Keep output file filled with a fresh credential",
+        set: (settings) => {
+          settings.renew = true;
+        },
+      },
+    ],
+  ],
+  closing: "By default, payload read from stdin, credential written to stdout.",
+};
+
+/** Runs munge; throws a MungeError for any failure. */
+export function run(program: string, args: readonly string[]): void | Promise<void> {
+  const settings: Settings = {
+    payload: { path: "-" },
+    output: "-",
+    uid: undefined,
+    gid: undefined,
+    realm: "",
+    renew: false,
+    ...ENCODE_DEFAULTS,
+  };
+  parseOptions(program, USAGE, settings, args);
+  if (settings.renew && settings.output === "-") refuse('Option "--renew" needs an output file');
+  if ("path" in settings.payload) {
+    refuseSameFile(settings.payload.path, settings.output);
+    settings.payload = readInput(settings.payload.path, MAX_PAYLOAD_LENGTH);
+  }
+  const { payload } = settings;
+  if (settings.renew) return keepRenewing(program, settings, payload);
+  writeCredential(settings, payload, () => takeIdentity(settings));
+}
+
+/** Puts a new credential in the output; `prepare` is called once that is known to be writable. */
+function writeCredential(settings: Settings, payload: Uint8Array, prepare: () => void): void {
+  const output = new Output(settings.output);
+  let credential: Uint8Array;
+  try {
+    prepare();
+    credential = encode(settings, payload);
+  } catch (error) {
+    output.abandon();
+    throw error;
+  }
+  const line = new Uint8Array(credential.length + 1);
+  line.set(credential);
+  line[credential.length] = 0x0a;
+  try {
+    output.write(line);
+    output.close();
+  } catch (error) {
+    if (error instanceof WriteError) refuse(`Write error: ${error.message}`);
+    refuse(`Failed to close output file: ${systemText(error)}`);
+  }
+}
+
+async function keepRenewing(program: string, settings: Settings, payload: Uint8Array) {
+  process.umask(0o077); // whoever reads the credential can use it
+  takeIdentity(settings);
+  await renewUntilStopped(() => {
+    writeCredential(settings, payload, () => {});
+    return grantedTtl(settings);
+  }, (text) => reportWarning(program, text));
+}
+
+/** The time-to-live that munged makes of the one that is asked for: it tells when it opens a credential. */
+function grantedTtl(settings: Settings): number {
+  const anyone = { ...settings, authUid: ANY_ID, authGid: ANY_ID };
+  const credential = encode(anyone, new Uint8Array(0));
+  const { ttl } = new BlockingClient(settings.socket).decode({ credential });
+  return ttl > 0 ? ttl : refuse("Failed to learn time-to-live of credential");
+}
+
+/**
+ * Has munged make the credential; an error in its answer is exit status 1, as in the reference, which has
+ * no realms.
+ */
+function encode(settings: Settings, payload: Uint8Array): Uint8Array {
+  const { errno, errorText, credential } = new BlockingClient(settings.socket).encode({
+    ...settings,
+    payload,
+  });
+  if (errno === ERRNO.EMUNGE_BAD_REALM || errno === ERRNO.EMUNGE_CRED_UNAUTHORIZED) {
+    throw new MungeError(errorCode(errno), errorText);
+  }
+  if (errno !== 0) refuse(errorText || "Internal error");
+  return credential;
+}
+
+/** Becomes the user and group that the credential shall name: munged asks the kernel who is calling. */
+function takeIdentity({ uid, gid }: Settings): void {
+  try {
+    if (gid !== undefined) setEffectiveGroup(gid);
+  } catch (error) {
+    refuse(`Failed to create credential for GID ${gid}: ${systemText(error)}`);
+  }
+  try {
+    if (uid !== undefined) setEffectiveUser(uid);
+  } catch (error) {
+    refuse(`Failed to create credential for UID ${uid}: ${systemText(error)}`);
+  }
+}

@@ -1,0 +1,161 @@
+// Where munged's settings come from besides its command line: a configuration file of KEY=VALUE lines, and
+// the environment. Both name options as the option table does, so there is nothing to keep in step.
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  type Stats,
+} from "node:fs";
+import { checkFile } from "../../lib/files/security.ts";
+import { MungeError } from "../../lib/errors.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { CONFIG_DIRECTORY } from "../../lib/paths.ts";
+import type { Option } from "../command_line/options.ts";
+import { refuse } from "../command_line/values.ts";
+
+/** The configuration file that may be missing. */
+export const DEFAULT_CONFIG_FILE = `${CONFIG_DIRECTORY}/munge.conf`;
+
+/** An option that a file and the environment may set, too. */
+export interface ConfigOption<Settings> extends Option<Settings> {
+  /** Makes sense on a command line only. */
+  readonly once?: true;
+  /** Its name in the environment; `MUNGE_LONG_NAME` if absent. */
+  readonly variable?: string;
+  /** Undoes a flag. */
+  clear?(settings: Settings): void;
+  /** The values in force, as they would be written; none where nothing was chosen. */
+  show?(settings: Settings): string[];
+}
+
+/** Where the value of each option is from, by its long name; defaults are not in it. */
+export type Sources = Map<string, string>;
+
+/** The name of an option in the environment. */
+function variableOf({ long, variable }: ConfigOption<never>): string {
+  return variable ?? `MUNGE_${long.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/**
+ * Applies what a configuration file says.
+ *
+ * @param path undefined for the default one, which may be missing.
+ * @param uid of the daemon; it and root alone may have written the file.
+ * @throws {MungeError} with file and line for the first mistake.
+ */
+export function applyFile<Settings>(
+  options: readonly ConfigOption<Settings>[],
+  settings: Settings,
+  sources: Sources,
+  path: string | undefined,
+  uid: number,
+): void {
+  const text = readConfigFile(path ?? DEFAULT_CONFIG_FILE, path === undefined, uid);
+  text.split("\n").forEach((line, index) => {
+    const place = `${path ?? DEFAULT_CONFIG_FILE}:${index + 1}`;
+    const content = line.trim();
+    if (content === "" || content.startsWith("#")) return;
+    const match = /^([^=\s]+)\s*=\s*(.*)$/.exec(content);
+    if (match === null) refuse(`${place}: Not of the form KEY=VALUE`);
+    const [, key, value = ""] = match;
+    const option = configurable(options).find((candidate) =>
+      candidate.long === key || variableOf(candidate) === key
+    );
+    if (option === undefined) refuse(`${place}: Unknown key "${key}"`);
+    const [, quoted, plain = ""] = /^(?:"(.*)"|(.*?))(?:\s+#.*)?$/.exec(value) ?? [];
+    apply(option, settings, quoted ?? plain, place);
+    sources.set(option.long, place);
+  });
+}
+
+/** Applies what the environment says. @throws {MungeError} for the first mistake. */
+export function applyEnvironment<Settings>(
+  options: readonly ConfigOption<Settings>[],
+  settings: Settings,
+  sources: Sources,
+  environment: Readonly<Record<string, string | undefined>>,
+): void {
+  for (const option of configurable(options)) {
+    const variable = variableOf(option);
+    const value = environment[variable];
+    if (value === undefined || value === "") continue;
+    apply(option, settings, value, `environment variable ${variable}`);
+    sources.set(option.long, `environment variable ${variable}`);
+  }
+}
+
+/** What is in force, in the form of a configuration file, and where each value comes from. */
+export function formatSettings<Settings>(
+  options: readonly ConfigOption<Settings>[],
+  settings: Settings,
+  sources: Sources,
+): string {
+  return configurable(options).map((option) => {
+    const source = sources.get(option.long) ?? "default";
+    const values = option.show?.(settings) ?? [];
+    if (values.length === 0) return `${`# ${option.long}=`.padEnd(47)} # ${source}\n`;
+    return values.map((value) => `${`${option.long}=${value}`.padEnd(47)} # ${source}\n`).join("");
+  }).join("");
+}
+
+function configurable<Settings>(options: readonly ConfigOption<Settings>[]) {
+  return options.filter((option) => option.show !== undefined && option.once !== true);
+}
+
+const TRUE = ["1", "yes", "true", "on"];
+const FALSE = ["0", "no", "false", "off"];
+
+function apply<Settings>(
+  option: ConfigOption<Settings>,
+  settings: Settings,
+  value: string,
+  place: string,
+): void {
+  const invocation = { program: "munged", usage: { groups: [] }, spelling: option.long };
+  const word = value.toLowerCase();
+  try {
+    if (option.argument !== undefined) option.set(settings, value, invocation);
+    else if (TRUE.includes(word)) option.set(settings, "", invocation);
+    else if (FALSE.includes(word)) option.clear?.(settings);
+    else throw new MungeError("EMUNGE_SNAFU", `Invalid value "${value}" for ${option.long}`);
+  } catch (error) {
+    if (error instanceof MungeError) refuse(`${place}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** The text of a configuration file that nobody else can have written. */
+function readConfigFile(path: string, optional: boolean, uid: number): string {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    // A directory that this user may not even search, as Debian's /etc/munge, holds nothing for this munged.
+    if (optional && !existsSync(path)) return "";
+    refuse(`Failed to open configuration file "${path}": ${systemText(error)}`);
+  }
+  try {
+    const breach = fileBreach(fstatSync(fd), uid);
+    if (breach !== undefined) refuse(`Configuration file is insecure: "${path}" ${breach}`);
+    checkFile("config", path, { force: false, trustedGroup: null, uid }, { warning: () => {} });
+    return readFileSync(fd, "utf8");
+  } catch (error) {
+    if (error instanceof MungeError) throw error;
+    refuse(`Failed to read configuration file "${path}": ${systemText(error)}`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function fileBreach(stats: Stats, uid: number): string | undefined {
+  if (!stats.isFile()) return "must be a regular file";
+  if (stats.uid !== 0 && stats.uid !== uid) {
+    return `must be owned by root or UID ${uid} instead of UID ${stats.uid}`;
+  }
+  if ((stats.mode & 0o022) === 0) return undefined;
+  const perms = `0${(stats.mode & 0o777).toString(8).padStart(3, "0")}`;
+  return `must not be writable by group or other (perms=${perms})`;
+}

@@ -1,0 +1,68 @@
+// munged --status: asks a running munged how it is, and prints that.
+import type { Status } from "../../daemon/munged/observe/status.ts";
+import { MungeError } from "../../lib/errors.ts";
+import { formatLocalTime } from "../../lib/os/local_time.ts";
+import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { print } from "../command_line/print.ts";
+
+/** Prints the status of the munged behind a socket. @throws {MungeError} when it does not tell. */
+export function printStatus(socket: string, asJson: boolean): void {
+  const json = askStatus(socket);
+  print(asJson ? `${json}\n` : formatStatus(JSON.parse(json) as Status));
+}
+
+function askStatus(socket: string): string {
+  try {
+    return new BlockingClient(socket).status();
+  } catch (error) {
+    if (!(error instanceof MungeError) || !/header|reset/.test(error.message)) throw error;
+    throw new MungeError(
+      error.code,
+      `Failed to ask munged at "${socket}" for its status: it tells root and its own user only, and ` +
+        "another make of munged tells nobody",
+    );
+  }
+}
+
+function formatStatus(status: Status): string {
+  const lines: string[] = [];
+  const row = (name: string, value: string) => lines.push(`${`${name}:`.padEnd(16)} ${value}`);
+  const time = (seconds: number) => formatLocalTime(seconds, "%Y-%m-%d %H:%M:%S %z");
+  row("VERSION", `munge-${status.compatible_version} (mungebox ${status.version})`);
+  row("PID", `${status.pid}`);
+  row("STARTED", `${time(status.start_time)} (${status.uptime_seconds} s ago)`);
+  row("ENCODE", formatResults(status.requests.encode));
+  row("DECODE", formatResults(status.requests.decode));
+  row("CUT_OFF", `${status.requests.cut_off}`);
+  row("RATE", `${status.requests_per_second} requests a second during the last minute`);
+  const { p50_us, p90_us, p99_us, timed, sampling } = status.duration;
+  row(
+    "DURATION",
+    timed === 0
+      ? `none timed yet (one in ${sampling} is)`
+      : `50% below ${p50_us} us, 90% below ${p90_us} us, 99% below ${p99_us} us ` +
+        `(${timed} timed, one in ${sampling})`,
+  );
+  row("WORKERS", status.workers.map(({ number, requests }) => `${number}: ${requests}`).join(", "));
+  row(
+    "REPLAY_CACHE",
+    status.replay === null
+      ? "off"
+      : `${status.replay.entries} entries, ${Math.ceil(status.replay.bytes / 1024)} KiB`,
+  );
+  row("MEMORY", `${Math.ceil(status.resident_bytes / 1024)} KiB`);
+  for (const { name, limited, keys } of status.realms) {
+    const realm = name === "" ? "default realm" : `realm ${name}${limited ? " (limited)" : ""}`;
+    for (const { role, fingerprint, since, expiry } of keys) {
+      const end = expiry === null ? "" : `, decodes until ${time(expiry)}`;
+      row("KEY", `${realm}: ${role} ${fingerprint} since ${time(since)}${end}`);
+    }
+  }
+  for (const { time, level, text } of status.messages) row("MESSAGE", `${time} ${level}: ${text}`);
+  for (const hint of status.hints) row("HINT", hint);
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+function formatResults(results: Readonly<Record<string, number>>): string {
+  return Object.entries(results).map(([result, count]) => `${count} ${result}`).join(", ");
+}

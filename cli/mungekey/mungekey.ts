@@ -1,0 +1,246 @@
+// mungekey: creates the secret key that all hosts of a realm share. What replaces it by another one without
+// a pause is in cli/mungekey/rotation.ts.
+import { fchmodSync, lstatSync } from "node:fs";
+import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../../lib/credential/subkeys.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { CONFIG_DIRECTORY } from "../../lib/paths.ts";
+import type { GetoptError } from "../command_line/getopt.ts";
+import {
+  abandonReplacement,
+  commitReplacement,
+  createReplacement,
+  readInput,
+} from "../command_line/files.ts";
+import { becomeOwnerOf } from "../command_line/owner.ts";
+import type { KeyCommand } from "./rotation.ts";
+import {
+  INFORMATION_OPTIONS,
+  type Option,
+  parseOptions,
+  type Usage,
+} from "../command_line/options.ts";
+import { printError } from "../command_line/print.ts";
+import { writeWhole } from "../../lib/os/output.ts";
+import { INT_MAX, refuse, wholeNumber } from "../command_line/values.ts";
+
+const MIN_BITS = 256;
+const MAX_BITS = 8192;
+const DEFAULT_BITS = 1024;
+/** Where the key is unless told otherwise. */
+const DEFAULT_KEY_FILE = `${CONFIG_DIRECTORY}/munge.key`;
+
+/** What mungekey can do. */
+type Deed = "create" | "stage" | "promote" | "retire" | "list" | "fingerprint";
+
+interface Settings {
+  deed: Deed;
+  bits: number;
+  force: boolean;
+  /** Where --stage gets the key from; undefined for new random bytes. */
+  from: string | undefined;
+  /** Seconds that a retired key decodes; undefined for what munged's configuration says. */
+  rotationTime: number | undefined;
+  keyFile: string;
+  verbose: boolean;
+}
+
+/** The command line of mungekey. */
+export const USAGE: Usage<Settings> = {
+  groups: [
+    [{
+      short: "c",
+      long: "create",
+      help: "Create keyfile",
+      set: (settings) => {
+        settings.deed = "create";
+      },
+    }],
+    [
+      {
+        short: "b",
+        long: "bits",
+        argument: "INT",
+        help: "Specify number of bits in key being created",
+        set: (settings, value, { spelling }) => {
+          const bits = wholeNumber(value);
+          if (bits === undefined || bits < MIN_BITS || bits > MAX_BITS) {
+            refuse(
+              `Option "${spelling}" has invalid value "${value}" (range is ${MIN_BITS}-${MAX_BITS})`,
+            );
+          }
+          settings.bits = Number(bits);
+        },
+      },
+      {
+        short: "f",
+        long: "force",
+        help: "Force keyfile to be overwritten if it exists",
+        set: (settings) => {
+          settings.force = true;
+        },
+      },
+      {
+        short: "k",
+        long: "keyfile",
+        argument: "PATH",
+        help: `Specify keyfile pathname [${DEFAULT_KEY_FILE}]`,
+        set: (settings, path) => {
+          settings.keyFile = path;
+        },
+      },
+      {
+        short: "v",
+        long: "verbose",
+        help: "Be verbose",
+        set: (settings) => {
+          settings.verbose = true;
+        },
+      },
+    ],
+    INFORMATION_OPTIONS,
+    [
+      deed("stage", "Stage a new key, which munged then accepts, too"),
+      {
+        long: "from",
+        argument: "PATH",
+        addition: true,
+        help: "Stage the key in this file instead of a random one",
+        set: (settings, path) => {
+          settings.from = path;
+        },
+      },
+      deed("promote", "Make the staged key the active one, and retire that"),
+      deed("retire", "Remove the retired key"),
+      deed("list", "Display the keys beside keyfile, and keyfile itself"),
+      deed("fingerprint", "Display the name of the active key"),
+      {
+        long: "key-rotation-time",
+        argument: "SECS",
+        addition: true,
+        help: "Specify how long a retired key decodes [munged's]",
+        set: (settings, value) => {
+          const time = wholeNumber(value);
+          if (time === undefined || time < 0n || time > INT_MAX) {
+            refuse(`Option "--key-rotation-time" has invalid value "${value}"`);
+          }
+          settings.rotationTime = Number(time);
+        },
+      },
+    ],
+  ],
+  complaints: {
+    invalid: invalidOption,
+    unexpected: invalidOption,
+    missing: (error) => `Option "${error.word}" is missing a required argument`,
+    parameter: (word) => `Option "${word}" is unrecognized`,
+  },
+};
+
+function deed(long: Deed, help: string): Option<Settings> {
+  return {
+    long,
+    addition: true,
+    help,
+    set: (settings) => {
+      settings.deed = long;
+    },
+  };
+}
+
+function invalidOption(error: GetoptError): string {
+  return `Option "${error.word}" is invalid`;
+}
+
+/** Runs mungekey; throws a MungeError for any failure. */
+export async function run(program: string, args: readonly string[]): Promise<void> {
+  const settings: Settings = {
+    deed: "create",
+    bits: DEFAULT_BITS,
+    force: false,
+    from: undefined,
+    rotationTime: undefined,
+    keyFile: DEFAULT_KEY_FILE,
+    verbose: false,
+  };
+  parseOptions(program, USAGE, settings, args);
+  if (settings.deed === "create") createKey(program, settings);
+  else await rotateKey(program, settings.deed, settings);
+}
+
+function createKey(program: string, settings: Settings): void {
+  const key = randomKey(settings);
+  try {
+    writeKeyFile(settings, key);
+  } finally {
+    key.fill(0);
+  }
+  if (settings.verbose) {
+    const bits = key.length * 8;
+    printError(`${program}: Info: Created "${settings.keyFile}" with ${bits}-bit key\n`);
+  }
+}
+
+function randomKey({ bits }: Settings): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(Math.ceil(bits / 8)));
+}
+
+async function rotateKey(
+  program: string,
+  deed: Exclude<Deed, "create">,
+  settings: Settings,
+): Promise<void> {
+  const rotation = await import("./rotation.ts");
+  const { from } = settings;
+  // Before this process becomes the key's owner, who may not be able to read it.
+  const given = from === undefined ? undefined : readKey(from);
+  becomeOwnerOf(settings.keyFile);
+  const rotationTime = settings.rotationTime ?? await configuredRotationTime();
+  const command: KeyCommand = { ...settings, program, rotationTime };
+  rotation.removeLeftovers(command.keyFile);
+  switch (deed) {
+    case "stage":
+      return rotation.stageKey(command, () => given ?? randomKey(settings));
+    case "promote":
+      return rotation.promoteKey(command);
+    case "retire":
+      return rotation.retireKey(command);
+    case "list":
+      return rotation.listKeys(command);
+    case "fingerprint":
+      return rotation.printFingerprint(command);
+  }
+}
+
+/** How long munged decodes with a retired key, from the environment and its configuration file. */
+async function configuredRotationTime(): Promise<number> {
+  const { parseConfig } = await import("../munged/munged.ts");
+  const { keyRotationTime } = await import("../../daemon/munged/config.ts");
+  return keyRotationTime(parseConfig("munged", []));
+}
+
+/** A key somebody brings along. */
+function readKey(path: string): Uint8Array {
+  const key = readInput(path, MAX_KEY_LENGTH);
+  if (key.length >= MIN_KEY_LENGTH) return key;
+  refuse(`Key must be at least ${MIN_KEY_LENGTH} bytes`);
+}
+
+/** Writes the key file with mode 0600, whole and on disk or not at all. */
+function writeKeyFile({ keyFile, force }: Settings, key: Uint8Array): void {
+  if (force && lstatSync(keyFile, { throwIfNoEntry: false })?.isDirectory()) {
+    refuse(`Failed to remove "${keyFile}": Is a directory`);
+  }
+  try {
+    const replacement = createReplacement(keyFile, 0o600);
+    try {
+      fchmodSync(replacement.fd, 0o600); // whatever the umask took away
+      writeWhole(replacement.fd, key);
+    } catch (error) {
+      abandonReplacement(replacement);
+      throw error;
+    }
+    commitReplacement(replacement, !force);
+  } catch (error) {
+    refuse(`Failed to create "${keyFile}": ${systemText(error)}`);
+  }
+}

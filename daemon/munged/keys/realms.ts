@@ -1,0 +1,43 @@
+// The realms munged serves: the keys of each, and who may use it. Plain data that may be posted to another
+// thread; where it comes from is in daemon/munged/keys/store.ts.
+import { MungeError } from "../../../lib/errors.ts";
+import type { RingKey } from "../../../lib/keys/ring.ts";
+
+/** Users and groups that may encode and decode in a realm; null for everybody. */
+export type Allowed = { readonly uids: readonly number[]; readonly gids: readonly number[] } | null;
+
+/** One realm. */
+export interface Realm {
+  /** Its keys, the active one first; their bytes are in memory that all threads share. */
+  readonly ring: readonly RingKey[];
+  readonly allowed: Allowed;
+}
+
+/** All realms by name; the default one, which is always there, has the name "". */
+export type Realms = ReadonlyMap<string, Realm>;
+
+/** The default realm's name. */
+export const DEFAULT_REALM = "";
+
+/** The realm of this name. @throws {MungeError} EMUNGE_BAD_REALM if there is none. */
+export function requireRealm(realms: Realms, name: string): Realm {
+  const realm = realms.get(name);
+  if (realm === undefined) throw new MungeError("EMUNGE_BAD_REALM");
+  return realm;
+}
+
+/** Whether a client may use a realm. */
+export function mayUseRealm(
+  { allowed }: Realm,
+  uid: number,
+  gid: number,
+  isMember: (uid: number, gid: number) => boolean,
+): boolean {
+  return allowed === null || allowed.uids.includes(uid) ||
+    allowed.gids.some((allowedGid) => allowedGid === gid || isMember(uid, allowedGid));
+}
+
+/** The realm in messages: `realm "x"`, or `the default realm`. */
+export function describeRealm(name: string): string {
+  return name === DEFAULT_REALM ? "the default realm" : `realm "${name}"`;
+}

@@ -1,0 +1,22 @@
+// munged from its command line on. Each step loads what it needs, and no more: three processes start until
+// munged is in the background, and two of them have nothing to do but that.
+import type { DaemonConfig } from "./config.ts";
+import { enterBackground } from "../process/background.ts";
+import { warmUp } from "./serve/warm_workers.ts";
+
+/**
+ * Runs munged until a signal ends it, or stops a running one if `config` says so.
+ *
+ * @returns the exit status.
+ */
+export async function runDaemon(config: DaemonConfig): Promise<number> {
+  if (config.stop) {
+    const { createLogger, stderrLog } = await import("../process/log.ts");
+    const { stopDaemon } = await import("../process/stop.ts");
+    return stopDaemon(config, createLogger(stderrLog(config)));
+  }
+  const announceReady = config.foreground ? () => {} : enterBackground(config);
+  warmUp(config.numThreads);
+  const { serve } = await import("./service.ts");
+  return await serve(config, announceReady);
+}

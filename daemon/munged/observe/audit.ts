@@ -1,0 +1,36 @@
+// The log line about a decode that was refused: who asked, from where the credential came, which realm it
+// is of, and why it was refused.
+import { claimedRealm } from "../../../lib/credential/credential.ts";
+import { MungeError } from "../../../lib/errors.ts";
+import type { AuditFields, Logger } from "../../process/log.ts";
+import { addressText, type Refusal } from "../serve/request.ts";
+
+/** Logs a refused decode, or counts it if there were many like it. */
+export function audit(refusal: Refusal, log: Logger): void {
+  const cause = refusal.error.replace("EMUNGE_", "").toLowerCase();
+  log.audit("Refused decode", cause, () => fieldsOf(refusal));
+}
+
+/** What nobody can vouch for is marked as claimed. */
+function fieldsOf({ peer, credential, opened, decodeTime }: Refusal): AuditFields {
+  const client = { client_uid: peer.uid, client_gid: peer.gid };
+  if (opened === undefined) return { ...client, claimed_realm: realmClaimedBy(credential) };
+  return {
+    ...client,
+    origin: addressText(opened.originAddress),
+    realm: opened.realm === "" ? "-" : opened.realm,
+    uid: opened.uid,
+    gid: opened.gid,
+    age: decodeTime - opened.encodeTime,
+    ttl: opened.ttl,
+  };
+}
+
+function realmClaimedBy(credential: Uint8Array): string {
+  try {
+    return claimedRealm(new TextDecoder("latin1").decode(credential)) || "-";
+  } catch (error) {
+    if (error instanceof MungeError) return "?";
+    throw error;
+  }
+}

@@ -1,0 +1,202 @@
+// munged's status as metrics: the rate of requests, measured every few seconds, and a file in Prometheus's
+// text format for the textfile collector of its node exporter.
+import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { systemText } from "../../../lib/os/system_text.ts";
+import type { DaemonConfig } from "../config.ts";
+import { RateMeter } from "./counters.ts";
+import type { Logger } from "../../process/log.ts";
+import type { Realms } from "../keys/realms.ts";
+import { collectStatus, type Status, type StatusSources } from "./status.ts";
+
+const SAMPLE_INTERVAL_MS = 5_000;
+const FILE_INTERVAL_MS = 15_000;
+const FILE_MODE = 0o644;
+
+/**
+ * Keeps the rate and the metrics file up to date, unless benchmarking.
+ *
+ * @returns what stops it, and removes the file: the numbers in it would look alive.
+ */
+export function startMetering(
+  { benchmark, metricsFile }: DaemonConfig,
+  sources: StatusSources,
+  realms: () => Realms,
+  log: Logger,
+): () => void {
+  if (benchmark) return () => {};
+  const meter = new RateMeter(sources.counters);
+  const timers = [setInterval(() => meter.sample(), SAMPLE_INTERVAL_MS)];
+  if (metricsFile !== null) {
+    const write = () => {
+      try {
+        replaceFile(metricsFile, formatMetrics(collectStatus(sources, realms())));
+      } catch (error) {
+        const text = `Failed to write metrics file "${metricsFile}": ${systemText(error)}`;
+        log.limited("metrics file", "warning", text);
+      }
+    };
+    write();
+    timers.push(setInterval(write, FILE_INTERVAL_MS));
+  }
+  return () => {
+    timers.forEach(clearInterval);
+    if (metricsFile !== null) removeFile(metricsFile);
+  };
+}
+
+function replaceFile(path: string, text: string): void {
+  // Not *.prom, which the collector would read.
+  const temporary = `${path}.${process.pid}.tmp`;
+  removeFile(temporary);
+  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+  const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL, FILE_MODE);
+  try {
+    const bytes = new TextEncoder().encode(text);
+    for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
+  } catch (error) {
+    unlinkSync(temporary);
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}
+
+type Labels = Readonly<Record<string, string | number>>;
+type Sample = readonly [labels: Labels, value: number, suffix?: string];
+
+interface Metric {
+  readonly name: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  samples(status: Status): readonly Sample[];
+}
+
+/** All metrics; docs/monitoring has what to make of them. */
+export const METRICS: readonly Metric[] = [
+  {
+    name: "munged_info",
+    type: "gauge",
+    help: "The version that runs.",
+    samples: (s) => [[{ version: s.version, compatible_version: s.compatible_version }, 1]],
+  },
+  {
+    name: "munged_start_time_seconds",
+    type: "gauge",
+    help: "When munged started, in seconds since the epoch.",
+    samples: (s) => [[{}, s.start_time]],
+  },
+  {
+    name: "munged_requests_total",
+    type: "counter",
+    help: "Requests that were answered, by kind and result.",
+    samples: ({ requests }) =>
+      (["encode", "decode"] as const).flatMap((kind) =>
+        Object.entries(requests[kind]).map(([result, count]) => [{ kind, result }, count] as const)
+      ),
+  },
+  {
+    name: "munged_cut_off_total",
+    type: "counter",
+    help: "Requests that were no requests, and got no answer.",
+    samples: ({ requests }) => [[{}, requests.cut_off]],
+  },
+  {
+    name: "munged_worker_requests_total",
+    type: "counter",
+    help: "Requests that each worker thread took up.",
+    samples: ({ workers }) => workers.map(({ number, requests }) => [{ worker: number }, requests]),
+  },
+  {
+    name: "munged_request_duration_seconds",
+    type: "histogram",
+    help: "Time from the whole request to the answer, of one request in 16.",
+    samples: ({ duration }) => {
+      let below = 0;
+      const buckets = duration.buckets.slice(0, -1).map((count, bucket): Sample => {
+        below += count;
+        return [{ le: 2 ** bucket / 1e6 }, below, "_bucket"];
+      });
+      return [
+        ...buckets,
+        [{ le: "+Inf" }, duration.timed, "_bucket"],
+        [{}, duration.sum_us / 1e6, "_sum"],
+        [{}, duration.timed, "_count"],
+      ];
+    },
+  },
+  {
+    name: "munged_replay_entries",
+    type: "gauge",
+    help: "Credentials that are remembered as decoded.",
+    samples: ({ replay }) => replay === null ? [] : [[{}, replay.entries]],
+  },
+  {
+    name: "munged_replay_bytes",
+    type: "gauge",
+    help: "Size of the replay cache.",
+    samples: ({ replay }) => replay === null ? [] : [[{}, replay.bytes]],
+  },
+  {
+    name: "munged_resident_memory_bytes",
+    type: "gauge",
+    help: "Resident memory.",
+    samples: (s) => [[{}, s.resident_bytes]],
+  },
+  {
+    name: "munged_key_since_timestamp_seconds",
+    type: "gauge",
+    help: "When a key was made, or an old one retired, in seconds since the epoch.",
+    samples: (s) => keySamples(s, ({ since }) => since),
+  },
+  {
+    name: "munged_key_expiry_timestamp_seconds",
+    type: "gauge",
+    help: "When a retired key stops counting, in seconds since the epoch.",
+    samples: (s) => keySamples(s, ({ expiry }) => expiry),
+  },
+  {
+    name: "munged_rewound_skew_seconds_max",
+    type: "gauge",
+    help: "How far ahead of this host's clock the most rewound credential was.",
+    samples: (s) => [[{}, s.rewound_skew_seconds_max]],
+  },
+];
+
+type Key = Status["realms"][number]["keys"][number];
+
+function keySamples({ realms }: Status, value: (key: Key) => number | null): Sample[] {
+  return realms.flatMap(({ name: realm, keys }) =>
+    keys.flatMap((key): Sample[] => {
+      const number = value(key);
+      const { role, fingerprint } = key;
+      return number === null ? [] : [[{ realm, role, fingerprint }, number]];
+    })
+  );
+}
+
+/** A status in Prometheus's text format. */
+function formatMetrics(status: Status): string {
+  return METRICS.map((metric) => {
+    const samples = metric.samples(status);
+    if (samples.length === 0) return "";
+    const lines = samples.map(([labels, value, suffix = ""]) =>
+      `${metric.name}${suffix}${formatLabels(labels)} ${value}\n`
+    );
+    const { name, help, type } = metric;
+    return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+  }).join("");
+}
+
+function formatLabels(labels: Labels): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}

@@ -1,0 +1,172 @@
+// How munged is: what `munged --status` and the metrics file tell, from what the threads share.
+import { ERRNO, ERRORS } from "../../../lib/errors.ts";
+import { type ReplayState, replayUsage } from "../replay/cache.ts";
+import { COMPATIBLE_VERSION, VERSION } from "../../../lib/version.ts";
+import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";
+import { type RecentMessage, recentMessages } from "../../process/recent_messages.ts";
+import type { Realms } from "../keys/realms.ts";
+
+/** What a status is made of; can be posted to a worker. */
+export interface StatusSources {
+  /** Seconds since the epoch. */
+  readonly startTime: number;
+  readonly counters: SharedArrayBuffer;
+  readonly recent: SharedArrayBuffer;
+  readonly replay: ReplayState | null;
+}
+
+/** Numbers of answers by result: "success" and the names of errors. */
+type Results = Readonly<Record<string, number>>;
+
+/** How munged is. Times are seconds since the epoch; a key's fingerprint never helps to find it. */
+export interface Status {
+  readonly version: string;
+  readonly compatible_version: string;
+  readonly pid: number;
+  readonly start_time: number;
+  readonly uptime_seconds: number;
+  readonly requests: {
+    readonly encode: Results;
+    readonly decode: Results;
+    readonly cut_off: number;
+  };
+  readonly requests_per_second: number;
+  /** Of the requests that were timed: from the last byte received to the last one sent. */
+  readonly duration: {
+    readonly timed: number;
+    readonly sampling: number;
+    readonly sum_us: number;
+    readonly p50_us: number;
+    readonly p90_us: number;
+    readonly p99_us: number;
+    /** Number of requests by power of 2 microseconds. */
+    readonly buckets: readonly number[];
+  };
+  readonly workers: readonly { readonly number: number; readonly requests: number }[];
+  readonly replay: { readonly entries: number; readonly bytes: number } | null;
+  readonly resident_bytes: number;
+  readonly realms: readonly {
+    readonly name: string;
+    readonly limited: boolean;
+    readonly keys: readonly {
+      readonly role: string;
+      readonly fingerprint: string;
+      readonly since: number;
+      readonly expiry: number | null;
+    }[];
+  }[];
+  readonly rewound_skew_seconds_max: number;
+  readonly last_invalid: number | null;
+  readonly messages: readonly RecentMessage[];
+  /** What the numbers mean, where they mean trouble. */
+  readonly hints: readonly string[];
+}
+
+/** The status of the munged that these are the sources and the realms of. */
+export function collectStatus(sources: StatusSources, realms: Realms): Status {
+  const totals = sumCounters(sources.counters);
+  const timed = totals.durations.reduce((a, b) => a + b, 0);
+  return {
+    version: VERSION,
+    compatible_version: COMPATIBLE_VERSION,
+    pid: process.pid,
+    start_time: sources.startTime,
+    uptime_seconds: Math.max(0, Math.floor(Date.now() / 1000) - sources.startTime),
+    requests: {
+      encode: byName(totals.encode),
+      decode: byName(totals.decode),
+      cut_off: totals.cutOff,
+    },
+    requests_per_second: Math.round(currentRate(sources.counters) * 10) / 10,
+    duration: {
+      timed,
+      sampling: SAMPLING,
+      sum_us: Math.round(totals.durationSum),
+      p50_us: percentile(totals.durations, timed, 0.5),
+      p90_us: percentile(totals.durations, timed, 0.9),
+      p99_us: percentile(totals.durations, timed, 0.99),
+      buckets: totals.durations,
+    },
+    workers: totals.workers.map((requests, index) => ({ number: index + 1, requests })),
+    replay: sources.replay === null ? null : replayUsage(sources.replay),
+    resident_bytes: process.memoryUsage.rss(),
+    realms: [...realms].map(([name, { ring, allowed }]) => ({
+      name,
+      limited: allowed !== null,
+      keys: ring.map(({ role, fingerprint, since, expiry }) => ({
+        role,
+        fingerprint,
+        since,
+        expiry,
+      })),
+    })),
+    rewound_skew_seconds_max: totals.skewMax,
+    last_invalid: totals.lastInvalid === 0 ? null : totals.lastInvalid,
+    messages: recentMessages(sources.recent),
+    hints: hints(totals, realms),
+  };
+}
+
+/** The name of a result in numbers: `success`, `cred_expired`. */
+export function resultName(errno: number): string {
+  return ERRORS[errno]![0].replace("EMUNGE_", "").toLowerCase();
+}
+
+function byName(counts: readonly number[]): Results {
+  const named = counts.map((count, errno) => [resultName(errno), count] as const);
+  return Object.fromEntries(named.filter(([name, count]) => count > 0 || name === "success"));
+}
+
+/** Upper bound of the bucket in which the share `part` of all durations is reached. */
+function percentile(buckets: readonly number[], count: number, part: number): number {
+  if (count === 0) return 0;
+  let below = 0;
+  for (const [bucket, size] of buckets.entries()) {
+    below += size;
+    if (below >= count * part) return 2 ** bucket;
+  }
+  return 2 ** (buckets.length - 1);
+}
+
+function hints({ decode, encode, skewMax, lastInvalid }: Totals, realms: Realms): string[] {
+  const found: string[] = [];
+  const invalid = decode[ERRNO.EMUNGE_CRED_INVALID]!;
+  if (invalid > 0) {
+    found.push(
+      `${invalid} credential(s) were made with a key that is not in this ring, or were altered; the ` +
+        `last one at ${
+          isoTime(lastInvalid)
+        }. Compare "mungekey --fingerprint" and "mungekey --list" ` +
+        "with the hosts they come from: a host that promotes a key before all others have staged it, " +
+        "or retires one that others still encode with, makes this happen.",
+    );
+  }
+  const rewound = decode[ERRNO.EMUNGE_CRED_REWOUND]!;
+  if (rewound > 0) {
+    found.push(
+      `${rewound} credential(s) came from the future, by up to ${skewMax} s: the clock of this host ` +
+        "or of theirs is wrong. Set the clocks, or allow for it with --timestamp-drift-max.",
+    );
+  }
+  const unknown = decode[ERRNO.EMUNGE_BAD_REALM]! + encode[ERRNO.EMUNGE_BAD_REALM]!;
+  if (unknown > 0) {
+    found.push(`${unknown} request(s) named a realm that this munged does not serve.`);
+  }
+  for (const [name, { ring }] of realms) {
+    const where = name === "" ? "" : ` of realm "${name}"`;
+    for (const { role, fingerprint, expiry } of ring) {
+      if (role === "next") {
+        found.push(
+          `Key ${fingerprint}${where} is staged: once every host has it, promote it on each.`,
+        );
+      } else if (expiry !== null) {
+        found.push(`Retired key ${fingerprint}${where} decodes until ${isoTime(expiry)}.`);
+      }
+    }
+  }
+  return found;
+}
+
+function isoTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString();
+}

@@ -1,0 +1,78 @@
+// The IPv4 address that credentials name as their origin.
+import { isIPv4 } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
+import { MungeError } from "../../lib/errors.ts";
+import { lookUpHost } from "../../lib/os/hosts.ts";
+import type { DaemonConfig } from "./config.ts";
+import type { Logger } from "../process/log.ts";
+
+/** Addresses that mean little to other hosts, and how the log says so. */
+const NOTES: readonly (readonly [(address: Uint8Array) => boolean, string])[] = [
+  [(address) => address.every((byte) => byte === 0), "null address"],
+  [([first]) => first === 127, "loopback, only meaningful on local host"],
+  [([first, second]) => first === 169 && second === 254, "link-local, only valid on local segment"],
+];
+
+/** An origin, resolved. */
+export interface Origin {
+  /** The IPv4 address, 4 bytes. */
+  readonly address: Uint8Array;
+  /** The interface that has it, if any. */
+  readonly interfaceName: string | undefined;
+}
+
+/**
+ * Resolves `--origin`: an interface's name, an IPv4 address or a host's name, tried in this order. The
+ * host's own name stands in for a missing option.
+ *
+ * @throws {MungeError} when an origin that was asked for can't be resolved, unless --force is given.
+ */
+export function resolveOrigin(
+  { origin, force }: Pick<DaemonConfig, "origin" | "force">,
+  logger: Pick<Logger, "warning">,
+): Origin {
+  const name = origin ?? hostname();
+  const byName = interfaceAddresses().find((candidate) => candidate.name === name);
+  if (byName !== undefined) return { address: byName.address, interfaceName: name };
+  const found = isIPv4(name) ? { address: parseIPv4(name) } : lookUpHost(name);
+  if ("address" in found) {
+    const { address } = found;
+    const owner = interfaceAddresses().find((candidate) =>
+      formatIPv4(candidate.address) === formatIPv4(address)
+    );
+    return { address, interfaceName: owner?.name };
+  }
+  const text = `Failed to resolve origin "${name}": ${found.failure}`;
+  if (origin !== null && !force) throw new MungeError("EMUNGE_SNAFU", text);
+  logger.warning(text);
+  logger.warning("Continuing with origin set to null address");
+  return { address: new Uint8Array(4), interfaceName: undefined };
+}
+
+/** Logs the origin, as a warning when other hosts can't make much of it. */
+export function announceOrigin(
+  { address, interfaceName }: Origin,
+  logger: Pick<Logger, "info" | "warning">,
+): void {
+  const owner = interfaceName === undefined ? "" : ` (${interfaceName})`;
+  const text = `Set origin address to ${formatIPv4(address)}${owner}`;
+  const note = NOTES.find(([applies]) => applies(address));
+  if (note === undefined) logger.info(text);
+  else logger.warning(`${text} - ${note[1]}`);
+}
+
+function interfaceAddresses(): { name: string; address: Uint8Array }[] {
+  return Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+    addresses
+      .filter(({ family }) => family === "IPv4")
+      .map(({ address }) => ({ name, address: parseIPv4(address) }))
+  );
+}
+
+function parseIPv4(text: string): Uint8Array {
+  return Uint8Array.from(text.split("."), Number);
+}
+
+function formatIPv4(address: Uint8Array): string {
+  return address.join(".");
+}

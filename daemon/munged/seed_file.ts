@@ -1,0 +1,104 @@
+// The PRNG seed file. Our randomness is the kernel's, which needs no seed; the file is still checked,
+// warned about and kept fresh, so that the reference can take over on this host at any time.
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { systemText } from "../../lib/os/system_text.ts";
+import { checkFile, type SecurityRules, statBreaches } from "../../lib/files/security.ts";
+import type { Logger } from "../process/log.ts";
+
+const SEED_LENGTH = 1024;
+/** What the kernel gives besides. */
+const KERNEL_SEED_LENGTH = 128;
+const SEED_MODE = 0o600;
+
+/**
+ * Reads the seed file; one that others could have read or written is removed.
+ *
+ * @returns whether its directories are secure, so that {@linkcode writeSeedFile} may write it, and
+ * whether there was enough of a seed.
+ * @throws {MungeError} when a directory above it is insecure (under --force it is but warned of).
+ */
+export function readSeedFile(
+  path: string,
+  rules: SecurityRules,
+  logger: Logger,
+): { isSecure: boolean; isSeeded: boolean } {
+  let isSecure = true;
+  let isSeeded = false;
+  checkFile("seed", path, rules, {
+    warning(text) {
+      isSecure = false;
+      logger.warning(text);
+    },
+  });
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let fd: number | undefined;
+  try {
+    const isLink = lstatSync(path).isSymbolicLink();
+    if (!isLink) fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const stats = fd === undefined ? statSync(path, { throwIfNoEntry: false }) : fstatSync(fd);
+    const { fatal, breaches } = statBreaches(stats, isLink, "must");
+    const breach = fatal ?? breaches[0];
+    if (breach !== undefined) {
+      logger.warning(`Ignoring PRNG seed "${path}": ${breach}`);
+      removeInsecure(path, logger);
+    } else if (fd !== undefined) {
+      const count = readSync(fd, new Uint8Array(SEED_LENGTH));
+      isSeeded = count > SEED_LENGTH - KERNEL_SEED_LENGTH; // enough together, in the reference's eyes
+      if (count > 0) logger.info(`Seeded PRNG with ${count} bytes from "${path}"`);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return { isSecure, isSeeded };
+    logger.warning(`Failed to open PRNG seed "${path}": ${systemText(error)}`);
+    removeInsecure(path, logger);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+  return { isSecure, isSeeded };
+}
+
+function removeInsecure(path: string, logger: Logger): void {
+  try {
+    unlinkSync(path);
+    logger.info(`Removed insecure PRNG seed "${path}"`);
+  } catch (error) {
+    logger.warning(`Failed to remove insecure PRNG seed "${path}": ${systemText(error)}`);
+  }
+}
+
+/** Replaces the seed file by one of fresh random bytes. */
+export function writeSeedFile(path: string, logger: Logger): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+      logger.warning(`Failed to unlink old PRNG seed "${path}": ${systemText(error)}`);
+    }
+  }
+  const seed = crypto.getRandomValues(new Uint8Array(SEED_LENGTH));
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  try {
+    const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, SEED_MODE);
+    try {
+      fchmodSync(fd, SEED_MODE); // whatever the umask
+      const count = writeSync(fd, seed);
+      logger.info(`Wrote ${count} bytes to PRNG seed "${path}"`);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    logger.warning(`Failed to create PRNG seed "${path}": ${systemText(error)}`);
+  } finally {
+    seed.fill(0);
+  }
+}

@@ -1,0 +1,266 @@
+// The engine: the threads that serve requests, seen from the main thread. It starts them, tells them what
+// changes, replaces one that died, and ends them. What a thread does is in worker.ts.
+import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
+import { close, openPipe, shutdown, signalPipe } from "../../../lib/os/socket.ts";
+import { descriptorLimit } from "../../../lib/os/process.ts";
+import type { ReplayState } from "../replay/cache.ts";
+import type { GroupMap } from "../groups/map.ts";
+import type { Logger, LogTarget } from "../../process/log.ts";
+import type { Realm, Realms } from "../keys/realms.ts";
+import { createStandby } from "./standby.ts";
+import type { StatusSources } from "../observe/status.ts";
+import { takeWorker, WORKER_FILE } from "./warm_workers.ts";
+
+/** What every worker needs to know; all of it can be posted. */
+export interface EngineSettings {
+  /** Descriptor of the listening, non-blocking socket. */
+  readonly listener: number;
+  /** Threads that serve requests. */
+  readonly threads: number;
+  readonly maxTtl: number;
+  readonly defaultTtl: number;
+  /** Seconds by which clocks may differ; null for the reference's rule. */
+  readonly timestampDriftMax: number | null;
+  readonly originAddress: Uint8Array;
+  readonly realms: Realms;
+  readonly groups: GroupMap;
+  /** Null when replays are not looked for. */
+  readonly replay: ReplayState | null;
+  readonly log: LogTarget;
+  readonly status: StatusSources;
+}
+
+/** What one worker is started with. */
+export interface WorkerSettings extends EngineSettings {
+  /** 1 and up: its mark in `owners`. */
+  readonly number: number;
+  /** Read end of the pipe that tells it to look at its orders. */
+  readonly wake: number;
+  readonly orders: MessagePort;
+  /** For each descriptor, the number of the worker that serves it, or 0. */
+  readonly owners: SharedArrayBuffer;
+  readonly standby: SharedArrayBuffer;
+  /** Clients that it may keep waiting at a time. */
+  readonly maxParked: number;
+}
+
+/** Orders to a worker. */
+export type ToWorker =
+  | { readonly kind: "groups"; readonly groups: GroupMap }
+  | { readonly kind: "realms"; readonly realms: Realms; readonly generation: number }
+  | { readonly kind: "stop" };
+
+/** Reports of a worker; "realms" that it uses none of an earlier generation any more. */
+export type FromWorker =
+  | { readonly kind: "ready" | "stopped" }
+  | { readonly kind: "realms"; readonly generation: number };
+
+/** Descriptors whose worker is kept track of. */
+const TRACKED_DESCRIPTORS = 65_536;
+/** Descriptors kept for our own files, or half of all where they are few. */
+const RESERVED_DESCRIPTORS = 256;
+/** More deaths of workers than this within a minute end munged. */
+const DEATHS_PER_MINUTE = 10;
+
+interface Thread {
+  readonly number: number;
+  readonly worker: Worker;
+  readonly orders: MessagePort;
+  readonly wakeEnd: number;
+  readonly pipeEnd: number;
+  state: "starting" | "ready" | "stopped";
+  /** Of the realms it uses. */
+  generation: number;
+}
+
+/** The running engine. */
+export class Engine {
+  #settings: EngineSettings;
+  readonly #log: Logger;
+  readonly #workerFile: URL;
+  readonly #owners = new SharedArrayBuffer(
+    TRACKED_DESCRIPTORS * Uint32Array.BYTES_PER_ELEMENT,
+  );
+  readonly #standby: SharedArrayBuffer;
+  readonly #threads = new Map<number, Thread>();
+  readonly #deaths: number[] = [];
+  #stopping = false;
+  readonly #failed = Promise.withResolvers<Error>();
+  #generation = 0;
+  /** What waits for threads to change. */
+  readonly #waiting = new Set<() => void>();
+
+  /** Settles when the engine can't go on: workers keep dying. */
+  readonly failed: Promise<Error> = this.#failed.promise;
+
+  private constructor(settings: EngineSettings, log: Logger, workerFile: URL) {
+    this.#settings = settings;
+    this.#log = log;
+    this.#workerFile = workerFile;
+    this.#standby = createStandby(settings.threads);
+  }
+
+  /**
+   * Starts all threads; the promise settles once they serve requests.
+   *
+   * @param workerFile what each thread runs.
+   */
+  static async start(
+    settings: EngineSettings,
+    log: Logger,
+    workerFile: URL = WORKER_FILE,
+  ): Promise<Engine> {
+    const engine = new Engine(settings, log, workerFile);
+    for (let number = 1; number <= settings.threads; number++) engine.#startThread(number);
+    const ready = engine.#all((thread) => thread.state === "ready");
+    const outcome = await Promise.race([ready, engine.failed]);
+    if (outcome instanceof Error) throw outcome;
+    return engine;
+  }
+
+  /** Puts a new group map in force. */
+  updateGroups(groups: GroupMap): void {
+    this.#settings = { ...this.#settings, groups };
+    this.#order({ kind: "groups", groups });
+  }
+
+  /**
+   * Puts new realms in force. Before any thread encodes with a new key, all threads decode with it; and
+   * before any thread stops decoding with an old one, none encodes with it any more.
+   *
+   * @returns settles when no thread uses anything of the old realms.
+   */
+  async updateRealms(realms: Realms): Promise<void> {
+    await this.#putInForce(joinRealms(this.#settings.realms, realms));
+    await this.#putInForce(joinRealms(realms, this.#settings.realms));
+    await this.#putInForce(realms);
+  }
+
+  async #putInForce(realms: Realms): Promise<void> {
+    const generation = ++this.#generation;
+    this.#settings = { ...this.#settings, realms };
+    this.#order({ kind: "realms", realms, generation });
+    await this.#all((thread) => thread.generation >= generation || thread.state === "stopped");
+  }
+
+  /** Stops accepting, lets what is in flight finish, and ends all threads. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    shutdown(this.#settings.listener);
+    this.#order({ kind: "stop" });
+    await this.#all((thread) => thread.state === "stopped");
+    close(this.#settings.listener);
+  }
+
+  #order(order: ToWorker): void {
+    for (const thread of this.#threads.values()) {
+      if (thread.state === "stopped") continue;
+      thread.orders.postMessage(order);
+      signalPipe(thread.wakeEnd);
+    }
+  }
+
+  /** Settles when every thread passes. */
+  #all(passes: (thread: Thread) => boolean): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const check = () => {
+      for (const thread of this.#threads.values()) if (!passes(thread)) return;
+      this.#waiting.delete(check);
+      resolve();
+    };
+    this.#waiting.add(check);
+    check();
+    return promise;
+  }
+
+  #changed(): void {
+    for (const check of this.#waiting) check();
+  }
+
+  #startThread(number: number): void {
+    const { port1: orders, port2 } = new MessageChannel();
+    orders.unref();
+    const { readEnd: wake, writeEnd: wakeEnd } = openPipe();
+    const settings: WorkerSettings = {
+      ...this.#settings,
+      number,
+      wake,
+      orders: port2,
+      owners: this.#owners,
+      standby: this.#standby,
+      maxParked: maxParked(this.#settings.threads),
+    };
+    const worker = takeWorker(this.#workerFile);
+    worker.postMessage(settings, [port2]);
+    const thread: Thread = {
+      number,
+      worker,
+      orders,
+      wakeEnd,
+      pipeEnd: wake,
+      state: "starting",
+      generation: this.#generation,
+    };
+    this.#threads.set(number, thread);
+    let reason = " unexpectedly";
+    worker.on("message", (message: FromWorker) => {
+      if (message.kind === "realms") thread.generation = message.generation;
+      else thread.state = message.kind;
+      this.#changed();
+    });
+    worker.on("error", (error) => {
+      reason = `: ${error.message}`;
+    });
+    worker.on("exit", () => {
+      this.#release(thread);
+      if (thread.state === "stopped") return;
+      thread.state = "stopped";
+      this.#replace(thread, reason);
+      this.#changed();
+    });
+  }
+
+  /** Closes what a thread held: its pipe, and what one that died can't use any more. */
+  #release(thread: Thread): void {
+    thread.orders.close();
+    close(thread.wakeEnd);
+    close(thread.pipeEnd);
+    const owners = new Uint32Array(this.#owners);
+    for (let fd = owners.indexOf(thread.number); fd >= 0; fd = owners.indexOf(thread.number, fd)) {
+      owners[fd] = 0;
+      close(fd);
+    }
+  }
+
+  #replace(thread: Thread, reason: string): void {
+    this.#log.error(`Worker thread ${thread.number} ended${reason}`);
+    if (this.#stopping) return;
+    const now = performance.now();
+    while (this.#deaths.length > 0 && this.#deaths[0]! < now - 60_000) this.#deaths.shift();
+    this.#deaths.push(now);
+    if (this.#deaths.length > DEATHS_PER_MINUTE) {
+      this.#failed.resolve(new Error("Worker threads keep ending"));
+      return;
+    }
+    this.#startThread(thread.number);
+  }
+}
+
+/** How many clients each of `threads` may keep waiting, so that descriptors for our own files are left. */
+function maxParked(threads: number): number {
+  const limit = Math.min(descriptorLimit(), TRACKED_DESCRIPTORS);
+  const reserved = Math.min(RESERVED_DESCRIPTORS, limit / 2);
+  return Math.max(1, Math.floor((limit - reserved) / threads));
+}
+
+/** The realms of both, each with the keys of both: those of the first come first. */
+function joinRealms(first: Realms, second: Realms): Realms {
+  const joined = new Map<string, Realm>();
+  for (const [name, realm] of [...second, ...first]) {
+    const other = joined.get(name)?.ring ?? [];
+    const known = new Set(realm.ring.map(({ fingerprint }) => fingerprint));
+    const more = other.filter(({ fingerprint }) => !known.has(fingerprint));
+    joined.set(name, { ...realm, ring: [...realm.ring, ...more] });
+  }
+  return joined;
+}

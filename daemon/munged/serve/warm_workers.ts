@@ -1,0 +1,18 @@
+// Threads for the engine, started before anybody knows what to tell them: they load their code meanwhile.
+import { Worker } from "node:worker_threads";
+import { threadFile } from "../../../lib/os/thread_file.ts";
+
+/** What each thread runs. */
+export const WORKER_FILE = threadFile("daemon/munged/serve/worker.ts");
+
+const warmWorkers: Worker[] = [];
+
+/** Starts threads that wait for their settings. */
+export function warmUp(threads: number): void {
+  for (let i = 0; i < threads; i++) warmWorkers.push(new Worker(WORKER_FILE));
+}
+
+/** A thread that runs `file` and waits for its settings: one that was started before, or a new one. */
+export function takeWorker(file: URL): Worker {
+  return (file === WORKER_FILE ? warmWorkers.pop() : undefined) ?? new Worker(file);
+}

@@ -1,0 +1,280 @@
+// What munged gets ready before it serves, in the reference's order: log, origin, memory, seed, key, groups,
+// replay cache, socket, workers; and at the end all of it taken down again.
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { constants } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { MungeError } from "../../lib/errors.ts";
+import { forbidCoreDumps, lockMemory, signalText } from "../../lib/os/process.ts";
+import { listenUnix } from "../../lib/os/socket.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { purgeReplayTables, type ReplayState } from "./replay/cache.ts";
+import { COMPATIBLE_VERSION } from "../../lib/version.ts";
+import { type DaemonConfig, DEFAULT_LISTEN_BACKLOG } from "./config.ts";
+import { createCounters } from "./observe/counters.ts";
+import type { AnnounceReady } from "../process/background.ts";
+import { Engine } from "./serve/engine.ts";
+import { checkFile } from "../../lib/files/security.ts";
+import { type GroupMap, NO_GROUPS } from "./groups/map.ts";
+import { GroupUpdater } from "./groups/groups.ts";
+import { KeyStore } from "./keys/store.ts";
+import { lockSocket, removeLock } from "../process/lock_file.ts";
+import { createLogger, type Logger, openLog, reopenLog, stderrLog } from "../process/log.ts";
+import { startMetering } from "./observe/metrics.ts";
+import { announceOrigin, resolveOrigin } from "./origin.ts";
+import { removePidFile, writePidFile } from "../process/pid_file.ts";
+import { openReplayCache } from "./replay/directory.ts";
+import type { StatusSources } from "./observe/status.ts";
+import { readSeedFile, writeSeedFile } from "./seed_file.ts";
+import { notifyManager } from "../process/systemd.ts";
+
+const SOCKET_MODE = 0o777;
+/** The kernel lowers a backlog to net.core.somaxconn, whatever that is. */
+const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
+/** How long the start waits for the groups; a name service that takes longer shall not keep munged down. */
+const FIRST_MAP_PATIENCE_MS = 1000;
+const PURGE_INTERVAL_MS = 60_000;
+
+/**
+ * Serves until a signal ends it.
+ *
+ * @param announceReady called once requests are served.
+ * @returns the exit status.
+ */
+export async function serve(config: DaemonConfig, announceReady: AnnounceReady): Promise<number> {
+  const early = createLogger(stderrLog(config));
+  let log = early;
+  try {
+    forbidCoreDumps();
+    const target = openLog(config, early);
+    log = createLogger(target);
+    const daemon = await start(config, log, target);
+    announceReady();
+    notifyManager("READY=1");
+    const status = await daemon.run();
+    notifyManager("STOPPING=1");
+    await daemon.stop();
+    return status;
+  } catch (error) {
+    const text = systemText(error);
+    log.error(text);
+    if (log !== early && !config.foreground) early.error(text);
+    return 1;
+  }
+}
+
+/** A munged that serves requests. */
+interface RunningDaemon {
+  /** Settles with the exit status when a signal or a failure ends it. */
+  run(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+async function start(
+  config: DaemonConfig,
+  log: Logger,
+  logTarget: ReturnType<typeof openLog>,
+): Promise<RunningDaemon> {
+  const origin = resolveOrigin(config, log);
+  log.notice(`Starting munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
+  announceOrigin(origin, log);
+  if (config.mlockall) lockAllMemory(log);
+  const seed = seedRandomness(config, log);
+  const keys = new KeyStore(config, log);
+  let groups: GroupMap = NO_GROUPS;
+  let engine: Engine | undefined;
+  const updater = new GroupUpdater(config, log, (map) => {
+    groups = map;
+    engine?.updateGroups(map);
+  });
+  updater.announce();
+  const firstMap = updater.start(); // in a thread, while the rest is got ready
+  checkFile("socket", config.socketPath, config, log);
+  const lock = lockSocket(config, log);
+  const signals = catchSignals(log);
+  const undo = [() => removeLock(lock, log)];
+  let replay: ReplayState | null;
+  let status: StatusSources;
+  let removeSocket: () => void;
+  try {
+    replay = openReplayCache(config, log);
+    status = {
+      startTime: Math.floor(Date.now() / 1000),
+      counters: createCounters(config.numThreads),
+      recent: logTarget.recent,
+      replay,
+    };
+    const socket = openSocket(config, log);
+    const { listener } = socket;
+    removeSocket = () => socket.remove();
+    undo.push(removeSocket);
+    writePidFile(config.pidFile, config, log);
+    undo.push(() => removePidFile(config.pidFile, log));
+    engine = await Engine.start({
+      listener,
+      threads: config.numThreads,
+      maxTtl: config.maxTtl,
+      defaultTtl: config.defaultTtl,
+      timestampDriftMax: config.timestampDriftMax,
+      originAddress: origin.address,
+      realms: keys.realms,
+      groups,
+      replay,
+      log: logTarget,
+      status,
+    }, log);
+    engine.updateGroups(groups); // the first map may have come while the threads were starting
+    const { numThreads } = config;
+    log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
+    await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);
+  } catch (error) {
+    while (undo.length > 0) undo.pop()!();
+    throw error;
+  }
+  const serving = engine;
+  keys.start((realms) => serving.updateRealms(realms));
+  const stopMetering = startMetering(config, status, () => keys.realms, log);
+  const purgeTimer = startPurging(replay, config, log);
+  signals.reload = () => {
+    log.notice(`Processing signal ${constants.signals.SIGHUP} (${signalText(1)})`);
+    for (
+      const step of [
+        () => reopenLog(logTarget, config),
+        () => updater.refresh(),
+        () => keys.reload(),
+      ]
+    ) {
+      try {
+        step();
+      } catch (error) {
+        log.error(systemText(error));
+      }
+    }
+  };
+  const failed = serving.failed.then((error) => {
+    log.error(error.message);
+    return 1;
+  });
+
+  return {
+    run: () => Promise.race([signals.ended, failed]),
+    async stop() {
+      updater.stop();
+      clearInterval(purgeTimer);
+      stopMetering();
+      await keys.stop();
+      await serving.stop();
+      removeSocket();
+      keys.wipe();
+      if (seed.isSecure) writeSeedFile(config.seedFile, log);
+      removePidFile(config.pidFile, log);
+      removeLock(lock, log); // last: now another munged may start
+      log.notice(`Stopping munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
+    },
+  };
+}
+
+function lockAllMemory(log: Logger): void {
+  try {
+    lockMemory();
+  } catch (error) {
+    throw new MungeError(
+      "EMUNGE_SNAFU",
+      `Failed to lock pages in memory: ${(error as Error).message}`,
+    );
+  }
+  log.info("Locked all pages in memory");
+}
+
+function seedRandomness(config: DaemonConfig, log: Logger): { isSecure: boolean } {
+  log.info("Seeded PRNG with 128 bytes from getrandom()");
+  const seed = readSeedFile(config.seedFile, config, log);
+  if (config.benchmark) log.info("Disabled PRNG entropy pool stirring");
+  else if (!seed.isSeeded) log.info("Enabled PRNG entropy pool enhanced stirring");
+  return seed;
+}
+
+/** The socket that clients find munged by. */
+interface BoundSocket {
+  readonly listener: number;
+  /** Removes it, unless it is another daemon's by then. */
+  remove(): void;
+}
+
+function openSocket(config: DaemonConfig, log: Logger): BoundSocket {
+  const { socketPath, listenBacklog } = config;
+  if (lstatSync(socketPath, { throwIfNoEntry: false }) !== undefined) {
+    try {
+      unlinkSync(socketPath);
+    } catch (error) {
+      throw new MungeError(
+        "EMUNGE_SNAFU",
+        `Failed to remove socket "${socketPath}": ${systemText(error)}`,
+      );
+    }
+    log.info(`Removed existing socket "${socketPath}"`);
+  }
+  const backlog = listenBacklog === 0
+    ? DEFAULT_LISTEN_BACKLOG
+    : listenBacklog < 0
+    ? MAX_LISTEN_BACKLOG
+    : listenBacklog;
+  const listener = listenUnix(socketPath, backlog);
+  chmodSync(socketPath, SOCKET_MODE);
+  const bound = lstatSync(socketPath);
+  log.info(`Created socket "${socketPath}"`);
+  log.info(`Set socket listen backlog to ${backlog}`);
+  return {
+    listener,
+    remove() {
+      try {
+        const found = lstatSync(socketPath);
+        if (found.ino === bound.ino && found.dev === bound.dev) unlinkSync(socketPath);
+      } catch (error) {
+        log.warning(`Failed to remove socket "${socketPath}": ${systemText(error)}`);
+      }
+    },
+  };
+}
+
+function startPurging(
+  replay: ReplayState | null,
+  { timestampDriftMax }: DaemonConfig,
+  log: Logger,
+): NodeJS.Timeout | undefined {
+  if (replay === null) return undefined;
+  return setInterval(() => {
+    try {
+      purgeReplayTables(replay, Math.floor(Date.now() / 1000) - (timestampDriftMax ?? 0));
+    } catch (error) {
+      const text = `Failed to purge replay cache: ${systemText(error)}`;
+      log.limited("replay purge", "warning", text);
+    }
+  }, PURGE_INTERVAL_MS);
+}
+
+/** The signals that concern munged. */
+interface Signals {
+  /** Settles with the exit status when one ends munged. */
+  readonly ended: Promise<number>;
+  /** What SIGHUP asks for; nothing until it is set. */
+  reload: () => void;
+}
+
+/** Catches signals from now on: whoever can reach munged may send some, even before its start is over. */
+function catchSignals(log: Logger): Signals {
+  const { promise: ended, resolve } = Promise.withResolvers<number>();
+  const signals: Signals = { ended, reload: () => {} };
+  process.on("SIGHUP", () => signals.reload());
+  let isEnding = false;
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    // The handler stays: a second signal must not cut the orderly end short.
+    process.on(name, () => {
+      if (isEnding) return;
+      isEnding = true;
+      const number = constants.signals[name];
+      log.notice(`Exiting on signal ${number} (${signalText(number)})`);
+      resolve(0);
+    });
+  }
+  return signals;
+}

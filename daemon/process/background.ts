@@ -1,0 +1,91 @@
+// Going into the background. The runtime can't fork, so the program starts itself anew, twice: the first
+// copy leads a new session and ends after starting the second, the daemon, which thus leads none and can
+// never acquire a terminal. The caller waits at a pipe for the daemon's word.
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  writeSync,
+} from "node:fs";
+import { basename, delimiter, resolve } from "node:path";
+import { duplicateOver, openBlockingPipe, setProcessName } from "../../lib/os/process.ts";
+import { IS_COMPILED } from "../../lib/os/thread_file.ts";
+import { copyOptions, PIPE_FD, STAGE } from "./session_leader.ts";
+
+const READY = new Uint8Array([1]);
+
+/** What the daemon calls once it answers requests: its caller's command ends with success. */
+export type AnnounceReady = () => void;
+
+/**
+ * Returns in the daemon only, with / as its directory and standard error still the caller's. In the
+ * process the user started it ends with status 0 once the daemon is ready, 1 if the daemon ended before.
+ * The program's name becomes the daemon's for ps and pidof.
+ */
+export function enterBackground(
+  { program, commandLine }: { readonly program: string; readonly commandLine: readonly string[] },
+): AnnounceReady {
+  const stage = process.env[STAGE];
+  delete process.env[STAGE];
+  if (stage === undefined || !isPipe(PIPE_FD)) {
+    return process.exit(waitForDaemon(program, commandLine));
+  }
+  setProcessName(program);
+  process.chdir("/");
+  return announceReady;
+}
+
+/** Starts the copies; the exit status that the daemon's success or failure comes to. */
+function waitForDaemon(program: string, args: readonly string[]): 0 | 1 {
+  const { readEnd, writeEnd } = openBlockingPipe();
+  // Waiting for the first copy, which ends at once, leaves no zombie behind.
+  Bun.spawnSync(ownCommand(program, args), {
+    ...copyOptions(program, "session", writeEnd),
+    detached: true,
+  });
+  closeSync(writeEnd);
+  return readSync(readEnd, new Uint8Array(1)) === 1 ? 0 : 1;
+}
+
+/**
+ * How to start ourselves, by the applet's name if there is a file of that name: the kernel takes a
+ * process's name from there.
+ */
+function ownCommand(program: string, args: readonly string[]): string[] {
+  const { execPath, argv0 } = process;
+  if (!IS_COMPILED) return [execPath, Bun.main, ...args]; // its argv[0] will name the applet
+  const directories = argv0.includes("/") ? ["."] : (process.env["PATH"] ?? "").split(delimiter);
+  for (const directory of directories) {
+    const file = resolve(directory, argv0); // absolute, lest spawning searches PATH for another munged
+    if (basename(file) === program && isSameFile(file, execPath)) return [file, ...args];
+  }
+  return [execPath, ...args];
+}
+
+function isSameFile(path: string, other: string): boolean {
+  try {
+    return realpathSync(path) === realpathSync(other);
+  } catch {
+    return false; // not there, so not the same
+  }
+}
+
+function isPipe(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFIFO();
+  } catch {
+    return false; // not open
+  }
+}
+
+/** Lets go of the caller: its standard streams first, then the word it waits for. */
+function announceReady(): void {
+  const nothing = openSync("/dev/null", constants.O_RDWR);
+  for (const fd of [0, 1, 2]) duplicateOver(nothing, fd);
+  closeSync(nothing);
+  writeSync(PIPE_FD, READY);
+  closeSync(PIPE_FD);
+}

@@ -1,0 +1,137 @@
+// The lock that makes sure of one daemon per socket: a write lock on SOCKET.lock, which --stop, ours and
+// the reference's, finds the daemon by.
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  type Stats,
+  unlinkSync,
+} from "node:fs";
+import { MungeError } from "../../lib/errors.ts";
+import { lockFile, lockHolder } from "../../lib/os/file_lock.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import type { Logger } from "./log.ts";
+
+const LOCK_MODE = 0o200;
+/** A predecessor that removes its lock file while we open it can't do so forever. */
+const MAX_TRIES = 10;
+
+/** The lock file of a socket. */
+export function lockPath(socketPath: string): string {
+  return `${socketPath}.lock`;
+}
+
+/** A lock that is held until its descriptor is closed. */
+export interface SocketLock {
+  readonly path: string;
+  readonly fd: number;
+}
+
+/**
+ * Takes the socket's lock. Under --force the lock file is removed first, so that even a running daemon
+ * loses the socket.
+ *
+ * @throws {MungeError} when another daemon holds the lock, or the lock file isn't ours alone.
+ */
+export function lockSocket(
+  { socketPath, force }: { readonly socketPath: string; readonly force: boolean },
+  logger: Pick<Logger, "warning">,
+): SocketLock {
+  const path = lockPath(socketPath);
+  if (force) removeLockFile(path, (text) => logger.warning(`Failed to remove ${text}`));
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const fd = openLockFile(path);
+    try {
+      if (!lockFile(fd)) {
+        const holder = lockHolder(fd);
+        if (holder === null) {
+          closeSync(fd);
+          continue; // it ended just now
+        }
+        const who = holder > 0 ? `pid ${holder}` : "a process that can't be seen from here";
+        throw failure(`Failed to lock "${path}": ${who} bound to socket "${socketPath}"`);
+      }
+      if (isStillAt(path, fd)) return { path, fd };
+      closeSync(fd);
+    } catch (error) {
+      closeSync(fd);
+      if (error instanceof MungeError) throw error;
+      throw failure(`Failed to lock "${path}": ${systemText(error)}`, error);
+    }
+  }
+  throw failure(`Failed to lock "${path}": File keeps being replaced`);
+}
+
+function openLockFile(path: string): number {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
+  try {
+    try {
+      const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, LOCK_MODE);
+      fchmodSync(fd, LOCK_MODE); // whatever the umask
+      return fd;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const fd = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK, LOCK_MODE);
+    try {
+      validate(path, fd);
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  } catch (error) {
+    if (error instanceof MungeError) throw error;
+    throw failure(`Failed to create "${path}": ${systemText(error)}`, error);
+  }
+}
+
+function validate(path: string, fd: number): void {
+  const breach = lockFileBreach(path, fstatSync(fd), process.geteuid!());
+  if (breach !== undefined) throw failure(breach);
+}
+
+/** Why a daemon with this UID refuses a lock file that is there; undefined if it doesn't. */
+export function lockFileBreach(path: string, stats: Stats, uid: number): string | undefined {
+  const breach = !stats.isFile()
+    ? "should be a regular file"
+    : stats.uid !== uid
+    ? `should be owned by UID ${uid}`
+    : (stats.mode & 0o7777) !== LOCK_MODE
+    ? "should only have permissions for write by user (file mode 0200)"
+    : undefined;
+  return breach === undefined ? undefined : `Failed to validate lockfile: "${path}" ${breach}`;
+}
+
+/** Whether the file that was locked is still the one others will find. */
+function isStillAt(path: string, fd: number): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  const locked = fstatSync(fd);
+  return found !== undefined && found.ino === locked.ino && found.dev === locked.dev;
+}
+
+/**
+ * Removes the lock file at the daemon's end. The lock itself stays until the process is gone, which is
+ * what --stop waits for. A file that is no longer ours, since somebody took the socket by --force, stays.
+ */
+export function removeLock(lock: SocketLock, logger: Pick<Logger, "warning">): void {
+  if (!isStillAt(lock.path, lock.fd)) return;
+  removeLockFile(lock.path, (text) => logger.warning(`Failed to remove lockfile ${text}`));
+}
+
+function removeLockFile(path: string, complain: (text: string) => void): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+      complain(`"${path}": ${systemText(error)}`);
+    }
+  }
+}
+
+function failure(text: string, cause?: unknown): MungeError {
+  return new MungeError("EMUNGE_SNAFU", text, { cause });
+}

@@ -1,0 +1,267 @@
+// Where messages go and what they look like there: log file, standard error or syslog. Every thread
+// writes to the same descriptor number, one write a line, so that reopening the file needs no agreement.
+import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
+import { MungeError } from "../../lib/errors.ts";
+import { formatLocalTime } from "../../lib/os/local_time.ts";
+import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
+import { canWrite, duplicateOver } from "../../lib/os/process.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { checkFile, type SecurityRules } from "../../lib/files/security.ts";
+import type { LogFormat } from "./log_format.ts";
+import { createLogLimits, passLogLimit } from "./log_limits.ts";
+import { createRecentMessages, rememberMessage } from "./recent_messages.ts";
+
+/** What decides where a log goes and what it looks like. */
+export interface LogConfig extends SecurityRules {
+  /** Base name of argv[0], the prefix of messages on standard error. */
+  readonly program: string;
+  readonly verbose: boolean;
+  readonly foreground: boolean;
+  readonly syslog: boolean;
+  readonly logFile: string;
+  /** The reference's lines, or a JSON object a line. */
+  readonly logFormat: LogFormat;
+}
+
+/** Where a log goes: plain data that may be posted to another thread. */
+export interface LogTarget {
+  readonly kind: "file" | "stderr" | "syslog";
+  readonly fd: number;
+  /** The name before each message where the log is not ours alone. */
+  readonly program: string;
+  /** Whether debug messages are wanted. */
+  readonly verbose: boolean;
+  readonly format: LogFormat;
+  /** The last errors and warnings, in memory that all threads share. */
+  readonly recent: SharedArrayBuffer;
+  /** When which cause was logged, in memory that all threads share. */
+  readonly limits: SharedArrayBuffer;
+}
+
+/** Severities with their syslog priority. */
+const LEVELS = { error: 3, warning: 4, notice: 5, info: 6, debug: 7 } as const;
+/** A message's severity. */
+export type LogLevel = keyof typeof LEVELS;
+
+/** Takes messages; never throws, as a full disk must not end the daemon. */
+export interface Logger extends Record<LogLevel, (text: string) => void> {
+  /**
+   * Logs a failure that may recur endlessly at most once in 5 minutes.
+   *
+   * @param cause names the kind of failure; a fixed set of words, as each is remembered.
+   */
+  limited(cause: string, level: LogLevel, text: string): void;
+  /**
+   * Logs who was refused what; at most a few lines a minute of each cause, with the number of those that
+   * were left out.
+   *
+   * @param cause from a fixed set of words, as each is remembered.
+   * @param describe called only if there will be a line.
+   */
+  audit(event: string, cause: string, describe: () => AuditFields): void;
+}
+
+/** What is told of an event, in this order. */
+export type AuditFields = Readonly<Record<string, string | number>>;
+
+/** How long a reader of standard error is waited for, before messages are dropped until it reads again. */
+const READER_PATIENCE_MS = 1_000;
+const AUDIT_LIMIT_MS = 60_000;
+/** Lines of one cause within that time, from each thread. */
+const AUDIT_LINES = 5;
+const LOG_MODE = 0o640;
+/** LOG_DAEMON << 3 */
+const SYSLOG_FACILITY = 3 << 3;
+const SYSLOG_SOCKET = process.platform === "linux"
+  ? "/dev/log"
+  : process.platform === "darwin"
+  ? "/var/run/syslog"
+  : "/var/run/log";
+
+/** The log of messages before the real one is open, and of a daemon in the foreground. */
+export function stderrLog(
+  config: Pick<LogConfig, "program" | "verbose" | "foreground" | "logFormat">,
+): LogTarget {
+  const { program, verbose, foreground, logFormat } = config;
+  // What is printed before going into the background is read by whoever started us.
+  const format = foreground ? logFormat : "text";
+  return { ...sharedMemory(), kind: "stderr", fd: 2, program, verbose, format };
+}
+
+/**
+ * Opens the log that `config` asks for: standard error in the foreground, else syslog or the log file.
+ *
+ * @param early takes warnings about the log file itself.
+ * @throws {MungeError} when the log file is insecure or can't be opened.
+ */
+export function openLog(config: LogConfig, early: Logger): LogTarget {
+  if (config.foreground) return stderrLog(config);
+  const { program, verbose, logFormat: format } = config;
+  const common = { ...sharedMemory(), program, verbose, format };
+  if (config.syslog) return { ...common, kind: "syslog", fd: openDatagramSocket() };
+  checkFile("log", config.logFile, config, early);
+  return { ...common, kind: "file", fd: openLogFile(config) };
+}
+
+function sharedMemory(): Pick<LogTarget, "recent" | "limits"> {
+  return { recent: createRecentMessages(), limits: createLogLimits() };
+}
+
+/**
+ * Opens the log file anew under the same descriptor number, after logrotate has moved the old one.
+ *
+ * @throws {MungeError} when that fails; the old file then stays in use.
+ */
+export function reopenLog(target: LogTarget, config: LogConfig): void {
+  if (target.kind !== "file") return;
+  const fd = openLogFile(config);
+  try {
+    duplicateOver(fd, target.fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openLogFile({ logFile, force }: LogConfig): number {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const flags = O_WRONLY | O_APPEND | O_NONBLOCK | (force ? 0 : O_NOFOLLOW);
+  let fd: number | undefined;
+  try {
+    try {
+      fd = openSync(logFile, flags | O_CREAT | O_EXCL, LOG_MODE);
+      fchmodSync(fd, LOG_MODE); // whatever the umask
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      fd = openSync(logFile, flags | O_CREAT, LOG_MODE);
+    }
+    if (!fstatSync(fd).isFile()) throw new Error("Not a regular file");
+    return fd;
+  } catch (error) {
+    if (fd !== undefined) closeSync(fd);
+    const text = `Failed to open logfile "${logFile}": ${systemText(error)}`;
+    throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
+  }
+}
+
+/** A logger that writes to `target`; any thread may have its own. */
+export function createLogger(target: LogTarget): Logger {
+  const write = WRITERS[target.kind];
+  const put = (level: LogLevel, text: string, fields: AuditFields) =>
+    write(target, level, FORMATS[target.format](level, text, fields));
+  let lost = 0;
+  const log = (level: LogLevel, text: string, fields: AuditFields = {}) => {
+    try {
+      if (lost > 0) put("warning", `Lost ${lost} log message${lost === 1 ? "" : "s"}`, {});
+      lost = 0;
+      put(level, text, fields);
+    } catch {
+      lost++; // there is nowhere left to say so
+    }
+    if (level === "error" || level === "warning") rememberMessage(target.recent, level, text);
+  };
+  const audits = new Map<string, { since: number; lines: number; suppressed: number }>();
+  return {
+    error: (text) => log("error", text),
+    warning: (text) => log("warning", text),
+    notice: (text) => log("notice", text),
+    info: (text) => log("info", text),
+    debug: (text) => {
+      if (target.verbose) log("debug", text);
+    },
+    limited(cause, level, text) {
+      const suppressed = passLogLimit(target.limits, cause);
+      if (suppressed === null) return;
+      log(level, suppressed === 0 ? text : `${text} (${suppressed} more like it were not logged)`);
+    },
+    audit(event, cause, describe) {
+      const now = performance.now();
+      const limit = audits.get(cause) ?? { since: now, lines: 0, suppressed: 0 };
+      audits.set(cause, limit);
+      if (now - limit.since >= AUDIT_LIMIT_MS) {
+        limit.since = now;
+        limit.lines = 0;
+      }
+      if (limit.lines === AUDIT_LINES) {
+        limit.suppressed++;
+        return;
+      }
+      limit.lines++;
+      const fields = { cause, ...describe() };
+      log(
+        "info",
+        event,
+        limit.suppressed === 0 ? fields : { ...fields, suppressed: limit.suppressed },
+      );
+      limit.suppressed = 0;
+    },
+  };
+}
+
+const FORMATS: Record<LogFormat, (level: LogLevel, text: string, fields: AuditFields) => string> = {
+  text(_level, text, fields) {
+    const words = Object.entries(fields).map(([name, value]) => ` ${name}=${quoted(value)}`);
+    return escapeControls(words.length === 0 ? text : `${text}:${words.join("")}`);
+  },
+  json(level, message, fields) {
+    const time = new Date().toISOString();
+    return JSON.stringify({ time, level, pid: process.pid, message, ...fields });
+  },
+};
+
+/** A value that can't be taken for more than one field, whoever chose it. */
+function quoted(value: unknown): string {
+  const text = String(value);
+  return /^[\w.:/?+-]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+/** Write one message each, or throw. */
+const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: string) => void> = {
+  file(target, level, text) {
+    if (target.format === "json") return writeLine(target.fd, text);
+    const label = `${levelName(level)}:`.padEnd(10);
+    const time = formatLocalTime(seconds(), "%Y-%m-%d %H:%M:%S %z");
+    writeLine(target.fd, `${time} ${label} ${text}`);
+  },
+  stderr(target, level, text) {
+    waitForReader(target.fd);
+    if (target.format === "json") return writeLine(target.fd, text);
+    const prefix = target.program === "" ? "" : `${target.program}: `;
+    writeLine(target.fd, `${prefix}${levelName(level)}: ${text}`);
+  },
+  syslog(target, level, text) {
+    const stamp = formatLocalTime(seconds(), "%b %e %H:%M:%S");
+    const priority = SYSLOG_FACILITY | LEVELS[level];
+    const line = `<${priority}>${stamp} ${target.program}[${process.pid}]: ${text}`;
+    if (!sendDatagram(target.fd, SYSLOG_SOCKET, line)) throw new Error("No syslog takes messages");
+  },
+};
+
+/** One write a line, so that the lines of several threads stay whole. */
+function writeLine(fd: number, line: string): void {
+  const bytes = new TextEncoder().encode(`${line}\n`);
+  if (writeSync(fd, bytes) < bytes.length) throw new Error("The log took a part only");
+}
+
+let isReaderStuck = false;
+
+/** Whoever should read standard error, and does not, must not keep munged from serving. */
+function waitForReader(fd: number): void {
+  isReaderStuck = !canWrite(fd, isReaderStuck ? 0 : READER_PATIENCE_MS);
+  if (isReaderStuck) throw new Error("Nobody reads the log");
+}
+
+function seconds(): number {
+  return Math.floor(Date.now() / 1000);
+}
+
+function levelName(level: LogLevel): string {
+  return level.charAt(0).toUpperCase() + level.slice(1);
+}
+
+/** Keeps whoever chose a part of `text` (a path, a host name) from forging lines of the log. */
+function escapeControls(text: string): string {
+  return text.replace(
+    /\p{Cc}/gu,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}

@@ -1,0 +1,61 @@
+// The file that tells others the daemon's process ID. Scripts want it, the daemon doesn't: failures
+// other than an insecure directory are warnings.
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  openSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { systemText } from "../../lib/os/system_text.ts";
+import { checkFile, type SecurityRules } from "../../lib/files/security.ts";
+import type { Logger } from "./log.ts";
+
+const PID_FILE_MODE = 0o644;
+const PID_LINE = `${process.pid}\n`;
+
+/**
+ * Writes the process ID, a decimal number and a newline, to a new file.
+ *
+ * @throws {MungeError} when a directory above it is insecure.
+ */
+export function writePidFile(
+  path: string,
+  rules: SecurityRules,
+  logger: Pick<Logger, "warning">,
+): void {
+  checkFile("pid", path, rules, logger);
+  const remove = () => {
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+      logger.warning(`Failed to remove PIDfile "${path}": ${systemText(error)}`);
+    }
+  };
+  remove();
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  try {
+    const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, PID_FILE_MODE);
+    try {
+      fchmodSync(fd, PID_FILE_MODE); // whatever the umask
+      writeSync(fd, PID_LINE);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    logger.warning(`Failed to open PIDfile "${path}": ${systemText(error)}`);
+    remove();
+  }
+}
+
+/** Removes the file at the daemon's end, unless it is another daemon's by then. */
+export function removePidFile(path: string, logger: Pick<Logger, "warning">): void {
+  try {
+    if (readFileSync(path, "latin1") === PID_LINE) unlinkSync(path);
+  } catch (error) {
+    logger.warning(`Failed to remove pidfile "${path}": ${systemText(error)}`);
+  }
+}

@@ -1,0 +1,83 @@
+// munged --stop: ends the daemon that holds the lock of a socket.
+import { closeSync, constants, openSync } from "node:fs";
+import { lockHolder } from "../../lib/os/file_lock.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { lockPath } from "./lock_file.ts";
+import type { Logger } from "./log.ts";
+
+/** How long a daemon may take to end on TERM, and how long the kernel may take on KILL. */
+const GRACE_MS = { SIGTERM: 5000, SIGKILL: 1000 } as const;
+const POLL_MS = 5;
+/** How long a daemon may live on after it let go of the lock. */
+const CLEANUP_MS = 250;
+const SIGNALS = [["SIGTERM", 15, "Terminated"], ["SIGKILL", 9, "Killed"]] as const;
+
+/**
+ * Signals the daemon until it is gone.
+ *
+ * @param logger says what happened with --verbose; without, nothing is said at all.
+ * @returns the exit status: 1 if no daemon runs or it can't be ended.
+ */
+export function stopDaemon(
+  { socketPath, verbose }: { readonly socketPath: string; readonly verbose: boolean },
+  logger: Pick<Logger, "error" | "notice">,
+): 0 | 1 {
+  const path = lockPath(socketPath);
+  const fail = (text: string): 1 => {
+    if (verbose) logger.error(text);
+    return 1;
+  };
+  const notFound = (reason: string) =>
+    fail(`Failed to query socket lockfile "${path}": ${reason} (Cannot find running process)`);
+  let fd: number | undefined;
+  try {
+    // A link could lead to the lock of another daemon, which is not to be signalled.
+    fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+    const pid = lockHolder(fd);
+    if (pid === null) return notFound("Lock not held");
+    // 0 from another PID namespace, -1 for a lock of no process: numbers that kill() takes for many.
+    if (pid <= 0) return notFound("Lock held by a process that can't be seen from here");
+    const report = (deed: string): 0 => {
+      if (verbose) logger.notice(`${deed} daemon bound to socket "${socketPath}" (pid ${pid})`);
+      return 0;
+    };
+    for (const [name, number, deed] of SIGNALS) {
+      try {
+        process.kill(pid, name);
+      } catch (error) {
+        if (isGone(error)) return report(deed);
+        return fail(`Failed to signal daemon (pid ${pid}, sig ${number}): ${systemText(error)}`);
+      }
+      if (hasEnded(fd, pid, GRACE_MS[name])) return report(deed);
+    }
+    return fail(`Failed to stop daemon bound to socket "${socketPath}" (pid ${pid})`);
+  } catch (error) {
+    return notFound(systemText(error));
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/**
+ * Waits for a process to end. One that has let go of the lock gets a moment to clean up; what is there
+ * after that is a zombie, or another process of the same number that no signal is meant for.
+ */
+function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
+  const deadline = performance.now() + patienceMs;
+  let released: number | undefined;
+  while (performance.now() < deadline) {
+    try {
+      process.kill(pid, 0);
+    } catch (error) {
+      if (isGone(error)) return true;
+    }
+    if (lockHolder(fd) !== pid) released ??= performance.now();
+    if (released !== undefined && performance.now() - released > CLEANUP_MS) return true;
+    Bun.sleepSync(POLL_MS);
+  }
+  return false;
+}
+
+function isGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ESRCH";
+}

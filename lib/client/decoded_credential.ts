@@ -1,0 +1,74 @@
+// What a credential says, in the library's terms: names for numbers, Date for seconds, text for addresses.
+import type { CipherName } from "../credential/cipher.ts";
+import type { CredentialFields } from "../credential/credential.ts";
+import { ciphers, macs, zips } from "./enumerations.ts";
+import type { MungeErrorCode } from "../errors.ts";
+import type { MacName } from "../credential/mac.ts";
+import { ANY_ID } from "../protocol/message.ts";
+import type { ZipName } from "../credential/zip.ts";
+
+/** What a credential says. */
+export interface Credential {
+  /** The payload; empty if there was none. */
+  readonly payload: Uint8Array;
+  /** UID of the process that made the credential, as its kernel told munged. */
+  readonly uid: number;
+  /** GID of the process that made the credential, as its kernel told munged. */
+  readonly gid: number;
+  /** Cipher that it was encrypted with, never `"default"`. */
+  readonly cipher: CipherName;
+  /** Message authentication code that it was signed with, never `"default"`. */
+  readonly mac: MacName;
+  /** Compression of the payload; `"none"` if that would not have made it shorter. */
+  readonly zip: ZipName;
+  /** Security realm; empty for the default one. */
+  readonly realm: string;
+  /** Seconds that it is valid for, before and after `encodeTime`. */
+  readonly ttl: number;
+  /** IPv4 address of the host that it was made on, `"192.0.2.1"`; `"0.0.0.0"` if that host had none. */
+  readonly originAddress: string;
+  /** When it was made, in whole seconds. */
+  readonly encodeTime: Date;
+  /** The only UID that may decode it; undefined if any may. */
+  readonly uidRestriction: number | undefined;
+  /** The only GID whose members may decode it; undefined if any may. */
+  readonly gidRestriction: number | undefined;
+}
+
+/** What munged says of a credential that was made with its key. */
+export interface DecodedCredential extends Credential {
+  /**
+   * `"EMUNGE_SUCCESS"`; or `"EMUNGE_CRED_EXPIRED"`, `"EMUNGE_CRED_REWOUND"` or `"EMUNGE_CRED_REPLAYED"`
+   * in a credential that is accepted with an `ignore...` option, or comes with an error.
+   */
+  readonly status: MungeErrorCode;
+  /** When munged decoded it, in whole seconds. */
+  readonly decodeTime: Date;
+}
+
+/** The credential of these fields, in memory of its own. */
+export function credentialOf(fields: CredentialFields): Credential {
+  return {
+    payload: fields.payload.slice(),
+    uid: fields.uid,
+    gid: fields.gid,
+    cipher: ciphers.toName(fields.cipher) ?? "none",
+    mac: macs.toName(fields.mac) ?? "none",
+    zip: zips.toName(fields.zip) ?? "none",
+    realm: fields.realm.split("\0", 1)[0]!, // MUNGE 0.5 ends it twice in its decode responses
+    ttl: fields.ttl,
+    originAddress: fields.originAddress.length === 0 ? "0.0.0.0" : fields.originAddress.join("."),
+    encodeTime: dateOf(fields.encodeTime),
+    uidRestriction: restrictionOf(fields.authUid),
+    gidRestriction: restrictionOf(fields.authGid),
+  };
+}
+
+/** The moment that is this many seconds after the epoch. */
+export function dateOf(seconds: number): Date {
+  return new Date(seconds * 1000);
+}
+
+function restrictionOf(id: number): number | undefined {
+  return id === ANY_ID ? undefined : id;
+}

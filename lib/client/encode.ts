@@ -1,0 +1,108 @@
+// encode(): asks munged for a credential.
+import {
+  bytesOf,
+  cipherNumber,
+  macNumber,
+  restrictionNumber,
+  ttlNumber,
+  zipNumber,
+} from "./arguments.ts";
+import type { CipherName } from "../credential/cipher.ts";
+import { transact } from "./client.ts";
+import { errorCode, MungeError } from "../errors.ts";
+import type { MacName } from "../credential/mac.ts";
+import { type EncodeRequest, type EncodeResponse, TTL_DEFAULT } from "../protocol/message.ts";
+import { checkedRealm } from "../credential/realm.ts";
+import { DEFAULT_SOCKET } from "../paths.ts";
+import { encodeTransaction } from "../protocol/transaction.ts";
+import type { ZipName } from "../credential/zip.ts";
+
+/** What a credential is to be like, and who makes it. */
+export interface CredentialOptions {
+  /** Cipher by its name or number; `"default"` unless given. */
+  readonly cipher?: CipherName | number | undefined;
+  /** Message authentication code by its name or number; `"default"` unless given. */
+  readonly mac?: MacName | number | undefined;
+  /** Compression by its name or number; `"default"`, which is none, unless given. */
+  readonly zip?: ZipName | number | undefined;
+  /** Security realm: at most 254 characters up to U+00FF; the default realm unless given. */
+  readonly realm?: string | undefined;
+  /**
+   * Seconds that the credential is valid for: {@linkcode TTL_DEFAULT} (0) for munged's default, which is
+   * 300 s, {@linkcode TTL_MAXIMUM} or -1 for the most it allows; more than that is lowered to it.
+   */
+  readonly ttl?: number | undefined;
+  /** The only UID that may decode; any may unless given. */
+  readonly uidRestriction?: number | undefined;
+  /** The only GID whose members may decode; any may unless given. */
+  readonly gidRestriction?: number | undefined;
+  /** Path of munged's socket; {@linkcode DEFAULT_SOCKET} unless given. */
+  readonly socketPath?: string | undefined;
+}
+
+/** How a call may be cut short. */
+export interface CallOptions {
+  /** Ends the call: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Milliseconds for the whole call, after which it rejects with `"EMUNGE_TIMEOUT"`. Without it a call
+   * ends with the protocol's own limits: 2 s for a message, five tries, ten tries to connect in each.
+   */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Options of {@linkcode encode}. */
+export interface EncodeOptions extends CredentialOptions, CallOptions {}
+
+/**
+ * Asks munged for a credential, which tells whoever decodes it the UID and GID of this process.
+ *
+ * @param payload what to carry: bytes, or a text, which goes as UTF-8; at most
+ * {@linkcode MAX_PAYLOAD_LENGTH} bytes, none unless given.
+ * @param options what the credential is to be like, and how long to wait for it.
+ * @returns the credential: one line of printable ASCII.
+ * @throws {MungeError} `EMUNGE_BAD_ARG`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC` or `EMUNGE_BAD_ZIP` for an
+ * option that is not valid, `EMUNGE_BAD_LENGTH` for a payload that is too long, `EMUNGE_SOCKET` if
+ * munged can't be asked, `EMUNGE_TIMEOUT` when `timeoutMs` are over.
+ * @throws the signal's reason once it is aborted.
+ *
+ * @example
+ * ```ts
+ * import { encode } from "mungebox";
+ *
+ * const credential = await encode("hello", { cipher: "aes256", ttl: 60 });
+ * console.log(credential.startsWith("MUNGE:")); // true
+ * ```
+ */
+export async function encode(
+  payload: string | Uint8Array = "",
+  options: EncodeOptions = {},
+): Promise<string> {
+  const { socketPath = DEFAULT_SOCKET } = options;
+  const transaction = encodeTransaction(encodeRequest(payload, options));
+  return credentialIn(await transact(socketPath, transaction, options), socketPath);
+}
+
+/** The request for a credential like this. */
+export function encodeRequest(
+  payload: string | Uint8Array,
+  options: CredentialOptions,
+): EncodeRequest {
+  return {
+    cipher: cipherNumber(options.cipher ?? "default"),
+    mac: macNumber(options.mac ?? "default"),
+    zip: zipNumber(options.zip ?? "default"),
+    realm: checkedRealm(options.realm ?? ""),
+    ttl: ttlNumber(options.ttl ?? TTL_DEFAULT),
+    authUid: restrictionNumber(options.uidRestriction, "UID"),
+    authGid: restrictionNumber(options.gidRestriction, "GID"),
+    payload: bytesOf(payload, "Payload"),
+  };
+}
+
+/** The credential that munged made. Throws the error that it answered with instead. */
+export function credentialIn(response: EncodeResponse, socketPath: string): string {
+  const { errno, errorText, credential } = response;
+  if (errno === 0) return new TextDecoder().decode(credential);
+  throw new MungeError(errorCode(errno), errorText || undefined, { socketPath });
+}

@@ -1,0 +1,114 @@
+// encodeSync() and decodeSync(): the same without promises, where the runtime can make blocking calls into
+// the system's library. Of the three that is Bun, whose modules nothing else may load.
+import { createRequire } from "node:module";
+import { acceptedIn, type AcceptOptions, decodeRequest } from "./decode.ts";
+import type { DecodedCredential } from "./decoded_credential.ts";
+import { credentialIn, type CredentialOptions, encodeRequest } from "./encode.ts";
+import { atSocket, MungeError } from "../errors.ts";
+import type {
+  DecodeRequest,
+  DecodeResponse,
+  EncodeRequest,
+  EncodeResponse,
+} from "../protocol/message.ts";
+import { DEFAULT_SOCKET } from "../paths.ts";
+
+/** The blocking client, whose own module names Bun's. */
+interface BlockingClient {
+  encode(request: EncodeRequest): EncodeResponse;
+  decode(request: DecodeRequest): DecodeResponse;
+}
+interface BlockingClientModule {
+  readonly BlockingClient: new (path: string) => BlockingClient;
+}
+
+const isBun = "Bun" in globalThis;
+/** The client of each socket that was asked. */
+const clients = new Map<string, BlockingClient>();
+
+function clientOf(socketPath: string): BlockingClient {
+  let client = clients.get(socketPath);
+  if (client === undefined) {
+    client = new (blockingClientModule().BlockingClient)(socketPath);
+    clients.set(socketPath, client);
+  }
+  return client;
+}
+
+function blockingClientModule(): BlockingClientModule {
+  if (!isBun) {
+    throw new MungeError("EMUNGE_SNAFU", "Synchronous calls need Bun: use encode() and decode()");
+  }
+  // Without an ending: the file is .ts here and .js in the npm package. Bundlers don't follow this, so
+  // that a bundle for Node.js never names a module of Bun's.
+  return createRequire(import.meta.url)("../os/blocking_client") as BlockingClientModule;
+}
+
+/**
+ * {@linkcode encode} without a promise: the thread waits for munged. Only in Bun.
+ *
+ * @param payload what to carry: bytes, or a text, which goes as UTF-8.
+ * @param options what the credential is to be like.
+ * @returns the credential.
+ * @throws {MungeError} as {@linkcode encode} does; `EMUNGE_SNAFU` in a runtime other than Bun.
+ *
+ * @example
+ * ```ts
+ * import { decodeSync, encodeSync } from "mungebox";
+ *
+ * if ("Bun" in globalThis) {
+ *   const { payload } = decodeSync(encodeSync("hello"));
+ *   console.log(new TextDecoder().decode(payload));
+ * }
+ * ```
+ */
+export function encodeSync(
+  payload: string | Uint8Array = "",
+  options: CredentialOptions = {},
+): string {
+  const { socketPath = DEFAULT_SOCKET } = options;
+  const request = encodeRequest(payload, options);
+  return blocking(socketPath, (client) => credentialIn(client.encode(request), socketPath));
+}
+
+/**
+ * {@linkcode decode} without a promise: the thread waits for munged. Only in Bun.
+ *
+ * @param credential the credential.
+ * @param options what is accepted.
+ * @returns who made it, the payload, and everything else it says.
+ * @throws {MungeError} as {@linkcode decode} does; `EMUNGE_SNAFU` in a runtime other than Bun.
+ *
+ * @example
+ * ```ts
+ * import { decodeSync, encode, MungeError } from "mungebox";
+ *
+ * const credential = await encode();
+ * try {
+ *   console.log(decodeSync(credential).uid);
+ * } catch (error) {
+ *   if (!(error instanceof MungeError)) throw error;
+ *   // In Deno and Node.js:
+ *   console.log(error.message);
+ * }
+ * ```
+ */
+export function decodeSync(
+  credential: string | Uint8Array,
+  options: AcceptOptions = {},
+): DecodedCredential {
+  const { socketPath = DEFAULT_SOCKET } = options;
+  const request = decodeRequest(credential);
+  return blocking(
+    socketPath,
+    (client) => acceptedIn(client.decode(request), socketPath, options),
+  );
+}
+
+function blocking<T>(socketPath: string, call: (client: BlockingClient) => T): T {
+  try {
+    return call(clientOf(socketPath));
+  } catch (error) {
+    throw atSocket(error, socketPath);
+  }
+}

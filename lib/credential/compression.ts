@@ -1,0 +1,125 @@
+// Compresses and decompresses INNER (docs/protocol.md, "The credential"): the bare zlib or bzip2 stream.
+// The header in front of the stream belongs to the credential format.
+import { createRequire } from "node:module";
+import type * as NodeZlib from "node:zlib";
+import type { Bzip2 } from "./bzip2.ts";
+import { MungeError } from "../errors.ts";
+import type { Zip, ZipName } from "./zip.ts";
+
+/** bzip2 was asked for before {@linkcode loadBzip2} had finished: await that and call again. */
+export class Bzip2NotLoaded extends Error {
+  override readonly name = "Bzip2NotLoaded";
+
+  constructor() {
+    super("bzip2 is not loaded");
+  }
+}
+
+/** Both directions of one compression. `bound` is the most bytes that `decompress` may produce. */
+interface Codec {
+  compress(data: Uint8Array): Uint8Array;
+  decompress(stream: Uint8Array, bound: number): Uint8Array;
+}
+
+let bzip2: Bzip2 | undefined;
+let loading: Promise<Bzip2> | undefined;
+
+/** Makes bzlib ready for this thread. Costs a file and 16 MiB of address space, so only when asked for. */
+export async function loadBzip2(): Promise<void> {
+  loading ??= import("./bzip2.ts").then(({ openBzip2 }) => openBzip2());
+  try {
+    bzip2 = await loading;
+  } catch (error) {
+    loading = undefined;
+    throw error;
+  }
+}
+
+function loadedBzip2(): Bzip2 {
+  if (bzip2 === undefined) throw new Bzip2NotLoaded();
+  return bzip2;
+}
+
+let loadedZlib: typeof NodeZlib | undefined;
+
+/** node:zlib, loaded when first needed: that takes 3 ms, of each of munged's threads. */
+function nodeZlib(): typeof NodeZlib {
+  return loadedZlib ??= createRequire(import.meta.url)("node:zlib") as typeof NodeZlib;
+}
+
+const zlib: Codec = {
+  compress: deflate,
+  decompress: (stream, bound) =>
+    nodeZlib().inflateSync(stream, {
+      maxOutputLength: Math.max(bound, 1), // zlib takes no 0 here; decompress() checks it
+      chunkSize: Math.max(bound + 1, 64), // one chunk for all; zlib takes no less than 64
+    }),
+};
+
+const CODECS: { readonly [name in ZipName]?: Codec } = {
+  bzlib: {
+    compress: (data) => loadedBzip2().compress(data),
+    decompress: (stream, bound) => loadedBzip2().decompress(stream, bound),
+  },
+  zlib,
+};
+
+/** The part of Bun that is used here: libdeflate, at half of zlib's time for large data. */
+interface BunDeflate {
+  deflateSync(data: Uint8Array, options: { level: number; library: "libdeflate" }): Uint8Array;
+  readonly hash: { adler32(data: Uint8Array): number };
+}
+
+const BunDeflate = (globalThis as { Bun?: BunDeflate }).Bun;
+
+/** Compresses to the zlib format (RFC 1950) at zlib's default level, which is 6. */
+function deflate(data: Uint8Array): Uint8Array {
+  if (BunDeflate === undefined) return nodeZlib().deflateSync(data);
+  // libdeflate is offered for bare deflate only: the header and the checksum are put around it here.
+  const stream = BunDeflate.deflateSync(data, { level: 6, library: "libdeflate" });
+  const bytes = new Uint8Array(2 + stream.length + 4);
+  bytes[0] = 0x78; // deflate with a window of 32 KiB
+  bytes[1] = 0x9c; // default level, and check bits
+  bytes.set(stream, 2);
+  new DataView(bytes.buffer).setUint32(2 + stream.length, BunDeflate.hash.adler32(data));
+  return bytes;
+}
+
+function codecOf(zip: Zip): Codec {
+  const codec = CODECS[zip.name];
+  if (codec === undefined) throw new MungeError("EMUNGE_BAD_ZIP");
+  return codec;
+}
+
+/**
+ * Compresses `data`: zlib at its default level, bzlib at level 9.
+ *
+ * @returns the stream, which may be longer than the data.
+ * @throws {MungeError} EMUNGE_BAD_ZIP for a zip that doesn't compress.
+ * @throws {Bzip2NotLoaded} for bzlib before {@linkcode loadBzip2}.
+ */
+export function compress(zip: Zip, data: Uint8Array): Uint8Array {
+  return codecOf(zip).compress(data);
+}
+
+/**
+ * The inverse of {@linkcode compress}. `bound` comes from the credential and must itself be bounded by the
+ * caller: about that many bytes are allocated, and never more produced.
+ *
+ * @returns at most `bound` bytes.
+ * @throws {MungeError} EMUNGE_BAD_ZIP for a zip that doesn't compress, EMUNGE_CRED_INVALID for a stream
+ * that is damaged, cut off, or longer than it may be.
+ * @throws {Bzip2NotLoaded} for bzlib before {@linkcode loadBzip2}.
+ */
+export function decompress(zip: Zip, stream: Uint8Array, bound: number): Uint8Array {
+  const codec = codecOf(zip);
+  let data: Uint8Array;
+  try {
+    data = codec.decompress(stream, bound);
+  } catch (error) {
+    if (error instanceof Bzip2NotLoaded) throw error;
+    throw new MungeError("EMUNGE_CRED_INVALID", undefined, { cause: error });
+  }
+  if (data.length > bound) throw new MungeError("EMUNGE_CRED_INVALID");
+  return new Uint8Array(data.buffer, data.byteOffset, data.length);
+}

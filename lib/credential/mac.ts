@@ -1,0 +1,31 @@
+// The table of message authentication codes: HMAC over each digest. How one is computed is in
+// lib/crypto/native.ts and lib/crypto/portable.ts.
+
+/** One MAC of the credential format (docs/protocol.md, "Numbers"). */
+export interface Mac {
+  /** Number on the wire. */
+  readonly number: number;
+  /** Name on the command line. */
+  readonly name: MacName;
+  /** Bytes in the MAC; 0 for none. */
+  readonly length: number;
+}
+
+/** Name of a MAC; `none` is never valid, `default` is a request for {@linkcode DEFAULT_MAC}. */
+export type MacName = "none" | "default" | "md5" | "sha1" | "ripemd160" | "sha256" | "sha512";
+
+/** All MACs; the index is the number. */
+export const MACS: readonly Mac[] = [
+  { number: 0, name: "none", length: 0 },
+  { number: 1, name: "default", length: 32 },
+  { number: 2, name: "md5", length: 16 },
+  { number: 3, name: "sha1", length: 20 },
+  { number: 4, name: "ripemd160", length: 20 },
+  { number: 5, name: "sha256", length: 32 },
+  { number: 6, name: "sha512", length: 64 },
+];
+
+/** Number that asks for the default MAC. */
+export const MAC_DEFAULT = 1;
+/** The MAC that `default` means: sha256. */
+export const DEFAULT_MAC = MACS[5]!;

@@ -1,0 +1,50 @@
+// From the bytes of a key file to the two subkeys that make and check credentials (docs/protocol.md,
+// "The credential").
+import type { Crypto } from "../crypto/choice.ts";
+import { MungeError } from "../errors.ts";
+
+/** Fewest bytes in a key. */
+export const MIN_KEY_LENGTH = 32;
+/** Far above the 1024 bytes mungekey makes at most; whatever is longer is no key but a mistake. */
+export const MAX_KEY_LENGTH: number = 1 << 20;
+
+/** The two secrets derived from a key. */
+export interface Subkeys {
+  /** Makes each credential's data encryption key: 20 bytes. */
+  readonly dek: Uint8Array;
+  /** Authenticates credentials: 20 bytes. */
+  readonly mac: Uint8Array;
+}
+
+/**
+ * The subkeys of a key.
+ *
+ * @param key all bytes of the key file, at least {@linkcode MIN_KEY_LENGTH}; the caller wipes them.
+ * @throws {MungeError} EMUNGE_BAD_ARG if the key is too short.
+ */
+export function deriveSubkeys(key: Uint8Array, crypto: Crypto): Subkeys {
+  if (key.length < MIN_KEY_LENGTH) {
+    throw new MungeError("EMUNGE_BAD_ARG", `Key must be at least ${MIN_KEY_LENGTH} bytes`);
+  }
+  const labelled = new Uint8Array(key.length + 1);
+  labelled.set(key);
+  try {
+    labelled[key.length] = 0x31; // "1"
+    const dek = crypto.sha1(labelled);
+    labelled[key.length] = 0x32; // "2"
+    return { dek, mac: crypto.sha1(labelled) };
+  } finally {
+    labelled.fill(0);
+  }
+}
+
+/** Overwrites a secret. A loop, as a Buffer's fill() takes longer than all else done with a short key. */
+export function wipe(secret: Uint8Array): void {
+  for (let i = 0; i < secret.length; i++) secret[i] = 0;
+}
+
+/** Overwrites subkeys that are no longer in force. */
+export function wipeSubkeys(subkeys: Subkeys): void {
+  wipe(subkeys.dek);
+  wipe(subkeys.mac);
+}

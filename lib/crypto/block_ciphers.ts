@@ -1,0 +1,18 @@
+// Our own block ciphers as a supplier: Blowfish and CAST5, which few runtimes have natively.
+import { expandBlowfishKey } from "./blowfish.ts";
+import { expandCast5Key } from "./cast5.ts";
+import { cbcOf } from "./cbc.ts";
+import type { CipherName } from "../credential/cipher.ts";
+import type { Cbc, Supplier } from "./choice.ts";
+
+const CBCS: { readonly [name in CipherName]?: Cbc } = {
+  blowfish: cbcOf(expandBlowfishKey),
+  cast5: cbcOf(expandCast5Key),
+};
+
+/** Blowfish and CAST5 in plain TypeScript, and nothing else. */
+export const blockCiphers: Supplier = {
+  hmac: () => undefined,
+  sha1: () => undefined,
+  cbc: (cipher) => CBCS[cipher.name],
+};

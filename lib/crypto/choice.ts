@@ -1,0 +1,97 @@
+// What the credential format asks of cryptography, and the choice of who answers it among suppliers. Who they
+// are is said in lib/crypto/library.ts for the library and in lib/crypto/executable.ts for the executable.
+import type { Cipher } from "../credential/cipher.ts";
+import { CIPHERS } from "../credential/cipher.ts";
+import { MungeError } from "../errors.ts";
+import type { Mac } from "../credential/mac.ts";
+import { MACS } from "../credential/mac.ts";
+
+/**
+ * The primitives of the credential format. Pure: same arguments, same bytes. Results may be Buffers, whose
+ * slice() shares memory: subarray() is the one to call.
+ */
+export interface Crypto {
+  /** HMAC (RFC 2104) over `data`: `mac.length` new bytes. */
+  hmac(mac: Mac, key: Uint8Array, data: Uint8Array): Uint8Array;
+  /** SHA-1 (for the subkeys of lib/credential/subkeys.ts): 20 new bytes. */
+  sha1(data: Uint8Array): Uint8Array;
+  /** CBC over whole blocks, without padding: as many new bytes as `data` has. */
+  encryptBlocks(cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;
+  /** The inverse of {@linkcode encryptBlocks}. */
+  decryptBlocks(cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;
+}
+
+/** HMAC with one digest: key and data in, the MAC out in new bytes. */
+export type HmacFunction = (key: Uint8Array, data: Uint8Array) => Uint8Array;
+/** A digest: data in, the digest out in new bytes. */
+export type DigestFunction = (data: Uint8Array) => Uint8Array;
+/** One direction of one cipher in CBC; key, IV and data have been checked for their lengths. */
+export type CbcFunction = (key: Uint8Array, iv: Uint8Array, data: Uint8Array) => Uint8Array;
+/** Both directions of one cipher in CBC. */
+export interface Cbc {
+  readonly encrypt: CbcFunction;
+  readonly decrypt: CbcFunction;
+}
+
+/** A supplier of primitives. Each function answers undefined for what the supplier can't do. */
+export interface Supplier {
+  hmac(mac: Mac): HmacFunction | undefined;
+  sha1(): DigestFunction | undefined;
+  cbc(cipher: Cipher): Cbc | undefined;
+}
+
+/**
+ * Makes a {@linkcode Crypto} that takes each primitive from the first supplier that has it. The choice is
+ * made at a primitive's first use and kept; an error of a chosen primitive is never papered over.
+ *
+ * The functions of the result throw MungeError: EMUNGE_BAD_MAC for the MAC none, EMUNGE_BAD_CIPHER for the
+ * cipher none, EMUNGE_SNAFU for a key, IV or data of a length the cipher can't take.
+ */
+export function chooseCrypto(...suppliers: readonly Supplier[]): Crypto {
+  const first = <T>(ask: (supplier: Supplier) => T | undefined): T | undefined => {
+    for (const supplier of suppliers) {
+      const answer = ask(supplier);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  };
+  const hmacs: (HmacFunction | undefined)[] = [];
+  const cbcs: (Cbc | undefined)[] = [];
+  let sha1: DigestFunction | undefined;
+
+  const chooseHmac = (mac: Mac): HmacFunction => {
+    const chosen = mac.length > 0 && MACS[mac.number] === mac
+      ? first((supplier) => supplier.hmac(mac))
+      : undefined;
+    if (chosen === undefined) throw new MungeError("EMUNGE_BAD_MAC");
+    return hmacs[mac.number] = chosen;
+  };
+  const chooseCbc = (cipher: Cipher): Cbc => {
+    const chosen = cipher.blockLength > 0 && CIPHERS[cipher.number] === cipher
+      ? first((supplier) => supplier.cbc(cipher))
+      : undefined;
+    if (chosen === undefined) throw new MungeError("EMUNGE_BAD_CIPHER");
+    return cbcs[cipher.number] = chosen;
+  };
+  const cbc = (cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Cbc => {
+    const chosen = cbcs[cipher.number] ?? chooseCbc(cipher);
+    if (
+      key.length !== cipher.keyLength || iv.length !== cipher.blockLength ||
+      data.length % cipher.blockLength !== 0
+    ) {
+      throw new MungeError("EMUNGE_SNAFU", "Invalid length of cipher key, IV or data");
+    }
+    return chosen;
+  };
+
+  return {
+    hmac: (mac, key, data) => (hmacs[mac.number] ?? chooseHmac(mac))(key, data),
+    sha1(data) {
+      sha1 ??= first((supplier) => supplier.sha1());
+      if (sha1 === undefined) throw new MungeError("EMUNGE_SNAFU", "SHA-1 is not available");
+      return sha1(data);
+    },
+    encryptBlocks: (cipher, key, iv, data) => cbc(cipher, key, iv, data).encrypt(key, iv, data),
+    decryptBlocks: (cipher, key, iv, data) => cbc(cipher, key, iv, data).decrypt(key, iv, data),
+  };
+}

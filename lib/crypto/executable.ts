@@ -1,0 +1,8 @@
+// The cryptography of the executable: the runtime compiled into it has everything natively but CAST5, so that
+// no other implementation has to be loaded, or trusted.
+import { chooseCrypto, type Crypto } from "./choice.ts";
+import { blockCiphers } from "./block_ciphers.ts";
+import { native } from "./native.ts";
+
+/** The cryptography of munged and its tools. */
+export const crypto: Crypto = chooseCrypto(native, blockCiphers);

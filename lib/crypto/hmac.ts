@@ -1,0 +1,51 @@
+// HMAC (RFC 2104) from a digest of whole messages. The runtime's own HMAC makes an object for each, of memory
+// that is cold by then: it costs munged 0.7 us more per credential, an eighth of all it does itself.
+import type { HmacFunction } from "./choice.ts";
+import { KeptViews } from "../credential/kept_views.ts";
+
+/** Digests a whole message into the beginning of `output`. */
+export type DigestInto = (message: Uint8Array, output: Uint8Array) => void;
+
+/** Longest data, in bytes, for which copying it is no matter. */
+const MAX_DATA_LENGTH = 4096;
+const INNER_PAD = 0x36;
+const OUTER_PAD = 0x5c;
+
+/**
+ * HMAC for short data under short keys.
+ *
+ * @param blockLength bytes that the digest takes at a time.
+ * @param otherwise computes the rest.
+ */
+export function hmacFrom(
+  digest: DigestInto,
+  digestLength: number,
+  blockLength: number,
+  otherwise: HmacFunction,
+): HmacFunction {
+  const innerMemory = new ArrayBuffer(blockLength + MAX_DATA_LENGTH);
+  const inner = new Uint8Array(innerMemory).fill(INNER_PAD);
+  const innerMessages = new KeptViews(innerMemory);
+  const outer = new Uint8Array(blockLength + digestLength).fill(OUTER_PAD);
+  const innerDigest = new Uint8Array(digestLength);
+  return (key, data) => {
+    if (key.length > blockLength || data.length > MAX_DATA_LENGTH) return otherwise(key, data);
+    const result = new Uint8Array(digestLength);
+    try {
+      for (let i = 0; i < key.length; i++) {
+        inner[i] = key[i]! ^ INNER_PAD;
+        outer[i] = key[i]! ^ OUTER_PAD;
+      }
+      inner.set(data, blockLength);
+      digest(innerMessages.first(blockLength + data.length), innerDigest);
+      outer.set(innerDigest, blockLength);
+      digest(outer, result);
+    } finally {
+      for (let i = 0; i < key.length; i++) {
+        inner[i] = INNER_PAD;
+        outer[i] = OUTER_PAD;
+      }
+    }
+    return result;
+  };
+}

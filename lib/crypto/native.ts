@@ -1,0 +1,109 @@
+// Primitives from the runtime: Bun's CryptoHasher where there is one, and node:crypto. Which of them a
+// runtime really has is found by trying each once (OpenSSL 3 has dropped some by default).
+import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
+import type { Cipher, CipherName } from "../credential/cipher.ts";
+import type { DigestFunction, HmacFunction, Supplier } from "./choice.ts";
+import { type DigestInto, hmacFrom } from "./hmac.ts";
+import type { Mac, MacName } from "../credential/mac.ts";
+
+/** The part of Bun's hasher that is used here; Deno and Node have no such global. */
+interface BunHasher {
+  update(data: Uint8Array): BunHasher;
+  digest(): Uint8Array;
+}
+
+/** One of Bun's digests of whole messages. */
+interface BunDigest {
+  hash(message: Uint8Array, output: Uint8Array): unknown;
+}
+
+const { Bun: bun } = globalThis as {
+  Bun?: {
+    CryptoHasher?: new (digest: string, key?: Uint8Array) => BunHasher;
+    SHA256?: BunDigest;
+  };
+};
+const BunCryptoHasher = bun?.CryptoHasher;
+
+const DIGESTS: { readonly [name in MacName]?: string } = {
+  default: "sha256",
+  md5: "md5",
+  sha1: "sha1",
+  ripemd160: "ripemd160",
+  sha256: "sha256",
+  sha512: "sha512",
+};
+
+const SHA256_BLOCK_LENGTH = 64;
+
+const CBCS: { readonly [name in CipherName]?: string } = {
+  default: "aes-128-cbc",
+  blowfish: "bf-cbc",
+  cast5: "cast5-cbc",
+  aes128: "aes-128-cbc",
+  aes256: "aes-256-cbc",
+};
+
+/** The first of `candidates` whose trial run yields a result of `length` bytes; undefined if none does. */
+function firstThatWorks<T>(
+  length: number,
+  candidates: readonly T[],
+  tryOut: (candidate: T) => Uint8Array,
+): T | undefined {
+  return candidates.find((candidate) => {
+    try {
+      return tryOut(candidate).length === length;
+    } catch {
+      return false; // The inputs of a trial are fixed and valid, so the runtime lacks the primitive.
+    }
+  });
+}
+
+function hmac(mac: Mac): HmacFunction | undefined {
+  const digest = DIGESTS[mac.name];
+  if (digest === undefined) return undefined;
+  const candidates: HmacFunction[] = [
+    (key, data) => createHmac(digest, key).update(data).digest(),
+  ];
+  if (BunCryptoHasher !== undefined) {
+    candidates.unshift((key, data) => new BunCryptoHasher(digest, key).update(data).digest());
+  }
+  const sha256 = bun?.SHA256;
+  if (digest === "sha256" && sha256 !== undefined) {
+    const hash: DigestInto = (message, output) => sha256.hash(message, output);
+    candidates.unshift(hmacFrom(hash, mac.length, SHA256_BLOCK_LENGTH, candidates[0]!));
+  }
+  return firstThatWorks(
+    mac.length,
+    candidates,
+    (hmac) => hmac(new Uint8Array(20), new Uint8Array(1)),
+  );
+}
+
+function sha1(): DigestFunction | undefined {
+  const digest: DigestFunction = (data) => createHash("sha1").update(data).digest();
+  return firstThatWorks(20, [digest], (sha1) => sha1(new Uint8Array(1)));
+}
+
+function cbc(cipher: Cipher) {
+  const name = CBCS[cipher.name];
+  if (name === undefined) return undefined;
+  const using =
+    (create: typeof createCipheriv | typeof createDecipheriv) =>
+    (key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array => {
+      const context = create(name, key, iv);
+      context.setAutoPadding(false); // so update() has every block out already, and final() has nothing
+      return context.update(data);
+    };
+  const candidate = { encrypt: using(createCipheriv), decrypt: using(createDecipheriv) };
+  const key = new Uint8Array(cipher.keyLength);
+  const block = new Uint8Array(cipher.blockLength);
+  return firstThatWorks(
+    cipher.blockLength,
+    [candidate],
+    (cbc) => cbc.decrypt(key, block, cbc.encrypt(key, block, block)),
+  );
+}
+
+/** What the runtime has natively. */
+export const native: Supplier = { hmac, sha1, cbc };

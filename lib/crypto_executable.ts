@@ -1,8 +1,0 @@
-// The cryptography of the executable: the runtime compiled into it has everything natively but CAST5, so that
-// no other implementation has to be loaded, or trusted.
-import { chooseCrypto, type Crypto } from "./crypto_choice.ts";
-import { blockCiphers } from "./crypto_block_ciphers.ts";
-import { native } from "./crypto_native.ts";
-
-/** The cryptography of munged and its tools. */
-export const crypto: Crypto = chooseCrypto(native, blockCiphers);

@@ -1,0 +1,219 @@
+// The rules for the files munged trusts and for the directories above them: each breach is an error that
+// stops the start, or a warning under --force.
+import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { MungeError } from "../errors.ts";
+import { systemText } from "../os/system_text.ts";
+
+/** What decides whether a breach counts. */
+export interface SecurityRules {
+  /** Turns breaches into warnings. */
+  readonly force: boolean;
+  /** GID that may write to the directories above a file, or null. */
+  readonly trustedGroup: number | null;
+  /** UID of the daemon that trusts the file; this process's unless given. */
+  readonly uid?: number;
+}
+
+/** Takes warnings. */
+export interface WarningLog {
+  warning(text: string): void;
+}
+
+interface Policy {
+  /** Subject of the message about a breach. */
+  readonly subject: string;
+  /** The file, and the directory it is in, in messages about failed checks. */
+  readonly file: string;
+  readonly directory: string;
+  /** Permission bits that only the owner may have; undefined when the file itself isn't checked. */
+  readonly permission?: { readonly mask: number; readonly text: string };
+  /** Whether the file may be missing. */
+  readonly optional?: true;
+  /** Whether directories may be writable by a group. */
+  readonly groupWritable?: true;
+  /** Whether everybody must get through the directories. */
+  readonly reachable?: true;
+}
+
+const READ_WRITE = { mask: 0o6, text: "readable or writable" } as const;
+const WRITE = { mask: 0o2, text: "writable" } as const;
+
+const POLICIES = {
+  config: {
+    subject: "Configuration file",
+    file: "configuration file",
+    directory: "configuration file dir",
+  },
+  key: { subject: "Keyfile", file: "keyfile", directory: "keyfile dir", permission: READ_WRITE },
+  log: {
+    subject: "Logfile",
+    file: "logfile",
+    directory: "logfile dir",
+    permission: WRITE,
+    optional: true,
+    groupWritable: true,
+  },
+  pid: { subject: "PIDfile", file: "PIDfile", directory: "PIDfile dir" },
+  seed: { subject: "PRNG seed dir", file: "PRNG seed", directory: "PRNG seed dir" },
+  socket: { subject: "Socket", file: "socket", directory: "socket dir", reachable: true },
+} as const satisfies Record<string, Policy>;
+
+/** A file munged trusts; the lock and the seed file's contents are checked where they are opened. */
+export type TrustedFile = keyof typeof POLICIES;
+
+/**
+ * Checks a file and all directories above it.
+ *
+ * @param logger takes a warning for each breach under --force.
+ * @returns what was checked, for the caller to compare with what it opens; undefined if only the
+ * directories were, or the file is missing.
+ * @throws {MungeError} (exit status 1) for the first breach, and, --force or not, for a file of a wrong
+ * type and one that can't be looked at.
+ */
+export function checkFile(
+  kind: TrustedFile,
+  path: string,
+  rules: SecurityRules,
+  logger: WarningLog,
+): Stats | undefined {
+  const policy: Policy = POLICIES[kind];
+  const report = (text: string) => {
+    if (!rules.force) throw new MungeError("EMUNGE_SNAFU", text);
+    logger.warning(text);
+  };
+  const uid = rules.uid ?? process.geteuid!();
+  let checked: Stats | undefined;
+  if (policy.permission !== undefined) {
+    checked = statFile(policy, path);
+    const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+    const { breaches, fatal } = statBreaches(checked, isLink, "should", policy.permission, uid);
+    if (fatal !== undefined) {
+      throw new MungeError("EMUNGE_SNAFU", `${policy.subject} is insecure: "${path}" ${fatal}`);
+    }
+    for (const breach of breaches) report(`${policy.subject} is insecure: "${path}" ${breach}`);
+  }
+  const directories = directoriesAbove(policy, path);
+  const breach = directoryBreach(
+    directories,
+    policy.groupWritable === true,
+    rules.trustedGroup,
+    uid,
+  );
+  if (breach !== undefined) report(`${policy.subject} is insecure: ${breach}`);
+  if (policy.reachable === true) {
+    const closed = directories.find(({ stats }) => (stats.mode & 0o111) !== 0o111);
+    if (closed !== undefined) {
+      report(
+        `${policy.subject} is inaccessible: execute permissions for all required on "${closed.path}"`,
+      );
+    }
+  }
+  return checked;
+}
+
+function statFile(policy: Policy, path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch (error) {
+    if (policy.optional === true && (error as NodeJS.ErrnoException).code === "ENOENT") {
+      return undefined;
+    }
+    const text = policy.optional === true
+      ? `Failed to check ${policy.file} "${path}": ${systemText(error)}`
+      : `Failed to find ${policy.file} "${path}": ${systemText(error)} (Did you run mungekey?)`;
+    throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
+  }
+}
+
+/**
+ * What is wrong with a file of ours, in the words that follow its name in messages.
+ *
+ * @param stats of the file behind a link, undefined when there is none.
+ * @param verb "should", or "must" where --force changes nothing.
+ * @param permission what others than the owner may not do, in bits of one octal digit and in words.
+ * @param uid of the daemon.
+ * @returns the breaches in the order they are told, and the one that no --force mends.
+ */
+export function statBreaches(
+  stats: Stats | undefined,
+  isLink: boolean,
+  verb: "should" | "must",
+  permission: { readonly mask: number; readonly text: string } = READ_WRITE,
+  uid: number = process.geteuid!(),
+): { breaches: string[]; fatal?: string } {
+  const breaches: string[] = [];
+  if (stats !== undefined && !stats.isFile()) {
+    return {
+      breaches,
+      fatal: `must be a regular file (type=0${
+        (stats.mode & 0o170000).toString(8).padStart(6, "0")
+      })`,
+    };
+  }
+  if (isLink) breaches.push(`${verb} not be a symbolic link`);
+  if (stats === undefined) return { breaches };
+  if (stats.uid !== uid) {
+    breaches.push(`${verb} be owned by UID ${uid} instead of UID ${stats.uid}`);
+  }
+  const perms = `0${(stats.mode & 0o777).toString(8).padStart(3, "0")}`;
+  for (const [who, shift] of [["group", 3], ["other", 0]] as const) {
+    if ((stats.mode & (permission.mask << shift)) !== 0) {
+      breaches.push(`${verb} not be ${permission.text} by ${who} (perms=${perms})`);
+    }
+  }
+  return { breaches };
+}
+
+interface Directory {
+  readonly path: string;
+  readonly stats: Stats;
+}
+
+/** The true directory of `path` and all above it, the root last. */
+function directoriesAbove(policy: Policy, path: string): Directory[] {
+  // Not node:path's dirname(), which drops the "." that the reference's messages show.
+  const start = path.slice(0, Math.max(path.lastIndexOf("/"), 1));
+  const fail = (what: string, error: unknown) =>
+    new MungeError(
+      "EMUNGE_SNAFU",
+      `Failed to check ${policy.directory} "${start}": cannot ${what}: ${systemText(error)}`,
+      { cause: error },
+    );
+  let directory: string;
+  try {
+    directory = realpathSync(start);
+  } catch (error) {
+    throw fail(`canonicalize "${start}"`, error);
+  }
+  const directories: Directory[] = [];
+  for (;;) {
+    try {
+      directories.push({ path: directory, stats: statSync(directory) });
+    } catch (error) {
+      throw fail(`stat "${directory}"`, error);
+    }
+    const parent = dirname(directory);
+    if (parent === directory) return directories;
+    directory = parent;
+  }
+}
+
+function directoryBreach(
+  directories: readonly Directory[],
+  groupWritable: boolean,
+  trustedGroup: number | null,
+  uid: number,
+): string | undefined {
+  for (const { path, stats } of directories) {
+    if (stats.uid !== 0 && stats.uid !== uid) return `invalid ownership of "${path}"`;
+    if ((stats.mode & 0o1000) !== 0) continue; // sticky: others can't replace what isn't theirs
+    if ((stats.mode & 0o20) !== 0 && !groupWritable && stats.gid !== trustedGroup) {
+      return `group-writable permissions without sticky bit set on "${path}"`;
+    }
+    if ((stats.mode & 0o2) !== 0) {
+      return `world-writable permissions without sticky bit set on "${path}"`;
+    }
+  }
+  return undefined;
+}

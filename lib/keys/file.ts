@@ -1,0 +1,59 @@
+// Reading the key shared by all hosts of the realm.
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { MungeError } from "../errors.ts";
+import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../credential/subkeys.ts";
+import { systemText } from "../os/system_text.ts";
+import { checkFile, type SecurityRules, type WarningLog } from "../files/security.ts";
+
+/**
+ * The key file's bytes, after its checks; the caller wipes them.
+ *
+ * @throws {MungeError} when the file is missing, insecure, unreadable, too short or too long.
+ */
+export function readKeyFile(
+  path: string,
+  rules: SecurityRules,
+  logger: WarningLog,
+): Uint8Array {
+  const checked = checkFile("key", path, rules, logger);
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let fd: number;
+  try {
+    fd = openSync(path, O_RDONLY | O_NONBLOCK | (rules.force ? 0 : O_NOFOLLOW));
+  } catch (error) {
+    throw failure("open", path, error);
+  }
+  let key: Uint8Array | undefined;
+  try {
+    const opened = fstatSync(fd);
+    // What was opened must be what was checked: somebody may have put another file there between.
+    const attributes = ["dev", "ino", "mode", "uid"] as const;
+    if (!opened.isFile() || attributes.some((name) => opened[name] !== checked?.[name])) {
+      throw new Error("File changed while it was opened");
+    }
+    if (opened.size < MIN_KEY_LENGTH) {
+      throw new MungeError("EMUNGE_SNAFU", `Keyfile must be at least ${MIN_KEY_LENGTH} bytes`);
+    }
+    if (opened.size > MAX_KEY_LENGTH) {
+      throw new MungeError("EMUNGE_SNAFU", `Keyfile must be at most ${MAX_KEY_LENGTH} bytes`);
+    }
+    key = new Uint8Array(opened.size);
+    for (let length = 0; length < key.length;) {
+      const count = readSync(fd, key, length, key.length - length, null);
+      if (count === 0) throw new Error("File was truncated while it was read");
+      length += count;
+    }
+    return key;
+  } catch (error) {
+    key?.fill(0);
+    if (error instanceof MungeError) throw error;
+    throw failure("read", path, error);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function failure(deed: string, path: string, error: unknown): MungeError {
+  const text = `Failed to ${deed} keyfile "${path}": ${systemText(error)}`;
+  return new MungeError("EMUNGE_SNAFU", text, { cause: error });
+}

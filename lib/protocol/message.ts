@@ -1,0 +1,426 @@
+// The messages between client and daemon (docs/protocol.md, "One request, one response"): formatting and
+// parsing of whole bodies, and nothing about sockets.
+import { MungeError } from "../errors.ts";
+
+/** Bytes in the header of every message. */
+export const HEADER_LENGTH = 11;
+/** Most bytes in the body of a request. */
+export const MAX_REQUEST_LENGTH = 2_097_152;
+/** Most bytes in a payload. */
+export const MAX_PAYLOAD_LENGTH = 1_048_576;
+/** Milliseconds that either side gives a message to arrive or to be taken. */
+export const MESSAGE_TIMEOUT_MS = 2_000;
+/** Highest value of the retry byte that munged still answers. */
+export const MAX_RETRY = 5;
+/** The UID or GID that stands for anyone. */
+export const ANY_ID = 0xffff_ffff;
+/** The TTL that asks for the daemon's default. */
+export const TTL_DEFAULT = 0;
+/** The TTL that asks for the most that the daemon allows. */
+export const TTL_MAXIMUM = 0xffff_ffff;
+
+const MAGIC = 0x0060_6d4b;
+const VERSION = 4;
+/** Longest text in a str8, its NUL not counted. */
+const MAX_STRING_LENGTH = 254;
+
+/** Type byte of each message. */
+export const MESSAGE_TYPE = {
+  encodeRequest: 2,
+  encodeResponse: 3,
+  decodeRequest: 4,
+  decodeResponse: 5,
+  // Ours alone: a munged of another make cuts off who sends it, and no client of another make does.
+  statusRequest: 0x40,
+  statusResponse: 0x41,
+} as const;
+
+/** Type byte of a message. */
+export type MessageType = typeof MESSAGE_TYPE[keyof typeof MESSAGE_TYPE];
+
+/** What opens every message. */
+export interface Header {
+  readonly type: number;
+  /** 0 on the first try, then the client's count of tries. */
+  readonly retry: number;
+  /** Bytes in the body. */
+  readonly length: number;
+}
+
+/** A request for a credential. Types are numbers on the wire; IDs may be {@linkcode ANY_ID}. */
+export interface EncodeRequest {
+  /** Number of a cipher; 1 for the default. */
+  readonly cipher: number;
+  /** Number of a MAC; 1 for the default. */
+  readonly mac: number;
+  /** Number of a compression; 1 for the default. */
+  readonly zip: number;
+  /** Security realm; empty for the default one. */
+  readonly realm: string;
+  /** Seconds, {@linkcode TTL_DEFAULT} or {@linkcode TTL_MAXIMUM}. */
+  readonly ttl: number;
+  /** The only UID that may decode. */
+  readonly authUid: number;
+  /** The only GID that may decode. */
+  readonly authGid: number;
+  /** At most {@linkcode MAX_PAYLOAD_LENGTH} bytes. */
+  readonly payload: Uint8Array;
+}
+
+/** The answer to an {@linkcode EncodeRequest}. */
+export interface EncodeResponse {
+  /** MUNGE error number; 0 is success. */
+  readonly errno: number;
+  /** The daemon's text for the error; empty on success. */
+  readonly errorText: string;
+  /** The armored credential without its terminating NUL. */
+  readonly credential: Uint8Array;
+}
+
+/** A request to check and open a credential. */
+export interface DecodeRequest {
+  /** The armored credential without its terminating NUL. */
+  readonly credential: Uint8Array;
+}
+
+/** The answer to a {@linkcode DecodeRequest}; on most errors every field after the text is reset. */
+export interface DecodeResponse {
+  /** MUNGE error number; 0 is success. */
+  readonly errno: number;
+  /** The daemon's text for the error; empty on success. */
+  readonly errorText: string;
+  /** Number of the cipher. */
+  readonly cipher: number;
+  /** Number of the MAC. */
+  readonly mac: number;
+  /** Number of the compression. */
+  readonly zip: number;
+  /** Security realm; empty for the default one. */
+  readonly realm: string;
+  /** Seconds, after the daemon's maximum was applied. */
+  readonly ttl: number;
+  /** IPv4 address of the encoding host, 4 bytes, or none. */
+  readonly originAddress: Uint8Array;
+  /** Seconds since the epoch. */
+  readonly encodeTime: number;
+  /** Seconds since the epoch. */
+  readonly decodeTime: number;
+  /** UID of the encoding process. */
+  readonly uid: number;
+  /** GID of the encoding process. */
+  readonly gid: number;
+  /** The only UID that may decode, or {@linkcode ANY_ID}. */
+  readonly authUid: number;
+  /** The only GID whose members may decode, or {@linkcode ANY_ID}. */
+  readonly authGid: number;
+  /** The payload; empty if there was none. */
+  readonly payload: Uint8Array;
+}
+
+/** A decode response that tells nothing of the credential, as after most errors. */
+export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> = {
+  cipher: 0,
+  mac: 0,
+  zip: 0,
+  realm: "",
+  ttl: 0,
+  originAddress: new Uint8Array(0),
+  encodeTime: 0,
+  decodeTime: 0,
+  uid: ANY_ID,
+  gid: ANY_ID,
+  authUid: ANY_ID,
+  authGid: ANY_ID,
+  payload: new Uint8Array(0),
+};
+
+/** Writes 4 bytes, big-endian. */
+function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
+/** Reads 4 bytes, big-endian. */
+function readU32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
+}
+
+const NO_BYTES = new Uint8Array(0);
+const NUL = new Uint8Array(1);
+
+/** Makes the bytes for a message; munged's makes use of the same memory again. */
+export type Allocate = (length: number) => Uint8Array;
+
+const newBytes: Allocate = (length) => new Uint8Array(length);
+
+/** Writes the header of a message that fills `bytes`. */
+function putHeader(bytes: Uint8Array, type: MessageType, retry: number): void {
+  putU32(bytes, 0, MAGIC);
+  bytes[4] = VERSION;
+  bytes[5] = type;
+  bytes[6] = retry;
+  putU32(bytes, 7, bytes.length - HEADER_LENGTH);
+}
+
+/** Writes the fields of a message one behind the other into bytes made once to the right length. */
+class FieldWriter {
+  readonly #bytes: Uint8Array;
+  #at = HEADER_LENGTH;
+
+  /** @param length of the body. */
+  constructor(length: number, type: MessageType, retry: number, allocate = newBytes) {
+    this.#bytes = allocate(HEADER_LENGTH + length);
+    putHeader(this.#bytes, type, retry);
+  }
+
+  u8(value: number): this {
+    this.#bytes[this.#at] = value;
+    this.#at += 1;
+    return this;
+  }
+
+  u32(value: number): this {
+    putU32(this.#bytes, this.#at, value);
+    this.#at += 4;
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    if (value.length > 0) this.#bytes.set(value, this.#at);
+    this.#at += value.length;
+    return this;
+  }
+
+  /** A text behind its 8-bit length, which counts the terminating NUL unless the text is empty. */
+  string8(value: string): this {
+    this.u8(string8Length(value) - 1);
+    for (let i = 0; i < value.length; i++) this.u8(value.charCodeAt(i));
+    return value.length === 0 ? this : this.u8(0);
+  }
+
+  done(): Uint8Array {
+    return this.#bytes;
+  }
+}
+
+/** Bytes that a text takes as a str8, its length byte and its NUL included. */
+function string8Length(value: string): number {
+  return value.length === 0 ? 1 : value.length + 2;
+}
+
+/** Reads the fields of a message one behind the other; running out of bytes is a bad message. */
+class FieldReader {
+  readonly #bytes: Uint8Array;
+  readonly #type: MessageType;
+  #at = 0;
+
+  constructor(bytes: Uint8Array, type: MessageType) {
+    this.#bytes = bytes;
+    this.#type = type;
+  }
+
+  #advance(length: number): number {
+    const at = this.#at;
+    if (length > this.#bytes.length - at) {
+      throw new MungeError("EMUNGE_SOCKET", `Failed to unpack message type ${this.#type}`);
+    }
+    this.#at = at + length;
+    return at;
+  }
+
+  u8(): number {
+    return this.#bytes[this.#advance(1)]!;
+  }
+
+  u32(): number {
+    return readU32(this.#bytes, this.#advance(4));
+  }
+
+  bytes(length: number): Uint8Array {
+    const at = this.#advance(length);
+    return length === 0 ? NO_BYTES : this.#bytes.subarray(at, at + length);
+  }
+
+  /** As {@linkcode bytes}, without a NUL at the end. */
+  bytesBeforeNul(length: number): Uint8Array {
+    const at = this.#advance(length);
+    const end = at + length;
+    if (length === 0) return NO_BYTES;
+    return this.#bytes.subarray(at, this.#bytes[end - 1] === 0 ? end - 1 : end);
+  }
+
+  string8(): string {
+    const length = this.u8();
+    return length === 0 ? "" : latin1(this.bytesBeforeNul(length));
+  }
+}
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
+
+/**
+ * The header in the first {@linkcode HEADER_LENGTH} bytes.
+ *
+ * @throws {MungeError} EMUNGE_SOCKET for a stranger's magic or version.
+ */
+export function parseHeader(bytes: Uint8Array): Header {
+  const magic = readU32(bytes, 0);
+  if (magic !== MAGIC) {
+    throw new MungeError("EMUNGE_SOCKET", `Received invalid message magic ${magic}`);
+  }
+  const version = bytes[4]!;
+  if (version !== VERSION) {
+    throw new MungeError("EMUNGE_SOCKET", `Received invalid message version ${version}`);
+  }
+  return { type: bytes[5]!, retry: bytes[6]!, length: readU32(bytes, 7) };
+}
+
+/** Header and body of an encode request; `retry` is 0 on the first try. */
+export function formatEncodeRequest(request: EncodeRequest, retry: number): Uint8Array {
+  const length = 3 + string8Length(request.realm) + 12 + 4 + request.payload.length;
+  return new FieldWriter(length, MESSAGE_TYPE.encodeRequest, retry)
+    .u8(request.cipher).u8(request.mac).u8(request.zip).string8(request.realm)
+    .u32(request.ttl).u32(request.authUid).u32(request.authGid)
+    .u32(request.payload.length).bytes(request.payload)
+    .done();
+}
+
+/** The fields of an encode request's body; the payload is a view of `body`. */
+export function parseEncodeRequest(body: Uint8Array): EncodeRequest {
+  const reader = new FieldReader(body, MESSAGE_TYPE.encodeRequest);
+  return {
+    cipher: reader.u8(),
+    mac: reader.u8(),
+    zip: reader.u8(),
+    realm: reader.string8(),
+    ttl: reader.u32(),
+    authUid: reader.u32(),
+    authGid: reader.u32(),
+    payload: reader.bytes(reader.u32()),
+  };
+}
+
+/** Header and body of an encode response; `retry` is that of the request. */
+export function formatEncodeResponse(
+  response: EncodeResponse,
+  retry: number,
+  allocate?: Allocate,
+): Uint8Array {
+  const { errno, credential } = response;
+  const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
+  const nul = credential.length === 0 ? 0 : 1;
+  const length = 1 + string8Length(errorText) + 4 + credential.length + nul;
+  return new FieldWriter(length, MESSAGE_TYPE.encodeResponse, retry, allocate)
+    .u8(errno).string8(errorText)
+    .u32(credential.length + nul).bytes(credential).bytes(NUL.subarray(0, nul))
+    .done();
+}
+
+/**
+ * As {@linkcode formatEncodeResponse} for a success.
+ *
+ * @param length of the armored credential, which `write` puts where it is told.
+ */
+export function formatEncodeSuccess(
+  length: number,
+  write: (target: Uint8Array, at: number) => void,
+  retry: number,
+  allocate: Allocate = newBytes,
+): Uint8Array {
+  const bytes = allocate(HEADER_LENGTH + 1 + 1 + 4 + length + 1);
+  putHeader(bytes, MESSAGE_TYPE.encodeResponse, retry);
+  bytes[HEADER_LENGTH] = 0;
+  bytes[HEADER_LENGTH + 1] = 0;
+  putU32(bytes, HEADER_LENGTH + 2, length + 1);
+  write(bytes, HEADER_LENGTH + 6);
+  bytes[bytes.length - 1] = 0;
+  return bytes;
+}
+
+/** The fields of an encode response's body; the credential is a view of `body`. */
+export function parseEncodeResponse(body: Uint8Array): EncodeResponse {
+  const reader = new FieldReader(body, MESSAGE_TYPE.encodeResponse);
+  return {
+    errno: reader.u8(),
+    errorText: reader.string8(),
+    credential: reader.bytesBeforeNul(reader.u32()),
+  };
+}
+
+/** Header and body of a decode request; `retry` is 0 on the first try. */
+export function formatDecodeRequest(request: DecodeRequest, retry: number): Uint8Array {
+  const { credential } = request;
+  return new FieldWriter(4 + credential.length + 1, MESSAGE_TYPE.decodeRequest, retry)
+    .u32(credential.length + 1).bytes(credential).u8(0)
+    .done();
+}
+
+/** The fields of a decode request's body; the credential is a view of `body`. */
+export function parseDecodeRequest(body: Uint8Array): DecodeRequest {
+  const reader = new FieldReader(body, MESSAGE_TYPE.decodeRequest);
+  return { credential: reader.bytesBeforeNul(reader.u32()) };
+}
+
+/** Header and body of a decode response; `retry` is that of the request. */
+export function formatDecodeResponse(
+  response: DecodeResponse,
+  retry: number,
+  allocate?: Allocate,
+): Uint8Array {
+  const errorText = response.errorText.slice(0, MAX_STRING_LENGTH);
+  const length = 1 + string8Length(errorText) + 3 + string8Length(response.realm) +
+    4 + 1 + response.originAddress.length + 24 + 4 + response.payload.length;
+  return new FieldWriter(length, MESSAGE_TYPE.decodeResponse, retry, allocate)
+    .u8(response.errno).string8(errorText)
+    .u8(response.cipher).u8(response.mac).u8(response.zip).string8(response.realm)
+    .u32(response.ttl)
+    .u8(response.originAddress.length).bytes(response.originAddress)
+    .u32(response.encodeTime).u32(response.decodeTime)
+    .u32(response.uid).u32(response.gid).u32(response.authUid).u32(response.authGid)
+    .u32(response.payload.length).bytes(response.payload)
+    .done();
+}
+
+/** The fields of a decode response's body; address and payload are views of `body`. */
+export function parseDecodeResponse(body: Uint8Array): DecodeResponse {
+  const reader = new FieldReader(body, MESSAGE_TYPE.decodeResponse);
+  return {
+    errno: reader.u8(),
+    errorText: reader.string8(),
+    cipher: reader.u8(),
+    mac: reader.u8(),
+    zip: reader.u8(),
+    realm: reader.string8(),
+    ttl: reader.u32(),
+    originAddress: reader.bytes(reader.u8()),
+    encodeTime: reader.u32(),
+    decodeTime: reader.u32(),
+    uid: reader.u32(),
+    gid: reader.u32(),
+    authUid: reader.u32(),
+    authGid: reader.u32(),
+    payload: reader.bytes(reader.u32()),
+  };
+}
+
+/** Header and body of a request for munged's status; `retry` is 0 on the first try. */
+export function formatStatusRequest(retry: number): Uint8Array {
+  return new FieldWriter(0, MESSAGE_TYPE.statusRequest, retry).done();
+}
+
+/** Header and body of a status response: JSON; `retry` is that of the request. */
+export function formatStatusResponse(json: string, retry: number): Uint8Array {
+  const bytes = new TextEncoder().encode(json);
+  return new FieldWriter(4 + bytes.length, MESSAGE_TYPE.statusResponse, retry)
+    .u32(bytes.length).bytes(bytes)
+    .done();
+}
+
+/** The JSON of a status response's body. */
+export function parseStatusResponse(body: Uint8Array): string {
+  const reader = new FieldReader(body, MESSAGE_TYPE.statusResponse);
+  return new TextDecoder().decode(reader.bytes(reader.u32()));
+}

@@ -1,0 +1,161 @@
+// One transaction as both clients see it: what goes out, what may come back, and what a user reads when
+// it fails, in the reference's words. No I/O.
+import { MungeError } from "../errors.ts";
+import {
+  type DecodeRequest,
+  type DecodeResponse,
+  type EncodeRequest,
+  type EncodeResponse,
+  formatDecodeRequest,
+  formatEncodeRequest,
+  formatStatusRequest,
+  HEADER_LENGTH,
+  MAX_REQUEST_LENGTH,
+  MESSAGE_TYPE,
+  type MessageType,
+  parseDecodeResponse,
+  parseEncodeResponse,
+  parseHeader,
+  parseStatusResponse,
+} from "./message.ts";
+
+/** Bytes in the `sun_path` of a socket address, its terminating NUL included. */
+const MAX_SOCKET_PATH = process.platform === "linux" ? 108 : 104;
+
+/** A request on its way to a response. */
+export interface Transaction<Response> {
+  /** The whole request message; `retry` is 0 on the first try. Throws EMUNGE_BAD_LENGTH if too long. */
+  format(retry: number): Uint8Array;
+  /** Type of the only message that may answer. */
+  readonly responseType: MessageType;
+  /** The response in a body. Throws EMUNGE_SOCKET if its fields don't fit in. */
+  parse(body: Uint8Array): Response;
+}
+
+/** The transaction that asks for a credential. */
+export function encodeTransaction(request: EncodeRequest): Transaction<EncodeResponse> {
+  return {
+    format: (retry) => checkedRequest(formatEncodeRequest(request, retry)),
+    responseType: MESSAGE_TYPE.encodeResponse,
+    parse(body) {
+      const response = parseEncodeResponse(body);
+      if (response.errno === 0 && response.credential.length === 0) {
+        throw new MungeError("EMUNGE_SNAFU", "Client received invalid data length 0");
+      }
+      return response;
+    },
+  };
+}
+
+/** The transaction that opens a credential. */
+export function decodeTransaction(request: DecodeRequest): Transaction<DecodeResponse> {
+  return {
+    format: (retry) => checkedRequest(formatDecodeRequest(request, retry)),
+    responseType: MESSAGE_TYPE.decodeResponse,
+    parse: parseDecodeResponse,
+  };
+}
+
+/** The transaction that asks munged how it is; the response is JSON. */
+export function statusTransaction(): Transaction<string> {
+  return {
+    format: formatStatusRequest,
+    responseType: MESSAGE_TYPE.statusResponse,
+    parse: parseStatusResponse,
+  };
+}
+
+function checkedRequest(message: Uint8Array): Uint8Array {
+  const length = message.length - HEADER_LENGTH;
+  if (length > MAX_REQUEST_LENGTH) {
+    throw new MungeError(
+      "EMUNGE_BAD_LENGTH",
+      `Failed to send message: length of ${length} exceeds max of ${MAX_REQUEST_LENGTH}`,
+    );
+  }
+  return message;
+}
+
+/**
+ * Checks the header of a response.
+ *
+ * @returns the length of the body to come, at most MAX_REQUEST_LENGTH: no legal response is longer.
+ * @throws {MungeError} EMUNGE_SOCKET for a stranger's bytes or another type, EMUNGE_BAD_LENGTH for a body
+ * that is too long.
+ */
+export function responseLength(header: Uint8Array, wanted: MessageType): number {
+  const { type, length } = parseHeader(header);
+  if (type !== wanted) {
+    throw new MungeError(
+      "EMUNGE_SOCKET",
+      `Received unexpected message type: wanted ${wanted}, got ${type}`,
+    );
+  }
+  if (length > MAX_REQUEST_LENGTH) {
+    throw new MungeError(
+      "EMUNGE_BAD_LENGTH",
+      `Failed to receive message: length of ${length} exceeds max of ${MAX_REQUEST_LENGTH}`,
+    );
+  }
+  return length;
+}
+
+/** The step at which a transaction failed, as the texts name it. */
+export type TransactionStep = "send message" | "receive message header" | "receive message body";
+
+/** The reason in {@linkcode stepError} when the other side took or gave nothing in time. */
+export const TIMED_OUT = "Timed-out";
+
+/** A system call failed, or time ran out, during a step; `reason` is the system's text. */
+export function stepError(step: TransactionStep, reason: string): MungeError {
+  return new MungeError("EMUNGE_SOCKET", `Failed to ${step}: ${reason}`);
+}
+
+/** The daemon closed the connection before `wanted` bytes of header or body were there. */
+export function incompleteError(
+  part: "header" | "body",
+  received: number,
+  wanted: number,
+): MungeError {
+  return new MungeError(
+    "EMUNGE_SOCKET",
+    `Received incomplete message ${part}: ${received} of ${wanted} bytes`,
+  );
+}
+
+/** The socket can't be looked at; `reason` is the system's text. */
+export function accessError(path: string, reason: string): MungeError {
+  return new MungeError(
+    "EMUNGE_SOCKET",
+    `Failed to access "${path}": ${reason} (Did you start munged?)`,
+  );
+}
+
+/** Nobody took the connection; `reason` is the system's text. */
+export function connectError(path: string, reason: string): MungeError {
+  return new MungeError("EMUNGE_SOCKET", `Failed to connect to "${path}": ${reason}`);
+}
+
+/** Refuses a path that names nothing. */
+export function requireSocketName(path: string): void {
+  if (path === "") throw new MungeError("EMUNGE_SOCKET", "MUNGE socket name is undefined");
+}
+
+/**
+ * Refuses what is there under the path but no socket, and a path that connect() might cut short and so
+ * reach somebody else's socket.
+ */
+export function requireSocket(path: string, isSocket: boolean): void {
+  if (!isSocket) throw new MungeError("EMUNGE_SOCKET", `Invalid file type for socket "${path}"`);
+  if (!fitsSocketAddress(path)) {
+    throw new MungeError(
+      "EMUNGE_OVERFLOW",
+      `Exceeded maximum length of ${MAX_SOCKET_PATH} bytes for socket pathname`,
+    );
+  }
+}
+
+/** Whether the address of a socket has room for a path. */
+export function fitsSocketAddress(path: string): boolean {
+  return new TextEncoder().encode(path).length < MAX_SOCKET_PATH;
+}

@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { parseConfig } from "../../../cli/munged/munged.ts";
+import { withDirectory } from "../../daemon/scratch.ts";
+
+const MAIN = join(import.meta.dirname, "../../../cli/main.ts");
+
+/** Calls `use` with the path of a configuration file of this text. */
+function withFile(text: string, use: (path: string) => void): void {
+  withDirectory((directory) => {
+    const path = join(directory, "munge.conf");
+    writeFileSync(path, text, { mode: 0o644 });
+    use(path);
+  });
+}
+
+function parse(path: string, args: string[] = [], environment: Record<string, string> = {}) {
+  return parseConfig("munged", [`--config=${path}`, ...args], environment);
+}
+
+test("options are taken from the file by their names and by those of the environment", () => {
+  const text = `# a comment
+max-ttl = 600
+MUNGE_TTL=60   # its default
+  MUNGE_KEY_ROTATION_SECONDS="90"
+syslog=yes
+benchmark=no
+MUNGE_TIMESTAMP_DRIFT_MAX=30
+
+realm=a=/keys/a
+realm=b.c=/keys/b
+realm-allow=a=user:0,group:7
+`;
+  withFile(text, (path) => {
+    const config = parse(path);
+    assert.equal(config.maxTtl, 600);
+    assert.equal(config.defaultTtl, 60);
+    assert.equal(config.keyRotationTime, 90);
+    assert.equal(config.timestampDriftMax, 30);
+    assert.deepEqual([config.syslog, config.benchmark], [true, false]);
+    assert.deepEqual(config.realms, [
+      { name: "a", keyFile: "/keys/a" },
+      { name: "b.c", keyFile: "/keys/b" },
+    ]);
+    assert.deepEqual(config.realmAllow, [{ realm: "a", uids: [0], gids: [7] }]);
+  });
+});
+
+test("the command line beats the environment, which beats the file, which beats the default", () => {
+  withFile("max-ttl=600\nnum-threads=3\nsyslog=1\nttl=7\n", (path) => {
+    const environment = { MUNGE_MAX_TTL: "700", MUNGE_NUM_THREADS: "4", MUNGE_SYSLOG: "0" };
+    const config = parse(path, ["--max-ttl=800"], environment);
+    assert.equal(config.maxTtl, 800);
+    assert.equal(config.numThreads, 4);
+    assert.equal(config.syslog, false);
+    assert.equal(config.defaultTtl, 7);
+    assert.equal(config.groupUpdateTime, 3600);
+  });
+});
+
+for (
+  const [line, complaint] of [
+    ["max-ttl=0", 'Invalid value "0" for max-ttl'],
+    ["MUNGE_MAX_TTL=x", 'Invalid value "x" for max-ttl'],
+    ["no-such-option=1", 'Unknown key "no-such-option"'],
+    ["stop=1", 'Unknown key "stop"'],
+    ["help=1", 'Unknown key "help"'],
+    ["syslog=maybe", 'Invalid value "maybe" for syslog'],
+    ["syslog", "Not of the form KEY=VALUE"],
+    ["realm=bad name=/k", 'Invalid value "bad name=/k" for realm'],
+    ["realm=a=", 'Invalid value "a=" for realm'],
+    ["realm-allow=a=root", 'Invalid value "a=root" for realm-allow'],
+    ["timestamp-drift-max=3601", 'Invalid value "3601" for timestamp-drift-max'],
+  ] as const
+) {
+  test(`the line ${line} is an error with file and line`, () => {
+    withFile(`# first\n${line}\n`, (path) => {
+      assert.throws(() => parse(path), { errno: 1, message: `${path}:2: ${complaint}` });
+    });
+  });
+}
+
+test("a bad value in the environment names its variable", () => {
+  withFile("", (path) => {
+    assert.throws(() => parse(path, [], { MUNGE_TTL: "-1" }), {
+      message: 'environment variable MUNGE_TTL: Invalid value "-1" for ttl',
+    });
+  });
+});
+
+test("a file that others may write is refused, and so is one that is not there", () => {
+  withFile("max-ttl=1\n", (path) => {
+    chmodSync(path, 0o664);
+    assert.throws(() => parse(path), /insecure: .* writable by group or other \(perms=0664\)/);
+    chmodSync(path, 0o644);
+    assert.equal(parse(path).maxTtl, 1);
+    assert.throws(() => parse(`${path}.not`), /Failed to open configuration file .*No such file/);
+  });
+});
+
+test("munged --check-config tells each value and its source, in the form of a file", () => {
+  withFile("max-ttl=600\nrealm=a=/keys/a\n", (path) => {
+    const run = (config: string) =>
+      spawnSync(process.execPath, [
+        MAIN,
+        "munged",
+        `--config=${config}`,
+        "--check-config",
+        "--num-threads=5",
+      ], { env: { ...process.env, MUNGE_TTL: "42" }, encoding: "utf8" });
+    const { status, stdout } = run(path);
+    assert.equal(status, 0);
+    const lines = stdout.split("\n").map((line) => line.replace(/ +/g, " "));
+    assert(lines.includes(`max-ttl=600 # ${path}:1`));
+    assert(lines.includes(`realm=a=/keys/a # ${path}:2`));
+    assert(lines.includes("ttl=42 # environment variable MUNGE_TTL"));
+    assert(lines.includes("num-threads=5 # command line"));
+    assert(lines.includes("key-file=/etc/munge/munge.key # default"));
+    writeFileSync(path, stdout);
+    assert.equal(run(path).status, 0);
+    writeFileSync(path, "nonsense\n");
+    const failure = run(path);
+    assert.equal(failure.status, 1);
+    assert.equal(failure.stderr, `munged: Error: ${path}:1: Not of the form KEY=VALUE\n`);
+  });
+});

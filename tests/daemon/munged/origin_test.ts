@@ -1,0 +1,52 @@
+import { networkInterfaces } from "node:os";
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { announceOrigin, resolveOrigin } from "../../../daemon/munged/origin.ts";
+import { memoryLogger } from "../scratch.ts";
+
+const loopback = Object.entries(networkInterfaces()).find(([, addresses]) =>
+  addresses?.some(({ address }) => address === "127.0.0.1")
+)?.[0];
+
+for (
+  const [origin, line] of [
+    [
+      "127.0.0.5",
+      "warning: Set origin address to 127.0.0.5 - loopback, only meaningful on local host",
+    ],
+    ["0.0.0.0", "warning: Set origin address to 0.0.0.0 - null address"],
+    [
+      "169.254.9.9",
+      "warning: Set origin address to 169.254.9.9 - link-local, only valid on local segment",
+    ],
+    ["203.0.113.7", "info: Set origin address to 203.0.113.7"],
+    ["203.0.113", "info: Set origin address to 203.0.0.113"],
+  ] as const
+) {
+  test(`origin ${origin} is announced`, () => {
+    const logger = memoryLogger();
+    announceOrigin(resolveOrigin({ origin, force: false }, logger), logger);
+    assert.deepEqual(logger.lines, [line]);
+  });
+}
+
+test("an interface's name and a host's name are origins", { skip: loopback === undefined }, () => {
+  for (const origin of [loopback!, "localhost", "127.0.0.1"]) {
+    const found = resolveOrigin({ origin, force: false }, memoryLogger());
+    assert.deepEqual(found, { address: Uint8Array.of(127, 0, 0, 1), interfaceName: loopback });
+  }
+});
+
+test("resolveOrigin() refuses what can't be resolved, and warns when forced", () => {
+  const origin = "no such host";
+  assert.throws(() => resolveOrigin({ origin, force: false }, memoryLogger()), {
+    message: 'Failed to resolve origin "no such host": Host not found',
+  });
+  const logger = memoryLogger();
+  const found = resolveOrigin({ origin, force: true }, logger);
+  assert.deepEqual(found, { address: new Uint8Array(4), interfaceName: undefined });
+  assert.deepEqual(logger.lines, [
+    'warning: Failed to resolve origin "no such host": Host not found',
+    "warning: Continuing with origin set to null address",
+  ]);
+});

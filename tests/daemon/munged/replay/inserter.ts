@@ -1,0 +1,17 @@
+// A thread of cache_test.ts: inserts the keys it is told, in step with others, and says which were new.
+import { parentPort, workerData } from "node:worker_threads";
+import { ReplayCache, type ReplayState } from "../../../../daemon/munged/replay/cache.ts";
+
+const { state, gate, keys, expiry } = workerData as {
+  state: ReplayState;
+  gate: SharedArrayBuffer;
+  keys: Uint8Array;
+  expiry: number;
+};
+const cache = new ReplayCache(state);
+Atomics.wait(new Int32Array(gate), 0, 0);
+const fresh: number[] = [];
+for (let i = 0; i * 16 < keys.length; i++) {
+  if (cache.insert(keys.subarray(i * 16, i * 16 + 16), expiry)) fresh.push(i);
+}
+parentPort!.postMessage(fresh);

@@ -1,0 +1,37 @@
+// Who leaves connections to whom.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createStandby, Standby } from "../../../../daemon/munged/serve/standby.ts";
+
+const THREADS = 4;
+
+test("a worker sees that another one takes connections, and not itself", () => {
+  const shared = createStandby(THREADS);
+  const workers = Array.from({ length: THREADS }, (_, i) => new Standby(shared, i + 1));
+  for (const worker of workers) {
+    assert(workers.every((other) => !other.isOtherTaking()));
+    worker.beginTaking();
+    assert(workers.every((other) => other.isOtherTaking() === (other !== worker)));
+    worker.endTaking();
+  }
+});
+
+test("of workers that stop at once, the last to ask stays", () => {
+  const shared = createStandby(THREADS);
+  const workers = Array.from({ length: THREADS }, (_, i) => new Standby(shared, i + 1));
+  for (const worker of workers) worker.beginTaking();
+  const answers = workers.map((worker) => {
+    worker.endTaking();
+    return worker.isOtherTaking();
+  });
+  assert.deepEqual(answers, [true, true, true, false]);
+});
+
+test("a worker that died in the middle is not waited for once its number is given again", () => {
+  const shared = createStandby(THREADS);
+  new Standby(shared, 2).beginTaking();
+  const other = new Standby(shared, 1);
+  assert(other.isOtherTaking());
+  new Standby(shared, 2);
+  assert(!other.isOtherTaking());
+});

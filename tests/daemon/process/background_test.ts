@@ -1,0 +1,75 @@
+import { readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { withDirectory } from "../scratch.ts";
+
+const program = fileURLToPath(new URL("./background_program.ts", import.meta.url));
+
+function start(directory: string, deed: string) {
+  return Bun.spawnSync([process.execPath, program, directory, deed], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+test("enterBackground() leaves a daemon that let go of everything", {
+  skip: process.platform !== "linux",
+}, () => {
+  withDirectory((directory) => {
+    const { exitCode, stderr } = start(directory, "serve");
+    assert.equal(stderr.toString(), "");
+    assert.equal(exitCode, 0);
+    const pid = readFileSync(`${directory}/pid`, "latin1");
+    const process = (name: string) => `/proc/${pid}/${name}`;
+    const [comm, , ppid, group, session] = /\((.*)\) (.) (\d+) (\d+) (\d+)/
+      .exec(readFileSync(process("stat"), "latin1"))!.slice(1);
+    assert.equal(comm, "munged");
+    assert.notEqual(ppid, `${globalThis.process.pid}`);
+    assert.equal(group, session);
+    assert.notEqual(session, pid);
+    assert.equal(readlinkSync(process("cwd")), "/");
+    const cmdline = readFileSync(process("cmdline"), "latin1").split("\0");
+    assert.equal(cmdline[0], "munged");
+    const list = () =>
+      readdirSync(process("fd")).map((fd) => [fd, target(process(`fd/${fd}`))] as const);
+    // The daemon closes its end of the pipe right after the byte that let its starter go.
+    let open = list();
+    const isPipe = ([, file]: readonly [string, string]) => file.startsWith("pipe:");
+    for (const end = performance.now() + 2000; open.some(isPipe) && performance.now() < end;) {
+      open = list();
+    }
+    rmSync(`${directory}/pid`);
+    assert.deepEqual(open.filter(([fd]) => Number(fd) < 3).map(([, file]) => file), [
+      "/dev/null",
+      "/dev/null",
+      "/dev/null",
+    ]);
+    assert.deepEqual(open.filter(isPipe), []);
+  });
+});
+
+test("enterBackground() reports a daemon that fails to start", () => {
+  withDirectory((directory) => {
+    const { exitCode, stderr } = start(directory, "fail");
+    assert.equal(exitCode, 1);
+    assert.equal(stderr.toString(), "munged: Error: failed on purpose\n");
+  });
+});
+
+function target(link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return ""; // closed since it was listed
+  }
+}
+
+test("the copies' environment variable means nothing to a command that answers questions", () => {
+  const main = fileURLToPath(new URL("../../../cli/main.ts", import.meta.url));
+  const { exitCode } = Bun.spawnSync([process.execPath, main, "unmunge"], {
+    argv0: "unmunge",
+    env: { ...process.env, MUNGED_STAGE: "session" },
+    stdin: Buffer.from("garbage"),
+  });
+  assert.notEqual(exitCode, 0);
+});

@@ -1,0 +1,206 @@
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { DEFAULTS } from "../../../daemon/munged/config.ts";
+import { createLogger, type Logger, openLog, reopenLog } from "../../../daemon/process/log.ts";
+import { createLogLimits } from "../../../daemon/process/log_limits.ts";
+import { createRecentMessages, recentMessages } from "../../../daemon/process/recent_messages.ts";
+import { duplicateOver, openBlockingPipe } from "../../../lib/os/process.ts";
+import { openPipe } from "../../../lib/os/socket.ts";
+import { memoryLogger, withDirectory } from "../scratch.ts";
+
+const TARGET = {
+  program: "munged",
+  verbose: false,
+  format: "text",
+  recent: createRecentMessages(),
+  limits: createLogLimits(),
+} as const;
+
+test("a log file has mode 0640 whatever the umask, and lines with time and level", () => {
+  withDirectory((directory) => {
+    const logFile = `${directory}/log`;
+    const umask = process.umask(0);
+    const target = openLog({ ...DEFAULTS, logFile }, memoryLogger());
+    process.umask(umask);
+    assert.equal(statSync(logFile).mode & 0o777, 0o640);
+    const logger = createLogger(structuredClone(target));
+    logger.error("one");
+    logger.warning("two");
+    logger.notice("three\nforged\u001b[2J");
+    logger.info("four");
+    logger.debug("unseen");
+    const time = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} /gm;
+    assert.equal(
+      readFileSync(logFile, "utf8").replaceAll(time, "T "),
+      "T Error:     one\nT Warning:   two\nT Notice:    three\\x0aforged\\x1b[2J\nT Info:      four\n",
+    );
+    closeSync(target.fd);
+  });
+});
+
+test("reopenLog() keeps the descriptor and continues in a new file", () => {
+  withDirectory((directory) => {
+    const config = { ...DEFAULTS, logFile: `${directory}/log` };
+    const target = openLog(config, memoryLogger());
+    const logger = createLogger(target);
+    logger.info("before");
+    renameSync(config.logFile, `${directory}/old`);
+    reopenLog(target, config);
+    logger.info("after");
+    assert.match(readFileSync(`${directory}/old`, "utf8"), /before\n$/);
+    assert.match(readFileSync(config.logFile, "utf8"), /^[^\n]*after\n$/);
+    closeSync(target.fd);
+  });
+});
+
+test("a logger in the foreground names the program", () => {
+  withDirectory((directory) => {
+    const fd = openSync(`${directory}/stderr`, "w");
+    createLogger({ ...TARGET, kind: "stderr", fd, verbose: true }).debug("text");
+    closeSync(fd);
+    assert.equal(readFileSync(`${directory}/stderr`, "utf8"), "munged: Debug: text\n");
+  });
+});
+
+test("limited() logs one cause once", () => {
+  withDirectory((directory) => {
+    const fd = openSync(`${directory}/stderr`, "w");
+    const logger = createLogger({ ...TARGET, kind: "stderr", fd });
+    for (let count = 0; count < 3; count++) logger.limited("full", "warning", "full");
+    logger.limited("other", "error", "other");
+    closeSync(fd);
+    const lines = readFileSync(`${directory}/stderr`, "utf8");
+    assert.equal(lines, "munged: Warning: full\nmunged: Error: other\n");
+  });
+});
+
+test("limited() logs a cause once for all threads", () => {
+  withDirectory((directory) => {
+    const fd = openSync(`${directory}/stderr`, "w");
+    const target = { ...TARGET, kind: "stderr", fd, limits: createLogLimits() } as const;
+    for (const thread of [target, structuredClone(target)]) {
+      createLogger(thread).limited("full", "warning", "full");
+    }
+    closeSync(fd);
+    assert.equal(readFileSync(`${directory}/stderr`, "utf8"), "munged: Warning: full\n");
+  });
+});
+
+test("a logger tells how many messages were lost while the log took none", () => {
+  withDirectory((directory) => {
+    const { readEnd, writeEnd } = openPipe(); // as full as a disk can be, and does not wait either
+    assert.throws(() => {
+      for (;;) writeSync(writeEnd, new Uint8Array(4096));
+    });
+    const logger = createLogger({ ...TARGET, kind: "file", fd: writeEnd });
+    for (let count = 0; count < 3; count++) logger.info("lost");
+    const file = openSync(`${directory}/log`, "w");
+    duplicateOver(file, writeEnd);
+    logger.info("kept");
+    for (const fd of [readEnd, writeEnd, file]) closeSync(fd);
+    const lines = readFileSync(`${directory}/log`, "utf8").split("\n");
+    assert.equal(lines.length, 3);
+    assert.match(lines[0]!, /Warning: {3}Lost 3 log messages$/);
+    assert.match(lines[1]!, /Info: {6}kept$/);
+  });
+});
+
+test("a logger does not wait for a reader of standard error who does not read", () => {
+  const { readEnd, writeEnd } = openBlockingPipe();
+  const logger = createLogger({ ...TARGET, kind: "stderr", fd: writeEnd });
+  const started = performance.now();
+  for (let count = 0; count < 5_000; count++) logger.info("x".repeat(100));
+  assert(performance.now() - started < 5_000);
+  assert(readSync(readEnd, new Uint8Array(2 ** 20)) > 0);
+  logger.info("read again");
+  const rest = new Uint8Array(2 ** 20);
+  const text = new TextDecoder().decode(rest.subarray(0, readSync(readEnd, rest)));
+  assert.match(text, /^munged: Warning: Lost \d+ log messages\nmunged: Info: read again\n$/);
+  closeSync(readEnd);
+  closeSync(writeEnd);
+});
+
+test("a logger whose descriptor is bad does not throw", () => {
+  createLogger({ ...TARGET, kind: "file", fd: 12345 }).error("text");
+  createLogger({ ...TARGET, kind: "syslog", fd: 12345 }).error("text");
+});
+
+/** What a logger of a format writes. */
+function logged(format: "text" | "json", use: (logger: Logger) => void): string {
+  let text = "";
+  withDirectory((directory) => {
+    const fd = openSync(`${directory}/log`, "w");
+    use(createLogger({ ...TARGET, kind: "stderr", fd, format }));
+    closeSync(fd);
+    text = readFileSync(`${directory}/log`, "utf8");
+  });
+  return text;
+}
+
+test("audit() logs five lines a minute of each cause, and then how many were left out", (context) => {
+  let now = 1000;
+  context.mock.method(performance, "now", () => now);
+  const text = logged("text", (logger) => {
+    for (let count = 0; count < 8; count++) logger.audit("Refused", "a", () => ({ uid: count }));
+    logger.audit("Refused", "b", () => ({}));
+    now += 60_000;
+    logger.audit("Refused", "a", () => ({ uid: 9 }));
+  });
+  assert.equal(
+    text,
+    [0, 1, 2, 3, 4].map((uid) => `munged: Info: Refused: cause=a uid=${uid}\n`).join("") +
+      "munged: Info: Refused: cause=b\nmunged: Info: Refused: cause=a uid=9 suppressed=3\n",
+  );
+});
+
+test("a log in JSON has one object a line, whatever is in the text", () => {
+  const text = logged("json", (logger) => {
+    logger.warning('a "text"\nwith lines');
+    logger.audit("Refused", "a", () => ({ uid: 1, realm: "x" }));
+  });
+  const [first, second] = text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.equal(first.level, "warning");
+  assert.equal(first.message, 'a "text"\nwith lines');
+  assert.equal(first.pid, process.pid);
+  assert.match(first.time, /^\d{4}-\d\d-\d\dT.*Z$/);
+  const { message, cause, uid, realm } = second;
+  assert.deepEqual({ message, cause, uid, realm }, {
+    message: "Refused",
+    cause: "a",
+    uid: 1,
+    realm: "x",
+  });
+});
+
+test("the last errors and warnings are remembered, the newest first, and nothing else", () => {
+  const recent = createRecentMessages();
+  const logger = createLogger({ ...TARGET, recent, kind: "file", fd: 12345 });
+  logger.info("unimportant");
+  for (let count = 0; count < 20; count++) logger.error(`error ${count} \u{1F600}`);
+  logger.warning("x".repeat(2000));
+  const messages = recentMessages(recent);
+  assert.equal(messages.length, 16);
+  assert(messages.some(({ level, text }) => level === "error" && text === "error 19 \u{1F600}"));
+  assert(messages.some(({ level, text }) => level === "warning" && /^x{400,512}$/.test(text)));
+  assert(messages.every(({ text }) => text !== "unimportant"));
+});
+
+test("audit() keeps a value that a client chose from looking like other fields", () => {
+  withDirectory((directory) => {
+    const fd = openSync(`${directory}/log`, "w");
+    const logger = createLogger({ ...TARGET, kind: "file", fd });
+    logger.audit("Refused", "bad_realm", () => ({ claimed_realm: 'x uid=0 cause="none"' }));
+    closeSync(fd);
+    const line = readFileSync(`${directory}/log`, "utf8");
+    assert.match(line, / claimed_realm="x uid=0 cause=\\"none\\""$/m);
+  });
+});

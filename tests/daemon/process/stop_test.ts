@@ -1,0 +1,82 @@
+import { closeSync, existsSync, openSync, symlinkSync } from "node:fs";
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { lockSocket } from "../../../daemon/process/lock_file.ts";
+import { stopDaemon } from "../../../daemon/process/stop.ts";
+import { openLibc, ptr } from "../../../lib/os/libc.ts";
+import { memoryLogger, withDirectory } from "../scratch.ts";
+
+const source = fileURLToPath(new URL("../../../daemon/process/lock_file.ts", import.meta.url));
+
+/** A process that holds the socket's lock, once this returns. */
+function startHolder(socketPath: string): { pid: number } {
+  const program = `
+    const { lockSocket } = await import(${JSON.stringify(source)});
+    lockSocket({ socketPath: ${JSON.stringify(socketPath)}, force: false }, { warning() {} });
+    require("node:fs").writeFileSync(${JSON.stringify(`${socketPath}.held`)}, "");
+    setInterval(() => {}, 1000);`;
+  const child = Bun.spawn([process.execPath, "-e", program], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  const deadline = performance.now() + 10_000;
+  while (!existsSync(`${socketPath}.held`) && performance.now() < deadline) Bun.sleepSync(10);
+  return child;
+}
+
+test("lockSocket() names the process that holds the lock, and stopDaemon() ends it", () => {
+  withDirectory((directory) => {
+    const socketPath = `${directory}/sock`;
+    const { pid } = startHolder(socketPath);
+    assert.throws(() => lockSocket({ socketPath, force: false }, memoryLogger()), {
+      message: `Failed to lock "${socketPath}.lock": pid ${pid} bound to socket "${socketPath}"`,
+    });
+    const logger = memoryLogger();
+    assert.equal(stopDaemon({ socketPath, verbose: true }, logger), 0);
+    assert.deepEqual(logger.lines, [
+      `notice: Terminated daemon bound to socket "${socketPath}" (pid ${pid})`,
+    ]);
+    assert.equal(stopDaemon({ socketPath, verbose: true }, logger), 1);
+    assert.equal(
+      logger.lines[1],
+      `error: Failed to query socket lockfile "${socketPath}.lock": Lock not held ` +
+        "(Cannot find running process)",
+    );
+  });
+});
+
+test("stopDaemon() says nothing without --verbose", () => {
+  withDirectory((directory) => {
+    const logger = memoryLogger();
+    assert.equal(stopDaemon({ socketPath: `${directory}/sock`, verbose: false }, logger), 1);
+    assert.deepEqual(logger.lines, []);
+  });
+});
+
+test("stopDaemon() signals nobody for a lock that no process it can see holds", () => {
+  withDirectory((directory) => {
+    const socketPath = `${directory}/sock`;
+    const fd = openSync(`${socketPath}.lock`, "w", 0o200);
+    // A lock of the open file instead of the process: its holder's number is -1, for kill() everybody.
+    const { fcntl } = openLibc({ fcntl: { args: ["i32", "i32", "ptr"], returns: "i32" } });
+    const lock = new DataView(new ArrayBuffer(32));
+    lock.setInt16(0, 1, true); // F_WRLCK
+    const F_OFD_SETLK = 37;
+    assert.equal(fcntl(fd, F_OFD_SETLK, ptr(lock)), 0);
+    const logger = memoryLogger();
+    assert.equal(stopDaemon({ socketPath, verbose: true }, logger), 1);
+    assert.match(logger.lines[0]!, /: Lock held by a process that can't be seen from here /);
+    closeSync(fd);
+  });
+});
+
+test("stopDaemon() follows no link to the lock of another daemon", () => {
+  withDirectory((directory) => {
+    const holder = startHolder(`${directory}/other`);
+    symlinkSync(`${directory}/other.lock`, `${directory}/sock.lock`);
+    const logger = memoryLogger();
+    assert.equal(stopDaemon({ socketPath: `${directory}/sock`, verbose: true }, logger), 1);
+    process.kill(holder.pid, 0);
+    process.kill(holder.pid);
+  });
+});

@@ -1,0 +1,429 @@
+// The asynchronous client against servers that answer, stall, lie and go away, and against the real
+// munged where it is installed.
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { MungeClient } from "../../../lib/client/client.ts";
+import {
+  ANY_ID,
+  formatEncodeResponse,
+  HEADER_LENGTH,
+  MAX_REQUEST_LENGTH,
+  parseDecodeRequest,
+  parseEncodeRequest,
+  parseHeader,
+} from "../../../lib/protocol/message.ts";
+import { encodeRequest } from "../../requests.ts";
+
+const REQUEST = encodeRequest({ payload: new Uint8Array([1, 2, 3]) });
+const CREDENTIAL = new TextEncoder().encode("MUNGE:x:");
+const ANSWER = formatEncodeResponse({ errno: 0, errorText: "", credential: CREDENTIAL }, 0);
+
+/** The answer with the bytes from `at` on replaced. */
+function answerWith(at: number, ...bytes: number[]): Uint8Array {
+  const answer = ANSWER.slice();
+  answer.set(bytes, at);
+  return answer;
+}
+
+/** What a server got: one whole request a connection. */
+interface Received {
+  readonly retry: number;
+  readonly message: Uint8Array;
+}
+
+/** Runs `use` with a server that calls `answer` for each whole request; what it got is in `received`. */
+async function withServer(
+  answer: (socket: Socket, received: readonly Received[]) => void,
+  use: (path: string, received: readonly Received[]) => Promise<void>,
+): Promise<void> {
+  const folder = mkdtempSync("/tmp/munge-client-");
+  const path = join(folder, "socket");
+  const received: Received[] = [];
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    let bytes = Buffer.alloc(0);
+    socket.on("error", () => {});
+    socket.on("data", (piece) => {
+      bytes = Buffer.concat([bytes, piece]);
+      if (bytes.length < HEADER_LENGTH) return;
+      const { length, retry } = parseHeader(bytes);
+      if (bytes.length < HEADER_LENGTH + length) return;
+      received.push({ retry, message: bytes });
+      answer(socket, received);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  try {
+    await use(path, received);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const retriesOf = (received: readonly Received[]) => received.map(({ retry }) => retry);
+
+test("encode() returns the response, and sends the request as it is", async () => {
+  await withServer((socket) => socket.end(ANSWER), async (path, received) => {
+    const response = await new MungeClient(path).encode(REQUEST);
+    assert.equal(response.errno, 0);
+    assert.equal(Buffer.from(response.credential).toString(), "MUNGE:x:");
+    assert.deepEqual(retriesOf(received), [0]);
+    const sent = parseEncodeRequest(received[0]!.message.subarray(HEADER_LENGTH));
+    assert.deepEqual([...sent.payload], [1, 2, 3]);
+    assert.equal(sent.authUid, ANY_ID);
+  });
+});
+
+test("decode() sends the credential and takes only a decode response", async () => {
+  await withServer((socket) => socket.end(ANSWER), async (path, received) => {
+    await assert.rejects(new MungeClient(path).decode({ credential: CREDENTIAL }), {
+      message: "Received unexpected message type: wanted 5, got 3",
+    });
+    const sent = parseDecodeRequest(received[0]!.message.subarray(HEADER_LENGTH));
+    assert.equal(Buffer.from(sent.credential).toString(), "MUNGE:x:");
+  });
+});
+
+test("an error of the daemon is a response, and is not retried", async () => {
+  const failure = { errno: 3, errorText: "too long", credential: new Uint8Array() };
+  await withServer(
+    (socket) => socket.end(formatEncodeResponse(failure, 0)),
+    async (path, received) => {
+      const response = await new MungeClient(path).encode(REQUEST);
+      assert.equal(response.errno, 3);
+      assert.equal(response.errorText, "too long");
+      assert.deepEqual(retriesOf(received), [0]);
+    },
+  );
+});
+
+test("a response may come byte by byte, and with bytes behind it", async () => {
+  const byteByByte = async (socket: Socket) => {
+    for (const byte of [...ANSWER, 1, 2, 3]) {
+      if (socket.destroyed) return;
+      socket.write(Uint8Array.of(byte));
+      await pause(1);
+    }
+  };
+  await withServer((socket) => void byteByByte(socket), async (path, received) => {
+    const response = await new MungeClient(path).encode(REQUEST);
+    assert.equal(response.credential.length, 8);
+    assert.deepEqual(retriesOf(received), [0]);
+  });
+});
+
+test("a large request arrives whole", async () => {
+  const payload = new Uint8Array(randomBytes(1_048_576));
+  await withServer((socket) => socket.end(ANSWER), async (path, received) => {
+    await new MungeClient(path).encode({ ...REQUEST, payload });
+    const sent = parseEncodeRequest(received[0]!.message.subarray(HEADER_LENGTH));
+    assert.ok(Buffer.from(payload).equals(sent.payload));
+  });
+});
+
+test("a failed transaction is sent again with the retry byte counting up", async () => {
+  await withServer(
+    (socket, received) => received.length < 4 ? socket.destroy() : socket.end(ANSWER),
+    async (path, received) => {
+      const started = performance.now();
+      assert.equal((await new MungeClient(path).encode(REQUEST)).errno, 0);
+      assert.deepEqual(retriesOf(received), [0, 1, 2, 3]);
+      assert.ok(performance.now() - started >= 55, "pauses of 10, 20 and 30 ms");
+    },
+  );
+});
+
+test("what no retry mends is an error after five tries", async () => {
+  const cases: readonly [message: string, answer: Uint8Array][] = [
+    ["Received incomplete message header: 0 of 11 bytes", new Uint8Array()],
+    ["Received incomplete message header: 5 of 11 bytes", ANSWER.subarray(0, 5)],
+    ["Received incomplete message body: 2 of 15 bytes", ANSWER.subarray(0, HEADER_LENGTH + 2)],
+    ["Received invalid message magic 157314379", answerWith(0, 9)],
+    ["Received invalid message version 9", answerWith(4, 9)],
+    ["Received unexpected message type: wanted 3, got 2", answerWith(5, 2)],
+    ["Failed to unpack message type 3", answerWith(HEADER_LENGTH + 2, 9)],
+  ];
+  for (const [message, answer] of cases) {
+    await withServer((socket) => socket.end(answer), async (path, received) => {
+      await assert.rejects(new MungeClient(path).encode(REQUEST), {
+        name: "MungeError",
+        code: "EMUNGE_SOCKET",
+        message,
+      });
+      assert.deepEqual(retriesOf(received), [0, 1, 2, 3, 4], message);
+    });
+  }
+});
+
+test("a response that says it is too long is refused at once", async () => {
+  const answer = answerWith(7, 0x7f, 0xff, 0xff, 0xff);
+  await withServer((socket) => socket.end(answer), async (path, received) => {
+    await assert.rejects(new MungeClient(path).encode(REQUEST), { code: "EMUNGE_BAD_LENGTH" });
+    assert.deepEqual(retriesOf(received), [0]);
+  });
+});
+
+test("a request that is too long is refused unsent", async () => {
+  const payload = new Uint8Array(MAX_REQUEST_LENGTH);
+  await withServer((socket) => socket.end(ANSWER), async (path, received) => {
+    await assert.rejects(new MungeClient(path).encode({ ...REQUEST, payload }), {
+      code: "EMUNGE_BAD_LENGTH",
+      message: "Failed to send message: length of 2097172 exceeds max of 2097152",
+    });
+    assert.equal(received.length, 0);
+  });
+});
+
+test("a success without a credential is an error", async () => {
+  const empty = formatEncodeResponse({ errno: 0, errorText: "", credential: new Uint8Array() }, 0);
+  await withServer((socket) => socket.end(empty), async (path) => {
+    await assert.rejects(new MungeClient(path).encode(REQUEST), {
+      code: "EMUNGE_SNAFU",
+      message: "Client received invalid data length 0",
+    });
+  });
+});
+
+test("a server that stalls is given up after five timeouts, naming the step", async () => {
+  for (const [part, answer] of [["header", 0], ["header", 6], ["body", 13]] as const) {
+    await withServer(
+      (socket) => socket.write(ANSWER.subarray(0, answer)),
+      async (path, received) => {
+        const started = performance.now();
+        await assert.rejects(new MungeClient(path).encode(REQUEST, { messageTimeoutMs: 40 }), {
+          code: "EMUNGE_SOCKET",
+          message: `Failed to receive message ${part}: Timed-out`,
+        });
+        assert.ok(performance.now() - started >= 5 * 39 + 95);
+        assert.deepEqual(retriesOf(received), [0, 1, 2, 3, 4]);
+      },
+    );
+  }
+});
+
+test("a server that takes no request is given up, too", async () => {
+  const folder = mkdtempSync("/tmp/munge-client-");
+  const path = join(folder, "socket");
+  const sockets: Socket[] = [];
+  const server = createServer({ pauseOnConnect: true }, (socket) => sockets.push(socket));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  try {
+    const payload = new Uint8Array(1_048_576);
+    await assert.rejects(
+      new MungeClient(path).encode({ ...REQUEST, payload }, { messageTimeoutMs: 40 }),
+      {
+        code: "EMUNGE_SOCKET",
+        message: "Failed to send message: Timed-out",
+      },
+    );
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("what is there but no munged is named", async () => {
+  const folder = mkdtempSync("/tmp/munge-client-");
+  try {
+    const file = join(folder, "file");
+    writeFileSync(file, "");
+    const cases: readonly [path: string, message: string, code: string][] = [
+      ["", "MUNGE socket name is undefined", "EMUNGE_SOCKET"],
+      [
+        join(folder, "none"),
+        `Failed to access "${folder}/none": No such file or directory (Did you start munged?)`,
+        "EMUNGE_SOCKET",
+      ],
+      [
+        join(file, "x"),
+        `Failed to access "${file}/x": Not a directory (Did you start munged?)`,
+        "EMUNGE_SOCKET",
+      ],
+      [file, `Invalid file type for socket "${file}"`, "EMUNGE_SOCKET"],
+    ];
+    for (const [path, message, code] of cases) {
+      await assert.rejects(new MungeClient(path).encode(REQUEST), { message, code });
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+/** Leaves a socket at `path` that nobody listens on. */
+async function leaveSocket(path: string): Promise<void> {
+  const folder = mkdtempSync("/tmp/munge-client-");
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(join(folder, "socket"), resolve));
+  renameSync(join(folder, "socket"), path);
+  await new Promise((resolve) => server.close(resolve));
+  rmSync(folder, { recursive: true });
+}
+
+test("a socket without a listener is tried ten times, then named", async () => {
+  const folder = mkdtempSync("/tmp/munge-client-");
+  try {
+    const path = join(folder, "stale");
+    await leaveSocket(path);
+    const started = performance.now();
+    await assert.rejects(new MungeClient(path).encode(REQUEST), {
+      code: "EMUNGE_SOCKET",
+      message: `Failed to connect to "${path}": Connection refused`,
+    });
+    const took = performance.now() - started;
+    assert.ok(took >= 2240, `${took} ms, of which 2250 are pauses`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a daemon that starts while the client waits is found", async () => {
+  const folder = mkdtempSync("/tmp/munge-client-");
+  const path = join(folder, "socket");
+  await leaveSocket(path);
+  const answer = new MungeClient(path).encode(REQUEST);
+  await pause(100);
+  rmSync(path);
+  const server = createServer((socket) => socket.on("error", () => {}).resume().end(ANSWER));
+  server.listen(path);
+  try {
+    assert.equal((await answer).errno, 0);
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a path that a socket address can't hold is refused, never cut short", async () => {
+  const folder = mkdtempSync("/tmp/munge-client-");
+  try {
+    const path = join(folder, "s".repeat(108 - folder.length - 1));
+    await leaveSocket(path);
+    await assert.rejects(new MungeClient(path).encode(REQUEST), {
+      code: "EMUNGE_OVERFLOW",
+      message: /^Exceeded maximum length of 10[48] bytes for socket pathname$/,
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("an aborted signal ends the transaction with its reason, wherever it is", async () => {
+  const reason = new Error("enough");
+  const client = (path: string, signal: AbortSignal) =>
+    assert.rejects(new MungeClient(path).encode(REQUEST, { signal }), (error) => error === reason);
+  await withServer(() => {}, async (path, received) => {
+    await client(path, AbortSignal.abort(reason));
+    assert.equal(received.length, 0);
+    for (const delay of [0, 1, 30]) {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(reason), delay);
+      await client(path, controller.signal);
+    }
+  });
+  const folder = mkdtempSync("/tmp/munge-client-");
+  const path = join(folder, "stale");
+  await leaveSocket(path);
+  const controller = new AbortController();
+  const started = performance.now();
+  setTimeout(() => controller.abort(reason), 120);
+  await client(path, controller.signal);
+  assert.ok(performance.now() - started < 1000, "not at the end of the pauses");
+  rmSync(folder, { recursive: true });
+});
+
+test("no descriptor is left after success, failure, timeout and abort", async (context) => {
+  if (!existsSync("/proc/self/fd")) return context.skip("there is no /proc/self/fd");
+  const openSockets = () =>
+    readdirSync("/proc/self/fd").filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
+      } catch {
+        return false; // the descriptor of the listing itself
+      }
+    }).length;
+  const before = openSockets();
+  await withServer((socket) => socket.end(ANSWER), async (path) => {
+    for (let i = 0; i < 30; i++) await new MungeClient(path).encode(REQUEST);
+  });
+  await withServer((socket) => socket.end(answerWith(0, 9)), async (path) => {
+    for (let i = 0; i < 3; i++) await assert.rejects(new MungeClient(path).encode(REQUEST));
+  });
+  await withServer(() => {}, async (path) => {
+    await assert.rejects(new MungeClient(path).encode(REQUEST, { messageTimeoutMs: 5 }));
+    for (let i = 0; i < 30; i++) {
+      const signal = AbortSignal.timeout(i % 5);
+      await assert.rejects(new MungeClient(path).encode(REQUEST, { signal }));
+    }
+    await pause(50);
+    assert.equal(openSockets(), before + 1, "only the listening socket is left");
+  });
+  assert.equal(openSockets(), before);
+});
+
+/** Starts the reference's munged in a folder of its own; undefined where it is not installed. */
+async function startMunged(folder: string): Promise<ChildProcess | undefined> {
+  const program = ["/usr/sbin/munged", "/usr/local/sbin/munged"].find((path) => existsSync(path));
+  if (program === undefined) return undefined;
+  const path = (name: string) => join(folder, name);
+  writeFileSync(path("key"), randomBytes(128), { mode: 0o400 });
+  const options = ["key-file", "log-file", "pid-file", "seed-file"].map((option) =>
+    `--${option}=${path(option.split("-")[0]!)}`
+  );
+  const socket = path("socket");
+  // --force: a folder under /tmp is writable by others, although with the sticky bit.
+  const munged = spawn(program, ["-F", "--force", `--socket=${socket}`, ...options], {
+    stdio: "ignore",
+  });
+  for (let i = 0; i < 100 && !existsSync(socket); i++) await pause(50);
+  return munged;
+}
+
+test("the reference's munged encodes and decodes", async (context) => {
+  const folder = mkdtempSync("/tmp/munge-client-");
+  chmodSync(folder, 0o755);
+  const munged = await startMunged(folder);
+  if (munged === undefined) return context.skip("munged is not installed");
+  try {
+    const client = new MungeClient(join(folder, "socket"));
+    for (const length of [0, 1, 1000, 500_000]) {
+      const payload = new Uint8Array(randomBytes(length));
+      const encoded = await client.encode({ ...REQUEST, payload });
+      assert.equal(encoded.errno, 0, encoded.errorText);
+      const decoded = await client.decode(encoded);
+      assert.equal(decoded.errno, 0, decoded.errorText);
+      assert.ok(Buffer.from(payload).equals(decoded.payload));
+      assert.equal(decoded.uid, process.getuid?.());
+      const again = await client.decode(encoded);
+      assert.equal(again.errno, 17);
+      assert.equal(again.errorText, "Replayed credential");
+      assert.ok(Buffer.from(payload).equals(again.payload));
+    }
+    const spoiled = await client.decode({ credential: CREDENTIAL });
+    assert.equal(spoiled.errno, 8);
+    assert.equal(spoiled.uid, ANY_ID);
+  } finally {
+    const ended = new Promise((resolve) => munged.once("exit", resolve));
+    munged.kill("SIGTERM");
+    await ended;
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
