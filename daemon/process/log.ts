@@ -72,7 +72,8 @@ const AUDIT_LINES = 5;
 const LOG_MODE = 0o640;
 /** LOG_DAEMON << 3 */
 const SYSLOG_FACILITY = 3 << 3;
-const SYSLOG_SOCKET = process.platform === "linux"
+/** Where syslog takes datagrams. */
+export const SYSLOG_SOCKET = process.platform === "linux"
   ? "/dev/log"
   : process.platform === "darwin"
   ? "/var/run/syslog"
@@ -259,7 +260,7 @@ function levelName(level: LogLevel): string {
 }
 
 /** Keeps whoever chose a part of `text` (a path, a host name) from forging lines of the log. */
-function escapeControls(text: string): string {
+export function escapeControls(text: string): string {
   return text.replace(
     /\p{Cc}/gu,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,

@@ -1,0 +1,121 @@
+// The command line as the programs of AUKS take it: GNU getopt's complaints on standard error, and the usage
+// on standard output in the original's layout. What each option does is in the tables of the programs.
+import { getopt, GetoptError } from "../command_line/getopt.ts";
+import { type Option, printAndExit, type Usage } from "../command_line/options.ts";
+import { print, printError } from "../command_line/print.ts";
+
+/** The command line of a program of AUKS: the original's options, then ours. */
+export interface AuksUsage<Settings> extends Usage<Settings> {
+  readonly synopsis: string;
+  readonly groups: readonly [
+    originals: readonly Option<Settings>[],
+    additions: readonly Option<Settings>[],
+  ];
+  /** How the original names an option and its usage begins. */
+  readonly layout: keyof typeof LAYOUTS;
+}
+
+/** The exit status for a mistake on the command line; the original's is 0, which tells scripts all is well. */
+const MISTAKE = 1;
+
+/**
+ * Reads a command line into `settings`, option by option. Words that are no options are ignored, as the
+ * original does. A mistake ends the process, with the complaint and the usage.
+ *
+ * @param program base name of argv[0].
+ * @param args the words after it.
+ */
+export function parseAuksOptions<Settings>(
+  program: string,
+  usage: AuksUsage<Settings>,
+  settings: Settings,
+  args: readonly string[],
+): void {
+  try {
+    getopt(usage.groups.flat(), args, {
+      option: (option, value, spelling) =>
+        option.set(settings, value, { program, usage, spelling }),
+      parameter: () => {},
+    });
+  } catch (error) {
+    if (!(error instanceof GetoptError)) throw error;
+    printError(`${program}: ${complaint(usage, error)}\n`);
+    print(formatAuksUsage(program, usage));
+    process.exit(MISTAKE);
+  }
+}
+
+/** -h, which every program has. */
+export const HELP_OPTION: Option<unknown> = {
+  short: "h",
+  long: "help",
+  help: "show this message",
+  set: (_settings, _value, { program, usage }) =>
+    printAndExit(formatAuksUsage(program, usage as AuksUsage<never>)),
+};
+
+/** The usage: its lines for the original's options are the original's, typing errors aside. */
+export function formatAuksUsage(program: string, usage: AuksUsage<never>): string {
+  const [originals, additions] = usage.groups;
+  const { opening, line, between, closing } = LAYOUTS[usage.layout];
+  const lines = [
+    ...originals.map((option) => line(option)),
+    ...additions.map(formatLong),
+  ];
+  return `${opening} ${program} ${usage.synopsis}\n\n${lines.join(between)}${closing}`;
+}
+
+interface Layout {
+  readonly opening: string;
+  line(option: Option<never>): string;
+  readonly between: string;
+  readonly closing: string;
+}
+
+/** What follows the names starts at the third tab stop, if they leave room for it. */
+const TWO_STOPS = 16;
+
+function formatLong(option: Option<never>): string {
+  const { short, long, argument, help } = option;
+  const names = [
+    ...short === undefined ? [] : [`-${short}`],
+    `--${long}`,
+    ...argument === undefined ? [] : [argument],
+  ].join(" ");
+  return `\t${names}${names.length < TWO_STOPS ? "\t\t" : "\t"}${help}\n`;
+}
+
+function formatShort({ short, argument, help }: Option<never>): string {
+  return argument === undefined ? `\t-${short}\t\t${help}\n` : `\t-${short} ${argument}\t${help}\n`;
+}
+
+const LAYOUTS = {
+  auks: { opening: "\nUsage :", line: formatLong, between: "", closing: "\n\n" },
+  daemon: { opening: "\nUsage :", line: formatShort, between: " ", closing: "\n\n" },
+  aukspriv: {
+    opening: "Usage:",
+    line: (option) => `\t${formatShort(option)}`,
+    between: "",
+    closing: "\n",
+  },
+} as const satisfies Readonly<Record<string, Layout>>;
+
+/** What GNU getopt says of a mistake. */
+function complaint(usage: AuksUsage<never>, { problem, word, option }: GetoptError): string {
+  if (!word.startsWith("--")) {
+    return problem === "missing"
+      ? `option requires an argument -- '${word.slice(1)}'`
+      : `invalid option -- '${word.slice(1)}'`;
+  }
+  if (problem === "missing") return `option '${word}' requires an argument`;
+  if (problem === "unexpected") {
+    return `option '${option.replace(/=.*$/s, "")}' doesn't allow an argument`;
+  }
+  const beginning = word.slice(2).replace(/=.*$/s, "");
+  const candidates = usage.groups.flat().filter(({ long }) => long.startsWith(beginning));
+  return candidates.length < 2
+    ? `unrecognized option '${word}'`
+    : `option '${word}' is ambiguous; possibilities: ${
+      candidates.map(({ long }) => `'--${long}'`).join(" ")
+    }`;
+}

@@ -1,0 +1,67 @@
+// Which principal of a keytab a host's ticket is got for. Pure: the keytab and the host's name are given.
+
+/** A principal that may do, and why it was taken. */
+export interface Candidate {
+  readonly principal: string;
+  readonly reason: string;
+}
+
+/** Services whose keys lie in many keytabs, and which are nobody's identity. */
+const NEVER_A_CLIENT = /^(?:RestrictedKrbHost|krbtgt|kadmin|HTTP|nfs|cifs|ldap|DNS|GC|TERMSRV)\//i;
+
+/** The kinds of principals that stand for a host, the likeliest first. */
+const KINDS: readonly {
+  readonly reason: string;
+  matches(name: string, host: string, short: string): boolean;
+}[] = [
+  {
+    // Active Directory gives tickets to the account of the machine alone: host/... is but an alias of it.
+    reason: "the machine account of Active Directory",
+    matches: (name, _host, short) =>
+      name.toLowerCase() === `${short.slice(0, 15)}$` || name.toLowerCase() === `${short}$`,
+  },
+  { reason: "the host principal", matches: (name, host) => name.toLowerCase() === `host/${host}` },
+  {
+    reason: "the host principal, by the first part of the host's name",
+    matches: (name, _host, short) =>
+      name.toLowerCase() === `host/${short}` || name.toLowerCase().startsWith(`host/${short}.`),
+  },
+  { reason: "a machine account of Active Directory", matches: (name) => /^[^/]+\$$/.test(name) },
+  {
+    reason: "a host principal, of another name than this host",
+    matches: (name) => /^host\//i.test(name),
+  },
+  {
+    reason: "the first principal that is not a service's",
+    matches: (name) => !NEVER_A_CLIENT.test(name),
+  },
+];
+
+/**
+ * The principals of a keytab that may be this host's, the likeliest first. If the KDC does not know one,
+ * the next may be tried.
+ *
+ * @param principals of the keytab's entries, in their order, repeated for each key.
+ * @param hostName as gethostname() gives it, with or without the domain.
+ */
+export function chooseCandidates(
+  principals: readonly string[],
+  hostName: string,
+): readonly Candidate[] {
+  const distinct = [...new Set(principals)];
+  if (distinct.length === 1) {
+    return [{ principal: distinct[0]!, reason: "the only principal of the keytab" }];
+  }
+  const host = hostName.toLowerCase();
+  const short = host.split(".")[0]!;
+  const candidates: Candidate[] = [];
+  for (const { reason, matches } of KINDS) {
+    for (const principal of distinct) {
+      const name = principal.slice(0, principal.lastIndexOf("@"));
+      if (!matches(name, host, short)) continue;
+      if (candidates.some((candidate) => candidate.principal === principal)) continue;
+      candidates.push({ principal, reason });
+    }
+  }
+  return candidates;
+}

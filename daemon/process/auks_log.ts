@@ -1,0 +1,112 @@
+// The log of AUKS's programs as administrators' scripts read it: `CTIME [INFOn] [euid=E,pid=P] text`, where
+// n is the line's level and a line shows if that is not above the configured one.
+import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
+import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
+import { formatLocalTime } from "../../lib/os/local_time.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { escapeControls, SYSLOG_SOCKET } from "./log.ts";
+
+/** Where lines go. A file is opened when there is a first line for it. */
+export type AuksLogTarget =
+  | { readonly kind: "descriptor"; readonly fd: number }
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "syslog"; readonly program: string };
+
+/** How much is wanted: lines up to these levels. */
+export interface AuksLogLevels {
+  readonly info: number;
+  readonly debug: number;
+}
+
+/** Takes lines; never throws, as a full disk must not end a daemon. */
+export interface AuksLog {
+  info(level: number, text: string): void;
+  debug(level: number, text: string): void;
+  /** Opens a log file anew, after logrotate has moved the old one. */
+  reopen(): void;
+}
+
+const LOG_MODE = 0o640;
+/** LOG_DAEMON << 3 | LOG_INFO */
+const SYSLOG_PRIORITY = (3 << 3) | 6;
+const CTIME = "%a %b %e %H:%M:%S %Y";
+
+/**
+ * A log that writes to `target`.
+ *
+ * @param complain is told once why lines can't be written.
+ */
+export function createAuksLog(
+  target: AuksLogTarget,
+  levels: AuksLogLevels,
+  complain: (text: string) => void,
+): AuksLog {
+  let sink: number | undefined;
+  let complained = false;
+  const put = (label: string, text: string) => {
+    try {
+      sink ??= openSink(target);
+      writeAuksLine(target, sink, `${label} ${escapeControls(text)}`);
+    } catch (error) {
+      if (!complained) complain(`${describe(target)}: ${systemText(error)}`);
+      complained = true;
+    }
+  };
+  return {
+    info(level, text) {
+      if (level > levels.info) return;
+      put(`[INFO${level}] [euid=${process.geteuid!()},pid=${process.pid}]`, text);
+    },
+    debug(level, text) {
+      if (level <= levels.debug) put(`[DBUG${level}]`, text);
+    },
+    reopen() {
+      if (target.kind !== "file" || sink === undefined || sink <= 2) return;
+      closeSync(sink);
+      sink = undefined;
+    },
+  };
+}
+
+/** Names of streams that are open already. */
+const STREAMS: Readonly<Record<string, number>> = { "/dev/stdout": 1, "/dev/stderr": 2 };
+
+/** Opens a log file for appending; root must not be led elsewhere by a link in /tmp. */
+function openLogFile(path: string): number {
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
+  const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, LOG_MODE);
+  const stats = fstatSync(fd);
+  if (stats.isFile() || stats.isCharacterDevice()) return fd;
+  closeSync(fd);
+  throw new Error("Not a regular file");
+}
+
+function openSink(target: AuksLogTarget): number {
+  switch (target.kind) {
+    case "descriptor":
+      return target.fd;
+    case "file":
+      return STREAMS[target.path] ?? openLogFile(target.path);
+    case "syslog":
+      return openDatagramSocket();
+  }
+}
+
+function writeAuksLine(target: AuksLogTarget, sink: number, line: string): void {
+  if (target.kind === "syslog") {
+    sendSyslog(sink, SYSLOG_PRIORITY, target.program, line);
+    return;
+  }
+  writeSync(sink, `${formatLocalTime(Math.floor(Date.now() / 1000), CTIME)} ${line}\n`);
+}
+
+/** Sends a line to syslog. @throws {Error} when nobody takes it. */
+export function sendSyslog(socket: number, priority: number, program: string, line: string): void {
+  const stamp = formatLocalTime(Math.floor(Date.now() / 1000), "%b %e %H:%M:%S");
+  const message = `<${priority}>${stamp} ${program}[${process.pid}]: ${line}`;
+  if (!sendDatagram(socket, SYSLOG_SOCKET, message)) throw new Error("No syslog takes messages");
+}
+
+function describe(target: AuksLogTarget): string {
+  return target.kind === "file" ? target.path : target.kind === "syslog" ? "syslog" : "the log";
+}

@@ -1,0 +1,129 @@
+// aukspriv's variables, spans of time, and the choice among a keytab's principals.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { parseDuration } from "../../daemon/aukspriv/duration.ts";
+import { chooseCandidates } from "../../daemon/aukspriv/principal.ts";
+import { readSettings, SettingError } from "../../daemon/aukspriv/settings.ts";
+
+describe("parseDuration()", () => {
+  for (
+    const [text, seconds] of [
+      ["0", 0],
+      ["36000", 36_000],
+      ["10h", 36_000],
+      ["1d12h", 129_600],
+      ["2m5s", 125],
+      ["10:30", 37_800],
+      ["0:00:07", 7],
+    ] as const
+  ) {
+    it(`${text} is ${seconds} s`, () => assert.equal(parseDuration(text), seconds));
+  }
+  for (const text of ["", "x", "-1", "5 m", "1h1d", "1.5h", "1:60", "99999999999", "h"]) {
+    it(`"${text}" is none`, () => assert.equal(parseDuration(text), undefined));
+  }
+});
+
+describe("readSettings()", () => {
+  it("has the original's defaults", () => {
+    assert.deepEqual(readSettings({}), {
+      user: "root",
+      keytab: "/etc/krb5.keytab",
+      principal: undefined,
+      request: {
+        lifetime: 36_000,
+        renewableLifetime: undefined,
+        forwardable: undefined,
+        proxiable: undefined,
+        canonicalize: undefined,
+      },
+      ccache: undefined,
+      renewInterval: undefined,
+      errorInterval: 60,
+      timeout: 10,
+      syslogPriority: "local3.notice",
+    });
+  });
+
+  it("takes an empty variable as one that is not set", () => {
+    assert.deepEqual(readSettings({ AUKS_PRIV_PRINC: "", AUKS_PRIV_KEYTAB: "" }), readSettings({}));
+  });
+
+  it("reads kinit's options, together and apart", () => {
+    const { request, ccache } = readSettings({
+      AUKS_KINIT_OPTS: " -r 2d -fP -l10h  -c KEYRING:session:host ",
+      AUKS_PRIV_LIFETIME: "77",
+    });
+    assert.deepEqual(request, {
+      lifetime: 36_000,
+      renewableLifetime: 172_800,
+      forwardable: true,
+      proxiable: false,
+      canonicalize: undefined,
+    });
+    assert.equal(ccache, "KEYRING:session:host");
+  });
+
+  for (
+    const [environment, text] of [
+      [
+        { AUKS_PRIV_ERROR_INT: "soon" },
+        'AUKS_PRIV_ERROR_INT: "soon" is no number of seconds above 0',
+      ],
+      [{ AUKS_PRIV_RENEW_INT: "0" }, "AUKS_PRIV_RENEW_INT"],
+      [{ AUKS_KINIT_OPTS: "-T /tmp/armor" }, "AUKS_KINIT_OPTS: -T is not supported"],
+      [{ AUKS_KINIT_OPTS: "-r" }, "AUKS_KINIT_OPTS: -r without a value"],
+      [{ AUKS_KINIT_OPTS: "bob" }, "AUKS_KINIT_OPTS: bob is not supported"],
+    ] as const
+  ) {
+    it(`refuses ${JSON.stringify(environment)}`, () => {
+      assert.throws(
+        () => readSettings(environment),
+        (error) => error instanceof SettingError && error.message.startsWith(text),
+      );
+    });
+  }
+});
+
+describe("chooseCandidates()", () => {
+  const choose = (principals: string[], host: string) =>
+    chooseCandidates(principals, host).map(({ principal }) => principal);
+
+  it("takes the only one, whatever it is called", () => {
+    assert.deepEqual(choose(["nfs/a.realm.a@REALM.A", "nfs/a.realm.a@REALM.A"], "mngt"), [
+      "nfs/a.realm.a@REALM.A",
+    ]);
+  });
+
+  it("takes the machine account of Active Directory before its aliases", () => {
+    const keytab = [
+      "RestrictedKrbHost/NODE1@AD.EXAMPLE",
+      "host/NODE1@AD.EXAMPLE",
+      "host/node1.ad.example@AD.EXAMPLE",
+      "NODE1$@AD.EXAMPLE",
+    ];
+    assert.equal(choose(keytab, "node1.ad.example")[0], "NODE1$@AD.EXAMPLE");
+    assert(!choose(keytab, "node1").includes("RestrictedKrbHost/NODE1@AD.EXAMPLE"));
+  });
+
+  it("takes this host's name before others', and a service's never", () => {
+    const keytab = [
+      "nfs/mngt.realm.a@REALM.A",
+      "host/alias.realm.a@REALM.A",
+      "host/mngt.realm.a@REALM.A",
+      "auks@REALM.A",
+    ];
+    for (const host of ["mngt", "mngt.realm.a", "MNGT"]) {
+      assert.deepEqual(choose(keytab, host), [
+        "host/mngt.realm.a@REALM.A",
+        "host/alias.realm.a@REALM.A",
+        "auks@REALM.A",
+      ], host);
+    }
+  });
+
+  it("has nobody where there are services only, or nothing", () => {
+    assert.deepEqual(choose(["nfs/a@R", "HTTP/a@R"], "a"), []);
+    assert.deepEqual(choose([], "a"), []);
+  });
+});
