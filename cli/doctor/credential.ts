@@ -11,7 +11,7 @@ import { type Finding, ok, problem, skipped } from "./finding.ts";
 import type { Node } from "./node.ts";
 
 /** Decodes a credential, which uses it up, and tells what became of it. */
-export async function examineCredential(text: string, node: Node): Promise<Finding> {
+export function examineCredential(text: string, node: Node): Finding {
   let answer;
   try {
     const credential = new TextEncoder().encode(text);
@@ -19,7 +19,7 @@ export async function examineCredential(text: string, node: Node): Promise<Findi
   } catch (error) {
     return skipped(`munged can't be asked about the credential: ${systemText(error)}`);
   }
-  const contents = node.key.state === "read" ? await openWith(node.key.bytes, text) : undefined;
+  const contents = node.key.state === "read" ? openWith(node.key.bytes, text) : undefined;
   const { errno, encodeTime, decodeTime, ttl, uid } = answer;
   const refused = `The credential is refused: ${answer.errorText || errorText(errno)}`;
   const age = decodeTime - encodeTime;

@@ -116,13 +116,13 @@ async function examine(program: string, args: readonly string[]): Promise<number
   };
   parseOptions(program, USAGE, settings, args);
   const { credential, hosts } = settings;
-  const node = await lookAtNode(settings.munged, settings.user);
+  const node = lookAtNode(settings.munged, settings.user);
   const findings: NamedFinding[] = CHECKS.flatMap(({ name, examine }) =>
     examine(node).map((finding) => ({ check: name, ...finding }))
   );
   if (credential !== undefined) {
     const text = new TextDecoder("latin1").decode(readInput(credential, MAX_CREDENTIAL_LENGTH));
-    findings.push({ check: "credential", ...await examineCredential(text, node) });
+    findings.push({ check: "credential", ...examineCredential(text, node) });
   }
   const far = await examineHosts(hosts, settings.ssh, node);
   const found = worst([

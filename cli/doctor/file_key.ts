@@ -1,7 +1,6 @@
 // Credentials made and opened with the key of munged's key file, munged having no part in it.
 import { randomFillSync } from "node:crypto";
 import { DEFAULT_CIPHER } from "../../lib/credential/cipher.ts";
-import { loadBzip2 } from "../../lib/credential/compression.ts";
 import {
   openCredential,
   type OpenedCredential,
@@ -45,12 +44,8 @@ export function sealWith(key: Uint8Array, uid: number, gid: number): string {
 }
 
 /** What a credential says; undefined if it was not made with the key, or is none. */
-export async function openWith(
-  key: Uint8Array,
-  text: string,
-): Promise<OpenedCredential | undefined> {
+export function openWith(key: Uint8Array, text: string): OpenedCredential | undefined {
   try {
-    await loadBzip2(); // which it may be compressed with
     return withSubkeys(key, (subkeys) => openCredential(text, () => [subkeys], crypto));
   } catch {
     return undefined;

@@ -98,10 +98,10 @@ const ADOPTED =
  * @param args words of munged's options, each `--name` or `--name=value`.
  * @param userName the user munged is to run as; undefined for the one its files tell.
  */
-export async function lookAtNode(
+export function lookAtNode(
   args: readonly string[],
   userName: string | undefined,
-): Promise<Node> {
+): Node {
   const alone = parseArguments("munged", args);
   const expected = daemonUid(alone, lookAtLock(alone.socketPath), userName);
   let { config, failure } = readConfig(args, expected);
@@ -117,7 +117,7 @@ export async function lookAtNode(
   const user = userName ?? (uid === undefined ? "munge" : userById(uid)?.name ?? `${uid}`);
   const seesAll = process.geteuid!() === 0 || process.geteuid!() === uid;
   const key = readKey(config, uid, seesAll);
-  const answer = await exchange(config.socketPath, key);
+  const answer = exchange(config.socketPath, key);
   return {
     config,
     configFailure: failure,
@@ -226,7 +226,7 @@ function readKey(config: DaemonConfig, uid: number | undefined, seesAll: boolean
   }
 }
 
-async function exchange(socketPath: string, key: Key): Promise<Exchange> {
+function exchange(socketPath: string, key: Key): Exchange {
   let client: BlockingClient;
   const started = performance.now();
   let own: DecodeResponse;
@@ -256,7 +256,7 @@ async function exchange(socketPath: string, key: Key): Promise<Exchange> {
   return {
     ...answer,
     decodesFileKey: opened.errno !== ERRNO.EMUNGE_CRED_INVALID,
-    encodesWithFileKey: await openWith(key.bytes, text) !== undefined,
+    encodesWithFileKey: openWith(key.bytes, text) !== undefined,
   };
 }
 

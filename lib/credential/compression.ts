@@ -2,18 +2,9 @@
 // The header in front of the stream belongs to the credential format.
 import { createRequire } from "node:module";
 import type * as NodeZlib from "node:zlib";
-import type { Bzip2 } from "./bzip2.ts";
+import { type Bzip2, openBzip2 } from "./bzip2.ts";
 import { MungeError } from "../errors.ts";
 import type { Zip, ZipName } from "./zip.ts";
-
-/** bzip2 was asked for before {@linkcode loadBzip2} had finished: await that and call again. */
-export class Bzip2NotLoaded extends Error {
-  override readonly name = "Bzip2NotLoaded";
-
-  constructor() {
-    super("bzip2 is not loaded");
-  }
-}
 
 /** Both directions of one compression. `bound` is the most bytes that `decompress` may produce. */
 interface Codec {
@@ -21,23 +12,15 @@ interface Codec {
   decompress(stream: Uint8Array, bound: number): Uint8Array;
 }
 
-let bzip2: Bzip2 | undefined;
-let loading: Promise<Bzip2> | undefined;
+let loadedBzip2: Bzip2 | undefined;
 
-/** Makes bzlib ready for this thread. Costs a file and 16 MiB of address space, so only when asked for. */
-export async function loadBzip2(): Promise<void> {
-  loading ??= import("./bzip2.ts").then(({ openBzip2 }) => openBzip2());
+/** libbzip2, loaded when first needed. Throws EMUNGE_BAD_ZIP where that fails. */
+function bzip2(): Bzip2 {
   try {
-    bzip2 = await loading;
-  } catch (error) {
-    loading = undefined;
-    throw error;
+    return loadedBzip2 ??= openBzip2();
+  } catch (cause) {
+    throw new MungeError("EMUNGE_BAD_ZIP", "Failed to load bzip2", { cause });
   }
-}
-
-function loadedBzip2(): Bzip2 {
-  if (bzip2 === undefined) throw new Bzip2NotLoaded();
-  return bzip2;
 }
 
 let loadedZlib: typeof NodeZlib | undefined;
@@ -56,13 +39,7 @@ const zlib: Codec = {
     }),
 };
 
-const CODECS: { readonly [name in ZipName]?: Codec } = {
-  bzlib: {
-    compress: (data) => loadedBzip2().compress(data),
-    decompress: (stream, bound) => loadedBzip2().decompress(stream, bound),
-  },
-  zlib,
-};
+const CODECS: { readonly [name in ZipName]?: () => Codec } = { bzlib: bzip2, zlib: () => zlib };
 
 /** The part of Bun that is used here: libdeflate, at half of zlib's time for large data. */
 interface BunDeflate {
@@ -88,15 +65,14 @@ function deflate(data: Uint8Array): Uint8Array {
 function codecOf(zip: Zip): Codec {
   const codec = CODECS[zip.name];
   if (codec === undefined) throw new MungeError("EMUNGE_BAD_ZIP");
-  return codec;
+  return codec();
 }
 
 /**
  * Compresses `data`: zlib at its default level, bzlib at level 9.
  *
  * @returns the stream, which may be longer than the data.
- * @throws {MungeError} EMUNGE_BAD_ZIP for a zip that doesn't compress.
- * @throws {Bzip2NotLoaded} for bzlib before {@linkcode loadBzip2}.
+ * @throws {MungeError} EMUNGE_BAD_ZIP for a zip that doesn't compress, or for bzlib if it can't be loaded.
  */
 export function compress(zip: Zip, data: Uint8Array): Uint8Array {
   return codecOf(zip).compress(data);
@@ -107,9 +83,8 @@ export function compress(zip: Zip, data: Uint8Array): Uint8Array {
  * caller: about that many bytes are allocated, and never more produced.
  *
  * @returns at most `bound` bytes.
- * @throws {MungeError} EMUNGE_BAD_ZIP for a zip that doesn't compress, EMUNGE_CRED_INVALID for a stream
- * that is damaged, cut off, or longer than it may be.
- * @throws {Bzip2NotLoaded} for bzlib before {@linkcode loadBzip2}.
+ * @throws {MungeError} EMUNGE_BAD_ZIP as {@linkcode compress} does, EMUNGE_CRED_INVALID for a stream that is
+ * damaged, cut off, or longer than it may be.
  */
 export function decompress(zip: Zip, stream: Uint8Array, bound: number): Uint8Array {
   const codec = codecOf(zip);
@@ -117,7 +92,6 @@ export function decompress(zip: Zip, stream: Uint8Array, bound: number): Uint8Ar
   try {
     data = codec.decompress(stream, bound);
   } catch (error) {
-    if (error instanceof Bzip2NotLoaded) throw error;
     throw new MungeError("EMUNGE_CRED_INVALID", undefined, { cause: error });
   }
   if (data.length > bound) throw new MungeError("EMUNGE_CRED_INVALID");

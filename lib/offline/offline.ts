@@ -11,7 +11,6 @@ import {
   zipNumber,
 } from "../client/arguments.ts";
 import { CIPHER_DEFAULT, type CipherName, DEFAULT_CIPHER } from "../credential/cipher.ts";
-import { Bzip2NotLoaded, loadBzip2 } from "../credential/compression.ts";
 import {
   openCredential as open,
   SALT_LENGTH,
@@ -81,6 +80,7 @@ export interface SealOptions {
  * console.log((await openCredential(credential, key)).uid); // 1000
  * ```
  */
+// deno-lint-ignore require-await -- a promise, so that every error is a rejection
 export async function sealCredential(fields: SealOptions, key: Uint8Array): Promise<string> {
   const cipher = cipherNumber(fields.cipher ?? "default");
   const mac = macNumber(fields.mac ?? "default");
@@ -103,7 +103,7 @@ export async function sealCredential(fields: SealOptions, key: Uint8Array): Prom
     salt: randomness(fields.salt, SALT_LENGTH, "salt"),
     iv: randomness(fields.iv, MAX_IV_LENGTH, "IV"),
   };
-  return await withSubkeys(key, (subkeys) => seal(numbers, subkeys, random, crypto));
+  return withSubkeys(key, (subkeys) => seal(numbers, subkeys, random, crypto));
 }
 
 /**
@@ -131,6 +131,7 @@ export async function sealCredential(fields: SealOptions, key: Uint8Array): Prom
  * }
  * ```
  */
+// deno-lint-ignore require-await -- a promise, so that every error is a rejection
 export async function openCredential(
   credential: string | Uint8Array,
   key: Uint8Array,
@@ -138,31 +139,19 @@ export async function openCredential(
   const text = typeof credential === "string"
     ? credential
     : latin1(bytesOf(credential, "Credential"));
-  return await withSubkeys(
+  return withSubkeys(
     key,
     (subkeys) => credentialOf(open(text, () => [subkeys], crypto)),
   );
 }
 
-/** Calls a pure function with the key's subkeys; once more if it turns out to need bzip2. */
-async function withSubkeys<T>(key: Uint8Array, call: (subkeys: Subkeys) => T): Promise<T> {
+/** Calls a pure function with the key's subkeys, which are wiped after it. */
+function withSubkeys<T>(key: Uint8Array, call: (subkeys: Subkeys) => T): T {
   const subkeys = deriveSubkeys(bytesOf(key, "Key"), crypto);
   try {
     return call(subkeys);
-  } catch (error) {
-    if (!(error instanceof Bzip2NotLoaded)) throw error;
-    await bzip2();
-    return call(subkeys);
   } finally {
     wipeSubkeys(subkeys);
-  }
-}
-
-async function bzip2(): Promise<void> {
-  try {
-    await loadBzip2();
-  } catch (cause) {
-    throw new MungeError("EMUNGE_BAD_ZIP", "Failed to load bzip2", { cause });
   }
 }
 

@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
-import { loadBzip2 } from "../../lib/credential/compression.ts";
 import { type CredentialFields, sealCredential } from "../../lib/credential/credential.ts";
 import { crypto } from "../../lib/crypto/library.ts";
 import { deriveSubkeys, type Subkeys } from "../../lib/credential/subkeys.ts";
@@ -70,7 +69,6 @@ suite("malformed input", { "the reference": hasReference }, () => {
   let reference: Munged;
 
   before(async () => {
-    await loadBzip2();
     realm = new Realm();
     subkeys = deriveSubkeys(realm.key, crypto);
     // The reference opens credentials of any realm with its one key.

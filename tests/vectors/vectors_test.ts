@@ -2,7 +2,6 @@
 // reference opens them is interop/vectors_test.ts's.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadBzip2 } from "../../lib/credential/compression.ts";
 import { openCredential, sealCredential } from "../../lib/credential/credential.ts";
 import { crypto } from "../../lib/crypto/library.ts";
 import { chooseCrypto } from "../../lib/crypto/choice.ts";
@@ -14,7 +13,6 @@ import { readVectors } from "./vectors.ts";
 /** Every implementation of zlib packs a little differently, and all open what any of them packed. */
 const UNSTABLE_ZIP = ZIPS.find(({ name }) => name === "zlib")!.number;
 const { key, random, vectors } = readVectors();
-await loadBzip2();
 
 for (
   const [supplier, suppliedCrypto] of [["native", crypto], [

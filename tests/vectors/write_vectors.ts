@@ -4,7 +4,6 @@
 // (tests/interop/vectors_test.ts).
 import { writeFileSync } from "node:fs";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
-import { loadBzip2 } from "../../lib/credential/compression.ts";
 import { sealCredential } from "../../lib/credential/credential.ts";
 import { crypto } from "../../lib/crypto/library.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
@@ -55,7 +54,6 @@ function toHex(bytes: Uint8Array): string {
 }
 
 const subkeys = deriveSubkeys(KEY, crypto);
-await loadBzip2();
 const credentials = choices.map((choice) => {
   const { cipher = "aes128", mac = "sha256", zip = "none", realm = "" } = choice;
   const { authUid = ANY_ID, authGid = ANY_ID, payload = "" } = choice;

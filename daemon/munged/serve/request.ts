@@ -10,7 +10,6 @@ import {
   sealBytes,
 } from "../../../lib/credential/credential.ts";
 import type { Crypto } from "../../../lib/crypto/choice.ts";
-import { Bzip2NotLoaded } from "../../../lib/credential/compression.ts";
 import { MungeError, type MungeErrorCode } from "../../../lib/errors.ts";
 import type { Subkeys } from "../../../lib/credential/subkeys.ts";
 import { DEFAULT_MAC, MAC_DEFAULT } from "../../../lib/credential/mac.ts";
@@ -98,7 +97,6 @@ export interface Answer {
  *
  * @param body valid during the call only.
  * @returns null for a message that is not answered, but cut off.
- * @throws {Bzip2NotLoaded} when bzip2 must be loaded first; the request may then be tried again.
  */
 export function answerRequest(
   type: number,
@@ -334,7 +332,6 @@ function stateInTime(
 /** What was thrown, as the client will hear it. Anything unforeseen is refused, and logged. */
 function asMungeError(thrown: unknown, context: RequestContext): MungeError {
   if (thrown instanceof MungeError) return thrown;
-  if (thrown instanceof Bzip2NotLoaded) throw thrown;
   if (thrown instanceof RangeError) return new MungeError("EMUNGE_NO_MEMORY");
   context.log.limited("internal", "error", `Internal error: ${(thrown as Error).stack}`);
   return new MungeError("EMUNGE_SNAFU");

@@ -2,7 +2,6 @@
 // libc only and never waiting for any one client. A client whose bytes are not there yet, or who does not
 // take its answer, is parked in the poller until its deadline.
 import { parentPort, receiveMessageOnPort } from "node:worker_threads";
-import { Bzip2NotLoaded, loadBzip2 } from "../../../lib/credential/compression.ts";
 import { crypto } from "../../../lib/crypto/executable.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import { KeptViews } from "../../../lib/credential/kept_views.ts";
@@ -169,8 +168,8 @@ function hangUp(fd: number): void {
 /** Bytes received since garbage was collected. */
 let litter = 0;
 
-/** Serves until the engine says stop, or until something must be awaited. */
-function serve(): "stop" | "load bzip2" {
+/** Serves until the engine says stop. */
+function serve(): void {
   for (;;) {
     const count = poller.wait(untilNextDeadline());
     if (count === 0 && litter > LITTER_MAX && listening) { // standing by is not being idle
@@ -182,10 +181,9 @@ function serve(): "stop" | "load bzip2" {
       if (fd === settings.listener) acceptClients();
       else if (fd === settings.wake) takeOrders();
       else guarded(resume, fd);
-      if (suspended !== null) return "load bzip2";
     }
     cutOff(performance.now());
-    if (stopping && parked.size === 0) return "stop";
+    if (stopping && parked.size === 0) return;
   }
 }
 
@@ -250,7 +248,7 @@ function acceptClients(): void {
 /** Whether new clients are waiting still, none are, or none can be taken. */
 function acceptTurn(): "more" | "none" | "stuck" {
   for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
-    if (suspended !== null || stopping) return "stuck";
+    if (stopping) return "stuck";
     const fd = acceptConnection(settings.listener);
     if (fd >= 0) {
       if (fd >= firstSpare) parkFewer();
@@ -335,9 +333,6 @@ function acceptableHeader(bytes: Uint8Array): Header | null {
   return null;
 }
 
-/** A request that is being worked on, waiting for bzip2 to be loaded. */
-let suspended: { fd: number; header: Header; body: Uint8Array } | null = null;
-
 /** Answers a whole request; `body` is valid during the call only. */
 function respond(fd: number, header: Header, body: Uint8Array): void {
   if (!identifyPeer(fd)) {
@@ -346,14 +341,7 @@ function respond(fd: number, header: Header, body: Uint8Array): void {
     return;
   }
   const begun = counters.begin();
-  let answer: Answer | null;
-  try {
-    answer = answerRequest(header.type, header.retry, body, peer, context);
-  } catch (error) {
-    if (!(error instanceof Bzip2NotLoaded)) throw error;
-    suspended = { fd, header, body: body.slice() };
-    return;
-  }
+  const answer = answerRequest(header.type, header.retry, body, peer, context);
   if (answer === null) {
     counters.cutOff();
     hangUp(fd);
@@ -557,17 +545,11 @@ function forget({ key, expiry }: NonNullable<Answer["remembered"]>): void {
   }
 }
 
-async function run(): Promise<void> {
+function run(): void {
   poller.add(settings.wake, "read");
   watchListener();
   report({ kind: "ready" });
-  while (serve() !== "stop") {
-    const { fd, header, body } = suspended!;
-    const failure: Error | null = await loadBzip2().then(() => null, (error) => error);
-    suspended = null;
-    if (failure === null) guarded(() => respond(fd, header, body), fd);
-    else abandon(fd, failure);
-  }
+  serve();
   if (poller.descriptor !== null) hangUp(poller.descriptor);
   report({ kind: "stopped" });
 }
@@ -576,7 +558,9 @@ function report(message: FromWorker): void {
   parentPort!.postMessage(message);
 }
 
-run().catch((error: Error) => {
-  log.error(`Worker thread ${settings.number} failed: ${error.stack}`);
+try {
+  run();
+} catch (error) {
+  log.error(`Worker thread ${settings.number} failed: ${(error as Error).stack}`);
   process.exit(1); // this thread only
-});
+}
