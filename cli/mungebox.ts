@@ -7,10 +7,10 @@ import {
   COMPLAINTS,
   INFORMATION_OPTIONS,
   parseOptions,
-  printAndExit,
   type Usage,
 } from "./command_line/options.ts";
 import { refuse } from "./command_line/values.ts";
+import { flag, parsed, printing } from "./command_line/vocabulary.ts";
 
 interface Settings {
   /** Directory to put the links in. */
@@ -27,27 +27,18 @@ export const USAGE: Usage<Settings> = {
   groups: [
     INFORMATION_OPTIONS,
     [
-      {
-        long: "list",
-        help: "Display the names that --install links",
-        set: () => printAndExit(LINKS.map((name) => `${name}\n`).join("")),
-      },
-      {
-        long: "install",
-        argument: "DIR",
-        help: "Link the name of every command in DIR to this program",
-        set: (settings, directory) => {
-          if (directory.startsWith("-")) refuse(`Missing directory before "${directory}"`);
-          settings.directory = directory;
-        },
-      },
-      {
-        long: "force",
-        help: "Replace files of others that are in the way of --install",
-        set: (settings) => {
-          settings.force = true;
-        },
-      },
+      printing(
+        "--list",
+        "Display the names that --install links",
+        () => LINKS.map((name) => `${name}\n`).join(""),
+      ),
+      parsed(
+        "--install=DIR",
+        "Link the name of every command in DIR to this program",
+        "directory",
+        parseDirectory,
+      ),
+      flag("--force", "Replace files of others that are in the way of --install", "force"),
     ],
   ],
   closing: `Commands:\n\n${
@@ -58,6 +49,10 @@ export const USAGE: Usage<Settings> = {
 
 const OWN_NAME = "mungebox";
 const NAMES = `the commands are ${APPLETS.map(({ name }) => name).join(", ")}`;
+
+function parseDirectory(directory: string): string {
+  return directory.startsWith("-") ? refuse(`Missing directory before "${directory}"`) : directory;
+}
 
 /** Runs mungebox; throws a MungeError for any failure. */
 export function run(program: string, args: readonly string[]): void {

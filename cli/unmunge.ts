@@ -12,13 +12,9 @@ import { groupById, userById } from "../lib/os/users.ts";
 import { DEFAULT_SOCKET } from "../lib/paths.ts";
 import { ZIPS } from "../lib/credential/zip.ts";
 import { Output, readInput, refuseSameFile, WriteError } from "./command_line/files.ts";
-import {
-  INFORMATION_OPTIONS,
-  parseOptions,
-  printAndExit,
-  type Usage,
-} from "./command_line/options.ts";
+import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./command_line/options.ts";
 import { refuse, SOCKET_OPTION } from "./command_line/values.ts";
+import { flag, option, printing, text } from "./command_line/vocabulary.ts";
 
 interface Settings {
   input: string;
@@ -106,92 +102,40 @@ export const USAGE: Usage<Settings> = {
   groups: [
     INFORMATION_OPTIONS,
     [
-      {
-        short: "i",
-        long: "input",
-        argument: "PATH",
-        help: "Input credential from file",
-        set: (settings, path) => {
-          settings.input = path;
-        },
-      },
-      {
-        short: "n",
-        long: "no-output",
-        help: "Discard all output",
-        set: (settings) => {
-          settings.metadata = undefined;
-          settings.payload = undefined;
-        },
-      },
-      {
-        short: "m",
-        long: "metadata",
-        argument: "PATH",
-        help: "Output metadata to file",
-        set: (settings, path) => {
-          settings.metadata = path;
-        },
-      },
-      {
-        short: "o",
-        long: "output",
-        argument: "PATH",
-        help: "Output payload to file",
-        set: (settings, path) => {
-          settings.payload = path;
-        },
-      },
+      text("-i, --input=PATH", "Input credential from file", "input"),
+      option("-n, --no-output", "Discard all output", (settings) => {
+        settings.metadata = undefined;
+        settings.payload = undefined;
+      }),
+      text("-m, --metadata=PATH", "Output metadata to file", "metadata"),
+      text("-o, --output=PATH", "Output payload to file", "payload"),
     ],
     [
-      {
-        short: "k",
-        long: "keys",
-        argument: "STR",
-        help: "Specify subset of metadata keys to output",
-        set: (settings, value) => {
-          settings.keys ??= new Set();
-          for (const name of value.toUpperCase().split(/[ \t\n,;.]+/)) settings.keys.add(name);
-        },
-      },
-      {
-        short: "K",
-        long: "list-keys",
-        help: "Display list of metadata keys",
-        set: () => {
-          const lines = METADATA_KEYS.map(({ name }) => `  ${name}\n`);
-          printAndExit(`Metadata keys:\n\n${lines.join("")}\n`);
-        },
-      },
-      {
-        short: "N",
-        long: "numeric",
-        help: "Display metadata values numerically",
-        set: (settings) => {
-          settings.numeric = true;
-        },
-      },
+      option("-k, --keys=STR", "Specify subset of metadata keys to output", addKeys),
+      printing("-K, --list-keys", "Display list of metadata keys", listKeys),
+      flag("-N, --numeric", "Display metadata values numerically", "numeric"),
       SOCKET_OPTION,
     ],
     [
-      {
-        long: "ignore-ttl",
-        help: "Accept expired, rewound and replayed credentials",
-        set: ({ ignored }) => {
-          for (const errno of OPENED) ignored.add(errno);
-        },
-      },
-      {
-        long: "ignore-replay",
-        help: "Accept replayed credentials",
-        set: ({ ignored }) => {
-          ignored.add(ERRNO.EMUNGE_CRED_REPLAYED);
-        },
-      },
+      option("--ignore-ttl", "Accept expired, rewound and replayed credentials", ({ ignored }) => {
+        for (const errno of OPENED) ignored.add(errno);
+      }),
+      option("--ignore-replay", "Accept replayed credentials", ({ ignored }) => {
+        ignored.add(ERRNO.EMUNGE_CRED_REPLAYED);
+      }),
     ],
   ],
   closing: "By default, credential read from stdin, metadata & payload written to stdout.",
 };
+
+function addKeys(settings: Settings, value: string): void {
+  settings.keys ??= new Set();
+  for (const name of value.toUpperCase().split(/[ \t\n,;.]+/)) settings.keys.add(name);
+}
+
+function listKeys(): string {
+  return `Metadata keys:\n\n${METADATA_KEYS.map(({ name }) => `  ${name}\n`).join("")}\n`;
+}
 
 /** Runs unmunge; throws a MungeError if there is no credential to print, else gives its status. */
 export function run(program: string, args: readonly string[]): number {

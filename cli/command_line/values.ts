@@ -8,7 +8,7 @@ import { groupByName, userByName } from "../../lib/os/users.ts";
 import { DEFAULT_SOCKET } from "../../lib/paths.ts";
 import { ZIP_DEFAULT, ZIPS } from "../../lib/credential/zip.ts";
 import type { Option } from "./options.ts";
-import { printAndExit } from "./options.ts";
+import { parsed, printing, text } from "./vocabulary.ts";
 
 /** The largest numbers of C's types on 64-bit systems. */
 export const INT_MAX = 0x7fff_ffffn;
@@ -62,11 +62,6 @@ function parseType(kind: TypeKind, value: string): number {
   return found?.number ?? refuse(`Invalid ${kind.name} type "${value}"`);
 }
 
-function listTypes({ heading, types }: TypeKind): never {
-  const lines = types.map(({ name, number }) => `  ${name} (${number})\n`);
-  printAndExit(`${heading}:\n\n${lines.join("")}\n`);
-}
-
 /** What an encode request asks for that options set. */
 export interface EncodeSettings {
   /** Numbers of the types. */
@@ -94,102 +89,68 @@ export const ENCODE_DEFAULTS: Readonly<EncodeSettings> = {
 
 /** The group of options for cipher, MAC and compression, shared by munge and remunge. */
 export const TYPE_OPTIONS: readonly Option<EncodeSettings>[] = [
-  {
-    short: "c",
-    long: "cipher",
-    argument: "STR",
-    help: "Specify cipher type",
-    set: (settings, value) => {
-      settings.cipher = parseType(CIPHER_KIND, value);
-    },
-  },
-  {
-    short: "C",
-    long: "list-ciphers",
-    help: "Display a list of supported ciphers",
-    set: () => listTypes(CIPHER_KIND),
-  },
-  {
-    short: "m",
-    long: "mac",
-    argument: "STR",
-    help: "Specify MAC type",
-    set: (settings, value) => {
-      settings.mac = parseType(MAC_KIND, value);
-    },
-  },
-  {
-    short: "M",
-    long: "list-macs",
-    help: "Display a list of supported MACs",
-    set: () => listTypes(MAC_KIND),
-  },
-  {
-    short: "z",
-    long: "zip",
-    argument: "STR",
-    help: "Specify compression type",
-    set: (settings, value) => {
-      settings.zip = parseType(ZIP_KIND, value);
-    },
-  },
-  {
-    short: "Z",
-    long: "list-zips",
-    help: "Display a list of supported compressions",
-    set: () => listTypes(ZIP_KIND),
-  },
+  typeOption("-c, --cipher=STR", "Specify cipher type", "cipher", CIPHER_KIND),
+  listing("-C, --list-ciphers", "Display a list of supported ciphers", CIPHER_KIND),
+  typeOption("-m, --mac=STR", "Specify MAC type", "mac", MAC_KIND),
+  listing("-M, --list-macs", "Display a list of supported MACs", MAC_KIND),
+  typeOption("-z, --zip=STR", "Specify compression type", "zip", ZIP_KIND),
+  listing("-Z, --list-zips", "Display a list of supported compressions", ZIP_KIND),
 ];
 
+function typeOption(
+  names: string,
+  help: string,
+  key: "cipher" | "mac" | "zip",
+  kind: TypeKind,
+): Option<EncodeSettings> {
+  return parsed(names, help, key, (value) => parseType(kind, value));
+}
+
+function listing(names: string, help: string, { heading, types }: TypeKind): Option<unknown> {
+  return printing(names, help, () => {
+    const lines = types.map(({ name, number }) => `  ${name} (${number})\n`);
+    return `${heading}:\n\n${lines.join("")}\n`;
+  });
+}
+
 /** Restricts who may decode, by UID. */
-export const RESTRICT_UID_OPTION: Option<EncodeSettings> = {
-  short: "u",
-  long: "restrict-uid",
-  argument: "UID",
-  help: "Restrict credential decoding by user/UID",
-  set: (settings, value) => {
-    settings.authUid = parseUser(value);
-  },
-};
+export const RESTRICT_UID_OPTION: Option<EncodeSettings> = parsed(
+  "-u, --restrict-uid=UID",
+  "Restrict credential decoding by user/UID",
+  "authUid",
+  parseUser,
+);
 
 /** Restricts who may decode, by GID. */
-export const RESTRICT_GID_OPTION: Option<EncodeSettings> = {
-  short: "g",
-  long: "restrict-gid",
-  argument: "GID",
-  help: "Restrict credential decoding by group/GID",
-  set: (settings, value) => {
-    settings.authGid = parseGroup(value);
-  },
-};
+export const RESTRICT_GID_OPTION: Option<EncodeSettings> = parsed(
+  "-g, --restrict-gid=GID",
+  "Restrict credential decoding by group/GID",
+  "authGid",
+  parseGroup,
+);
 
 /** Says how long the credential lives. */
-export const TTL_OPTION: Option<EncodeSettings> = {
-  short: "t",
-  long: "ttl",
-  argument: "SECS",
-  help: "Specify time-to-live (in seconds; 0=dfl -1=max)",
-  set: (settings, value) => {
-    const ttl = wholeNumber(value);
-    if (ttl === undefined || ttl < -1n) refuse(`Invalid time-to-live '${value}'`);
-    if (ttl > LONG_MAX) refuse(`Overflowed maximum time-to-live of ${LONG_MAX} seconds`);
-    if (ttl > BigInt(TTL_MAXIMUM)) {
-      refuse(`Exceeded maximum time-to-live of ${TTL_MAXIMUM} seconds`);
-    }
-    settings.ttl = ttl === -1n ? TTL_MAXIMUM : Number(ttl);
-  },
-};
+export const TTL_OPTION: Option<EncodeSettings> = parsed(
+  "-t, --ttl=SECS",
+  "Specify time-to-live (in seconds; 0=dfl -1=max)",
+  "ttl",
+  parseTtl,
+);
+
+function parseTtl(value: string): number {
+  const ttl = wholeNumber(value);
+  if (ttl === undefined || ttl < -1n) refuse(`Invalid time-to-live '${value}'`);
+  if (ttl > LONG_MAX) refuse(`Overflowed maximum time-to-live of ${LONG_MAX} seconds`);
+  if (ttl > BigInt(TTL_MAXIMUM)) refuse(`Exceeded maximum time-to-live of ${TTL_MAXIMUM} seconds`);
+  return ttl === -1n ? TTL_MAXIMUM : Number(ttl);
+}
 
 /** Says where munged is. */
-export const SOCKET_OPTION: Option<{ socket: string }> = {
-  short: "S",
-  long: "socket",
-  argument: "PATH",
-  help: "Specify local socket for munged",
-  set: (settings, value) => {
-    settings.socket = value;
-  },
-};
+export const SOCKET_OPTION: Option<{ socket: string }> = text(
+  "-S, --socket=PATH",
+  "Specify local socket for munged",
+  "socket",
+);
 
 /** The UID of a user named or numbered by `value`. */
 export function parseUser(value: string): number {

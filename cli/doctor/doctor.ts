@@ -7,7 +7,7 @@ import { type NamedFinding, type Verdict, worst } from "./finding.ts";
 import { examineHosts, type HostFinding } from "./hosts.ts";
 import { lookAtNode, type Node } from "./node.ts";
 import { readInput } from "../command_line/files.ts";
-import { USAGE as MUNGED_USAGE } from "../munged/munged.ts";
+import { USAGE as MUNGED_USAGE } from "../munged/options.ts";
 import {
   INFORMATION_OPTIONS,
   type Option,
@@ -15,6 +15,7 @@ import {
   type Usage,
 } from "../command_line/options.ts";
 import { print, reportFailure } from "../command_line/print.ts";
+import { flag, text } from "../command_line/vocabulary.ts";
 
 interface Settings {
   /** Words of munged's options. */
@@ -55,37 +56,10 @@ export const USAGE: Usage<Settings> = {
   groups: [
     INFORMATION_OPTIONS,
     [
-      {
-        long: "credential",
-        argument: "PATH",
-        help: "Tell why munged refuses a credential, using it up",
-        set: (settings, value) => {
-          settings.credential = value;
-        },
-      },
-      {
-        long: "json",
-        help: "Display the report as JSON",
-        set: (settings) => {
-          settings.json = true;
-        },
-      },
-      {
-        long: "ssh",
-        argument: "COMMAND",
-        help: "Specify how hosts are reached",
-        set: (settings, value) => {
-          settings.ssh = value;
-        },
-      },
-      {
-        long: "user",
-        argument: "NAME",
-        help: "Specify the user munged is to run as",
-        set: (settings, value) => {
-          settings.user = value;
-        },
-      },
+      text("--credential=PATH", "Tell why munged refuses a credential, using it up", "credential"),
+      flag("--json", "Display the report as JSON", "json"),
+      text("--ssh=COMMAND", "Specify how hosts are reached", "ssh"),
+      text("--user=NAME", "Specify the user munged is to run as", "user"),
     ],
     MUNGED_OPTIONS,
   ],

@@ -8,6 +8,7 @@ import { isRealmName } from "../../lib/credential/realm.ts";
 import { Output, readInput, refuseSameFile, WriteError } from "../command_line/files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "../command_line/options.ts";
 import { reportWarning } from "../command_line/print.ts";
+import { addition, choice, flag, parsed, text } from "../command_line/vocabulary.ts";
 import { renewUntilStopped } from "./renew.ts";
 import {
   ENCODE_DEFAULTS,
@@ -40,90 +41,36 @@ export const USAGE: Usage<Settings> = {
   groups: [
     INFORMATION_OPTIONS,
     [
-      {
-        short: "n",
-        long: "no-input",
-        help: "Discard all input for payload",
-        set: (settings) => {
-          settings.payload = new Uint8Array(0);
-        },
-      },
-      {
-        short: "s",
-        long: "string",
-        argument: "STR",
-        help: "Input payload from string",
-        set: (settings, value) => {
-          settings.payload = new TextEncoder().encode(value);
-        },
-      },
-      {
-        short: "i",
-        long: "input",
-        argument: "PATH",
-        help: "Input payload from file",
-        set: (settings, path) => {
-          settings.payload = { path };
-        },
-      },
-      {
-        short: "o",
-        long: "output",
-        argument: "PATH",
-        help: "Output credential to file",
-        set: (settings, path) => {
-          settings.output = path;
-        },
-      },
+      choice("-n, --no-input", "Discard all input for payload", "payload", new Uint8Array(0)),
+      parsed(
+        "-s, --string=STR",
+        "Input payload from string",
+        "payload",
+        (value) => new TextEncoder().encode(value),
+      ),
+      parsed("-i, --input=PATH", "Input payload from file", "payload", (path) => ({ path })),
+      text("-o, --output=PATH", "Output credential to file", "output"),
     ],
     TYPE_OPTIONS,
     [
       RESTRICT_UID_OPTION,
-      {
-        short: "U",
-        long: "uid",
-        argument: "UID",
-        help: "Specify credential user/UID",
-        set: (settings, value) => {
-          settings.uid = parseUser(value);
-        },
-      },
+      parsed("-U, --uid=UID", "Specify credential user/UID", "uid", parseUser),
       RESTRICT_GID_OPTION,
-      {
-        short: "G",
-        long: "gid",
-        argument: "GID",
-        help: "Specify credential group/GID",
-        set: (settings, value) => {
-          settings.gid = parseGroup(value);
-        },
-      },
+      parsed("-G, --gid=GID", "Specify credential group/GID", "gid", parseGroup),
       TTL_OPTION,
       SOCKET_OPTION,
     ],
     [
-      {
-        long: "realm",
-        argument: "NAME",
-        addition: true,
-        help: "Specify security realm",
-        set: (settings, name) => {
-          if (!isRealmName(name)) refuse(`Invalid security realm "${name}"`);
-          settings.realm = name;
-        },
-      },
-      {
-        long: "renew",
-        addition: true,
-        help: "Keep output file filled with a fresh credential",
-        set: (settings) => {
-          settings.renew = true;
-        },
-      },
+      addition(parsed("--realm=NAME", "Specify security realm", "realm", parseRealm)),
+      addition(flag("--renew", "Keep output file filled with a fresh credential", "renew")),
     ],
   ],
   closing: "By default, payload read from stdin, credential written to stdout.",
 };
+
+function parseRealm(name: string): string {
+  return isRealmName(name) ? name : refuse(`Invalid security realm "${name}"`);
+}
 
 /** Runs munge; throws a MungeError for any failure. */
 export function run(program: string, args: readonly string[]): void | Promise<void> {

@@ -15,10 +15,12 @@ import { becomeOwnerOf } from "../command_line/owner.ts";
 import type { KeyCommand } from "./rotation.ts";
 import {
   INFORMATION_OPTIONS,
+  type Invocation,
   type Option,
   parseOptions,
   type Usage,
 } from "../command_line/options.ts";
+import { addition, choice, flag, option, parsed, text } from "../command_line/vocabulary.ts";
 import { printError } from "../command_line/print.ts";
 import { writeWhole } from "../../lib/os/output.ts";
 import { INT_MAX, refuse, wholeNumber } from "../command_line/values.ts";
@@ -30,10 +32,10 @@ const DEFAULT_BITS = 1024;
 const DEFAULT_KEY_FILE = `${CONFIG_DIRECTORY}/munge.key`;
 
 /** What mungekey can do. */
-type Deed = "create" | "stage" | "promote" | "retire" | "list" | "fingerprint";
+type Task = "create" | "stage" | "promote" | "retire" | "list" | "fingerprint";
 
 interface Settings {
-  deed: Deed;
+  task: Task;
   bits: number;
   force: boolean;
   /** Where --stage gets the key from; undefined for new random bytes. */
@@ -47,85 +49,31 @@ interface Settings {
 /** The command line of mungekey. */
 export const USAGE: Usage<Settings> = {
   groups: [
-    [{
-      short: "c",
-      long: "create",
-      help: "Create keyfile",
-      set: (settings) => {
-        settings.deed = "create";
-      },
-    }],
+    [choice("-c, --create", "Create keyfile", "task", "create")],
     [
-      {
-        short: "b",
-        long: "bits",
-        argument: "INT",
-        help: "Specify number of bits in key being created",
-        set: (settings, value, { spelling }) => {
-          const bits = wholeNumber(value);
-          if (bits === undefined || bits < MIN_BITS || bits > MAX_BITS) {
-            refuse(
-              `Option "${spelling}" has invalid value "${value}" (range is ${MIN_BITS}-${MAX_BITS})`,
-            );
-          }
-          settings.bits = Number(bits);
-        },
-      },
-      {
-        short: "f",
-        long: "force",
-        help: "Force keyfile to be overwritten if it exists",
-        set: (settings) => {
-          settings.force = true;
-        },
-      },
-      {
-        short: "k",
-        long: "keyfile",
-        argument: "PATH",
-        help: `Specify keyfile pathname [${DEFAULT_KEY_FILE}]`,
-        set: (settings, path) => {
-          settings.keyFile = path;
-        },
-      },
-      {
-        short: "v",
-        long: "verbose",
-        help: "Be verbose",
-        set: (settings) => {
-          settings.verbose = true;
-        },
-      },
+      option("-b, --bits=INT", "Specify number of bits in key being created", setBits),
+      flag("-f, --force", "Force keyfile to be overwritten if it exists", "force"),
+      text("-k, --keyfile=PATH", `Specify keyfile pathname [${DEFAULT_KEY_FILE}]`, "keyFile"),
+      flag("-v, --verbose", "Be verbose", "verbose"),
     ],
     INFORMATION_OPTIONS,
     [
-      deed("stage", "Stage a new key, which munged then accepts, too"),
-      {
-        long: "from",
-        argument: "PATH",
-        addition: true,
-        help: "Stage the key in this file instead of a random one",
-        set: (settings, path) => {
-          settings.from = path;
-        },
-      },
-      deed("promote", "Make the staged key the active one, and retire that"),
-      deed("retire", "Remove the retired key"),
-      deed("list", "Display the keys beside keyfile, and keyfile itself"),
-      deed("fingerprint", "Display the name of the active key"),
-      {
-        long: "key-rotation-time",
-        argument: "SECS",
-        addition: true,
-        help: "Specify how long a retired key decodes [munged's]",
-        set: (settings, value) => {
-          const time = wholeNumber(value);
-          if (time === undefined || time < 0n || time > INT_MAX) {
-            refuse(`Option "--key-rotation-time" has invalid value "${value}"`);
-          }
-          settings.rotationTime = Number(time);
-        },
-      },
+      task("stage", "Stage a new key, which munged then accepts, too"),
+      addition(
+        text("--from=PATH", "Stage the key in this file instead of a random one", "from"),
+      ),
+      task("promote", "Make the staged key the active one, and retire that"),
+      task("retire", "Remove the retired key"),
+      task("list", "Display the keys beside keyfile, and keyfile itself"),
+      task("fingerprint", "Display the name of the active key"),
+      addition(
+        parsed(
+          "--key-rotation-time=SECS",
+          "Specify how long a retired key decodes [munged's]",
+          "rotationTime",
+          parseRotationTime,
+        ),
+      ),
     ],
   ],
   complaints: {
@@ -136,15 +84,22 @@ export const USAGE: Usage<Settings> = {
   },
 };
 
-function deed(long: Deed, help: string): Option<Settings> {
-  return {
-    long,
-    addition: true,
-    help,
-    set: (settings) => {
-      settings.deed = long;
-    },
-  };
+function task(name: Task, help: string): Option<Settings> {
+  return addition(choice(`--${name}`, help, "task", name));
+}
+
+function setBits(settings: Settings, value: string, { spelling }: Invocation): void {
+  const bits = wholeNumber(value);
+  if (bits === undefined || bits < MIN_BITS || bits > MAX_BITS) {
+    refuse(`Option "${spelling}" has invalid value "${value}" (range is ${MIN_BITS}-${MAX_BITS})`);
+  }
+  settings.bits = Number(bits);
+}
+
+function parseRotationTime(value: string): number {
+  const time = wholeNumber(value);
+  if (time !== undefined && time >= 0n && time <= INT_MAX) return Number(time);
+  refuse(`Option "--key-rotation-time" has invalid value "${value}"`);
 }
 
 function invalidOption(error: GetoptError): string {
@@ -154,7 +109,7 @@ function invalidOption(error: GetoptError): string {
 /** Runs mungekey; throws a MungeError for any failure. */
 export async function run(program: string, args: readonly string[]): Promise<void> {
   const settings: Settings = {
-    deed: "create",
+    task: "create",
     bits: DEFAULT_BITS,
     force: false,
     from: undefined,
@@ -163,8 +118,8 @@ export async function run(program: string, args: readonly string[]): Promise<voi
     verbose: false,
   };
   parseOptions(program, USAGE, settings, args);
-  if (settings.deed === "create") createKey(program, settings);
-  else await rotateKey(program, settings.deed, settings);
+  if (settings.task === "create") createKey(program, settings);
+  else await rotateKey(program, settings.task, settings);
 }
 
 function createKey(program: string, settings: Settings): void {
@@ -186,7 +141,7 @@ function randomKey({ bits }: Settings): Uint8Array {
 
 async function rotateKey(
   program: string,
-  deed: Exclude<Deed, "create">,
+  task: Exclude<Task, "create">,
   settings: Settings,
 ): Promise<void> {
   const rotation = await import("./rotation.ts");
@@ -197,7 +152,7 @@ async function rotateKey(
   const rotationTime = settings.rotationTime ?? await configuredRotationTime();
   const command: KeyCommand = { ...settings, program, rotationTime };
   rotation.removeLeftovers(command.keyFile);
-  switch (deed) {
+  switch (task) {
     case "stage":
       return rotation.stageKey(command, () => given ?? randomKey(settings));
     case "promote":

@@ -2,7 +2,13 @@
 import { threadFile } from "../../lib/os/thread_file.ts";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
-import { INFORMATION_OPTIONS, parseOptions, type Usage } from "../command_line/options.ts";
+import {
+  INFORMATION_OPTIONS,
+  type Option,
+  parseOptions,
+  type Usage,
+} from "../command_line/options.ts";
+import { choice, flag, parsed } from "../command_line/vocabulary.ts";
 import { print, printError } from "../command_line/print.ts";
 import { COUNTER, printLine, STATE, type WorkerTask } from "./task.ts";
 import {
@@ -136,93 +142,59 @@ function parseQuantity(quantity: Quantity, value: string): bigint {
   return number;
 }
 
+/** `-1` stands for no limit where the help says so. */
+const orUnlimited = (quantity: Quantity, most: bigint) => (value: string) =>
+  value === "-1" ? most : parseQuantity(quantity, value);
+
 /** The command line of remunge. */
 export const USAGE: Usage<Settings> = {
   groups: [
     [
       ...INFORMATION_OPTIONS,
-      {
-        short: "q",
-        long: "quiet",
-        help: "Display only the creds/sec numeric result",
-        set: (settings) => {
-          settings.quiet = true;
-        },
-      },
+      flag("-q, --quiet", "Display only the creds/sec numeric result", "quiet"),
     ],
     TYPE_OPTIONS,
     [
-      {
-        short: "e",
-        long: "encode",
-        help: "Encode (but do not decode) each credential",
-        set: (settings) => {
-          settings.decode = false;
-        },
-      },
-      {
-        short: "d",
-        long: "decode",
-        help: "Encode and decode each credential",
-        set: (settings) => {
-          settings.decode = true;
-        },
-      },
-      {
-        short: "l",
-        long: "length",
-        argument: "BYTES",
-        help: "Specify payload length (in bytes)",
-        set: (settings, value) => {
-          settings.length = Number(parseQuantity(BYTES, value));
-        },
-      },
+      choice("-e, --encode", "Encode (but do not decode) each credential", "decode", false),
+      choice("-d, --decode", "Encode and decode each credential", "decode", true),
+      count("-l, --length=BYTES", "Specify payload length (in bytes)", "length", BYTES),
       RESTRICT_UID_OPTION,
       RESTRICT_GID_OPTION,
       TTL_OPTION,
       SOCKET_OPTION,
     ],
     [
-      {
-        short: "D",
-        long: "duration",
-        argument: "SECS",
-        help: "Specify test duration (in seconds; -1=max)",
-        set: (settings, value) => {
-          const duration = value === "-1" ? INT_MAX : parseQuantity(DURATION, value);
-          settings.duration = Number(duration);
-        },
-      },
-      {
-        short: "N",
-        long: "num-creds",
-        argument: "INT",
-        help: "Specify number of credentials to generate",
-        set: (settings, value) => {
-          settings.limit = value === "-1" ? ULONG_MAX : parseQuantity(CREDENTIALS, value);
-        },
-      },
-      {
-        short: "T",
-        long: "num-threads",
-        argument: "INT",
-        help: "Specify number of threads to spawn",
-        set: (settings, value) => {
-          settings.threads = Number(parseQuantity(THREADS, value));
-        },
-      },
-      {
-        short: "W",
-        long: "warn-time",
-        argument: "SECS",
-        help: "Specify max seconds for munge op before warning",
-        set: (settings, value) => {
-          settings.warnTime = Number(parseQuantity(WARN_TIME, value));
-        },
-      },
+      parsed(
+        "-D, --duration=SECS",
+        "Specify test duration (in seconds; -1=max)",
+        "duration",
+        (value) => Number(orUnlimited(DURATION, INT_MAX)(value)),
+      ),
+      parsed(
+        "-N, --num-creds=INT",
+        "Specify number of credentials to generate",
+        "limit",
+        orUnlimited(CREDENTIALS, ULONG_MAX),
+      ),
+      count("-T, --num-threads=INT", "Specify number of threads to spawn", "threads", THREADS),
+      count(
+        "-W, --warn-time=SECS",
+        "Specify max seconds for munge op before warning",
+        "warnTime",
+        WARN_TIME,
+      ),
     ],
   ],
 };
+
+function count(
+  names: string,
+  help: string,
+  key: "length" | "threads" | "warnTime",
+  quantity: Quantity,
+): Option<Settings> {
+  return parsed(names, help, key, (value) => Number(parseQuantity(quantity, value)));
+}
 
 /** Runs remunge; throws a MungeError for a mistake on the command line. */
 export async function run(program: string, args: readonly string[]): Promise<number> {
@@ -241,7 +213,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
   const report = settings.quiet ? () => {} : printLine;
 
   const work = settings.decode ? "encoding/decoding" : "encoding";
-  report(`Spawning ${count(settings.threads, "thread")} for ${work}`);
+  report(`Spawning ${counted(settings.threads, "thread")} for ${work}`);
   const task = makeTask(settings);
   let interrupted = false;
   // timeout(1) interrupts twice, the process and its group, and the second time must not cost the report.
@@ -264,10 +236,10 @@ export async function run(program: string, args: readonly string[]): Promise<num
   const done = task.counters[COUNTER.done]!;
   const encodeErrors = task.counters[COUNTER.encodeErrors]!;
   const decodeErrors = task.counters[COUNTER.decodeErrors]!;
-  if (encodeErrors > 0n) report(`Generated ${count(encodeErrors, "encoding error")}`);
-  if (decodeErrors > 0n) report(`Generated ${count(decodeErrors, "decoding error")}`);
+  if (encodeErrors > 0n) report(`Generated ${counted(encodeErrors, "encoding error")}`);
+  if (decodeErrors > 0n) report(`Generated ${counted(decodeErrors, "decoding error")}`);
   const rate = Math.trunc(Number(done) / seconds);
-  report(`Processed ${count(done, "credential")} in ${seconds.toFixed(3)}s (${rate} creds/sec)`);
+  report(`Processed ${counted(done, "credential")} in ${seconds.toFixed(3)}s (${rate} creds/sec)`);
   if (settings.quiet) print(`${rate}\n`);
   if (seconds < SHORT_RUN) {
     print("\nWARNING: Results based on such a short time interval are of low accuracy\n\n");
@@ -330,7 +302,7 @@ function startProgress(settings: Settings, task: WorkerTask, start: number): { s
     const byTime = (settings.duration ?? Infinity) - seconds;
     const byLimit = rate > 0 ? (Number(settings.limit ?? Infinity) - done) / rate : Infinity;
     const left = Math.max(0, Math.ceil(Math.min(byTime, byLimit)));
-    printError(`\r\x1b[K${Math.trunc(rate)} creds/sec, ${count(left, "second")} left`);
+    printError(`\r\x1b[K${Math.trunc(rate)} creds/sec, ${counted(left, "second")} left`);
   }, PROGRESS_INTERVAL);
   return {
     stop() {
@@ -342,12 +314,12 @@ function startProgress(settings: Settings, task: WorkerTask, start: number): { s
 
 /** `5 credentials for up to 1 second`, as far as each is limited. */
 function describeAmount({ limit, duration }: Settings): string {
-  const time = duration === undefined ? "" : count(duration, "second");
+  const time = duration === undefined ? "" : counted(duration, "second");
   if (limit === undefined) return `credentials for ${time}`;
-  return count(limit, "credential") + (time === "" ? "" : ` for up to ${time}`);
+  return counted(limit, "credential") + (time === "" ? "" : ` for up to ${time}`);
 }
 
 /** `1 thread`, `2 threads` */
-function count(number: number | bigint, noun: string): string {
+function counted(number: number | bigint, noun: string): string {
   return `${number} ${noun}${BigInt(number) === 1n ? "" : "s"}`;
 }

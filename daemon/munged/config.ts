@@ -1,4 +1,4 @@
-// What munged is told on its command line, with the defaults; how the words are read is cli/munged/munged.ts's.
+// What munged is told on its command line, with the defaults; how the words are read is cli/munged/options.ts's.
 import { dirname, isAbsolute, join } from "node:path";
 import { CONFIG_DIRECTORY, DEFAULT_SOCKET, RUN_DIRECTORY } from "../../lib/paths.ts";
 import type { LogFormat } from "../process/log_format.ts";

@@ -2,7 +2,7 @@
 // command line and prints its --help.
 import { USAGE as MUNGE } from "../../cli/munge/munge.ts";
 import { USAGE as MUNGEBOX } from "../../cli/mungebox.ts";
-import { USAGE as MUNGED } from "../../cli/munged/munged.ts";
+import { USAGE as MUNGED } from "../../cli/munged/options.ts";
 import { USAGE as MUNGEKEY } from "../../cli/mungekey/mungekey.ts";
 import type { OptionSyntax } from "../../cli/command_line/getopt.ts";
 import { USAGE as REMUNGE } from "../../cli/remunge/remunge.ts";

@@ -33,7 +33,7 @@ import { DEFAULT_ZIP, ZIP_DEFAULT } from "../../../lib/credential/zip.ts";
 import type { Logger } from "../../process/log.ts";
 import { DEFAULT_REALM } from "../keys/realms.ts";
 
-/** The most that any munged allows, whatever its --max-ttl (cli/munged/munged.ts bounds it). */
+/** The most that any munged allows, whatever its --max-ttl (cli/munged/options.ts bounds it). */
 const MAX_TTL_OF_ALL = 3600;
 const NO_BYTES = new Uint8Array(0);
 

@@ -1,9 +1,10 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { parseConfig } from "../../../cli/munged/munged.ts";
+import { parseArguments } from "../../../cli/munged/munged.ts";
 import { DEFAULTS } from "../../../daemon/munged/config.ts";
 
-const parse = (...args: string[]) => parseConfig("munged", args);
+// Neither the environment nor a configuration file of the machine has a say.
+const parse = (...args: string[]) => parseArguments("munged", args);
 
 test("munged without options has the defaults", () => {
   assert.deepEqual(parse(), DEFAULTS);

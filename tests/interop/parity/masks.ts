@@ -1,7 +1,7 @@
 // What must differ between two runs, by name: each mask turns it into the same word on both sides.
 
 import { USAGE as MUNGE } from "../../../cli/munge/munge.ts";
-import { USAGE as MUNGED } from "../../../cli/munged/munged.ts";
+import { USAGE as MUNGED } from "../../../cli/munged/options.ts";
 import { USAGE as MUNGEKEY } from "../../../cli/mungekey/mungekey.ts";
 import { USAGE as REMUNGE } from "../../../cli/remunge/remunge.ts";
 import { USAGE as UNMUNGE } from "../../../cli/unmunge.ts";

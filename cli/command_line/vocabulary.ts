@@ -1,0 +1,89 @@
+// The words that option tables are written in, so that a table reads like the help it makes:
+// `text("-o, --output=PATH", "Output credential to file", "output")`.
+import { type Option, printAndExit } from "./options.ts";
+
+/** The keys of `Settings` that take a value of type `T`. */
+export type KeyFor<Settings, T> = {
+  [K in keyof Settings]-?: T extends Settings[K] ? K : never;
+}[keyof Settings];
+
+/**
+ * An option that does something of its own.
+ *
+ * @param names as --help shows them: `-o, --output=PATH`, or `--realm=NAME`.
+ * @param set acts on the option; `value` is "" for one without an argument.
+ */
+export function option<Settings>(
+  names: string,
+  help: string,
+  set: Option<Settings>["set"],
+): Option<Settings> {
+  return { ...parseNames(names), help, set };
+}
+
+/** An option without an argument that sets `key` to true. */
+export function flag<Settings>(
+  names: string,
+  help: string,
+  key: KeyFor<Settings, true>,
+): Option<Settings> {
+  return choice(names, help, key, true as Settings[typeof key]);
+}
+
+/** An option without an argument that sets `key` to a value of its own. */
+export function choice<Settings, K extends keyof Settings>(
+  names: string,
+  help: string,
+  key: K,
+  value: Settings[K],
+): Option<Settings> {
+  return option(names, help, (settings) => {
+    settings[key] = value;
+  });
+}
+
+/** An option whose argument is kept as it is. */
+export function text<Settings>(
+  names: string,
+  help: string,
+  key: KeyFor<Settings, string>,
+): Option<Settings> {
+  return parsed(names, help, key, (value) => value as Settings[typeof key]);
+}
+
+/**
+ * An option whose argument means something.
+ *
+ * @param parse what it means. @throws {MungeError} when it is not acceptable.
+ */
+export function parsed<Settings, K extends keyof Settings>(
+  names: string,
+  help: string,
+  key: K,
+  parse: (value: string) => Settings[K],
+): Option<Settings> {
+  return option(names, help, (settings, value) => {
+    settings[key] = parse(value);
+  });
+}
+
+/** An option that prints a text and ends the program. */
+export function printing(names: string, help: string, print: () => string): Option<unknown> {
+  return option(names, help, () => printAndExit(print()));
+}
+
+/** An option of ours that the reference does not have. */
+export function addition<O extends Option<never>>(option: O): O {
+  return { ...option, addition: true };
+}
+
+/** `-o, --output=PATH` taken apart. */
+export function parseNames(names: string): Pick<Option<never>, "short" | "long" | "argument"> {
+  const equals = names.indexOf("=");
+  const end = equals < 0 ? names.length : equals;
+  return {
+    ...(names[1] === "-" ? {} : { short: names[1]! }),
+    long: names.slice(names.indexOf("--") + 2, end),
+    ...(equals < 0 ? {} : { argument: names.slice(equals + 1) }),
+  };
+}

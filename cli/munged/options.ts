@@ -1,0 +1,199 @@
+// munged's options: one table, from which come its command line, its configuration file, its environment
+// variables, --help and the manual page. What is done with the settings is in cli/munged/munged.ts.
+import { DEFAULTS, resolvePath } from "../../daemon/munged/config.ts";
+import { LOG_FORMATS } from "../../daemon/process/log_format.ts";
+import { INFORMATION_OPTIONS, type Usage } from "../command_line/options.ts";
+import { INT_MAX } from "../command_line/values.ts";
+import { addition, choice, option, parsed, text } from "../command_line/vocabulary.ts";
+import { DEFAULT_CONFIG_FILE } from "./config.ts";
+import { parseWho, splitRealm } from "./realm_values.ts";
+import type { MungedOption, Settings } from "./settings.ts";
+import {
+  flag,
+  group,
+  integer,
+  invalid,
+  number,
+  once,
+  path,
+  seconds,
+  shown,
+  task,
+} from "./vocabulary.ts";
+
+const MAX_INT = Number(INT_MAX);
+const MIN_INT = -MAX_INT - 1;
+const MAX_LONG = 2 ** 63;
+
+const OPTIONS: readonly (readonly MungedOption[])[] = [
+  INFORMATION_OPTIONS,
+  [
+    flag("-f, --force", "Force daemon to run if possible", "force"),
+    flag("-F, --foreground", "Run daemon in the foreground (do not fork)", "foreground"),
+    flag("-M, --mlockall", "Lock pages into memory", "mlockall"),
+    once(choice("-s, --stop", "Stop daemon bound to socket", "stop", true)),
+    path("-S, --socket=PATH", `Specify local socket [${DEFAULTS.socketPath}]`, "socketPath"),
+    flag("-v, --verbose", "Be verbose", "verbose"),
+  ],
+  [
+    flag("--benchmark", "Disable timers to reduce noise while benchmarking", "benchmark"),
+    shown(
+      parsed(
+        "--group-check-mtime=BOOL",
+        'Specify whether to check "/etc/group" mtime [1]',
+        "groupCheckMtime",
+        (value) => integer("group-check-mtime", value, -MAX_LONG, MAX_LONG) !== 0,
+      ),
+      ({ groupCheckMtime }) => [groupCheckMtime ? "1" : "0"],
+    ),
+    number("--group-update-time=SECS", "Specify seconds between group info updates", {
+      key: "groupUpdateTime",
+      min: MIN_INT,
+      max: MAX_INT,
+    }),
+    path("--key-file=PATH", `Specify key file [${DEFAULTS.keyFile}]`, "keyFile"),
+    number("--listen-backlog=INT", "Specify listen backlog for socket (0=dfl -1=max)", {
+      key: "listenBacklog",
+      min: -1,
+      max: MAX_INT,
+    }),
+    path("--log-file=PATH", `Specify log file [${DEFAULTS.logFile}]`, "logFile"),
+    number("--max-ttl=SECS", "Specify maximum time-to-live (in seconds)", {
+      key: "maxTtl",
+      min: 1,
+      max: 3600,
+    }),
+    {
+      ...addition(
+        choice(
+          "--no-replay-dir",
+          "Keep the replay cache in memory only",
+          "replayDir",
+          null,
+        ),
+      ),
+      clear: (settings) => {
+        settings.replayDir = undefined;
+      },
+      show: ({ replayDir }) => [replayDir === null ? "yes" : "no"],
+    },
+    number("--num-threads=INT", "Specify number of threads to spawn", {
+      key: "numThreads",
+      min: 1,
+      max: MAX_INT,
+    }),
+    shown(
+      text(
+        "--origin=ADDR",
+        "Specify origin address via hostname/IPaddr/interface",
+        "origin",
+      ),
+      ({ origin }) => origin === null ? [] : [origin],
+    ),
+    path("--pid-file=PATH", `Specify PID file [${DEFAULTS.pidFile}]`, "pidFile"),
+    addition(
+      path(
+        "--replay-dir=PATH",
+        `Specify replay cache directory [${DEFAULTS.replayDir}]`,
+        "replayDir",
+      ),
+    ),
+    path("--seed-file=PATH", `Specify PRNG seed file [${DEFAULTS.seedFile}]`, "seedFile"),
+    flag("--syslog", "Redirect log messages to syslog", "syslog"),
+    shown(
+      parsed(
+        "--trusted-group=GID",
+        "Specify trusted group/GID for directory checks",
+        "trustedGroup",
+        (value) => group("trusted-group", value),
+      ),
+      ({ trustedGroup }) => trustedGroup === null ? [] : [`${trustedGroup}`],
+    ),
+  ],
+  [
+    task("check-config", "Display what is in force, and where it is from"),
+    addition(once(parsed(
+      "--config=PATH",
+      `Specify configuration file [${DEFAULT_CONFIG_FILE}]`,
+      "configFile",
+      (value) => resolvePath(value),
+    ))),
+    addition(once(choice("--json", "Display the status as JSON", "json", true))),
+    {
+      ...seconds("--key-rotation-time=SECS", "Specify how long a retired key decodes [max TTL]", {
+        key: "keyRotationTime",
+        max: MAX_INT,
+      }),
+      variable: "MUNGE_KEY_ROTATION_SECONDS",
+    },
+    addition(shown(
+      parsed(
+        "--log-format=FORMAT",
+        `Specify how log lines look: ${LOG_FORMATS.join(" or ")} [${DEFAULTS.logFormat}]`,
+        "logFormat",
+        parseLogFormat,
+      ),
+      ({ logFormat }) => [logFormat],
+    )),
+    addition(
+      path("--metrics-file=PATH", "Keep metrics for Prometheus in this file", "metricsFile"),
+    ),
+    addition(shown(
+      option(
+        "--realm=NAME=PATH",
+        "Serve a realm with its own key file; repeatable",
+        addRealm,
+      ),
+      ({ realms }) => realms.map(({ name, keyFile }) => `${name}=${keyFile}`),
+    )),
+    addition(shown(
+      option(
+        "--realm-allow=NAME=WHO",
+        "Limit a realm: user:U,group:G,...; repeatable",
+        allowRealm,
+      ),
+      ({ realmAllow }) =>
+        realmAllow.map(({ realm, uids, gids }) => {
+          const who = [...uids.map((uid) => `user:${uid}`), ...gids.map((gid) => `group:${gid}`)];
+          return `${realm}=${who.join(",")}`;
+        }),
+    )),
+    addition(
+      path(
+        "--realm-dir=PATH",
+        `Serve NAME.key in this directory [${DEFAULTS.realmDir}]`,
+        "realmDir",
+      ),
+    ),
+    task("status", "Display how the daemon bound to socket is"),
+    seconds("--timestamp-drift-max=SECS", "Specify how far clocks may differ", {
+      key: "timestampDriftMax",
+      max: 3600,
+    }),
+    addition(number("--ttl=SECS", "Specify default time-to-live (in seconds)", {
+      key: "defaultTtl",
+      min: 1,
+      max: 3600,
+    })),
+  ],
+];
+
+/** The command line of munged. */
+export const USAGE: Usage<Settings> & { readonly groups: typeof OPTIONS } = { groups: OPTIONS };
+
+function parseLogFormat(value: string): Settings["logFormat"] {
+  const format = LOG_FORMATS.find((name) => name === value);
+  if (format === undefined) throw invalid("log-format", value);
+  return format;
+}
+
+function addRealm(settings: Settings, value: string): void {
+  const [name, path] = splitRealm("realm", value);
+  const others = settings.realms.filter((realm) => realm.name !== name);
+  settings.realms = [...others, { name, keyFile: resolvePath(path) }];
+}
+
+function allowRealm(settings: Settings, value: string): void {
+  const [realm, who] = splitRealm("realm-allow", value);
+  settings.realmAllow = [...settings.realmAllow, { realm, ...parseWho(value, who) }];
+}

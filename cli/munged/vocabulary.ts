@@ -1,0 +1,109 @@
+// The words that munged's option table is written in: those of all tables, with what a configuration file and
+// --check-config need of an option.
+import { DEFAULTS, resolvePath } from "../../daemon/munged/config.ts";
+import { MungeError } from "../../lib/errors.ts";
+import { parseGroup, wholeNumber } from "../command_line/values.ts";
+import * as base from "../command_line/vocabulary.ts";
+import { addition, type KeyFor } from "../command_line/vocabulary.ts";
+import type { MungedOption, Settings, Task } from "./settings.ts";
+
+/** An option that makes sense on a command line only. */
+export function once(option: MungedOption): MungedOption {
+  return { ...option, once: true };
+}
+
+/** An option with the values in force as they would be written, for --check-config. */
+export function shown(option: MungedOption, show: (settings: Settings) => string[]): MungedOption {
+  return { ...option, show };
+}
+
+/** An option by which munged does something else than serve. */
+export function task(name: Task, help: string): MungedOption {
+  return addition(once(base.choice(`--${name}`, help, "task", name)));
+}
+
+/** An option that is on or off. */
+export function flag(names: string, help: string, key: KeyFor<Settings, boolean>): MungedOption {
+  return {
+    ...shown(base.flag(names, help, key), (settings) => [settings[key] ? "yes" : "no"]),
+    clear: (settings) => {
+      settings[key] = false;
+    },
+  };
+}
+
+/** An option that names a file or directory. */
+export function path(
+  names: string,
+  help: string,
+  key:
+    | "socketPath"
+    | "keyFile"
+    | "logFile"
+    | "metricsFile"
+    | "pidFile"
+    | "realmDir"
+    | "replayDir"
+    | "seedFile",
+): MungedOption {
+  return shown(
+    base.parsed(names, help, key, (value) => resolvePath(value)),
+    (settings) => typeof settings[key] === "string" ? [settings[key]] : [],
+  );
+}
+
+/** An option that is a number of some range. */
+export function number(
+  names: string,
+  help: string,
+  { key, min, max }: {
+    key: "maxTtl" | "defaultTtl" | "numThreads" | "listenBacklog" | "groupUpdateTime";
+    min: number;
+    max: number;
+  },
+): MungedOption {
+  const { long } = base.parseNames(names);
+  return shown(
+    base.parsed(
+      names,
+      `${help} [${DEFAULTS[key]}]`,
+      key,
+      (value) => integer(long, value, min, max),
+    ),
+    (settings) => [`${settings[key]}`],
+  );
+}
+
+/** Seconds from 0 on, with a default that is no number. */
+export function seconds(
+  names: string,
+  help: string,
+  { key, max }: { key: "keyRotationTime" | "timestampDriftMax"; max: number },
+): MungedOption {
+  const { long } = base.parseNames(names);
+  return addition(shown(
+    base.parsed(names, help, key, (value) => integer(long, value, 0, max)),
+    (settings) => settings[key] === null ? [] : [`${settings[key]}`],
+  ));
+}
+
+/** The number that strtol finds in the whole of `value`. */
+export function integer(option: string, value: string, min: number, max: number): number {
+  const result = wholeNumber(value);
+  if (result === undefined || result < min || result > max) throw invalid(option, value);
+  return Number(result);
+}
+
+/** A group's GID by its name or number. */
+export function group(option: string, value: string): number {
+  try {
+    return parseGroup(value);
+  } catch (error) {
+    throw invalid(option, value, error);
+  }
+}
+
+/** A value that an option does not take. */
+export function invalid(option: string, value: string, cause?: unknown): MungeError {
+  return new MungeError("EMUNGE_SNAFU", `Invalid value "${value}" for ${option}`, { cause });
+}
