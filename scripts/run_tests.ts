@@ -25,6 +25,9 @@ const PEERS: Readonly<Record<string, string>> = {
   "slurm-client": "/usr/bin/srun",
   strace: "/usr/bin/strace",
   prometheus: "/usr/bin/promtool",
+  "krb5-kdc": "/usr/sbin/krb5kdc",
+  "krb5-admin-server": "/usr/sbin/kadmin.local",
+  "krb5-user": "/usr/bin/kinit",
   // Packaging: other systems, packages, and what reads manual pages and completions.
   binutils: "/usr/bin/readelf",
   debootstrap: "/usr/sbin/debootstrap",
@@ -80,6 +83,7 @@ const PARTS: readonly Part[] = [
   { name: "engine", command: [...BUN_TEST, ...testFiles("tests/engine")], counts: "bun" },
   { name: "soak", command: ["scripts/soak", "1"] },
   { name: "doctor", command: [...BUN_TEST, ...testFiles("tests/doctor")], counts: "bun" },
+  { name: "auks", command: [...BUN_TEST, ...testFiles("tests/auks")], counts: "bun" },
   { name: "docs", command: [...BUN_TEST, ...testFiles("tests/docs")], counts: "bun" },
   { name: "build library", command: ["bun", "scripts/build_lib.ts"] },
   { name: "mod (bun)", command: [...BUN_TEST, ...testFiles("tests/mod")], counts: "bun" },

@@ -16,7 +16,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "mod.ts": ["lib"],
 };
 /** Folders whose files may import `bun:*`. */
-const BUN_ONLY = ["lib/os", "daemon"];
+const BUN_ONLY = ["lib/os", "lib/krb5", "daemon"];
+/** The doors to the system's libraries, each for its own folder. */
+const FFI_ONLY = ["lib/os/libc.ts", "lib/krb5/library.ts"];
 
 /** Static, dynamic and type imports, re-exports, and files found by require(). */
 const IMPORT = /\b(?:from|(?:import|require|resolve)\s*\(?)\s*"([^"$\n]+)"/g;
@@ -82,20 +84,29 @@ test(`${BUN_ONLY.join(" and ")} alone import bun:*`, () => {
   }
 });
 
-test("lib/os/libc.ts alone calls into other libraries", () => {
+test(`${FFI_ONLY.join(" and ")} alone call into other libraries`, () => {
   for (const file of files) {
-    assert.equal(/\bFFI\b|\bdlopen\b/.test(codeOf(file)), file === "lib/os/libc.ts", file);
+    assert.equal(/\bFFI\b|\bdlopen\b/.test(codeOf(file)), FFI_ONLY.includes(file), file);
   }
 });
 
-test("mod.ts reaches nothing of lib/os, so that it runs under every runtime", () => {
+test("libkrb5 is called from within lib/krb5 only", () => {
+  for (const { file, target } of imports) {
+    if (target !== "lib/krb5/library.ts" && target !== "lib/krb5/memory.ts") continue;
+    assert(isWithin(file, "lib/krb5"), `${file} imports ${target}`);
+  }
+});
+
+test("mod.ts reaches nothing of lib/os and lib/krb5, so that it runs under every runtime", () => {
   const reached = new Set(["mod.ts"]);
   for (const file of reached) {
     for (const { target } of imports.filter((each) => each.file === file)) {
       if (target !== undefined) reached.add(target);
     }
   }
-  for (const file of reached) assert(!isWithin(file, "lib/os"), file);
+  for (const file of reached) {
+    assert(!isWithin(file, "lib/os") && !isWithin(file, "lib/krb5"), file);
+  }
 });
 
 test("the executable's code reaches no second implementation of cryptography", () => {

@@ -1,0 +1,124 @@
+// Keytabs, the files with a service's keys, and copies of them in memory.
+import { read } from "../os/libc.ts";
+import { type Context, KRB5 } from "./context.ts";
+import { KEYTAB_ENTRY } from "./layout.ts";
+import { libkrb5 } from "./library.ts";
+import {
+  type Address,
+  clearCells,
+  cText,
+  lastingMemory,
+  resultAddress,
+  resultCell,
+  secondCell,
+} from "./memory.ts";
+import { principalText } from "./principal.ts";
+
+/** What a keytab says of one key. */
+export interface KeytabEntry {
+  readonly principal: string;
+  readonly version: number;
+  readonly enctype: number;
+}
+
+/** What a keytab's next entry is read into. */
+const entryAddress = lastingMemory(KEYTAB_ENTRY.bytes).at;
+let copies = 0;
+
+/** An open keytab, to be closed. */
+export class Keytab {
+  readonly #context: Context;
+  /** For the neighbours of this file. */
+  readonly address: Address;
+
+  private constructor(context: Context, address: Address) {
+    this.#context = context;
+    this.address = address;
+  }
+
+  /** The one that KRB5_KTNAME or krb5.conf names. @throws {KerberosError} */
+  static default(context: Context): Keytab {
+    context.check("krb5_kt_default", libkrb5().krb5_kt_default(context.address, resultCell));
+    return new Keytab(context, resultAddress());
+  }
+
+  /** The one of this name, `TYPE:REST` or the path of a file; it need not exist. @throws {KerberosError} */
+  static resolve(context: Context, name: string): Keytab {
+    const code = libkrb5().krb5_kt_resolve(context.address, cText(name), resultCell);
+    context.check("krb5_kt_resolve", code);
+    return new Keytab(context, resultAddress());
+  }
+
+  /** What is in it, in no certain order. @throws {KerberosError} when it can't be read. */
+  entries(): KeytabEntry[] {
+    const found: KeytabEntry[] = [];
+    this.#each((address) => {
+      found.push({
+        principal: principalText(
+          this.#context,
+          read.ptr(address, KEYTAB_ENTRY.principal) as Address,
+        ),
+        version: read.u32(address, KEYTAB_ENTRY.version),
+        enctype: read.u32(address, KEYTAB_ENTRY.enctype),
+      });
+    });
+    return found;
+  }
+
+  /**
+   * A copy in this process's memory, which is read without opening a file. It is gone once closed.
+   *
+   * @throws {KerberosError} when this one can't be read.
+   */
+  copyToMemory(): Keytab {
+    const copy = Keytab.resolve(this.#context, `MEMORY:mungebox-${process.pid}-${++copies}`);
+    try {
+      this.#each((address) => {
+        const code = libkrb5().krb5_kt_add_entry(this.#context.address, copy.address, address);
+        this.#context.check("krb5_kt_add_entry", code);
+      });
+      return copy;
+    } catch (error) {
+      copy.close();
+      throw error;
+    }
+  }
+
+  #each(take: (entry: Address) => void): void {
+    const krb5 = libkrb5();
+    const context = this.#context;
+    clearCells();
+    context.check(
+      "krb5_kt_start_seq_get",
+      krb5.krb5_kt_start_seq_get(context.address, this.address, secondCell),
+    );
+    try {
+      for (;;) {
+        const code = krb5.krb5_kt_next_entry(
+          context.address,
+          this.address,
+          entryAddress,
+          secondCell,
+        );
+        if (code === KRB5.KT_END) return;
+        context.check("krb5_kt_next_entry", code);
+        try {
+          take(entryAddress);
+        } finally {
+          krb5.krb5_free_keytab_entry_contents(context.address, entryAddress); // which wipes the key
+        }
+      }
+    } finally {
+      krb5.krb5_kt_end_seq_get(context.address, this.address, secondCell);
+    }
+  }
+
+  /** Closes it. */
+  close(): void {
+    libkrb5().krb5_kt_close(this.#context.address, this.address);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

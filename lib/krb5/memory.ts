@@ -1,0 +1,138 @@
+// Memory that libkrb5 reads and writes: cells for what calls give back, buffers for what they are given, and
+// copies of what is theirs. All calls are synchronous, so each thread needs one of each only.
+import { CString, fixedMemory, type Pointer, ptr, read, toArrayBuffer } from "../os/libc.ts";
+import { libkrb5 } from "./library.ts";
+
+/** The address of a thing of libkrb5's. */
+export type Address = Pointer;
+
+/** What libkrb5 is told addresses of must live on, though nothing of ours may name it any more. */
+const kept: Uint8Array[] = [];
+
+/** Memory that is there for as long as this thread. */
+export function lastingMemory(
+  length: number,
+): { readonly bytes: Uint8Array; readonly at: Address } {
+  const bytes = new Uint8Array(fixedMemory(length));
+  kept.push(bytes);
+  return { bytes, at: ptr(bytes) };
+}
+
+const cells = lastingMemory(16);
+/** Where a call puts the address, or the number, that it gives back. */
+export const resultCell: Address = cells.at;
+/** The same for the second result of one call, or for what stays over several calls, such as a cursor. */
+export const secondCell: Address = (resultCell + 8) as Address;
+
+/** Empties both cells, so that a call that writes nothing leaves 0. */
+export function clearCells(): void {
+  cells.bytes.fill(0);
+}
+
+/** The address that the last call gave back; it may be 0 only for calls that may give back nothing. */
+export function resultAddress(): Address {
+  return read.ptr(resultCell, 0) as Address;
+}
+
+/** The second address that the last call gave back. */
+export function secondAddress(): Address {
+  return read.ptr(secondCell, 0) as Address;
+}
+
+/** A buffer that grows, whose content is wiped after use. */
+class Scratch {
+  #memory = new Uint8Array(fixedMemory(4096));
+  #address = ptr(this.#memory);
+
+  put(bytes: Uint8Array, terminated = false): Address {
+    const length = bytes.length + (terminated ? 1 : 0);
+    if (length > this.#memory.length) {
+      this.#memory.fill(0);
+      this.#memory = new Uint8Array(fixedMemory(length * 2));
+      this.#address = ptr(this.#memory);
+    }
+    this.#memory.set(bytes);
+    if (terminated) this.#memory[bytes.length] = 0;
+    return this.#address;
+  }
+
+  wipe(length: number): void {
+    this.#memory.fill(0, 0, length);
+  }
+}
+
+const texts = [new Scratch(), new Scratch()] as const;
+
+/**
+ * The address of a C string, good for one call.
+ *
+ * @param slot another one for each string of that call.
+ * @throws {Error} when the text has a NUL in it.
+ */
+export function cText(text: string, slot: 0 | 1 = 0): Address {
+  if (text.includes("\0")) throw new Error("A NUL character has no place in Kerberos names");
+  return texts[slot].put(new TextEncoder().encode(text), true);
+}
+
+/** The text at an address that libkrb5 keeps. */
+export function textAt(address: Address): string {
+  return new CString(address).toString();
+}
+
+// krb5_data: magic i32, length u32, data (pointer).
+const DATA_LENGTH = 4;
+const DATA_BYTES = 8;
+
+const inputData = lastingMemory(16);
+const input = new DataView(inputData.bytes.buffer);
+const inputBytes = new Scratch();
+
+/** Calls with the address of a krb5_data that holds a copy of `bytes`; the copy is wiped afterwards. */
+export function withData<T>(bytes: Uint8Array, call: (data: Address) => T): T {
+  const at = inputBytes.put(bytes);
+  input.setUint32(DATA_LENGTH, bytes.length, true);
+  input.setBigUint64(DATA_BYTES, BigInt(at), true);
+  try {
+    return call(inputData.at);
+  } finally {
+    inputBytes.wipe(bytes.length);
+  }
+}
+
+/** The address of a krb5_data for a call to fill; {@linkcode takeOutput} then has what it holds. */
+export const outputData: Address = lastingMemory(16).at;
+
+/** A copy of what a call put into {@linkcode outputData}; the original is wiped and freed. */
+export function takeOutput(context: Address): Uint8Array {
+  const bytes = copyData(outputData);
+  wipeData(outputData);
+  libkrb5().krb5_free_data_contents(context, outputData);
+  return bytes;
+}
+
+/** Where the bytes of a krb5_data are. */
+export function dataAddress(data: Address): Address {
+  return read.ptr(data, DATA_BYTES) as Address;
+}
+
+/** A copy of the bytes of a krb5_data. */
+export function copyData(data: Address): Uint8Array {
+  return copyBytes(dataAddress(data), read.u32(data, DATA_LENGTH));
+}
+
+/** Overwrites the bytes of a krb5_data with zeros. */
+export function wipeData(data: Address): void {
+  wipeBytes(dataAddress(data), read.u32(data, DATA_LENGTH));
+}
+
+/** A copy of bytes in libkrb5's memory. */
+export function copyBytes(address: Address, length: number): Uint8Array {
+  return length === 0
+    ? new Uint8Array(0)
+    : new Uint8Array(toArrayBuffer(address, 0, length)).slice();
+}
+
+/** Overwrites bytes in libkrb5's memory with zeros. */
+export function wipeBytes(address: Address, length: number): void {
+  if (length > 0) new Uint8Array(toArrayBuffer(address, 0, length)).fill(0);
+}
