@@ -1,5 +1,5 @@
 // The checks of mungebox doctor on its own node: one table, causes before effects, so that the first of the
-// worst findings is the cause of the others.
+// worst findings is the cause of the others. Checks of other hosts are in hosts.ts.
 import { lstatSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
@@ -18,14 +18,14 @@ import type { Holder, Node } from "./node.ts";
 /** One check. */
 export interface Check {
   readonly name: string;
-  /** What it finds; nothing where there is nothing to look at. */
+  /** Its findings; none where there is nothing to check. */
   examine(node: Node): readonly Finding[];
 }
 
-/** Seconds between two clocks that don't harm yet but should not be, and that do. */
+/** Seconds between two clocks that are suspicious but still harmless, and that cause failures. */
 const CLOCK_WARNING = 5;
 export const CLOCK_PROBLEM = 60;
-/** Bytes that are too few for munged's files, and that soon may be. */
+/** Free bytes that are too few for munged's files, and that soon may be. */
 const DISK_PROBLEM = 1 << 20;
 const DISK_WARNING = 4 << 20;
 const SLOW_MS = 1000;
@@ -55,7 +55,7 @@ function configuration(node: Node): Finding[] {
   const { configFailure } = node;
   return [
     configFailure === undefined
-      ? ok("munged would take its configuration")
+      ? ok("munged accepts its configuration")
       : explained(problem, configFailure, node),
   ];
 }
@@ -78,22 +78,22 @@ function user({ uid, user, lock }: Node): Finding[] {
 function key(node: Node): Finding[] {
   const { key, keyFile } = node;
   if (key.state === "hidden") {
-    return [skipped(`You may not see the key "${keyFile}", as it should be: ${AS_ROOT}`)];
+    return [skipped(`You may not read the key "${keyFile}", which is as it should be: ${AS_ROOT}`)];
   }
   if (key.breaches.length > 0) return key.breaches.map((text) => explained(problem, text, node));
   return key.state === "read" ? [ok(`"${keyFile}" has fingerprint ${key.fingerprint}`)] : [];
 }
 
-/** A message of munged as a finding, with what mends it. */
+/** A message of munged as a finding, with its fix. */
 function explained(make: typeof problem, text: string, node: Node): Finding {
-  return make(text, explain(text, node)?.mend);
+  return make(text, explain(text, node)?.fix);
 }
 
 function files(node: Node): Finding[] {
   const { config, exchange, lock, seesAll } = node;
   const paths: [TrustedFile, string][] = [["seed", config.seedFile], ["pid", config.pidFile]];
   if (!config.foreground && !config.syslog) paths.unshift(["log", config.logFile]);
-  // Where a daemon's files are that runs, only its command line knows.
+  // Only its command line says where a running daemon has its files.
   if (exchange.state === "answered" && lock.state !== "held") return [];
   const make = exchange.state === "answered" ? warning : problem;
   const findings: Finding[] = [];
@@ -105,10 +105,10 @@ function files(node: Node): Finding[] {
   }
   return findings.length > 0
     ? findings
-    : [ok("Log, seed and PID file are where only munged writes")];
+    : [ok("Log, seed and PID file are where only munged can write")];
 }
 
-/** What munged would say of a file and its directories. */
+/** What munged would object to in a file and its directories. */
 function breaches(kind: TrustedFile, path: string, { config, uid }: Node): string[] {
   const texts: string[] = [];
   const rules = {
@@ -127,7 +127,7 @@ function breaches(kind: TrustedFile, path: string, { config, uid }: Node): strin
 function socketDirectory(node: Node): Finding[] {
   const found = breaches("socket", node.socketPath, node);
   if (found.length > 0) return found.map((text) => explained(problem, text, node));
-  return [ok(`Everybody reaches "${dirname(node.socketPath)}"`)];
+  return [ok(`All users can reach "${dirname(node.socketPath)}"`)];
 }
 
 function diskSpace({ config, socketPath }: Node): Finding[] {
@@ -145,44 +145,46 @@ function diskSpace({ config, socketPath }: Node): Finding[] {
       if (seen.has(dev)) continue;
       seen.add(dev);
       const { bavail, bsize, ffree, files } = statfsSync(directory);
-      const mend = `df -h ${quote(directory)}; du -xah ${quote(directory)} | sort -h | tail`;
+      const fix = `df -h ${quote(directory)}; du -xah ${quote(directory)} | sort -h | tail`;
       if (files > 0 && ffree === 0) {
-        findings.push(problem(`The file system of "${directory}" has no inode left`, mend));
+        findings.push(problem(`The file system of "${directory}" has no free inodes`, fix));
       } else if (bavail * bsize < DISK_WARNING) {
         const make = bavail * bsize < DISK_PROBLEM ? problem : warning;
         const left = `${Math.floor(bavail * bsize / 1024)} KiB left`;
         findings.push(
-          make(`The file system of "${directory}" is full, or nearly: ${left}`, mend),
+          make(`The file system of "${directory}" is full or nearly full: ${left}`, fix),
         );
       }
     } catch {
-      // A directory that is not there, or hidden, is the checks' above.
+      // The checks above report a directory that is missing or hidden.
     }
   }
-  return findings.length > 0 ? findings : [ok("There is room for munged's files")];
+  return findings.length > 0 ? findings : [ok("There is enough space for munged's files")];
 }
 
 function lock({ lock, socketPath, exchange, uid }: Node): Finding[] {
   const path = lockPath(socketPath);
   if (lock.state === "bad") return [problem(lock.breach, `rm -r ${quote(path)}`)];
-  if (lock.state === "hidden") return [skipped(`You may not see who holds the lock: ${AS_ROOT}`)];
+  if (lock.state === "hidden") {
+    return [skipped(`You may not see which process holds the lock: ${AS_ROOT}`)];
+  }
   const stats = lstatSync(path, { throwIfNoEntry: false });
   const breach = stats === undefined || uid === undefined
     ? undefined
     : lockFileBreach(path, stats, uid);
   if (lock.state === "held") {
     const { pid, name, isStopped } = lock.holder;
-    const holder = `pid ${pid} (${name ?? "not to be seen"})`;
+    const holder = `pid ${pid} (${name ?? "name hidden"})`;
     if (exchange.state === "answered" || exchange.answered) {
       return breach === undefined ? [ok(`${holder} holds it`)] : [warning(breach)];
     }
     if (isStopped) {
-      return [problem(`${holder} holds the lock and is stopped by a signal`, `kill -CONT ${pid}`)];
+      return [problem(`${holder} holds the lock but is stopped by a signal`, `kill -CONT ${pid}`)];
     }
     if (!isMunged(lock.holder)) {
       return [
         problem(
-          `${holder} holds the lock of the socket, "${path}", and is no munged: none can start`,
+          `${holder} is not munged but holds the lock of its socket, "${path}", so munged cannot start`,
           `kill ${pid}`,
         ),
       ];
@@ -191,9 +193,9 @@ function lock({ lock, socketPath, exchange, uid }: Node): Finding[] {
   }
   if (breach !== undefined) return [problem(breach, `rm ${quote(path)}`)];
   if (exchange.state === "answered") {
-    return [warning(`A munged answers on the socket, but nobody holds its lock, "${path}"`)];
+    return [warning(`munged answers on the socket, but no process holds its lock, "${path}"`)];
   }
-  return [ok("Nobody holds it")];
+  return [ok("No process holds it")];
 }
 
 function isMunged({ name, executable }: Holder): boolean {
@@ -210,19 +212,24 @@ function socket({ socketPath, exchange, lock, start }: Node): Finding[] {
   if (lock.state === "held") {
     const { pid } = lock.holder;
     return [
-      problem(`munged, pid ${pid}, runs but does not answer: ${text}`, `kill ${pid}; ${start}`),
+      problem(
+        `munged, pid ${pid}, is running but does not answer: ${text}`,
+        `kill ${pid}; ${start}`,
+      ),
     ];
   }
   if (/Permission denied/.test(text)) {
-    return [problem(`You may not reach the socket: ${text}`, `namei -l ${quote(socketPath)}`)];
+    return [
+      problem(`You are not allowed to reach the socket: ${text}`, `namei -l ${quote(socketPath)}`),
+    ];
   }
-  if (found === undefined) return [problem(`munged does not run: ${text}`, start)];
+  if (found === undefined) return [problem(`munged is not running: ${text}`, start)];
   if (!found.isSocket()) {
-    return [problem(`What is at "${socketPath}" is no socket`, `rm -r ${quote(socketPath)}`)];
+    return [problem(`"${socketPath}" is not a socket`, `rm -r ${quote(socketPath)}`)];
   }
   if (/Connection refused/.test(text)) {
     return [
-      problem(`munged does not run; the one before it left its socket behind: ${text}`, start),
+      problem(`munged is not running; the previous one left its socket behind: ${text}`, start),
     ];
   }
   return [problem(`munged does not answer: ${text}`, start)];
@@ -232,19 +239,19 @@ function roundTrip(node: Node): Finding[] {
   const { exchange } = node;
   if (exchange.state === "answered") {
     const time = `${exchange.milliseconds.toFixed(1)} ms`;
-    if (exchange.milliseconds < SLOW_MS) return [ok(`A credential was made and opened in ${time}`)];
-    return [warning(`To make and open a credential took ${time}`, "remunge")];
+    if (exchange.milliseconds < SLOW_MS) return [ok(`Made and opened a credential in ${time}`)];
+    return [warning(`Making and opening a credential took ${time}`, "remunge")];
   }
-  if (!exchange.answered) return [skipped("No munged answers")];
-  return [explained(problem, `munged refuses a credential of its own: ${exchange.text}`, node)];
+  if (!exchange.answered) return [skipped("munged does not answer")];
+  return [explained(problem, `munged refuses its own credential: ${exchange.text}`, node)];
 }
 
 function keyInForce({ exchange, lock, keyFile, start, args }: Node): Finding[] {
   if (exchange.state !== "answered" || exchange.decodesFileKey === undefined) {
-    return [skipped("The key that munged has can't be compared with the file's")];
+    return [skipped("The key munged uses can't be compared with the key file")];
   }
   if (exchange.decodesFileKey && exchange.encodesWithFileKey) {
-    return [ok(`munged has the key of "${keyFile}"`)];
+    return [ok(`munged uses the key in "${keyFile}"`)];
   }
   const holder = lock.state === "held" ? lock.holder : undefined;
   const other = holder?.args.find((word) => word.startsWith("--key-file="));
@@ -253,20 +260,20 @@ function keyInForce({ exchange, lock, keyFile, start, args }: Node): Finding[] {
     const words = [...args.filter((word) => !word.startsWith("--key-file=")), other];
     return [
       problem(
-        `munged${pid} was started with ${other}, and its key is not that of "${keyFile}"`,
+        `munged${pid} was started with ${other}, which differs from the key in "${keyFile}"`,
         `mungebox doctor ${words.map(quote).join(" ")}`,
       ),
     ];
   }
   const what = exchange.decodesFileKey
-    ? "still encodes with another key than"
-    : "has another key than";
+    ? "still encodes with a different key than the one in"
+    : "has a different key than the one in";
   const stop = `munged --stop${
     args.filter((word) => word.startsWith("--socket=")).map((word) => ` ${quote(word)}`).join("")
   }`;
   return [
     problem(
-      `munged${pid} ${what} "${keyFile}" holds: the file was changed after munged read it`,
+      `munged${pid} ${what} "${keyFile}": the file was changed after munged read it`,
       start.startsWith("systemctl") ? start : `${stop} && ${start}`,
     ),
   ];
@@ -276,7 +283,7 @@ function daemonClock({ exchange, lock }: Node): Finding[] {
   if (exchange.state !== "answered") return [];
   const { clockLead } = exchange;
   const seconds = Math.abs(clockLead);
-  if (seconds < CLOCK_WARNING) return [ok("munged has this host's time")];
+  if (seconds < CLOCK_WARNING) return [ok("munged's clock agrees with this host's")];
   const make = seconds < CLOCK_PROBLEM ? warning : problem;
   const pid = lock.state === "held" ? `tr '\\0' '\\n' </proc/${lock.holder.pid}/environ` : "date";
   return [
@@ -290,16 +297,16 @@ function daemonClock({ exchange, lock }: Node): Finding[] {
 function clock(): Finding[] {
   switch (isClockSynchronized()) {
     case true:
-      return [ok("The kernel says that the clock is synchronised")];
+      return [ok("The kernel reports the clock as synchronised")];
     case false:
       return [
         note(
-          "The kernel says that nothing synchronises the clock, by which credentials expire",
+          "The kernel reports that nothing synchronises the clock, which decides when credentials expire",
           "timedatectl set-ntp true",
         ),
       ];
     default:
-      return [skipped("This system does not tell whether the clock is synchronised")];
+      return [skipped("This system does not report whether the clock is synchronised")];
   }
 }
 
@@ -308,7 +315,7 @@ function nameService({ config }: Node): Finding[] {
   const uid = process.geteuid!();
   if (userById(uid) === undefined) {
     return [
-      warning(`Your own UID ${uid} is unknown to the name service`, `getent passwd ${uid}`),
+      warning(`Your UID ${uid} is unknown to the name service`, `getent passwd ${uid}`),
     ];
   }
   const name = config.origin ?? hostname();
@@ -317,15 +324,15 @@ function nameService({ config }: Node): Finding[] {
   if (milliseconds > SLOW_MS) {
     const text = `The name service took ${
       (milliseconds / 1000).toFixed(1)
-    } s for a user and a host`;
+    } s to look up a user and a host`;
     return [warning(text, `time getent ahostsv4 ${quote(name)}`)];
   }
   if (origin !== undefined && "failure" in origin) {
     const text =
-      `The host's name, "${name}", has no address, so credentials name 0.0.0.0 as origin`;
+      `The host's name, "${name}", has no address, so credentials give 0.0.0.0 as their origin`;
     return [note(text, `getent ahostsv4 ${quote(name)}`)];
   }
-  return [ok("Users and this host's name are found")];
+  return [ok("Users and this host's name can be looked up")];
 }
 
 function version({ lock, start }: Node): Finding[] {
@@ -335,7 +342,7 @@ function version({ lock, start }: Node): Finding[] {
   if (executable.endsWith(" (deleted)")) {
     return [
       warning(
-        "munged's executable was replaced since it was started, so an older version runs",
+        "munged's executable was replaced after it started, so the old version is still running",
         start,
       ),
     ];
@@ -344,7 +351,7 @@ function version({ lock, start }: Node): Finding[] {
   return [ok(daemon === undefined ? ours : `${ours}; munged is ${daemon}`)];
 }
 
-/** What an executable says it is, if it is one that nobody else could have put there. */
+/** The version an executable reports, if no other user could have put it there. */
 function versionOf(executable: string): string | undefined {
   const stats = statSync(executable, { throwIfNoEntry: false });
   const isTrusted = stats !== undefined && (stats.mode & 0o022) === 0 &&
@@ -355,7 +362,7 @@ function versionOf(executable: string): string | undefined {
   return stdout.toString().split("\n")[0]?.trim();
 }
 
-/** The last error in the log, since munged was last started. */
+/** The last error in the log since munged last started. */
 function log(node: Node): Finding[] {
   const { config, exchange } = node;
   if (config.syslog || config.foreground || exchange.state === "answered") return [];
@@ -368,7 +375,9 @@ function log(node: Node): Finding[] {
   const errors = text.slice(Math.max(0, text.lastIndexOf("Starting munge-"))).split("\n")
     .filter((line) => / Error: /.test(line));
   const last = errors.at(-1);
-  if (last === undefined) return [ok("There is no error in the log since munged was last started")];
+  if (last === undefined) return [ok("The log has no errors since munged last started")];
   const cause = explain(last, node);
-  return [note(`The log's last error is: ${last}${cause ? ` - ${cause.text}` : ""}`, cause?.mend)];
+  return [
+    note(`The last error in the log is: ${last}${cause ? ` - ${cause.text}` : ""}`, cause?.fix),
+  ];
 }

@@ -1,4 +1,4 @@
-// Why munged refuses a credential: asked of munged, and of the credential itself as far as the key is at hand.
+// Why munged refuses a credential: from munged's answer and, where the key can be read, from the credential itself.
 import { ERRNO, errorText } from "../../lib/errors.ts";
 import type { OpenedCredential } from "../../lib/credential/credential.ts";
 import { ANY_ID } from "../../lib/protocol/message.ts";
@@ -10,14 +10,14 @@ import { openWith } from "./file_key.ts";
 import { type Finding, ok, problem, skipped } from "./finding.ts";
 import type { Node } from "./node.ts";
 
-/** Decodes a credential, which uses it up, and tells what became of it. */
+/** Decodes a credential, which consumes it, and explains the result. */
 export function examineCredential(text: string, node: Node): Finding {
   let answer;
   try {
     const credential = new TextEncoder().encode(text);
     answer = new BlockingClient(node.socketPath).decode({ credential });
   } catch (error) {
-    return skipped(`munged can't be asked about the credential: ${systemText(error)}`);
+    return skipped(`munged could not be asked about the credential: ${systemText(error)}`);
   }
   const contents = node.key.state === "read" ? openWith(node.key.bytes, text) : undefined;
   const { errno, encodeTime, decodeTime, ttl, uid } = answer;
@@ -27,13 +27,13 @@ export function examineCredential(text: string, node: Node): Finding {
     case ERRNO.EMUNGE_SUCCESS:
       return userById(uid) === undefined
         ? problem(
-          `The credential is good, but its user, UID ${uid}, is unknown to the name service here`,
+          `The credential is good, but its user, UID ${uid}, is unknown to the name service on this host`,
           `getent passwd ${uid}`,
         )
         : ok(`The credential is good: UID ${uid} made it ${age} s ago`);
     case ERRNO.EMUNGE_CRED_EXPIRED:
       return problem(
-        `${refused}: it is ${age} s old and was valid for ${ttl} s; or the clock of its host is behind`,
+        `${refused}: it is ${age} s old and was valid for ${ttl} s, or the clock of its host is behind`,
         "munge --ttl=SECONDS -n",
       );
     case ERRNO.EMUNGE_CRED_REWOUND:
@@ -43,19 +43,19 @@ export function examineCredential(text: string, node: Node): Finding {
       );
     case ERRNO.EMUNGE_CRED_REPLAYED:
       return problem(
-        `${refused}: it was decoded on this host before, which works once`,
+        `${refused}: it has already been decoded on this host`,
         "munge -n",
       );
     case ERRNO.EMUNGE_CRED_UNAUTHORIZED:
       return restricted(refused, contents);
     case ERRNO.EMUNGE_CRED_INVALID:
       return problem(
-        `${refused}: it was made with another key than munged has here, or changed on its way`,
+        `${refused}: it was made with a different key than this host's munged has, or altered on the way`,
         "mungebox doctor HOST-THAT-MADE-IT",
       );
     default: {
       const cause = explain(refused, node);
-      return problem(cause === undefined ? refused : `${refused}: ${cause.text}`, cause?.mend);
+      return problem(cause === undefined ? refused : `${refused}: ${cause.text}`, cause?.fix);
     }
   }
 }

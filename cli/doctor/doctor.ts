@@ -1,5 +1,5 @@
-// mungebox doctor: why munge does not work here, or between here and other hosts: the cause first, and the
-// command that mends it. What is checked is in doctor/checks.ts.
+// mungebox doctor: why munge does not work on this host, or between it and other hosts. Prints the cause first,
+// with the command that fixes it. The checks themselves are in checks.ts and hosts.ts.
 import { VERSION_LINE } from "../../lib/version.ts";
 import { CHECKS } from "./checks.ts";
 import { examineCredential } from "./credential.ts";
@@ -29,7 +29,7 @@ interface Settings {
 
 const DEFAULT_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10";
 const MAX_CREDENTIAL_LENGTH = 4 << 20;
-/** What plugins of Nagios and its kin end with. */
+/** Exit statuses of Nagios plugins. */
 const STATUS: Readonly<Record<Verdict, number>> = {
   ok: 0,
   skipped: 0,
@@ -39,7 +39,7 @@ const STATUS: Readonly<Record<Verdict, number>> = {
 };
 const STATUS_UNKNOWN = 3;
 
-/** Options of munged that say what it is like, not what it is to do. */
+/** Options of munged that configure it, as opposed to actions such as --stop. */
 const MUNGED_OPTIONS: readonly Option<Settings>[] = MUNGED_USAGE.groups.flat()
   .filter((option) => !INFORMATION_OPTIONS.some(({ long }) => long === option.long))
   .filter(({ once, long }) => once !== true || long === "config")
@@ -56,20 +56,24 @@ export const USAGE: Usage<Settings> = {
   groups: [
     INFORMATION_OPTIONS,
     [
-      text("--credential=PATH", "Tell why munged refuses a credential, using it up", "credential"),
-      flag("--json", "Display the report as JSON", "json"),
-      text("--ssh=COMMAND", "Specify how hosts are reached", "ssh"),
-      text("--user=NAME", "Specify the user munged is to run as", "user"),
+      text(
+        "--credential=PATH",
+        "Explain why munged refuses a credential, consuming it",
+        "credential",
+      ),
+      flag("--json", "Print the report as JSON", "json"),
+      text("--ssh=COMMAND", "Specify the command that reaches hosts", "ssh"),
+      text("--user=NAME", "Specify the user munged runs as", "user"),
     ],
     MUNGED_OPTIONS,
   ],
-  closing: `Tells why munge does not work here, and with hosts, between here and there.
-The last group is munged's options, for a munged that has others than the default ones.
-The exit status is 0 for a healthy node, 1 for warnings, 2 for problems, 3 if that can't be told.`,
+  closing: `Explains why munge does not work on this host or, given HOSTs, between it and them.
+The last group are munged's own options, for a munged that does not run with the defaults.
+The exit status is 0 for a healthy node, 1 for warnings, 2 for problems, 3 if doctor itself fails.`,
   takeParameter: ({ hosts }, word) => hosts.push(word),
 };
 
-/** Runs mungebox doctor; the exit status is a monitoring plugin's. */
+/** Runs mungebox doctor; the exit status is that of a monitoring plugin. */
 export async function run(program: string, args: readonly string[]): Promise<number> {
   try {
     return await examine(program, args);
@@ -120,7 +124,7 @@ function formatJson(
       check: cause.check,
       verdict: cause.verdict,
       text: cause.text,
-      mend: cause.mend,
+      fix: cause.fix,
     },
     version: VERSION_LINE,
     socket: config.socketPath,
@@ -139,9 +143,7 @@ function formatText(
 ): string {
   const heading = cause === undefined
     ? "munge works here.\n"
-    : `${cause.verdict === "problem" ? "Problem" : "Warning"}: ${cause.text}\n${
-      mendLine(cause, 2)
-    }`;
+    : `${cause.verdict === "problem" ? "Problem" : "Warning"}: ${cause.text}\n${fixLine(cause, 2)}`;
   const lines = [
     ...checks,
     ...hosts.map((finding) => ({ ...finding, check: finding.host })),
@@ -150,12 +152,12 @@ function formatText(
   const table = lines.map((finding) => {
     const { verdict, check, text } = finding;
     const start = `${verdict.padEnd(8)} ${check.padEnd(width)}  `;
-    return `${start}${text}\n${finding === cause ? "" : mendLine(finding, start.length)}`;
+    return `${start}${text}\n${finding === cause ? "" : fixLine(finding, start.length)}`;
   });
   return `${heading}\n${table.join("")}`;
 }
 
-/** The command that mends it, as a line to be copied. */
-function mendLine({ mend }: { readonly mend?: string | undefined }, indent: number): string {
-  return mend === undefined ? "" : `${" ".repeat(indent)}$ ${mend}\n`;
+/** The command that fixes it, as a line to copy. */
+function fixLine({ fix }: { readonly fix?: string | undefined }, indent: number): string {
+  return fix === undefined ? "" : `${" ".repeat(indent)}$ ${fix}\n`;
 }

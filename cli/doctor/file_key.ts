@@ -1,4 +1,4 @@
-// Credentials made and opened with the key of munged's key file, munged having no part in it.
+// Credentials made and opened directly with the key file's key, without munged.
 import { randomFillSync } from "node:crypto";
 import { DEFAULT_CIPHER } from "../../lib/credential/cipher.ts";
 import {
@@ -20,7 +20,7 @@ export function fingerprintOf(key: Uint8Array): string {
   return withSubkeys(key, keyFingerprint);
 }
 
-/** A credential without payload that only `uid` may decode, and says to be made by it. */
+/** A credential without payload that claims to be made by `uid` and that only `uid` may decode. */
 export function sealWith(key: Uint8Array, uid: number, gid: number): string {
   const fields = {
     cipher: DEFAULT_CIPHER.number,
@@ -43,7 +43,7 @@ export function sealWith(key: Uint8Array, uid: number, gid: number): string {
   return withSubkeys(key, (subkeys) => sealCredential(fields, subkeys, random, crypto));
 }
 
-/** What a credential says; undefined if it was not made with the key, or is none. */
+/** The contents of a credential; undefined if it is malformed or was not made with the key. */
 export function openWith(key: Uint8Array, text: string): OpenedCredential | undefined {
   try {
     return withSubkeys(key, (subkeys) => openCredential(text, () => [subkeys], crypto));

@@ -1,5 +1,5 @@
-// mungebox doctor HOST...: credentials to another host and back over ssh, and what their failure and their
-// times say about its key, clock and munged.
+// mungebox doctor HOST...: sends a credential to another host and fetches one back over ssh, and judges the
+// host's key, clock and munged by what becomes of them.
 import { spawn } from "node:child_process";
 import { ERRNO, errorText } from "../../lib/errors.ts";
 import type { DecodeResponse } from "../../lib/protocol/message.ts";
@@ -12,14 +12,14 @@ import { encodeCredential, type Node } from "./node.ts";
 /** What was found about a host. */
 export interface HostFinding extends Finding {
   readonly host: string;
-  /** Seconds by which the host's clock is ahead of ours, a negative number if behind; where known. */
+  /** Seconds by which the host's clock is ahead of ours, negative if behind; undefined if unknown. */
   readonly skewSeconds: number | undefined;
-  /** Of its key file; where its mungebox may see it. */
+  /** Of its key file, if its mungebox may read it. */
   readonly fingerprint: string | undefined;
   readonly version: string | undefined;
 }
 
-/** Seconds of skew that the time-to-live hides, but not for long. */
+/** Seconds of skew that the time-to-live still hides. */
 const SKEW_WARNING = 30;
 /** Connections at a time. */
 const MAX_CONNECTIONS = 16;
@@ -45,7 +45,7 @@ export async function examineHosts(
   return blameOurs(findings, node);
 }
 
-/** If every host has the same key and it is not ours, ours is the wrong one. */
+/** If all hosts share a key that is not ours, ours is the wrong one. */
 function blameOurs(findings: HostFinding[], { keyFile, key }: Node): HostFinding[] {
   const fingerprints = new Set(findings.map(({ fingerprint }) => fingerprint));
   const [theirs] = fingerprints;
@@ -53,12 +53,12 @@ function blameOurs(findings: HostFinding[], { keyFile, key }: Node): HostFinding
   if (findings.length < 2 || fingerprints.size !== 1 || isOurs) return findings;
   return findings.map((finding) => ({
     ...finding,
-    text: `${finding.text}; all hosts asked agree, so this host has the wrong one`,
-    mend: `scp -p ${finding.host}:${quote(keyFile)} ${quote(keyFile)}`,
+    text: `${finding.text}; all the other hosts agree, so this host has the wrong one`,
+    fix: `scp -p ${finding.host}:${quote(keyFile)} ${quote(keyFile)}`,
   }));
 }
 
-/** What the other host answers, line by line. */
+/** The other host's answer, one field per line. */
 interface Answer {
   readonly time: number | undefined;
   readonly version: string | undefined;
@@ -67,18 +67,22 @@ interface Answer {
   readonly decode: { readonly status: number; readonly text: string } | undefined;
 }
 
-/** The part of another doctor's report that counts here. */
+/** The part of another doctor's report that is used here. */
 interface Report {
   readonly fingerprint?: string | null;
   readonly cause?:
-    | { readonly verdict: string; readonly text: string; readonly mend?: string }
+    | { readonly verdict: string; readonly text: string; readonly fix?: string }
     | null;
 }
 
 async function examineHost(host: string, ssh: string, node: Node): Promise<HostFinding> {
   if (node.exchange.state !== "answered") {
     const unknown = { fingerprint: undefined, version: undefined, skewSeconds: undefined };
-    return { host, ...unknown, ...skipped("Not asked, as munged does not work here") };
+    return {
+      host,
+      ...unknown,
+      ...skipped("Not checked, because munged does not work on this host"),
+    };
   }
   const client = new BlockingClient(node.socketPath);
   const made = encodeCredential(client);
@@ -95,13 +99,16 @@ async function examineHost(host: string, ssh: string, node: Node): Promise<HostF
   const there = (command: string) => `ssh ${host} ${quote(command)}`;
   if (status === SSH_FAILED || answer.time === undefined) {
     const reason = complaint === "" ? `ssh ended with status ${status}` : complaint;
-    return { ...about, ...problem(`${host} can't be asked by ssh: ${reason}`, `ssh ${host} date`) };
+    return {
+      ...about,
+      ...problem(`${host} can't be reached over ssh: ${reason}`, `ssh ${host} date`),
+    };
   }
   if (answer.version === undefined) {
     return {
       ...about,
       ...problem(
-        `There is neither mungebox nor munge on ${host}`,
+        `${host} has neither mungebox nor munge`,
         `scp ${quote(process.execPath)} ${host}:/usr/local/bin/mungebox`,
       ),
     };
@@ -110,20 +117,20 @@ async function examineHost(host: string, ssh: string, node: Node): Promise<HostF
   if (answer.encode?.status !== 0 || answer.decode === undefined) {
     const cause = answer.report?.cause;
     const reason = cause?.verdict === "problem" ? cause.text : answer.encode?.text ?? "no answer";
-    const mend = cause?.verdict === "problem" && cause.mend !== undefined
-      ? cause.mend
+    const fix = cause?.verdict === "problem" && cause.fix !== undefined
+      ? cause.fix
       : "systemctl restart munge";
     return {
       ...about,
       skewSeconds: date,
-      ...problem(`munged on ${host} is down: ${reason}`, there(mend)),
+      ...problem(`munged on ${host} is down: ${reason}`, there(fix)),
     };
   }
   const opened = client.decode({ credential: new TextEncoder().encode(answer.encode.text) });
   return judge({ ...about, skewSeconds: date }, answer.decode, opened, answer.report, node, there);
 }
 
-/** Judges by both directions: how our credential fared there, and theirs here. */
+/** Judges by both directions: what became of our credential there, and of theirs here. */
 function judge(
   about: Omit<HostFinding, keyof Finding>,
   there: { readonly status: number; readonly text: string },
@@ -139,13 +146,13 @@ function judge(
     const ours = node.key.state === "read" ? `, here ${node.key.fingerprint}` : "";
     const prints = fingerprint === undefined ? "" : ` (fingerprint there ${fingerprint}${ours})`;
     const text = invalid.every(Boolean)
-      ? `${host} has another key${prints}`
+      ? `${host} has a different key${prints}`
       : invalid[0]
       ? `${host} does not know the key that this host encodes with${prints}`
       : `This host does not know the key that ${host} encodes with${prints}`;
     const skew = about.skewSeconds ?? 0;
-    const clock = Math.abs(skew) < SKEW_WARNING ? "" : `; besides, ${describeSkew(host, skew)}`;
-    return { ...about, ...problem(text + clock, keyMend(host, invalid, report, node)) };
+    const clock = Math.abs(skew) < SKEW_WARNING ? "" : `; also, ${describeSkew(host, skew)}`;
+    return { ...about, ...problem(text + clock, keyFix(host, invalid, report, node)) };
   }
   const skewSeconds = skewByCredentials(there.text, here) ?? about.skewSeconds;
   const known = { ...about, skewSeconds };
@@ -162,7 +169,7 @@ function judge(
   const refused = there.status !== 0 ? there.status : here.errno;
   if (refused !== 0) {
     const [by, of] = there.status !== 0 ? [host, "this host"] : ["This host", host];
-    const text = `${by} refuses credentials of ${of}: ${errorText(refused)}`;
+    const text = `${by} refuses credentials from ${of}: ${errorText(refused)}`;
     return { ...known, ...problem(text, command("mungebox doctor")) };
   }
   const cause = report?.cause;
@@ -170,14 +177,14 @@ function judge(
     const make = cause.verdict === "problem" ? problem : warning;
     return {
       ...known,
-      ...make(`On ${host}: ${cause.text}`, cause.mend && command(cause.mend)),
+      ...make(`On ${host}: ${cause.text}`, cause.fix && command(cause.fix)),
     };
   }
-  return { ...known, ...ok(`Credentials are good both ways, clocks ${skew} s apart`) };
+  return { ...known, ...ok(`Credentials work both ways, clocks ${skew} s apart`) };
 }
 
-/** A side that lacks only the other's newest key stages it; without rings, and with strangers, it is copied. */
-function keyMend(
+/** A host that lacks only the other's newest key stages it; one without a key ring, or with no key in common, copies it. */
+function keyFix(
   host: string,
   [thereLacks, hereLacks]: readonly boolean[],
   report: Report | undefined,
@@ -198,8 +205,8 @@ function describeSkew(host: string, skew: number): string {
 }
 
 /**
- * What munged's clocks say: no credential is decoded before it is made, so the two ways bound the skew from
- * above and from below. It counts as none if it may be none, and is taken from the middle otherwise.
+ * Skew by munged's own clocks: no credential is decoded before it is made, so the two directions bound the skew
+ * from above and from below. If the bounds allow 0, it is 0; otherwise it is the middle of the two.
  */
 function skewByCredentials(text: string, here: DecodeResponse): number | undefined {
   const seconds = (key: string) => {
@@ -214,13 +221,13 @@ function skewByCredentials(text: string, here: DecodeResponse): number | undefin
   return least <= 0 && most >= 0 ? 0 : Math.round((least + most) / 2);
 }
 
-/** What the hosts' own clocks say, between the start of ssh and now. */
+/** Skew by the hosts' own clocks; the other host's was read between the start of ssh and now. */
 function skewByDate(time: number, madeAt: number): number {
   const now = Math.floor(Date.now() / 1000);
   return time < madeAt ? time - madeAt : time > now ? time - now : 0;
 }
 
-/** A script for any POSIX shell, which goes in over standard input, where no process list shows it. */
+/** A script for any POSIX shell, passed on standard input so that no process list shows it. */
 function farScript({ args, socketPath }: Node, credential: string): string {
   const words = args.map(quote).join(" ");
   return `PATH=$PATH:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin
@@ -254,7 +261,7 @@ function parseAnswer(output: string): Answer {
   try {
     report = JSON.parse(line("doctor") ?? "null") ?? undefined;
   } catch {
-    // an older mungebox, without a doctor
+    // an older mungebox without doctor
   }
   return {
     time: time === undefined ? undefined : Number(time),
@@ -265,7 +272,7 @@ function parseAnswer(output: string): Answer {
   };
 }
 
-/** Runs a script on a host; its output, and ssh's last word. */
+/** Runs a script on a host; returns its output and the last line of ssh's own messages. */
 function runThere(
   host: string,
   ssh: string,
@@ -285,7 +292,7 @@ function runThere(
       end(SSH_FAILED);
     });
     child.once("close", (status) => end(status ?? SSH_FAILED));
-    child.stdin.on("error", () => {}); // ssh's own words tell more
+    child.stdin.on("error", () => {}); // ssh's own message says more
     child.stdin.end(script);
   });
 }

@@ -1,5 +1,5 @@
-// What there is to know about munged on this node, gathered once: its configuration, who holds the lock, the
-// key in the file, and how the daemon answers. What it means is for the checks.
+// Everything doctor knows about munged on this node, gathered once: its configuration, the holder of the lock,
+// the key in the file, and how the daemon answers. The checks decide what it means.
 import {
   closeSync,
   constants,
@@ -31,13 +31,13 @@ import { fingerprintOf, openWith, sealWith } from "./file_key.ts";
 /** The process that holds the socket's lock. */
 export interface Holder {
   readonly pid: number;
-  /** Undefined if that can't be seen. */
+  /** Undefined if hidden. */
   readonly name: string | undefined;
   readonly uid: number | undefined;
   readonly executable: string | undefined;
-  /** Whether it was stopped by a signal. */
+  /** Whether a signal stopped it. */
   readonly isStopped: boolean;
-  /** The words after its name. */
+  /** Its command line without the name. */
   readonly args: readonly string[];
 }
 
@@ -59,7 +59,7 @@ export type Key =
   | { readonly state: "hidden" }
   | { readonly state: "bad"; readonly breaches: readonly string[] };
 
-/** What became of requests to the daemon. */
+/** The outcome of requests to the daemon. */
 export type Exchange =
   | { readonly state: "failed"; readonly text: string; readonly answered: boolean }
   | {
@@ -67,7 +67,7 @@ export type Exchange =
     readonly milliseconds: number;
     /** Seconds by which munged's clock is ahead of ours. */
     readonly clockLead: number;
-    /** Undefined where the key file's key is not known. */
+    /** Undefined if the key file could not be read. */
     readonly decodesFileKey: boolean | undefined;
     readonly encodesWithFileKey: boolean | undefined;
   };
@@ -75,20 +75,20 @@ export type Exchange =
 /** This node. */
 export interface Node extends Place {
   readonly config: DaemonConfig;
-  /** Why munged would refuse configuration file or environment. */
+  /** Why munged would refuse its configuration file or environment. */
   readonly configFailure: string | undefined;
-  /** Words of munged's options that doctor was given. */
+  /** munged's options on doctor's command line. */
   readonly args: readonly string[];
-  /** UID that munged runs with, or would. */
+  /** UID that munged runs as, or would. */
   readonly uid: number | undefined;
-  /** Whether files may be looked at that only munged's user may. */
+  /** Whether doctor may read what only munged's user may. */
   readonly seesAll: boolean;
   readonly lock: Lock;
   readonly key: Key;
   readonly exchange: Exchange;
 }
 
-/** Options whose files doctor looks for where the running daemon has them, unless told. */
+/** Options taken from the running daemon's command line unless doctor is given them. */
 const ADOPTED =
   /^--(?:log-file|pid-file|seed-file|trusted-group|origin|syslog|foreground|force)(?:=|$)/;
 
@@ -96,7 +96,7 @@ const ADOPTED =
  * Looks at this node.
  *
  * @param args words of munged's options, each `--name` or `--name=value`.
- * @param userName the user munged is to run as; undefined for the one its files tell.
+ * @param userName the user munged runs as; undefined to infer it from its files.
  */
 export function lookAtNode(
   args: readonly string[],
@@ -107,7 +107,7 @@ export function lookAtNode(
   let { config, failure } = readConfig(args, expected);
   const lock = lookAtLock(config.socketPath);
   if (lock.state === "held") {
-    // A running munged knows best where its files are.
+    // The running munged's command line says where its files are.
     const adopted = lock.holder.args.filter((word) =>
       ADOPTED.test(word) && !/=(?!\/).*\//.test(word)
     );
@@ -125,7 +125,7 @@ export function lookAtNode(
     uid,
     user,
     seesAll,
-    // As it is now: what munged was doing while it did not answer counts.
+    // Looked at again: what counts is what munged was doing while it did not answer.
     lock: lookAtLock(config.socketPath),
     key,
     exchange: answer,
@@ -146,14 +146,14 @@ function readConfig(
   }
 }
 
-/** The system's service runs munged with its defaults; any other is started by hand. */
+/** The system's service runs munged with the defaults; any other is started by hand. */
 function startCommand(args: readonly string[], user: string, uid: number | undefined): string {
   if (args.length === 0 && existsSync("/run/systemd/system")) return "systemctl restart munge";
   const words = ["munged", ...args].map(quote).join(" ");
   return uid === undefined || uid === process.geteuid!() ? words : `sudo -u ${user} ${words}`;
 }
 
-/** Who owns the lock holder or, if there is none, the directory that munged keeps its own state in. */
+/** Owner of the process that holds the lock or, if there is none, of munged's state directory. */
 function daemonUid(
   config: DaemonConfig,
   lock: Lock,
@@ -197,7 +197,7 @@ function describeProcess(pid: number): Holder {
   try {
     executable = readlinkSync(`/proc/${pid}/exe`);
   } catch {
-    // only its own user and root may see it
+    // visible to its own user and root only
   }
   return {
     pid,

@@ -136,8 +136,8 @@ describe("the pages", () => {
       user: "munge",
       start: "systemctl restart munge",
     };
-    const rows = CAUSES.map(({ message, text, mend }) => {
-      const command = mend(place, ["", "NAME", "NAME", "NAME"]).replaceAll("|", "\\|");
+    const rows = CAUSES.map(({ message, text, fix }) => {
+      const command = fix(place, ["", "NAME", "NAME", "NAME"]).replaceAll("|", "\\|");
       return squeeze(`| \`${message}\` | ${text} | \`${command}\` |`);
     });
     const missing = rows.filter((row) => !page.includes(row));

@@ -1,6 +1,6 @@
 // mungebox doctor HOST... against hosts that are network namespaces, each with its own files, munged and
-// Debian's sshd: one with another key, one with another time, one without a munged that runs, one without
-// mungebox, one that is not there.
+// Debian's sshd: one with a different key, one with clock skew, one whose munged is down, one without mungebox,
+// one that does not exist.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,13 +15,13 @@ const SKEW = 600;
 /** How a host differs. */
 interface Host {
   readonly name: string;
-  /** Runs munged; absent where none shall. */
+  /** The command that runs munged; absent where munged is down. */
   readonly munged?: readonly string[];
   /** The key's name. */
   readonly key: "key" | "other-key";
-  /** The name of the key that it has retired. */
+  /** The name of its retired key. */
   readonly oldKey?: "key";
-  /** Whether mungebox is installed there; else the C programs only. */
+  /** Whether mungebox is installed there; otherwise only the C programs are. */
   readonly hasMungebox: boolean;
 }
 
@@ -35,7 +35,7 @@ const HOSTS: readonly Host[] = [
     key: "key",
     hasMungebox: true,
   },
-  // Its key was promoted before the others had it staged.
+  // It promoted its key before the others had staged it.
   { name: "early", munged: ["munged"], key: "other-key", oldKey: "key", hasMungebox: true },
   { name: "down", key: "key", hasMungebox: true },
   { name: "plain", munged: [REFERENCE_MUNGED], key: "key", hasMungebox: false },
@@ -110,7 +110,7 @@ suite("mungebox doctor HOST...", needs, () => {
     };
   }
 
-  it("tells wrong key from another time from a munged that is down", () => {
+  it("distinguishes a wrong key, clock skew and a munged that is down", () => {
     const { status, hosts } = examine("good", "key", "clock", "down", "plain", "nowhere");
     assert.equal(status, 2);
     const { good, key, clock, down, plain, nowhere } = hosts;
@@ -121,9 +121,9 @@ suite("mungebox doctor HOST...", needs, () => {
 
     assert.match(
       key!.text,
-      /^key has another key \(fingerprint there (\w{16}), here (?!\1)\w{16}\)$/,
+      /^key has a different key \(fingerprint there (\w{16}), here (?!\1)\w{16}\)$/,
     );
-    assert.equal(key!.mend, "scp -p /etc/munge/munge.key key:/etc/munge/munge.key");
+    assert.equal(key!.fix, "scp -p /etc/munge/munge.key key:/etc/munge/munge.key");
     assert.notEqual(key!.fingerprint, good!.fingerprint);
 
     assert.match(
@@ -131,13 +131,13 @@ suite("mungebox doctor HOST...", needs, () => {
       /^the clock of clock is \d+ s ahead of this host's, so credentials are refused$/,
     );
     assert(Math.abs(clock!.skewSeconds! - SKEW) <= 3, `${clock!.skewSeconds}`);
-    assert.equal(clock!.mend, "ssh clock 'chronyc makestep'");
+    assert.equal(clock!.fix, "ssh clock 'chronyc makestep'");
 
-    assert.match(down!.text, /^munged on down is down: munged does not run: /);
-    assert.match(down!.mend!, /^ssh down /);
+    assert.match(down!.text, /^munged on down is down: munged is not running: /);
+    assert.match(down!.fix!, /^ssh down /);
 
-    assert.match(nowhere!.text, /^nowhere can't be asked by ssh: /);
-    assert.equal(nowhere!.mend, "ssh nowhere date");
+    assert.match(nowhere!.text, /^nowhere can't be reached over ssh: /);
+    assert.equal(nowhere!.fix, "ssh nowhere date");
   });
 
   it("finds nothing wrong between healthy hosts", () => {
@@ -147,33 +147,33 @@ suite("mungebox doctor HOST...", needs, () => {
     for (const host of ["good", "plain"]) assert(Math.abs(hosts[host]!.skewSeconds!) <= 3);
   });
 
-  it("finds a rotation done in the wrong order, and mends it", () => {
+  it("finds a rotation done in the wrong order, and fixes it", () => {
     const early = examine("early").hosts["early"]!;
     assert.match(early.text, /^This host does not know the key that early encodes with \(/);
     assert.equal(
-      early.mend,
+      early.fix,
       "ssh early 'cat /etc/munge/munge.key' | " +
         "mungekey --keyfile=/etc/munge/munge.key --stage --from=-",
     );
-    const mend = early.mend!.replace("ssh ", `ssh -F ${network.sshConfig} `);
-    const { status, err } = network.onHost("here", mend);
+    const fix = early.fix!.replace("ssh ", `ssh -F ${network.sshConfig} `);
+    const { status, err } = network.onHost("here", fix);
     assert.equal(status, 0, err);
     // munged notices within 10 seconds.
     network.waitFor("here", `mungebox doctor ${ssh} early`);
     network.onHost("here", "rm /etc/munge/munge.key.next");
   });
 
-  it("blames its own host where all others agree on another key", () => {
+  it("blames its own host if all others share a different key", () => {
     const { out } = network.onHost("key", `mungebox doctor --json ${ssh} good here`);
     const report: Report = JSON.parse(out);
-    assert.match(report.cause!.text, /all hosts asked agree, so this host has the wrong one$/);
-    assert.equal(report.cause!.mend, "scp -p good:/etc/munge/munge.key /etc/munge/munge.key");
+    assert.match(report.cause!.text, /all the other hosts agree, so this host has the wrong one$/);
+    assert.equal(report.cause!.fix, "scp -p good:/etc/munge/munge.key /etc/munge/munge.key");
   });
 
   it("names the hosts in plain text, the cause first", () => {
     const { status, out } = network.onHost("here", `mungebox doctor ${ssh} good clock`);
     assert.equal(status, 2);
     assert.match(out, /^Problem: the clock of clock is \d+ s ahead of this host's/);
-    assert.match(out, /^ok +good +Credentials are good both ways, clocks \d s apart$/m);
+    assert.match(out, /^ok +good +Credentials work both ways, clocks \d s apart$/m);
   });
 });

@@ -1,5 +1,5 @@
-// What doctor's tests share: a munged of their own with all its files in one directory, of either make, in
-// the background as administrators start it. Nothing of it outlives Site.close().
+// What doctor's tests share: a private munged, ours or the C one, with all its files in one directory, started
+// in the background as an administrator would. Site.close() leaves nothing behind.
 import assert from "node:assert/strict";
 import { spawn, spawnSync, type SpawnSyncOptionsWithStringEncoding } from "node:child_process";
 import {
@@ -16,18 +16,18 @@ import { join, resolve } from "node:path";
 export const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 export const REFERENCE_MUNGED = "/usr/sbin/munged";
 
-/** What a program left behind. */
+/** How a program ended. */
 export interface Outcome {
   readonly status: number | null;
   readonly out: string;
   readonly err: string;
 }
 
-/** The report of doctor --json, as far as tests look at it. */
+/** The fields of doctor --json that tests look at. */
 export interface Report {
   readonly verdict: string;
   readonly cause:
-    | { readonly check: string; readonly text: string; readonly mend?: string; verdict: string }
+    | { readonly check: string; readonly text: string; readonly fix?: string; verdict: string }
     | null;
   readonly fingerprint: string | null;
   readonly checks: readonly { readonly check: string; readonly verdict: string; text: string }[];
@@ -35,14 +35,14 @@ export interface Report {
     readonly host: string;
     readonly verdict: string;
     readonly text: string;
-    readonly mend?: string;
+    readonly fix?: string;
     readonly skewSeconds?: number;
     readonly fingerprint?: string;
     readonly version?: string;
   }[];
 }
 
-/** Makes links to the executable in `directory`, which it is copied to. */
+/** Puts the executable and its links into `directory`. */
 export function installPrograms(directory: string): void {
   mkdirSync(directory, { recursive: true });
   const mungebox = join(directory, "mungebox");
@@ -55,11 +55,11 @@ export function installPrograms(directory: string): void {
   assert.equal(status, 0, stderr?.toString());
 }
 
-/** A munged, or the place where one should be. */
+/** A place for munged, running or not. */
 export class Site {
   readonly directory: string = mkdtempSync("/tmp/mungebox-doctor-");
   readonly bin: string = join(this.directory, "bin");
-  /** Where munged's own files are. */
+  /** munged's own files. */
   readonly state: string = join(this.directory, "state");
   readonly keyDirectory: string = join(this.directory, "etc");
   readonly keyFile: string = join(this.keyDirectory, "munge.key");
@@ -89,7 +89,7 @@ export class Site {
     writeFileSync(this.keyFile, crypto.getRandomValues(new Uint8Array(128)), { mode: 0o600 });
   }
 
-  /** Starts munged, and returns when it serves. */
+  /** Starts munged and waits until it serves. */
   start(program: string = join(this.bin, "munged")): void {
     const { status, stderr } = spawnSync(program, this.options, {
       timeout: 60_000,
@@ -122,7 +122,7 @@ export class Site {
     return { status, out: stdout, err: stderr };
   }
 
-  /** Runs doctor on this site with further words. */
+  /** Runs doctor on this site with more arguments. */
   doctor(...words: string[]): { status: number | null; report: Report; text: string } {
     const run = (...more: string[]) => {
       const { status, stdout, stderr } = spawnSync(
@@ -137,12 +137,12 @@ export class Site {
     return { status: json.status, report: JSON.parse(json.out), text: json.out };
   }
 
-  /** Ends munged, whoever started it. */
+  /** Stops munged, however it was started. */
   stop(): void {
     this.shell(`munged --stop --socket=${this.socket}`);
   }
 
-  /** Ends and removes everything. */
+  /** Stops munged and removes everything. */
   close(): void {
     this.stop();
     rmSync(this.directory, { recursive: true, force: true });
