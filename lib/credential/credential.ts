@@ -1,6 +1,6 @@
 // The credential, version 3 (docs/protocol.md, "The credential"), as two pure functions: sealCredential()
 // makes one, openCredential() checks one up to the fields it carries. Who may decode it, whether it is in
-// time and whether it was seen before is munged's to say (daemon/munged/serve/request.ts).
+// time and whether it was seen before is munged's to say (daemon/munged/serve/decode.ts).
 import { CIPHERS } from "./cipher.ts";
 import type { Cipher } from "./cipher.ts";
 import { armor, unarmor } from "./armor.ts";
@@ -9,6 +9,7 @@ import type { Crypto } from "../crypto/choice.ts";
 import { MungeError } from "../errors.ts";
 import { MACS } from "./mac.ts";
 import type { Mac } from "./mac.ts";
+import { copyOf, newBytes } from "./memory.ts";
 import { type Subkeys, wipe } from "./subkeys.ts";
 import { MAX_PAYLOAD_LENGTH } from "../protocol/message.ts";
 import { checkedRealm } from "./realm.ts";
@@ -135,7 +136,7 @@ export function sealCredential(
  * As {@linkcode sealCredential}, but for the armor.
  *
  * @throws {MungeError} as {@linkcode credentialTypes} does, EMUNGE_BAD_LENGTH for a payload over
- * MAX_PAYLOAD_LENGTH, EMUNGE_BAD_ARG for a realm that OUTER can't hold.
+ * MAX_PAYLOAD_LENGTH, EMUNGE_BAD_ARG for a realm that OUTER can't hold, EMUNGE_NO_MEMORY.
  */
 export function sealBytes(
   fields: CredentialFields,
@@ -162,7 +163,7 @@ export function sealBytes(
     ? sealed
     : encryptInner(sealed, cipher, mac, subkeys, tag, iv, crypto);
 
-  const bytes = new Uint8Array(outerLength + mac.length + encrypted.length);
+  const bytes = newBytes(outerLength + mac.length + encrypted.length);
   copyBytes(bytes, 0, authenticated, 0, outerLength);
   bytes.set(tag, outerLength);
   bytes.set(encrypted, outerLength + mac.length);
@@ -178,7 +179,7 @@ export function sealBytes(
  * @throws {MungeError} EMUNGE_BAD_ARG, EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER,
  * EMUNGE_BAD_MAC, EMUNGE_BAD_ZIP as its bytes fail to parse, EMUNGE_CRED_INVALID if no key made it;
  * padding and MAC failures are the same error. EMUNGE_SNAFU if a made credential's compression header
- * is not one.
+ * is not one. EMUNGE_NO_MEMORY.
  */
 export function openCredential(
   text: string,
@@ -217,7 +218,7 @@ function paddedInner(
 ): Uint8Array {
   const length = authenticated.length - start;
   const padding = blockLength === 0 ? 0 : blockLength - (length % blockLength);
-  const padded = new Uint8Array(length + padding);
+  const padded = newBytes(length + padding);
   copyBytes(padded, 0, authenticated, start, authenticated.length);
   for (let i = length; i < padded.length; i++) padded[i] = padding;
   return padded;
@@ -279,7 +280,7 @@ function authenticatedBytes(
   const start = outerLength + mac.length;
   const length = bytes.length - start;
   const whole = blockLength === 0 ? length : length - (length % blockLength);
-  const blocks = bytes.slice(start, start + whole);
+  const blocks = copyOf(bytes, start, start + whole);
   let intact = whole === length && (blockLength === 0 || whole > 0) ? 1 : 0;
   let plain: Uint8Array = blocks;
   let padding = 0;
@@ -294,7 +295,7 @@ function authenticatedBytes(
     padding ||= 1;
   }
   const innerLength = plain.length - padding;
-  const authenticated = new Uint8Array(outerLength + innerLength);
+  const authenticated = newBytes(outerLength + innerLength);
   copyBytes(authenticated, 0, bytes, 0, outerLength);
   copyBytes(authenticated, outerLength, plain, 0, innerLength);
   const expected = crypto.hmac(mac, subkeys.mac, authenticated);
@@ -374,7 +375,7 @@ function parseOuter(bytes: Uint8Array): Outer {
 function formatPlain(fields: CredentialFields, start: number, salt: Uint8Array): Uint8Array {
   const { originAddress, payload } = fields;
   const head = INNER_HEAD_LENGTH - ADDRESS_LENGTH + originAddress.length;
-  const bytes = new Uint8Array(start + head + payload.length);
+  const bytes = newBytes(start + head + payload.length);
   copyBytes(bytes, start, salt, 0, SALT_LENGTH);
   let at = start + SALT_LENGTH;
   bytes[at] = originAddress.length;
@@ -478,7 +479,7 @@ function compressPlain(zip: Zip, plain: Uint8Array, start: number): Uint8Array |
   const stream = compress(zip, inner);
   const length = COMPRESSED_HEAD_LENGTH + stream.length;
   if (length >= inner.length) return null;
-  const bytes = new Uint8Array(start + length);
+  const bytes = newBytes(start + length);
   const at = putU32(bytes, putU32(bytes, start, COMPRESSED_MAGIC), inner.length);
   bytes.set(stream, at);
   return bytes;

@@ -3,7 +3,7 @@
 import { claimedRealm } from "../../../lib/credential/credential.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import type { AuditFields, Logger } from "../../process/log.ts";
-import { addressText, type Refusal } from "../serve/request.ts";
+import { addressText, type Refusal } from "../serve/context.ts";
 
 /** Logs a refused decode, or counts it if there were many like it. */
 export function audit(refusal: Refusal, log: Logger): void {

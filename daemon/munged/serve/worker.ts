@@ -4,6 +4,7 @@
 import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { crypto } from "../../../lib/crypto/executable.ts";
 import { MungeError } from "../../../lib/errors.ts";
+import { newBytes } from "../../../lib/credential/memory.ts";
 import { KeptViews } from "../../../lib/credential/kept_views.ts";
 import type { Subkeys } from "../../../lib/credential/subkeys.ts";
 import {
@@ -37,7 +38,8 @@ import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
 import { isGroupMember } from "../groups/map.ts";
 import { createLogger } from "../../process/log.ts";
 import { DEFAULT_REALM, mayUseRealm, requireRealm } from "../keys/realms.ts";
-import { type Answer, answerRequest, type RequestContext } from "./request.ts";
+import type { Answer, RequestContext } from "./context.ts";
+import { answerRequest } from "./request.ts";
 import { Standby } from "./standby.ts";
 import { collectStatus } from "../observe/status.ts";
 
@@ -123,8 +125,7 @@ const context: RequestContext = {
   fillRandom: (bytes) => globalThis.crypto.getRandomValues(bytes),
   isMember,
   replayCache,
-  allocate: (length) =>
-    length <= OUTPUT_LENGTH ? outputViews.first(length) : new Uint8Array(fixedMemory(length)),
+  allocate: (length) => length <= OUTPUT_LENGTH ? outputViews.first(length) : newBytes(length),
   log,
   status: ({ uid }) =>
     uid === 0 || uid === process.geteuid!()

@@ -1,0 +1,191 @@
+// A decode request to its answer, in three steps: the credential is opened, remembered against replay, and the
+// answer made. How one is opened is in lib/credential/credential.ts.
+import { openCredential, type OpenedCredential } from "../../../lib/credential/credential.ts";
+import { noMemory } from "../../../lib/credential/memory.ts";
+import { MungeError, type MungeErrorCode } from "../../../lib/errors.ts";
+import {
+  ANY_ID,
+  type DecodeResponse,
+  formatDecodeResponse,
+  parseDecodeRequest,
+  RESET_DECODE_RESPONSE,
+} from "../../../lib/protocol/message.ts";
+import { DEFAULT_REALM } from "../keys/realms.ts";
+import { addressText, type Answer, type Peer, type RequestContext } from "./context.ts";
+import { asMungeError, checkRetry, logRefusal, parsed, requireUse } from "./refusals.ts";
+
+/** The most that any munged allows, whatever its --max-ttl (cli/munged/options.ts bounds it). */
+const MAX_TTL_OF_ALL = 3600;
+
+/** A decode on its way: what was asked, and what became of it. */
+interface Decode {
+  readonly retry: number;
+  readonly peer: Peer;
+  /** The credential as it came. */
+  readonly credential: Uint8Array;
+  readonly decodeTime: number;
+  /** What it says, once it is known that a key of ours made it. */
+  opened: OpenedCredential | undefined;
+  /** The validity that is granted to it, in seconds. */
+  ttl: number;
+  /** Why it is refused. */
+  refusal: MungeError | null;
+  remembered: Answer["remembered"];
+}
+
+/** Refusals of a credential that the client may see: the answer tells all that it says. */
+const TELLING: ReadonlySet<MungeErrorCode> = new Set([
+  "EMUNGE_CRED_EXPIRED",
+  "EMUNGE_CRED_REWOUND",
+  "EMUNGE_CRED_REPLAYED",
+]);
+
+/** The answer to a decode request; null for a malformed one, which is cut off. */
+export function answerDecode(
+  retry: number,
+  body: Uint8Array,
+  peer: Peer,
+  context: RequestContext,
+): Answer | null {
+  const request = parsed(parseDecodeRequest, body, context);
+  if (request === null) return null;
+  const decode: Decode = {
+    retry,
+    peer,
+    credential: request.credential,
+    decodeTime: context.now(),
+    opened: undefined,
+    ttl: 0,
+    refusal: null,
+    remembered: null,
+  };
+  open(decode, body.length === 4, context);
+  if (decode.refusal === null) remember(decode, context);
+  try {
+    return respond(decode, context);
+  } catch (thrown) { // no memory for a large payload: the client may well try again
+    decode.refusal = asMungeError(thrown, context);
+    takeBack(decode, context);
+    return respond(decode, context);
+  }
+}
+
+/** Opens the credential, and checks whether this client may see it and whether it is in time. */
+function open(decode: Decode, isMissing: boolean, context: RequestContext): void {
+  const { retry, peer, credential, decodeTime } = decode;
+  try {
+    checkRetry("Decode", retry, peer, context);
+    if (isMissing) {
+      throw new MungeError("EMUNGE_SNAFU", "No credential specified in decode request");
+    }
+    const opened = openCredential(latin1.decode(credential), context.ringOf, context.crypto);
+    decode.opened = opened;
+    decode.ttl = Math.min(opened.ttl, context.maxTtl);
+    if (opened.realm !== DEFAULT_REALM) requireUse(opened.realm, peer, context);
+    authorize(opened, peer, context);
+    const state = stateInTime(opened.encodeTime, decode.ttl, decodeTime, context.timestampDriftMax);
+    if (state !== null) decode.refusal = new MungeError(state);
+  } catch (thrown) {
+    decode.refusal = asMungeError(thrown, context);
+  }
+}
+
+/** Enters the credential in the replay cache, unless it is there. */
+function remember(decode: Decode, context: RequestContext): void {
+  const { replayCache, log } = context;
+  if (replayCache === null) return;
+  const { encodeTime, ttl, replayKey } = decode.opened!; // its own ttl, whatever is granted
+  // An entry's place follows from the credential alone, so that a munged restarted with another
+  // --max-ttl finds it.
+  const expiry = encodeTime + Math.min(ttl, MAX_TTL_OF_ALL);
+  try {
+    if (replayCache.insert(replayKey, expiry)) {
+      decode.remembered = { key: replayKey, expiry };
+    } else if (decode.retry === 0) {
+      decode.refusal = new MungeError("EMUNGE_CRED_REPLAYED");
+    } else {
+      replayCache.keep(replayKey, expiry);
+      const { uid, gid } = decode.peer;
+      log.info(`Allowed credential replay for client UID=${uid} GID=${gid}`);
+    }
+  } catch (thrown) {
+    const reason = (thrown as Error).message;
+    log.limited("replay cache", "error", `Failed to remember credential: ${reason}`);
+    decode.refusal = noMemory(thrown);
+  }
+}
+
+/** Removes the entry of a credential whose contents don't reach the client after all. */
+function takeBack(decode: Decode, { replayCache }: RequestContext): void {
+  if (decode.remembered === null) return;
+  replayCache!.remove(decode.remembered.key, decode.remembered.expiry);
+  decode.remembered = null;
+}
+
+/** The answer: what the credential says, or only what is wrong with it. */
+function respond(decode: Decode, context: RequestContext): Answer {
+  const { retry, opened, refusal } = decode;
+  const tells = refusal === null || TELLING.has(refusal.code);
+  if (refusal !== null) {
+    if (tells) context.log.info(`${refusal.message} from ${addressText(opened!.originAddress)}`);
+    else logRefusal(refusal, context);
+    context.refused({ ...decode, error: refusal.code });
+  }
+  const response = tells
+    ? contentsOf(opened!, decode)
+    : { ...RESET_DECODE_RESPONSE, errno: refusal.errno, errorText: refusal.message };
+  const bytes = formatDecodeResponse(response, retry, context.allocate);
+  return { bytes, remembered: decode.remembered };
+}
+
+/** What an answer tells of a credential. */
+function contentsOf(opened: OpenedCredential, decode: Decode): DecodeResponse {
+  const { ttl, decodeTime, refusal } = decode;
+  return {
+    errno: refusal?.errno ?? 0,
+    errorText: refusal?.message ?? "",
+    cipher: opened.cipher,
+    mac: opened.mac,
+    zip: opened.zip,
+    realm: opened.realm,
+    ttl,
+    originAddress: opened.originAddress,
+    encodeTime: opened.encodeTime,
+    decodeTime,
+    uid: opened.uid,
+    gid: opened.gid,
+    authUid: opened.authUid,
+    authGid: opened.authGid,
+    payload: opened.payload,
+  };
+}
+
+/** Whether the client may see the credential (docs/protocol.md, "Reading one"); root has no exemption. */
+function authorize(credential: OpenedCredential, peer: Peer, context: RequestContext): void {
+  const { authUid, authGid } = credential;
+  const authorized = (authUid === ANY_ID || authUid === peer.uid) &&
+    (authGid === ANY_ID || authGid === peer.gid || context.isMember(peer.uid, authGid));
+  if (!authorized) {
+    throw new MungeError(
+      "EMUNGE_CRED_UNAUTHORIZED",
+      `Unauthorized credential for client UID=${peer.uid} GID=${peer.gid}`,
+    );
+  }
+}
+
+/**
+ * What the clock says of a credential. Unless told how far clocks may differ, the reference gives one that
+ * is ahead as long as the credential lives (docs/protocol.md, "Reading one").
+ */
+function stateInTime(
+  encodeTime: number,
+  ttl: number,
+  decodeTime: number,
+  driftMax: number | null,
+): MungeErrorCode | null {
+  if (decodeTime < encodeTime - (driftMax ?? ttl)) return "EMUNGE_CRED_REWOUND";
+  if (decodeTime > encodeTime + ttl + (driftMax ?? 0)) return "EMUNGE_CRED_EXPIRED";
+  return null;
+}
+
+const latin1 = new TextDecoder("latin1");

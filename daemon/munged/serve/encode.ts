@@ -1,0 +1,73 @@
+// An encode request to its answer: the client's identity sealed into a credential. How one is sealed is in
+// lib/credential/credential.ts.
+import { armoredLength, writeArmor } from "../../../lib/credential/armor.ts";
+import { CIPHER_DEFAULT, DEFAULT_CIPHER } from "../../../lib/credential/cipher.ts";
+import { type Randomness, SALT_LENGTH, sealBytes } from "../../../lib/credential/credential.ts";
+import { DEFAULT_MAC, MAC_DEFAULT } from "../../../lib/credential/mac.ts";
+import { DEFAULT_ZIP, ZIP_DEFAULT } from "../../../lib/credential/zip.ts";
+import {
+  formatEncodeResponse,
+  formatEncodeSuccess,
+  parseEncodeRequest,
+  TTL_DEFAULT,
+} from "../../../lib/protocol/message.ts";
+import { DEFAULT_REALM } from "../keys/realms.ts";
+import type { Answer, Peer, RequestContext } from "./context.ts";
+import { asMungeError, checkRetry, logRefusal, parsed, requireUse } from "./refusals.ts";
+
+const NO_BYTES = new Uint8Array(0);
+
+const random: Randomness & { readonly all: Uint8Array } = (() => {
+  const all = new Uint8Array(SALT_LENGTH + 16);
+  return { all, salt: all.subarray(0, SALT_LENGTH), iv: all.subarray(SALT_LENGTH) };
+})();
+
+/** The answer to an encode request; null for a malformed one, which is cut off. */
+export function answerEncode(
+  retry: number,
+  body: Uint8Array,
+  peer: Peer,
+  context: RequestContext,
+): Answer | null {
+  const request = parsed(parseEncodeRequest, body, context);
+  if (request === null) return null;
+  try {
+    checkRetry("Encode", retry, peer, context);
+    if (request.realm !== DEFAULT_REALM) requireUse(request.realm, peer, context);
+    context.fillRandom(random.all);
+    const credential = sealBytes(
+      {
+        cipher: request.cipher === CIPHER_DEFAULT ? DEFAULT_CIPHER.number : request.cipher,
+        mac: request.mac === MAC_DEFAULT ? DEFAULT_MAC.number : request.mac,
+        zip: request.zip === ZIP_DEFAULT ? DEFAULT_ZIP.number : request.zip,
+        realm: request.realm,
+        originAddress: context.originAddress,
+        encodeTime: context.now(),
+        ttl: Math.min(
+          request.ttl === TTL_DEFAULT ? context.defaultTtl : request.ttl,
+          context.maxTtl,
+        ),
+        uid: peer.uid,
+        gid: peer.gid,
+        authUid: request.authUid,
+        authGid: request.authGid,
+        payload: request.payload,
+      },
+      context.ringOf(request.realm)[0]!,
+      random,
+      context.crypto,
+    );
+    const bytes = formatEncodeSuccess(
+      armoredLength(credential.length),
+      (target, at) => writeArmor(credential, target, at),
+      retry,
+      context.allocate,
+    );
+    return { bytes, remembered: null };
+  } catch (thrown) {
+    const error = asMungeError(thrown, context);
+    logRefusal(error, context);
+    const response = { errno: error.errno, errorText: error.message, credential: NO_BYTES };
+    return { bytes: formatEncodeResponse(response, retry, context.allocate), remembered: null };
+  }
+}

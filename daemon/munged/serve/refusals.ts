@@ -1,0 +1,55 @@
+// The refusals that encode and decode requests have in common, and what a client is told of an error.
+import { MungeError } from "../../../lib/errors.ts";
+import { MAX_RETRY } from "../../../lib/protocol/message.ts";
+import type { Peer, RequestContext } from "./context.ts";
+
+/** The request in a body, or null for a malformed one. */
+export function parsed<T>(
+  parse: (body: Uint8Array) => T,
+  body: Uint8Array,
+  context: RequestContext,
+) {
+  try {
+    return parse(body);
+  } catch (thrown) {
+    context.log.info(asMungeError(thrown, context).message);
+    return null;
+  }
+}
+
+/** Refuses a client that tries too often. */
+export function checkRetry(
+  verb: "Encode" | "Decode",
+  retry: number,
+  peer: Peer,
+  context: RequestContext,
+) {
+  if (retry === 0) return;
+  context.log.info(`${verb} retry #${retry} for client UID=${peer.uid} GID=${peer.gid}`);
+  if (retry > MAX_RETRY) {
+    const text = `Exceeded maximum number of ${verb.toLowerCase()} attempts`;
+    throw new MungeError("EMUNGE_SOCKET", text);
+  }
+}
+
+/** Refuses a client that may not use the realm. */
+export function requireUse(realm: string, peer: Peer, context: RequestContext): void {
+  if (context.mayUse(realm, peer)) return;
+  throw new MungeError(
+    "EMUNGE_CRED_UNAUTHORIZED",
+    `Unauthorized client UID=${peer.uid} GID=${peer.gid} for realm "${realm}"`,
+  );
+}
+
+/** What was thrown, as the client will hear it. Anything unforeseen is refused, and logged. */
+export function asMungeError(thrown: unknown, context: RequestContext): MungeError {
+  if (thrown instanceof MungeError) return thrown;
+  context.log.limited("internal", "error", `Internal error: ${(thrown as Error).stack}`);
+  return new MungeError("EMUNGE_SNAFU");
+}
+
+/** Without memory or space every request fails, and the log must not be what fills the disk. */
+export function logRefusal({ code, message }: MungeError, { log }: RequestContext): void {
+  if (code === "EMUNGE_NO_MEMORY") log.limited("no memory", "info", message);
+  else log.info(message);
+}

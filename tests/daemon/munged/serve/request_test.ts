@@ -1,0 +1,214 @@
+// answerRequest(): what munged decides on each request, with a clock, users and memory of the test's own.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createReplayState, ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
+import type { RequestContext } from "../../../../daemon/munged/serve/context.ts";
+import { answerRequest } from "../../../../daemon/munged/serve/request.ts";
+import { noMemory } from "../../../../lib/credential/memory.ts";
+import { deriveSubkeys } from "../../../../lib/credential/subkeys.ts";
+import { crypto } from "../../../../lib/crypto/library.ts";
+import { ERRNO, MungeError, type MungeErrorCode } from "../../../../lib/errors.ts";
+import {
+  type EncodeRequest,
+  formatDecodeRequest,
+  formatEncodeRequest,
+  formatStatusRequest,
+  HEADER_LENGTH,
+  MAX_RETRY,
+  MESSAGE_TYPE,
+  parseDecodeResponse,
+  parseEncodeResponse,
+  parseHeader,
+  parseStatusResponse,
+} from "../../../../lib/protocol/message.ts";
+import { encodeRequest } from "../../../requests.ts";
+import { memoryLogger } from "../../scratch.ts";
+
+const NOW = 1_700_000_000;
+const CLIENT = { uid: 1000, gid: 100 };
+const PAYLOAD = new TextEncoder().encode("a payload");
+const ring = [deriveSubkeys(new Uint8Array(32).fill(7), crypto)];
+
+/** A munged without sockets, and what it logs. */
+function munged(changes: Partial<RequestContext> = {}) {
+  const log = memoryLogger();
+  const refused: MungeErrorCode[] = [];
+  const context: RequestContext = {
+    crypto,
+    ringOf(realm) {
+      if (realm === "" || realm === "gpu") return ring;
+      throw new MungeError("EMUNGE_BAD_REALM");
+    },
+    mayUse: (_realm, { uid }) => uid === 0,
+    maxTtl: 3600,
+    defaultTtl: 300,
+    timestampDriftMax: null,
+    originAddress: new Uint8Array([192, 0, 2, 1]),
+    now: () => NOW,
+    fillRandom: (bytes) => globalThis.crypto.getRandomValues(bytes),
+    isMember: () => false,
+    replayCache: new ReplayCache(createReplayState(null)),
+    allocate: (length) => new Uint8Array(length),
+    log,
+    status: ({ uid }) => uid === 0 ? "{}" : null,
+    refused: ({ error }) => void refused.push(error),
+    ...changes,
+  };
+  const ask = (message: Uint8Array, peer = CLIENT) => {
+    const { type, retry } = parseHeader(message);
+    return answerRequest(type, retry, message.subarray(HEADER_LENGTH), peer, context);
+  };
+  const encode = (request: Partial<EncodeRequest> = {}, retry = 0, peer = CLIENT) =>
+    parseEncodeResponse(bodyOf(
+      ask(
+        formatEncodeRequest(encodeRequest({ payload: PAYLOAD, ...request }), retry),
+        peer,
+      )!.bytes,
+    ));
+  const decode = (credential: Uint8Array, peer = CLIENT, retry = 0) =>
+    parseDecodeResponse(bodyOf(ask(formatDecodeRequest({ credential }, retry), peer)!.bytes));
+  return { ask, encode, decode, log, refused };
+}
+
+const bodyOf = (message: Uint8Array) => message.subarray(HEADER_LENGTH);
+
+test("a credential carries the identity of the client that asked for it, and its payload", () => {
+  const { encode, decode } = munged();
+  const { errno, credential } = encode();
+  assert.equal(errno, 0);
+  const { uid, gid, ttl, payload, originAddress, encodeTime, ...opened } = decode(credential, {
+    uid: 0,
+    gid: 0,
+  });
+  assert.equal(opened.errno, 0);
+  assert.deepEqual({ uid, gid }, CLIENT);
+  assert.equal(ttl, 300);
+  assert.equal(encodeTime, NOW);
+  assert.deepEqual([...originAddress], [192, 0, 2, 1]);
+  assert.deepEqual([...payload], [...PAYLOAD]);
+});
+
+test("the validity that a client asks for is granted up to the maximum", () => {
+  const { encode, decode } = munged({ maxTtl: 600 });
+  for (const [asked, granted] of [[0, 300], [10, 10], [601, 600], [0xffff_ffff, 600]] as const) {
+    assert.equal(decode(encode({ ttl: asked }).credential).ttl, granted);
+  }
+});
+
+test("of two decodes the second one is told of a replay, and of what the credential says", () => {
+  const { encode, decode, refused } = munged();
+  const { credential } = encode();
+  assert.equal(decode(credential).errno, 0);
+  const { errno, payload } = decode(credential);
+  assert.equal(errno, ERRNO.EMUNGE_CRED_REPLAYED);
+  assert.deepEqual([...payload], [...PAYLOAD]);
+  assert.deepEqual(refused, ["EMUNGE_CRED_REPLAYED"]);
+});
+
+test("a credential out of its time is refused with its contents, and not remembered", () => {
+  let time = NOW;
+  const { encode, decode } = munged({ now: () => time, timestampDriftMax: 5 });
+  const { credential } = encode({ ttl: 60 });
+  const outcomes = ([
+    [-6, ERRNO.EMUNGE_CRED_REWOUND],
+    [66, ERRNO.EMUNGE_CRED_EXPIRED],
+    [-5, 0],
+    [65, ERRNO.EMUNGE_CRED_REPLAYED],
+  ] as const).map(([seconds, wanted]) => {
+    time = NOW + seconds;
+    const { errno, payload } = decode(credential);
+    return { seconds, errno, wanted, length: payload.length };
+  });
+  for (const { seconds, errno, wanted, length } of outcomes) {
+    assert.equal(errno, wanted, `${seconds} s`);
+    assert.equal(length, PAYLOAD.length, `${seconds} s`);
+  }
+});
+
+test("a restricted credential tells a client that may not decode it nothing at all", () => {
+  const { encode, decode } = munged({ isMember: (uid, gid) => uid === 1002 && gid === 77 });
+  const forUser = encode({ authUid: 1001 }).credential;
+  const forGroup = encode({ authGid: 77 }).credential;
+  for (const credential of [forUser, forGroup]) {
+    const { errno, uid, payload } = decode(credential, { uid: 0, gid: 0 });
+    assert.equal(errno, ERRNO.EMUNGE_CRED_UNAUTHORIZED);
+    assert.equal(uid, 0xffff_ffff);
+    assert.equal(payload.length, 0);
+  }
+  assert.equal(decode(forUser, { uid: 1001, gid: 1 }).errno, 0);
+  assert.equal(decode(forGroup, { uid: 1002, gid: 1 }).errno, 0);
+});
+
+test("a realm serves the clients that may use it, and an unknown one nobody", () => {
+  const { encode } = munged();
+  assert.equal(encode({ realm: "gpu" }).errno, ERRNO.EMUNGE_CRED_UNAUTHORIZED);
+  assert.equal(encode({ realm: "gpu" }, 0, { uid: 0, gid: 0 }).errno, 0);
+  assert.equal(encode({ realm: "nope" }, 0, { uid: 0, gid: 0 }).errno, ERRNO.EMUNGE_BAD_REALM);
+});
+
+test("one retry too many is refused", () => {
+  const { encode } = munged();
+  assert.equal(encode({}, MAX_RETRY).errno, 0);
+  assert.equal(encode({}, MAX_RETRY + 1).errno, ERRNO.EMUNGE_SOCKET);
+});
+
+test("without memory for its answer a decode is refused, and may be tried again", () => {
+  let isPoor = true;
+  const { encode, decode, refused } = munged({
+    allocate(length) {
+      if (isPoor && length > 500) throw noMemory(new RangeError("Out of memory"));
+      return new Uint8Array(length);
+    },
+  });
+  isPoor = false;
+  const { credential } = encode({ payload: new Uint8Array(1000) });
+  isPoor = true;
+  const { errno, payload } = decode(credential);
+  assert.equal(errno, ERRNO.EMUNGE_NO_MEMORY);
+  assert.equal(payload.length, 0);
+  assert.deepEqual(refused, ["EMUNGE_NO_MEMORY"]);
+  isPoor = false;
+  assert.equal(decode(credential).errno, 0);
+});
+
+test("an error that nobody foresaw is logged, and is not taken for a lack of memory", () => {
+  const { encode, decode, log } = munged({
+    isMember() {
+      throw new RangeError("Offset is out of bounds");
+    },
+  });
+  const { errno, errorText } = decode(encode({ authGid: 77 }).credential);
+  assert.equal(errno, ERRNO.EMUNGE_SNAFU);
+  assert.equal(errorText, "Internal error");
+  assert(log.lines.some((line) => /^error: Internal error: .*out of bounds/.test(line)));
+});
+
+test("root is told the status, and nobody else is answered", () => {
+  const { ask, log } = munged();
+  const answer = ask(formatStatusRequest(0), { uid: 0, gid: 0 })!;
+  assert.equal(parseStatusResponse(bodyOf(answer.bytes)), "{}");
+  assert.equal(ask(formatStatusRequest(0)), null);
+  assert.deepEqual(log.lines, [`info: Invalid message type ${MESSAGE_TYPE.statusRequest}`]);
+});
+
+test("what is no request is cut off without an answer", () => {
+  const { ask, log } = munged();
+  const request = formatEncodeRequest(encodeRequest(), 0);
+  assert.equal(ask(request.subarray(0, -1 - 4)), null);
+  assert.match(log.lines[0]!, /Failed to unpack message type/);
+  request[5] = 99;
+  assert.equal(ask(request), null);
+  assert.deepEqual(log.lines.slice(1), ["info: Invalid message type 99"]);
+});
+
+test("a decode request without a credential, and a credential that no key of ours made", () => {
+  const { decode, encode, refused } = munged();
+  const empty = decode(new Uint8Array(0));
+  assert.equal(empty.errno, ERRNO.EMUNGE_BAD_ARG);
+  const altered = encode().credential.slice();
+  altered[60]! ^= 1;
+  const { errno, payload } = decode(altered);
+  assert.equal(errno, ERRNO.EMUNGE_CRED_INVALID);
+  assert.equal(payload.length, 0);
+  assert.deepEqual(refused, ["EMUNGE_BAD_ARG", "EMUNGE_CRED_INVALID"]);
+});
