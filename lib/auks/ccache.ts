@@ -1,0 +1,302 @@
+// Credential cache files of version 4, as libkrb5 has them under FILE: and AUKS in CacheDir: from bytes, to bytes.
+import { AuksError } from "./errors.ts";
+import type { Credential, HostAddress } from "./krb_cred.ts";
+import { type Principal, samePrincipal, tgsRealm } from "./principal.ts";
+
+/** A credential as a cache has it. */
+export interface CachedCredential extends Credential {
+  /** Whether the ticket is encrypted under another ticket's session key. */
+  readonly isSkey: boolean;
+  /** Authorization data, opaque here. */
+  readonly authdata: readonly HostAddress[];
+  /** DER of a second ticket; empty if there is none. */
+  readonly secondTicket: Uint8Array;
+}
+
+/** What a cache file holds. */
+export interface Ccache {
+  /** Whose cache it is. */
+  readonly principal: Principal;
+  /** In the file's order, without the entries in which libkrb5 keeps its own settings. */
+  readonly credentials: readonly CachedCredential[];
+}
+
+/** Most bytes of a cache file that is read. */
+export const MAX_CCACHE_LENGTH = 1_048_576;
+
+const VERSION = 0x0504;
+/** Realm of the entries in which libkrb5 keeps its own settings. */
+const CONFIGURATION_REALM = "X-CACHECONF:";
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const toUtf8 = new TextEncoder();
+
+/** Big-endian integers and counted bytes, one after another. */
+class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  get atEnd(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  bytes(length: number): Uint8Array {
+    if (length > this.#bytes.length - this.#at) throw unreadable("it is cut off");
+    return this.#bytes.subarray(this.#at, this.#at += length);
+  }
+
+  #next(length: number): number {
+    this.bytes(length);
+    return this.#at - length;
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#next(1));
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#next(2));
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#next(4));
+  }
+
+  counted(): Uint8Array {
+    return this.bytes(this.u32());
+  }
+
+  text(): string {
+    const bytes = this.counted();
+    try {
+      return utf8.decode(bytes);
+    } catch {
+      throw unreadable("a name in it is not UTF-8");
+    }
+  }
+
+  principal(): Principal {
+    const nameType = this.u32() | 0;
+    const count = this.u32();
+    const realm = this.text();
+    const components: string[] = [];
+    for (let i = 0; i < count; i++) components.push(this.text());
+    return { realm, components, nameType };
+  }
+
+  typed(): HostAddress[] {
+    const items: HostAddress[] = [];
+    for (let left = this.u32(); left > 0; left--) {
+      items.push({ type: this.u16(), bytes: this.counted() });
+    }
+    return items;
+  }
+
+  credential(): CachedCredential {
+    const client = this.principal();
+    const server = this.principal();
+    const key = { enctype: this.u16() << 16 >> 16, bytes: this.counted() };
+    const authtime = this.u32();
+    const starttime = this.u32();
+    const endtime = this.u32();
+    const renewTill = this.u32();
+    const isSkey = this.u8() !== 0;
+    const flags = this.u32();
+    const addresses = this.typed();
+    const authdata = this.typed();
+    const ticket = this.counted();
+    const secondTicket = this.counted();
+    return {
+      client,
+      server,
+      key,
+      authtime,
+      starttime,
+      endtime,
+      renewTill,
+      isSkey,
+      flags,
+      addresses,
+      authdata,
+      ticket,
+      secondTicket,
+    };
+  }
+}
+
+function unreadable(why: string): AuksError {
+  return new AuksError("KRB5_CCACHE_READ", `not a credential cache of version 4: ${why}`);
+}
+
+/**
+ * Reads a cache file. Keys and tickets are views of the bytes.
+ *
+ * @param bytes the whole file.
+ * @returns what it holds.
+ * @throws {AuksError} KRB5_CCACHE_READ if it is anything but a cache of version 4.
+ *
+ * @example
+ * ```ts
+ * import { readFileSync } from "node:fs";
+ * import { parseCcache } from "./lib/auks/ccache.ts";
+ * import { formatPrincipal } from "./lib/auks/principal.ts";
+ *
+ * const file = readFileSync("tests/auks/reference/files/ccache-bob");
+ * console.log(formatPrincipal(parseCcache(file).principal)); // "bob@REALM.A"
+ * ```
+ */
+export function parseCcache(bytes: Uint8Array): Ccache {
+  if (bytes.length > MAX_CCACHE_LENGTH) throw unreadable(`it has ${bytes.length} bytes`);
+  const reader = new Reader(bytes);
+  if (bytes.length === 0) throw unreadable("it is empty");
+  const version = reader.u16();
+  if (version !== VERSION) throw unreadable(`it begins with 0x${version.toString(16)}`);
+  // Tags of the header (the clock's distance from the KDC's) are of no use here.
+  reader.bytes(reader.u16());
+  const principal = reader.principal();
+  const credentials: CachedCredential[] = [];
+  while (!reader.atEnd) {
+    const credential = reader.credential();
+    if (credential.server.realm !== CONFIGURATION_REALM) credentials.push(credential);
+  }
+  return { principal, credentials };
+}
+
+/**
+ * The tickets that AUKS takes out of a cache: the first one for the realm of its principal, and the first one of
+ * that realm for another.
+ *
+ * @param ccache what {@linkcode parseCcache} gave.
+ * @returns one or two, that of the own realm first; none if that is missing.
+ */
+export function tgtsOf(ccache: Ccache): readonly CachedCredential[] {
+  const { principal, credentials } = ccache;
+  const tgts = credentials.filter(({ client, server }) =>
+    samePrincipal(client, principal) && server.realm === principal.realm &&
+    tgsRealm(server) !== undefined
+  );
+  const own = tgts.find(({ server }) => tgsRealm(server) === principal.realm);
+  const other = tgts.find(({ server }) => tgsRealm(server) !== principal.realm);
+  if (own === undefined) return [];
+  return other === undefined ? [own] : [own, other];
+}
+
+/** Writes what {@linkcode Reader} reads into a buffer that is long enough. */
+class Writer {
+  readonly bytes: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(length: number) {
+    this.bytes = new Uint8Array(length);
+    this.#view = new DataView(this.bytes.buffer);
+  }
+
+  put(bytes: Uint8Array): void {
+    this.bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
+  }
+
+  u8(value: number): void {
+    this.#view.setUint8(this.#at++, value);
+  }
+
+  u16(value: number): void {
+    this.#view.setUint16(this.#at, value);
+    this.#at += 2;
+  }
+
+  u32(value: number): void {
+    this.#view.setUint32(this.#at, value);
+    this.#at += 4;
+  }
+
+  counted(bytes: Uint8Array): void {
+    this.u32(bytes.length);
+    this.put(bytes);
+  }
+
+  principal({ nameType, realm, components }: Principal): void {
+    this.u32(nameType);
+    this.u32(components.length);
+    for (const part of [realm, ...components]) this.counted(toUtf8.encode(part));
+  }
+
+  typed(items: readonly HostAddress[]): void {
+    this.u32(items.length);
+    for (const { type, bytes } of items) {
+      this.u16(type);
+      this.counted(bytes);
+    }
+  }
+
+  credential(credential: Credential & Partial<CachedCredential>): void {
+    this.principal(credential.client);
+    this.principal(credential.server);
+    this.u16(credential.key.enctype);
+    this.counted(credential.key.bytes);
+    this.u32(credential.authtime);
+    this.u32(credential.starttime);
+    this.u32(credential.endtime);
+    this.u32(credential.renewTill);
+    this.u8(credential.isSkey ? 1 : 0);
+    this.u32(credential.flags);
+    this.typed(credential.addresses);
+    this.typed(credential.authdata ?? []);
+    this.counted(credential.ticket);
+    this.counted(credential.secondTicket ?? new Uint8Array(0));
+  }
+}
+
+function principalLength({ realm, components }: Principal): number {
+  let length = 8;
+  for (const part of [realm, ...components]) length += 4 + toUtf8.encode(part).length;
+  return length;
+}
+
+function typedLength(items: readonly HostAddress[]): number {
+  let length = 4;
+  for (const { bytes } of items) length += 6 + bytes.length;
+  return length;
+}
+
+function credentialLength(credential: Credential & Partial<CachedCredential>): number {
+  return principalLength(credential.client) + principalLength(credential.server) +
+    2 + 4 + credential.key.bytes.length + 16 + 1 + 4 +
+    typedLength(credential.addresses) + typedLength(credential.authdata ?? []) +
+    4 + credential.ticket.length + 4 + (credential.secondTicket?.length ?? 0);
+}
+
+/**
+ * Writes a cache file with a header of length 0, as auksd has them in CacheDir.
+ *
+ * @param principal whose cache it is.
+ * @param credentials what is in it, in order; of a cache or of a KRB-CRED.
+ * @returns the file's bytes; the caller wipes them.
+ *
+ * @example
+ * ```ts
+ * import { formatCcache, parseCcache } from "./lib/auks/ccache.ts";
+ *
+ * const bob = { realm: "REALM.A", components: ["bob"], nameType: 1 };
+ * console.log(parseCcache(formatCcache(bob, [])).principal.realm); // "REALM.A"
+ * ```
+ */
+export function formatCcache(
+  principal: Principal,
+  credentials: readonly (Credential & Partial<CachedCredential>)[],
+): Uint8Array {
+  let length = 4 + principalLength(principal);
+  for (const credential of credentials) length += credentialLength(credential);
+  const writer = new Writer(length);
+  writer.u16(VERSION);
+  writer.u16(0);
+  writer.principal(principal);
+  for (const credential of credentials) writer.credential(credential);
+  return writer.bytes;
+}

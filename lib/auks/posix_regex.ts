@@ -1,0 +1,232 @@
+// POSIX extended regular expressions as the GNU C library knows them, in the C locale: whether one matches anywhere
+// in some bytes. The subject may be an attacker's, so the time is bounded by expression times subject; expressions
+// with back-references have a limit of steps instead, beyond which they do not match.
+import { type Anchor, type Node, parseExpression, RegexError } from "./posix_regex_syntax.ts";
+
+export { RegexError };
+
+/** An expression that is ready to match. */
+export interface PosixRegex {
+  /**
+   * Whether the expression matches somewhere.
+   *
+   * @param subject the bytes to search.
+   * @returns true if it does; false also where an expression with back-references takes too many steps.
+   */
+  test(subject: Uint8Array): boolean;
+}
+
+/** Most states of an expression with its intervals written out. */
+const MAX_STATES = 50_000;
+/** Most steps of a match with back-references. */
+const MAX_STEPS = 200_000;
+
+/**
+ * One state. `next` and `other` are the numbers of the states behind it; a state without condition leads to both
+ * at once.
+ */
+type State =
+  | { readonly kind: "set"; readonly set: Uint8Array; next: number }
+  | { readonly kind: "anchor"; readonly holds: Condition; next: number }
+  | { readonly kind: "fork"; next: number; other: number }
+  | { readonly kind: "open" | "close" | "back"; readonly group: number; next: number }
+  | { readonly kind: "match" };
+
+/** Whether a place in the subject is of some kind: its start, the end of a word. */
+type Condition = (subject: Uint8Array, at: number) => boolean;
+
+/**
+ * Compiles an expression.
+ *
+ * @param expression its bytes.
+ * @returns what matches it.
+ * @throws {RegexError} if the C library would refuse it too, or if its intervals make it too large.
+ *
+ * @example
+ * ```ts
+ * import { compileRegex } from "./lib/auks/posix_regex.ts";
+ *
+ * const bytes = (text: string) => new TextEncoder().encode(text);
+ * const regex = compileRegex(bytes("^host/[[:alnum:].]+@REALM[.]A$"));
+ * console.log(regex.test(bytes("host/mngt.realm.a@REALM.A"))); // true
+ * ```
+ */
+export function compileRegex(expression: Uint8Array): PosixRegex {
+  const tree = parseExpression(expression);
+  const program = new Program();
+  program.start = program.build(tree, program.add({ kind: "match" }));
+  return program.hasBackReference
+    ? { test: (subject) => backtrack(program, subject) }
+    : { test: (subject) => simulate(program, subject) };
+}
+
+function isWordByte(byte: number | undefined): boolean {
+  return byte !== undefined &&
+    (byte === 0x5f || (byte >= 0x30 && byte <= 0x39) || (byte >= 0x41 && byte <= 0x5a) ||
+      (byte >= 0x61 && byte <= 0x7a));
+}
+
+const wordBefore: Condition = (subject, at) => isWordByte(subject[at - 1]);
+const wordBehind: Condition = (subject, at) => isWordByte(subject[at]);
+
+const CONDITIONS: { readonly [anchor in Anchor]: Condition } = {
+  "^": (_, at) => at === 0,
+  "$": (subject, at) => at === subject.length,
+  b: (subject, at) => wordBefore(subject, at) !== wordBehind(subject, at),
+  B: (subject, at) => wordBefore(subject, at) === wordBehind(subject, at),
+  "<": (subject, at) => !wordBefore(subject, at) && wordBehind(subject, at),
+  ">": (subject, at) => wordBefore(subject, at) && !wordBehind(subject, at),
+};
+
+/** The states of an expression, built from its end to its beginning. */
+class Program {
+  readonly states: State[] = [];
+  start = 0;
+  hasBackReference = false;
+
+  add(state: State): number {
+    if (this.states.length === MAX_STATES) throw new RegexError("intervals that are too large");
+    return this.states.push(state) - 1;
+  }
+
+  /** Adds the states of a part of the tree, and gives the number of its first. */
+  build(tree: Node, next: number): number {
+    switch (tree.kind) {
+      case "set":
+        return this.add({ kind: "set", set: tree.set, next });
+      case "anchor":
+        return this.add({ kind: "anchor", holds: CONDITIONS[tree.anchor], next });
+      case "sequence":
+        return tree.parts.reduceRight((behind, part) => this.build(part, behind), next);
+      case "choice":
+        return tree.parts.map((part) => this.build(part, next))
+          .reduceRight((other, first) => this.add({ kind: "fork", next: first, other }));
+      case "repeat":
+        return this.#repeat(tree.part, tree.least, tree.most, next);
+      case "group":
+        return this.#group(tree.number, tree.part, next);
+      case "back":
+        this.hasBackReference = true;
+        return this.add({ kind: "back", group: tree.group, next });
+    }
+  }
+
+  #group(group: number, part: Node, next: number): number {
+    const close = this.add({ kind: "close", group, next });
+    return this.add({ kind: "open", group, next: this.build(part, close) });
+  }
+
+  /** An interval is written out: the part as often as it has to be there, then as often as it may be. */
+  #repeat(part: Node, least: number, most: number, next: number): number {
+    let first = next;
+    if (most === Infinity) {
+      const fork: State = { kind: "fork", next: 0, other: next };
+      first = this.add(fork);
+      fork.next = this.build(part, first);
+    } else {
+      for (let i = least; i < most; i++) {
+        first = this.add({ kind: "fork", next: this.build(part, first), other: next });
+      }
+    }
+    for (let i = 0; i < least; i++) {
+      const behind = first;
+      first = this.build(part, behind);
+      // A part without states, however often, is nothing.
+      if (first === behind) break;
+    }
+    return first;
+  }
+}
+
+/** Follows all ways at once: a state is looked at once for each byte of the subject, whatever led to it. */
+function simulate({ states, start }: Program, subject: Uint8Array): boolean {
+  const seen = new Int32Array(states.length).fill(-1);
+  let current: number[] = [];
+  for (let at = 0; at <= subject.length; at++) {
+    // A match may begin anywhere.
+    current.push(start);
+    const following: number[] = [];
+    while (current.length > 0) {
+      const number = current.pop()!;
+      if (seen[number] === at) continue;
+      seen[number] = at;
+      const state = states[number]!;
+      switch (state.kind) {
+        case "match":
+          return true;
+        case "set":
+          if (at < subject.length && state.set[subject[at]!] === 1) following.push(state.next);
+          break;
+        case "anchor":
+          if (state.holds(subject, at)) current.push(state.next);
+          break;
+        case "fork":
+          current.push(state.other, state.next);
+          break;
+        default:
+          current.push(state.next);
+      }
+    }
+    current = following;
+  }
+  return false;
+}
+
+/** What each group has matched: where it began and ended, two numbers a group. */
+type Captures = readonly (number | undefined)[];
+
+/** Tries one way after another, as what a group has matched depends on the way. */
+function backtrack({ states, start }: Program, subject: Uint8Array): boolean {
+  const seen = new Set<string>();
+  const ways: { number: number; at: number; captures: Captures }[] = [];
+  for (let at = subject.length; at >= 0; at--) ways.push({ number: start, at, captures: [] });
+  for (let steps = 0; ways.length > 0 && steps < MAX_STEPS; steps++) {
+    const { number, at, captures } = ways.pop()!;
+    const state = states[number]!;
+    const go = (next: number, to = at, now = captures) => {
+      ways.push({ number: next, at: to, captures: now });
+    };
+    switch (state.kind) {
+      case "match":
+        return true;
+      case "set":
+        if (at < subject.length && state.set[subject[at]!] === 1) go(state.next, at + 1);
+        break;
+      case "anchor":
+        if (state.holds(subject, at)) go(state.next);
+        break;
+      case "fork": {
+        // Only here can ways meet again, or turn in a circle.
+        const key = `${number} ${at} ${captures}`;
+        if (seen.has(key)) break;
+        seen.add(key);
+        go(state.other);
+        go(state.next);
+        break;
+      }
+      case "back": {
+        const from = captures[2 * state.group];
+        const to = captures[2 * state.group + 1];
+        if (from === undefined || to === undefined) break;
+        const length = to - from;
+        const same = subject.subarray(from, to).every((byte, i) => byte === subject[at + i]);
+        if (same) go(state.next, at + length);
+        break;
+      }
+      default:
+        go(
+          state.next,
+          at,
+          capture(captures, 2 * state.group + (state.kind === "open" ? 0 : 1), at),
+        );
+    }
+  }
+  return false;
+}
+
+function capture(captures: Captures, index: number, at: number): Captures {
+  const now = captures.slice();
+  while (now.length < index) now.push(undefined);
+  now[index] = at;
+  return now;
+}

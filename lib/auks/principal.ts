@@ -1,0 +1,154 @@
+// Kerberos principals: the parts of a name and how they are written (RFC 1964 section 2.1.1, as libkrb5 does).
+import { AuksError } from "./errors.ts";
+
+/** Most bytes of a principal's name in AUKS. */
+export const MAX_PRINCIPAL_LENGTH = 127;
+
+/** A name in a realm. */
+export interface Principal {
+  readonly realm: string;
+  /** At least one. */
+  readonly components: readonly string[];
+  /** RFC 4120 section 6.2: 1 for a principal, 2 for a service. */
+  readonly nameType: number;
+}
+
+/** What is written behind a backslash for a character that would mean something else or nothing. */
+const ESCAPES: Readonly<Record<string, string>> = {
+  "\n": "n",
+  "\t": "t",
+  "\b": "b",
+  "\0": "0",
+};
+const UNESCAPES: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(ESCAPES).map(([character, letter]) => [letter, character]),
+);
+
+/**
+ * Writes a principal as `name/instance@REALM`.
+ *
+ * @param principal the principal.
+ * @returns its name, with a backslash before `/`, `@` and `\` within a part.
+ *
+ * @example
+ * ```ts
+ * import { formatPrincipal } from "./lib/auks/principal.ts";
+ *
+ * const name = { realm: "REALM.A", components: ["host", "mngt.realm.a"], nameType: 1 };
+ * console.log(formatPrincipal(name)); // "host/mngt.realm.a@REALM.A"
+ * ```
+ */
+export function formatPrincipal(principal: Principal): string {
+  const name = principal.components.map((part) => escape(part, /[/@\\\n\t\b\0]/g)).join("/");
+  return `${name}@${escape(principal.realm, /[@\\\n\t\b\0]/g)}`;
+}
+
+function escape(part: string, special: RegExp): string {
+  return part.replace(special, (character) => `\\${ESCAPES[character] ?? character}`);
+}
+
+/**
+ * Reads a principal's name.
+ *
+ * @param name as {@linkcode formatPrincipal} writes it; the realm may be left out.
+ * @param defaultRealm realm of a name without one.
+ * @returns the principal.
+ * @throws {AuksError} CRED_PRINCIPAL if it has two realms or ends in a backslash, or has none and there is no
+ * default.
+ *
+ * @example
+ * ```ts
+ * import { parsePrincipal } from "./lib/auks/principal.ts";
+ *
+ * console.log(parsePrincipal("bob@REALM.A").components); // [ "bob" ]
+ * ```
+ */
+export function parsePrincipal(name: string, defaultRealm?: string): Principal {
+  const components = [""];
+  let realm: string | undefined;
+  const add = (text: string) => {
+    if (realm === undefined) components[components.length - 1] += text;
+    else realm += text;
+  };
+  for (let i = 0; i < name.length; i++) {
+    const character = name[i]!;
+    if (character === "\\") {
+      const next = name[++i];
+      if (next === undefined) throw malformed(name, "it ends in a backslash");
+      add(UNESCAPES[next] ?? next);
+    } else if (character === "@") {
+      if (realm !== undefined) throw malformed(name, "it has two realms");
+      realm = "";
+    } else if (character === "/" && realm === undefined) components.push("");
+    else add(character);
+  }
+  realm ??= defaultRealm;
+  if (realm === undefined || realm === "") throw malformed(name, "it has no realm");
+  return { realm, components, nameType: 1 };
+}
+
+function malformed(name: string, why: string): AuksError {
+  return new AuksError("CRED_PRINCIPAL", `${JSON.stringify(name)} is no principal: ${why}`);
+}
+
+/**
+ * Whether two principals are the same one; the type of the name does not matter.
+ *
+ * @param a a principal.
+ * @param b another.
+ * @returns true if realm and all components are equal.
+ */
+export function samePrincipal(a: Principal, b: Principal): boolean {
+  return a.realm === b.realm && a.components.length === b.components.length &&
+    a.components.every((part, i) => part === b.components[i]);
+}
+
+/**
+ * Whether a principal is that of a ticket-granting service, and of which realm.
+ *
+ * @param principal the principal of a service.
+ * @returns the realm that the tickets are for: that of the principal itself for `krbtgt/R@R`.
+ */
+export function tgsRealm(principal: Principal): string | undefined {
+  const [name, realm] = principal.components;
+  return principal.components.length === 2 && name === "krbtgt" ? realm : undefined;
+}
+
+/** A name in the notation of the HOWTO, and what it stands for. */
+export interface SlashRealm {
+  /** The name with `@` before its realm. */
+  readonly name: string;
+  /** What to tell the administrator. */
+  readonly warning: string;
+}
+
+/**
+ * Reads `host/mngt.realm.a/REALM.A`, as AUKS's HOWTO of 2014 to 2021 has it, as `host/mngt.realm.a@REALM.A`.
+ *
+ * @param name a principal's name.
+ * @param knownRealms realms of krb5.conf, the default one among them.
+ * @returns what it stands for; undefined if it has a realm, if its last component is not a known one, or if it is
+ * the name of a ticket-granting service, which ends in a realm by right.
+ *
+ * @example
+ * ```ts
+ * import { readSlashRealm } from "./lib/auks/principal.ts";
+ *
+ * const read = readSlashRealm("host/mngt.realm.a/REALM.A", ["REALM.A"]);
+ * console.log(read?.name); // "host/mngt.realm.a@REALM.A"
+ * console.log(readSlashRealm("krbtgt/REALM.A", ["REALM.A"])); // undefined
+ * ```
+ */
+export function readSlashRealm(
+  name: string,
+  knownRealms: readonly string[],
+): SlashRealm | undefined {
+  const slash = name.lastIndexOf("/");
+  if (slash <= 0 || name.includes("@") || name.includes("\\")) return undefined;
+  if (name.startsWith("krbtgt/") || !knownRealms.includes(name.slice(slash + 1))) return undefined;
+  const meant = `${name.slice(0, slash)}@${name.slice(slash + 1)}`;
+  return {
+    name: meant,
+    warning: `"${name}" is read as "${meant}", which is the right way to write it`,
+  };
+}

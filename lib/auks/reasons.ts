@@ -1,0 +1,56 @@
+// Why a request was refused: the codes that our daemon sends behind an ERROR reply, which the original leaves
+// without any, and the error of the original that each of them is.
+import type { AuksError, AuksErrorName } from "./errors.ts";
+
+/** Every reason: its number on the wire, the original's error that the daemon logs, and the text for the user. */
+export const REASONS = {
+  other: [1, "AUKSD_PROCESSING", "the daemon could not process the request"],
+  notFound: [2, "LIBRARY_NOT_FOUND", "no ticket is stored for this user"],
+  notAllowed: [3, "AUKSD_NOT_AUTHORIZED", "the requester's role does not allow it"],
+  otherPrincipal: [4, "AUKSD_PRINCIPAL_MISMATCH", "the ticket is another principal's"],
+  expired: [5, "CRED_EXPIRED", "the ticket has expired"],
+  notYetValid: [6, "CRED_TOO_SHORT", "the ticket is not valid yet by the daemon's clock"],
+  addresses: [7, "AUKSD_NOT_ADDRESSLESS", "the ticket is bound to addresses"],
+  noLocalName: [8, "CRED_NO_LOCAL_NAME", "the daemon's host maps the principal to no account"],
+  noAccount: [9, "CRED_NO_ACCOUNT", "the daemon's host has no such account"],
+  noTicket: [10, "CRED_NULL", "the request holds no ticket"],
+  notATicket: [11, "CRED_READ", "the request holds no readable ticket"],
+  notATgt: [12, "AUKSD_CORRUPTED_REQUEST", "the ticket is no ticket-granting ticket"],
+  tooLarge: [13, "CRED_TOO_LARGE", "the ticket is too large"],
+  principalTooLong: [14, "CRED_PRINCIPAL_TOO_LONG", "the principal's name is too long"],
+  unknownRequest: [15, "AUKSD_UNKNOWN_REQUEST", "the daemon does not know this request"],
+  notSaved: [16, "KRB5_STORE", "the daemon could not write the ticket to its CacheDir"],
+  notRemoved: [17, "REPO_UNLINK", "the daemon could not remove the ticket from its CacheDir"],
+} as const satisfies Readonly<
+  Record<string, readonly [number: number, AuksErrorName, text: string]>
+>;
+
+/** Name of a reason in {@linkcode REASONS}. */
+export type Reason = keyof typeof REASONS;
+
+const BY_NUMBER: ReadonlyMap<number, Reason> = new Map(
+  Object.entries(REASONS).map(([name, [number]]) => [number, name as Reason]),
+);
+const BY_ERROR: ReadonlyMap<AuksErrorName, Reason> = new Map(
+  Object.entries(REASONS).map(([name, [, error]]) => [error, name as Reason]),
+);
+
+/**
+ * The reason of a number on the wire.
+ *
+ * @param number what a reply has.
+ * @returns the reason; `"other"` for one that a later daemon may have.
+ */
+export function reasonOfNumber(number: number): Reason {
+  return BY_NUMBER.get(number) ?? "other";
+}
+
+/**
+ * The reason to send for an error.
+ *
+ * @param error what went wrong with the request.
+ * @returns the reason; `"other"` for an error that no request's content can cause.
+ */
+export function reasonOfError(error: AuksError): Reason {
+  return BY_ERROR.get(error.error) ?? "other";
+}
