@@ -10,19 +10,19 @@ interface AppletEntry {
 }
 
 const TABLE = [
-  { name: "munged", summary: "authenticate users: the daemon" },
+  { name: "munged", summary: "the daemon that authenticates users" },
   { name: "munge", summary: "make a credential" },
   { name: "unmunge", summary: "check and open a credential" },
-  { name: "remunge", summary: "measure a daemon's speed" },
-  { name: "mungekey", summary: "make the secret key" },
-  { name: "create-munge-key", summary: "the older name of mungekey --create" },
+  { name: "remunge", summary: "measure how fast munged is" },
+  { name: "mungekey", summary: "create the secret key" },
+  { name: "create-munge-key", summary: "older name of mungekey --create" },
   {
     name: "container",
-    summary: "munged in a container, with the key from a mounted secret",
+    summary: "run munged in a container, its key a mounted secret",
     unlinked: true,
   },
-  { name: "doctor", summary: "why munge does not work here, or between hosts", unlinked: true },
-  { name: "health", summary: "whether munged makes and opens a credential", unlinked: true },
+  { name: "doctor", summary: "find out why munge does not work", unlinked: true },
+  { name: "health", summary: "check that munged makes and opens credentials", unlinked: true },
 ] as const satisfies readonly AppletEntry[];
 
 /** The name of a command. */

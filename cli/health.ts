@@ -13,7 +13,8 @@ import { SOCKET_OPTION } from "./command_line/values.ts";
 /** The command line of mungebox health. */
 export const USAGE: Usage<{ socket: string }> = {
   groups: [INFORMATION_OPTIONS, [SOCKET_OPTION]],
-  closing: "Makes a credential and opens it again; the exit status says whether munged could.",
+  closing:
+    "Makes a credential and opens it. The exit status is 0 if that worked, else MUNGE's error number.",
 };
 
 /** Runs mungebox health; throws a MungeError if munged fails. */

@@ -29,16 +29,16 @@ export const USAGE: Usage<Settings> = {
     [
       printing(
         "--list",
-        "Display the names that --install links",
+        "Display the commands that --install links",
         () => LINKS.map((name) => `${name}\n`).join(""),
       ),
       parsed(
         "--install=DIR",
-        "Link the name of every command in DIR to this program",
+        "Link every command to this program in DIR",
         "directory",
         parseDirectory,
       ),
-      flag("--force", "Replace files of others that are in the way of --install", "force"),
+      flag("--force", "Let --install replace files that are not its own", "force"),
     ],
   ],
   closing: `Commands:\n\n${

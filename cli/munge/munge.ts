@@ -62,7 +62,7 @@ export const USAGE: Usage<Settings> = {
     ],
     [
       addition(parsed("--realm=NAME", "Specify security realm", "realm", parseRealm)),
-      addition(flag("--renew", "Keep output file filled with a fresh credential", "renew")),
+      addition(flag("--renew", "Keep a valid credential in the output file", "renew")),
     ],
   ],
   closing: "By default, payload read from stdin, credential written to stdout.",

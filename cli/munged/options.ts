@@ -111,7 +111,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
     ),
   ],
   [
-    task("check-config", "Display what is in force, and where it is from"),
+    task("check-config", "Display the settings in force and their sources"),
     addition(once(parsed(
       "--config=PATH",
       `Specify configuration file [${DEFAULT_CONFIG_FILE}]`,
@@ -129,19 +129,19 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
     addition(shown(
       parsed(
         "--log-format=FORMAT",
-        `Specify how log lines look: ${LOG_FORMATS.join(" or ")} [${DEFAULTS.logFormat}]`,
+        `Specify log format: ${LOG_FORMATS.join(" or ")} [${DEFAULTS.logFormat}]`,
         "logFormat",
         parseLogFormat,
       ),
       ({ logFormat }) => [logFormat],
     )),
     addition(
-      path("--metrics-file=PATH", "Keep metrics for Prometheus in this file", "metricsFile"),
+      path("--metrics-file=PATH", "Write metrics for Prometheus to this file", "metricsFile"),
     ),
     addition(shown(
       option(
         "--realm=NAME=PATH",
-        "Serve a realm with its own key file; repeatable",
+        "Serve a realm with its own key (repeatable)",
         addRealm,
       ),
       ({ realms }) => realms.map(({ name, keyFile }) => `${name}=${keyFile}`),
@@ -149,7 +149,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
     addition(shown(
       option(
         "--realm-allow=NAME=WHO",
-        "Limit a realm: user:U,group:G,...; repeatable",
+        "Restrict a realm to user:U,group:G,... (repeatable)",
         allowRealm,
       ),
       ({ realmAllow }) =>
@@ -161,12 +161,12 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
     addition(
       path(
         "--realm-dir=PATH",
-        `Serve NAME.key in this directory [${DEFAULTS.realmDir}]`,
+        `Serve a realm per NAME.key here [${DEFAULTS.realmDir}]`,
         "realmDir",
       ),
     ),
-    task("status", "Display how the daemon bound to socket is"),
-    seconds("--timestamp-drift-max=SECS", "Specify how far clocks may differ", {
+    task("status", "Display the status of the daemon bound to socket"),
+    seconds("--timestamp-drift-max=SECS", "Specify how far clocks may differ (in seconds)", {
       key: "timestampDriftMax",
       max: 3600,
     }),

@@ -58,14 +58,14 @@ export const USAGE: Usage<Settings> = {
     ],
     INFORMATION_OPTIONS,
     [
-      task("stage", "Stage a new key, which munged then accepts, too"),
+      task("stage", "Stage a new key, which munged accepts as well"),
       addition(
         text("--from=PATH", "Stage the key in this file instead of a random one", "from"),
       ),
-      task("promote", "Make the staged key the active one, and retire that"),
+      task("promote", "Activate the staged key and retire the active one"),
       task("retire", "Remove the retired key"),
-      task("list", "Display the keys beside keyfile, and keyfile itself"),
-      task("fingerprint", "Display the name of the active key"),
+      task("list", "Display keyfile and the staged and retired keys"),
+      task("fingerprint", "Display the fingerprint of the active key"),
       addition(
         parsed(
           "--key-rotation-time=SECS",

@@ -1,5 +1,5 @@
-// The commands as manual pages and completions need them: each with the option table that parses its
-// command line and prints its --help.
+// The commands as manual pages and completions see them: each with the option table that parses its command
+// line and prints its --help.
 import { USAGE as MUNGE } from "../../cli/munge/munge.ts";
 import { USAGE as MUNGEBOX } from "../../cli/mungebox.ts";
 import { USAGE as MUNGED } from "../../cli/munged/options.ts";
@@ -8,7 +8,7 @@ import type { OptionSyntax } from "../../cli/command_line/getopt.ts";
 import { USAGE as REMUNGE } from "../../cli/remunge/remunge.ts";
 import { USAGE as UNMUNGE } from "../../cli/unmunge.ts";
 
-/** An option, as far as it can be described. */
+/** The describable part of an option. */
 export interface DescribedOption extends OptionSyntax {
   readonly help: string;
 }

@@ -1,16 +1,16 @@
-// Completions for bash, zsh and fish from the option tables.
+// Completions for bash, zsh and fish, generated from the option tables.
 import { APPLETS } from "../../cli/applets.ts";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { MACS } from "../../lib/credential/mac.ts";
 import { ZIPS } from "../../lib/credential/zip.ts";
 import type { Command, DescribedOption } from "./commands.ts";
 
-/** What can stand for an option's argument: one of some words, or something each shell knows itself. */
+/** Completions for an option's argument: a list of words, or something every shell can complete by itself. */
 type Candidates = readonly string[] | "files" | "directories" | "users" | "groups";
 
 const names = (types: readonly { readonly name: string }[]) => types.map(({ name }) => name);
 
-/** By the option's long name, else by what its argument is called. */
+/** By the option's long name, or else by its argument's name. */
 const CANDIDATES: Readonly<Record<string, Candidates>> = {
   cipher: names(CIPHERS),
   mac: names(MACS.slice(1)),
@@ -26,7 +26,7 @@ function candidates({ long, argument }: DescribedOption): Candidates {
   return CANDIDATES[long] ?? CANDIDATES[argument ?? ""] ?? [];
 }
 
-/** Words that may come first: mungebox takes commands. */
+/** Words that may come first; mungebox takes commands. */
 function words({ name }: Command): readonly string[] {
   return name === "mungebox" ? APPLETS.map((applet) => applet.name) : [];
 }

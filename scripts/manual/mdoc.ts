@@ -1,21 +1,21 @@
-// Manual pages in mdoc(7): the option tables, and what pages.ts says beyond them.
+// Manual pages in mdoc(7), from the option tables and the texts of pages.ts.
 import { COMMANDS, type DescribedOption } from "./commands.ts";
 import type { Page } from "./pages.ts";
 
-/** Plain text as roff takes it. */
+/** Escapes plain text for roff. */
 function escape(text: string): string {
   return text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replace(/^[.']/, "\\&$&");
 }
 
 /** A manual page. @param date of the release, `November 21, 2026`. */
 export function formatPage(page: Page, date: string): string {
-  // munge(7) is no command, though one has its name.
+  // munge(7) is not a command, despite its name.
   const command = page.section === 7 ? undefined : COMMANDS.find(({ name }) => name === page.name);
   const options = command?.groups.flat() ?? [];
   const { details = {} } = page;
   for (const name of Object.keys(details)) {
     if (!options.some(({ long }) => long === name)) {
-      throw new Error(`${page.name}(${page.section}) describes --${name}, which there is not`);
+      throw new Error(`${page.name}(${page.section}) describes --${name}, which does not exist`);
     }
   }
   const blocks = [

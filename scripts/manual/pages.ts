@@ -1,4 +1,4 @@
-// What the manual pages say beyond the option tables, in mdoc(7) markup: a sentence a line.
+// What the manual pages say beyond the option tables, in mdoc(7) markup, one sentence per line.
 import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { ERRORS } from "../../lib/errors.ts";
 import { MACS } from "../../lib/credential/mac.ts";
@@ -11,27 +11,27 @@ export interface Page {
   /** Completes "munge - ...". */
   readonly summary: string;
   readonly description: string;
-  /** More about options than their line in --help says, by long name. */
+  /** More about an option than its line in --help says, by long name. */
   readonly details?: Readonly<Record<string, string>>;
-  /** Sections after the options, in the order mdoc(7) wants them. */
+  /** Sections after the options, in the order mdoc(7) requires. */
   readonly sections: readonly (readonly [title: string, text: string])[];
   /** Pages to see also, `munge 1`. */
   readonly seeAlso: readonly string[];
 }
 
 const TYPE_DETAILS = {
-  cipher: "The cipher encrypts the credential's contents.",
+  cipher: "The cipher encrypts the contents of the credential.",
   mac: "The message authentication code protects the credential against forgery.",
-  zip: "A credential that compression would not make smaller is not compressed.",
+  zip: "A credential is compressed only if that makes it smaller.",
 };
-const RESTRICT_UID = `Only a process of this user can open the credential.
-Not even root is exempt.`;
-const RESTRICT_GID = `Only a process of this group, by its primary or a supplementary group,
+const RESTRICT_UID = `Only processes of this user can open the credential.
+Root is not exempt.`;
+const RESTRICT_GID = `Only processes in this group, primary or supplementary,
 can open the credential.`;
 const TTL = `The daemon that opens the credential lowers it to its own
 .Fl -max-ttl .`;
 
-const CLIENT_STATUS = `0 if all went well, otherwise the number of the error in
+const CLIENT_STATUS = `0 on success, otherwise the error's number in
 .Xr munge 7 ,
 which is 1 for mistakes on the command line.`;
 
@@ -50,54 +50,56 @@ export const PAGES: readonly Page[] = [
     section: 8,
     summary: "MUNGE authentication daemon",
     description: `.Nm
-makes and opens credentials, see
+makes and opens credentials; see
 .Xr munge 7 .
-All hosts whose
+Hosts whose
 .Nm
-has the same key trust each other's statements about users.
-Clients ask it over a local socket, and the kernel tells it who they are.
+has the same key trust what the others say about users.
+Clients connect to a local socket, and the kernel says who they are.
 .Pp
-It goes into the background once its socket takes requests.
-Whatever keeps it from getting there is told on standard error.`,
+.Nm
+goes into the background once its socket accepts requests.
+It reports anything that prevents this on standard error.`,
     details: {
-      benchmark: "This also turns the replay cache off, so it is no way to run a cluster.",
+      benchmark: "This also disables the replay cache, so never run a cluster this way.",
       force: `Problems with files and with the origin become warnings,
-and the socket is taken from another daemon.
-Nothing makes a key or log that is not a regular file acceptable.`,
+and the daemon takes over a socket that another daemon is using.
+A key or log that is not a regular file is still refused.`,
       foreground: "Messages go to standard error instead of the log file.",
-      "group-check-mtime": `With 0, groups are read anew even if the file has not changed,
-which suits users and groups that come over the network.`,
-      "group-update-time": `With 0, groups are read at the start only.
-With -1, supplementary groups are not looked at.`,
-      "key-file": `It must be a regular file of at least 32 bytes that belongs to the daemon's user
-and that nobody else may read or write.
-Nobody else may be able to write to the directories above it.`,
-      "listen-backlog": `How many clients may wait until they are accepted.
-The kernel has its own limit.`,
-      "max-ttl": "A longer time-to-live in a credential is lowered to this.",
-      mlockall: `Secrets then can't reach swap space.
+      "group-check-mtime": `With 0, groups are read again even if the file has not changed,
+which is right for users and groups from a network directory.`,
+      "group-update-time": `With 0, groups are read only at startup.
+With -1, supplementary groups are ignored.`,
+      "key-file": `It must be a regular file of at least 32 bytes
+that belongs to the daemon's user.
+No other user may be able to read or write it,
+or to write to the directories above it.`,
+      "listen-backlog": `How many clients may wait to be accepted.
+The kernel has a limit of its own.`,
+      "max-ttl": "Longer times-to-live in credentials are lowered to this.",
+      mlockall: `This keeps secrets out of swap space.
 The limit on locked memory
 .Pq Dv RLIMIT_MEMLOCK
 must be unlimited.`,
-      "no-replay-dir": `Credentials that were opened before a restart
-could then be opened once more after it.`,
-      origin: `The address is put into every credential made here.
+      "no-replay-dir": `After a restart, credentials opened before it can be opened once more.`,
+      origin: `This address goes into every credential made on this host.
 It does not restrict who may connect.`,
-      "replay-dir": `Remembers across restarts and crashes which credentials were opened.
+      "replay-dir": `The cache remembers which credentials were opened,
+across restarts and crashes of the daemon.
 By default it is beside the seed file.
 Each daemon on a host needs its own.`,
-      socket: `Everybody must be able to reach it:
-all directories above it need execute permission for all.`,
-      stop: `Waits until that daemon is gone.
-One that does not end in five seconds is killed.`,
-      "trusted-group": "Directories above the files may be writable by this group.",
+      socket: `All users must be able to reach it:
+the directories above it need execute permission for all.`,
+      stop: `Waits until that daemon is gone,
+and kills it if it takes longer than five seconds.`,
+      "trusted-group": "This group may have write permission for the directories above the files.",
     },
     sections: [
       [
         "FILES",
         list([
           ["Pa /etc/munge/munge.key", "the key"],
-          ["Pa /run/munge/munge.socket.2", "the socket, beside it its lock"],
+          ["Pa /run/munge/munge.socket.2", "the socket, with its lock beside it"],
           ["Pa /run/munge/munged.pid", "the process ID"],
           ["Pa /var/log/munge/munged.log", "the log"],
           ["Pa /var/lib/munge/munged.seed", "the seed of the random number generator"],
@@ -109,16 +111,19 @@ One that does not end in five seconds is killed.`,
       [
         "SIGNALS",
         list([
-          ["Dv SIGHUP", "Read the groups anew, and open the log file anew."],
+          [
+            "Dv SIGHUP",
+            "Read the groups and the keys again, and reopen the log file.",
+          ],
           [
             "Dv SIGTERM , SIGINT",
-            "Answer what was asked, remove socket and process ID file, and end.",
+            "Answer pending requests, remove the socket and process ID file, and exit.",
           ],
         ]),
       ],
       [
         "EXAMPLES",
-        `Start a second daemon for tests, and stop it:
+        `Start a second daemon for tests, then stop it:
 .Bd -literal -offset indent
 $ mungekey --create --keyfile=$HOME/munge/key
 $ munged --key-file=$HOME/munge/key --socket=$HOME/munge/socket \\e
@@ -133,23 +138,30 @@ $ munged --stop --socket=$HOME/munge/socket
   {
     name: "mungekey",
     section: 8,
-    summary: "make the key that the hosts of a realm share",
+    summary: "create the key that the hosts of a realm share",
     description: `.Nm
-writes a new random key, readable by its owner alone.
-Whoever has the key can claim to be any user on every host of the realm:
-copy it over encrypted channels only.
+creates a new random key that only its owner can read.
+Anyone with the key can impersonate any user on every host of the realm,
+so copy it over encrypted channels only.
+It also replaces a key while daemons are running:
+.Fl -stage
+a new key on all hosts, then
+.Fl -promote
+it on all hosts, and later
+.Fl -retire
+the old one.
 .Pp
 .Nm create-munge-key
-is an older name of
+is an older name for
 .Nm Fl -create .`,
     details: {
-      create: "There is nothing else it does, so this may be left out.",
-      bits: "The number is from 256 to 8192, and 1024 without this option.",
-      force: "The old key is gone only when the new one is whole and on disk.",
+      create: "This is the default, so it may be omitted.",
+      bits: "From 256 to 8192; the default is 1024.",
+      force: "The old key is replaced only once the new one is complete and on disk.",
     },
     sections: [
       ["FILES", list([["Pa /etc/munge/munge.key", "the key"]])],
-      ["EXIT STATUS", "0 if the key was made, 1 otherwise."],
+      ["EXIT STATUS", "0 on success, 1 otherwise."],
     ],
     seeAlso: ["munge 7", "munged 8"],
   },
@@ -160,24 +172,24 @@ is an older name of
     description: `.Nm
 asks
 .Xr munged 8
-for a credential that says who runs
+for a credential that identifies the user who runs
 .Nm ,
 with a payload that may be empty.
-It is a single line of printable characters.`,
+A credential is a single line of printable characters.`,
     details: {
       ...TYPE_DETAILS,
       "restrict-uid": RESTRICT_UID,
       "restrict-gid": RESTRICT_GID,
-      uid: "Only root may name another than its own.",
-      gid: "Only root may name another than its own.",
+      uid: "Only root may name a user other than itself.",
+      gid: "Only root may name a group other than its own.",
       ttl: TTL,
-      output: "A file that is there is replaced only once there is a credential.",
+      output: "An existing file is replaced only once the credential is complete.",
     },
     sections: [
       ["EXIT STATUS", CLIENT_STATUS],
       [
         "EXAMPLES",
-        `Make a credential here and open it on another host:
+        `Make a credential and open it on another host:
 .Dl $ munge -n | ssh host unmunge
 .Pp
 Send a message that only one user can open:
@@ -193,25 +205,25 @@ Send a message that only one user can open:
     description: `.Nm
 has
 .Xr munged 8
-check a credential, and prints what it says:
+check a credential, and prints its contents:
 who made it, when, and on which host,
-then an empty line and its payload.
-On each host a credential can be opened once only.`,
+followed by an empty line and the payload.
+A credential can be opened only once on each host.`,
     details: {
-      keys: "Names of lines, separated by commas, in any order.",
-      numeric: "Addresses, times, types and users are then not translated to names.",
-      "ignore-ttl": "The line STATUS still tells the truth.",
-      "ignore-replay": "The line STATUS still tells the truth.",
+      keys: "Names of lines, in any order, separated by commas.",
+      numeric: "Prints numbers instead of names for addresses, times, types and users.",
+      "ignore-ttl": "The STATUS line still reports the actual state.",
+      "ignore-replay": "The STATUS line still reports the actual state.",
     },
     sections: [
       [
         "EXIT STATUS",
         `${CLIENT_STATUS}
-A credential that is expired, rewound or replayed is still printed.`,
+Expired, rewound and replayed credentials are printed all the same.`,
       ],
       [
         "EXAMPLES",
-        `Print nothing but the user's number:
+        `Print only the user's number:
 .Dl $ unmunge --input=credential --keys=UID --numeric --output=/dev/null`,
       ],
     ],
@@ -220,13 +232,13 @@ A credential that is expired, rewound or replayed is still printed.`,
   {
     name: "remunge",
     section: 1,
-    summary: "measure how fast credentials are made",
+    summary: "measure how fast munged makes credentials",
     description: `.Nm
 has
 .Xr munged 8
-make credentials, and open them if asked to, with as many threads as wanted,
-and tells how many there were in a second.
-Without a number of credentials or a duration it runs for a second.`,
+make credentials, and optionally open them, from a given number of threads,
+and reports how many there were per second.
+Without a number of credentials or a duration, it runs for one second.`,
     details: {
       ...TYPE_DETAILS,
       "restrict-uid": RESTRICT_UID,
@@ -234,9 +246,9 @@ Without a number of credentials or a duration it runs for a second.`,
       ttl: TTL,
       duration: "A letter may follow: s, m, h or d.",
       length: "A letter may follow: k, m or g for powers of 1000, K, M or G for powers of 1024.",
-      "num-creds": "A letter may follow, as after the payload's length.",
+      "num-creds": "A letter may follow, as for the payload's length.",
     },
-    sections: [["EXIT STATUS", "0 if it ran to its end, 1 for a mistake on the command line."]],
+    sections: [["EXIT STATUS", "0 if it ran to the end, 1 for a mistake on the command line."]],
     seeAlso: ["munge 1", "unmunge 1", "munge 7", "munged 8"],
   },
   {
@@ -251,26 +263,27 @@ is
 .Xr remunge 1
 and
 .Xr mungekey 8
-in one file: it is the one whose name it is called by.
-Under its own name it takes that name as its first argument.
-Some commands are called in this way only:
+in one file: it acts as the command by whose name it is called.
+Under its own name, it takes the command as its first argument.
+These commands are available only that way:
 .Bl -tag -width Ds
 .It Nm Cm container Op Ar munged-options
 Runs
 .Xr munged 8
 in the foreground, with its log on standard output.
-The key is read from the file in the environment variable
+It reads the key from the file named by the environment variable
 .Ev MUNGE_SECRET ,
-whoever owns it and be it a symbolic link, and copied to memory for the daemon.
+even if that is a symbolic link or belongs to another user,
+and gives the daemon a copy in memory.
 .It Nm Cm doctor Oo Fl -json Oc Oo Ar munged-options Oc Op Ar host ...
-Names the cause if munge does not work here, or between this host and others,
-and the command that mends it.
+Finds out why munge does not work on this host, or between it and others,
+and prints the cause and the command that fixes it.
 .It Nm Cm health Op Fl S Ar path
-Makes a credential and opens it, as a probe of the daemon.
+Makes and opens a credential, as a health check for the daemon.
 .El`,
     details: {
-      list: "These are the commands that have a name of their own.",
-      install: "Symbolic links are made to the file this program is in.",
+      list: "These are the commands that can be called by their own names.",
+      install: "The links are symbolic links to this program's own file.",
     },
     sections: [
       [
@@ -283,8 +296,11 @@ Without it, the path is
 .Pa /run/secrets/munge.key .`,
         ]]),
       ],
-      ["EXIT STATUS", "That of the command, or 1 if there is none of the name."],
-      ["EXAMPLES", "Provide all commands on a host:\n.Dl # mungebox --install /usr/local/bin"],
+      ["EXIT STATUS", "That of the command, or 1 if there is no such command."],
+      [
+        "EXAMPLES",
+        "Make all commands available on a host:\n.Dl # mungebox --install /usr/local/bin",
+      ],
     ],
     seeAlso: ["munge 1", "remunge 1", "unmunge 1", "munge 7", "munged 8", "mungekey 8"],
   },
@@ -292,21 +308,21 @@ Without it, the path is
     name: "munge",
     section: 7,
     summary: "authentication with credentials among hosts that share a key",
-    description: `MUNGE tells a process on one host of a cluster
+    description: `MUNGE proves to a process on one host of a cluster
 which user runs a process on another.
-A process has
+A process asks
 .Xr munged 8
-on its host make a credential, and sends it along with its request.
-The receiver has the daemon on its own host check and open it,
+on its host for a credential, and sends it along with a request.
+The receiver has the daemon on its own host check and open the credential,
 and learns the UID and GID of the sender.
 .Pp
 A credential is valid for a limited time
-.Pq the time-to-live, 300 s unless another is asked for ,
-and on each host only once.
-It carries a payload that only the holders of the key can read.
-Clocks of the hosts have to agree.
+.Pq the time-to-live, by default 300 s ,
+and only once on each host.
+It carries a payload that only holders of the key can read.
+The clocks of the hosts have to agree.
 .Pp
-The hosts that share a key, with the same users and groups, form a realm.
+The hosts that share a key, and the same users and groups, form a realm.
 .Ss Ciphers
 ${numbers(CIPHERS)}
 .Ss Message authentication codes

@@ -1,4 +1,4 @@
-// Writes manual pages and completions where they are installed below a prefix's share directory.
+// Writes manual pages and completions to their places below a prefix's share directory.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { COMMANDS } from "./commands.ts";
@@ -6,7 +6,7 @@ import { formatBash, formatFish, formatZsh } from "./completions.ts";
 import { formatPage } from "./mdoc.ts";
 import { PAGES } from "./pages.ts";
 
-/** The day of the commit that is built, so that the pages depend on nothing else. */
+/** The date of the commit being built, so that the pages depend on nothing else. */
 function commitDate(): string {
   const git = Bun.spawnSync(["git", "log", "-1", "--format=%ct"], {
     stdio: ["ignore", "pipe", "ignore"],
@@ -18,7 +18,7 @@ function commitDate(): string {
   });
 }
 
-/** Writes everything anew below `directory`. */
+/** Replaces everything below `directory`. */
 export function writeShare(directory: string): void {
   rmSync(directory, { recursive: true, force: true });
   const write = (name: string, text: string) => {

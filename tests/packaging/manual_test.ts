@@ -19,13 +19,13 @@ const missing = (program: string) =>
 
 for (const { name, section } of PAGES) {
   test(
-    `${name}(${section}) has nothing for mandoc's lint to say`,
+    `${name}(${section}) passes mandoc's lint`,
     { skip: missing("mandoc") },
     () => {
       const { stdout } = spawnSync("mandoc", ["-T", "lint", path(name, section)], {
         encoding: "utf8",
       });
-      // Whether a page it refers to is installed here does not matter; that we have it is tested below.
+      // Pages that it refers to need not be installed; the next test checks that we have them.
       const lines = stdout.split("\n").filter((line) =>
         !line.includes("referenced manual not found")
       );
@@ -33,7 +33,7 @@ for (const { name, section } of PAGES) {
     },
   );
 
-  test(`${name}(${section}) refers to pages that there are`, () => {
+  test(`${name}(${section}) refers only to existing pages`, () => {
     for (
       const [, page, number] of readFileSync(path(name, section), "utf8").matchAll(
         /\.Xr (\S+) (\d)/g,
