@@ -1,10 +1,10 @@
-// Makes the API page docs/api/README.md from the code, by way of `deno doc --json mod.ts`.
-//   bun scripts/api_docs.ts [--check]     --check only tells whether the page is current
+// Generates the API page docs/api/README.md from the output of `deno doc --json mod.ts`.
+//   bun scripts/api_docs.ts [--check]     --check only checks that the page is up to date
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const PAGE = "docs/api/README.md";
 
-/** The parts of deno doc's output that the page is made of. */
+/** The parts of deno doc's output that the page uses. */
 interface Tag {
   readonly kind: string;
   readonly name?: string;
@@ -17,7 +17,7 @@ interface Documented {
 interface Type {
   readonly kind: string;
   readonly repr?: string;
-  // deno-lint-ignore no-explicit-any -- its shape follows from the kind
+  // deno-lint-ignore no-explicit-any -- its shape depends on the kind
   readonly value: any;
 }
 interface Parameter {
@@ -67,7 +67,7 @@ interface Documentation {
   >;
 }
 
-/** Kinds of symbols in the order of the page. */
+/** Kinds of symbols, in the order of the page. */
 const CHAPTERS: readonly (readonly [kind: string, title: string])[] = [
   ["function", "Functions"],
   ["class", "Classes"],
@@ -82,7 +82,7 @@ const names = new Set(symbols.map(({ name }) => name));
 const page = formatted([
   "# mod.ts",
   "",
-  "Made from the code by `scripts/api_docs.ts`; [library](../library.md) is the introduction.",
+  "Generated from the code by `scripts/api_docs.ts`. [The library](../library.md) is an introduction.",
   "",
   ...comment({ jsDoc: module!.module_doc! }),
   ...CHAPTERS.flatMap(([kind, title]) => [
@@ -94,7 +94,7 @@ const page = formatted([
 
 if (process.argv.includes("--check")) {
   if (readFileSync(PAGE, "utf8") !== page) {
-    console.error(`${PAGE} is not current: run bun scripts/api_docs.ts`);
+    console.error(`${PAGE} is out of date: run bun scripts/api_docs.ts`);
     process.exit(1);
   }
 } else {
@@ -186,7 +186,7 @@ function parameter({ kind, name, optional, left, tsType }: Parameter): string {
   return `${name ?? "options"}${optional ? "?" : ""}: ${print(tsType)}`;
 }
 
-/** A type as it is written. */
+/** The source text of a type. */
 function print(type: Type | undefined): string {
   if (type === undefined) return "void";
   const { kind, value } = type;
@@ -209,11 +209,11 @@ function print(type: Type | undefined): string {
         print(value.tsType)
       } }`;
     default:
-      throw new Error(`A type of kind ${kind} on the public side: teach scripts/api_docs.ts`);
+      throw new Error(`scripts/api_docs.ts does not know types of kind ${kind}`);
   }
 }
 
-/** A doc comment: its text, then what goes in, comes out and goes wrong, then the example. */
+/** A doc comment: its text, then parameters, return value and errors, then the example. */
 function comment({ jsDoc }: Documented): string[] {
   const tags = jsDoc?.tags ?? [];
   const line = (word: string, doc = "") => `- ${word} ${linked(doc).replaceAll("\n", " ").trim()}`;
@@ -231,7 +231,7 @@ function comment({ jsDoc }: Documented): string[] {
   ];
 }
 
-/** The text with its links to symbols made links of the page. */
+/** Turns links to symbols into links within the page. */
 function linked(text: string): string {
   return text.replace(/\{@linkcode ([\w.]+)\}/g, (_, target: string) => {
     const [name = ""] = target.split(".");

@@ -1,8 +1,7 @@
-// Measures munged: ours, the reference's and the floor (what the kernel alone allows), one after the other in
-// each round of one run, so that a noisy machine disturbs all alike. Quoted are medians, and the ratios of
-// each round.
+// Measures munged: ours, the reference's and the floor (what the kernel alone allows), in turn in each round of
+// one run, so that a noisy machine disturbs all alike. Reports medians, and the ratios of each round.
 //   bun scripts/bench.ts [--rounds N] [--only TEXT] [--json FILE] [--write]
-// --write puts table and picture into docs/benchmarks.md and .svg.
+// --write updates docs/benchmarks.md and docs/benchmarks.svg.
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -22,7 +21,7 @@ const { values: options } = parseArgs({
   },
 });
 const ROUNDS = Number(options.rounds);
-/** Rounds of the rates that the bounds are close to: a single ratio may be a fifth off. */
+/** Rounds of the rates that are close to their bounds: a single ratio may be a fifth off. */
 const MANY_ROUNDS = 3 * ROUNDS;
 const BOX = resolve("dist/mungebox");
 const REFERENCE = { munged: "/usr/sbin/munged", remunge: "/usr/bin/remunge" };
@@ -30,14 +29,14 @@ const THREADS = 2;
 const CLOCK_TICKS = 100; // a second, of utime and stime in /proc
 const directory = mkdtempSync(join(tmpdir(), "munge-bench-"));
 
-/** A daemon that is measured. */
+/** A daemon under measurement. */
 interface Contestant {
   readonly name: "ours" | "reference" | "floor";
   readonly socket: string;
   readonly pid: number;
 }
 
-/** What one measurement gave in each round. */
+/** The results of one measurement, by round. */
 type Samples = Partial<Record<Contestant["name"], number[]>>;
 
 /** A figure of the report. */
@@ -45,7 +44,7 @@ interface Figure {
   readonly name: string;
   readonly unit: string;
   readonly samples: Samples;
-  /** What ours is compared with, and the bound that the project set itself. */
+  /** What ours is compared with, and the bound the project has set itself. */
   readonly against: "reference" | "floor" | null;
   readonly bound: { readonly least?: number; readonly most?: number };
 }
@@ -98,7 +97,7 @@ function startFloor(): Contestant {
 
 // ---- measurements
 
-/** Credentials a second of remunge, and the daemon's CPU time for each in microseconds. */
+/** Credentials per second by remunge, and the daemon's CPU time for each in microseconds. */
 function load(
   to: Contestant,
   args: readonly string[],
@@ -115,7 +114,7 @@ function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
 }
 
-/** Milliseconds of each of many encodes of one client while eight others keep the daemon busy. */
+/** Milliseconds taken by each encode of one client while eight others keep the daemon busy; sorted. */
 function latencies(to: Contestant): Float64Array {
   const seconds = 3;
   const loaders = Bun.spawn(
@@ -139,7 +138,7 @@ function latencies(to: Contestant): Float64Array {
 }
 
 /**
- * Resident and private memory in MiB. Private is what is of no file: the pages of the executable are the
+ * Resident and private memory in MiB. Private memory belongs to no file: the pages of the executable are the
  * page cache's, whether or not another process maps them at the moment.
  */
 function memory(pid: number): { resident: number; own: number } {
@@ -148,7 +147,7 @@ function memory(pid: number): { resident: number; own: number } {
   return { resident: kib("Rss") / 1024, own: kib("Anonymous") / 1024 };
 }
 
-/** Milliseconds that a whole command takes. */
+/** Milliseconds a whole command takes. */
 function timed(command: readonly string[]): number {
   const start = performance.now();
   run(command);
@@ -163,7 +162,7 @@ function record(figure: Omit<Figure, "samples">, measure: (round: number) => Sam
   recordAll([figure], (round) => [measure(round)]);
 }
 
-/** Figures that come out of one measurement, made in each round. */
+/** Records several figures that one measurement yields, made in each round. */
 function recordAll(
   wanted: readonly Omit<Figure, "samples">[],
   measure: (round: number) => readonly Samples[],
@@ -225,12 +224,12 @@ function row(figure: Figure): string[] {
   ];
 }
 
-/** So that none always comes after the same one, whose traces the kernel may still be clearing away. */
+/** Rotates a list, so that none always follows the same one, which the kernel may still be cleaning up after. */
 function rotated<T>(list: readonly T[], by: number): T[] {
   return list.map((_, index) => list[(index + by) % list.length]!);
 }
 
-const HEADINGS = ["figure", "unit", "ours", "reference", "floor", "ratio", "wanted", "met"];
+const HEADINGS = ["figure", "unit", "ours", "reference", "floor", "ratio", "target", "met"];
 
 function measureLoad(
   name: string,
@@ -253,7 +252,7 @@ function measureLoad(
       bound: { most: bounds.cpu },
     }],
     ...bounds.floor === undefined ? [] : [{
-      name: `${name}, beside the floor`,
+      name: `${name}, against the floor`,
       unit: "1/s",
       against: "floor" as const,
       bound: { least: bounds.floor },
@@ -295,7 +294,7 @@ async function main(): Promise<void> {
       { name: "memory idle, private", unit: "MiB", against: null, bound: { most: 40 } },
       () => ({ ours: [memory(ours.pid).own], reference: [memory(reference.pid).own] }),
     );
-    // A daemon runs for months: the first requests, while code is being compiled, are not what counts.
+    // A daemon runs for months, so the first requests, while its code is being compiled, do not count.
     for (const to of all) load(to, ["-e", "-T", "8", "-N", "40000"]);
     for (const to of both) load(to, ["-d", "-T", "8", "-N", "20000"]);
     measureLoad("encode, 8 clients", ["-e", "-T", "8", "-N", "40000"], all, {
@@ -308,7 +307,7 @@ async function main(): Promise<void> {
       cpu: 0.6,
     }, MANY_ROUNDS);
     measureLoad("encode, 1 client", ["-e", "-T", "1", "-N", "15000"], all, { rate: 1.15 });
-    // The reference takes no message over 1 MiB, so that its largest payload is a little less.
+    // The reference accepts no message over 1 MiB, so its largest payload is a little less.
     for (
       const [name, length, count] of [
         ["1 KiB", "1024", "20000"],
@@ -338,7 +337,7 @@ async function main(): Promise<void> {
       },
     );
     record({
-      name: "our remunge, over the reference's as `reference`",
+      name: "our remunge; the reference's as `reference`",
       unit: "1/s",
       against: "reference",
       bound: { least: 0.9 },
@@ -357,19 +356,19 @@ async function main(): Promise<void> {
   }
 }
 
-/** What the second thread gives where the daemon's work is more than the clients'. */
+/** The gain from a second thread where the daemon's work outweighs the clients'. */
 function measureThreads(ours: Contestant): void {
   const single: Contestant = { ...startOurs("single", 1), name: "reference" };
   try {
     const args = ["-e", "-T", "8", "-N", "200", "-l", "1048000", "-z", "zlib"];
-    const name = `encode 1 MiB with zlib, ${THREADS} threads over 1 as \`reference\``;
+    const name = `encode 1 MiB with zlib, ${THREADS} threads; 1 thread as \`reference\``;
     measureLoad(name, args, [ours, single], { rate: 1 });
   } finally {
     process.kill(single.pid);
   }
 }
 
-/** Whole processes: `munge -n` beside a compiled program that says hello, and munged's start. */
+/** Whole processes: `munge -n` against a compiled hello-world, and munged's start. */
 function measureCommands(ours: Contestant): void {
   const hello = join(directory, "hello");
   writeFileSync(`${hello}.ts`, 'console.log("hello");\n');
@@ -383,13 +382,13 @@ function measureCommands(ours: Contestant): void {
     `--outfile=${hello}`,
   ]);
   record({
-    name: "munge -n, over a compiled hello-world as `floor`",
+    name: "munge -n; a compiled hello-world as `floor`",
     unit: "ms",
     against: "floor",
     bound: { most: 1.35 },
   }, (round) => {
-    // Copies, new in each round: where the pages of so large a file came to lie makes a tenth. The first
-    // to be copied takes one part in a hundred longer.
+    // New copies in each round: where the pages of such a large file end up makes a difference of a tenth. The
+    // one copied first takes 1 % longer.
     const box = join(directory, `munge-${round}`);
     const world = join(directory, `hello-${round}`);
     for (const [from, to] of rotated([[BOX, box], [hello, world]] as const, round)) {
@@ -419,7 +418,7 @@ function measureCommands(ours: Contestant): void {
   });
 }
 
-/** What live entries of the replay cache cost, as a table. */
+/** The cost of live entries in the replay cache, as a table. */
 async function replayTable(): Promise<string> {
   const cells = ({ p50, p99, p999 }: Latency) => [p50, p99, p999].map((us) => us.toFixed(1));
   const points = measureCache().map(({ entries, bytesPerEntry, insertion }) => [
@@ -433,7 +432,7 @@ async function replayTable(): Promise<string> {
 
 A decode by munged takes ${cells(empty).join(", ")} us (p50, p99, p99.9) with an empty cache and
 ${cells(filled).join(", ")} us with ${entries.toLocaleString("en")} live entries: the p99.9 is
-${ratio.toFixed(2)} of the other's, as the median of the rounds.`;
+${ratio.toFixed(2)} times that of the empty cache, as the median of the rounds.`;
 }
 
 function markdown(rows: readonly (readonly string[])[]): string {
@@ -462,11 +461,12 @@ function report(table: string, replays: string, library: string): string {
   const machine = `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`;
   return `# Benchmarks
 
-Made by \`scripts/bench --write\`: our munged, the reference's (Debian's package) and the floor (a C program
-that accepts, reads, asks who is there, writes a canned answer and closes), measured in turn in each of
-${ROUNDS} rounds of one run (${MANY_ROUNDS} where the bound is close), ${THREADS} threads each, with the
-reference's \`remunge\` as the load, on ${machine}. Values are medians; a ratio is the median of the rounds'
-ratios, with the least and the largest.
+Generated by \`scripts/bench --write\` on ${machine}. It compares our munged with the reference (the munged of
+Debian's package) and with the floor: a C program that accepts a connection, reads the request, asks the
+kernel who the client is, writes a canned answer and closes. Each runs ${THREADS} threads, with the
+reference's \`remunge\` as the load. They are measured in turn in each of ${ROUNDS} rounds of one run
+(${MANY_ROUNDS} where the bound is close). Values are medians; a ratio is the median of the rounds' ratios,
+followed by the smallest and the largest.
 
 ![ratios](benchmarks.svg)
 
@@ -474,13 +474,13 @@ ${table}
 
 ## The replay cache
 
-Memory, and microseconds of an insertion into a cache of that size:
+Memory per entry, and microseconds to insert an entry into a cache of that size:
 
 ${replays}
 
 ## The library
 
-Encodes a second of one process, by \`scripts/bench --library\`:
+Encodes per second from one process, measured by \`scripts/bench --library\`:
 
 \`\`\`text
 ${library.trim()}

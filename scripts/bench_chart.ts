@@ -1,4 +1,4 @@
-// A bar chart as SVG, without any library: one bar a ratio, and a line at 1.
+// A bar chart as SVG, without a library: one bar per ratio, and a line at 1.
 
 /** One bar. */
 export interface Bar {
@@ -12,7 +12,7 @@ const ROW = 22;
 const LABEL_WIDTH = 330;
 const BAR_WIDTH = 380;
 
-/** The picture, as text of an SVG file. */
+/** The chart as the text of an SVG file. */
 export function barChart(title: string, bars: readonly Bar[]): string {
   const largest = Math.max(1, ...bars.map(({ value }) => value));
   const scale = BAR_WIDTH / largest;

@@ -1,5 +1,5 @@
-/* Encodes for some seconds in a number of threads through libmunge, and prints how many it made a second:
- * what scripts/bench_lib.ts compares the library for TypeScript with.
+/* Encodes through libmunge from a number of threads and prints the rate per second; scripts/bench_lib.ts
+ * compares the TypeScript library with it.
  *   bench_lib SOCKET THREADS SECONDS */
 #include <munge.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
-// Measures the library: encodes a second from one process, with 1 and with 64 calls in flight, under each
-// runtime, beside libmunge doing the same in C with as many threads; all with one munged, in turn.
+// Measures the library: encodes per second from one process, with 1 and with 64 calls in flight, in each runtime,
+// and the same in C through libmunge, with as many threads. All use one munged, in turn.
 //   scripts/bench --library [--rounds N] [--seconds N] [--munged ours|reference]
 import { existsSync, rmSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -13,11 +13,11 @@ export interface Contestant {
   readonly name: string;
   /** Calls in flight at a time. */
   readonly inFlight: number;
-  /** Encodes a second with the munged at this socket. */
+  /** Encodes per second with the munged at this socket. */
   measure(socketPath: string, seconds: number): number;
 }
 
-/** All ways there are on this machine: libmunge in C first, if there is a compiler and its header. */
+/** All contestants on this machine; libmunge in C comes first, if there is a compiler and the header. */
 export async function contestants(): Promise<readonly Contestant[]> {
   const build = Bun.spawnSync([process.execPath, "scripts/build_lib.ts"], {
     stdio: ["ignore", 2, 2],
@@ -65,7 +65,7 @@ export async function contestants(): Promise<readonly Contestant[]> {
   ];
 }
 
-/** Path of the program for libmunge, or undefined where it can't be compiled. */
+/** Path of the libmunge program, or undefined if it can't be compiled. */
 function compiled(): string | undefined {
   if (!existsSync("/usr/include/munge.h") || Bun.which("gcc") === null) return undefined;
   const path = `${OUTPUT}/bench_lib`;

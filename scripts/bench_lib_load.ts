@@ -1,5 +1,5 @@
-// Encodes for some seconds with a number of calls in flight, and prints how many it made a second; run by
-// scripts/bench_lib.ts under each runtime.
+// Encodes with a number of calls in flight and prints the rate per second; scripts/bench_lib.ts runs this in each
+// runtime.
 //   bench_lib_load SOCKET IN-FLIGHT|sync SECONDS
 import { encode, encodeSync } from "../mod.ts";
 
@@ -15,7 +15,7 @@ function callInTurn(): void {
   for (; performance.now() < deadline; made++) encodeSync("", { socketPath });
 }
 
-/** Calls for this long. Returns encodes per second. */
+/** Encodes for this long. Returns encodes per second. */
 async function measure(milliseconds: number): Promise<number> {
   const start = performance.now();
   deadline = start + milliseconds;
@@ -25,5 +25,5 @@ async function measure(milliseconds: number): Promise<number> {
   return made / (performance.now() - start) * 1000;
 }
 
-await measure(300); // the compilers of the runtimes warm up
+await measure(300); // warms up the runtimes' compilers
 console.log((await measure(Number(seconds) * 1000)).toFixed(0));

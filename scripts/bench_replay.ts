@@ -1,5 +1,5 @@
-// What the replay cache costs: memory and latency of an insertion at 10^3 to 10^7 live entries, and the
-// latency of a decode by a munged whose cache holds 5,000,000 of them beside that of one whose cache is empty.
+// The cost of the replay cache: memory and insertion latency at 10^3 to 10^7 live entries, and decode latency of
+// a munged whose cache holds 5,000,000 of them, compared with one whose cache is empty.
 //   bun scripts/bench_replay.ts [--json] [--largest N] [--live N]
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -17,20 +17,20 @@ export interface Latency {
   readonly p999: number;
 }
 
-/** A cache of some size. */
+/** Measurements of a cache of one size. */
 export interface CachePoint {
   readonly entries: number;
   readonly bytesPerEntry: number;
-  /** Of an insertion into it. */
+  /** Latency of an insertion. */
   readonly insertion: Latency;
 }
 
-/** Decodes by an empty and by a filled munged, in turn. */
+/** Decodes by a munged with an empty cache and one with a filled cache, in turn. */
 export interface DecodeComparison {
   readonly entries: number;
   readonly empty: Latency;
   readonly filled: Latency;
-  /** p99.9 of the filled one over that of the empty one, the median over rounds. */
+  /** p99.9 with the filled cache divided by that with the empty one; the median over rounds. */
   readonly ratio: number;
 }
 
@@ -49,7 +49,7 @@ function latencyOf(durations: Float64Array): Latency {
 
 const keys = new Uint8Array(BATCH * KEY_LENGTH);
 
-/** Inserts new random keys; `durations`, if given, takes how long the last ones took. */
+/** Inserts new random keys; `durations`, if given, receives the time each insertion took. */
 function fill(cache: ReplayCache, count: number, expiry: number, durations?: Float64Array): void {
   for (let done = 0; done < count;) {
     crypto.getRandomValues(keys);
@@ -67,9 +67,9 @@ function fill(cache: ReplayCache, count: number, expiry: number, durations?: Flo
 }
 
 /**
- * Memory and latency of one table that grows, all entries in the same minute.
+ * Memory and latency of one growing table; all entries expire in the same minute.
  *
- * @param largest entries at the end of the curve.
+ * @param largest number of entries at the end.
  */
 export function measureCache(largest = 10_000_000): CachePoint[] {
   const points: CachePoint[] = [];
@@ -86,13 +86,13 @@ export function measureCache(largest = 10_000_000): CachePoint[] {
   return points;
 }
 
-/** Decodes by a munged that took over a table with `entries` live entries, and by one that has none. */
+/** Compares decodes by a munged that adopted a table with `entries` live entries and by one that has none. */
 export async function compareDecodes(entries = 5_000_000): Promise<DecodeComparison> {
   const realm = new Realm();
   try {
     const directory = join(realm.directory, "filled");
     mkdirSync(directory, { mode: 0o700 });
-    // Every credential is made to expire in the one minute whose table is full.
+    // Every credential expires in the one minute whose table is full.
     const expiry = (Math.floor(Date.now() / 60_000) + 40) * 60 + 30;
     fill(new ReplayCache(createReplayState(directory)), entries, expiry);
     const daemons = [
@@ -102,7 +102,7 @@ export async function compareDecodes(entries = 5_000_000): Promise<DecodeCompari
     const clients = daemons.map(({ socket }) => new BlockingClient(socket));
     const all = clients.map(() => new Float64Array(DECODE_ROUNDS * DECODES_PER_ROUND));
     for (let i = 0; i < DECODE_ROUNDS * DECODES_PER_ROUND; i++) {
-      // One after the other, in an order that changes, so that what else the machine does hits both.
+      // In turn and in changing order, so that other load on the machine affects both alike.
       for (let turn = 0; turn < 2; turn++) {
         const which = (i + turn) % 2;
         const client = clients[which]!;
@@ -113,7 +113,7 @@ export async function compareDecodes(entries = 5_000_000): Promise<DecodeCompari
         all[which]![i] = performance.now() - start;
         if (errno !== 0) throw new Error(`A decode failed with ${errno}`);
       }
-      if (i % 100 === 0) await Bun.sleep(0); // the daemons' logs are read
+      if (i % 100 === 0) await Bun.sleep(0); // lets the daemons' logs be read
     }
     const rounds = Array.from({ length: DECODE_ROUNDS }, (_, round) => {
       const [empty, filled] = all.map((durations) =>
@@ -152,7 +152,7 @@ if (import.meta.main) {
     row("", 0, decode.empty.p50, decode.empty.p99, decode.empty.p999);
     row("", decode.entries, decode.filled.p50, decode.filled.p99, decode.filled.p999);
     console.log(
-      `p99.9 beside ${decode.entries} entries: ${decode.ratio} of that of an empty cache`,
+      `p99.9 with ${decode.entries} entries: ${decode.ratio} times that of an empty cache`,
     );
   }
 }

@@ -1,5 +1,5 @@
-// Compiles the executable: dist/mungebox for this machine; with --all, dist/mungebox-SYSTEM for every system,
-// SHA256SUMS, and a list of what went in (SBOM). Manual pages and completions go to dist/share.
+// Compiles the executable: dist/mungebox for this machine or, with --all, dist/mungebox-SYSTEM for every system,
+// with SHA256SUMS and a software bill of materials (SBOM). Manual pages and completions go to dist/share.
 //   bun scripts/build.ts [--all] [--output DIR]
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -11,7 +11,7 @@ import { formatEncodeResponse } from "../lib/protocol/message.ts";
 import { writeShare } from "./manual/write.ts";
 import { closedRuntime } from "./runtime.ts";
 
-/** Files that are started as programs or threads of their own; the first is the program. */
+/** Files that start as programs or threads of their own; the first is the program. */
 const ENTRY_POINTS = [
   "cli/main.ts",
   "cli/remunge/thread.ts",
@@ -20,13 +20,13 @@ const ENTRY_POINTS = [
 ];
 
 /**
- * Commands that become one module each, with a copy of all they import: the ones that are started most often.
- * Loading a module takes 60 us, and `munge -n` would load fourteen. They import nothing by import(): then all
- * that such a module shares with them would be evaluated by functions, which takes longer.
+ * Commands that are bundled into one module each, with a copy of everything they import, because they are
+ * started most often: loading a module takes 60 us, and `munge -n` would load fourteen. They must not use
+ * import(): code shared with a dynamically imported module is evaluated through functions, which takes longer.
  */
 const SINGLE_MODULES = ["cli/munge/munge.ts", "cli/unmunge.ts"];
 
-/** The systems there are executables for, by the package of their runtime. */
+/** Supported systems, with the package of their runtime. */
 const TARGETS: Readonly<Record<string, string>> = {
   "linux-x64": "@oven/bun-linux-x64",
   "linux-arm64": "@oven/bun-linux-aarch64",
@@ -37,7 +37,7 @@ const TARGETS: Readonly<Record<string, string>> = {
   "freebsd-x64": "@oven/bun-freebsd-x64",
 };
 
-/** Puts what Bun's bundler makes of each of SINGLE_MODULES in the place of the file. */
+/** Replaces each of SINGLE_MODULES by the bundle Bun makes of it. */
 async function singleModules(): Promise<BunPlugin> {
   const bundles = new Map<string, string>();
   for (const file of SINGLE_MODULES) {
@@ -55,18 +55,18 @@ async function singleModules(): Promise<BunPlugin> {
   };
 }
 
-/** How an executable is compiled. */
+/** How to compile an executable. */
 interface Compilation {
   readonly plugin: BunPlugin;
-  /** Of TARGETS; this machine if absent. */
+  /** A key of TARGETS; this machine if absent. */
   readonly target?: string;
-  /** Which bytecode is to lie together, as recordOrder() tells. */
+  /** The bytecode to place together, as recorded by recordOrder(). */
   readonly order?: string;
 }
 
-/** Compiles an executable; `output` is replaced only when it is whole. */
+/** Compiles an executable; replaces `output` only once it is complete. */
 async function compile(output: string, { plugin, target, order }: Compilation): Promise<void> {
-  // The runtime records the name it is compiled under, which must not make a difference.
+  // The runtime records the name it is compiled under; a constant one keeps builds identical.
   const directory = mkdtempSync(`${output}.`);
   const unfinished = join(directory, "mungebox");
   const orderFile = join(directory, "bytecode.order");
@@ -80,7 +80,7 @@ async function compile(output: string, { plugin, target, order }: Compilation): 
         executablePath: closedRuntime(target && TARGETS[target]),
         ...(target === undefined ? {} : { target: `bun-${target}` as Bun.Build.CompileTarget }),
         bytecodeOrder: order === undefined ? null : orderFile,
-        // Files in the directory it is started in must not decide what it does.
+        // Files in the current directory must not affect what it does.
         autoloadDotenv: false,
         autoloadBunfig: false,
       },
@@ -96,13 +96,13 @@ async function compile(output: string, { plugin, target, order }: Compilation): 
 }
 
 /**
- * Records which bytecode a run of `munge -n` takes: in an executable that has it in one place, such a run
- * takes 2 % less time. The same program gives the same record, whenever and wherever it runs.
+ * Records which bytecode a run of `munge -n` uses: an executable that has it in one place runs it 2 % faster.
+ * The same program gives the same record, whenever and wherever it runs.
  */
 async function recordOrder(plugin: BunPlugin): Promise<string> {
   const executable = join(output, "recorder");
   await compile(executable, { plugin });
-  const directory = mkdtempSync(join(tmpdir(), "mungebox-")); // a socket's path has to be short
+  const directory = mkdtempSync(join(tmpdir(), "mungebox-")); // a socket's path must be short
   const socket = join(directory, "munge.socket");
   const order = join(directory, "bytecode.order");
   const credential = new TextEncoder().encode("MUNGE::");
@@ -126,7 +126,7 @@ async function recordOrder(plugin: BunPlugin): Promise<string> {
   }
 }
 
-/** The dependencies in CycloneDX, by npm; without what differs from run to run. */
+/** The dependencies in CycloneDX format, from npm, without the fields that differ from run to run. */
 function formatSbom(): string {
   const npm = Bun.spawnSync([
     "npm",
@@ -139,7 +139,7 @@ function formatSbom(): string {
   const sbom = JSON.parse(npm.stdout.toString());
   delete sbom.serialNumber;
   delete sbom.metadata.timestamp;
-  sbom.metadata.component.name = "mungebox"; // npm has the directory's name there
+  sbom.metadata.component.name = "mungebox"; // npm puts the directory's name there
   return `${JSON.stringify(sbom, null, 2)}\n`;
 }
 

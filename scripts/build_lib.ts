@@ -1,5 +1,5 @@
-// Builds the npm package's files, dist/npm: mod.ts and what it imports, as JavaScript with types and
-// source maps. The blocking client is in it because Bun loads it when encodeSync() is first called.
+// Builds the npm package's files in dist/npm: mod.ts and what it imports, as JavaScript with types and source
+// maps. They include the blocking client, which Bun loads when encodeSync() is first called.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -11,7 +11,7 @@ const build = Bun.spawnSync(["node_modules/.bin/tsc", "--project", "tsconfig.lib
 });
 if (!build.success) process.exit(build.exitCode);
 
-// The compiler rewrites the endings of imports in code, and leaves them alone in types.
+// The compiler rewrites the file extensions of imports in code, but not in types.
 for (const name of readdirSync(OUTPUT, { recursive: true, encoding: "utf8" })) {
   if (!name.endsWith(".d.ts")) continue;
   const path = join(OUTPUT, name);

@@ -1,5 +1,5 @@
-// Makes dist/node-tests: the library's tests as JavaScript, for Node.js 20, which runs no TypeScript. There
-// they import the npm package that scripts/build_lib.ts made, by its name.
+// Makes dist/node-tests: the library's tests as JavaScript, because Node.js 20 does not run TypeScript. They
+// import the npm package that scripts/build_lib.ts built, by its name.
 import { readdirSync, rmSync } from "node:fs";
 
 const OUTPUT = "dist/node-tests";

@@ -1,6 +1,6 @@
-// The test command: one table of parts, run one after the other, and one line that counts them all.
-// Missing peers (Debian's MUNGE and friends) are installed when this runs as root; without them their tests
-// are skipped and say so, or fail when CI=true.
+// The test command: a table of parts, run one after the other, and a last line that counts all tests.
+// As root it installs missing peers (Debian's MUNGE and others). Tests whose peers are missing are skipped with a
+// message, or fail when CI=true.
 import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
 
@@ -8,7 +8,7 @@ const BIN = resolve("node_modules/.bin");
 const IN_CI = process.env["CI"] === "true";
 const IS_ROOT = process.getuid?.() === 0;
 
-/** Debian packages of the peers that tests talk to, by a file that shows each is there. */
+/** Debian packages that tests need, each with a file that shows it is installed. */
 const PEERS: Readonly<Record<string, string>> = {
   munge: "/usr/sbin/munged",
   "libmunge-dev": "/usr/include/munge.h",
@@ -28,7 +28,7 @@ const PEERS: Readonly<Record<string, string>> = {
   "krb5-kdc": "/usr/sbin/krb5kdc",
   "krb5-admin-server": "/usr/sbin/kadmin.local",
   "krb5-user": "/usr/bin/kinit",
-  // Packaging: other systems, packages, and what reads manual pages and completions.
+  // Packaging: other systems, package formats, manual pages and completions.
   binutils: "/usr/bin/readelf",
   debootstrap: "/usr/sbin/debootstrap",
   fish: "/usr/bin/fish",
@@ -42,7 +42,7 @@ const PEERS: Readonly<Record<string, string>> = {
 interface Part {
   readonly name: string;
   readonly command: readonly string[];
-  /** How the command's output tells its counts; a part without is one test, which its status decides. */
+  /** The runner whose output has the counts; a part without one is a single test, decided by its exit status. */
   readonly counts?: "bun" | "node" | "deno";
 }
 
@@ -52,7 +52,7 @@ interface Counts {
   skipped: number;
 }
 
-/** All test files below these folders, by runtime-neutral node:test. */
+/** All test files below these folders; they use node:test, which every runtime has. */
 function testFiles(...folders: readonly string[]): string[] {
   return folders.flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: "utf8" })
@@ -61,7 +61,7 @@ function testFiles(...folders: readonly string[]): string[] {
   ).sort();
 }
 
-/** How much of what a failure printed is repeated at the end, where nobody overlooks it. */
+/** Lines of a failure's output that are repeated at the end, where they can't be missed. */
 const COMPLAINT_LINES = 60;
 
 const BUN_TEST = ["bun", "test", "--timeout", "120000"];
@@ -148,10 +148,10 @@ async function run(command: readonly string[], env: Record<string, string> = {})
   return { status: await child.exited, output };
 }
 
-/** Lines that say how a test of Bun's ended. */
+/** Lines in which Bun reports the result of a test. */
 const BUN_VERDICT = /^\((?:pass|fail|skip|todo)\) /;
 
-/** What a part that failed said of it: what came before each failure, or its last lines. */
+/** The relevant output of a failed part: the lines before each failure, or its last lines. */
 function complaints(part: Part, output: string): string {
   const lines = output.split("\n");
   if (part.counts !== "bun") return lines.slice(-COMPLAINT_LINES).join("\n");
@@ -167,7 +167,7 @@ function complaints(part: Part, output: string): string {
   return (found.length > 0 ? found : lines.slice(-COMPLAINT_LINES)).join("\n");
 }
 
-/** What a part's closing lines count; a runner that counted nothing, or failed and counted no failure, failed. */
+/** The counts in a part's last lines; a runner that counted nothing, or failed without counting a failure, failed. */
 function countsOf(part: Part, status: number, output: string): Counts {
   if (part.counts === undefined) {
     return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
@@ -185,7 +185,7 @@ function countsOf(part: Part, status: number, output: string): Counts {
   return counts;
 }
 
-/** Installs the peers that are missing, if we may; names those that are missing after it. */
+/** Installs missing peers if run as root. Returns those that are still missing. */
 async function installPeers(): Promise<string[]> {
   const missing = () =>
     Object.entries(PEERS).filter(([, path]) => !Bun.file(path).size).map(([name]) => name);
@@ -214,7 +214,7 @@ for (const name of missing) {
   console.log(`SKIP: tests that need Debian's ${name}, which is not installed`);
 }
 if (missing.length > 0 && IN_CI) {
-  console.log("In CI no peer may be missing.");
+  console.log("In CI, no peer may be missing.");
   total.failed += missing.length;
 }
 const failed: { part: Part; output: string }[] = [];

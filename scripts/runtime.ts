@@ -1,5 +1,5 @@
-// The runtimes that executables are made from: Bun's packages for each system, as package-lock.json pins
-// them by version and hash, closed against the environment.
+// The runtimes that executables are made from: Bun's package for each system, pinned by version and hash in
+// package-lock.json, and closed against environment variables.
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,9 +7,9 @@ import { join } from "node:path";
 const CACHE = "node_modules/.cache/runtimes";
 
 /**
- * Environment variables by which whoever starts an executable could have it run other code than ours:
- * options such as --preload, the plain runtime instead of the program, a debugger. No build option turns
- * them off, so their names are made empty, which no variable's name is.
+ * Environment variables that could make an executable run code other than ours: options such as --preload, the
+ * plain runtime instead of the program, or a debugger. No build option disables them, so their names are
+ * replaced by empty strings, which no variable can have as its name.
  */
 const CLOSED_VARIABLES = [
   "BUN_OPTIONS",
@@ -19,7 +19,7 @@ const CLOSED_VARIABLES = [
   "BUN_INSPECT_CONNECT_TO",
 ];
 
-/** A copy of a runtime that takes no orders from the environment. */
+/** A copy of a runtime that ignores those variables. */
 function closeRuntime(runtime: Uint8Array): Uint8Array {
   const closed = Buffer.from(runtime);
   for (const name of CLOSED_VARIABLES) {
@@ -33,14 +33,14 @@ function closeRuntime(runtime: Uint8Array): Uint8Array {
   return closed;
 }
 
-/** Runs a program that has to succeed; its standard output. */
+/** Runs a program that must succeed. Returns its standard output. */
 function run(...command: string[]): string {
   const result = Bun.spawnSync(command, { stdio: ["ignore", "pipe", "inherit"] });
   if (!result.success) throw new Error(`${command[0]} failed with status ${result.exitCode}`);
   return result.stdout.toString();
 }
 
-/** A package of the registry, unpacked in `directory` after its hash was compared with the lock file's. */
+/** Unpacks a package from the registry into `directory`, after checking its hash against the lock file. */
 function fetchPackage(name: string, directory: string): void {
   const lock = JSON.parse(readFileSync("package-lock.json", "utf8"));
   const { version, integrity } = lock.packages[`node_modules/${name}`];
@@ -58,7 +58,7 @@ function fetchPackage(name: string, directory: string): void {
   rmSync(archive);
 }
 
-/** Path of the closed runtime of a package `@oven/bun-...`, or of the one that runs this. */
+/** Path of the closed runtime of a package `@oven/bun-...`, or of the runtime that runs this. */
 export function closedRuntime(packageName?: string): string {
   const directory = join(CACHE, `${packageName ?? "host"}-${Bun.version}`);
   const path = join(directory, "bun");

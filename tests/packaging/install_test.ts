@@ -48,7 +48,7 @@ test("scripts/install leaves the files of another munge alone", () => {
   spawnSync("install", ["-D", "/bin/true", join(root, "usr/local/bin/munge")]);
   const { status, stderr } = install([], { DESTDIR: root });
   assert.equal(status, 1);
-  assert.match(stderr, /Error: ".*\/munge" is there and not ours/);
+  assert.match(stderr, /Error: ".*\/munge" belongs to something else/);
   assert.deepEqual(files(root).filter((name) => name.includes("mungebox")), []);
 });
 
