@@ -264,7 +264,7 @@ const OWN_KEYS: {
   replicate: {
     preset: false,
     values: "yes, no",
-    read: (text) => ({ yes: true, no: false })[text.toLowerCase()],
+    read: (text) => new Map([["yes", true], ["no", false]]).get(text.toLowerCase()),
   },
 };
 

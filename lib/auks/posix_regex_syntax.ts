@@ -242,12 +242,7 @@ class Parser {
 
   #isRange(): boolean {
     const last = this.#text[this.#at + 1];
-    return this.#next === "-" && !this.#isThreeHyphens() && last !== undefined && last !== "]";
-  }
-
-  /** Three hyphens are one, and no range. */
-  #isThreeHyphens(): boolean {
-    return this.#text.startsWith("---", this.#at);
+    return this.#next === "-" && last !== undefined && last !== "]";
   }
 
   #rangeEnd(): number {
@@ -265,8 +260,7 @@ class Parser {
     if (character === "[" && (kind === ":" || kind === "." || kind === "=")) {
       return this.#named(kind);
     }
-    if (this.#isThreeHyphens()) this.#at += 2;
-    else if (character === "-" && !hyphenAllowed && kind !== "]") {
+    if (character === "-" && !hyphenAllowed && kind !== "]") {
       throw new RegexError("a - that is neither first nor last nor in a range");
     }
     this.#at++;

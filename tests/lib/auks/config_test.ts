@@ -1,0 +1,252 @@
+// auks.conf: what the real programs make of each file of the reference, and where ours differs on purpose.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import {
+  clientConfig,
+  type CommonConfig,
+  daemonConfig,
+  daemonRole,
+} from "../../../lib/auks/config.ts";
+import { AuksError } from "../../../lib/auks/errors.ts";
+import { parseBlocks } from "../../../lib/auks/grammar.ts";
+
+const FOLDER = join(import.meta.dirname, "../../auks/reference/configs");
+
+interface Recorded {
+  readonly accepted: boolean;
+  readonly status?: number;
+  readonly values?: Readonly<Record<string, string | number | boolean>>;
+  readonly role?: string;
+  readonly "log at -vvv"?: readonly string[];
+  readonly "log at -vvvv"?: readonly string[];
+}
+
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+const client = (text: string) => clientConfig(parseBlocks(bytesOf(text), "FILE"), { file: "FILE" });
+const daemon = (text: string) => daemonConfig(parseBlocks(bytesOf(text), "FILE"), { file: "FILE" });
+
+/** The error that `run` ends in. */
+function failure(run: () => unknown): AuksError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof AuksError) return error;
+    throw error;
+  }
+  assert.fail("it should have failed");
+}
+
+function commonValues({ primary, secondary, ...common }: CommonConfig) {
+  return {
+    PrimaryHost: primary.host,
+    PrimaryAddress: primary.address,
+    PrimaryPort: primary.port,
+    PrimaryPrincipal: primary.principal,
+    // Ours has no secondary that nobody configured.
+    SecondaryHost: secondary?.host ?? "localhost",
+    SecondaryAddress: secondary?.address ?? "localhost",
+    SecondaryPort: secondary?.port ?? "12345",
+    SecondaryPrincipal: secondary?.principal ?? "",
+    NAT: common.nat,
+  };
+}
+
+function clientValues(bytes: Uint8Array) {
+  const config = clientConfig(parseBlocks(bytes, "FILE"), { file: "FILE" });
+  const { api, renewer } = config;
+  return {
+    ...commonValues(config),
+    CrossRealm: config.crossRealm,
+    Retries: config.retries,
+    Timeout: config.timeout,
+    Delay: config.delay,
+    // Ours has no log in /tmp that nobody configured.
+    LogFile: api.logFile ?? "/tmp/auksapi.log",
+    LogLevel: api.logLevel,
+    DebugFile: api.debugFile ?? "/tmp/auksapi.log",
+    DebugLevel: api.debugLevel,
+    "renewer.LogFile": renewer.logFile,
+    "renewer.LogLevel": renewer.logLevel,
+    "renewer.DebugFile": renewer.debugFile,
+    "renewer.DebugLevel": renewer.debugLevel,
+    "renewer.Delay": renewer.delay,
+    "renewer.MinLifeTime": renewer.minLifeTime,
+  };
+}
+
+function daemonValues(bytes: Uint8Array) {
+  const config = daemonConfig(parseBlocks(bytes, "FILE"), { file: "FILE" });
+  const { auksd } = config;
+  return {
+    ...commonValues(config),
+    PrimaryKeytab: auksd.primaryKeytab,
+    SecondaryKeytab: auksd.secondaryKeytab,
+    CacheDir: auksd.cacheDir,
+    LogFile: auksd.logFile,
+    LogLevel: auksd.logLevel,
+    DebugFile: auksd.debugFile,
+    DebugLevel: auksd.debugLevel,
+    Workers: auksd.workers,
+    QueueSize: auksd.queueSize,
+    RepoSize: auksd.repoSize,
+    CleanDelay: auksd.cleanDelay,
+    ReplayCache: auksd.replayCache,
+  };
+}
+
+/** The original reads stray memory behind such values. */
+const TOO_LONG = ["value-of-1024.conf", "bare-value-of-1100.conf"];
+/** What SIGSEGV looks like to a shell. */
+const CRASHED = 139;
+
+function compare(
+  file: string,
+  bytes: Uint8Array,
+  recorded: Recorded,
+  values: (bytes: Uint8Array) => object,
+): void {
+  if (TOO_LONG.includes(file)) {
+    const { error, reason = "" } = failure(() => values(bytes));
+    assert.equal(error, "CONFIG_PARSE");
+    assert.match(reason, /^FILE : line \d+: the value of PrimaryPrincipal has \d+ bytes/);
+    return;
+  }
+  if (recorded.values !== undefined) {
+    assert.deepEqual(values(bytes), recorded.values);
+    return;
+  }
+  // The ACL is another file's business.
+  if (recorded.accepted || recorded.status === 150) return;
+  const error = failure(() => values(bytes));
+  assert.equal(error.status, recorded.status === CRASHED ? 62 : recorded.status);
+  const log = recorded["log at -vvv"] ?? recorded["log at -vvvv"] ?? [];
+  const line = log.find((each) => each.includes("unable to parse configuration file FILE"));
+  if (line === undefined) return;
+  const said = `${error.text} ${error.reason}`.replace(/ at its end, line \d+$/, "");
+  assert.equal(said, line.replace(/^\[INFO\d\] \w+: /, ""));
+}
+
+describe("every file of the reference is read as the real programs do", () => {
+  const files = readdirSync(FOLDER).filter((name) => name.endsWith(".conf"));
+  assert(files.length > 60);
+  for (const file of files) {
+    const bytes = readFileSync(join(FOLDER, file));
+    const recorded = JSON.parse(readFileSync(join(FOLDER, `${file}.json`), "utf8"));
+    test(`${file}: auks`, () => compare(file, bytes, recorded.auks, clientValues));
+    test(`${file}: auksd`, () => compare(file, bytes, recorded.auksd, daemonValues));
+    const { role, status } = recorded.auksd as Recorded;
+    if (role === undefined && status !== 30) continue;
+    test(`${file}: the role of auksd on host mngt`, () => {
+      const config = daemonConfig(parseBlocks(bytes, file), { file });
+      const find = () => daemonRole(config, "mngt");
+      if (role === undefined) assert.equal(failure(find).status, status);
+      else assert.equal(`${find()} server`, role);
+    });
+  }
+});
+
+describe("what the original does not tell or do", () => {
+  for (
+    const [text, reason] of [
+      ["common { }", 'FILE : there is no block "api"'],
+      ["common { }\napi { }\napi { }", 'FILE : line 3: a second block "api"'],
+      ["common {\n", "FILE :  (syntax error) at its end, line 2"],
+      [`common { x = ${"y".repeat(1024)} ; }`, /line 1: the value of x has 1024 bytes/],
+      [`common { x = "${"y".repeat(1024)}" ; }`, /line 1: the value of x has 1024 bytes/],
+      ["# nothing\n", "FILE has no block"],
+      ["", "FILE has no block"],
+    ] as const
+  ) {
+    test(`${JSON.stringify(text.slice(0, 40))}: a reason with file and line`, () => {
+      const found = failure(() => client(text)).reason ?? "";
+      if (typeof reason === "string") assert.equal(found, reason);
+      else assert.match(found, reason);
+    });
+  }
+
+  test("a secondary is there if any key of it is", () => {
+    assert.equal(client("common { } api { }").secondary, undefined);
+    const { secondary } = client("common { SecondaryPrincipal = auks/m2@R ; } api { }");
+    assert.deepEqual(secondary, {
+      host: "localhost",
+      address: "localhost",
+      port: "12345",
+      principal: "auks/m2@R",
+    });
+  });
+
+  test("no log file is preset for the api, and keys that are not given are off", () => {
+    const { api } = client("common { } api { }");
+    assert.deepEqual(api, {
+      logFile: undefined,
+      logLevel: 0,
+      debugFile: undefined,
+      debugLevel: 0,
+      useSyslog: false,
+      helperScript: undefined,
+    });
+    assert.equal(client("common { } api { UseSyslog = 2 ; }").api.useSyslog, true);
+  });
+
+  test("where auks.acl is, is said by the file or by the caller", () => {
+    const blocks = parseBlocks(bytesOf("common { } auksd { }"), "FILE");
+    assert.equal(daemonConfig(blocks, { file: "FILE" }).auksd.aclFile, "/etc/auks/auks.acl");
+    const elsewhere = daemonConfig(blocks, { file: "FILE", aclFile: "/opt/auks.acl" });
+    assert.equal(elsewhere.auksd.aclFile, "/opt/auks.acl");
+  });
+
+  test("warnings: a key twice, a value that is not UTF-8", () => {
+    const { warnings } = client("common { NAT = yes ;\n nat = no ; } api { }");
+    assert.deepEqual(warnings, ["FILE : line 2: nat is given twice, the first one counts"]);
+    const latin1 = readFileSync(join(FOLDER, "latin1.conf"));
+    const read = clientConfig(parseBlocks(latin1, "FILE"), { file: "FILE" });
+    assert(read.warnings.some((warning) => warning.includes("PrimaryHost is not UTF-8")));
+  });
+
+  test("PrimaryPrincipal in the notation of the HOWTO, with a known realm", () => {
+    const text = "common {\n PrimaryPrincipal = host/mngt.realm.a/REALM.A ; } api { }";
+    const read = (...knownRealms: string[]) =>
+      clientConfig(parseBlocks(bytesOf(text), "FILE"), { file: "FILE", knownRealms });
+    assert.equal(read("REALM.B").primary.principal, "host/mngt.realm.a/REALM.A");
+    const { primary, warnings } = read("REALM.B", "REALM.A");
+    assert.equal(primary.principal, "host/mngt.realm.a@REALM.A");
+    assert.deepEqual(warnings, [
+      'FILE : line 2: PrimaryPrincipal "host/mngt.realm.a/REALM.A" is read as ' +
+      '"host/mngt.realm.a@REALM.A", which is the right way to write it',
+    ]);
+  });
+});
+
+describe("the block mungebox", () => {
+  const withOwn = (own: string) => daemon(`common { } auksd { } mungebox { ${own} }`).own;
+
+  test("presets, values in any case", () => {
+    assert.deepEqual(daemon("common { } auksd { }").own, { dialect: "auto", replicate: false });
+    assert.deepEqual(withOwn("DIALECT = Head ; replicate = YES ;"), {
+      dialect: "head",
+      replicate: true,
+    });
+    for (const dialect of ["auto", "0.4", "0.5", "head"]) {
+      assert.equal(withOwn(`Dialect = ${dialect} ;`).dialect, dialect);
+    }
+  });
+
+  for (
+    const [own, reason] of [
+      ["Dialekt = head ;", 'FILE : line 1: block mungebox has no key "Dialekt"'],
+      ["Dialect = 0.6 ;", /can't be "0.6", only one of auto, 0.4, 0.5, head/],
+      ["Dialect = toString ;", /can't be "toString"/],
+      ["Replicate = 1 ;", /can't be "1", only one of yes, no/],
+      ["Replicate = constructor ;", /can't be "constructor"/],
+      ["} mungebox { ", /a second block "mungebox"/],
+    ] as const
+  ) {
+    test(`${own} is refused`, () => {
+      const found = failure(() => withOwn(own)).reason ?? "";
+      if (typeof reason === "string") assert.equal(found, reason);
+      else assert.match(found, reason);
+    });
+  }
+});
