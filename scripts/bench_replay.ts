@@ -51,15 +51,18 @@ const keys = new Uint8Array(BATCH * KEY_LENGTH);
 
 /** Inserts new random keys; `durations`, if given, receives the time each insertion took. */
 function fill(cache: ReplayCache, count: number, expiry: number, durations?: Float64Array): void {
+  const requester = { pid: process.pid, uid: 0 };
+  const now = expiry;
   for (let done = 0; done < count;) {
     crypto.getRandomValues(keys);
     for (let i = 0; i < BATCH && done < count; i++, done++) {
       const key = keys.subarray(i * KEY_LENGTH, (i + 1) * KEY_LENGTH);
+      const presented = { key, requester, isRetry: false, now };
       if (durations === undefined) {
-        cache.insert(key, expiry);
+        cache.remember(presented, expiry);
       } else {
         const start = performance.now();
-        cache.insert(key, expiry);
+        cache.remember(presented, expiry);
         durations[done] = performance.now() - start;
       }
     }

@@ -109,7 +109,7 @@ const credentialsAddress = ptr(credentials);
 const credentialsLengthAddress = ptr(credentialsLength);
 
 /** Who connected, told by the kernel. Reused by the next call. */
-export const peer = { uid: 0, gid: 0 };
+export const peer = { pid: 0, uid: 0, gid: 0 };
 
 /** The ID that nobody has: what stands where the kernel wrote nothing. */
 const NOBODY = 0xffff_ffff;
@@ -117,11 +117,15 @@ const NOBODY = 0xffff_ffff;
 /** Fills {@linkcode peer} for a connection; false if the kernel can't tell. */
 export function identifyPeer(fd: number): boolean {
   credentials.fill(NOBODY);
+  credentials[0] = 0;
   credentialsLength[0] = credentials.byteLength;
   const status = getpeereid !== null
     ? getpeereid(fd, (credentialsAddress + 4) as never, (credentialsAddress + 8) as never)
     : c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentialsAddress, credentialsLengthAddress);
-  peer.uid = credentials[1]!; // struct ucred: pid, uid, gid
+  // struct ucred: pid, uid, gid. The process ID is 0 for one of another PID namespace, and where only Linux
+  // tells it.
+  peer.pid = credentials[0]!;
+  peer.uid = credentials[1]!;
   peer.gid = credentials[2]!;
   return status === 0 && peer.uid !== NOBODY && peer.gid !== NOBODY;
 }

@@ -93,6 +93,7 @@ int main(int argc, char *argv[])
         fprintf(stderr, "Usage: %s SOCKET\n", argv[0]);
         return 1;
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* each answer can be waited for */
     while (getline(&line, &room, stdin) > 0) {
         line[strcspn(line, "\n")] = '\0';
         munge_ctx_t ctx = munge_ctx_create();

@@ -170,7 +170,7 @@ suite("programs of both makes and daemons of both", { "the reference": hasRefere
       const { credential } = await rawEncode(socket, REQUEST);
       const decoded = [];
       // Seen before is no replay to a client that says it lost the first answer.
-      for (const retry of [0, 0, 1, 5, 6, 255]) {
+      for (const retry of [0, 1, 5, 0, 6, 255]) {
         const { errno, errorText, uid } = await rawDecode(socket, { credential }, retry);
         decoded.push({ retry, errno, errorText, uid });
       }
@@ -182,7 +182,7 @@ suite("programs of both makes and daemons of both", { "the reference": hasRefere
       return { decoded, encoded };
     }));
     assert.deepEqual(answers[0], answers[1]);
-    assert.deepEqual(answers[0]!.decoded.map(({ errno }) => errno), [0, 17, 0, 0, 6, 6]);
+    assert.deepEqual(answers[0]!.decoded.map(({ errno }) => errno), [0, 0, 0, 17, 6, 6]);
     assert.equal(answers[0]!.decoded[4]!.errorText, "Exceeded maximum number of decode attempts");
     assert.deepEqual(answers[0]!.encoded.map(({ errno }) => errno), [0, 0, 6]);
     assert.equal(answers[0]!.encoded[2]!.errorText, "Exceeded maximum number of encode attempts");

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { lastDescriptors } from "../../../lib/os/process.ts";
 import { openAnonymousFile } from "../../../lib/os/shared_memory.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
-import { ReplayTable } from "./table.ts";
+import { type Presented, ReplayTable } from "./table.ts";
 
 /** Tables that can be live at once: more minutes than a credential's expiry can lie ahead. */
 const TABLES = 256;
@@ -202,6 +202,12 @@ export function replayUsage(state: ReplayState): { entries: number; bytes: numbe
   return sum;
 }
 
+/** A credential that was new. */
+export interface Remembered {
+  readonly key: Uint8Array;
+  readonly expiry: number;
+}
+
 /** One thread's way into the replay cache. */
 export class ReplayCache {
   readonly #state: ReplayState;
@@ -217,28 +223,20 @@ export class ReplayCache {
   /**
    * Remembers a credential unless it is remembered already.
    *
-   * @param key the 16 bytes that name it.
    * @param expiry seconds since the epoch until which it must be remembered.
-   * @returns true if it was new; of simultaneous calls with one key exactly one gets true.
+   * @returns what to {@linkcode forget} if the answer can't be delivered, for one that is new; of simultaneous
+   * calls with one credential exactly one gets that.
    * @throws {Error} when there is no space or descriptor for it: then it must not be accepted.
    */
-  insert(key: Uint8Array, expiry: number): boolean {
-    return this.#table(minuteOf(expiry)).insert(key) !== "present";
+  remember(presented: Presented, expiry: number): Remembered | "retried" | "replayed" {
+    const verdict = this.#table(minuteOf(expiry)).remember(presented);
+    return verdict === "new" ? { key: presented.key, expiry } : verdict;
   }
 
-  /** Forgets a credential whose answer could not be delivered, unless it is kept. */
-  remove(key: Uint8Array, expiry: number): void {
+  /** Forgets a credential whose answer could not be delivered, unless it was accepted once more since. */
+  forget({ key, expiry }: Remembered): void {
     const minute = minuteOf(expiry);
-    if (this.#known(minute) !== undefined || this.#isOpen(minute)) this.#table(minute).remove(key);
-  }
-
-  /**
-   * Has a credential that was accepted once more be remembered, whatever becomes of earlier answers.
-   *
-   * @throws {Error} as {@linkcode insert} does.
-   */
-  keep(key: Uint8Array, expiry: number): void {
-    this.#table(minuteOf(expiry)).keep(key);
+    if (this.#known(minute) !== undefined || this.#isOpen(minute)) this.#table(minute).forget(key);
   }
 
   /** The table of a minute, which this thread or another one makes if need be. */

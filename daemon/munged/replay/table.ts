@@ -1,10 +1,10 @@
 // The credentials that expire within one minute, in a file that all threads of munged map: an
 // open-addressing hash table without locks on the way of an insertion, which grows by whole segments.
 //
-// A slot is four 32-bit words of the credential's MAC. The first word claims a slot by compare-and-swap, the
-// last one, stored last, publishes it: its two lowest bits are the entry's state, which is never 0. Entries
-// are never moved. While a segment is being added nobody inserts, so that two threads never look at different
-// numbers of segments at once.
+// A slot is three 32-bit words of the credential's MAC and one that says what may become of the entry
+// (entry.ts). The first word claims a slot by compare-and-swap, the last one, stored last and never 0,
+// publishes it. Entries are never moved. While a segment is being added nobody inserts, so that two threads
+// never look at different numbers of segments at once.
 import {
   allocateSpace,
   fillHoles,
@@ -12,6 +12,8 @@ import {
   type SharedMapping,
   unmapShared,
 } from "../../../lib/os/shared_memory.ts";
+import { afterLoss, afterReplay, afterRetry, isForgotten, liveEntry } from "./entry.ts";
+import { NO_TAG, type Requester, requesterTag } from "./requester.ts";
 
 const PAGE = 4096;
 const SLOT_WORDS = 4;
@@ -35,19 +37,8 @@ const PUBLISH_TIMEOUT_MS = 100;
 /** Where the search in a table without an empty slot ends. */
 const NOWHERE = -1;
 
-/** States of an entry, in the lowest bits of its last word. */
-const STATE = {
-  /** May still be taken back out. */
-  live: 1,
-  /** May not. */
-  kept: 2,
-  /** Was taken back out; the slot is for this key only. */
-  removed: 3,
-} as const;
-const STATE_BITS = 3;
-
 const MAGIC = 0x4d524550; // "MREP"
-const VERSION = 2;
+const VERSION = 3;
 /** Words of the header page. */
 const HEADER = {
   magic: 0,
@@ -57,6 +48,8 @@ const HEADER = {
   inserters: 4,
   growing: 5,
   growLock: 6,
+  /** Two words: the secret that requesters' tags are made with. */
+  secret: 8,
   counts: 16,
 } as const;
 
@@ -82,8 +75,22 @@ function pause(): void {
   Atomics.wait(sleepCell, 0, 0, 0.05);
 }
 
-/** What became of an insertion: a key that was taken out still has its slot. */
-export type Insertion = "inserted" | "revived" | "present";
+/** What a credential that is presented is: new, presented again after a lost answer, or a replay. */
+export type Verdict = "new" | "retried" | "replayed";
+
+/** A credential that is presented. */
+export interface Presented {
+  /** What names it: bytes as good as random, {@linkcode KEY_LENGTH} of which count. */
+  readonly key: Uint8Array;
+  readonly requester: Requester;
+  /** Whether the client says that it has asked before. */
+  readonly isRetry: boolean;
+  /** Seconds since the epoch. */
+  readonly now: number;
+}
+
+/** Bytes that credentials are told apart by. */
+export const KEY_LENGTH = 12;
 
 /** One thread's view of one minute's table. */
 export class ReplayTable {
@@ -103,6 +110,7 @@ export class ReplayTable {
     header.words[HEADER.version] = VERSION;
     header.words[HEADER.minute] = minute;
     header.words[HEADER.segments] = 1;
+    crypto.getRandomValues(header.words.subarray(HEADER.secret, HEADER.secret + 2));
     Atomics.store(header.words, HEADER.magic, MAGIC);
     unmapShared(header);
   }
@@ -157,20 +165,25 @@ export class ReplayTable {
   }
 
   /**
-   * Inserts a key unless it is there: of any number of threads that insert the same one, all but
-   * one get `"present"`.
+   * Remembers a credential unless it is remembered already: of any number of threads that present the same
+   * one, exactly one finds it new.
    *
-   * @param key 16 bytes that are as good as random.
    * @throws {SystemError} when the table is full and the system has no space for more.
    */
-  insert(key: Uint8Array): Insertion {
+  remember(presented: Presented): Verdict {
     const words = this.#header.words;
-    this.#setKey(key);
+    this.#setKey(presented.key);
+    this.#presented = presented;
+    this.#tag = requesterTag(
+      presented.requester,
+      words[HEADER.secret]!,
+      words[HEADER.secret + 1]!,
+    );
     for (;;) {
       const segments = this.#enter();
-      let outcome: Insertion | "full";
+      let outcome: Verdict | "inserted" | "full";
       try {
-        outcome = this.#insertWithin(segments);
+        outcome = this.#rememberWithin(segments);
       } finally {
         Atomics.sub(words, HEADER.inserters, 1);
       }
@@ -178,57 +191,46 @@ export class ReplayTable {
         this.#grow(segments, true);
         continue;
       }
-      if (outcome === "inserted") {
-        const count = Atomics.add(words, HEADER.counts + segments - 1, 1) + 1;
-        if (count >= SEGMENTS[segments - 1]!.slots * GROW_AT) this.#grow(segments, false);
-      }
-      return outcome;
+      if (outcome !== "inserted") return outcome;
+      const count = Atomics.add(words, HEADER.counts + segments - 1, 1) + 1;
+      if (count >= SEGMENTS[segments - 1]!.slots * GROW_AT) this.#grow(segments, false);
+      return "new";
     }
   }
 
-  /** Takes a key back out, if it is there and not to be kept. */
-  remove(key: Uint8Array): void {
-    this.#setState(key, STATE.removed);
-  }
-
-  /**
-   * Has a key stay, whoever wants to take it back out; inserts it if somebody just did.
-   *
-   * @throws {SystemError} as {@linkcode insert} does.
-   */
-  keep(key: Uint8Array): void {
-    while (!this.#setState(key, STATE.kept)) this.insert(key);
-  }
-
-  /** Gives the entry of a key a state, if it is live; false if there is none, or only a removed one. */
-  #setState(key: Uint8Array, state: number): boolean {
+  /** Makes a credential new again whose answer was not delivered, unless it was accepted once more since. */
+  forget(key: Uint8Array): void {
     this.#setKey(key);
     const segments = this.#enter();
     try {
       for (let i = 0; i < segments; i++) {
         const words = this.#segment(i);
         if (!this.#probe(words)) continue;
-        const [live, removed] = [this.#w3 | STATE.live, this.#w3 | STATE.removed];
-        return Atomics.compareExchange(words, this.#at + 3, live, this.#w3 | state) !== removed;
+        const at = this.#at + 3;
+        for (let word = Atomics.load(words, at);;) {
+          const found = Atomics.compareExchange(words, at, word, afterLoss(word));
+          if (found === word) return;
+          word = found;
+        }
       }
-      return false;
     } finally {
       Atomics.sub(this.#header.words, HEADER.inserters, 1);
     }
   }
 
-  /** The words of the key in hand: the first is never 0, the last has no state. */
+  /** The words of the key in hand; the first is never 0. */
   #w0 = 0;
   #w1 = 0;
   #w2 = 0;
-  #w3 = 0;
 
   #setKey(key: Uint8Array): void {
     this.#w0 = word(key, 0) || 1;
     this.#w1 = word(key, 4);
     this.#w2 = word(key, 8);
-    this.#w3 = word(key, 12) & ~STATE_BITS;
   }
+
+  #presented: Presented | undefined;
+  #tag = NO_TAG;
 
   /** Counts this thread among those that insert; returns the number of segments, which then stands still. */
   #enter(): number {
@@ -241,32 +243,44 @@ export class ReplayTable {
     }
   }
 
-  #insertWithin(segments: number): Insertion | "full" {
+  #rememberWithin(segments: number): Verdict | "inserted" | "full" {
     const last = segments - 1;
     for (let i = 0; i < last; i++) {
       const words = this.#segment(i);
-      if (this.#probe(words)) return this.#revive(words);
+      if (this.#probe(words)) return this.#meet(words);
     }
     const full = SEGMENTS[last]!.slots * FULL_AT;
     const words = this.#segment(last);
     for (;;) {
-      if (this.#probe(words)) return this.#revive(words);
+      if (this.#probe(words)) return this.#meet(words);
       const at = this.#at;
       if (at === NOWHERE) return "full";
       if (Atomics.load(this.#header.words, HEADER.counts + last) >= full) return "full";
       if (Atomics.compareExchange(words, at, 0, this.#w0) !== 0) continue; // somebody was faster
       words[at + 1] = this.#w1;
       words[at + 2] = this.#w2;
-      Atomics.store(words, at + 3, this.#w3 | STATE.live);
+      Atomics.store(words, at + 3, liveEntry(this.#tag, this.#presented!.now));
       return "inserted";
     }
   }
 
-  /** Puts the key that was found back in, if it was taken out. */
-  #revive(words: Int32Array): Insertion {
-    const [removed, live] = [this.#w3 | STATE.removed, this.#w3 | STATE.live];
-    const before = Atomics.compareExchange(words, this.#at + 3, removed, live);
-    return before === removed ? "revived" : "present";
+  /** What presenting the credential whose entry was found comes to. */
+  #meet(words: Int32Array): Verdict {
+    const at = this.#at + 3;
+    const { isRetry, now } = this.#presented!;
+    for (let word = Atomics.load(words, at);;) {
+      if (word === 0) return "replayed"; // whose it was nobody knows, see #holds()
+      let verdict: Verdict = "replayed";
+      let next = isRetry ? afterRetry(word, this.#tag, now) : null;
+      if (isForgotten(word)) {
+        verdict = "new";
+        next = liveEntry(this.#tag, now);
+      } else if (next === null) next = afterReplay(word);
+      else verdict = "retried";
+      const found = Atomics.compareExchange(words, at, word, next);
+      if (found === word) return verdict;
+      word = found;
+    }
   }
 
   /** Where the last search ended: at the key's slot, at an empty one, or {@linkcode NOWHERE}. */
@@ -294,18 +308,16 @@ export class ReplayTable {
 
   /** Whether the claimed slot at `at` holds the key in hand, once its owner has published it. */
   #holds(words: Int32Array, at: number): boolean {
-    let last = Atomics.load(words, at + 3);
-    if (last === 0) {
+    if (Atomics.load(words, at + 3) === 0) {
       const deadline = performance.now() + PUBLISH_TIMEOUT_MS;
-      while ((last = Atomics.load(words, at + 3)) === 0) {
+      while (Atomics.load(words, at + 3) === 0) {
         // Its owner died between claim and publication. Whose credential it was nobody knows any more,
         // and a replay must not pass: it is taken for the one that is asked about.
         if (performance.now() > deadline) return true;
         pause();
       }
     }
-    return (last & ~STATE_BITS) === this.#w3 && words[at + 1] === this.#w1 &&
-      words[at + 2] === this.#w2;
+    return words[at + 1] === this.#w1 && words[at + 2] === this.#w2;
   }
 
   /** Adds a segment behind the `segments` there were, unless another thread does. */

@@ -6,10 +6,12 @@ import type { Crypto } from "../../../lib/crypto/choice.ts";
 import type { MungeErrorCode } from "../../../lib/errors.ts";
 import type { Allocate } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
-import type { ReplayCache } from "../replay/cache.ts";
+import type { Remembered, ReplayCache } from "../replay/cache.ts";
 
 /** Who sent a request, as the kernel tells. */
 export interface Peer {
+  /** 0 for a process that it can't name. */
+  readonly pid: number;
   readonly uid: number;
   readonly gid: number;
 }
@@ -60,7 +62,7 @@ export interface Refusal {
 /** A response, and the replay entry that must be taken back if it can't be delivered. */
 export interface Answer {
   readonly bytes: Uint8Array;
-  readonly remembered: { readonly key: Uint8Array; readonly expiry: number } | null;
+  readonly remembered: Remembered | null;
 }
 
 /** An IPv4 address in messages; a credential without one says 0.0.0.0. */

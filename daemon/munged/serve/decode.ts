@@ -99,14 +99,19 @@ function remember(decode: Decode, context: RequestContext): void {
   // --max-ttl finds it.
   const expiry = encodeTime + Math.min(ttl, MAX_TTL_OF_ALL);
   try {
-    if (replayCache.insert(replayKey, expiry)) {
-      decode.remembered = { key: replayKey, expiry };
-    } else if (decode.retry === 0) {
+    const found = replayCache.remember({
+      key: replayKey,
+      requester: decode.peer,
+      isRetry: decode.retry > 0,
+      now: decode.decodeTime,
+    }, expiry);
+    if (found === "replayed") {
       decode.refusal = new MungeError("EMUNGE_CRED_REPLAYED");
-    } else {
-      replayCache.keep(replayKey, expiry);
+    } else if (found === "retried") {
       const { uid, gid } = decode.peer;
       log.info(`Allowed credential replay for client UID=${uid} GID=${gid}`);
+    } else {
+      decode.remembered = found;
     }
   } catch (thrown) {
     const reason = (thrown as Error).message;
@@ -118,7 +123,7 @@ function remember(decode: Decode, context: RequestContext): void {
 /** Removes the entry of a credential whose contents don't reach the client after all. */
 function takeBack(decode: Decode, { replayCache }: RequestContext): void {
   if (decode.remembered === null) return;
-  replayCache!.remove(decode.remembered.key, decode.remembered.expiry);
+  replayCache!.forget(decode.remembered);
   decode.remembered = null;
 }
 

@@ -537,9 +537,9 @@ function failSend(fd: number, answer: Answer, reason: string): void {
   hangUp(fd);
 }
 
-function forget({ key, expiry }: NonNullable<Answer["remembered"]>): void {
+function forget(remembered: NonNullable<Answer["remembered"]>): void {
   try {
-    replayCache!.remove(key, expiry);
+    replayCache!.forget(remembered);
   } catch (error) {
     const reason = (error as Error).message;
     log.limited("forget credential", "error", `Failed to forget credential: ${reason}`);

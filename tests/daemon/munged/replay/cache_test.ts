@@ -28,6 +28,8 @@ import {
   ReplayCache,
   replayUsage,
 } from "../../../../daemon/munged/replay/cache.ts";
+import { RETRY_WINDOW } from "../../../../daemon/munged/replay/entry.ts";
+import { KEY_LENGTH, type Presented } from "../../../../daemon/munged/replay/table.ts";
 
 const NOW = 1_800_000_000;
 
@@ -43,94 +45,181 @@ function key(keys: Uint8Array, index: number): Uint8Array {
   return keys.subarray(index * 16, index * 16 + 16);
 }
 
-test("insert() takes each key once, through all growth of the table, within 32 bytes an entry", () => {
+const PROCESS = { pid: 4711, uid: 1000 };
+
+/** Presents a credential; whether it was new. */
+function insert(cache: ReplayCache, key: Uint8Array, expiry: number): boolean {
+  const presented = { key, requester: PROCESS, isRetry: false, now: NOW };
+  return typeof cache.remember(presented, expiry) !== "string";
+}
+
+test("remember() takes each key once, through all growth of the table, within 32 bytes an entry", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   const count = 200_000;
   const keys = randomKeys(count);
   let worst = 0;
   for (let i = 0; i < count; i++) {
-    assert.equal(cache.insert(key(keys, i), NOW), true);
+    assert.equal(insert(cache, key(keys, i), NOW), true);
     if (i >= 768 && i % 64 === 0) {
       const { entries, bytes } = replayUsage(state);
       assert.equal(entries, i + 1);
       worst = Math.max(worst, bytes / entries);
     }
   }
-  for (let i = 0; i < count; i++) assert.equal(cache.insert(key(keys, i), NOW), false);
+  for (let i = 0; i < count; i++) assert.equal(insert(cache, key(keys, i), NOW), false);
   assert.ok(worst <= 32, `${worst} bytes an entry`);
 });
 
-test("insert() tells keys apart that begin with zeros, and keys that differ in one bit", () => {
+test("remember() tells keys apart that begin with zeros, and keys that differ in one bit", () => {
   const cache = new ReplayCache(createReplayState(null));
   const keys = [new Uint8Array(16)];
-  for (let bit = 0; bit < 128; bit++) {
+  for (let bit = 0; bit < KEY_LENGTH * 8; bit++) {
     const one = new Uint8Array(16);
     one[bit >> 3] = 1 << (bit & 7);
     keys.push(one);
   }
-  // But for the first word, which marks a slot as taken, and the two bits that are an entry's state.
-  const zeros = (count: number) => "0,".repeat(count);
-  const same = new Set([
-    `${zeros(3)}1,${zeros(12)}`.slice(0, -1),
-    `${zeros(15)}1`,
-    `${zeros(15)}2`,
-  ]);
+  const same = "0,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0"; // a first word of 0 would mark its slot as empty
   for (const one of keys) {
-    assert.equal(cache.insert(one, NOW), !same.has(one.join()), one.join());
-    assert.equal(cache.insert(one, NOW), false);
+    assert.equal(insert(cache, one, NOW), one.join() !== same, one.join());
+    assert.equal(insert(cache, one, NOW), false);
   }
 });
 
-test("remove() forgets a key, and only that", () => {
+test("forget() forgets a key, and only that", () => {
   const cache = new ReplayCache(createReplayState(null));
   const keys = randomKeys(5000);
-  for (let i = 0; i < 5000; i++) cache.insert(key(keys, i), NOW);
-  for (let i = 0; i < 5000; i += 2) cache.remove(key(keys, i), NOW);
-  for (let i = 0; i < 5000; i++) assert.equal(cache.insert(key(keys, i), NOW), i % 2 === 0);
+  for (let i = 0; i < 5000; i++) insert(cache, key(keys, i), NOW);
+  for (let i = 0; i < 5000; i += 2) cache.forget({ key: key(keys, i), expiry: NOW });
+  for (let i = 0; i < 5000; i++) assert.equal(insert(cache, key(keys, i), NOW), i % 2 === 0);
 });
 
-test("keep() has a key stay, and brings one back that was just removed", () => {
+/** What presenting a credential comes to. */
+function present(cache: ReplayCache, key: Uint8Array, how: Partial<Presented> = {}): string {
+  const presented = { key, requester: PROCESS, isRetry: false, now: NOW, ...how };
+  const found = cache.remember(presented, NOW + 300);
+  return typeof found === "string" ? found : "new";
+}
+
+/** A cache in which a credential was decoded. */
+function decoded(): { cache: ReplayCache; one: Uint8Array } {
   const cache = new ReplayCache(createReplayState(null));
-  const keys = randomKeys(2000);
-  for (let i = 0; i < 2000; i++) cache.insert(key(keys, i), NOW);
-  for (let i = 0; i < 2000; i += 3) cache.remove(key(keys, i), NOW);
-  for (let i = 0; i < 2000; i += 2) cache.keep(key(keys, i), NOW);
-  for (let i = 0; i < 2000; i++) cache.remove(key(keys, i), NOW);
-  for (let i = 0; i < 2000; i++) assert.equal(cache.insert(key(keys, i), NOW), i % 2 !== 0);
+  const one = randomKeys(1);
+  assert.equal(present(cache, one), "new");
+  return { cache, one };
+}
+
+test("a retry of the process that decoded is believed, as often as it comes, unless others came before", () => {
+  const { cache, one } = decoded();
+  for (let times = 0; times < 3; times++) {
+    assert.equal(present(cache, one, { isRetry: true }), "retried");
+  }
+  assert.equal(present(cache, one), "replayed");
+  assert.equal(present(cache, one, { isRetry: true }), "replayed");
 });
 
-test("a key that is removed and inserted again and again has one slot", () => {
+test("no retry is believed after the credential was presented without one", () => {
+  const { cache, one } = decoded();
+  assert.equal(present(cache, one), "replayed");
+  assert.equal(present(cache, one, { isRetry: true }), "replayed");
+});
+
+for (
+  const [who, requester] of Object.entries({
+    "another process": { pid: PROCESS.pid + 1, uid: PROCESS.uid },
+    "another user": { pid: PROCESS.pid, uid: PROCESS.uid + 1 },
+    "a process without an ID": { pid: 0, uid: PROCESS.uid },
+  })
+) {
+  test(`a retry of ${who} is a replay, and the last one that could be believed`, () => {
+    const { cache, one } = decoded();
+    assert.equal(present(cache, one, { isRetry: true, requester }), "replayed");
+    assert.equal(present(cache, one, { isRetry: true }), "replayed");
+  });
+}
+
+test("of a process without an ID no retry is believed", () => {
+  const cache = new ReplayCache(createReplayState(null));
+  const requester = { pid: 0, uid: PROCESS.uid };
+  const one = randomKeys(1);
+  assert.equal(present(cache, one, { requester }), "new");
+  assert.equal(present(cache, one, { requester, isRetry: true }), "replayed");
+});
+
+test("a retry is believed as long as clients try, and at no other time that a credential is valid", () => {
+  const late = (now: number) => {
+    const { cache, one } = decoded();
+    return present(cache, one, { isRetry: true, now });
+  };
+  for (let after = 0; after <= RETRY_WINDOW; after++) assert.equal(late(NOW + after), "retried");
+  for (let after = RETRY_WINDOW + 8; after < 4 * 3600; after += 4) {
+    assert.equal(late(NOW + after), "replayed", `${after} s later`);
+  }
+  assert.equal(late(NOW - 4), "replayed");
+});
+
+test("few of 2^17 guessed processes are believed, and which ones differs from table to table", () => {
+  const believed = () => {
+    const cache = new ReplayCache(createReplayState(null));
+    const pids: number[] = [];
+    for (let pid = 1; pid <= 2 ** 17; pid++) {
+      const one = randomKeys(1);
+      present(cache, one);
+      if (present(cache, one, { isRetry: true, requester: { pid, uid: 1 } }) === "retried") {
+        pids.push(pid);
+      }
+    }
+    return pids;
+  };
+  const [first, second] = [believed(), believed()];
+  assert.ok(first.length < 10 && second.length < 10, `${first.length}, ${second.length}`);
+  assert.ok(!first.some((pid) => second.includes(pid)));
+});
+
+test("an answer that is lost makes its credential new, unless a retry was answered since", () => {
+  const { cache, one } = decoded();
+  const remembered = { key: one, expiry: NOW + 300 };
+  assert.equal(present(cache, one), "replayed");
+  cache.forget(remembered); // nobody has got an answer
+  assert.equal(present(cache, one), "new");
+  assert.equal(present(cache, one, { isRetry: true }), "retried");
+  cache.forget(remembered);
+  assert.equal(present(cache, one), "replayed");
+  cache.forget(remembered);
+  assert.equal(present(cache, one), "replayed");
+});
+
+test("a key that is forgotten and remembered again and again has one slot", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   const keys = randomKeys(3000);
-  for (let i = 0; i < 3000; i++) cache.insert(key(keys, i), NOW); // several segments
+  for (let i = 0; i < 3000; i++) insert(cache, key(keys, i), NOW); // several segments
   const before = replayUsage(state);
   for (let times = 0; times < 5; times++) {
-    for (let i = 0; i < 3000; i++) cache.remove(key(keys, i), NOW);
-    for (let i = 0; i < 3000; i++) assert.equal(cache.insert(key(keys, i), NOW), true);
-    for (let i = 0; i < 3000; i++) assert.equal(cache.insert(key(keys, i), NOW), false);
+    for (let i = 0; i < 3000; i++) cache.forget({ key: key(keys, i), expiry: NOW });
+    for (let i = 0; i < 3000; i++) assert.equal(insert(cache, key(keys, i), NOW), true);
+    for (let i = 0; i < 3000; i++) assert.equal(insert(cache, key(keys, i), NOW), false);
   }
   assert.deepEqual(replayUsage(state), before);
 });
 
-test("remove() makes no table", () => {
+test("forget() makes no table", () => {
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const state = createReplayState(directory);
   const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
   const keys = randomKeys(1);
-  caches[0].remove(key(keys, 0), NOW);
+  caches[0].forget({ key: key(keys, 0), expiry: NOW });
   assert.deepEqual(readdirSync(directory), []);
-  caches[0].insert(key(keys, 0), NOW);
-  caches[1].remove(key(keys, 0), NOW); // in a table that another thread made
-  assert.equal(caches[0].insert(key(keys, 0), NOW), true);
+  insert(caches[0], key(keys, 0), NOW);
+  caches[1].forget({ key: key(keys, 0), expiry: NOW }); // in a table that another thread made
+  assert.equal(insert(caches[0], key(keys, 0), NOW), true);
   purgeReplayTables(state, NOW + 3600);
-  for (const cache of caches) cache.remove(key(keys, 0), NOW);
+  for (const cache of caches) cache.forget({ key: key(keys, 0), expiry: NOW });
   assert.deepEqual(readdirSync(directory), []);
   rmSync(directory, { recursive: true });
 });
 
-test("insert() lets exactly one of several threads have each key", async () => {
+test("remember() lets exactly one of several threads have each key", async () => {
   const state = createReplayState(null);
   const gate = new SharedArrayBuffer(4);
   const keys = randomKeys(100_000);
@@ -161,12 +250,12 @@ test("purgeReplayTables() drops the minutes that are over, and their files", () 
   const state = createReplayState(directory);
   const cache = new ReplayCache(state);
   const keys = randomKeys(2);
-  cache.insert(key(keys, 0), NOW);
-  cache.insert(key(keys, 1), NOW + 300);
+  insert(cache, key(keys, 0), NOW);
+  insert(cache, key(keys, 1), NOW + 300);
   assert.equal(readdirSync(directory).length, 2);
   purgeReplayTables(state, NOW + 200);
   assert.deepEqual(readdirSync(directory), [String((NOW + 300) / 60)]);
-  assert.equal(cache.insert(key(keys, 1), NOW + 300), false);
+  assert.equal(insert(cache, key(keys, 1), NOW + 300), false);
   rmSync(directory, { recursive: true });
 });
 
@@ -174,7 +263,7 @@ test("adoptReplayTables() takes live tables over, drops expired ones, sets damag
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const keys = randomKeys(3000);
   const before = new ReplayCache(createReplayState(directory));
-  for (let i = 0; i < 3000; i++) before.insert(key(keys, i), NOW + 60 * (i % 5));
+  for (let i = 0; i < 3000; i++) insert(before, key(keys, i), NOW + 60 * (i % 5));
   const minute = (offset: number) => String(NOW / 60 + offset);
   const path = (offset: number) => join(directory, minute(offset));
   assert.equal(statSync(path(0)).mode & 0o777, 0o600);
@@ -196,7 +285,7 @@ test("adoptReplayTables() takes live tables over, drops expired ones, sets damag
   const after = new ReplayCache(state);
   for (let i = 0; i < 3000; i++) {
     const damaged = [1, 2, 3].includes(i % 5);
-    assert.equal(after.insert(key(keys, i), NOW + 60 * (i % 5)), damaged);
+    assert.equal(insert(after, key(keys, i), NOW + 60 * (i % 5)), damaged);
   }
   rmSync(directory, { recursive: true });
 });
@@ -206,9 +295,9 @@ test("adoptReplayTables() gives the holes of a copied table their space", () => 
   const before = new ReplayCache(createReplayState(directory));
   const keys = randomKeys(1000);
   const file = join(directory, String(NOW / 60));
-  before.insert(key(keys, 0), NOW);
+  insert(before, key(keys, 0), NOW);
   const first = statSync(file).size;
-  for (let i = 1; i < 1000 && statSync(file).size === first; i++) before.insert(key(keys, i), NOW);
+  for (let i = 1; i < 1000 && statSync(file).size === first; i++) insert(before, key(keys, i), NOW);
   const allocated = statSync(file).blocks;
   const bytes = readFileSync(file);
   assert.ok(bytes.subarray(first).every((byte) => byte === 0)); // what it has just grown by
@@ -222,7 +311,7 @@ test("adoptReplayTables() gives the holes of a copied table their space", () => 
   const state = createReplayState(directory);
   assert.deepEqual(adoptReplayTables(state, NOW), []);
   assert.equal(statSync(file).blocks, allocated);
-  assert.equal(new ReplayCache(state).insert(key(keys, 0), NOW), false);
+  assert.equal(insert(new ReplayCache(state), key(keys, 0), NOW), false);
   rmSync(directory, { recursive: true });
 });
 
@@ -234,7 +323,7 @@ test("credentials of a table that there is no space for are refused, not taken f
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const before = new ReplayCache(createReplayState(directory));
   const keys = randomKeys(2880); // with which the table has just grown by 6 pages
-  for (let i = 0; i < 2880; i++) before.insert(key(keys, i), NOW);
+  for (let i = 0; i < 2880; i++) insert(before, key(keys, i), NOW);
   const bytes = readFileSync(join(directory, String(NOW / 60)));
   const empty = 6 * 4096;
   assert.ok(bytes.subarray(-empty).every((byte) => byte === 0));
@@ -251,9 +340,9 @@ test("credentials of a table that there is no space for are refused, not taken f
       { name: String(NOW / 60), reason: "No space left on device" },
     ]);
     const after = new ReplayCache(state);
-    assert.throws(() => after.insert(key(keys, 0), NOW), /No space left on device/);
+    assert.throws(() => insert(after, key(keys, 0), NOW), /No space left on device/);
     assert.equal(spawnSync("mount", ["-o", "remount,size=1m", directory]).status, 0);
-    assert.equal(after.insert(key(keys, 0), NOW), false);
+    assert.equal(insert(after, key(keys, 0), NOW), false);
   } finally {
     spawnSync("umount", ["--lazy", directory]);
     rmSync(directory, { recursive: true });
@@ -267,8 +356,8 @@ test("a table of a time when the clock was far off makes room for one of today",
   const keys = randomKeys(1);
   const farAhead = NOW + 256 * 60 * 1000;
   for (const expiry of [farAhead, NOW]) {
-    assert.equal(caches[0].insert(key(keys, 0), expiry), true);
-    assert.equal(caches[1].insert(key(keys, 0), expiry), false);
+    assert.equal(insert(caches[0], key(keys, 0), expiry), true);
+    assert.equal(insert(caches[1], key(keys, 0), expiry), false);
   }
   assert.deepEqual(readdirSync(directory), [String(NOW / 60)]);
   rmSync(directory, { recursive: true });
@@ -278,9 +367,9 @@ test("threads agree on a minute whose table was dropped and made again", () => {
   const state = createReplayState(null);
   const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
   const keys = randomKeys(1);
-  for (const cache of caches) cache.insert(key(keys, 0), NOW);
+  for (const cache of caches) insert(cache, key(keys, 0), NOW);
   purgeReplayTables(state, NOW + 3600); // the clock leapt, and was set back
-  assert.equal(caches[0].insert(key(keys, 0), NOW), true);
-  assert.equal(caches[1].insert(key(keys, 0), NOW), false);
-  assert.equal(caches[0].insert(key(keys, 0), NOW), false);
+  assert.equal(insert(caches[0], key(keys, 0), NOW), true);
+  assert.equal(insert(caches[1], key(keys, 0), NOW), false);
+  assert.equal(insert(caches[0], key(keys, 0), NOW), false);
 });

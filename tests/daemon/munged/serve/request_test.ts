@@ -25,7 +25,7 @@ import { encodeRequest } from "../../../requests.ts";
 import { memoryLogger } from "../../scratch.ts";
 
 const NOW = 1_700_000_000;
-const CLIENT = { uid: 1000, gid: 100 };
+const CLIENT = { pid: 1, uid: 1000, gid: 100 };
 const PAYLOAD = new TextEncoder().encode("a payload");
 const ring = [deriveSubkeys(new Uint8Array(32).fill(7), crypto)];
 
@@ -77,11 +77,12 @@ test("a credential carries the identity of the client that asked for it, and its
   const { errno, credential } = encode();
   assert.equal(errno, 0);
   const { uid, gid, ttl, payload, originAddress, encodeTime, ...opened } = decode(credential, {
+    pid: 1,
     uid: 0,
     gid: 0,
   });
   assert.equal(opened.errno, 0);
-  assert.deepEqual({ uid, gid }, CLIENT);
+  assert.deepEqual({ pid: CLIENT.pid, uid, gid }, CLIENT);
   assert.equal(ttl, 300);
   assert.equal(encodeTime, NOW);
   assert.deepEqual([...originAddress], [192, 0, 2, 1]);
@@ -130,20 +131,23 @@ test("a restricted credential tells a client that may not decode it nothing at a
   const forUser = encode({ authUid: 1001 }).credential;
   const forGroup = encode({ authGid: 77 }).credential;
   for (const credential of [forUser, forGroup]) {
-    const { errno, uid, payload } = decode(credential, { uid: 0, gid: 0 });
+    const { errno, uid, payload } = decode(credential, { pid: 1, uid: 0, gid: 0 });
     assert.equal(errno, ERRNO.EMUNGE_CRED_UNAUTHORIZED);
     assert.equal(uid, 0xffff_ffff);
     assert.equal(payload.length, 0);
   }
-  assert.equal(decode(forUser, { uid: 1001, gid: 1 }).errno, 0);
-  assert.equal(decode(forGroup, { uid: 1002, gid: 1 }).errno, 0);
+  assert.equal(decode(forUser, { pid: 1, uid: 1001, gid: 1 }).errno, 0);
+  assert.equal(decode(forGroup, { pid: 1, uid: 1002, gid: 1 }).errno, 0);
 });
 
 test("a realm serves the clients that may use it, and an unknown one nobody", () => {
   const { encode } = munged();
   assert.equal(encode({ realm: "gpu" }).errno, ERRNO.EMUNGE_CRED_UNAUTHORIZED);
-  assert.equal(encode({ realm: "gpu" }, 0, { uid: 0, gid: 0 }).errno, 0);
-  assert.equal(encode({ realm: "nope" }, 0, { uid: 0, gid: 0 }).errno, ERRNO.EMUNGE_BAD_REALM);
+  assert.equal(encode({ realm: "gpu" }, 0, { pid: 1, uid: 0, gid: 0 }).errno, 0);
+  assert.equal(
+    encode({ realm: "nope" }, 0, { pid: 1, uid: 0, gid: 0 }).errno,
+    ERRNO.EMUNGE_BAD_REALM,
+  );
 });
 
 test("one retry too many is refused", () => {
@@ -185,7 +189,7 @@ test("an error that nobody foresaw is logged, and is not taken for a lack of mem
 
 test("root is told the status, and nobody else is answered", () => {
   const { ask, log } = munged();
-  const answer = ask(formatStatusRequest(0), { uid: 0, gid: 0 })!;
+  const answer = ask(formatStatusRequest(0), { pid: 1, uid: 0, gid: 0 })!;
   assert.equal(parseStatusResponse(bodyOf(answer.bytes)), "{}");
   assert.equal(ask(formatStatusRequest(0)), null);
   assert.deepEqual(log.lines, [`info: Invalid message type ${MESSAGE_TYPE.statusRequest}`]);

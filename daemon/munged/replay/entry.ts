@@ -1,0 +1,88 @@
+// The last word of a replay entry: what may still become of it, when its credential was decoded, and by which
+// process. Which retries are believed is decided here; where entries are is table.ts's.
+import {
+  connectPause,
+  MAX_CONNECT_TRIES,
+  MAX_TRANSACTIONS,
+  transactionPause,
+} from "../../../lib/protocol/retry.ts";
+import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
+import { NO_TAG } from "./requester.ts";
+
+/** What may become of an entry, in the lowest bits of its last word; 0 stands for one that is being written. */
+const STATE = {
+  /** The answer may turn out to be undelivered, which makes the credential new again. A retry is believed. */
+  live: 1,
+  /** A retry was answered: the entry stays, whatever becomes of earlier answers. More retries are believed. */
+  retried: 2,
+  /** Somebody else presented the credential: as `live`, but no retry is believed any more. */
+  met: 3,
+  /** Both: nothing changes any more. */
+  final: 4,
+  /** The answer was not delivered: the credential is new again. */
+  forgotten: 5,
+} as const;
+const STATE_MASK = 7;
+
+const TIME_SHIFT = 3;
+const TIME_BITS = 12;
+const TIME_MASK = (1 << TIME_BITS) - 1;
+const TAG_SHIFT = TIME_SHIFT + TIME_BITS; // the rest is the tag (TAG_BITS)
+/** Seconds that times are told apart by: 12 bits of them are more than a credential can be decoded for. */
+const TIME_UNIT = 4;
+
+/** The longest that a client can take from its first request to its last retry, in seconds. */
+export const RETRY_WINDOW: number = (() => {
+  let milliseconds = 0;
+  for (let failures = 1; failures < MAX_TRANSACTIONS; failures++) {
+    milliseconds += 2 * MESSAGE_TIMEOUT_MS + transactionPause(failures);
+    for (let tries = 1; tries < MAX_CONNECT_TRIES; tries++) milliseconds += connectPause(tries);
+  }
+  return milliseconds / 1000;
+})();
+const WINDOW_UNITS = Math.ceil(RETRY_WINDOW / TIME_UNIT);
+
+/** The word of a credential that was just decoded. @param now seconds since the epoch. */
+export function liveEntry(tag: number, now: number): number {
+  return tag << TAG_SHIFT | timeOf(now) << TIME_SHIFT | STATE.live;
+}
+
+/** Whether the credential counts as new. */
+export function isForgotten(word: number): boolean {
+  return (word & STATE_MASK) === STATE.forgotten;
+}
+
+/**
+ * The word after a retry that is believed, or null for one that is not: it must come from the process that
+ * decoded the credential, within the time that a client goes on trying, and nobody else may have presented
+ * the credential since.
+ */
+export function afterRetry(word: number, tag: number, now: number): number | null {
+  const state = word & STATE_MASK;
+  if (state !== STATE.live && state !== STATE.retried) return null;
+  if (tag === NO_TAG || word >>> TAG_SHIFT !== tag) return null;
+  const age = (timeOf(now) - (word >>> TIME_SHIFT)) & TIME_MASK;
+  return age > WINDOW_UNITS ? null : withState(word, STATE.retried);
+}
+
+/** The word after the credential was presented once more, and refused as a replay. */
+export function afterReplay(word: number): number {
+  const state = word & STATE_MASK;
+  if (state === STATE.live) return withState(word, STATE.met);
+  if (state === STATE.retried) return withState(word, STATE.final);
+  return word;
+}
+
+/** The word after its answer turned out to be undelivered; the same one for an entry that stays. */
+export function afterLoss(word: number): number {
+  const state = word & STATE_MASK;
+  return state === STATE.live || state === STATE.met ? withState(word, STATE.forgotten) : word;
+}
+
+function withState(word: number, state: number): number {
+  return word & ~STATE_MASK | state;
+}
+
+function timeOf(now: number): number {
+  return Math.floor(now / TIME_UNIT) & TIME_MASK;
+}

@@ -1,0 +1,132 @@
+// The retry byte, with which a client says that an earlier answer may have been lost: what it is believed for,
+// and the two attacks that it invites. Which entry believes what is in
+// tests/daemon/munged/replay/cache_test.ts.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { ERRNO } from "../../lib/errors.ts";
+import { close } from "../../lib/os/socket.ts";
+import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { formatDecodeRequest } from "../../lib/protocol/message.ts";
+import { rawDecode } from "../interop/raw.ts";
+import { compileProbe, hasReference, type Munged, Realm } from "../interop/realm.ts";
+import { encodeRequest } from "../requests.ts";
+import { suite } from "../suite.ts";
+import { connect, HangUps, sendSome } from "./connection.ts";
+
+const SUCCESS = 0;
+const { EMUNGE_CRED_REPLAYED } = ERRNO;
+/** More than the two seconds that libmunge waits for an answer, and less than twice that. */
+const LONGER_THAN_A_TRY_MS = 2_600;
+
+suite("retries", { "the reference": hasReference }, () => {
+  let realm: Realm;
+  let munged: Munged;
+  before(async () => {
+    realm = new Realm();
+    munged = await realm.start("ours");
+  });
+  after(() => realm.close());
+
+  const encode = () => new BlockingClient(munged.socket).encode(encodeRequest()).credential.slice();
+  /** Has a program of the reference decode a credential; its status, which is the error's number. */
+  function unmunge(credential: Uint8Array): number | null {
+    const args = [`--socket=${munged.socket}`];
+    return realm.run("reference", "unmunge", args, { input: credential }).status;
+  }
+  /** Keeps munged from answering until `during` is over, as a user who takes all CPU time can. */
+  async function stall<T>(during: () => Promise<T>): Promise<T> {
+    munged.process.kill("SIGSTOP");
+    try {
+      return await during();
+    } finally {
+      munged.process.kill("SIGCONT");
+    }
+  }
+
+  test("a used credential is a replay to whoever else sends a retry byte", async () => {
+    for (let i = 0; i < 40; i++) {
+      const credential = encode();
+      assert.equal(unmunge(credential), SUCCESS);
+      for (const retry of [1 + i % 5, 1, 2, 3, 4, 5]) {
+        const { errno } = await rawDecode(munged.socket, { credential }, retry);
+        assert.equal(errno, EMUNGE_CRED_REPLAYED, `retry ${retry}`);
+      }
+    }
+  });
+
+  test("a service whose first try is made to fail does not accept a replay with its next one", async () => {
+    const probe = spawn(compileProbe(realm), [munged.socket], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    const answers = createInterface({ input: probe.stdout })[Symbol.asyncIterator]();
+    const ask = async (credential: Uint8Array) => {
+      probe.stdin.write(`decode ${new TextDecoder().decode(credential)}\n`);
+      return Number((await answers.next()).value.split(" ")[0]);
+    };
+    for (let i = 0; i < 3; i++) {
+      const credential = encode();
+      assert.equal(await ask(credential), SUCCESS);
+      const replay = await stall(async () => {
+        const answer = ask(credential);
+        await pause(LONGER_THAN_A_TRY_MS);
+        return { answer };
+      });
+      assert.equal(await replay.answer, EMUNGE_CRED_REPLAYED);
+    }
+    assert.match(munged.log(), /Decode retry #1 /, "no try was made to fail");
+    probe.stdin.end();
+    await once(probe, "exit");
+  });
+
+  test("nor does one that runs unmunge anew for each credential", async () => {
+    const credential = encode();
+    assert.equal(unmunge(credential), SUCCESS);
+    const before = munged.log().length;
+    const child = await stall(async () => {
+      const args = [`--socket=${munged.socket}`];
+      const child = spawn(realm.program("reference", "unmunge"), args, {
+        stdio: ["pipe", "ignore", "ignore"],
+      });
+      child.stdin.end(credential);
+      await pause(LONGER_THAN_A_TRY_MS);
+      return child;
+    });
+    const [status] = child.exitCode === null ? await once(child, "exit") : [child.exitCode];
+    assert.equal(status, EMUNGE_CRED_REPLAYED);
+    assert.match(munged.log().slice(before), /Decode retry #1 /, "no try was made to fail");
+  });
+
+  test("a client that lost two answers gets the third", async () => {
+    const watch = new HangUps();
+    for (let i = 0; i < 200; i++) {
+      const credential = encode();
+      for (const retry of [0, 1]) {
+        const client = connect(munged.socket, 0);
+        sendSome(client, formatDecodeRequest({ credential }, retry));
+        watch.add(client);
+        assert.deepEqual(watch.wait(5_000), [client]); // answered, and not read
+        close(client);
+      }
+      assert.equal((await rawDecode(munged.socket, { credential }, 2)).errno, SUCCESS);
+      assert.equal((await rawDecode(munged.socket, { credential }, 0)).errno, EMUNGE_CRED_REPLAYED);
+    }
+  });
+
+  test("a retry is believed by a munged that was killed and started anew", async () => {
+    const args = [`--replay-dir=${realm.directory}/replay`];
+    const first = await realm.start("ours", args);
+    const credential = encode();
+    assert.equal((await rawDecode(first.socket, { credential }, 0)).errno, SUCCESS);
+    first.process.kill("SIGKILL");
+    await once(first.process, "exit");
+    const second = await realm.start("ours", args);
+    assert.equal((await rawDecode(second.socket, { credential }, 1)).errno, SUCCESS);
+    assert.equal((await rawDecode(second.socket, { credential }, 0)).errno, EMUNGE_CRED_REPLAYED);
+    assert.equal((await rawDecode(second.socket, { credential }, 1)).errno, EMUNGE_CRED_REPLAYED);
+    await second.stop();
+  });
+});
