@@ -37,9 +37,12 @@ const APPLETS: Readonly<Record<AppletName, Applet>> = {
 /** The binary under its own name, or one that is none of ours. */
 const MUNGEBOX: Applet = { load: () => import("./mungebox.ts") };
 
-/** Whether there is a command of this name. */
-function isApplet(name: string | undefined): name is AppletName {
-  return name !== undefined && Object.hasOwn(APPLETS, name);
+/** The command of this name, also of `munge.real` and the like, where a wrapper has taken its place. */
+function appletOf(name: string | undefined): Applet | undefined {
+  if (name === undefined) return undefined;
+  const dot = name.indexOf(".");
+  const stem = dot < 0 ? name : name.slice(0, dot);
+  return Object.hasOwn(APPLETS, stem) ? APPLETS[stem as AppletName] : undefined;
 }
 
 /** Runs a command and ends the process with its exit status. */
@@ -68,6 +71,7 @@ async function runSessionLeader(): Promise<void> {
 const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
 if (name === "munged" && process.env["MUNGED_STAGE"] === "session") void runSessionLeader();
-else if (isApplet(name)) void runApplet(APPLETS[name], name, args);
-else if (isApplet(args[0])) void runApplet(APPLETS[args[0]], args[0], args.slice(1));
-else void runApplet(MUNGEBOX, "mungebox", args);
+else if (appletOf(name) !== undefined) void runApplet(appletOf(name)!, name, args);
+else if (Object.hasOwn(APPLETS, args[0] ?? "")) {
+  void runApplet(APPLETS[args[0] as AppletName], args[0]!, args.slice(1));
+} else void runApplet(MUNGEBOX, "mungebox", args);

@@ -7,6 +7,7 @@ import { ANY_ID, type DecodeResponse, MAX_REQUEST_LENGTH } from "../lib/protocol
 import { BlockingClient } from "../lib/os/blocking_client.ts";
 import { hostName } from "../lib/os/hosts.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
+import { ignoreHangup } from "../lib/os/standard_streams.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { groupById, userById } from "../lib/os/users.ts";
 import { DEFAULT_SOCKET } from "../lib/paths.ts";
@@ -25,7 +26,7 @@ interface Settings {
   /** Names of the keys to print; undefined for all. */
   keys: Set<string> | undefined;
   numeric: boolean;
-  /** Errors that are reported in STATUS and nowhere else. */
+  /** Errors that are as good as success. */
   ignored: Set<number>;
   socket: string;
 }
@@ -117,10 +118,10 @@ export const USAGE: Usage<Settings> = {
       SOCKET_OPTION,
     ],
     [
-      option("--ignore-ttl", "Accept expired, rewound and replayed credentials", ({ ignored }) => {
+      option("--ignore-ttl", "Ignore expired, rewound, and replayed errors", ({ ignored }) => {
         for (const errno of OPENED) ignored.add(errno);
       }),
-      option("--ignore-replay", "Accept replayed credentials", ({ ignored }) => {
+      option("--ignore-replay", "Ignore replayed errors", ({ ignored }) => {
         ignored.add(ERRNO.EMUNGE_CRED_REPLAYED);
       }),
     ],
@@ -149,6 +150,7 @@ export function run(program: string, args: readonly string[]): number {
     socket: DEFAULT_SOCKET,
   };
   parseOptions(program, USAGE, settings, args);
+  ignoreHangup();
   const paths = [settings.metadata, settings.payload];
   for (const path of paths) {
     if (path !== undefined) refuseSameFile(settings.input, path);
@@ -162,8 +164,9 @@ export function run(program: string, args: readonly string[]): number {
     for (const output of new Set(Object.values(outputs))) output?.abandon();
     throw error;
   }
-  write(outputs, settings, response);
-  return settings.ignored.has(response.errno) ? 0 : response.errno;
+  const errno = settings.ignored.has(response.errno) ? ERRNO.EMUNGE_SUCCESS : response.errno;
+  write(outputs, settings, { ...response, errno });
+  return errno;
 }
 
 /** The credential in a file, which ends at the first NUL as it would in C. */
@@ -205,7 +208,10 @@ function openOutputs({ metadata, payload }: Settings): Outputs {
  * doesn't keep the other from being written.
  */
 function write({ metadata, payload }: Outputs, settings: Settings, response: DecodeResponse): void {
-  const text = new TextEncoder().encode(formatMetadata(settings, response));
+  // Without an output nobody waits for the name service either.
+  const text = new TextEncoder().encode(
+    metadata === undefined ? "" : formatMetadata(settings, response),
+  );
   const failures: string[] = [];
   const attempt = (what: string, output: Output | undefined, bytes: Uint8Array) => {
     try {
@@ -233,7 +239,8 @@ function formatMetadata({ keys, numeric }: Settings, response: DecodeResponse): 
   return METADATA_KEYS.map((key) => {
     if (keys !== undefined && !keys.has(key.name)) return "";
     const number = key.numeric(response);
-    if (number === undefined) return "";
+    // A key that only ours has is there whenever it is asked for by name.
+    if (number === undefined) return key.name === "REALM" && keys !== undefined ? "REALM:\n" : "";
     const value = numeric || key.text === undefined
       ? number
       : `${key.text(response) ?? "???"} (${number})`;

@@ -1,22 +1,43 @@
 // Runs the parity cases whose commands or titles contain all the given texts (every case without one) and
 // shows where our programs differ unexpectedly; --update writes docs/parity.md anew, --all shows all.
+// --record DIRECTORY runs the cases that have no record yet with the programs of MUNGE 0.5.18 there, and
+// records what they do.
 import { readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { commandsOf, markOf } from "../tests/interop/parity/case.ts";
 import { CHAPTERS } from "../tests/interop/parity/chapters.ts";
 import { renderFinding, renderPage } from "../tests/interop/parity/document.ts";
-import { placeCases, runCases } from "../tests/interop/parity/harness.ts";
+import { placeCases, recordCases, runCases } from "../tests/interop/parity/harness.ts";
+import { extendRecord, recorded } from "../tests/interop/parity/record.ts";
 
 const PAGE = "docs/parity.md";
-const words = process.argv.slice(2);
-const texts = words.filter((word) => !word.startsWith("--"));
-const chosen = placeCases(CHAPTERS).filter(({ chapter, area, parityCase }) =>
+const { values, positionals: texts } = parseArgs({
+  allowPositionals: true,
+  options: {
+    all: { type: "boolean", default: false },
+    record: { type: "string" },
+    update: { type: "boolean", default: false },
+  },
+});
+const cases = placeCases(CHAPTERS);
+const chosen = cases.filter(({ chapter, area, parityCase }) =>
   texts.every((text) => `${chapter.title}\n${area.title}\n${commandsOf(parityCase)}`.includes(text))
 );
+if (values.record !== undefined) {
+  const fresh = chosen.filter((placed) => recorded(placed) === undefined);
+  const run = recordCases(fresh, resolve(values.record));
+  const lines = await Promise.all(run.results);
+  await run.ended;
+  extendRecord(fresh.map((placed, index) => [placed, lines[index]!]), cases);
+  console.log(`${fresh.length} cases recorded`);
+  process.exit(0);
+}
 const run = runCases(chosen);
-const differences = await Promise.all(run.differences);
+const differences = await Promise.all(run.results);
 await run.ended;
 const findings = chosen.map((placed, index) => ({ ...placed, difference: differences[index]! }));
-if (words.includes("--update") && texts.length === 0) writeFileSync(PAGE, renderPage(findings));
+if (values.update && texts.length === 0) writeFileSync(PAGE, renderPage(findings));
 const page = readFileSync(PAGE, "utf8");
 let unexpected = 0;
 for (const finding of findings) {
@@ -26,7 +47,7 @@ for (const finding of findings) {
   const isExpected = differs === (markOf(parityCase) !== undefined) &&
     (!differs || page.includes(shown));
   if (!isExpected) unexpected++;
-  if (!isExpected || (differs && words.includes("--all"))) {
+  if (!isExpected || (differs && values.all)) {
     console.log(`\n[${chapter.title} ${area.title}]\n${shown}`);
   }
 }

@@ -1,6 +1,7 @@
 // The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads,
 // and outputs that appear whole or not at all.
-import { isReaderGone, writeWhole } from "../../lib/os/output.ts";
+import { isReaderGone, wasOpenAtStart, writeWhole } from "../../lib/os/standard_streams.ts";
+import { EBADF, SystemError } from "../../lib/os/libc.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { refuse } from "./values.ts";
 
@@ -15,7 +16,9 @@ const fs = () => process.getBuiltinModule("node:fs");
  */
 export function readInput(path: string, limit: number): Uint8Array {
   let fd = 0;
-  if (path !== "-") {
+  if (path === "-") {
+    if (!wasOpenAtStart(0)) refuse("Failed to read");
+  } else {
     try {
       fd = fs().openSync(path, "r");
     } catch (error) {
@@ -38,11 +41,11 @@ export function readInput(path: string, limit: number): Uint8Array {
       if (length > limit) break;
     }
   } catch {
-    refuse("Failed to read from file");
+    refuse("Failed to read");
   } finally {
     if (fd !== 0) fs().closeSync(fd);
   }
-  refuse("Exceeded maximum memory allocation");
+  refuse(`Input size exceeded maximum of ${limit}`);
 }
 
 /** Refuses an output that is the input: the first byte written would destroy what is to be read. */
@@ -172,6 +175,7 @@ export class Output {
    * @throws the system's error when it is short, but for a reader that has gone away.
    */
   write(bytes: Uint8Array): void {
+    if (this.#fd === 1 && !wasOpenAtStart(1)) throw new SystemError("write", EBADF);
     this.#length += bytes.length;
     try {
       writeWhole(this.#fd, bytes);

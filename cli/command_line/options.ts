@@ -49,9 +49,13 @@ export interface Invocation {
   readonly spelling: string;
 }
 
+/** What the reference says of an option that it can't name. */
+export const UNPROCESSABLE = "Failed to process command-line";
+
 /** The texts of most commands. */
 export const COMPLAINTS: Complaints = {
-  invalid: (error) => `Invalid option "${error.word}"`,
+  // The reference can't name an option of more than one byte.
+  invalid: ({ word }) => /^-[^\0-\x7f]/.test(word) ? UNPROCESSABLE : `Invalid option "${word}"`,
   unexpected: (error) => `Invalid option "${error.option}"`,
   missing: (error) => `Missing argument for option "${error.word}"`,
   parameter: (word) => `Unrecognized parameter "${word}"`,
@@ -125,8 +129,14 @@ function formatOption({ short, long, argument, help }: Option<never>): string {
   return `  ${names.padEnd(24)}  ${help}\n`;
 }
 
-/** Ends the process with status 0 after printing `text`; for options that only inform. */
+/**
+ * Ends the process with status 0 after printing `text`; for options that only inform, as the reference does
+ * even where there is no room for the text.
+ */
 export function printAndExit(text: string): never {
-  print(text);
-  process.exit(0);
+  try {
+    print(text);
+  } finally {
+    process.exit(0);
+  }
 }

@@ -1,7 +1,7 @@
 // Writing to standard output and standard error, whole and at once: a command that ends right after
 // must not leave text in a buffer.
 import type { MungeError } from "../../lib/errors.ts";
-import { isReaderGone, writeWhole } from "../../lib/os/output.ts";
+import { isReaderGone, writeWhole } from "../../lib/os/standard_streams.ts";
 
 /**
  * Writes `text` to standard output; a reader that has gone away wants no more of it.
@@ -16,9 +16,13 @@ export function print(text: string): void {
   }
 }
 
-/** Writes `text` to standard error. */
+/** Writes `text` to standard error; where that can't be, there is nobody left to be told. */
 export function printError(text: string): void {
-  writeWhole(2, new TextEncoder().encode(text));
+  try {
+    writeWhole(2, new TextEncoder().encode(text));
+  } catch {
+    // the exit status is what remains
+  }
 }
 
 /** Reports a failure as `program: Error: text` and gives the exit status that goes with it. */

@@ -148,7 +148,7 @@ export const CAUSES: readonly Cause[] = [
     fix: ({ start }) => start,
   },
   {
-    message: "Failed to access ...: Permission denied (Did you start munged?)",
+    message: "Failed to access ...: Permission denied",
     pattern: /Failed to access "(.+)": Permission denied/,
     text: "You are not allowed through a directory above the socket.",
     fix: ({ socketPath }) => `namei -l ${quote(socketPath)}`,

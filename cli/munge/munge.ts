@@ -2,6 +2,7 @@
 import { ERRNO, errorCode, MungeError } from "../../lib/errors.ts";
 import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { ignoreHangup } from "../../lib/os/standard_streams.ts";
 import { setEffectiveGroup, setEffectiveUser } from "../../lib/os/identity.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { isRealmName } from "../../lib/credential/realm.ts";
@@ -84,6 +85,7 @@ export function run(program: string, args: readonly string[]): void | Promise<vo
     ...ENCODE_DEFAULTS,
   };
   parseOptions(program, USAGE, settings, args);
+  if (!settings.renew) ignoreHangup();
   if (settings.renew && settings.output === "-") refuse('Option "--renew" needs an output file');
   if ("path" in settings.payload) {
     refuseSameFile(settings.payload.path, settings.output);

@@ -52,7 +52,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
       max: MAX_INT,
     }),
     path("--key-file=PATH", `Specify key file [${DEFAULTS.keyFile}]`, "keyFile"),
-    number("--listen-backlog=INT", "Specify listen backlog for socket (0=dfl -1=max)", {
+    number("--listen-backlog=INT", "Specify listen backlog limit of socket", {
       key: "listenBacklog",
       min: -1,
       max: MAX_INT,

@@ -18,11 +18,12 @@ import {
   type Invocation,
   type Option,
   parseOptions,
+  UNPROCESSABLE,
   type Usage,
 } from "../command_line/options.ts";
 import { addition, choice, flag, option, parsed, text } from "../command_line/vocabulary.ts";
 import { printError } from "../command_line/print.ts";
-import { writeWhole } from "../../lib/os/output.ts";
+import { writeWhole } from "../../lib/os/standard_streams.ts";
 import { INT_MAX, refuse, wholeNumber } from "../command_line/values.ts";
 
 const MIN_BITS = 256;
@@ -77,7 +78,7 @@ export const USAGE: Usage<Settings> = {
     ],
   ],
   complaints: {
-    invalid: invalidOption,
+    invalid: (error) => /^-[^-!-~]/.test(error.word) ? UNPROCESSABLE : invalidOption(error),
     unexpected: invalidOption,
     missing: (error) => `Option "${error.word}" is missing a required argument`,
     parameter: (word) => `Option "${word}" is unrecognized`,

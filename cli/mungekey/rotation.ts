@@ -21,7 +21,7 @@ import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { abandonReplacement, commitReplacement, createReplacement } from "../command_line/files.ts";
 import { print, printError, reportWarning } from "../command_line/print.ts";
-import { writeWhole } from "../../lib/os/output.ts";
+import { writeWhole } from "../../lib/os/standard_streams.ts";
 import { refuse } from "../command_line/values.ts";
 
 /** What all of mungekey's key commands know. */

@@ -1,4 +1,5 @@
 // remunge: measures how many credentials per second munged makes, or makes and opens.
+import { ignoreHangup } from "../../lib/os/standard_streams.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
@@ -209,6 +210,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
     warnTime: DEFAULT_WARN_TIME,
   };
   parseOptions(program, USAGE, settings, args);
+  ignoreHangup();
   if (settings.limit === undefined) settings.duration ??= DEFAULT_DURATION;
   const report = settings.quiet ? () => {} : printLine;
 

@@ -1,5 +1,5 @@
 // The IPv4 address that credentials name as their origin.
-import { isIPv4 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { MungeError } from "../../lib/errors.ts";
 import { lookUpHost } from "../../lib/os/hosts.ts";
@@ -34,7 +34,7 @@ export function resolveOrigin(
   const name = origin ?? hostname();
   const byName = interfaceAddresses().find((candidate) => candidate.name === name);
   if (byName !== undefined) return { address: byName.address, interfaceName: name };
-  const found = isIPv4(name) ? { address: parseIPv4(name) } : lookUpHost(name);
+  const found = resolve(name);
   if ("address" in found) {
     const { address } = found;
     const owner = interfaceAddresses().find((candidate) =>
@@ -45,8 +45,12 @@ export function resolveOrigin(
   const text = `Failed to resolve origin "${name}": ${found.failure}`;
   if (origin !== null && !force) throw new MungeError("EMUNGE_SNAFU", text);
   logger.warning(text);
-  logger.warning("Continuing with origin set to null address");
   return { address: new Uint8Array(4), interfaceName: undefined };
+}
+
+function resolve(name: string): ReturnType<typeof lookUpHost> {
+  if (isIPv4(name)) return { address: parseIPv4(name) };
+  return isIPv6(name) ? { failure: "Operation not supported" } : lookUpHost(name);
 }
 
 /** Logs the origin, as a warning when other hosts can't make much of it. */

@@ -1,10 +1,10 @@
 // What munged gets ready before it serves, in the reference's order: log, origin, memory, seed, key, groups,
 // replay cache, socket, workers; and at the end all of it taken down again.
-import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { chmodSync, lstatSync, readFileSync, unlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../lib/errors.ts";
-import { forbidCoreDumps, lockMemory, signalText } from "../../lib/os/process.ts";
+import { forbidCoreDumps, lockMemory, memoryLockLimit, signalText } from "../../lib/os/process.ts";
 import { listenUnix } from "../../lib/os/socket.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { purgeReplayTables, type ReplayState } from "./replay/cache.ts";
@@ -20,7 +20,7 @@ import { KeyStore } from "./keys/store.ts";
 import { lockSocket, removeLock } from "../process/lock_file.ts";
 import { createLogger, type Logger, openLog, reopenLog, stderrLog } from "../process/log.ts";
 import { startMetering } from "./observe/metrics.ts";
-import { announceOrigin, resolveOrigin } from "./origin.ts";
+import { announceOrigin, type Origin, resolveOrigin } from "./origin.ts";
 import { removePidFile, writePidFile } from "../process/pid_file.ts";
 import { openReplayCache } from "./replay/directory.ts";
 import type { StatusSources } from "./observe/status.ts";
@@ -28,7 +28,8 @@ import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { notifyManager } from "../process/systemd.ts";
 
 const SOCKET_MODE = 0o777;
-/** The kernel lowers a backlog to net.core.somaxconn, whatever that is. */
+/** Where Linux has the longest listen queue there may be, net.core.somaxconn. */
+const SOMAXCONN = "/proc/sys/net/core/somaxconn";
 const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
 /** How long the start waits for the groups; a name service that takes longer shall not keep munged down. */
 const FIRST_MAP_PATIENCE_MS = 1000;
@@ -45,9 +46,10 @@ export async function serve(config: DaemonConfig, announceReady: AnnounceReady):
   let log = early;
   try {
     forbidCoreDumps();
+    const origin = resolveOrigin(config, early);
     const target = openLog(config, early);
     log = createLogger(target);
-    const daemon = await start(config, log, target);
+    const daemon = await start(config, origin, log, target);
     announceReady();
     notifyManager("READY=1");
     const status = await daemon.run();
@@ -71,13 +73,12 @@ interface RunningDaemon {
 
 async function start(
   config: DaemonConfig,
+  origin: Origin,
   log: Logger,
   logTarget: ReturnType<typeof openLog>,
 ): Promise<RunningDaemon> {
-  const origin = resolveOrigin(config, log);
   log.notice(`Starting munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
   announceOrigin(origin, log);
-  if (config.mlockall) lockAllMemory(log);
   const seed = seedRandomness(config, log);
   const keys = new KeyStore(config, log);
   let groups: GroupMap = NO_GROUPS;
@@ -125,6 +126,7 @@ async function start(
     engine.updateGroups(groups); // the first map may have come while the threads were starting
     const { numThreads } = config;
     log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
+    if (config.mlockall) lockAllMemory(log);
     await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);
   } catch (error) {
     while (undo.length > 0) undo.pop()!();
@@ -174,15 +176,15 @@ async function start(
 }
 
 function lockAllMemory(log: Logger): void {
+  const bytes = memoryLockLimit();
+  const limit = bytes === Infinity ? "unlimited" : `${bytes} / ${Math.floor(bytes / 1024)} KB`;
   try {
     lockMemory();
   } catch (error) {
-    throw new MungeError(
-      "EMUNGE_SNAFU",
-      `Failed to lock pages in memory: ${(error as Error).message}`,
-    );
+    const text = `Failed to lock pages into memory: ${systemText(error)}`;
+    throw new MungeError("EMUNGE_SNAFU", `${text} (RLIMIT_MEMLOCK=${limit})`, { cause: error });
   }
-  log.info("Locked all pages in memory");
+  log.info(`Locked pages into memory (RLIMIT_MEMLOCK=${limit})`);
 }
 
 function seedRandomness(config: DaemonConfig, log: Logger): { isSecure: boolean } {
@@ -213,11 +215,7 @@ function openSocket(config: DaemonConfig, log: Logger): BoundSocket {
     }
     log.info(`Removed existing socket "${socketPath}"`);
   }
-  const backlog = listenBacklog === 0
-    ? DEFAULT_LISTEN_BACKLOG
-    : listenBacklog < 0
-    ? MAX_LISTEN_BACKLOG
-    : listenBacklog;
+  const backlog = backlogInForce(listenBacklog);
   const listener = listenUnix(socketPath, backlog);
   chmodSync(socketPath, SOCKET_MODE);
   const bound = lstatSync(socketPath);
@@ -234,6 +232,16 @@ function openSocket(config: DaemonConfig, log: Logger): BoundSocket {
       }
     },
   };
+}
+
+/** The length of the listen queue; -1 stands for the longest there may be. */
+function backlogInForce(asked: number): number {
+  if (asked >= 0) return asked === 0 ? DEFAULT_LISTEN_BACKLOG : asked;
+  try {
+    return Number(readFileSync(SOMAXCONN, "utf8"));
+  } catch {
+    return MAX_LISTEN_BACKLOG; // which a system without that file lowers silently
+  }
 }
 
 function startPurging(

@@ -5,6 +5,7 @@ import {
   constants,
   fchmodSync,
   fstatSync,
+  ftruncateSync,
   lstatSync,
   openSync,
   type Stats,
@@ -54,7 +55,10 @@ export function lockSocket(
         const who = holder > 0 ? `pid ${holder}` : "a process that can't be seen from here";
         throw failure(`Failed to lock "${path}": ${who} bound to socket "${socketPath}"`);
       }
-      if (isStillAt(path, fd)) return { path, fd };
+      if (isStillAt(path, fd)) {
+        ftruncateSync(fd); // what is in it is none of ours
+        return { path, fd };
+      }
       closeSync(fd);
     } catch (error) {
       closeSync(fd);

@@ -1,5 +1,5 @@
 // munged --stop: ends the daemon that holds the lock of a socket.
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { lockHolder } from "../../lib/os/file_lock.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { lockPath } from "./lock_file.ts";
@@ -8,7 +8,7 @@ import type { Logger } from "./log.ts";
 /** How long a daemon may take to end on TERM, and how long the kernel may take on KILL. */
 const GRACE_MS = { SIGTERM: 5000, SIGKILL: 1000 } as const;
 const POLL_MS = 5;
-/** How long a daemon may live on after it let go of the lock. */
+/** How long a daemon may live on after it let go of the lock, where only the lock tells that it ended. */
 const CLEANUP_MS = 250;
 const SIGNALS = [["SIGTERM", 15, "Terminated"], ["SIGKILL", 9, "Killed"]] as const;
 
@@ -59,11 +59,12 @@ export function stopDaemon(
 }
 
 /**
- * Waits for a process to end. One that has let go of the lock gets a moment to clean up; what is there
- * after that is a zombie, or another process of the same number that no signal is meant for.
+ * Waits until a process is gone: it no longer exists, another has its number by now, or it is a zombie that
+ * nobody waits for. Where /proc doesn't show it, one that has let go of the lock gets a moment to clean up.
  */
 function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
   const deadline = performance.now() + patienceMs;
+  const first = lookAt(pid);
   let released: number | undefined;
   while (performance.now() < deadline) {
     try {
@@ -71,11 +72,28 @@ function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
     } catch (error) {
       if (isGone(error)) return true;
     }
-    if (lockHolder(fd) !== pid) released ??= performance.now();
-    if (released !== undefined && performance.now() - released > CLEANUP_MS) return true;
+    const now = lookAt(pid);
+    if (first !== undefined && now !== undefined && now.start !== first.start) return true;
+    if (lockHolder(fd) !== pid) {
+      released ??= performance.now();
+      if (now?.state === "Z") return true;
+      if (now === undefined && performance.now() - released > CLEANUP_MS) return true;
+    }
     Bun.sleepSync(POLL_MS);
   }
   return false;
+}
+
+/** State and start time of a process; undefined where /proc doesn't show it. */
+function lookAt(pid: number): { readonly state: string; readonly start: string } | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    // proc(5): the fields behind the name, which may contain anything, from the third on
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return { state: fields[0]!, start: fields[19]! };
+  } catch {
+    return undefined;
+  }
 }
 
 function isGone(error: unknown): boolean {

@@ -29,6 +29,7 @@ import {
   encodeTransaction,
   fitsSocketAddress,
   incompleteError,
+  overlongPathError,
   requireSocket,
   requireSocketName,
   responseLength,
@@ -179,7 +180,7 @@ async function tryAgain<Response>(
 /** A connected socket. That a path leads to none is looked into only when connecting has failed. */
 async function connectTo(path: string, signal: AbortSignal | undefined): Promise<Socket> {
   requireSocketName(path);
-  if (!fitsSocketAddress(path)) await requireSocketAt(path);
+  if (!fitsSocketAddress(path)) throw overlongPathError();
   for (let failures = 0;;) {
     signal?.throwIfAborted();
     try {
@@ -198,7 +199,7 @@ async function connectTo(path: string, signal: AbortSignal | undefined): Promise
 /** Throws what is the matter with the path of a socket, if anything is. */
 async function requireSocketAt(path: string): Promise<void> {
   const isSocket = await stat(path).then((status) => status.isSocket(), (error) => {
-    throw accessError(path, systemText(error));
+    throw accessError(path, systemText(error), codeOf(error) === "ENOENT");
   });
   requireSocket(path, isSocket);
 }

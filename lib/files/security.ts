@@ -102,10 +102,14 @@ export function checkFile(
   );
   if (breach !== undefined) report(`${policy.subject} is insecure: ${breach}`);
   if (policy.reachable === true) {
-    const closed = directories.find(({ stats }) => (stats.mode & 0o111) !== 0o111);
+    // Only the first can be no directory; the socket's lock then can't be made there.
+    const closed = directories.find(({ stats }) =>
+      stats.isDirectory() && (stats.mode & 0o111) !== 0o111
+    );
     if (closed !== undefined) {
       report(
-        `${policy.subject} is inaccessible: execute permissions for all required on "${closed.path}"`,
+        `${policy.subject} is inaccessible: execute permissions for all required on ` +
+          `"${closed.path}" (st_mode=0${closed.stats.mode.toString(8)})`,
       );
     }
   }
@@ -206,7 +210,9 @@ function directoryBreach(
   uid: number,
 ): string | undefined {
   for (const { path, stats } of directories) {
-    if (stats.uid !== 0 && stats.uid !== uid) return `invalid ownership of "${path}"`;
+    if (stats.uid !== 0 && stats.uid !== uid) {
+      return `invalid ownership of "${path}" (uid=${stats.uid})`;
+    }
     if ((stats.mode & 0o1000) !== 0) continue; // sticky: others can't replace what isn't theirs
     if ((stats.mode & 0o20) !== 0 && !groupWritable && stats.gid !== trustedGroup) {
       return `group-writable permissions without sticky bit set on "${path}"`;

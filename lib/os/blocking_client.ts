@@ -22,6 +22,7 @@ import {
   decodeTransaction,
   encodeTransaction,
   incompleteError,
+  overlongPathError,
   requireSocket,
   requireSocketName,
   responseLength,
@@ -56,7 +57,7 @@ const MSG_NOSIGNAL = isLinux ? 0x4000 : isDarwin ? 0 : 0x2_0000;
 const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL;
 const POLLIN = 1;
 const POLLOUT = 4;
-const ENAMETOOLONG = isLinux ? 36 : 63;
+const ENOENT = 2;
 const ECONNREFUSED = isLinux ? 111 : 61;
 
 const { i32, ptr: pointer, u32, u64 } = FFIType;
@@ -85,7 +86,7 @@ export class BlockingClient {
   constructor(path: string) {
     requireSocketName(path);
     const address = unixAddress(path);
-    if (address === undefined) throw explainConnectError(path, ENAMETOOLONG);
+    if (address === undefined) throw overlongPathError();
     this.#path = path;
     this.#address = address;
     this.#addressPointer = ptr(address);
@@ -255,7 +256,7 @@ function explainConnectError(path: string, reason: number): Error {
   } catch (error) {
     const number = (error as NodeJS.ErrnoException).errno;
     if (error instanceof MungeError || number === undefined) return error as Error;
-    return accessError(path, strerror(Math.abs(number)));
+    return accessError(path, strerror(Math.abs(number)), Math.abs(number) === ENOENT);
   }
   return connectError(path, strerror(reason));
 }

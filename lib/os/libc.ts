@@ -80,6 +80,8 @@ export function strerror(number: number): string {
   return new CString(failures!.strerror(number)).toString();
 }
 
+/** There is no such descriptor. */
+export const EBADF = 9;
 /** A signal came first: the call is to be made again. */
 export const EINTR = 4;
 /** Nothing to be had, or no room, without waiting. */

@@ -1,15 +1,6 @@
 // What a daemon asks of its own process and of others: its name, its memory, its core dumps, its
 // descriptors, signals to others. Calls that Linux alone knows do nothing elsewhere.
-import {
-  CString,
-  errno,
-  FFIType,
-  fixedMemory,
-  openLibc,
-  ptr,
-  strerror,
-  SystemError,
-} from "./libc.ts";
+import { CString, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 
 const isLinux = process.platform === "linux";
 const PR_SET_DUMPABLE = 4;
@@ -76,21 +67,16 @@ export function forbidCoreDumps(): void {
   if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw new SystemError("prctl");
 }
 
-/**
- * Locks all pages, those to come included, into memory.
- *
- * @throws {Error} with the system's text and the RLIMIT_MEMLOCK in force.
- */
+/** Locks all pages, those to come included, into memory. @throws {SystemError} if that can't be. */
 export function lockMemory(): void {
-  if (c.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) === 0) return;
-  const reason = strerror(errno());
-  throw new Error(`${reason} (RLIMIT_MEMLOCK=${memoryLockLimit()})`);
+  if (c.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) throw new SystemError("mlockall");
 }
 
-function memoryLockLimit(): string {
+/** How many bytes this process may lock into memory; Infinity for any number. */
+export function memoryLockLimit(): number {
   const limit = new BigUint64Array(2);
-  if (c.getrlimit(RLIMIT_MEMLOCK, ptr(limit)) < 0) return "unknown";
-  return limit[0] === RLIM_INFINITY ? "unlimited" : `${limit[0]}`;
+  if (c.getrlimit(RLIMIT_MEMLOCK, ptr(limit)) < 0) throw new SystemError("getrlimit");
+  return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
 }
 
 /** How many descriptors this process may have; Infinity for any number. */

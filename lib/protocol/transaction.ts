@@ -10,6 +10,7 @@ import {
   formatEncodeRequest,
   formatStatusRequest,
   HEADER_LENGTH,
+  MAX_PAYLOAD_LENGTH,
   MAX_REQUEST_LENGTH,
   MESSAGE_TYPE,
   type MessageType,
@@ -35,7 +36,10 @@ export interface Transaction<Response> {
 /** The transaction that asks for a credential. */
 export function encodeTransaction(request: EncodeRequest): Transaction<EncodeResponse> {
   return {
-    format: (retry) => checkedRequest(formatEncodeRequest(request, retry)),
+    format(retry) {
+      requireSize("Payload", request.payload.length, MAX_PAYLOAD_LENGTH);
+      return checkedRequest(formatEncodeRequest(request, retry));
+    },
     responseType: MESSAGE_TYPE.encodeResponse,
     parse(body) {
       const response = parseEncodeResponse(body);
@@ -50,7 +54,11 @@ export function encodeTransaction(request: EncodeRequest): Transaction<EncodeRes
 /** The transaction that opens a credential. */
 export function decodeTransaction(request: DecodeRequest): Transaction<DecodeResponse> {
   return {
-    format: (retry) => checkedRequest(formatDecodeRequest(request, retry)),
+    format(retry) {
+      // with the NUL behind it
+      requireSize("Credential", request.credential.length + 1, MAX_REQUEST_LENGTH);
+      return checkedRequest(formatDecodeRequest(request, retry));
+    },
     responseType: MESSAGE_TYPE.decodeResponse,
     parse: parseDecodeResponse,
   };
@@ -65,12 +73,17 @@ export function statusTransaction(): Transaction<string> {
   };
 }
 
+function requireSize(what: string, size: number, maximum: number): void {
+  if (size <= maximum) return;
+  throw new MungeError("EMUNGE_BAD_LENGTH", `${what} size ${size} exceeded maximum of ${maximum}`);
+}
+
 function checkedRequest(message: Uint8Array): Uint8Array {
   const length = message.length - HEADER_LENGTH;
   if (length > MAX_REQUEST_LENGTH) {
     throw new MungeError(
       "EMUNGE_BAD_LENGTH",
-      `Failed to send message: length of ${length} exceeds max of ${MAX_REQUEST_LENGTH}`,
+      `Failed to send message: Size ${length} exceeded maximum of ${MAX_REQUEST_LENGTH}`,
     );
   }
   return message;
@@ -94,7 +107,7 @@ export function responseLength(header: Uint8Array, wanted: MessageType): number 
   if (length > MAX_REQUEST_LENGTH) {
     throw new MungeError(
       "EMUNGE_BAD_LENGTH",
-      `Failed to receive message: length of ${length} exceeds max of ${MAX_REQUEST_LENGTH}`,
+      `Failed to receive message: Size ${length} exceeded maximum of ${MAX_REQUEST_LENGTH}`,
     );
   }
   return length;
@@ -124,11 +137,9 @@ export function incompleteError(
 }
 
 /** The socket can't be looked at; `reason` is the system's text. */
-export function accessError(path: string, reason: string): MungeError {
-  return new MungeError(
-    "EMUNGE_SOCKET",
-    `Failed to access "${path}": ${reason} (Did you start munged?)`,
-  );
+export function accessError(path: string, reason: string, isMissing: boolean): MungeError {
+  const question = isMissing ? " (Did you start munged?)" : "";
+  return new MungeError("EMUNGE_SOCKET", `Failed to access "${path}": ${reason}${question}`);
 }
 
 /** Nobody took the connection; `reason` is the system's text. */
@@ -141,21 +152,20 @@ export function requireSocketName(path: string): void {
   if (path === "") throw new MungeError("EMUNGE_SOCKET", "MUNGE socket name is undefined");
 }
 
-/**
- * Refuses what is there under the path but no socket, and a path that connect() might cut short and so
- * reach somebody else's socket.
- */
-export function requireSocket(path: string, isSocket: boolean): void {
-  if (!isSocket) throw new MungeError("EMUNGE_SOCKET", `Invalid file type for socket "${path}"`);
-  if (!fitsSocketAddress(path)) {
-    throw new MungeError(
-      "EMUNGE_OVERFLOW",
-      `Exceeded maximum length of ${MAX_SOCKET_PATH} bytes for socket pathname`,
-    );
-  }
-}
-
 /** Whether the address of a socket has room for a path. */
 export function fitsSocketAddress(path: string): boolean {
   return new TextEncoder().encode(path).length < MAX_SOCKET_PATH;
+}
+
+/** The path is one that connect() might cut short, and so reach somebody else's socket. */
+export function overlongPathError(): MungeError {
+  return new MungeError(
+    "EMUNGE_OVERFLOW",
+    `Exceeded maximum length of ${MAX_SOCKET_PATH} bytes for socket pathname`,
+  );
+}
+
+/** Refuses what is there under the path but no socket. */
+export function requireSocket(path: string, isSocket: boolean): void {
+  if (!isSocket) throw new MungeError("EMUNGE_SOCKET", `Invalid file type for socket "${path}"`);
 }

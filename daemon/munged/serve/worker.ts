@@ -325,7 +325,7 @@ function acceptableHeader(bytes: Uint8Array): Header | null {
     const header = parseHeader(bytes);
     if (header.length <= MAX_REQUEST_LENGTH) return header;
     log.info(
-      `Failed to receive message: length of ${header.length} exceeds max of ${MAX_REQUEST_LENGTH}`,
+      `Failed to receive message: Size ${header.length} exceeded maximum of ${MAX_REQUEST_LENGTH}`,
     );
   } catch (error) {
     if (!(error instanceof MungeError)) throw error;

@@ -47,6 +47,5 @@ test("resolveOrigin() refuses what can't be resolved, and warns when forced", ()
   assert.deepEqual(found, { address: new Uint8Array(4), interfaceName: undefined });
   assert.deepEqual(logger.lines, [
     'warning: Failed to resolve origin "no such host": Host not found',
-    "warning: Continuing with origin set to null address",
   ]);
 });

@@ -1,19 +1,19 @@
-// What a case is: commands of a shell that run twice, once with the reference's programs and once with
-// ours, and why the two outcomes may differ.
+// What a case is: commands of a shell that run with our programs as they ran with the reference's, MUNGE
+// 0.5.18, and why the two outcomes may differ.
 
 /** Why outcomes differ; each is a heading of docs/parity.md, which also has what exactly differs. */
-export const MARKS = ["newer", "better", "differs"] as const;
+export const MARKS = ["better", "differs"] as const;
 export type Mark = typeof MARKS[number];
 
 /**
- * A case that differs, and the one reason: `newer` where MUNGE 0.5.18 differs from the 0.5.15 we run
- * against, `better` where nobody can want what the reference does, `differs` for the rest.
+ * A case that differs, and the one reason, which would convince an administrator of MUNGE: `better` where
+ * nobody can want what the reference does, `differs` for the rest.
  */
 export type MarkedCase =
   & { readonly run: string }
-  & ({ readonly newer: string } | { readonly better: string } | { readonly differs: string });
+  & ({ readonly better: string } | { readonly differs: string });
 
-/** A case that both programs must treat alike is its commands; one that they don't says why. */
+/** A case that ours must treat as the reference does is its commands; one that it doesn't says why. */
 export type Case = string | MarkedCase;
 
 /** Cases about one option or one subject. */
@@ -45,7 +45,6 @@ export function commandsOf(parityCase: Case): string {
 /** The mark and the reason of a case that differs. */
 export function markOf(parityCase: Case): { mark: Mark; reason: string } | undefined {
   if (typeof parityCase === "string") return undefined;
-  if ("newer" in parityCase) return { mark: "newer", reason: parityCase.newer };
   if ("better" in parityCase) return { mark: "better", reason: parityCase.better };
   return { mark: "differs", reason: parityCase.differs };
 }

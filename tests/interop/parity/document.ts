@@ -10,11 +10,6 @@ export interface Finding extends Placed {
 }
 
 const HEADINGS: Readonly<Record<Mark, { verdict: string; heading: string; text: string }>> = {
-  newer: {
-    verdict: "as 0.5.18",
-    heading: "As MUNGE 0.5.18",
-    text: "Debian's 0.5.15 is what the cases run against; these are what 0.5.18 does differently.",
-  },
   better: {
     verdict: "better",
     heading: "Better",
@@ -34,14 +29,15 @@ export function renderPage(findings: readonly Finding[]): string {
   return [
     "# Parity with the reference",
     "",
-    "Made by the parity tests from their own run of Debian's MUNGE 0.5.15 beside ours, not by hand:",
+    "The reference is MUNGE 0.5.18. What it does in each case is recorded in",
+    "`tests/interop/parity/munge-0.5.18.json`; the parity tests run the same cases with our programs,",
+    "and make this page of what they show:",
     "",
     "    bun scripts/parity.ts --update",
     "",
-    "Each case is a shell command that both run in sandboxes of the same shape.",
-    "",
-    "Compared line by line are output, exit status, files (mode, owner, content and so log lines) and",
-    "processes left behind. Options of ours that the reference has not are in the manual pages.",
+    "Each case is a shell command that runs in a sandbox of its own. Output, exit status, files (mode,",
+    "owner, content and so log lines) and the processes left behind are compared line by line. Options",
+    "that only our programs have are in the manual pages.",
     "",
     `${findings.length} cases: ${same} with the same outcome, ${
       findings.length - same

@@ -1,4 +1,4 @@
-// Runs cases with both sets of programs, several at a time.
+// Runs cases, several at a time, and compares what they show with the record of MUNGE 0.5.18.
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,11 +6,12 @@ import { join, resolve } from "node:path";
 import { type Area, type Case, type Chapter, commandsOf, markOf } from "./case.ts";
 import { compareLines, type Difference } from "./compare.ts";
 import { mask } from "./masks.ts";
+import { recorded } from "./record.ts";
 import { runInSandbox, type SharedDaemon, startSharedDaemon } from "./sandbox.ts";
 
 /** Sandboxes at a time; those that mostly wait come on top. */
 const AT_ONCE = 4;
-/** How often a case that should end alike on both sides is run, if it does not. */
+/** How often a case that should end as the record says is run, if it does not. */
 const MOST_TRIES = 3;
 
 /** The executable under test. */
@@ -31,70 +32,70 @@ export function placeCases(chapters: readonly Chapter[]): Placed[] {
 }
 
 /** Cases that are being run. */
-export interface Run {
-  /** The difference of each case, in order, as it becomes known. */
-  readonly differences: readonly Promise<Difference>[];
+export interface Run<Result> {
+  /** The result of each case, in order, as it becomes known. */
+  readonly results: readonly Promise<Result>[];
   /** Settles when all is over and cleared away. */
   readonly ended: Promise<void>;
 }
 
-/** Starts running `cases`. */
-export function runCases(cases: readonly Placed[]): Run {
+/** Starts running `cases` with our programs; each is compared with the record. */
+export function runCases(cases: readonly Placed[]): Run<Difference> {
   const programs = installPrograms();
-  const sides = Promise.all([undefined, programs].map(prepareSide));
+  const run = start(cases, programs, async (placed, daemon) => {
+    const reference = recorded(placed);
+    if (reference === undefined) throw new Error("not recorded: bun scripts/parity.ts --record");
+    for (let tries = 1;; tries++) {
+      const ours = await outcomeOf(placed, programs, daemon);
+      const difference = compareLines(mask(reference), ours);
+      // A busy machine may delay a line for longer than a case waits; a difference is one that stays.
+      const isSame = difference.reference.length + difference.ours.length === 0;
+      if (isSame || tries === MOST_TRIES || markOf(placed.parityCase) !== undefined) {
+        return difference;
+      }
+    }
+  });
+  return { ...run, ended: run.ended.then(() => rmSync(programs, { recursive: true })) };
+}
+
+/** Starts running `cases` with the programs in a directory; what each shows, masked. */
+export function recordCases(cases: readonly Placed[], programs: string): Run<string[]> {
+  return start(cases, programs, (placed, daemon) => outcomeOf(placed, programs, daemon));
+}
+
+function start<Result>(
+  cases: readonly Placed[],
+  programs: string,
+  runCase: (placed: Placed, daemon: SharedDaemon) => Promise<Result>,
+): Run<Result> {
+  const daemon = startSharedDaemon(programs);
   const queue: (() => Promise<void>)[] = [];
-  const differences = cases.map((placed) =>
-    new Promise<Difference>((resolve, reject) => {
-      const task = () => sides.then((both) => runCase(placed, both)).then(resolve, reject);
+  const results = cases.map((placed) =>
+    new Promise<Result>((resolve, reject) => {
+      const task = () => daemon.then((served) => runCase(placed, served)).then(resolve, reject);
       if (placed.area.waits) void task();
       else queue.push(task);
     })
   );
   for (let slot = 0; slot < AT_ONCE; slot++) void drain(queue);
-  const ended = Promise.allSettled(differences).then(async () => {
-    await Promise.all((await sides).map(({ daemon }) => daemon.end()));
-    rmSync(programs, { recursive: true });
-  });
-  return { differences, ended };
+  const ended = Promise.allSettled(results).then(async () => (await daemon).end());
+  return { results, ended };
 }
 
 async function drain(queue: (() => Promise<void>)[]): Promise<void> {
   for (let task = queue.shift(); task !== undefined; task = queue.shift()) await task();
 }
 
-/** The reference, or ours. */
-interface Side {
-  readonly programs: string | undefined;
-  readonly daemon: SharedDaemon;
-}
-
-async function prepareSide(programs: string | undefined): Promise<Side> {
-  return { programs, daemon: await startSharedDaemon(programs) };
-}
-
-/**
- * Runs a case on both sides. One that should end alike and does not is run again: now and then the reference
- * loses a signal that comes as it starts, and is killed for it. What differs each time is a difference.
- */
-async function runCase(placed: Placed, sides: readonly Side[]): Promise<Difference> {
-  for (let tries = 1;; tries++) {
-    const difference = await runOnce(placed, sides);
-    const isSame = difference.reference.length + difference.ours.length === 0;
-    if (isSame || tries === MOST_TRIES || markOf(placed.parityCase) !== undefined) {
-      return difference;
-    }
-  }
-}
-
-async function runOnce({ area, parityCase }: Placed, sides: readonly Side[]): Promise<Difference> {
+async function outcomeOf(
+  { area, parityCase }: Placed,
+  programs: string,
+  daemon: SharedDaemon,
+): Promise<string[]> {
   const commands = [area.before, commandsOf(parityCase)].filter(Boolean).join("\n");
   const network = area.network ?? false;
-  const [reference = [], ours = []] = await Promise.all(
-    sides.map(({ programs, daemon }) =>
-      runInSandbox({ commands, network, programs, daemon: area.served ? daemon : undefined })
-    ),
+  return mask(
+    await runInSandbox({ commands, network, programs, daemon: area.served ? daemon : undefined }),
   );
-  return compareLines(mask(reference), mask(ours));
 }
 
 /** A directory in which our programs have the reference's names. */

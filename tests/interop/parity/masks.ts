@@ -44,17 +44,6 @@ export const MASKS: readonly Mask[] = [
     /munge-0\.5\.\d+( \(.*\))?/,
     "munge-VERSION",
   ),
-  replacing(
-    "loopback",
-    "since 0.5.16 the log warns of an origin that only this host can reach, which the sandbox's is",
-    /(?:Info: {6}|Info: |Warning: {1,3}|<(?:28|30)> munged\[PID\]: )(Set origin address to 127\.0\.0\.1 \(lo\)).*$/,
-    "Info: $1",
-  ),
-  dropping(
-    "backlog",
-    "the log names the socket's backlog since 0.5.16",
-    /Set socket listen backlog to 256$/,
-  ),
   dropping(
     "refusals",
     "ours logs one more line for each, which names the cause and the parties",

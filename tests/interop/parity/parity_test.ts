@@ -1,5 +1,5 @@
-// Every case of the table, run against the reference; then the page that the run makes of them. The page
-// is what the differences are compared with: `bun scripts/parity.ts --update` writes it.
+// Every case of the table, compared with what the reference does; then the page that the run makes of them. The
+// page is what the differences are compared with: `bun scripts/parity.ts --update` writes it.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -11,19 +11,18 @@ import { MUNGEBOX, placeCases, runCases } from "./harness.ts";
 
 const LEAST_CASES = 250;
 const PAGE = "docs/parity.md";
+// Some cases start Debian's daemon, too.
 const canRun = process.getuid?.() === 0 && existsSync("/usr/sbin/munged");
 const options = canRun ? {} : { skip: "needs root and Debian's munge" };
 
 const cases = placeCases(CHAPTERS);
-const { differences, ended } = canRun
-  ? runCases(cases)
-  : { differences: [], ended: Promise.resolve() };
+const { results, ended } = canRun ? runCases(cases) : { results: [], ended: Promise.resolve() };
 after(() => ended);
 
 cases.forEach((placed, index) => {
   const { chapter, area, parityCase } = placed;
   test(`${chapter.title} ${area.title}: ${commandsOf(parityCase)}`, options, async () => {
-    const difference = await differences[index]!;
+    const difference = await results[index]!;
     if (markOf(parityCase) === undefined) {
       assert.deepEqual(difference, { reference: [], ours: [] });
       return;
@@ -56,7 +55,7 @@ test("every option of every program of the reference has cases", options, () => 
 
 test(`${PAGE} is what the run shows`, options, async () => {
   const findings = await Promise.all(
-    cases.map(async (placed, index) => ({ ...placed, difference: await differences[index]! })),
+    cases.map(async (placed, index) => ({ ...placed, difference: await results[index]! })),
   );
   assert.equal(readFileSync(PAGE, "utf8"), renderPage(findings));
 });

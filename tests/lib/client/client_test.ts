@@ -22,6 +22,7 @@ import {
   ANY_ID,
   formatEncodeResponse,
   HEADER_LENGTH,
+  MAX_PAYLOAD_LENGTH,
   MAX_REQUEST_LENGTH,
   parseDecodeRequest,
   parseEncodeRequest,
@@ -182,11 +183,23 @@ test("a response that says it is too long is refused at once", async () => {
 });
 
 test("a request that is too long is refused unsent", async () => {
-  const payload = new Uint8Array(MAX_REQUEST_LENGTH);
+  const payload = new Uint8Array(MAX_PAYLOAD_LENGTH + 1);
+  const credential = new Uint8Array(MAX_REQUEST_LENGTH - 4);
+  const longer = new Uint8Array(MAX_REQUEST_LENGTH);
   await withServer((socket) => socket.end(ANSWER), async (path, received) => {
-    await assert.rejects(new MungeClient(path).encode({ ...REQUEST, payload }), {
-      code: "EMUNGE_BAD_LENGTH",
-      message: "Failed to send message: length of 2097172 exceeds max of 2097152",
+    const client = new MungeClient(path);
+    const code = "EMUNGE_BAD_LENGTH";
+    await assert.rejects(client.encode({ ...REQUEST, payload }), {
+      code,
+      message: "Payload size 1048577 exceeded maximum of 1048576",
+    });
+    await assert.rejects(client.decode({ credential }), {
+      code,
+      message: "Failed to send message: Size 2097153 exceeded maximum of 2097152",
+    });
+    await assert.rejects(client.decode({ credential: longer }), {
+      code,
+      message: "Credential size 2097153 exceeded maximum of 2097152",
     });
     assert.equal(received.length, 0);
   });
@@ -255,7 +268,7 @@ test("what is there but no munged is named", async () => {
       ],
       [
         join(file, "x"),
-        `Failed to access "${file}/x": Not a directory (Did you start munged?)`,
+        `Failed to access "${file}/x": Not a directory`,
         "EMUNGE_SOCKET",
       ],
       [file, `Invalid file type for socket "${file}"`, "EMUNGE_SOCKET"],

@@ -113,13 +113,13 @@ const CASES: Case[] = [
     kind: "seed",
     needsRoot: true,
     prepare: (_path, directory) => chownSync(directory, 1, 0),
-    breach: 'PRNG seed dir is insecure: invalid ownership of "D"',
+    breach: 'PRNG seed dir is insecure: invalid ownership of "D" (uid=1)',
   },
   {
     name: "a socket nobody reaches",
     kind: "socket",
     prepare: directoryMode(0o700),
-    breach: 'Socket is inaccessible: execute permissions for all required on "D"',
+    breach: 'Socket is inaccessible: execute permissions for all required on "D" (st_mode=040700)',
   },
 ];
 

@@ -7,13 +7,11 @@ import {
   HANGUP,
   LICENSE,
   LINKED_LOCK,
-  LISTEN_BACKLOG,
-  MLOCKALL,
   NAMED_OPTION,
   NEW_FILES,
   NO_LOCK,
-  ORIGIN,
   REPLAY_DIRECTORY,
+  REPLAY_SECURITY,
   UMASK,
   WRAPPED_NUMBERS,
 } from "./reasons.ts";
@@ -33,7 +31,7 @@ export const MUNGED: Chapter = {
     {
       title: "-h, --help; -L, --license; -V, --version",
       cases: [
-        { run: "munged -h", newer: MLOCKALL },
+        "munged -h",
         { run: "munged -L | head -n 2", differs: LICENSE },
         "munged --version",
         "munged -FVh",
@@ -61,6 +59,7 @@ export const MUNGED: Chapter = {
         { run: "munged --benchmark=1", better: NAMED_OPTION },
         "munged --key-file= --no-such",
         "munged -W",
+        "munged -é",
       ],
     },
     {
@@ -167,8 +166,9 @@ export const MUNGED: Chapter = {
           better: LINKED_LOCK,
         },
         { run: "munged -F -S ''", better: CLEAN_FAILURE },
-        { run: "munged -F -S $(printf %0120d 1)", better: CLEAN_FAILURE },
+        "munged -F -S $(printf %0120d 1)",
         "briefly munged -F --socket ../mnt/./sock",
+        "echo junk >sock.lock; chmod 200 sock.lock; start -S sock; wc -c <sock.lock; munged --stop -S sock",
       ],
     },
     {
@@ -187,6 +187,7 @@ export const MUNGED: Chapter = {
         "start; as 1 munged -s -v; echo $?; munge -n | cut -c 1-6",
         "start -S sock; munged -s -v -S sock",
         "start; munged -s; start; munged -sv",
+        "start; pid=$(cat /run/munge/munged.pid); munged -s; alive $pid && echo alive",
       ],
     },
     {
@@ -208,6 +209,11 @@ export const MUNGED: Chapter = {
       title: "-f, --force",
       cases: [
         {
+          run:
+            "chmod 644 /etc/munge/munge.key; chmod 777 /var/lib/munge; munged --force; await told $log",
+          differs: REPLAY_SECURITY,
+        },
+        {
           run: "start; munged --force; await told $log; munge -n | unmunge -k UID",
           differs: REPLAY_DIRECTORY,
         },
@@ -220,16 +226,12 @@ export const MUNGED: Chapter = {
       cases: [
         "briefly munged -F -M",
         "briefly munged -F --mlockall",
-        {
+        "start -M; munged --stop",
+        ...["munged -F -M", "munged -M"].map((daemon) => ({
           run:
-            "prlimit --memlock=65536:65536 setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock munged -F -M",
-          newer: MLOCKALL,
-        },
-        {
-          run:
-            "prlimit --memlock=65536:65536 setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock munged -M",
-          newer: MLOCKALL,
-        },
+            `prlimit --memlock=65536:65536 setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock ${daemon}`,
+          better: CLEAN_FAILURE,
+        })),
         "prlimit --memlock=unlimited setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock munged -M; munged --stop -v",
       ],
     },
@@ -275,10 +277,9 @@ export const MUNGED: Chapter = {
     },
     {
       title: "--listen-backlog=INT",
-      cases: ["0", "1", "-1", "-2", "''", "x", "128"].map((backlog) => ({
-        run: `briefly munged -F --listen-backlog=${backlog}`,
-        newer: LISTEN_BACKLOG,
-      })),
+      cases: ["0", "1", "-1", "-2", "''", "x", "128", "10000", "2147483648"].map((backlog) =>
+        `briefly munged -F --listen-backlog=${backlog}`
+      ),
     },
     {
       title: "--log-file=PATH",
@@ -372,13 +373,16 @@ export const MUNGED: Chapter = {
           .split("|").map((origin) => `briefly munged -F --origin=${origin}`),
         ..."link9|169.254.9.9|0.0.0.0|linked|six|::1|fd00::9|nosuchhost|''|1.2.3.4.5"
           .split("|").flatMap((origin) => [
-            { run: `briefly munged -F --origin=${origin}`, newer: ORIGIN },
-            { run: `briefly munged -F -f --origin=${origin}`, newer: ORIGIN },
+            `briefly munged -F --origin=${origin}`,
+            `briefly munged -F -f --origin=${origin}`,
           ]),
         "briefly munged -F -f --origin=10.9.8.7",
         "briefly munged -F --origin node9 --origin=eth9",
+        "munged --force --origin=nosuchhost; await told $log",
+        "munged --force --origin=link9; await told $log",
+        "munged --origin=nosuchhost",
         "start --origin=eth9; munge -n | unmunge -k ENCODE_HOST",
-        { run: "hostname nowhere; briefly munged -F", newer: ORIGIN },
+        "hostname nowhere; briefly munged -F",
         "hostname node9; briefly munged -F",
       ],
     },

@@ -28,6 +28,9 @@ export const MUNGEKEY: Chapter = {
         "mungekey --force=x",
         "mungekey --b",
         "mungekey ''",
+        "mungekey -é",
+        "mungekey -$(printf '\\1')",
+        "mungekey -k k >&-; mungekey -V >/dev/full",
       ],
     },
     {

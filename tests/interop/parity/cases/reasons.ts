@@ -1,16 +1,5 @@
 // Why cases differ, by name: several cases often share a reason.
 
-export const LARGER_PAYLOADS =
-  "Encoding and decoding are limited alike, to a message of 2 MiB instead of 1 MiB, so larger payloads pass";
-export const IGNORED_STATES =
-  "unmunge --ignore-ttl and --ignore-replay accept what is expired, rewound or replayed";
-export const LISTEN_BACKLOG =
-  "munged --listen-backlog sets the length of the listen queue, and logs it";
-export const ORIGIN =
-  "The log says why an origin means little to other hosts, and why one can't be resolved";
-export const MLOCKALL =
-  "munged --mlockall names the RLIMIT_MEMLOCK in force when it fails, and its help is reworded";
-
 export const SAME_FILE =
   "Reading and writing the same file is refused, by whatever name: the reference destroys what it reads";
 export const WHOLE_OUTPUT =
@@ -27,6 +16,8 @@ export const NO_LOCK =
   "Without a lock there is no start, even with --force: two daemons could have one socket";
 export const CLOSED_DESCRIPTORS =
   "Descriptors that were open when the daemon was started are closed in it";
+export const REFUSED_EARLY =
+  "A credential that is too long for a message is refused before the daemon is bothered with it";
 export const NAMED_OPTION =
   "A long option with an unwanted argument is named; the reference prints a control character";
 export const HANGUP =
@@ -40,9 +31,6 @@ export const FIFO_SEED =
   "A seed file that is no regular file is ignored; the reference waits for ever at a FIFO";
 
 export const LICENSE = "The licence notice is our own; the licence is the same";
-export const CLOSED_STREAMS =
-  "A standard stream that is closed is as good as /dev/null: the runtime opens it on the way";
-export const NON_ASCII = "An option that is not ASCII is named as it was typed";
 export const NOT_UTF8 = "An argument that is not UTF-8 is refused; the reference takes any bytes";
 export const UMASK = "The daemon keeps its umask, which no file it makes depends on";
 export const NEW_FILES =
@@ -51,5 +39,5 @@ export const REPLAY_DIRECTORY =
   "The replay cache is on disk, in use by one daemon at a time; another one keeps its own in memory, and says so";
 export const REPLAY_SECURITY =
   "The replay cache is not kept where others could write, not even with --force, and a warning says so";
-export const SOCKET_PARENT =
-  "A file where the socket's directory should be is noticed by the checks, one step earlier";
+export const LOGGED_REFUSALS =
+  "Expired, rewound and replayed credentials are in the log at Info, where guides tell administrators to look for them; 0.5.18 has them at Debug only, since some clients ignore these errors by the thousand: ours limits the lines of each cause";

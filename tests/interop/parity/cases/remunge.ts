@@ -1,6 +1,6 @@
 // remunge: what it prints, counts and refuses.
 import type { Chapter } from "../case.ts";
-import { LARGER_PAYLOADS, LICENSE, LONGEST_DURATION, NEGATIVE_COUNT } from "./reasons.ts";
+import { LICENSE, LONGEST_DURATION, NEGATIVE_COUNT } from "./reasons.ts";
 
 /** Figures of runs that end by time: how many credentials there were says nothing. */
 const COUNTED = "sed 's/Processed [0-9]* cred/Processed N cred/; s/^[0-9][0-9]*$/RATE/'";
@@ -75,10 +75,11 @@ export const REMUNGE: Chapter = {
           (length) => `remunge -N 3 -l${length}`,
         ),
         "remunge -N 3 --length=1h",
-        {
-          run: "remunge -N 2 -l 1M",
-          newer: LARGER_PAYLOADS,
-        },
+        "remunge -N 2 -l 1M",
+        "remunge -N 2 -l 1048577",
+        "remunge -N 2 -l 2M",
+        "remunge -N 2 -l 3M",
+        "remunge -N 2 -d -l 1048577",
       ],
     },
     {

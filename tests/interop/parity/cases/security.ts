@@ -1,6 +1,6 @@
 // Security of munged's files and of every directory above them.
 import type { Area, Case, Chapter } from "../case.ts";
-import { CLEAN_FAILURE, REPLAY_SECURITY, SOCKET_PARENT } from "./reasons.ts";
+import { CLEAN_FAILURE, NO_LOCK, REPLAY_SECURITY } from "./reasons.ts";
 
 /** Each file's option, and how its daemon is started: the log counts in the background only. */
 const FILES: Readonly<Record<string, { option: string; background?: true }>> = {
@@ -46,8 +46,8 @@ const DIFFERENCES: Readonly<
     state.endsWith("touch a/b") || (forced && INSECURE.test(state))
       ? { run, differs: REPLAY_SECURITY }
       : undefined,
-  sock: (state, _forced, run) =>
-    state.endsWith("touch a/b") ? { run, differs: SOCKET_PARENT } : undefined,
+  sock: (state, forced, run) =>
+    state.endsWith("touch a/b") && forced ? { run, better: NO_LOCK } : undefined,
 };
 
 function directoriesOf(name: string): Area {

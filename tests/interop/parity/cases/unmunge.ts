@@ -1,13 +1,24 @@
 // unmunge: its options, where metadata and payload go, and what it says about bad credentials.
-import type { Chapter } from "../case.ts";
+import type { Case, Chapter } from "../case.ts";
 import {
-  CLOSED_STREAMS,
-  IGNORED_STATES,
   LICENSE,
+  LOGGED_REFUSALS,
+  NAMED_OPTION,
+  REFUSED_EARLY,
   RESTART,
   SAME_FILE,
   WHOLE_OUTPUT,
 } from "./reasons.ts";
+
+/** A credential that the other daemon, whose clock is wrong by `offset`, made; decoded here. */
+function decodeLater(offset: string): string {
+  return `begin at ${offset} munged -F -S then --pid-file=/mnt/then.pid --seed-file=/mnt/seed; munge -s pay -t 300 -S then | unmunge -k STATUS,TTL; s=$?; end && exit $s`;
+}
+
+/** A case whose credential is refused, which the log says. */
+function isLogged(run: string): Case {
+  return { run, differs: LOGGED_REFUSALS };
+}
 
 export const UNMUNGE: Chapter = {
   title: "unmunge",
@@ -15,8 +26,8 @@ export const UNMUNGE: Chapter = {
     {
       title: "-h, --help; -L, --license; -V, --version",
       cases: [
-        { run: "unmunge -h", newer: IGNORED_STATES },
-        { run: "unmunge --help -x", newer: IGNORED_STATES },
+        "unmunge -h",
+        "unmunge --help -x",
         { run: "unmunge -L | head -n 2", differs: LICENSE },
         "unmunge -V",
         "unmunge --license=x",
@@ -57,7 +68,7 @@ export const UNMUNGE: Chapter = {
         "unmunge -i ''",
         "unmunge -i d",
         "as 1 unmunge -i c",
-        { run: "unmunge <&-", differs: CLOSED_STREAMS },
+        "unmunge <&-",
         "unmunge -i c -o c; cat c",
         "unmunge -i c -m c; cat c",
         "unmunge -i c -m c -o c",
@@ -113,7 +124,7 @@ export const UNMUNGE: Chapter = {
         "unmunge -i c -n; { sleep 0.3; unmunge -i c; echo $? >s; } | true; cat s",
         "{ sleep 0.3; head -c 5000 /dev/zero | munge | unmunge; echo $? >s; } | true; cat s",
         "{ sleep 0.3; unmunge -K; echo $? >s; } | true; cat s",
-        { run: "unmunge -k UID -i c >&-", differs: CLOSED_STREAMS },
+        "unmunge -k UID -i c >&-",
         "umask 0; unmunge -i c -k UID -m m -o o",
         "umask 077; unmunge -i c -k UID -m m -o o",
         "munge -n | unmunge -k UID",
@@ -140,7 +151,14 @@ export const UNMUNGE: Chapter = {
     },
     {
       title: "-K, --list-keys",
-      cases: ["unmunge -K", "unmunge --list-keys", "unmunge -K -k foo", "unmunge -k foo -K"],
+      cases: [
+        "unmunge -K",
+        "unmunge --list-keys",
+        "unmunge -K -k foo",
+        "unmunge -k foo -K",
+        "unmunge -K >/dev/full",
+        "start; for key in $(unmunge -K | grep '^  ' | grep -v REALM); do echo $key; munge -n | unmunge -N -k $key | wc -l; done",
+      ],
     },
     {
       title: "-N, --numeric",
@@ -226,17 +244,25 @@ export const UNMUNGE: Chapter = {
         "{ munge -n; echo trailing: words; } | unmunge -k STATUS",
         "{ munge -n; munge -n; } | unmunge -k STATUS",
         "{ munge -n | tr -d '\\n'; printf '\\0x:'; } | unmunge -k STATUS",
-        "head -c 3000000 /dev/zero | tr '\\0' A | unmunge",
+        ...[2097147, 2097152, 2097153, 3000000].map((length) =>
+          `head -c ${length} /dev/zero | tr '\\0' A | unmunge`
+        ),
+        ...[2097148, 2097151].map((length) => ({
+          run: `head -c ${length} /dev/zero | tr '\\0' A | unmunge`,
+          better: REFUSED_EARLY,
+        })),
       ],
     },
     {
       title: "Replayed credentials",
       before: "start; munge -s pay -o c; unmunge -n -i c",
       cases: [
-        "unmunge -i c",
-        "unmunge -n -i c",
-        "unmunge -N -k STATUS,LENGTH -i c",
-        "unmunge -m m -o o -i c",
+        ...[
+          "unmunge -i c",
+          "unmunge -n -i c",
+          "unmunge -N -k STATUS,LENGTH -i c",
+          "unmunge -m m -o o -i c",
+        ].map(isLogged),
         "munged --stop; start --benchmark; unmunge -n -i c; unmunge -k STATUS -i c",
         {
           run: "munged --stop; start; unmunge -k STATUS -i c",
@@ -253,12 +279,11 @@ export const UNMUNGE: Chapter = {
       waits: true,
       before: "start",
       cases: [
-        "munge -s pay -t 1 -o c; sleep 2.2; unmunge -i c",
-        "munge -s pay -t 1 -o c; sleep 2.2; unmunge -n -i c",
-        "munge -s pay -t 1 -o c; sleep 2.2; unmunge -m m -o o -i c",
-        ...["-400s", "-299s", "+299s", "+400s", "-4000s", "+4000s"].map((offset) =>
-          `begin at ${offset} munged -F -S then --pid-file=/mnt/then.pid --seed-file=/mnt/seed; munge -s pay -t 300 -S then | unmunge -k STATUS,TTL; s=$?; end && exit $s`
+        ...["unmunge -i c", "unmunge -n -i c", "unmunge -m m -o o -i c"].map((decode) =>
+          isLogged(`munge -s pay -t 1 -o c; sleep 2.2; ${decode}`)
         ),
+        ...["-299s", "+299s"].map(decodeLater),
+        ...["-400s", "+400s", "-4000s", "+4000s"].map((offset) => isLogged(decodeLater(offset))),
         "begin at -400s munged -F -S then --pid-file=/mnt/then.pid --seed-file=/mnt/seed; munge -u 1 -n -S then | unmunge; s=$?; end && exit $s",
       ],
     },
@@ -267,14 +292,19 @@ export const UNMUNGE: Chapter = {
       waits: true,
       before: "start; munge -s pay -o c; unmunge -n -i c",
       cases: [
-        "munge -s pay -t 1 -o e; sleep 2.2; unmunge --ignore-ttl -k STATUS -i e",
-        "munge -s pay -t 1 -o e; sleep 2.2; unmunge --ignore-replay -k STATUS -i e",
-        "unmunge --ignore-replay -k STATUS -i c",
-        "unmunge --ignore-ttl -k STATUS -i c",
-      ].map((run) => ({
-        run,
-        newer: IGNORED_STATES,
-      })),
+        ...[
+          "munge -s pay -t 1 -o e; sleep 2.2; unmunge --ignore-ttl -k STATUS -i e",
+          "munge -s pay -t 1 -o e; sleep 2.2; unmunge --ignore-replay -k STATUS -i e",
+          "unmunge --ignore-replay -k STATUS -i c",
+          "unmunge --ignore-ttl -k STATUS -i c",
+          "unmunge --ignore-ttl --ignore-replay -N -k STATUS -i c",
+          "unmunge --ignore-replay -n -i c",
+          "begin at +400s munged -F -S then --pid-file=/mnt/then.pid --seed-file=/mnt/seed; munge -n -S then | unmunge --ignore-ttl -k STATUS; s=$?; end && exit $s",
+        ].map(isLogged),
+        { run: "unmunge --ignore-replay=x -i c", better: NAMED_OPTION },
+        "unmunge --ignore -i c",
+        "munge -n -u 1 -o u; unmunge --ignore-ttl -i u",
+      ],
     },
     {
       title: "Unauthorized credentials",
@@ -286,7 +316,7 @@ export const UNMUNGE: Chapter = {
         "as 1 unmunge -k UID_RESTRICTION -i u",
         "as 1 unmunge -k GID_RESTRICTION -i g",
         "as 2 unmunge -n -i g",
-        "unmunge -n -i u; as 1 unmunge -n -i u; as 1 unmunge -n -i u",
+        isLogged("unmunge -n -i u; as 1 unmunge -n -i u; as 1 unmunge -n -i u"),
       ],
     },
   ],
