@@ -3,13 +3,11 @@
 //   bun scripts/build.ts [--all] [--output DIR]
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { BunPlugin } from "bun";
-import { formatEncodeResponse } from "../lib/protocol/message.ts";
 import { writeShare } from "./manual/write.ts";
-import { closedRuntime } from "./runtime.ts";
+import { closedRuntime } from "./runtime/runtime.ts";
 
 /** Files that start as programs or threads of their own; the first is the program. */
 const ENTRY_POINTS = [
@@ -60,17 +58,13 @@ interface Compilation {
   readonly plugin: BunPlugin;
   /** A key of TARGETS; this machine if absent. */
   readonly target?: string;
-  /** The bytecode to place together, as recorded by recordOrder(). */
-  readonly order?: string;
 }
 
 /** Compiles an executable; replaces `output` only once it is complete. */
-async function compile(output: string, { plugin, target, order }: Compilation): Promise<void> {
+async function compile(output: string, { plugin, target }: Compilation): Promise<void> {
   // The runtime records the name it is compiled under; a constant one keeps builds identical.
   const directory = mkdtempSync(`${output}.`);
   const unfinished = join(directory, "mungebox");
-  const orderFile = join(directory, "bytecode.order");
-  if (order !== undefined) writeFileSync(orderFile, order);
   try {
     await Bun.build({
       entrypoints: ENTRY_POINTS,
@@ -79,7 +73,6 @@ async function compile(output: string, { plugin, target, order }: Compilation): 
         outfile: unfinished,
         executablePath: closedRuntime(target && TARGETS[target]),
         ...(target === undefined ? {} : { target: `bun-${target}` as Bun.Build.CompileTarget }),
-        bytecodeOrder: order === undefined ? null : orderFile,
         // Files in the current directory must not affect what it does.
         autoloadDotenv: false,
         autoloadBunfig: false,
@@ -92,37 +85,6 @@ async function compile(output: string, { plugin, target, order }: Compilation): 
     renameSync(unfinished, output);
   } finally {
     rmSync(directory, { recursive: true });
-  }
-}
-
-/**
- * Records which bytecode a run of `munge -n` uses: an executable that has it in one place runs it 2 % faster.
- * The same program gives the same record, whenever and wherever it runs.
- */
-async function recordOrder(plugin: BunPlugin): Promise<string> {
-  const executable = join(output, "recorder");
-  await compile(executable, { plugin });
-  const directory = mkdtempSync(join(tmpdir(), "mungebox-")); // a socket's path must be short
-  const socket = join(directory, "munge.socket");
-  const order = join(directory, "bytecode.order");
-  const credential = new TextEncoder().encode("MUNGE::");
-  const response = formatEncodeResponse({ errno: 0, errorText: "", credential }, 0);
-  const munged = Bun.listen({
-    unix: socket,
-    socket: { data: (client) => void client.write(response) },
-  });
-  try {
-    const munge = Bun.spawn([executable, "munge", "--no-input", `--socket=${socket}`], {
-      env: { BUN_BYTECODE_ORDER_OUT: order },
-      stdio: ["ignore", "ignore", "inherit"],
-    });
-    const status = await munge.exited;
-    if (status !== 0) throw new Error(`munge failed with status ${status}`);
-    return readFileSync(order, "utf8");
-  } finally {
-    munged.stop(true);
-    rmSync(directory, { recursive: true });
-    rmSync(executable);
   }
 }
 
@@ -156,12 +118,11 @@ const { all, output } = parseArgs({
 mkdirSync(output, { recursive: true });
 writeShare(join(output, "share"));
 const plugin = await singleModules();
-const order = await recordOrder(plugin);
 if (all) {
   const names: string[] = [];
   for (const target of Object.keys(TARGETS)) {
     const name = `mungebox-${target}`;
-    await compile(join(output, name), { plugin, target, order });
+    await compile(join(output, name), { plugin, target });
     names.push(name);
   }
   writeFileSync(join(output, "mungebox.cdx.json"), formatSbom());
@@ -170,5 +131,5 @@ if (all) {
   );
   writeFileSync(join(output, "SHA256SUMS"), sums.join(""));
 } else {
-  await compile(join(output, "mungebox"), { plugin, order });
+  await compile(join(output, "mungebox"), { plugin });
 }

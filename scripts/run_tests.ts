@@ -30,6 +30,7 @@ const PEERS: Readonly<Record<string, string>> = {
   "krb5-user": "/usr/bin/kinit",
   // Packaging: other systems, package formats, manual pages and completions.
   binutils: "/usr/bin/readelf",
+  "binutils-aarch64-linux-gnu": "/usr/bin/aarch64-linux-gnu-as",
   debootstrap: "/usr/sbin/debootstrap",
   fish: "/usr/bin/fish",
   "libc6-arm64-cross": "/usr/aarch64-linux-gnu/lib/libc.so.6",
@@ -80,6 +81,7 @@ const PARTS: readonly Part[] = [
     counts: "bun",
   },
   { name: "interop", command: [...BUN_TEST, ...testFiles("tests/interop")], counts: "bun" },
+  { name: "places", command: [...BUN_TEST, ...testFiles("tests/places")], counts: "bun" },
   { name: "engine", command: [...BUN_TEST, ...testFiles("tests/engine")], counts: "bun" },
   { name: "soak", command: ["scripts/soak", "1"] },
   { name: "doctor", command: [...BUN_TEST, ...testFiles("tests/doctor")], counts: "bun" },

@@ -1,0 +1,173 @@
+// The first instructions of an executable. Before any code of the runtime runs they see whether there is memory
+// enough for it, take its variables out of the environment, and put our settings in: it reserves gigabytes while
+// it starts, and crashes where it can't. For Linux, on x64 and arm64.
+import { Elf } from "./elf.ts";
+
+/**
+ * Environment variables with these names decide what the runtime does: load other code, write files, end with
+ * a strange message. None of a user's reaches it, in capitals or not.
+ */
+const CLOSED_PREFIXES = ["BUN_", "JSC_", "MIMALLOC_", "NODE_"];
+
+/**
+ * How the runtime is set. Left alone it reserves 4 GiB for the structures of objects, 1 GiB for compiled code
+ * and 1 GiB for its allocator, all of which counts for `ulimit -v`, `ulimit -d` and a node's commit limit.
+ */
+const SETTINGS = [
+  "BUN_JSC_structureHeapSizeInKB=1048576", // halved until it fits, down to 64 MiB
+  "BUN_JSC_jitMemoryReservationSize=8388608",
+  "MIMALLOC_ARENA_RESERVE=0", // memory is taken as it is needed
+];
+
+const PROT_NONE = 0;
+const PROT_READ_WRITE = 3;
+const MIB = 1024 * 1024;
+
+/** What the smallest program needs beyond what the kernel has mapped by then. */
+const ROOM = [
+  { length: 141 * MIB, protection: PROT_NONE }, // ulimit -v
+  { length: 42 * MIB, protection: PROT_READ_WRITE }, // ulimit -d, the commit limit
+];
+
+/** Behind the program's name. */
+const REFUSAL =
+  ": Error: Out of memory: 256 MiB of address space (ulimit -v) and 64 MiB of data (ulimit -d) are needed\n";
+
+/** A function that only native addons call, and no executable of ours loads any: the code goes in its place. */
+const PLACE = "napi_get_property";
+
+/** entry_x64.s and entry_arm64.s, assembled; a test compares. */
+const CODE = {
+  x64: "4889d34c8d2596010000498b34244983c4084885f6747c498b14244983c40831" +
+    "ff41ba2240000049c7c0ffffffff4531c9b8090000000f054885c0780c4889c7" +
+    "b80b0000000f05ebc1488b7424084889f28a0248ffc23c2f480f44f284c075f1" +
+    "48ffca4829f2bf02000000b8010000000f05488b3507010000488b1508010000" +
+    "b8010000000f05bf05000000b8e70000000f05488b0c24488d74cc10488b0648" +
+    "83c6084885c075f4488b064883c6104885c075f4488d7c24804801e74829f748" +
+    "83e7f04989f94889e64883c102fcf348a5488b0598000000488938498b042449" +
+    "83c4084885c0740448abebef49bb202020202020202048ad4885c07424488b10" +
+    "4c09da4c89e14c8b014d85c0740f4921d04c3b410874df4883c110ebe948abeb" +
+    "d548ab48ad4889c148ab48ad48ab4885c975f04c89cc31ff488b355900000048" +
+    "8b054a000000ff104885c0740cbff8ffffffbe01000000ffd04889daff251600" +
+    "000066662e0f1f8400000000000f1f00",
+  arm64: "f30300aa740b001095c20091a18640f8e10300b4a28640f8000080d2430488d2" +
+    "04008092050080d2c81b80d2f60301aa010000d4a000f8b7e10316aae81a80d2" +
+    "010000d4f2ffff17e10740f9e20301aa431440387fbc00714100819aa3ffff35" +
+    "420400d1420001cb400080d2080880d2010000d4810a41a9400080d2010000d4" +
+    "a00080d2c80b80d2010000d4e90340f9ea030091290900914b0d098b6c8540f8" +
+    "ecffffb56c0541f8ecffffb56b010acb4c010bcb8c0102d18ced7c92ed030caa" +
+    "4e8540f88e8500f8290500f1a1ffff54810240f92c0000f9ae8640f86e0000b4" +
+    "8e8500f8fdffff17f0c303b24e8540f88e0100b4d10140f9310210aae30315aa" +
+    "6414c1a8a40000b48400118a9f0005ebe0feff54fbffff178e8500f8f4ffff17" +
+    "9f8500f84415c1a8841581a8c4ffffb5bf010091000080d2900642a9110240f9" +
+    "20023fd6a00000b4f10300aae0008092210080d220023fd6e00313aa910640f9" +
+    "20021fd61f2003d51f2003d51f2003d5",
+} as const;
+
+/**
+ * The engine reserves the structures' space as writable, though it makes what it takes of it writable anyway.
+ * Reserved as readable, it does not count as data. These are the call's arguments, what they are to be, and how
+ * often the call is there: the loop around it is unrolled by most compilers.
+ */
+const STRUCTURE_HEAP = {
+  x64: {
+    found: "bafbffffff31c941b8010000004531c9",
+    wanted: "bafbffffff31c941b8000000004531c9",
+  },
+  arm64: { found: "82008012e3031faa24008052", wanted: "82008012e3031faa04008052" },
+} as const;
+const STRUCTURE_HEAP_CALLS = [1, 8];
+
+/** The machine code for an architecture. */
+export function entryCode(architecture: keyof typeof CODE): Buffer {
+  return Buffer.from(CODE[architecture], "hex");
+}
+
+/**
+ * Has `runtime`, an ELF executable, start with our code; the bytes are changed in place.
+ *
+ * @throws {Error} if the runtime is not built as expected.
+ */
+export function setEntry(runtime: Buffer): void {
+  const elf = new Elf(runtime);
+  reserveStructuresReadable(runtime, elf.architecture);
+  const place = elf.symbol(PLACE);
+  const code = entryCode(elf.architecture);
+  const behindCode = new EntryData(place.address + code.length);
+  behindCode.number(elf.symbol("environ").address).number(elf.entry);
+  behindCode.text(REFUSAL).number(Buffer.byteLength(REFUSAL));
+  behindCode.number(elf.slot("dlsym")).text("mallopt\0");
+  for (const { length, protection } of ROOM) behindCode.number(length).number(protection);
+  behindCode.number(0);
+  for (const setting of SETTINGS) behindCode.text(`${setting}\0`);
+  behindCode.number(0);
+  for (const prefix of CLOSED_PREFIXES) {
+    // As the code compares them: 8 characters at most, bit 5 of each set.
+    const name = Buffer.from(prefix, "latin1").subarray(0, 8);
+    behindCode.bytes(Buffer.alloc(8).fill(0xff, 0, name.length));
+    behindCode.bytes(
+      Buffer.concat([name.map((byte) => byte | 0x20), Buffer.alloc(8 - name.length)]),
+    );
+  }
+  behindCode.number(0);
+  const whole = Buffer.concat([code, behindCode.done()]);
+  if (whole.length > place.size) throw new Error(`${PLACE} has ${place.size} bytes only`);
+  whole.copy(runtime, elf.offset(place.address));
+  elf.entry = place.address;
+}
+
+/** The words of 8 bytes behind the code, and behind those the texts that they are addresses of. */
+class EntryData {
+  readonly #start: number;
+  readonly #words: (Uint8Array | { readonly text: string })[] = [];
+
+  /** @param start address of the first word. */
+  constructor(start: number) {
+    this.#start = start;
+  }
+
+  number(value: number): this {
+    const word = Buffer.alloc(8);
+    word.writeBigUInt64LE(BigInt(value));
+    return this.bytes(word);
+  }
+
+  bytes(word: Uint8Array): this {
+    this.#words.push(word);
+    return this;
+  }
+
+  /** The address of a text. */
+  text(text: string): this {
+    this.#words.push({ text });
+    return this;
+  }
+
+  done(): Buffer {
+    const texts: Buffer[] = [];
+    let address = this.#start + 8 * this.#words.length;
+    const words = this.#words.map((word) => {
+      if (word instanceof Uint8Array) return word;
+      const text = Buffer.from(word.text, "latin1");
+      const pointer = Buffer.alloc(8);
+      pointer.writeBigUInt64LE(BigInt(address));
+      texts.push(text);
+      address += text.length;
+      return pointer;
+    });
+    return Buffer.concat([...words, ...texts]);
+  }
+}
+
+function reserveStructuresReadable(runtime: Buffer, architecture: keyof typeof CODE): void {
+  const found = Buffer.from(STRUCTURE_HEAP[architecture].found, "hex");
+  const wanted = Buffer.from(STRUCTURE_HEAP[architecture].wanted, "hex");
+  let calls = 0;
+  for (let at = runtime.indexOf(found); at >= 0; at = runtime.indexOf(found, at)) {
+    wanted.copy(runtime, at);
+    calls++;
+  }
+  if (!STRUCTURE_HEAP_CALLS.includes(calls)) {
+    throw new Error(`The runtime reserves its structures' space in ${calls} places`);
+  }
+}

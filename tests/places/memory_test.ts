@@ -1,0 +1,93 @@
+// Limits on memory, as login nodes and batch systems set them: the programs run, or say in one line that they
+// can't; they never crash.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { type Munged, Realm } from "../interop/realm.ts";
+
+const MIB = 1024 * 1024;
+/** From what limit on the kernel can map the executable at all: below, it kills what it started. */
+const MAPPED = 128 * MIB;
+const NO_MEMORY = 5;
+const ONE_LINE = /^[a-z]+: Error: Out of memory: [^\n]+\n$/;
+
+/** 20 MB to 4 GB in steps of 5 %. */
+function* sweep(step = 1.05): Generator<number> {
+  for (let bytes = 20e6; bytes < 4e9; bytes *= step) yield Math.round(bytes);
+}
+
+/** Runs a command under a limit on memory, `v` for address space or `d` for data, in bytes. */
+function limited(limit: "v" | "d", bytes: number, command: readonly string[]) {
+  const script = `ulimit -${limit} ${Math.floor(bytes / 1024)} && exec "$@"`;
+  const { status, signal, stderr } = spawnSync("/bin/sh", ["-c", script, "sh", ...command], {
+    encoding: "latin1",
+    timeout: 60_000,
+  });
+  return { status, signal, stderr };
+}
+
+/** One field of /proc/PID/status, in bytes. */
+function memoryOf(pid: number, field: "VmData" | "VmSize"): number {
+  const status = readFileSync(`/proc/${pid}/status`, "latin1");
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
+}
+
+describe("memory limits", { skip: process.platform !== "linux" }, () => {
+  let realm: Realm;
+  let munged: Munged;
+
+  before(async () => {
+    realm = new Realm();
+    munged = await realm.start("ours");
+  });
+  after(() => realm?.close());
+
+  for (const [limit, enough] of [["v", 256 * MIB], ["d", 64 * MIB]] as const) {
+    it(`munge works with ulimit -${limit} from ${enough / MIB} MiB on, and never crashes`, () => {
+      const command = [realm.program("ours", "munge"), "-n", `--socket=${munged.socket}`];
+      for (const bytes of sweep()) {
+        const { status, signal, stderr } = limited(limit, bytes, command);
+        const what = `${bytes} bytes: status ${status}, ${signal}, ${stderr}`;
+        if (bytes >= enough) assert.equal(status, 0, what);
+        else if (status === NO_MEMORY) assert.match(stderr, ONE_LINE, what);
+        else if (status !== 0) assert(bytes < MAPPED && stderr === "", what);
+      }
+    });
+  }
+
+  it("munged with 2 threads works with ulimit -v from 384 MiB on, and never crashes", () => {
+    const directory = join(realm.directory, "limited");
+    spawnSync("mkdir", ["-m", "755", directory]);
+    const files = ["socket", "pid-file", "seed-file", "log-file"].map((name) =>
+      `--${name}=${join(directory, name)}`
+    );
+    const options = [`--key-file=${join(realm.directory, "key")}`, ...files];
+    const program = realm.program("ours", "munged");
+    for (const bytes of sweep(1.1)) {
+      if (bytes < MAPPED) continue;
+      const { status, stderr } = limited("v", bytes, [program, ...options]);
+      const what = `${bytes} bytes: status ${status}, ${stderr}`;
+      if (bytes >= 384 * MIB) assert.equal(status, 0, what);
+      else if (status !== 0) assert.match(stderr, ONE_LINE, what);
+      if (status !== 0) continue;
+      const socket = join(directory, "socket");
+      assert.equal(realm.run("ours", "munge", ["-n", `--socket=${socket}`]).status, 0, what);
+      assert.equal(realm.run("ours", "munged", ["--stop", `--socket=${socket}`]).status, 0, what);
+    }
+  });
+
+  it("a client counts at most 64 MiB as data, munged with 2 threads at most 160 MiB", async () => {
+    const program = realm.program("ours", "munge");
+    const client = spawn(program, [`--socket=${munged.socket}`], {
+      stdio: ["pipe", "ignore", "inherit"],
+    });
+    await new Promise((resolve) => setTimeout(resolve, 300)); // it waits for its input then
+    assert(memoryOf(client.pid!, "VmData") <= 64 * MIB);
+    client.stdin!.end();
+    assert.deepEqual(await once(client, "exit"), [0, null]);
+    assert(memoryOf(munged.process.pid!, "VmData") <= 160 * MIB);
+  });
+});
