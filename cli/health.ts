@@ -28,8 +28,8 @@ export function run(program: string, args: readonly string[]): void {
     zip: ZIP_DEFAULT,
     realm: "",
     ttl: TTL_DEFAULT,
-    authUid: process.getuid!(), // nobody else has any use for it
-    authGid: ANY_ID,
+    uidRestriction: process.getuid!(), // nobody else has any use for it
+    gidRestriction: ANY_ID,
     payload: new Uint8Array(0),
   });
   check(made);

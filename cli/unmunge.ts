@@ -77,13 +77,13 @@ const METADATA_KEYS: readonly MetadataKey[] = [
   { name: "GID", numeric: (r) => r.gid, text: (r) => groupById(r.gid)?.name },
   {
     name: "UID_RESTRICTION",
-    numeric: (r) => r.authUid === ANY_ID ? undefined : r.authUid,
-    text: (r) => userById(r.authUid)?.name,
+    numeric: (r) => r.uidRestriction === ANY_ID ? undefined : r.uidRestriction,
+    text: (r) => userById(r.uidRestriction)?.name,
   },
   {
     name: "GID_RESTRICTION",
-    numeric: (r) => r.authGid === ANY_ID ? undefined : r.authGid,
-    text: (r) => groupById(r.authGid)?.name,
+    numeric: (r) => r.gidRestriction === ANY_ID ? undefined : r.gidRestriction,
+    text: (r) => groupById(r.gidRestriction)?.name,
   },
   { name: "LENGTH", numeric: (r) => r.payload.length },
 ];

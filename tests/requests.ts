@@ -9,8 +9,8 @@ export function encodeRequest(changes: Partial<EncodeRequest> = {}): EncodeReque
     zip: 0,
     realm: "",
     ttl: 0,
-    authUid: ANY_ID,
-    authGid: ANY_ID,
+    uidRestriction: ANY_ID,
+    gidRestriction: ANY_ID,
     payload: new Uint8Array(0),
     ...changes,
   };

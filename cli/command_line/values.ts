@@ -69,8 +69,8 @@ export interface EncodeSettings {
   mac: number;
   zip: number;
   /** UID and GID that may decode, or ANY_ID. */
-  authUid: number;
-  authGid: number;
+  uidRestriction: number;
+  gidRestriction: number;
   /** Seconds, or TTL_DEFAULT or TTL_MAXIMUM. */
   ttl: number;
   socket: string;
@@ -81,8 +81,8 @@ export const ENCODE_DEFAULTS: Readonly<EncodeSettings> = {
   cipher: CIPHER_DEFAULT,
   mac: MAC_DEFAULT,
   zip: ZIP_DEFAULT,
-  authUid: ANY_ID,
-  authGid: ANY_ID,
+  uidRestriction: ANY_ID,
+  gidRestriction: ANY_ID,
   ttl: TTL_DEFAULT,
   socket: DEFAULT_SOCKET,
 };
@@ -117,7 +117,7 @@ function listing(names: string, help: string, { heading, types }: TypeKind): Opt
 export const RESTRICT_UID_OPTION: Option<EncodeSettings> = parsed(
   "-u, --restrict-uid=UID",
   "Restrict credential decoding by user/UID",
-  "authUid",
+  "uidRestriction",
   parseUser,
 );
 
@@ -125,7 +125,7 @@ export const RESTRICT_UID_OPTION: Option<EncodeSettings> = parsed(
 export const RESTRICT_GID_OPTION: Option<EncodeSettings> = parsed(
   "-g, --restrict-gid=GID",
   "Restrict credential decoding by group/GID",
-  "authGid",
+  "gidRestriction",
   parseGroup,
 );
 

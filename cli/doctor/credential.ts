@@ -61,7 +61,8 @@ export function examineCredential(text: string, node: Node): Finding {
 }
 
 function restricted(refused: string, contents: OpenedCredential | undefined): Finding {
-  const { authUid: uid, authGid: gid } = contents ?? { authUid: ANY_ID, authGid: ANY_ID };
+  const { uidRestriction: uid, gidRestriction: gid } = contents ??
+    { uidRestriction: ANY_ID, gidRestriction: ANY_ID };
   if (uid !== ANY_ID && uid !== process.geteuid!()) {
     const name = userById(uid)?.name ?? `${uid}`;
     return problem(

@@ -32,8 +32,8 @@ export function sealWith(key: Uint8Array, uid: number, gid: number): string {
     ttl: TTL,
     uid,
     gid,
-    authUid: uid,
-    authGid: ANY_ID,
+    uidRestriction: uid,
+    gidRestriction: ANY_ID,
     payload: new Uint8Array(0),
   };
   const random = {

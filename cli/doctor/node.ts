@@ -261,15 +261,15 @@ function exchange(socketPath: string, key: Key): Exchange {
 }
 
 /** A credential without payload. */
-export function encodeCredential(client: BlockingClient, authUid: number = ANY_ID) {
+export function encodeCredential(client: BlockingClient, uidRestriction: number = ANY_ID) {
   return client.encode({
     cipher: CIPHER_DEFAULT,
     mac: MAC_DEFAULT,
     zip: ZIP_DEFAULT,
     realm: "",
     ttl: TTL_DEFAULT,
-    authUid,
-    authGid: ANY_ID,
+    uidRestriction,
+    gidRestriction: ANY_ID,
     payload: new Uint8Array(0),
   });
 }

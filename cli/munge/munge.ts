@@ -130,7 +130,7 @@ async function keepRenewing(program: string, settings: Settings, payload: Uint8A
 
 /** The time-to-live that munged makes of the one that is asked for: it tells when it opens a credential. */
 function grantedTtl(settings: Settings): number {
-  const anyone = { ...settings, authUid: ANY_ID, authGid: ANY_ID };
+  const anyone = { ...settings, uidRestriction: ANY_ID, gidRestriction: ANY_ID };
   const credential = encode(anyone, new Uint8Array(0));
   const { ttl } = new BlockingClient(settings.socket).decode({ credential });
   return ttl > 0 ? ttl : refuse("Failed to learn time-to-live of credential");

@@ -250,10 +250,10 @@ export async function run(program: string, args: readonly string[]): Promise<num
 }
 
 function makeTask(settings: Settings): WorkerTask {
-  const { cipher, mac, zip, ttl, authUid, authGid, length } = settings;
+  const { cipher, mac, zip, ttl, uidRestriction, gidRestriction, length } = settings;
   const payload = new Uint8Array(length);
   return {
-    request: { cipher, mac, zip, realm: "", ttl, authUid, authGid, payload },
+    request: { cipher, mac, zip, realm: "", ttl, uidRestriction, gidRestriction, payload },
     decode: settings.decode,
     socket: settings.socket,
     limit: settings.limit ?? ULONG_MAX,

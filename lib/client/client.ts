@@ -341,8 +341,8 @@ class Receiver {
  *   zip: 1,
  *   realm: "",
  *   ttl: 0,
- *   authUid: ANY_ID,
- *   authGid: ANY_ID,
+ *   uidRestriction: ANY_ID,
+ *   gidRestriction: ANY_ID,
  *   payload: new TextEncoder().encode("hello"),
  * });
  * console.log(errno, (await client.decode({ credential })).uid === process.getuid?.()); // 0 true

@@ -59,8 +59,8 @@ export function credentialOf(fields: CredentialFields): Credential {
     ttl: fields.ttl,
     originAddress: fields.originAddress.length === 0 ? "0.0.0.0" : fields.originAddress.join("."),
     encodeTime: dateOf(fields.encodeTime),
-    uidRestriction: restrictionOf(fields.authUid),
-    gidRestriction: restrictionOf(fields.authGid),
+    uidRestriction: restrictionOf(fields.uidRestriction),
+    gidRestriction: restrictionOf(fields.gidRestriction),
   };
 }
 

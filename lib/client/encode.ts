@@ -94,8 +94,8 @@ export function encodeRequest(
     zip: zipNumber(options.zip ?? "default"),
     realm: checkedRealm(options.realm ?? ""),
     ttl: ttlNumber(options.ttl ?? TTL_DEFAULT),
-    authUid: restrictionNumber(options.uidRestriction, "UID"),
-    authGid: restrictionNumber(options.gidRestriction, "GID"),
+    uidRestriction: restrictionNumber(options.uidRestriction, "UID"),
+    gidRestriction: restrictionNumber(options.gidRestriction, "GID"),
     payload: bytesOf(payload, "Payload"),
   };
 }

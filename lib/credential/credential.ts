@@ -49,9 +49,9 @@ export interface CredentialFields {
   readonly uid: number;
   readonly gid: number;
   /** The only UID that may decode, or ANY_ID. */
-  readonly authUid: number;
+  readonly uidRestriction: number;
   /** The only GID that may decode, or ANY_ID. */
-  readonly authGid: number;
+  readonly gidRestriction: number;
   readonly payload: Uint8Array;
 }
 
@@ -384,8 +384,8 @@ function formatPlain(fields: CredentialFields, start: number, salt: Uint8Array):
   at = putU32(bytes, at, fields.ttl);
   at = putU32(bytes, at, fields.uid);
   at = putU32(bytes, at, fields.gid);
-  at = putU32(bytes, at, fields.authUid);
-  at = putU32(bytes, at, fields.authGid);
+  at = putU32(bytes, at, fields.uidRestriction);
+  at = putU32(bytes, at, fields.gidRestriction);
   at = putU32(bytes, at, payload.length);
   if (payload.length > 0) bytes.set(payload, at);
   return bytes;
@@ -418,8 +418,8 @@ function parseInner(bytes: Uint8Array, start: number, outer: Outer): OpenedCrede
     ttl: fields.u32("time-to-live"),
     uid: fields.u32("UID"),
     gid: fields.u32("GID"),
-    authUid: fields.u32("UID restriction"),
-    authGid: fields.u32("GID restriction"),
+    uidRestriction: fields.u32("UID restriction"),
+    gidRestriction: fields.u32("GID restriction"),
     payload: fields.bytes(fields.u32("data length"), "data"),
     replayKey: outer.tag.slice(0, REPLAY_KEY_LENGTH),
   };

@@ -95,8 +95,8 @@ export async function sealCredential(fields: SealOptions, key: Uint8Array): Prom
     ttl: unsigned(fields.ttl ?? DEFAULT_TTL, "time-to-live"),
     uid: unsigned(fields.uid, "UID"),
     gid: unsigned(fields.gid, "GID"),
-    authUid: restrictionNumber(fields.uidRestriction, "UID"),
-    authGid: restrictionNumber(fields.gidRestriction, "GID"),
+    uidRestriction: restrictionNumber(fields.uidRestriction, "UID"),
+    gidRestriction: restrictionNumber(fields.gidRestriction, "GID"),
     payload: bytesOf(fields.payload ?? "", "Payload"),
   };
   const random = {

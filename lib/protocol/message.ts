@@ -60,9 +60,9 @@ export interface EncodeRequest {
   /** Seconds, {@linkcode TTL_DEFAULT} or {@linkcode TTL_MAXIMUM}. */
   readonly ttl: number;
   /** The only UID that may decode. */
-  readonly authUid: number;
+  readonly uidRestriction: number;
   /** The only GID that may decode. */
-  readonly authGid: number;
+  readonly gidRestriction: number;
   /** At most {@linkcode MAX_PAYLOAD_LENGTH} bytes. */
   readonly payload: Uint8Array;
 }
@@ -110,9 +110,9 @@ export interface DecodeResponse {
   /** GID of the encoding process. */
   readonly gid: number;
   /** The only UID that may decode, or {@linkcode ANY_ID}. */
-  readonly authUid: number;
+  readonly uidRestriction: number;
   /** The only GID whose members may decode, or {@linkcode ANY_ID}. */
-  readonly authGid: number;
+  readonly gidRestriction: number;
   /** The payload; empty if there was none. */
   readonly payload: Uint8Array;
 }
@@ -129,8 +129,8 @@ export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> 
   decodeTime: 0,
   uid: ANY_ID,
   gid: ANY_ID,
-  authUid: ANY_ID,
-  authGid: ANY_ID,
+  uidRestriction: ANY_ID,
+  gidRestriction: ANY_ID,
   payload: new Uint8Array(0),
 };
 
@@ -283,7 +283,7 @@ export function formatEncodeRequest(request: EncodeRequest, retry: number): Uint
   const length = 3 + string8Length(request.realm) + 12 + 4 + request.payload.length;
   return new FieldWriter(length, MESSAGE_TYPE.encodeRequest, retry)
     .u8(request.cipher).u8(request.mac).u8(request.zip).string8(request.realm)
-    .u32(request.ttl).u32(request.authUid).u32(request.authGid)
+    .u32(request.ttl).u32(request.uidRestriction).u32(request.gidRestriction)
     .u32(request.payload.length).bytes(request.payload)
     .done();
 }
@@ -297,8 +297,8 @@ export function parseEncodeRequest(body: Uint8Array): EncodeRequest {
     zip: reader.u8(),
     realm: reader.string8(),
     ttl: reader.u32(),
-    authUid: reader.u32(),
-    authGid: reader.u32(),
+    uidRestriction: reader.u32(),
+    gidRestriction: reader.u32(),
     payload: reader.bytes(reader.u32()),
   };
 }
@@ -379,7 +379,7 @@ export function formatDecodeResponse(
     .u32(response.ttl)
     .u8(response.originAddress.length).bytes(response.originAddress)
     .u32(response.encodeTime).u32(response.decodeTime)
-    .u32(response.uid).u32(response.gid).u32(response.authUid).u32(response.authGid)
+    .u32(response.uid).u32(response.gid).u32(response.uidRestriction).u32(response.gidRestriction)
     .u32(response.payload.length).bytes(response.payload)
     .done();
 }
@@ -400,8 +400,8 @@ export function parseDecodeResponse(body: Uint8Array): DecodeResponse {
     decodeTime: reader.u32(),
     uid: reader.u32(),
     gid: reader.u32(),
-    authUid: reader.u32(),
-    authGid: reader.u32(),
+    uidRestriction: reader.u32(),
+    gidRestriction: reader.u32(),
     payload: reader.bytes(reader.u32()),
   };
 }

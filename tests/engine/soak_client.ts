@@ -89,8 +89,8 @@ function round(path: string, client: BlockingClient, number: number, counts: Soa
     zip: pick(ZIP_NUMBERS),
     realm: "",
     ttl: TTL,
-    authUid: isForUs ? uid : ANY_ID,
-    authGid: isForUs ? gid : ANY_ID,
+    uidRestriction: isForUs ? uid : ANY_ID,
+    gidRestriction: isForUs ? gid : ANY_ID,
     payload,
   });
   counts.encodes++;

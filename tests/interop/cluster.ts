@@ -180,8 +180,8 @@ export async function encode(host: Host, ttl: number): Promise<Uint8Array> {
     zip: 0,
     realm: "",
     ttl,
-    authUid: ANYONE,
-    authGid: ANYONE,
+    uidRestriction: ANYONE,
+    gidRestriction: ANYONE,
     payload: new Uint8Array(0),
   });
   assert.equal(errno, 0, errorText);

@@ -91,8 +91,8 @@ suite("malformed input", { "the reference": hasReference }, () => {
       ttl: 300,
       uid: 1000,
       gid: 100,
-      authUid: ANY_ID,
-      authGid: ANY_ID,
+      uidRestriction: ANY_ID,
+      gidRestriction: ANY_ID,
       payload: new TextEncoder().encode("payload"),
       ...fields,
     };

@@ -194,8 +194,8 @@ export interface ProbeDecoded {
   readonly ttl: number;
   readonly uid: number;
   readonly gid: number;
-  readonly authUid: number;
-  readonly authGid: number;
+  readonly uidRestriction: number;
+  readonly gidRestriction: number;
   readonly address: string;
   readonly length: number;
   /** Whether the payload came back as it was. */
@@ -249,7 +249,10 @@ export function probeDecode(
   const lines = credentials.map((credential) => `decode ${credential}`);
   return ask(probe, socket, lines, user).map((answer) => {
     const words = answer.split(" ");
-    const [errno, cipher, mac, zip, ttl, uid, gid, authUid, authGid] = words.slice(0, 9).map(
+    const [errno, cipher, mac, zip, ttl, uid, gid, uidRestriction, gidRestriction] = words.slice(
+      0,
+      9,
+    ).map(
       Number,
     );
     return {
@@ -260,8 +263,8 @@ export function probeDecode(
       ttl: ttl!,
       uid: uid!,
       gid: gid!,
-      authUid: authUid!,
-      authGid: authGid!,
+      uidRestriction: uidRestriction!,
+      gidRestriction: gidRestriction!,
       address: words[9]!,
       length: Number(words[10]),
       matches: words[11] === "1",

@@ -82,8 +82,8 @@ suite("users", { "the reference": hasReference, "root": isRoot }, () => {
               ttl: 0,
               uid: ANY_ID,
               gid: ANY_ID,
-              authUid: ANY_ID,
-              authGid: ANY_ID,
+              uidRestriction: ANY_ID,
+              gidRestriction: ANY_ID,
               address: "0.0.0.0",
               length: 0,
               matches: true,
@@ -139,7 +139,7 @@ suite("users", { "the reference": hasReference, "root": isRoot }, () => {
         assert.equal(refused!.errno, 18);
       }
       const [opened] = probeDecode(probe, socket, [made!.text], NOBODY);
-      assert.deepEqual([opened!.errno, opened!.authGid], [0, CLUB]);
+      assert.deepEqual([opened!.errno, opened!.gidRestriction], [0, CLUB]);
       assert.equal(await munged.stop(), 0);
     });
   }

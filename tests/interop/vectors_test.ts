@@ -29,7 +29,7 @@ suite("golden vectors", needs, () => {
           const opened = await rawDecode(munged.socket, {
             credential: new TextEncoder().encode(credential),
           });
-          const restricted = fields.authUid !== ANY_ID; // to a user that is not root
+          const restricted = fields.uidRestriction !== ANY_ID; // to a user that is not root
           assert.equal(opened.errno, restricted ? 18 : 0, `${name}: ${opened.errorText}`);
           if (restricted) continue;
           const { realm: _, ...expected } = fields; // the reference gives it back with two NULs

@@ -358,8 +358,8 @@ for (const program of PROGRAMS) {
         zip: 1,
         realm: "",
         ttl: 0,
-        authUid: ANY_ID,
-        authGid: ANY_ID,
+        uidRestriction: ANY_ID,
+        gidRestriction: ANY_ID,
         payload: new Uint8Array(3),
       };
       const { errno, credential } = await client.encode(request);

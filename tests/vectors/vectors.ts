@@ -24,8 +24,8 @@ interface VectorFile {
     readonly mac: string;
     readonly zip: string;
     readonly realm: string;
-    readonly authUid: number;
-    readonly authGid: number;
+    readonly uidRestriction: number;
+    readonly gidRestriction: number;
     readonly payload: string;
     readonly credential: string;
   }[];
@@ -65,8 +65,8 @@ export function readVectors(): Vectors {
         ttl,
         uid,
         gid,
-        authUid: vector.authUid,
-        authGid: vector.authGid,
+        uidRestriction: vector.uidRestriction,
+        gidRestriction: vector.gidRestriction,
         payload: fromHex(vector.payload),
       },
       credential: vector.credential,

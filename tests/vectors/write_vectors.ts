@@ -23,15 +23,15 @@ interface Choice {
   mac?: string;
   zip?: string;
   realm?: string;
-  authUid?: number;
-  authGid?: number;
+  uidRestriction?: number;
+  gidRestriction?: number;
   payload?: string;
 }
 
 /** The credential taken apart in docs/protocol.md comes first. */
 const choices: Choice[] = [
   { payload: "hello" },
-  { payload: "for 1000 and 100 only", authUid: 1000, authGid: 100 },
+  { payload: "for 1000 and 100 only", uidRestriction: 1000, gidRestriction: 100 },
   { payload: "in a realm", realm: "gpu" },
   ...[0, 1, 15, 16, 17, 4096].map((length) => ({
     payload: "0123456789".repeat(410).slice(0, length),
@@ -56,21 +56,30 @@ function toHex(bytes: Uint8Array): string {
 const subkeys = deriveSubkeys(KEY, crypto);
 const credentials = choices.map((choice) => {
   const { cipher = "aes128", mac = "sha256", zip = "none", realm = "" } = choice;
-  const { authUid = ANY_ID, authGid = ANY_ID, payload = "" } = choice;
+  const { uidRestriction = ANY_ID, gidRestriction = ANY_ID, payload = "" } = choice;
   const bytes = new TextEncoder().encode(payload);
   const fields = {
     cipher: CIPHERS.find(({ name }) => name === cipher)!.number,
     mac: MACS.find(({ name }) => name === mac)!.number,
     zip: ZIPS.find(({ name }) => name === zip)!.number,
     realm,
-    authUid,
-    authGid,
+    uidRestriction,
+    gidRestriction,
     payload: bytes,
     originAddress: ORIGIN,
     ...COMMON,
   };
   const credential = sealCredential(fields, subkeys, { salt: SALT, iv: IV }, crypto);
-  return { cipher, mac, zip, realm, authUid, authGid, payload: toHex(bytes), credential };
+  return {
+    cipher,
+    mac,
+    zip,
+    realm,
+    uidRestriction,
+    gidRestriction,
+    payload: toHex(bytes),
+    credential,
+  };
 });
 const file = {
   key: toHex(KEY),

@@ -159,17 +159,18 @@ function contentsOf(opened: OpenedCredential, decode: Decode): DecodeResponse {
     decodeTime,
     uid: opened.uid,
     gid: opened.gid,
-    authUid: opened.authUid,
-    authGid: opened.authGid,
+    uidRestriction: opened.uidRestriction,
+    gidRestriction: opened.gidRestriction,
     payload: opened.payload,
   };
 }
 
 /** Whether the client may see the credential (docs/protocol.md, "Reading one"); root has no exemption. */
 function authorize(credential: OpenedCredential, peer: Peer, context: RequestContext): void {
-  const { authUid, authGid } = credential;
-  const authorized = (authUid === ANY_ID || authUid === peer.uid) &&
-    (authGid === ANY_ID || authGid === peer.gid || context.isMember(peer.uid, authGid));
+  const { uidRestriction, gidRestriction } = credential;
+  const authorized = (uidRestriction === ANY_ID || uidRestriction === peer.uid) &&
+    (gidRestriction === ANY_ID || gidRestriction === peer.gid ||
+      context.isMember(peer.uid, gidRestriction));
   if (!authorized) {
     throw new MungeError(
       "EMUNGE_CRED_UNAUTHORIZED",

@@ -89,7 +89,7 @@ test("encode() returns the response, and sends the request as it is", async () =
     assert.deepEqual(retriesOf(received), [0]);
     const sent = parseEncodeRequest(received[0]!.message.subarray(HEADER_LENGTH));
     assert.deepEqual([...sent.payload], [1, 2, 3]);
-    assert.equal(sent.authUid, ANY_ID);
+    assert.equal(sent.uidRestriction, ANY_ID);
   });
 });
 

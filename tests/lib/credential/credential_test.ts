@@ -31,8 +31,8 @@ const plain: CredentialFields = {
   ttl: 300,
   uid: 1000,
   gid: 100,
-  authUid: ANY_ID,
-  authGid: ANY_ID,
+  uidRestriction: ANY_ID,
+  gidRestriction: ANY_ID,
   payload: new TextEncoder().encode("a payload"),
 };
 

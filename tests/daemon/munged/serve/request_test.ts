@@ -128,8 +128,8 @@ test("a credential out of its time is refused with its contents, and not remembe
 
 test("a restricted credential tells a client that may not decode it nothing at all", () => {
   const { encode, decode } = munged({ isMember: (uid, gid) => uid === 1002 && gid === 77 });
-  const forUser = encode({ authUid: 1001 }).credential;
-  const forGroup = encode({ authGid: 77 }).credential;
+  const forUser = encode({ uidRestriction: 1001 }).credential;
+  const forGroup = encode({ gidRestriction: 77 }).credential;
   for (const credential of [forUser, forGroup]) {
     const { errno, uid, payload } = decode(credential, { pid: 1, uid: 0, gid: 0 });
     assert.equal(errno, ERRNO.EMUNGE_CRED_UNAUTHORIZED);
@@ -181,7 +181,7 @@ test("an error that nobody foresaw is logged, and is not taken for a lack of mem
       throw new RangeError("Offset is out of bounds");
     },
   });
-  const { errno, errorText } = decode(encode({ authGid: 77 }).credential);
+  const { errno, errorText } = decode(encode({ gidRestriction: 77 }).credential);
   assert.equal(errno, ERRNO.EMUNGE_SNAFU);
   assert.equal(errorText, "Internal error");
   assert(log.lines.some((line) => /^error: Internal error: .*out of bounds/.test(line)));
