@@ -32,6 +32,9 @@ const APPLETS: Readonly<Record<AppletName, Applet>> = {
   "container": { load: () => import("./container.ts") },
   "doctor": { load: () => import("./doctor/doctor.ts") },
   "health": { load: () => import("./health.ts") },
+  "auks": { load: () => import("./auks/auks.ts") },
+  "auksdrenewer": { load: () => import("./auks/auksdrenewer.ts") },
+  "aukspriv": { load: () => import("./auks/aukspriv.ts") },
 };
 
 /** The binary under its own name, or one that is none of ours. */
@@ -60,7 +63,10 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
   }
 }
 
-/** The first copy of a munged that goes into the background. */
+/** The commands that go into the background. */
+const DAEMONS = ["munged", "auksdrenewer", "aukspriv"];
+
+/** The first copy of a daemon that goes into the background. */
 async function runSessionLeader(): Promise<void> {
   const { leadSession } = await import("../daemon/process/session_leader.ts");
   leadSession();
@@ -70,7 +76,7 @@ async function runSessionLeader(): Promise<void> {
 // node:path would cost every command more than this line.
 const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
-if (name === "munged" && process.env["MUNGED_STAGE"] === "session") void runSessionLeader();
+if (process.env["MUNGED_STAGE"] === "session" && DAEMONS.includes(name)) void runSessionLeader();
 else if (appletOf(name) !== undefined) void runApplet(appletOf(name)!, name, args);
 else if (Object.hasOwn(APPLETS, args[0] ?? "")) {
   void runApplet(APPLETS[args[0] as AppletName], args[0]!, args.slice(1));

@@ -15,6 +15,7 @@ const ENTRY_POINTS = [
   "cli/remunge/thread.ts",
   "daemon/munged/serve/worker.ts",
   "daemon/munged/groups/thread.ts",
+  "daemon/auksdrenewer/kdc_thread.ts",
 ];
 
 /**
