@@ -23,6 +23,7 @@ interface AppletModule {
 }
 
 const APPLETS: Readonly<Record<AppletName, Applet>> = {
+  "auksd": { load: () => import("./auks/auksd.ts") },
   "munged": { load: () => import("./munged/munged.ts") },
   "munge": { load: () => import("./munge/munge.ts") },
   "unmunge": { load: () => import("./unmunge.ts") },
@@ -32,9 +33,6 @@ const APPLETS: Readonly<Record<AppletName, Applet>> = {
   "container": { load: () => import("./container.ts") },
   "doctor": { load: () => import("./doctor/doctor.ts") },
   "health": { load: () => import("./health.ts") },
-  "auks": { load: () => import("./auks/auks.ts") },
-  "auksdrenewer": { load: () => import("./auks/auksdrenewer.ts") },
-  "aukspriv": { load: () => import("./auks/aukspriv.ts") },
 };
 
 /** The binary under its own name, or one that is none of ours. */
@@ -64,7 +62,7 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
 }
 
 /** The commands that go into the background. */
-const DAEMONS = ["munged", "auksdrenewer", "aukspriv"];
+const DAEMONS = ["munged", "auksd"];
 
 /** The first copy of a daemon that goes into the background. */
 async function runSessionLeader(): Promise<void> {

@@ -16,13 +16,10 @@ interface Settings {
   /** Directory to put the links in. */
   directory: string | undefined;
   force: boolean;
-  auks: boolean;
 }
 
 /** The names by which commands are called without mungebox. */
-const LINKS = APPLETS.filter(({ unlinked, auks }) => !unlinked && !auks).map(({ name }) => name);
-/** The same for AUKS, which only sites with Kerberos want. */
-const AUKS_LINKS = APPLETS.filter(({ auks }) => auks).map(({ name }) => name);
+const LINKS = APPLETS.filter(({ unlinked }) => !unlinked).map(({ name }) => name);
 
 /** The command line of mungebox itself. */
 export const USAGE: Usage<Settings> = {
@@ -41,7 +38,6 @@ export const USAGE: Usage<Settings> = {
         "directory",
         parseDirectory,
       ),
-      flag("--auks", "With --install, link AUKS's commands instead", "auks"),
       flag("--force", "Let --install replace files that are not its own", "force"),
     ],
   ],
@@ -60,11 +56,10 @@ function parseDirectory(directory: string): string {
 
 /** Runs mungebox; throws a MungeError for any failure. */
 export function run(program: string, args: readonly string[]): void {
-  const settings: Settings = { directory: undefined, force: false, auks: false };
+  const settings: Settings = { directory: undefined, force: false };
   parseOptions(program, USAGE, settings, args);
   if (settings.directory === undefined) refuse(`Missing command; ${NAMES}`);
-  const names = settings.auks ? AUKS_LINKS : LINKS;
-  const links = names.map((name) => join(settings.directory!, name));
+  const links = LINKS.map((name) => join(settings.directory!, name));
   for (const link of links) {
     if (!settings.force && isInTheWay(link)) refuse(`Failed to create "${link}": File exists`);
   }

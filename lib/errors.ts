@@ -1,4 +1,4 @@
-// The nineteen MUNGE errors (docs/protocol.md, "Numbers") and the error class that everything here throws.
+// The nineteen MUNGE errors (docs/protocol.md, "Numbers") and the one error class everything here throws.
 import type { DecodedCredential } from "./client/decoded_credential.ts";
 
 /** The symbolic name of a MUNGE error, as in `munge.h`: `"EMUNGE_CRED_REPLAYED"`. */
@@ -65,7 +65,7 @@ function numberErrors(): { [code in MungeErrorCode]: number } {
 }
 
 /**
- * The standard text of an error number, as from munge_strerror().
+ * The standard text of an error number, as munge_strerror gives it.
  *
  * @param errno the number, 0..18.
  * @returns the text, `"Unknown error"` for any other number.
@@ -98,18 +98,18 @@ export function errorCode(errno: number): MungeErrorCode {
   return ERRORS[errno]?.[0] ?? "EMUNGE_SNAFU";
 }
 
-/** Optional details of a {@linkcode MungeError}. */
+/** What a {@linkcode MungeError} may carry besides its code and text. */
 export interface MungeErrorOptions {
-  /** The underlying error. */
+  /** What led to the error. */
   readonly cause?: unknown;
   /** Path of munged's socket. */
   readonly socketPath?: string | undefined;
-  /** The credential, which was decoded in spite of the error. */
+  /** The credential that was decoded nevertheless. */
   readonly credential?: DecodedCredential | undefined;
 }
 
 /**
- * An error of MUNGE, as a number, a name and a text for the user.
+ * An error of MUNGE: what went wrong as a number, a name and a text for the user.
  *
  * @example
  * ```ts
@@ -130,16 +130,16 @@ export class MungeError extends Error {
   readonly socketPath: string | undefined;
   /**
    * The whole credential if the code is `"EMUNGE_CRED_EXPIRED"`, `"EMUNGE_CRED_REWOUND"` or
-   * `"EMUNGE_CRED_REPLAYED"`: it was made with the key, but must not be accepted.
+   * `"EMUNGE_CRED_REPLAYED"`: it was made with the key, but must not be accepted as it is.
    */
   readonly credential: DecodedCredential | undefined;
 
   /**
-   * Makes an error, for the caller to throw.
+   * Makes an error; throwing it is the caller's.
    *
    * @param code the symbolic name.
    * @param message the text for the user; the standard text of the code unless given.
-   * @param options optional details.
+   * @param options what else is known.
    */
   constructor(
     code: MungeErrorCode,
@@ -154,7 +154,7 @@ export class MungeError extends Error {
   }
 }
 
-/** Adds the socket's path to a MungeError; returns any other value as it is. */
+/** The error, which happened at this socket; what is no MungeError stays as it is. */
 export function atSocket(error: unknown, socketPath: string): unknown {
   if (!(error instanceof MungeError) || error.socketPath !== undefined) return error;
   const { code, message, cause } = error;

@@ -15,7 +15,8 @@ const ENTRY_POINTS = [
   "cli/remunge/thread.ts",
   "daemon/munged/serve/worker.ts",
   "daemon/munged/groups/thread.ts",
-  "daemon/auksdrenewer/kdc_thread.ts",
+  "daemon/auksd/accounts_thread.ts",
+  "daemon/auksd/files_thread.ts",
 ];
 
 /**

@@ -15,14 +15,16 @@ import { duplicateOver, openBlockingPipe, setProcessName } from "../../lib/os/pr
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 import { copyOptions, PIPE_FD, STAGE } from "./session_leader.ts";
 
-const READY = new Uint8Array([1]);
+/** The exit status of the caller's command, in one byte. */
+const READY = 0;
 
 /** What the daemon calls once it answers requests: its caller's command ends with success. */
 export type AnnounceReady = () => void;
 
 /**
  * Returns in the daemon only, with / as its directory and standard error still the caller's. In the
- * process the user started it ends with status 0 once the daemon is ready, 1 if the daemon ended before.
+ * process the user started it ends with status 0 once the daemon is ready, or with what {@linkcode announceFailure} says, or 1 if the
+ * daemon ended without a word.
  * The program's name becomes the daemon's for ps and pidof.
  */
 export function enterBackground(
@@ -39,7 +41,7 @@ export function enterBackground(
 }
 
 /** Starts the copies; the exit status that the daemon's success or failure comes to. */
-function waitForDaemon(program: string, args: readonly string[]): 0 | 1 {
+function waitForDaemon(program: string, args: readonly string[]): number {
   const { readEnd, writeEnd } = openBlockingPipe();
   // Waiting for the first copy, which ends at once, leaves no zombie behind.
   Bun.spawnSync(ownCommand(program, args), {
@@ -47,7 +49,8 @@ function waitForDaemon(program: string, args: readonly string[]): 0 | 1 {
     detached: true,
   });
   closeSync(writeEnd);
-  return readSync(readEnd, new Uint8Array(1)) === 1 ? 0 : 1;
+  const word = new Uint8Array(1);
+  return readSync(readEnd, word) === 1 ? word[0]! : 1;
 }
 
 /**
@@ -86,6 +89,11 @@ function announceReady(): void {
   const nothing = openSync("/dev/null", constants.O_RDWR);
   for (const fd of [0, 1, 2]) duplicateOver(nothing, fd);
   closeSync(nothing);
-  writeSync(PIPE_FD, READY);
+  writeSync(PIPE_FD, Uint8Array.of(READY));
   closeSync(PIPE_FD);
+}
+
+/** Has the caller's command, if it still waits, end with this status; to be called in the daemon only. */
+export function announceFailure(status: number): void {
+  if (isPipe(PIPE_FD)) writeSync(PIPE_FD, Uint8Array.of(status));
 }

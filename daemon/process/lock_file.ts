@@ -1,5 +1,5 @@
 // The lock that makes sure of one daemon per socket: a write lock on SOCKET.lock, which --stop, ours and
-// the reference's, finds the daemon by.
+// the reference's, finds the daemon by. A directory that only one daemon may use is locked in the same way.
 import {
   closeSync,
   constants,
@@ -11,6 +11,7 @@ import {
   type Stats,
   unlinkSync,
 } from "node:fs";
+import { join } from "node:path";
 import { MungeError } from "../../lib/errors.ts";
 import { lockFile, lockHolder } from "../../lib/os/file_lock.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -26,7 +27,7 @@ export function lockPath(socketPath: string): string {
 }
 
 /** A lock that is held until its descriptor is closed. */
-export interface SocketLock {
+export interface FileLock {
   readonly path: string;
   readonly fd: number;
 }
@@ -40,9 +41,24 @@ export interface SocketLock {
 export function lockSocket(
   { socketPath, force }: { readonly socketPath: string; readonly force: boolean },
   logger: Pick<Logger, "warning">,
-): SocketLock {
+): FileLock {
   const path = lockPath(socketPath);
   if (force) removeLockFile(path, (text) => logger.warning(`Failed to remove ${text}`));
+  return lock(path, `bound to socket "${socketPath}"`);
+}
+
+/**
+ * Takes the lock of a directory that only one daemon may use.
+ *
+ * @param program whose directory it is; the lock file is `.PROGRAM.lock` in it.
+ * @throws {MungeError} when another daemon holds the lock, or the lock file isn't ours alone.
+ */
+export function lockDirectory(directory: string, program: string): FileLock {
+  return lock(join(directory, `.${program}.lock`), `uses "${directory}"`);
+}
+
+/** @param what what a process that holds the lock does. */
+function lock(path: string, what: string): FileLock {
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     const fd = openLockFile(path);
     try {
@@ -53,7 +69,7 @@ export function lockSocket(
           continue; // it ended just now
         }
         const who = holder > 0 ? `pid ${holder}` : "a process that can't be seen from here";
-        throw failure(`Failed to lock "${path}": ${who} bound to socket "${socketPath}"`);
+        throw failure(`Failed to lock "${path}": ${who} ${what}`);
       }
       if (isStillAt(path, fd)) {
         ftruncateSync(fd); // what is in it is none of ours
@@ -121,7 +137,7 @@ function isStillAt(path: string, fd: number): boolean {
  * Removes the lock file at the daemon's end. The lock itself stays until the process is gone, which is
  * what --stop waits for. A file that is no longer ours, since somebody took the socket by --force, stays.
  */
-export function removeLock(lock: SocketLock, logger: Pick<Logger, "warning">): void {
+export function removeLock(lock: FileLock, logger: Pick<Logger, "warning">): void {
   if (!isStillAt(lock.path, lock.fd)) return;
   removeLockFile(lock.path, (text) => logger.warning(`Failed to remove lockfile ${text}`));
 }

@@ -8,6 +8,7 @@ import { canWrite, duplicateOver } from "../../lib/os/process.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { checkFile, type SecurityRules } from "../../lib/files/security.ts";
 import type { LogFormat } from "./log_format.ts";
+import { AuditLimits } from "./audit_limits.ts";
 import { createLogLimits, passLogLimit } from "./log_limits.ts";
 import { createRecentMessages, rememberMessage } from "./recent_messages.ts";
 
@@ -66,9 +67,6 @@ export type AuditFields = Readonly<Record<string, string | number>>;
 
 /** How long a reader of standard error is waited for, before messages are dropped until it reads again. */
 const READER_PATIENCE_MS = 1_000;
-const AUDIT_LIMIT_MS = 60_000;
-/** Lines of one cause within that time, from each thread. */
-const AUDIT_LINES = 5;
 const LOG_MODE = 0o640;
 /** LOG_DAEMON << 3 */
 const SYSLOG_FACILITY = 3 << 3;
@@ -160,7 +158,7 @@ export function createLogger(target: LogTarget): Logger {
     }
     if (level === "error" || level === "warning") rememberMessage(target.recent, level, text);
   };
-  const audits = new Map<string, { since: number; lines: number; suppressed: number }>();
+  const audits = new AuditLimits();
   return {
     error: (text) => log("error", text),
     warning: (text) => log("warning", text),
@@ -175,39 +173,27 @@ export function createLogger(target: LogTarget): Logger {
       log(level, suppressed === 0 ? text : `${text} (${suppressed} more like it were not logged)`);
     },
     audit(event, cause, describe) {
-      const now = performance.now();
-      const limit = audits.get(cause) ?? { since: now, lines: 0, suppressed: 0 };
-      audits.set(cause, limit);
-      if (now - limit.since >= AUDIT_LIMIT_MS) {
-        limit.since = now;
-        limit.lines = 0;
-      }
-      if (limit.lines === AUDIT_LINES) {
-        limit.suppressed++;
-        return;
-      }
-      limit.lines++;
+      const suppressed = audits.pass(cause);
+      if (suppressed === null) return;
       const fields = { cause, ...describe() };
-      log(
-        "info",
-        event,
-        limit.suppressed === 0 ? fields : { ...fields, suppressed: limit.suppressed },
-      );
-      limit.suppressed = 0;
+      log("info", event, suppressed === 0 ? fields : { ...fields, suppressed });
     },
   };
 }
 
 const FORMATS: Record<LogFormat, (level: LogLevel, text: string, fields: AuditFields) => string> = {
-  text(_level, text, fields) {
-    const words = Object.entries(fields).map(([name, value]) => ` ${name}=${quoted(value)}`);
-    return escapeControls(words.length === 0 ? text : `${text}:${words.join("")}`);
-  },
+  text: (_level, text, fields) => escapeControls(eventText(text, fields)),
   json(level, message, fields) {
     const time = new Date().toISOString();
     return JSON.stringify({ time, level, pid: process.pid, message, ...fields });
   },
 };
+
+/** An event with what is told of it, `Refused decode: cause=... uid=...`. */
+export function eventText(event: string, fields: AuditFields): string {
+  const words = Object.entries(fields).map(([name, value]) => ` ${name}=${quoted(value)}`);
+  return words.length === 0 ? event : `${event}:${words.join("")}`;
+}
 
 /** A value that can't be taken for more than one field, whoever chose it. */
 function quoted(value: unknown): string {

@@ -243,7 +243,7 @@ function matchesHost(host: string, address: Uint8Array, hosts: HostAddresses): b
 }
 
 /** An IPv4 address within IPv6 (::ffff:a.b.c.d), as a socket for both shows it, is that IPv4 address. */
-function plainAddress(address: Uint8Array): Uint8Array {
+export function plainAddress(address: Uint8Array): Uint8Array {
   const isMapped = address.length === 16 && address[10] === 0xff && address[11] === 0xff &&
     address.subarray(0, 10).every((byte) => byte === 0);
   return isMapped ? address.subarray(12) : address;

@@ -44,6 +44,14 @@ export interface OwnConfig {
   readonly dialect: DialectSetting;
   /** Whether the daemons of a pair tell each other what they accept. */
   readonly replicate: boolean;
+  /** Whether a ticket is on disk, rather than with the kernel, before its user hears that it is stored. */
+  readonly sync: boolean;
+  /** Whether all pages of the daemon's memory are locked. */
+  readonly lockMemory: boolean;
+  /** Where the daemon writes its process ID; empty for nowhere. */
+  readonly pidFile: string;
+  /** Where it writes its numbers in Prometheus's format; empty for nowhere. */
+  readonly metricsFile: string;
 }
 
 /** Value of `Dialect` in the block `mungebox`. */
@@ -245,6 +253,15 @@ function common(block: Block, blocks: readonly Block[], context: Context): Commo
   };
 }
 
+const YES_OR_NO = {
+  values: "yes, no",
+  read: (text: string) => new Map([["yes", true], ["no", false]]).get(text.toLowerCase()),
+};
+const ABSOLUTE_PATH = {
+  values: "absolute paths",
+  read: (text: string) => text.startsWith("/") ? text : undefined,
+};
+
 /** Reads one key of our own block; undefined for a value that it can't have. */
 const OWN_KEYS: {
   readonly [key in keyof OwnConfig]: {
@@ -261,12 +278,17 @@ const OWN_KEYS: {
         name === text.toLowerCase()
       ),
   },
-  replicate: {
-    preset: false,
-    values: "yes, no",
-    read: (text) => new Map([["yes", true], ["no", false]]).get(text.toLowerCase()),
-  },
+  replicate: { preset: false, ...YES_OR_NO },
+  sync: { preset: true, ...YES_OR_NO },
+  lockMemory: { preset: false, ...YES_OR_NO },
+  pidFile: { preset: "", ...ABSOLUTE_PATH },
+  metricsFile: { preset: "", ...ABSOLUTE_PATH },
 };
+
+/** As they are compared. */
+const OWN_NAMES: ReadonlySet<string> = new Set(
+  Object.keys(OWN_KEYS).map((key) => key.toLowerCase()),
+);
 
 /** Ours alone, so that nothing in it is ignored or guessed. */
 function own(blocks: readonly Block[], { file, warnings }: Context): OwnConfig {
@@ -274,7 +296,7 @@ function own(blocks: readonly Block[], { file, warnings }: Context): OwnConfig {
   const block = found.length === 0 ? undefined : only(found, OWN_BLOCK, file);
   const values = new Values(block, file, warnings);
   for (const { key, line } of values.all()) {
-    if (!Object.hasOwn(OWN_KEYS, key.toLowerCase())) {
+    if (!OWN_NAMES.has(key.toLowerCase())) {
       throw new AuksError(
         "CONFIG_PARSE",
         `${file} : line ${line}: block ${OWN_BLOCK} has no key "${key}"`,
@@ -293,7 +315,14 @@ function own(blocks: readonly Block[], { file, warnings }: Context): OwnConfig {
       }`,
     );
   };
-  return { dialect: read("dialect"), replicate: read("replicate") };
+  return {
+    dialect: read("dialect"),
+    replicate: read("replicate"),
+    sync: read("sync"),
+    lockMemory: read("lockMemory"),
+    pidFile: read("pidFile"),
+    metricsFile: read("metricsFile"),
+  };
 }
 
 function log(values: Values, file: string | undefined, level: number): LogConfig {

@@ -1,8 +1,8 @@
-// Allocations as long as a credential's payload. Another user chooses that length, so an allocation may fail, and
-// then the client gets an error.
+// Memory as long as the payload of a credential, which another user chooses: there may be none, and the
+// client is to hear that.
 import { MungeError } from "../errors.ts";
 
-/** `length` zero bytes. Throws EMUNGE_NO_MEMORY if they can't be allocated. */
+/** So many bytes, all 0. Throws EMUNGE_NO_MEMORY if there are none. */
 export function newBytes(length: number): Uint8Array {
   try {
     return new Uint8Array(length);
@@ -11,7 +11,7 @@ export function newBytes(length: number): Uint8Array {
   }
 }
 
-/** A copy of `bytes`. Throws EMUNGE_NO_MEMORY if it can't be allocated. */
+/** A copy of some bytes. Throws EMUNGE_NO_MEMORY if there is no room for it. */
 export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   try {
     return bytes.slice(start, end);

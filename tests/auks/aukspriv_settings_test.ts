@@ -30,7 +30,13 @@ describe("readSettings()", () => {
       user: "root",
       keytab: "/etc/krb5.keytab",
       principal: undefined,
-      request: { lifetime: 36_000 },
+      request: {
+        lifetime: 36_000,
+        renewableLifetime: undefined,
+        forwardable: undefined,
+        proxiable: undefined,
+        canonicalize: undefined,
+      },
       ccache: undefined,
       renewInterval: undefined,
       errorInterval: 60,
@@ -50,9 +56,10 @@ describe("readSettings()", () => {
     });
     assert.deepEqual(request, {
       lifetime: 36_000,
-      renewLifetime: 172_800,
+      renewableLifetime: 172_800,
       forwardable: true,
       proxiable: false,
+      canonicalize: undefined,
     });
     assert.equal(ccache, "KEYRING:session:host");
   });

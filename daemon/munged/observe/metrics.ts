@@ -1,16 +1,18 @@
 // munged's status as metrics: the rate of requests, measured every few seconds, and a file in Prometheus's
 // text format for the textfile collector of its node exporter.
-import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
-import { systemText } from "../../../lib/os/system_text.ts";
 import type { DaemonConfig } from "../config.ts";
 import { RateMeter } from "./counters.ts";
 import type { Logger } from "../../process/log.ts";
+import {
+  formatMetrics,
+  keepMetricsFile,
+  type Metric,
+  type Sample,
+} from "../../process/prometheus.ts";
 import type { Realms } from "../keys/realms.ts";
 import { collectStatus, type Status, type StatusSources } from "./status.ts";
 
 const SAMPLE_INTERVAL_MS = 5_000;
-const FILE_INTERVAL_MS = 15_000;
-const FILE_MODE = 0o644;
 
 /**
  * Keeps the rate and the metrics file up to date, unless benchmarking.
@@ -25,63 +27,20 @@ export function startMetering(
 ): () => void {
   if (benchmark) return () => {};
   const meter = new RateMeter(sources.counters);
-  const timers = [setInterval(() => meter.sample(), SAMPLE_INTERVAL_MS)];
-  if (metricsFile !== null) {
-    const write = () => {
-      try {
-        replaceFile(metricsFile, formatMetrics(collectStatus(sources, realms())));
-      } catch (error) {
-        const text = `Failed to write metrics file "${metricsFile}": ${systemText(error)}`;
-        log.limited("metrics file", "warning", text);
-      }
-    };
-    write();
-    timers.push(setInterval(write, FILE_INTERVAL_MS));
-  }
+  const timer = setInterval(() => meter.sample(), SAMPLE_INTERVAL_MS);
+  const stopFile = metricsFile === null ? () => {} : keepMetricsFile(
+    metricsFile,
+    () => formatMetrics(METRICS, collectStatus(sources, realms())),
+    (text) => log.limited("metrics file", "warning", text),
+  );
   return () => {
-    timers.forEach(clearInterval);
-    if (metricsFile !== null) removeFile(metricsFile);
+    clearInterval(timer);
+    stopFile();
   };
 }
 
-function replaceFile(path: string, text: string): void {
-  // Not *.prom, which the collector would read.
-  const temporary = `${path}.${process.pid}.tmp`;
-  removeFile(temporary);
-  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-  const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL, FILE_MODE);
-  try {
-    const bytes = new TextEncoder().encode(text);
-    for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
-  } catch (error) {
-    unlinkSync(temporary);
-    throw error;
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, path);
-}
-
-function removeFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-}
-
-type Labels = Readonly<Record<string, string | number>>;
-type Sample = readonly [labels: Labels, value: number, suffix?: string];
-
-interface Metric {
-  readonly name: string;
-  readonly type: "counter" | "gauge" | "histogram";
-  readonly help: string;
-  samples(status: Status): readonly Sample[];
-}
-
 /** All metrics; docs/monitoring has what to make of them. */
-export const METRICS: readonly Metric[] = [
+export const METRICS: readonly Metric<Status>[] = [
   {
     name: "munged_info",
     type: "gauge",
@@ -181,22 +140,4 @@ function keySamples({ realms }: Status, value: (key: Key) => number | null): Sam
       return number === null ? [] : [[{ realm, role, fingerprint }, number]];
     })
   );
-}
-
-/** A status in Prometheus's text format. */
-function formatMetrics(status: Status): string {
-  return METRICS.map((metric) => {
-    const samples = metric.samples(status);
-    if (samples.length === 0) return "";
-    const lines = samples.map(([labels, value, suffix = ""]) =>
-      `${metric.name}${suffix}${formatLabels(labels)} ${value}\n`
-    );
-    const { name, help, type } = metric;
-    return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
-  }).join("");
-}
-
-function formatLabels(labels: Labels): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
-  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
 }

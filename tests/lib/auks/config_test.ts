@@ -223,11 +223,28 @@ describe("the block mungebox", () => {
   const withOwn = (own: string) => daemon(`common { } auksd { } mungebox { ${own} }`).own;
 
   test("presets, values in any case", () => {
-    assert.deepEqual(daemon("common { } auksd { }").own, { dialect: "auto", replicate: false });
-    assert.deepEqual(withOwn("DIALECT = Head ; replicate = YES ;"), {
-      dialect: "head",
-      replicate: true,
-    });
+    const presets = {
+      dialect: "auto",
+      replicate: false,
+      sync: true,
+      lockMemory: false,
+      pidFile: "",
+      metricsFile: "",
+    };
+    assert.deepEqual(daemon("common { } auksd { }").own, presets);
+    assert.deepEqual(
+      withOwn(
+        "DIALECT = Head ; replicate = YES ; sync = no ; LOCKMEMORY = yes ; PidFile = /run/a ;",
+      ),
+      {
+        ...presets,
+        dialect: "head",
+        replicate: true,
+        sync: false,
+        lockMemory: true,
+        pidFile: "/run/a",
+      },
+    );
     for (const dialect of ["auto", "0.4", "0.5", "head"]) {
       assert.equal(withOwn(`Dialect = ${dialect} ;`).dialect, dialect);
     }
@@ -240,6 +257,7 @@ describe("the block mungebox", () => {
       ["Dialect = toString ;", /can't be "toString"/],
       ["Replicate = 1 ;", /can't be "1", only one of yes, no/],
       ["Replicate = constructor ;", /can't be "constructor"/],
+      ["MetricsFile = auksd.prom ;", /can't be "auksd.prom", only one of absolute paths/],
       ["} mungebox { ", /a second block "mungebox"/],
     ] as const
   ) {

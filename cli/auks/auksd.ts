@@ -1,0 +1,82 @@
+// auksd: keeps the users' tickets and hands them out. Here is its command line; the daemon is in daemon/auksd.
+import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
+import { print, printError } from "../command_line/print.ts";
+import { flag, option, text } from "../command_line/vocabulary.ts";
+import type { AuksdRun } from "../../daemon/auksd/main.ts";
+import { type AuksUsage, HELP_OPTION, parseAuksOptions } from "./usage.ts";
+
+/** The command line, read. */
+interface Settings {
+  /** Undefined for the usual file. */
+  config: string | undefined;
+  foreground: boolean;
+  checkConfig: boolean;
+  verbose: number;
+  debug: number;
+}
+
+/** The command line of auksd. */
+export const USAGE: AuksUsage<Settings> = {
+  synopsis: "[-h] [-dv] [-F] [-f conffile]",
+  layout: "daemon",
+  groups: [
+    [
+      HELP_OPTION,
+      option("-d, --debug", "increase debug level (force foreground mode)", (settings) => {
+        settings.debug++;
+      }),
+      option("-v, --verbose", "increase verbose level (force forground mode)", (settings) => {
+        settings.verbose++;
+      }),
+      flag("-F, --foreground", "run in foreground", "foreground"),
+      text("-f, --config=conffile", "Configuration file", "config"),
+    ],
+    [
+      flag("--check-config", "check configuration, ACL, keytab and CacheDir", "checkConfig"),
+    ],
+  ],
+};
+
+/** Runs auksd; the exit status. */
+export async function run(program: string, args: readonly string[]): Promise<number> {
+  const settings: Settings = {
+    config: undefined,
+    foreground: false,
+    checkConfig: false,
+    verbose: 0,
+    debug: 0,
+  };
+  parseAuksOptions(program, USAGE, settings, args);
+  const { checkAuksd, runAuksd } = await import("../../daemon/auksd/main.ts");
+  const { verbose, debug, foreground } = settings;
+  const isTalking = verbose > 0 || debug > 0;
+  const start: AuksdRun = {
+    program,
+    commandLine: args,
+    config: settings.config,
+    log: isTalking
+      ? { kind: "stdout", levels: { info: verbose, debug } }
+      : foreground
+      ? { kind: "stderr" }
+      : { kind: "files" },
+  };
+  try {
+    if (!settings.checkConfig) return await runAuksd(start);
+    const { file, warnings } = await checkAuksd(start);
+    for (const warning of warnings) printError(`${program}: Warning: ${warning}\n`);
+    print(`${file} is in order\n`);
+    return 0;
+  } catch (error) {
+    const known = asAuksError(error);
+    printError(`${program}: Error: ${known.message}\n`);
+    return auksExitStatus(known.code);
+  }
+}
+
+function asAuksError(error: unknown): AuksError {
+  if (error instanceof AuksError) return error;
+  if (error instanceof Error && error.name === "KerberosUnavailable") {
+    return new AuksError("STREAM_CONTEXT", error.message);
+  }
+  throw error;
+}

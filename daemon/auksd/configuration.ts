@@ -1,0 +1,147 @@
+// auks.conf and auks.acl as auksd finds, reads and checks them, and what it tells of them in its log. What their
+// keys mean is in lib/auks.
+import { existsSync, readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { type Acl, parseAcl } from "../../lib/auks/acl.ts";
+import {
+  type DaemonConfig,
+  daemonConfig,
+  type DaemonRole,
+  daemonRole,
+  DIALECT_SETTINGS,
+  type Server,
+} from "../../lib/auks/config.ts";
+import { AuksError, type AuksErrorName } from "../../lib/auks/errors.ts";
+import { parseBlocks } from "../../lib/auks/grammar.ts";
+import type { Packing } from "../../lib/auks/message.ts";
+import { Context, KerberosError } from "../../lib/krb5/context.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+
+/** Where packages put the file, and where a plain build of the original looks for it. */
+const DEFAULT_FILES = ["/etc/auks/auks.conf", "/etc/auks.conf"] as const;
+
+/** Everything auksd is told by files. */
+export interface AuksdConfiguration {
+  readonly file: string;
+  readonly config: DaemonConfig;
+  readonly role: DaemonRole;
+  /** Where it listens, and who it is. */
+  readonly server: Server;
+  readonly keytab: string;
+  readonly acl: Acl;
+  readonly packing: Packing;
+  /** What to tell the administrator of both files. */
+  readonly warnings: readonly string[];
+}
+
+/** The configuration file: what -f says, AUKSD_CONF, or the first default one that is there. */
+export function configurationFile(given: string | undefined): string {
+  return given ?? process.env["AUKSD_CONF"] ??
+    DEFAULT_FILES.find((file) => existsSync(file)) ?? DEFAULT_FILES[0];
+}
+
+/**
+ * Reads and checks both files.
+ *
+ * @throws {AuksError} for the first mistake, with file and line in its reason.
+ */
+export function readConfiguration(file: string): AuksdConfiguration {
+  const blocks = parseBlocks(readFile(file, "CONFIG_PARSE"), file);
+  const knownRealms = realms();
+  const config = daemonConfig(blocks, { file, knownRealms });
+  const { aclFile, primaryKeytab, secondaryKeytab } = config.auksd;
+  const acl = parseAcl(readFile(aclFile, "ACL_PARSE"), aclFile, knownRealms);
+  const role = daemonRole(config, hostname());
+  const isSecondary = role === "secondary" && config.secondary !== undefined;
+  return {
+    file,
+    config,
+    role,
+    server: isSecondary ? config.secondary : config.primary,
+    keytab: isSecondary ? secondaryKeytab : primaryKeytab,
+    acl,
+    packing: DIALECT_SETTINGS[config.own.dialect],
+    warnings: [...config.warnings, ...acl.warnings],
+  };
+}
+
+function readFile(file: string, error: AuksErrorName): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    throw new AuksError(error, `${file} : ${systemText(cause)}`);
+  }
+}
+
+/** The realms that a name may end in without saying so: krb5.conf's default one. */
+function realms(): string[] {
+  try {
+    using context = Context.open();
+    return [context.defaultRealm];
+  } catch (error) {
+    if (error instanceof KerberosError) return [];
+    throw error;
+  }
+}
+
+/** A line of the log and its level. */
+export type LogLine = readonly [level: number, text: string];
+
+/** What the original logs of a configuration that it has read. */
+export function describeConfiguration(configuration: AuksdConfiguration): LogLine[] {
+  const { file, config, role } = configuration;
+  const { auksd } = config;
+  const secondary: Server = config.secondary ??
+    { host: "localhost", address: "localhost", port: "12345", principal: "" };
+  const blocks = ["common", "auksd"].map((block): LogLine => [
+    1,
+    `auksd_engine: initializing engine from '${block}' block of file ${file}`,
+  ]);
+  const values = [
+    ...describeServer("primary", config.primary, auksd.primaryKeytab),
+    ...describeServer("secondary", secondary, auksd.secondaryKeytab),
+    `cachedir is ${auksd.cacheDir}`,
+    `logfile is ${auksd.logFile}`,
+    `loglevel is ${auksd.logLevel}`,
+    `debugfile is ${auksd.debugFile}`,
+    `debuglevel is ${auksd.debugLevel}`,
+    `threads number is ${auksd.workers}`,
+    `incoming requests queue size is ${auksd.queueSize}`,
+    `credential repository size is ${auksd.repoSize}`,
+    `clean delay is ${auksd.cleanDelay}`,
+    `NAT traversal mode is ${config.nat ? "enabled" : "disabled"}`,
+    `kerberos replay cache is ${auksd.replayCache ? "enabled" : "disabled"}`,
+  ];
+  const acting = { primary: "primary", secondary: "secondary", "local primary": "local primary" };
+  return [
+    ...blocks,
+    [2, `auksd_engine: engine ACL successfuly initialized using file ${auksd.aclFile}`],
+    ...values.map((value): LogLine => [2, `auksd_engine: engine ${value}`]),
+    [1, `auksd_engine: acting as a ${acting[role]} server`],
+    [1, "auksd_engine: initialization succeed"],
+  ];
+}
+
+function describeServer(
+  which: string,
+  { host, address, port, principal }: Server,
+  keytab: string,
+): string[] {
+  return [
+    `${which} daemon is '${host}'`,
+    `${which} daemon address is '${address}'`,
+    `${which} daemon port is ${port}`,
+    `${which} daemon principal is ${principal}`,
+    `${which} daemon keytab is ${keytab}`,
+  ];
+}
+
+/** What the original logs of a configuration that it can't use, by the error. */
+export function describeFailure(error: AuksError): LogLine[] {
+  const detail = error.error === "CONFIG_PARSE"
+    ? `unable to parse configuration file ${error.reason}`
+    : error.error.startsWith("ACL_")
+    ? `unable to init auksd engine ACL from file ${error.reason}`
+    : `initialization failed${error.reason === undefined ? "" : `: ${error.reason}`}`;
+  return [[1, `auksd_engine: ${detail}`], [1, `exiting : ${error.text}`]];
+}

@@ -1,0 +1,324 @@
+// One client's connection: the exchange of versions, authentication, and then its requests one after another,
+// as facts from the wire say (sendauth of libkrb5, KRB-PRIV messages). Sockets and clocks are the server's.
+import { plainAddress } from "../../lib/auks/acl.ts";
+import { AuksError } from "../../lib/auks/errors.ts";
+import { MAX_REQUEST_LENGTH } from "../../lib/auks/message.ts";
+import { MAX_PRINCIPAL_LENGTH } from "../../lib/auks/principal.ts";
+import {
+  DUMMY_ADDRESS,
+  type HostAddress,
+  type ServerAuthentication,
+} from "../../lib/krb5/authentication.ts";
+import { KerberosError } from "../../lib/krb5/context.ts";
+import type { Authenticator } from "./authenticator.ts";
+import { frame, FrameReader, FrameTooLong } from "./frames.ts";
+import type { Answer } from "./requests.ts";
+
+const SENDAUTH_VERSION = new TextEncoder().encode("KRB5_SENDAUTH_V1.0\0");
+const APPLICATION_VERSION = new TextEncoder().encode("0.1\0");
+const VERDICT = { fine: 0, wrongSendauth: 1, wrongApplication: 2 } as const;
+/** A version has 19 bytes; a wrong one may have some more. */
+const MAX_VERSION_LENGTH = 1024;
+/** An AP-REQ with the largest PAC that Active Directory puts into a ticket, and some. */
+const MAX_AP_REQ_LENGTH = 128 * 1024;
+/** What encryption and addresses add to a payload, at the most. */
+const KRB_PRIV_OVERHEAD = 512;
+const MAX_PRIV_LENGTH = MAX_REQUEST_LENGTH + KRB_PRIV_OVERHEAD;
+/** Bytes of requests that may wait while one is being answered; the network holds back the rest. */
+const MAX_WAITING_BYTES = MAX_PRIV_LENGTH * 2;
+/** Of RFC 4120: the addresses of a message are not those of its sender and receiver. */
+const KRB_AP_ERR_BADADDR = 38;
+
+/** What a connection needs of the server. */
+export interface ConnectionHost {
+  /** The authenticator in force. */
+  readonly authenticator: Authenticator;
+  /** Which addresses to expect first in KRB-PRIV messages; the client's decide. */
+  readonly nat: boolean;
+  /** Answers a request of an authenticated client; undefined if it has no role. */
+  answer(
+    payload: Uint8Array,
+    principal: string,
+    connection: Connection,
+  ): Answer | Promise<Answer> | undefined;
+  /** Whether a client has a role. */
+  admits(principal: string, connection: Connection): boolean;
+  /** Logs what went wrong with a connection. */
+  failed(connection: Connection, event: ConnectionFailure): void;
+}
+
+/** What may go wrong besides requests. */
+export type ConnectionFailure =
+  | { readonly kind: "authentication"; readonly reason: string; readonly code?: number }
+  | { readonly kind: "principal" }
+  | { readonly kind: "denied"; readonly principal: string }
+  | { readonly kind: "reception"; readonly error: AuksError }
+  | { readonly kind: "timeout"; readonly seconds: number }
+  | { readonly kind: "bug"; readonly error: unknown };
+
+/** The socket's side of a connection. */
+export interface Wire {
+  /** Sends bytes, which are the wire's from then on: it wipes them once they are gone. */
+  send(bytes: Uint8Array): void;
+  /** Closes once all is sent. */
+  end(): void;
+  /** Stops, and goes on with, taking bytes from the network. */
+  pause(): void;
+  resume(): void;
+}
+
+type Phase = "sendauth version" | "application version" | "AP-REQ" | "requests" | "closed";
+
+/** One connection. */
+export class Connection {
+  /** Where the client is, 4 or 16 bytes. */
+  readonly remote: Uint8Array;
+  readonly remoteText: string;
+  readonly #local: Uint8Array;
+  readonly #host: ConnectionHost;
+  readonly #wire: Wire;
+  readonly #reader = new FrameReader();
+  #phase: Phase = "sendauth version";
+  #verdict: number = VERDICT.fine;
+  #authenticator: Authenticator | undefined;
+  #authentication: ServerAuthentication | undefined;
+  /** Whether the client's messages have shown which addresses it uses. */
+  #addressesKnown = false;
+  #isAnswering = false;
+
+  constructor(
+    host: ConnectionHost,
+    wire: Wire,
+    local: Uint8Array,
+    remote: Uint8Array,
+    remoteText: string,
+  ) {
+    this.#host = host;
+    this.#wire = wire;
+    this.#local = plainAddress(local);
+    this.remote = plainAddress(remote);
+    this.remoteText = remoteText;
+  }
+
+  /** Whether the client has to say something within a time limit. */
+  get isDue(): boolean {
+    return this.#phase !== "requests" || (this.#reader.isPending && !this.#isAnswering);
+  }
+
+  /** Whether the client has shown who it is. */
+  get isAuthenticated(): boolean {
+    return this.#authentication !== undefined;
+  }
+
+  /** Whether a request is being answered. */
+  get isAnswering(): boolean {
+    return this.#isAnswering;
+  }
+
+  /** Bytes of messages that are not whole yet, or wait. */
+  get pendingBytes(): number {
+    return this.#reader.pendingBytes;
+  }
+
+  /** Takes bytes of the client. @throws {unknown} only for mistakes of ours; the connection is to be closed. */
+  receive(bytes: Uint8Array): void {
+    if (this.#phase === "closed") return;
+    this.#reader.push(bytes);
+    if (this.#isAnswering) {
+      if (this.#reader.pendingBytes > MAX_WAITING_BYTES) this.#wire.pause();
+      return;
+    }
+    this.#proceed();
+  }
+
+  /** The other side has gone, or is to go. */
+  close(): void {
+    if (this.#phase === "closed") return;
+    const wasReading = this.#phase === "requests" && !this.#isAnswering;
+    this.#phase = "closed";
+    this.#reader.clear();
+    if (wasReading) {
+      this.#host.failed(this, { kind: "reception", error: new AuksError("STREAM_READ") });
+    }
+    if (!this.#isAnswering) this.#release();
+  }
+
+  #proceed(): void {
+    try {
+      while (this.#phase !== "closed" && !this.#isAnswering && this.#step());
+    } catch (error) {
+      if (error instanceof FrameTooLong) this.#giveUp("STREAM_TOO_LARGE", error.message);
+      else throw error;
+    }
+  }
+
+  /** Does what the next message asks for; false while there is none. */
+  #step(): boolean {
+    switch (this.#phase) {
+      case "sendauth version": {
+        const version = this.#reader.take(MAX_VERSION_LENGTH);
+        if (version === undefined) return false;
+        if (!sameBytes(version, SENDAUTH_VERSION)) this.#verdict = VERDICT.wrongSendauth;
+        this.#phase = "application version";
+        return true;
+      }
+      case "application version": {
+        const version = this.#reader.take(MAX_VERSION_LENGTH);
+        if (version === undefined) return false;
+        if (this.#verdict === VERDICT.fine && !sameBytes(version, APPLICATION_VERSION)) {
+          this.#verdict = VERDICT.wrongApplication;
+        }
+        this.#wire.send(Uint8Array.of(this.#verdict));
+        if (this.#verdict !== VERDICT.fine) {
+          this.#refuse({
+            kind: "authentication",
+            reason: this.#verdict === VERDICT.wrongSendauth
+              ? "it speaks another protocol, or another version of sendauth"
+              : "it speaks another protocol than AUKS",
+          });
+        } else this.#phase = "AP-REQ";
+        return true;
+      }
+      case "AP-REQ": {
+        const request = this.#reader.take(MAX_AP_REQ_LENGTH);
+        if (request === undefined) return false;
+        this.#authenticate(request);
+        return true;
+      }
+      case "requests": {
+        const message = this.#reader.take(MAX_PRIV_LENGTH);
+        if (message === undefined) return false;
+        this.#serve(message);
+        return true;
+      }
+      case "closed":
+        return false;
+    }
+  }
+
+  #authenticate(request: Uint8Array): void {
+    const { authenticator } = this.#host;
+    let client: ServerAuthentication;
+    try {
+      client = authenticator.accept(request);
+    } catch (error) {
+      if (!(error instanceof KerberosError)) throw error;
+      this.#wire.send(frame(authenticator.refusal(error)));
+      this.#refuse({
+        kind: "authentication",
+        reason: error.message,
+        ...(error.protocolCode === undefined ? {} : { code: error.protocolCode }),
+      });
+      return;
+    }
+    this.#authenticator = authenticator;
+    this.#authentication = client;
+    this.#setAddresses(this.#host.nat);
+    const nothing = new Uint8Array(0);
+    // In one write: sent as two, the second one would wait for the client's delayed acknowledgement.
+    this.#wire.send(client.wantsReply ? frame(nothing, client.reply()) : frame(nothing));
+    if (new TextEncoder().encode(client.client).length > MAX_PRINCIPAL_LENGTH) {
+      this.#refuse({ kind: "principal" });
+    } else if (!this.#host.admits(client.client, this)) {
+      this.#refuse({ kind: "denied", principal: client.client });
+    } else this.#phase = "requests";
+  }
+
+  #serve(message: Uint8Array): void {
+    const payload = this.#open(message);
+    if (payload === undefined) return;
+    const client = this.#authentication!;
+    const answer = this.#host.answer(payload, client.client, this);
+    if (answer instanceof Promise) {
+      this.#isAnswering = true;
+      void answer.then((reply) => this.#answered(payload, reply), (error) => {
+        this.#host.failed(this, { kind: "bug", error });
+        this.#answered(payload, null);
+      });
+    } else this.#reply(payload, answer ?? null);
+  }
+
+  #answered(payload: Uint8Array, answer: Answer): void {
+    this.#isAnswering = false;
+    if (this.#phase === "closed") {
+      payload.fill(0);
+      answer?.fill(0);
+      this.#release();
+      return;
+    }
+    this.#reply(payload, answer);
+    this.#wire.resume();
+    this.#proceed();
+  }
+
+  #reply(payload: Uint8Array, answer: Answer): void {
+    payload.fill(0);
+    if (answer === null) {
+      this.#end();
+      return;
+    }
+    const sealed = this.#authentication!.seal(answer);
+    answer.fill(0);
+    this.#wire.send(frame(sealed));
+  }
+
+  /** What a KRB-PRIV says; the first one shows whether the client uses its own address or NAT's. */
+  #open(message: Uint8Array): Uint8Array | undefined {
+    const client = this.#authentication!;
+    try {
+      try {
+        const payload = client.open(message);
+        this.#addressesKnown = true;
+        return payload;
+      } catch (error) {
+        const isForeign = error instanceof KerberosError &&
+          error.protocolCode === KRB_AP_ERR_BADADDR;
+        if (!isForeign || this.#addressesKnown) throw error;
+        this.#setAddresses(!this.#host.nat);
+        const payload = client.open(message);
+        this.#addressesKnown = true;
+        return payload;
+      }
+    } catch (error) {
+      if (!(error instanceof KerberosError)) throw error;
+      this.#giveUp("STREAM_DECRYPT", error.message);
+      return undefined;
+    }
+  }
+
+  #setAddresses(nat: boolean): void {
+    if (nat) this.#authentication!.setAddresses(DUMMY_ADDRESS, DUMMY_ADDRESS);
+    else this.#authentication!.setAddresses(hostAddress(this.#local), hostAddress(this.remote));
+  }
+
+  #refuse(event: ConnectionFailure): void {
+    this.#host.failed(this, event);
+    this.#end();
+  }
+
+  #giveUp(error: "STREAM_DECRYPT" | "STREAM_TOO_LARGE", reason: string): void {
+    this.#refuse({ kind: "reception", error: new AuksError(error, reason) });
+  }
+
+  #end(): void {
+    this.#phase = "closed";
+    this.#reader.clear();
+    this.#release();
+    this.#wire.end();
+  }
+
+  #release(): void {
+    if (this.#authentication !== undefined) this.#authenticator!.release(this.#authentication);
+    this.#authentication = undefined;
+  }
+}
+
+function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, at) => byte === other[at]);
+}
+
+const ADDRESS_TYPE: Readonly<Record<number, number>> = { 4: 2, 16: 24 };
+
+function hostAddress(bytes: Uint8Array): HostAddress {
+  return { type: ADDRESS_TYPE[bytes.length]!, bytes };
+}

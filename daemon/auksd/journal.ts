@@ -1,0 +1,118 @@
+// What auksd says and counts of requests and connections: the original's lines, which administrators' scripts
+// read, the audit lines of ours, and the counters behind the metrics.
+import { AuksError } from "../../lib/auks/errors.ts";
+import { reasonOfError } from "../../lib/auks/reasons.ts";
+import type { AuksLog } from "../process/auks_log.ts";
+import { AuditLimits } from "../process/audit_limits.ts";
+import { type AuditFields, eventText } from "../process/log.ts";
+import type { Connection, ConnectionFailure } from "./connection.ts";
+import type { RequestEvent } from "./requests.ts";
+
+/** The original numbers its threads; ours is one. */
+const WORKER = "worker[1]";
+
+/** The log and the counters. */
+export class Journal {
+  readonly #log: () => AuksLog;
+  readonly #audits = new AuditLimits();
+  /** Requests by kind and result, "add stored"; connections that failed by what it was. */
+  readonly requests = new Map<string, number>();
+  readonly failures = new Map<string, number>();
+
+  /** @param log the one in force. */
+  constructor(log: () => AuksLog) {
+    this.#log = log;
+  }
+
+  /** A request was answered. */
+  requestFinished(event: RequestEvent): void {
+    const { kind, requester, error, added, removed, replicated } = event;
+    count(this.requests, `${kind} ${resultOf(event)}`);
+    const who = `${WORKER} : ${requester.principal} from ${requester.address}`;
+    if (error !== undefined) {
+      this.#log().info(2, `${who} : ${kind} request failed : ${error.text}`);
+      this.#refused(kind, reasonOfError(error), {
+        client: requester.principal,
+        address: requester.address,
+        ...(error.reason === undefined ? {} : { reason: error.reason }),
+      });
+      return;
+    }
+    this.#log().info(2, `${who} : ${kind} request succeed`);
+    const client = { client: requester.principal, address: requester.address };
+    const via = replicated === true ? { replicated: "yes" } : {};
+    if (added !== undefined) {
+      const { principal, uid, outcome } = added;
+      const times = { end: utc(added.endtime), renew_till: utc(added.renewTill) };
+      this.#audit("Accepted add", { ...client, principal, uid, outcome, ...times, ...via });
+    } else if (removed !== undefined) {
+      this.#audit("Accepted remove", { ...client, ...removed, ...via });
+    }
+  }
+
+  /** A connection went wrong outside of a request. */
+  connectionFailed(connection: Connection, failure: ConnectionFailure): void {
+    count(this.failures, failure.kind);
+    const address = connection.remoteText;
+    switch (failure.kind) {
+      case "authentication": {
+        const { text } = new AuksError("STREAM_RECVAUTH");
+        this.#log().info(2, `${WORKER} : authentication failed on socket (${address}) : ${text}`);
+        this.#refused("authentication", String(failure.code ?? "other"), {
+          address,
+          reason: failure.reason,
+        });
+        break;
+      }
+      case "principal": {
+        const { text } = new AuksError("STREAM_PRINCIPAL_TOO_LONG");
+        this.#log().info(2, `${WORKER} : unable to get client principal : ${text}`);
+        break;
+      }
+      case "denied": {
+        this.#log().info(2, `${WORKER} : access denied to ${failure.principal}, aborting`);
+        this.#refused("authentication", "acl", { client: failure.principal, address });
+        break;
+      }
+      case "reception": {
+        const { text } = failure.error;
+        this.#log().info(2, `${WORKER} : marshalled request reception failed : ${text}`);
+        break;
+      }
+      case "timeout": {
+        const silence = `${address} said nothing whole for ${failure.seconds} s, closing`;
+        this.#log().info(2, `${WORKER} : ${silence}`);
+        break;
+      }
+      case "bug": {
+        const { error } = failure;
+        const text = error instanceof Error ? error.stack ?? error.message : String(error);
+        this.#log().info(1, `${WORKER} : failed to serve ${address} : ${text}`);
+        break;
+      }
+    }
+  }
+
+  #audit(event: string, fields: AuditFields): void {
+    this.#log().info(1, `audit: ${eventText(event, fields)}`);
+  }
+
+  #refused(what: string, cause: string, fields: AuditFields): void {
+    const suppressed = this.#audits.pass(`${what} ${cause}`);
+    if (suppressed === null) return;
+    const more = suppressed === 0 ? {} : { suppressed };
+    this.#audit(`Refused ${what}`, { cause, ...fields, ...more });
+  }
+}
+
+function resultOf({ error, added }: RequestEvent): string {
+  return error === undefined ? added?.outcome ?? "success" : reasonOfError(error);
+}
+
+function count(counters: Map<string, number>, key: string): void {
+  counters.set(key, (counters.get(key) ?? 0) + 1);
+}
+
+function utc(seconds: number): string {
+  return seconds === 0 ? "-" : new Date(seconds * 1000).toISOString().replace(".000", "");
+}

@@ -1,0 +1,54 @@
+// auksd's log: the two files of the block `auksd`, or a stream in the foreground.
+import type { LogConfig } from "../../lib/auks/config.ts";
+import {
+  type AuksLog,
+  type AuksLogLevels,
+  type AuksLogTarget,
+  createAuksLog,
+} from "../process/auks_log.ts";
+
+/** Where the log goes, by the command line. */
+export type LogChoice =
+  | { readonly kind: "files" }
+  /** Standard error, with the levels of the configuration. */
+  | { readonly kind: "stderr" }
+  /** Standard output, with levels from -v and -d. */
+  | { readonly kind: "stdout"; readonly levels: AuksLogLevels };
+
+/**
+ * Opens the log.
+ *
+ * @param config the levels and files; undefined before it is read.
+ * @param complain is told once why lines can't be written.
+ */
+export function openLog(
+  choice: LogChoice,
+  config: LogConfig | undefined,
+  complain: (text: string) => void,
+): AuksLog {
+  if (choice.kind === "stdout") {
+    return createAuksLog({ kind: "descriptor", fd: 1 }, choice.levels, complain);
+  }
+  if (config === undefined) return SILENT;
+  const levels = { info: config.logLevel, debug: config.debugLevel };
+  if (choice.kind === "stderr") {
+    return createAuksLog({ kind: "descriptor", fd: 2 }, levels, complain);
+  }
+  const open = (path: string | undefined, wanted: AuksLogLevels): AuksLog => {
+    if (path === undefined) return SILENT;
+    const target: AuksLogTarget = { kind: "file", path };
+    return createAuksLog(target, wanted, complain);
+  };
+  const info = open(config.logFile, { info: levels.info, debug: 0 });
+  const debug = open(config.debugFile, { info: 0, debug: levels.debug });
+  return {
+    info: (level, text) => info.info(level, text),
+    debug: (level, text) => debug.debug(level, text),
+    reopen() {
+      info.reopen();
+      debug.reopen();
+    },
+  };
+}
+
+const SILENT: AuksLog = { info() {}, debug() {}, reopen() {} };

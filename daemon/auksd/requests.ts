@@ -1,0 +1,196 @@
+// What auksd does about each request, and what it answers: rights, users, the store. Everything that is
+// refused or fails is answered with the reason.
+import { type Acl, type Reach, RIGHTS, type Role } from "../../lib/auks/acl.ts";
+import { AuksError } from "../../lib/auks/errors.ts";
+import {
+  type KrbCred,
+  parseKrbCred,
+  summarizeKrbCred,
+  whyNotTgts,
+} from "../../lib/auks/krb_cred.ts";
+import {
+  type AddReport,
+  formatAddReply,
+  formatDumpReply,
+  formatErrorReply,
+  formatGetReply,
+  formatPlainReply,
+  type Packing,
+  parseRequest,
+  type Request,
+} from "../../lib/auks/message.ts";
+import { DIALECTS, type PackedCredential } from "../../lib/auks/packed_credential.ts";
+import { reasonOfError, REASONS } from "../../lib/auks/reasons.ts";
+import type { Accounts } from "./accounts.ts";
+import type { Store } from "./store.ts";
+
+/** Who asks. */
+export interface Requester {
+  readonly principal: string;
+  readonly role: Role;
+  /** Where from, as text. */
+  readonly address: string;
+}
+
+/** What requests are answered with. */
+export interface RequestContext {
+  readonly store: Store;
+  readonly accounts: Accounts;
+  readonly packing: Packing;
+  readonly acl: Acl;
+  /** Takes what came of every request. */
+  finished(event: RequestEvent): void;
+}
+
+/** Requests by name, "invalid" for bytes that are none. */
+export type RequestKind = Request["type"] | "invalid";
+
+/** A request and what came of it. */
+export interface RequestEvent {
+  readonly kind: RequestKind;
+  readonly requester: Requester;
+  /** Why it was refused, or failed. */
+  readonly error?: AuksError;
+  /** What an ADD did. */
+  readonly added?: AddReport & { readonly principal: string };
+  /** Whose ticket a REMOVE removed. */
+  readonly removed?: { readonly uid: number; readonly principal: string };
+  /** Whether the other daemon of the pair passed it on. */
+  readonly replicated?: boolean;
+  /** The ticket, for passing it on; good until the reply is sent. */
+  readonly krbCred?: Uint8Array;
+}
+
+/** A reply's bytes, to be wiped by whoever sends them; null for a request that closes the connection. */
+export type Answer = Uint8Array | null;
+
+/** Answers a request; at once unless files or users have to be waited for. */
+export function answerRequest(
+  payload: Uint8Array,
+  requester: Requester,
+  context: RequestContext,
+): Answer | Promise<Answer> {
+  let request: Request;
+  try {
+    request = parseRequest(payload);
+  } catch (error) {
+    return refuse(kindOf(payload), requester, context, error);
+  }
+  try {
+    switch (request.type) {
+      case "close":
+        return null;
+      case "ping":
+      case "list":
+        context.finished({ kind: request.type, requester });
+        return formatPlainReply("ping");
+      case "get":
+        return get(request.uid, requester, context);
+      case "dump":
+        return dump(requester, context);
+      case "add":
+        return add(request, requester, context)
+          .catch((error) => refuse("add", requester, context, error));
+      case "remove":
+        return remove(request, requester, context)
+          .catch((error) => refuse("remove", requester, context, error));
+    }
+  } catch (error) {
+    return refuse(request.type, requester, context, error);
+  }
+}
+
+function kindOf(payload: Uint8Array): RequestKind {
+  return payload[3] === 2 ? "add" : "invalid";
+}
+
+function refuse(
+  kind: RequestKind,
+  requester: Requester,
+  context: RequestContext,
+  cause: unknown,
+): Uint8Array {
+  if (!(cause instanceof AuksError)) throw cause;
+  context.finished({ kind, requester, error: cause });
+  const reason = reasonOfError(cause);
+  const [, , text] = REASONS[reason];
+  return formatErrorReply(reason, cause.reason === undefined ? text : `${text}: ${cause.reason}`);
+}
+
+function get(uid: number, requester: Requester, context: RequestContext): Uint8Array {
+  const credential = context.store.get(uid);
+  if (credential === undefined) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
+  requireReach(RIGHTS[requester.role].get, requester, credential);
+  const reply = formatGetReply(credential, context.packing);
+  context.finished({ kind: "get", requester });
+  return reply;
+}
+
+function dump(requester: Requester, context: RequestContext): Uint8Array {
+  if (!RIGHTS[requester.role].dump) throw new AuksError("AUKSD_NOT_AUTHORIZED");
+  const { maxLength } = DIALECTS[context.packing.dialect];
+  const fitting = context.store.all().filter(({ krbCred }) => krbCred.length <= maxLength);
+  const reply = formatDumpReply(fitting, context.packing);
+  context.finished({ kind: "dump", requester });
+  return reply;
+}
+
+async function add(
+  { krbCred, replicated = false }: Request & { type: "add" },
+  requester: Requester,
+  context: RequestContext,
+): Promise<Uint8Array> {
+  const cred = readTgts(krbCred, context.packing);
+  const { principal, addressless } = summarizeKrbCred(cred);
+  if (!addressless) throw new AuksError("AUKSD_NOT_ADDRESSLESS");
+  requireReach(RIGHTS[requester.role].add, requester, { principal });
+  const uid = await context.accounts.uidOf(principal);
+  const report = await context.store.add(uid, cred, krbCred);
+  context.finished({
+    kind: "add",
+    requester,
+    added: { ...report, principal },
+    replicated,
+    krbCred,
+  });
+  return formatAddReply(report);
+}
+
+function readTgts(krbCred: Uint8Array, { dialect }: Packing): KrbCred {
+  const { maxLength } = DIALECTS[dialect];
+  if (krbCred.length > maxLength) {
+    throw new AuksError(
+      "CRED_TOO_LARGE",
+      `it has ${krbCred.length} bytes, and AUKS ${dialect} reads at most ${maxLength}`,
+    );
+  }
+  const cred = parseKrbCred(krbCred);
+  const reason = whyNotTgts(cred);
+  if (reason !== undefined) throw new AuksError("AUKSD_CORRUPTED_REQUEST", reason);
+  return cred;
+}
+
+async function remove(
+  { uid, replicated = false }: Request & { type: "remove" },
+  requester: Requester,
+  context: RequestContext,
+): Promise<Uint8Array> {
+  const found = context.store.get(uid);
+  if (found === undefined) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
+  const { principal } = found;
+  requireReach(RIGHTS[requester.role].remove, requester, found);
+  if (!await context.store.remove(uid)) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
+  context.finished({ kind: "remove", requester, removed: { uid, principal }, replicated });
+  return formatPlainReply("remove");
+}
+
+function requireReach(
+  reach: Reach,
+  requester: Requester,
+  { principal }: Pick<PackedCredential, "principal">,
+): void {
+  if (reach === "none") throw new AuksError("AUKSD_NOT_AUTHORIZED");
+  if (reach === "own" && principal !== requester.principal) {
+    throw new AuksError("AUKSD_PRINCIPAL_MISMATCH");
+  }
+}

@@ -1,0 +1,248 @@
+// auksd's sockets: what listens, what was accepted, how long each client may take, and whom to cut off when
+// descriptors or memory run out. What clients say is connection.ts's business.
+import type { Socket, TCPSocketListener } from "bun";
+import { parseAddress } from "../../lib/auks/acl.ts";
+import { Connection, type ConnectionHost, type Wire } from "./connection.ts";
+
+/** How long a client may take for the whole handshake, for each message, and to take a part of a reply. */
+export const PATIENCE_MS = 10_000;
+const SWEEP_MS = 250;
+/** Bytes of unfinished messages, and of replies that are not taken, that are kept for all clients together. */
+const PENDING_BYTES_MAX = 64 * 2 ** 20;
+
+/** What the server needs besides what its connections do. */
+export interface ServerSettings {
+  /** Connections that may be open at a time. */
+  readonly maxConnections: number;
+}
+
+interface Client {
+  readonly socket: Socket<Client>;
+  connection: Connection;
+  /** What the socket would not take yet. */
+  readonly unsent: Uint8Array[];
+  unsentFrom: number;
+  isEnding: boolean;
+  /** Bytes that count for it among all that is pending. */
+  counted: number;
+}
+
+/** Listens, and serves clients, until it is stopped. */
+export class Server {
+  readonly #host: ConnectionHost;
+  readonly #maxConnections: number;
+  readonly #listeners = new Map<number, TCPSocketListener<Client>>();
+  /** All clients, the one that has been silent for longest first. */
+  readonly #clients = new Set<Client>();
+  /** Clients that are to do something until the time given, the one whose time ends first in front. */
+  readonly #due = new Map<Client, number>();
+  readonly #sweeper: NodeJS.Timeout;
+  #pendingBytes = 0;
+  /** Connections since the start. */
+  accepted = 0;
+
+  constructor(host: ConnectionHost, { maxConnections }: ServerSettings) {
+    this.#host = host;
+    this.#maxConnections = maxConnections;
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+  }
+
+  /** How many clients are connected. */
+  get size(): number {
+    return this.#clients.size;
+  }
+
+  /** How many of them a reply is being made for, or wait for the rest of one. */
+  get busy(): number {
+    let count = 0;
+    for (const { connection, unsent } of this.#clients) {
+      if (connection.isAnswering || unsent.length > 0) count++;
+    }
+    return count;
+  }
+
+  /** Accepts clients from a socket that listens. */
+  listen(fd: number): void {
+    const options = {
+      fd,
+      socket: {
+        open: (socket: Socket<Client>) => this.#open(socket),
+        data: (socket: Socket<Client>, bytes: Uint8Array) => this.#receive(socket.data, bytes),
+        drain: (socket: Socket<Client>) => this.#drain(socket.data),
+        close: (socket: Socket<Client>) => this.#closed(socket.data),
+        error: (socket: Socket<Client>) => socket.terminate(),
+      },
+    };
+    // Bun takes a descriptor that listens already; its types don't say so.
+    this.#listeners.set(fd, Bun.listen<Client>(options as never));
+  }
+
+  /** Accepts no more from a socket, which is closed; clients stay. */
+  unlisten(fd: number): void {
+    this.#listeners.get(fd)?.stop(false);
+    this.#listeners.delete(fd);
+  }
+
+  /** Accepts no more, lets replies under way be sent for a moment, and cuts off whoever is left. */
+  async stop(graceMs: number): Promise<void> {
+    for (const fd of [...this.#listeners.keys()]) this.unlisten(fd);
+    const deadline = performance.now() + graceMs;
+    for (const client of [...this.#clients]) {
+      if (!client.connection.isAnswering && client.unsent.length === 0) client.socket.terminate();
+    }
+    while (this.busy > 0 && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    for (const client of [...this.#clients]) client.socket.terminate();
+    clearInterval(this.#sweeper);
+  }
+
+  #open(socket: Socket<Client>): void {
+    const local = parseAddress(plain(socket.localAddress));
+    const remote = parseAddress(plain(socket.remoteAddress));
+    if (local === undefined || remote === undefined) {
+      socket.terminate(); // it has gone already
+      return;
+    }
+    this.accepted++;
+    while (this.#clients.size >= this.#maxConnections) this.#cutOffOldest();
+    socket.setNoDelay(true);
+    const client: Client = {
+      socket,
+      connection: undefined as never,
+      unsent: [],
+      unsentFrom: 0,
+      isEnding: false,
+      counted: 0,
+    };
+    client.connection = new Connection(
+      this.#host,
+      this.#wireOf(client),
+      local,
+      remote,
+      plain(socket.remoteAddress),
+    );
+    socket.data = client;
+    this.#clients.add(client);
+    this.#due.set(client, performance.now() + PATIENCE_MS);
+  }
+
+  #wireOf(client: Client): Wire {
+    return {
+      send: (bytes) => this.#send(client, bytes),
+      end: () => {
+        client.isEnding = true;
+        if (client.unsent.length === 0) client.socket.end();
+      },
+      pause: () => void client.socket.pause(),
+      resume: () => void client.socket.resume(),
+    };
+  }
+
+  #receive(client: Client | undefined, bytes: Uint8Array): void {
+    if (client === undefined || client.isEnding) return;
+    const { connection } = client;
+    const wasDue = connection.isDue;
+    const wasAuthenticated = connection.isAuthenticated;
+    try {
+      connection.receive(bytes);
+    } catch (error) {
+      this.#host.failed(connection, { kind: "bug", error });
+      client.socket.terminate();
+      return;
+    }
+    this.#clients.delete(client);
+    this.#clients.add(client);
+    // The handshake has one time limit for all of it; then each message has one from its first byte on.
+    if (!connection.isDue) this.#due.delete(client);
+    else if (!wasDue || wasAuthenticated !== connection.isAuthenticated) this.#remind(client);
+    this.#count(client);
+  }
+
+  #remind(client: Client): void {
+    this.#due.delete(client);
+    this.#due.set(client, performance.now() + PATIENCE_MS);
+  }
+
+  #send(client: Client, bytes: Uint8Array): void {
+    if (client.unsent.length === 0) {
+      const sent = client.socket.write(bytes);
+      if (sent >= bytes.length) {
+        bytes.fill(0);
+        return;
+      }
+      client.unsentFrom = Math.max(0, sent);
+      this.#remind(client);
+    }
+    client.unsent.push(bytes);
+    this.#count(client);
+  }
+
+  #drain(client: Client | undefined): void {
+    if (client === undefined) return;
+    while (client.unsent.length > 0) {
+      const bytes = client.unsent[0]!;
+      const sent = client.socket.write(bytes.subarray(client.unsentFrom));
+      if (sent <= 0) break;
+      this.#remind(client);
+      client.unsentFrom += sent;
+      if (client.unsentFrom < bytes.length) break;
+      bytes.fill(0);
+      client.unsent.shift();
+      client.unsentFrom = 0;
+    }
+    this.#count(client);
+    if (client.unsent.length > 0) return;
+    if (!client.connection.isDue) this.#due.delete(client);
+    if (client.isEnding) client.socket.end();
+  }
+
+  #closed(client: Client | undefined): void {
+    if (client === undefined) return;
+    this.#clients.delete(client);
+    this.#due.delete(client);
+    for (const bytes of client.unsent) bytes.fill(0);
+    client.unsent.length = 0;
+    client.connection.close();
+    this.#pendingBytes -= client.counted;
+    client.counted = 0;
+  }
+
+  #count(client: Client): void {
+    if (!this.#clients.has(client)) return;
+    let bytes = client.connection.pendingBytes;
+    for (const unsent of client.unsent) bytes += unsent.length;
+    this.#pendingBytes += bytes - client.counted;
+    client.counted = bytes;
+    // One large reply alone, that of a DUMP, may be more.
+    while (this.#pendingBytes > PENDING_BYTES_MAX && this.#clients.size > 1) {
+      if (!this.#cutOffOldest((other) => other !== client && other.counted > 0)) return;
+    }
+  }
+
+  /** Cuts off the client that has been silent for longest. */
+  #cutOffOldest(isChosen: (client: Client) => boolean = () => true): boolean {
+    for (const client of this.#clients) {
+      if (client.connection.isAnswering || !isChosen(client)) continue;
+      client.socket.terminate();
+      this.#closed(client);
+      return true;
+    }
+    return false;
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    for (const [client, until] of this.#due) {
+      if (until > now) return;
+      this.#host.failed(client.connection, { kind: "timeout", seconds: PATIENCE_MS / 1000 });
+      client.socket.terminate();
+      this.#closed(client);
+    }
+  }
+}
+
+/** An address without the interface of a link-local one. */
+function plain(address: string | undefined): string {
+  return (address ?? "").split("%")[0]!;
+}

@@ -1,0 +1,427 @@
+// A running auksd: what it gets ready before it serves, what signals make it do, and how it ends. Everything
+// that can be wrong with files, keys and ports is found before it serves, at the start and at each SIGHUP.
+import { type Acl, aclHosts, type HostAddresses, roleOf } from "../../lib/auks/acl.ts";
+import { AuksError } from "../../lib/auks/errors.ts";
+import { KerberosUnavailable } from "../../lib/krb5/library.ts";
+import { descriptorLimit, forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import type { AuksLog } from "../process/auks_log.ts";
+import type { AnnounceReady } from "../process/background.ts";
+import { lockDirectory, removeLock } from "../process/lock_file.ts";
+import { removePidFile, writePidFile } from "../process/pid_file.ts";
+import { notifyManager } from "../process/systemd.ts";
+import { Accounts } from "./accounts.ts";
+import { Authenticator } from "./authenticator.ts";
+import { CacheDirectory } from "./cache_directory.ts";
+import {
+  type AuksdConfiguration,
+  describeConfiguration,
+  describeFailure,
+  readConfiguration,
+} from "./configuration.ts";
+import type { Connection, ConnectionHost } from "./connection.ts";
+import { Journal } from "./journal.ts";
+import { openListeners } from "./listeners.ts";
+import { type LogChoice, openLog } from "./log.ts";
+import { startMetrics } from "./metrics.ts";
+import { answerRequest, type RequestContext } from "./requests.ts";
+import { Server } from "./server.ts";
+import { Store } from "./store.ts";
+
+/** How auksd was started. */
+export interface AuksdStart {
+  readonly configuration: AuksdConfiguration;
+  /** Where it was read, from any directory. */
+  readonly file: string;
+  readonly log: LogChoice;
+  /** Whether it goes, or has gone, into the background. */
+  readonly background: boolean;
+}
+
+/** Descriptors that clients don't get: files, threads, name service. */
+const RESERVED_DESCRIPTORS = 64;
+/** How long replies under way may take when auksd ends. */
+const GRACE_MS = 3_000;
+/** How often the addresses of hosts in the ACL are looked up again. */
+const HOSTS_INTERVAL_MS = 60_000;
+const MIN_CLEAN_DELAY_S = 1;
+
+/** What a configuration comes to, ready to be put in force. */
+interface Prepared {
+  readonly configuration: AuksdConfiguration;
+  readonly authenticator: Authenticator;
+  readonly directory: CacheDirectory;
+  readonly hosts: HostAddresses;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Serves until a signal ends it.
+ *
+ * @param announceReady called once it serves.
+ * @returns the exit status.
+ * @throws {AuksError} when it can't be got ready.
+ */
+export async function serve(start: AuksdStart, announceReady: AnnounceReady): Promise<number> {
+  forbidCoreDumps();
+  if (start.configuration.config.own.lockMemory) lockMemory();
+  const complain = start.background ? () => {} : printWarning;
+  const accounts = new Accounts((text) => auksd?.log.info(1, `auksd     : ${text}`));
+  let auksd: Auksd | undefined;
+  try {
+    const prepared = await prepare(start.configuration, accounts);
+    auksd = new Auksd(start, prepared, accounts, complain);
+    await auksd.start();
+    announceReady();
+    notifyManager("READY=1");
+    await auksd.ended;
+    notifyManager("STOPPING=1");
+    await auksd.stop();
+    return 0;
+  } catch (error) {
+    accounts.stop();
+    throw error;
+  }
+}
+
+/** Checks all that a configuration needs, and puts nothing in force. @throws {AuksError} */
+async function prepare(configuration: AuksdConfiguration, accounts: Accounts): Promise<Prepared> {
+  const { config, server, keytab } = configuration;
+  const directory = new CacheDirectory(config.auksd.cacheDir, config.own.sync);
+  const warnings = [...configuration.warnings, ...directory.check()];
+  const authenticator = Authenticator.open({
+    principal: server.principal,
+    keytab,
+    replayCache: config.auksd.replayCache,
+  });
+  if (!authenticator.hasKey) {
+    warnings.push(
+      `${keytab} has no key for ${authenticator.principal}: until it has, every client is refused`,
+    );
+  }
+  const hosts = await lookUpHosts(configuration.acl, accounts, warnings);
+  return { configuration, authenticator, directory, hosts, warnings };
+}
+
+/**
+ * What `auksd --check-config` finds.
+ *
+ * @returns the warnings.
+ * @throws {AuksError} for what would keep it from starting; the port is not looked at.
+ */
+export async function checkConfiguration(
+  configuration: AuksdConfiguration,
+): Promise<readonly string[]> {
+  const accounts = new Accounts(() => {});
+  try {
+    const { authenticator, warnings } = await prepare(configuration, accounts);
+    authenticator.retire();
+    return warnings;
+  } finally {
+    accounts.stop();
+  }
+}
+
+async function lookUpHosts(
+  acl: Acl,
+  accounts: Accounts,
+  warnings: string[],
+): Promise<HostAddresses> {
+  const found = new Map<string, readonly Uint8Array[]>();
+  await Promise.all(
+    aclHosts(acl).map(async (host) => {
+      const addresses = await accounts.addressesOf(host);
+      if (addresses.length === 0) {
+        warnings.push(`${host}, which the ACL names, has no address: its rules match nobody`);
+      }
+      found.set(host, addresses);
+    }),
+  );
+  return found;
+}
+
+function printWarning(text: string): void {
+  process.stderr.write(`auksd: Warning: ${text}\n`);
+}
+
+/** The daemon. */
+class Auksd implements ConnectionHost {
+  log: AuksLog;
+  readonly ended: Promise<void>;
+  readonly #start: AuksdStart;
+  readonly #accounts: Accounts;
+  readonly #complain: (text: string) => void;
+  readonly #store: Store;
+  readonly #server: Server;
+  readonly #journal: Journal;
+  #prepared: Prepared;
+  #requests: RequestContext;
+  #listeners: readonly number[] = [];
+  #undo: (() => void)[] = [];
+  #timers: NodeJS.Timeout[] = [];
+  #end: () => void = () => {};
+  #isReloading = false;
+
+  constructor(
+    start: AuksdStart,
+    prepared: Prepared,
+    accounts: Accounts,
+    complain: (text: string) => void,
+  ) {
+    this.#start = start;
+    this.#prepared = prepared;
+    this.#accounts = accounts;
+    this.#complain = complain;
+    this.log = openLog(start.log, prepared.configuration.config.auksd, complain);
+    this.#store = new Store(prepared.directory);
+    this.#server = new Server(this, { maxConnections: maxConnections() });
+    this.#journal = new Journal(() => this.log);
+    this.#requests = this.#requestContext();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    this.#end = resolve;
+  }
+
+  get authenticator(): Authenticator {
+    return this.#prepared.authenticator;
+  }
+
+  get nat(): boolean {
+    return this.#prepared.configuration.config.nat;
+  }
+
+  admits(principal: string, connection: Connection): boolean {
+    const role = this.#roleOf(principal, connection);
+    if (role === undefined) return false;
+    this.log.info(3, `worker[1] : ${principal} role is ${role}`);
+    return true;
+  }
+
+  answer(payload: Uint8Array, principal: string, connection: Connection) {
+    // At each request: the ACL may have changed since the client came.
+    const role = this.#roleOf(principal, connection);
+    if (role === undefined) return undefined;
+    const { remoteText: address } = connection;
+    return answerRequest(payload, { principal, role, address }, this.#requests);
+  }
+
+  failed(...failure: Parameters<ConnectionHost["failed"]>): void {
+    this.#journal.connectionFailed(...failure);
+  }
+
+  #roleOf(principal: string, connection: Connection) {
+    const { configuration, hosts } = this.#prepared;
+    return roleOf(configuration.acl, principal, connection.remote, hosts);
+  }
+
+  #requestContext(): RequestContext {
+    const { packing, acl } = this.#prepared.configuration;
+    return {
+      store: this.#store,
+      accounts: this.#accounts,
+      packing,
+      acl,
+      finished: (event) => this.#journal.requestFinished(event),
+    };
+  }
+
+  /** Binds the port, takes the directory, loads it, and serves. @throws {AuksError} */
+  async start(): Promise<void> {
+    const { configuration } = this.#prepared;
+    this.#tell(describeConfiguration(configuration));
+    this.#warn(this.#prepared.warnings);
+    if (this.#start.background) process.chdir(configuration.config.auksd.cacheDir);
+    const listeners = this.#listen(configuration);
+    try {
+      this.#takeDirectory(configuration.config.auksd.cacheDir);
+      this.#writePidFile(configuration.config.own.pidFile);
+      this.#catchSignals();
+      await this.#load();
+      await this.#clean();
+    } catch (error) {
+      this.#undoAll();
+      throw error;
+    }
+    this.#listeners = listeners;
+    for (const fd of listeners) this.#server.listen(fd);
+    this.#startTimers();
+  }
+
+  #tell(lines: readonly (readonly [number, string])[]): void {
+    for (const [level, text] of lines) this.log.info(level, text);
+  }
+
+  #warn(warnings: readonly string[]): void {
+    for (const warning of warnings) {
+      this.log.info(1, `auksd_engine: ${warning}`);
+      if (this.#start.log.kind !== "stdout") this.#complain(warning);
+    }
+  }
+
+  #listen({ server, config }: AuksdConfiguration): number[] {
+    try {
+      const listeners = openListeners(server.address, server.port, config.auksd.queueSize);
+      const [first] = listeners;
+      const place = `${server.address}:${server.port}`;
+      this.log.info(1, `dispatcher: auksd stream created on ${place} (fd is ${first})`);
+      this.log.info(1, `dispatcher: socket ${first} listening queue successfully specified`);
+      return listeners;
+    } catch (error) {
+      this.log.info(1, `dispatcher: unable to create stream on ${server.address}:${server.port}`);
+      throw error;
+    }
+  }
+
+  #takeDirectory(directory: string): void {
+    try {
+      const lock = lockDirectory(directory, "auksd");
+      this.#undo.push(() => removeLock(lock, { warning: (text) => this.log.info(1, text) }));
+    } catch (error) {
+      throw new AuksError("REPO_CACHE_DIR_OPEN", systemText(error));
+    }
+  }
+
+  #writePidFile(path: string): void {
+    if (path === "") return;
+    const logger = { warning: (text: string) => this.log.info(1, `auksd     : ${text}`) };
+    writePidFile(path, { force: false, trustedGroup: null }, logger);
+    this.#undo.push(() => removePidFile(path, logger));
+  }
+
+  #undoAll(): void {
+    for (const step of this.#undo.reverse()) step();
+    this.#undo = [];
+  }
+
+  async #load(): Promise<void> {
+    const { skipped } = await this.#store.load((principal) => this.#accounts.uidOf(principal));
+    for (const reason of skipped) this.log.info(1, `auks cred repo : not loaded: ${reason}`);
+  }
+
+  async #clean(): Promise<void> {
+    const begin = performance.now();
+    const { removed, failures } = await this.#store.clean();
+    for (const failure of failures) this.log.info(1, `worker[0] : ${failure}`);
+    const took = Math.round((performance.now() - begin) / 1000);
+    this.log.info(
+      2,
+      `worker[0] : auks cred repo cleaned in ~${took}s (${removed} creds removed)`,
+    );
+  }
+
+  #startTimers(): void {
+    const { config } = this.#prepared.configuration;
+    const delay = Math.max(config.auksd.cleanDelay, MIN_CLEAN_DELAY_S);
+    this.#timers = [
+      setInterval(() => void this.#clean(), delay * 1000),
+      setInterval(() => void this.#refreshHosts(), HOSTS_INTERVAL_MS),
+    ];
+    const { metricsFile } = config.own;
+    if (metricsFile === "") return;
+    this.#undo.push(startMetrics(metricsFile, {
+      journal: this.#journal,
+      store: this.#store,
+      server: this.#server,
+    }, (text) => this.log.info(1, `auksd     : ${text}`)));
+  }
+
+  async #refreshHosts(): Promise<void> {
+    const { acl } = this.#prepared.configuration;
+    const hosts = new Map(await lookUpHosts(acl, this.#accounts, []));
+    if (this.#prepared.configuration.acl !== acl) return; // reloaded meanwhile
+    // A name service that fails for a moment takes nobody's role away.
+    for (const [host, addresses] of hosts) {
+      if (addresses.length === 0) hosts.set(host, this.#prepared.hosts.get(host) ?? []);
+    }
+    this.#prepared = { ...this.#prepared, hosts };
+  }
+
+  #catchSignals(): void {
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => this.#end());
+    process.on("SIGHUP", () => void this.#reload());
+    process.on("SIGUSR2", () => {
+      this.log.info(1, `dispatcher: ${this.#server.accepted} connections dispatched`);
+      this.log.info(1, `dispatcher: ${this.#server.busy} connections pending`);
+    });
+    process.on("SIGPIPE", () => {});
+  }
+
+  /** Reads everything anew; what can't be put in force leaves all as it was, and the port never closes. */
+  async #reload(): Promise<void> {
+    if (this.#isReloading) return;
+    this.#isReloading = true;
+    notifyManager("RELOADING=1");
+    try {
+      await this.#putInForce(readConfiguration(this.#start.file));
+    } catch (error) {
+      if (!(error instanceof AuksError || error instanceof KerberosUnavailable)) throw error;
+      const lines = error instanceof AuksError ? describeFailure(error).slice(0, 1) : [];
+      this.#tell(lines);
+      this.log.info(1, `auksd_engine: nothing is changed by SIGHUP: ${error.message}`);
+      this.log.reopen();
+    } finally {
+      this.#isReloading = false;
+      notifyManager("READY=1");
+    }
+  }
+
+  async #putInForce(configuration: AuksdConfiguration): Promise<void> {
+    this.#accounts.forget();
+    const prepared = await prepare(configuration, this.#accounts);
+    const old = this.#prepared;
+    let listeners: number[] | undefined;
+    try {
+      if (placeOf(configuration) !== placeOf(old.configuration)) {
+        listeners = this.#listen(configuration);
+      }
+    } catch (error) {
+      prepared.authenticator.retire();
+      throw error;
+    }
+    this.log.reopen();
+    this.log = openLog(this.#start.log, configuration.config.auksd, this.#complain);
+    this.#tell(describeConfiguration(configuration));
+    this.#warn(prepared.warnings);
+    const movesTo = configuration.config.auksd.cacheDir !== old.configuration.config.auksd.cacheDir;
+    if (movesTo) this.#takeDirectory(configuration.config.auksd.cacheDir);
+    this.#prepared = prepared;
+    this.#requests = this.#requestContext();
+    old.authenticator.retire();
+    await this.#store.moveTo(prepared.directory);
+    if (listeners !== undefined) {
+      for (const fd of listeners) this.#server.listen(fd);
+      for (const fd of this.#listeners) this.#server.unlisten(fd);
+      this.#listeners = listeners;
+    }
+    this.#timers.forEach(clearInterval);
+    this.#startTimers();
+    await this.#load();
+    await this.#clean();
+  }
+
+  /** Ends within a bounded time. */
+  async stop(): Promise<void> {
+    this.log.info(1, "dispatcher: asked to no longer accept requests");
+    this.log.info(1, `dispatcher: ${this.#server.accepted} connections dispatched`);
+    this.log.info(1, `auksd     : ${this.#server.busy} connections pending`);
+    this.#timers.forEach(clearInterval);
+    await this.#server.stop(GRACE_MS);
+    this.#accounts.stop();
+    await Promise.race([
+      this.#store.stop(),
+      new Promise((resolve) => setTimeout(resolve, GRACE_MS)),
+    ]);
+    this.#prepared.authenticator.retire();
+    this.#undoAll();
+    this.log.info(1, "auksd     : exiting");
+  }
+}
+
+function placeOf({ server }: AuksdConfiguration): string {
+  return `${server.address}\n${server.port}`;
+}
+
+function maxConnections(): number {
+  const limit = descriptorLimit();
+  return Math.max(8, limit - Math.min(RESERVED_DESCRIPTORS, limit / 4));
+}

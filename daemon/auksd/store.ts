@@ -1,0 +1,198 @@
+// The credentials that auksd keeps: one a user, in memory and in CacheDir. Which of two is the better one is
+// decided in lib/auks/store_rules.ts.
+import { formatCcache, parseCcache, tgtsOf } from "../../lib/auks/ccache.ts";
+import { AuksError } from "../../lib/auks/errors.ts";
+import {
+  formatKrbCred,
+  type KrbCred,
+  parseKrbCred,
+  summarizeKrbCred,
+} from "../../lib/auks/krb_cred.ts";
+import type { AddReport } from "../../lib/auks/message.ts";
+import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
+import { addOutcome, isStale } from "../../lib/auks/store_rules.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import type { CacheDirectory } from "./cache_directory.ts";
+
+/** What loading CacheDir came to. */
+export interface LoadReport {
+  readonly loaded: number;
+  /** Why each of the others was left out. */
+  readonly skipped: readonly string[];
+}
+
+/** Finds the local user of a principal. */
+export type FindUid = (principal: string) => Promise<number>;
+
+/** auksd's credentials. */
+export class Store {
+  readonly #byUid = new Map<number, PackedCredential>();
+  /** What is being done for each user; the next thing waits for it. */
+  readonly #busy = new Map<number, Promise<unknown>>();
+  #directory: CacheDirectory;
+
+  constructor(directory: CacheDirectory) {
+    this.#directory = directory;
+  }
+
+  /** How many users have one. */
+  get size(): number {
+    return this.#byUid.size;
+  }
+
+  /** A user's credential. */
+  get(uid: number): PackedCredential | undefined {
+    return this.#byUid.get(uid);
+  }
+
+  /** All credentials in the order of the original's DUMP: by the uid's decimal string. */
+  all(): PackedCredential[] {
+    const byName = [...this.#byUid].map(([uid, credential]) => ({ name: String(uid), credential }));
+    byName.sort((one, other) => one.name < other.name ? -1 : 1);
+    return byName.map(({ credential }) => credential);
+  }
+
+  /**
+   * Takes a credential unless a better one is there. It is in CacheDir, too, once the promise settles.
+   *
+   * @param cred what `krbCred` holds.
+   * @param krbCred the KRB-CRED, of which a copy is kept.
+   * @throws {AuksError} when the file can't be written; then all is as it was.
+   */
+  add(uid: number, cred: KrbCred, krbCred: Uint8Array): Promise<AddReport> {
+    const kept = krbCred.slice();
+    const { credentials } = cred;
+    const file = formatCcache(credentials[0]!.client, credentials);
+    const summary = summarizeKrbCred(cred);
+    return this.#inTurn(uid, async () => {
+      const stored = this.#byUid.get(uid);
+      const outcome = addOutcome(stored, summary, now());
+      if (outcome === "stored") {
+        await this.#directory.write(uid, file);
+        this.#put({ ...summary, uid, krbCred: kept });
+      } else {
+        file.fill(0);
+        kept.fill(0);
+      }
+      const { endtime, renewTill } = outcome === "stored" ? summary : stored!;
+      return { outcome, uid, endtime, renewTill };
+    });
+  }
+
+  /**
+   * Removes a user's credential, file included.
+   *
+   * @returns false if there was none.
+   * @throws {AuksError} when the file can't be removed; then all is as it was.
+   */
+  remove(uid: number): Promise<boolean> {
+    return this.#inTurn(uid, async () => {
+      if (!this.#byUid.has(uid)) return false;
+      await this.#directory.remove(uid);
+      this.#drop(uid);
+      return true;
+    });
+  }
+
+  /** Removes what is of no use any more. @returns how many there were, and what could not be removed. */
+  async clean(): Promise<{ removed: number; failures: string[] }> {
+    const failures: string[] = [];
+    let removed = 0;
+    const stale = [...this.#byUid.values()].filter((each) => isStale(each, now()));
+    await Promise.all(stale.map(({ uid }) =>
+      this.#inTurn(uid, async () => {
+        const found = this.#byUid.get(uid);
+        if (found === undefined || !isStale(found, now())) return; // a better one came meanwhile
+        try {
+          await this.#directory.remove(uid);
+          this.#drop(uid);
+          removed++;
+        } catch (error) {
+          failures.push(systemText(error));
+        }
+      })
+    ));
+    return { removed, failures };
+  }
+
+  /**
+   * Reads CacheDir by the rule of ADD: what is in memory stays if it is better.
+   *
+   * @throws {AuksError} when the directory can't be read.
+   */
+  async load(findUid: FindUid): Promise<LoadReport> {
+    const skipped: string[] = [];
+    let loaded = 0;
+    await Promise.all(
+      this.#directory.names().map(async (name) => {
+        try {
+          await this.#loadFile(name, findUid);
+          loaded++;
+        } catch (error) {
+          skipped.push(`${name}: ${systemText(error)}`);
+        }
+      }),
+    );
+    return { loaded, skipped };
+  }
+
+  async #loadFile(name: string, findUid: FindUid): Promise<void> {
+    const bytes = this.#directory.read(name);
+    try {
+      const credentials = tgtsOf(parseCcache(bytes));
+      if (credentials.length === 0) throw new AuksError("KRB5_NO_TGT");
+      const made = Date.now();
+      const krbCred = formatKrbCred({
+        credentials,
+        timestamp: Math.floor(made / 1000),
+        usec: (made % 1000) * 1000,
+      });
+      const summary = summarizeKrbCred(parseKrbCred(krbCred));
+      const uid = await findUid(summary.principal);
+      const stored = this.#byUid.get(uid);
+      if (addOutcome(stored, summary, now()) === "stored") this.#put({ ...summary, uid, krbCred });
+      else krbCred.fill(0);
+    } finally {
+      bytes.fill(0);
+    }
+  }
+
+  /** Uses another CacheDir from now on; what is in memory stays and is written when it changes. */
+  async moveTo(directory: CacheDirectory): Promise<void> {
+    const old = this.#directory;
+    this.#directory = directory;
+    await old.stop();
+  }
+
+  /** Ends all writing, and wipes the memory. */
+  async stop(): Promise<void> {
+    await Promise.allSettled(this.#busy.values());
+    await this.#directory.stop();
+    for (const uid of [...this.#byUid.keys()]) this.#drop(uid);
+  }
+
+  #put(credential: PackedCredential): void {
+    this.#drop(credential.uid);
+    this.#byUid.set(credential.uid, credential);
+  }
+
+  #drop(uid: number): void {
+    this.#byUid.get(uid)?.krbCred.fill(0);
+    this.#byUid.delete(uid);
+  }
+
+  /** Does things for one user one after another. */
+  #inTurn<T>(uid: number, task: () => Promise<T>): Promise<T> {
+    const before = this.#busy.get(uid);
+    const done = before === undefined ? task() : before.then(task, task);
+    const settled = done.catch(() => {}).finally(() => {
+      if (this.#busy.get(uid) === settled) this.#busy.delete(uid);
+    });
+    this.#busy.set(uid, settled);
+    return done;
+  }
+}
+
+function now(): number {
+  return Math.floor(Date.now() / 1000);
+}

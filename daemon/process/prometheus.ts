@@ -1,0 +1,91 @@
+// A daemon's numbers in Prometheus's text format, and the file in which its node exporter's textfile collector
+// finds them. Which numbers there are is the daemon's business.
+import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { systemText } from "../../lib/os/system_text.ts";
+
+const FILE_INTERVAL_MS = 15_000;
+const FILE_MODE = 0o644;
+
+/** What tells the samples of one metric apart. */
+export type Labels = Readonly<Record<string, string | number>>;
+/** A value; the suffix is for the parts of a histogram. */
+export type Sample = readonly [labels: Labels, value: number, suffix?: string];
+
+/** A metric of a daemon whose status is a `T`. */
+export interface Metric<T> {
+  readonly name: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  samples(status: T): readonly Sample[];
+}
+
+/** A status in Prometheus's text format. */
+export function formatMetrics<T>(metrics: readonly Metric<T>[], status: T): string {
+  return metrics.map((metric) => {
+    const samples = metric.samples(status);
+    if (samples.length === 0) return "";
+    const lines = samples.map(([labels, value, suffix = ""]) =>
+      `${metric.name}${suffix}${formatLabels(labels)} ${value}\n`
+    );
+    const { name, help, type } = metric;
+    return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
+  }).join("");
+}
+
+function formatLabels(labels: Labels): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}
+
+/**
+ * Keeps a metrics file up to date.
+ *
+ * @param format makes its content.
+ * @param complain is told each time that it can't be written.
+ * @returns what stops it, and removes the file: the numbers in it would look alive.
+ */
+export function keepMetricsFile(
+  path: string,
+  format: () => string,
+  complain: (text: string) => void,
+): () => void {
+  const write = () => {
+    try {
+      replaceFile(path, format());
+    } catch (error) {
+      complain(`Failed to write metrics file "${path}": ${systemText(error)}`);
+    }
+  };
+  write();
+  const timer = setInterval(write, FILE_INTERVAL_MS);
+  return () => {
+    clearInterval(timer);
+    removeFile(path);
+  };
+}
+
+function replaceFile(path: string, text: string): void {
+  // Not *.prom, which the collector would read.
+  const temporary = `${path}.${process.pid}.tmp`;
+  removeFile(temporary);
+  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+  const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL, FILE_MODE);
+  try {
+    const bytes = new TextEncoder().encode(text);
+    for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
+  } catch (error) {
+    unlinkSync(temporary);
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}

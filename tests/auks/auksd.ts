@@ -1,0 +1,225 @@
+// An auksd of ours for the tests: its files in a directory of its own, its port a free one, and where a test
+// wants that, a clock and accounts that no other program sees.
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { freePort } from "./kdc.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const FAKETIME = [
+  "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+  "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+].find((file) => existsSync(file));
+
+/** What a daemon with accounts or a clock of its own needs, for suite(). */
+export const SANDBOX_NEEDS = {
+  root: process.getuid!() === 0,
+  faketime: FAKETIME !== undefined,
+  "unshare of util-linux": existsSync("/usr/bin/unshare"),
+} as const;
+
+/** How the tests run our programs. */
+export const PROGRAM = [process.execPath, join(ROOT, "cli/main.ts")] as const;
+
+/** What a test may choose. */
+export interface AuksdOptions {
+  readonly principal?: string;
+  /** Path of the keytab. */
+  readonly keytab: string;
+  readonly acl: string;
+  /** More lines for the blocks of auks.conf. */
+  readonly common?: string;
+  readonly auksd?: string;
+  readonly own?: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** Users of the host that the daemon sees, in place of the true ones. */
+  readonly accounts?: Readonly<Record<string, number>>;
+  /** The daemon's clock at its start, seconds since the epoch. */
+  readonly clock?: number;
+  /** CacheDir to use, which stays. */
+  readonly cacheDir?: string;
+  readonly port?: number;
+  /** The shell's limit of open files. */
+  readonly files?: number;
+}
+
+/** A running auksd. */
+export class Auksd {
+  readonly directory: string;
+  readonly cacheDir: string;
+  readonly port: number;
+  readonly options: AuksdOptions;
+  #child: ReturnType<typeof spawn> | undefined;
+  #log = "";
+
+  private constructor(options: AuksdOptions, port: number) {
+    this.options = options;
+    this.port = port;
+    this.directory = mkdtempSync(join(tmpdir(), "mungebox-auksd-"));
+    this.cacheDir = options.cacheDir ?? join(this.directory, "cache");
+    mkdirSync(this.cacheDir, { mode: 0o700, recursive: true });
+    this.configure(options);
+  }
+
+  /** Starts one, and waits until it serves. */
+  static async start(options: AuksdOptions): Promise<Auksd> {
+    const auksd = new Auksd(options, options.port ?? await freePort());
+    await auksd.start();
+    return auksd;
+  }
+
+  /** One that is configured, and not started. */
+  static async prepare(options: AuksdOptions): Promise<Auksd> {
+    return new Auksd(options, options.port ?? await freePort());
+  }
+
+  /** The path of its configuration. */
+  get config(): string {
+    return join(this.directory, "auks.conf");
+  }
+
+  /** What it has logged so far. */
+  get log(): string {
+    return this.#log;
+  }
+
+  /** Its process; with accounts of its own that of the daemon, too, as everything before it is exec'd. */
+  get pid(): number {
+    return this.#child!.pid!;
+  }
+
+  /** Writes auks.conf and auks.acl. */
+  configure({ principal, keytab, acl, common = "", auksd = "", own = "" }: AuksdOptions): void {
+    writeFileSync(join(this.directory, "auks.acl"), acl);
+    writeFileSync(
+      this.config,
+      `common {
+  PrimaryHost = localhost ;
+  PrimaryAddress = 127.0.0.1 ;
+  PrimaryPort = ${this.port} ;
+  PrimaryPrincipal = ${principal ?? "host/mngt.realm.a@REALM.A"} ;
+  Retries = 1 ;
+  ${common}
+}
+api { LogLevel = 0 ; }
+auksd {
+  ACLFile = ${join(this.directory, "auks.acl")} ;
+  CacheDir = ${this.cacheDir} ;
+  PrimaryKeytab = ${keytab} ;
+  LogLevel = 3 ;
+  LogFile = ${join(this.directory, "auksd.log")} ;
+  ${auksd}
+}
+mungebox {
+  ${own}
+}
+`,
+    );
+  }
+
+  /** Starts it, in the foreground, and waits until it serves. */
+  async start(): Promise<void> {
+    const { env, accounts, clock, files } = this.options;
+    const commands = [...PROGRAM, "auksd", "-F", "-f", this.config];
+    const script = ['exec "$@"'];
+    if (accounts !== undefined) {
+      const passwd = join(this.directory, "passwd");
+      writeFileSync(
+        passwd,
+        Object.entries(accounts).map(([name, uid]) => `${name}:x:${uid}:0::/:/bin/sh\n`).join(""),
+      );
+      script.unshift(`mount --bind ${passwd} /etc/passwd`);
+    }
+    if (files !== undefined) script.unshift(`ulimit -n ${files}`);
+    const isolated = accounts === undefined ? [] : ["/usr/bin/unshare", "--mount"];
+    const [program = "", ...args] = [
+      ...isolated,
+      "/bin/sh",
+      "-c",
+      script.join(" && "),
+      "sh",
+      ...commands,
+    ];
+    this.#log = "";
+    const child = spawn(program, args, {
+      env: { ...env, ...clock === undefined ? {} : clockOf(clock) },
+      stdio: ["ignore", "inherit", "pipe"],
+    });
+    this.#child = child;
+    child.stderr!.on("data", (bytes) => this.#log += bytes);
+    for (let attempt = 0; attempt < 500; attempt++) {
+      if (await canConnect(this.port)) return;
+      if (child.exitCode !== null || child.signalCode !== null) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error(`auksd does not start: ${this.#log}`);
+  }
+
+  /** Sends a signal. */
+  signal(name: NodeJS.Signals): void {
+    this.#child!.kill(name);
+  }
+
+  /** Waits for its end; the exit status, or the signal. */
+  async ended(): Promise<number | string | null> {
+    const child = this.#child!;
+    if (child.exitCode === null && child.signalCode === null) {
+      await new Promise((resolve) => child.once("exit", resolve));
+    }
+    return child.signalCode ?? child.exitCode;
+  }
+
+  /** Ends it, if it runs still, and removes its directory. */
+  async stop(): Promise<void> {
+    if (this.#child !== undefined) {
+      this.signal("SIGTERM");
+      await this.ended();
+    }
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Waits until the log has a line that matches, after a part of it that the test knows. */
+  async logged(pattern: RegExp, from = 0): Promise<string> {
+    for (let attempt = 0; attempt < 500; attempt++) {
+      const found = pattern.exec(this.#log.slice(from));
+      if (found !== null) return found[0];
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    throw new Error(`auksd does not log ${pattern}: ${this.#log.slice(from)}`);
+  }
+
+  /** Kilobytes of resident memory. */
+  get residentKb(): number {
+    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.pid}/status`, "utf8"))![1]);
+  }
+
+  /** Runs `auksd` with these words and this daemon's configuration; for what ends at once. */
+  run(...words: string[]) {
+    const [program = "", ...args] = [...PROGRAM, "auksd", ...words, "-f", this.config];
+    return spawnSync(program, args, { env: this.options.env, encoding: "utf8" });
+  }
+}
+
+function clockOf(clock: number): NodeJS.ProcessEnv {
+  const [date, time] = new Date(clock * 1000).toISOString().replace(/\..*/, "").split("T");
+  return {
+    TZ: "UTC",
+    LD_PRELOAD: FAKETIME,
+    FAKETIME: `@${date} ${time}`,
+    FAKETIME_DONT_FAKE_MONOTONIC: "1",
+  };
+}
+
+/** Whether something takes connections there; it hears nothing, and is told nothing. */
+function canConnect(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
