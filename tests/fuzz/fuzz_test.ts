@@ -1,0 +1,85 @@
+// The fuzzer itself: it finds what is planted, the same again for the same seed, and reports what is kept.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { mutate, Random } from "./mutate.ts";
+import { Finding, runCase, runTarget, type Target } from "./target.ts";
+import { TARGETS } from "./targets.ts";
+
+const CORPUS = [Uint8Array.of(0, 0, 0, 2, 65, 66), Uint8Array.of(0, 0, 0, 0)];
+
+/** Reads a length and as many bytes; `flaw` is what it does when the length is too large. */
+function planted(flaw: () => void): Target {
+  return {
+    name: "planted",
+    corpus: () => CORPUS,
+    read: (bytes) => {
+      if (bytes.length < 4) throw new RangeError("cut off");
+      if (new DataView(bytes.buffer).getUint32(0) > bytes.length - 4) flaw();
+    },
+    isRefusal: (error) => error instanceof RangeError,
+  };
+}
+
+const until = (most: number) => (runs: number) => runs >= most;
+
+function findingOf(target: Target, seed: number): Finding {
+  try {
+    runTarget(target, seed, until(10_000));
+  } catch (error) {
+    if (error instanceof Finding) return error;
+    throw error;
+  }
+  assert.fail("nothing was found");
+}
+
+test("an error that is no refusal is found, the same one for the same seed", () => {
+  const target = planted(() => assert.fail("out of bounds"));
+  const finding = findingOf(target, 1);
+  assert.match(finding.message, /out of bounds/);
+  assert.deepEqual(findingOf(target, 1).bytes, finding.bytes);
+  assert.throws(() => runCase(target, finding.bytes), Finding);
+});
+
+test("clean refusals are counted, and nothing is found", () => {
+  const target = planted(() => {
+    throw new RangeError("too long");
+  });
+  const { runs, refused } = runTarget(target, 1, until(3000));
+  assert.equal(runs, 3000);
+  assert(refused > 300 && refused < 2700, `${refused}`);
+});
+
+test("what is kept of each input shows as growth", () => {
+  const kept: unknown[] = [];
+  const leak: Target = {
+    ...planted(() => {}),
+    read: () => void kept.push(Array.from({ length: 200 }, (_, i) => `${i}`)),
+  };
+  assert(runTarget(leak, 1, until(6000)).growth > 4_000_000);
+  assert.equal(kept.length > 6000, true);
+});
+
+test("a corpus that is refused is a finding", () => {
+  const target = { ...planted(() => {}), corpus: () => [new Uint8Array(3)] };
+  assert.match(findingOf(target, 1).message, /one of the corpus is refused/);
+});
+
+test("damage leaves the corpus as it is, and other seeds do other damage", () => {
+  const before = CORPUS.map((bytes) => bytes.slice());
+  const damaged = (seed: number) => {
+    const random = new Random(seed);
+    return Array.from({ length: 200 }, () => mutate(CORPUS, random, ["token"]));
+  };
+  const first = damaged(1);
+  assert.deepEqual(CORPUS, before);
+  assert.deepEqual(damaged(1), first);
+  assert.notDeepEqual(damaged(2), first);
+  assert(first.some((bytes) => Buffer.from(bytes).includes("token")));
+});
+
+for (const target of TARGETS) {
+  test(`${target.name}: 500 damaged inputs`, () => {
+    const { refused } = runTarget(target, 20261126, until(500));
+    assert(refused > 0 && refused < 500, `${refused}`);
+  });
+}

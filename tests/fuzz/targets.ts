@@ -1,0 +1,6 @@
+// Every target of the fuzzer: what reads bytes that come from elsewhere.
+import { AUKS_TARGETS } from "./auks_targets.ts";
+import type { Target } from "./target.ts";
+
+/** All targets, in the order in which they run. */
+export const TARGETS: readonly Target[] = [...AUKS_TARGETS];
