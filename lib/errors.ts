@@ -1,4 +1,4 @@
-// The nineteen MUNGE errors (docs/protocol.md, "Numbers") and the one error class everything here throws.
+// The nineteen MUNGE errors (docs/protocol.md, "Numbers") and the error class that everything here throws.
 import type { DecodedCredential } from "./client/decoded_credential.ts";
 
 /** The symbolic name of a MUNGE error, as in `munge.h`: `"EMUNGE_CRED_REPLAYED"`. */
@@ -65,7 +65,7 @@ function numberErrors(): { [code in MungeErrorCode]: number } {
 }
 
 /**
- * The standard text of an error number, as munge_strerror gives it.
+ * The standard text of an error number, as from munge_strerror().
  *
  * @param errno the number, 0..18.
  * @returns the text, `"Unknown error"` for any other number.
@@ -98,18 +98,18 @@ export function errorCode(errno: number): MungeErrorCode {
   return ERRORS[errno]?.[0] ?? "EMUNGE_SNAFU";
 }
 
-/** What a {@linkcode MungeError} may carry besides its code and text. */
+/** Optional details of a {@linkcode MungeError}. */
 export interface MungeErrorOptions {
-  /** What led to the error. */
+  /** The underlying error. */
   readonly cause?: unknown;
   /** Path of munged's socket. */
   readonly socketPath?: string | undefined;
-  /** The credential that was decoded nevertheless. */
+  /** The credential, which was decoded in spite of the error. */
   readonly credential?: DecodedCredential | undefined;
 }
 
 /**
- * An error of MUNGE: what went wrong as a number, a name and a text for the user.
+ * An error of MUNGE, as a number, a name and a text for the user.
  *
  * @example
  * ```ts
@@ -130,16 +130,16 @@ export class MungeError extends Error {
   readonly socketPath: string | undefined;
   /**
    * The whole credential if the code is `"EMUNGE_CRED_EXPIRED"`, `"EMUNGE_CRED_REWOUND"` or
-   * `"EMUNGE_CRED_REPLAYED"`: it was made with the key, but must not be accepted as it is.
+   * `"EMUNGE_CRED_REPLAYED"`: it was made with the key, but must not be accepted.
    */
   readonly credential: DecodedCredential | undefined;
 
   /**
-   * Makes an error; throwing it is the caller's.
+   * Makes an error, for the caller to throw.
    *
    * @param code the symbolic name.
    * @param message the text for the user; the standard text of the code unless given.
-   * @param options what else is known.
+   * @param options optional details.
    */
   constructor(
     code: MungeErrorCode,
@@ -154,7 +154,19 @@ export class MungeError extends Error {
   }
 }
 
-/** The error, which happened at this socket; what is no MungeError stays as it is. */
+/** What every copy of the class marks its errors with. */
+const BRAND = Symbol.for("mungebox.MungeError");
+Object.defineProperty(MungeError.prototype, BRAND, { value: true });
+
+/**
+ * Whether this is a {@linkcode MungeError} of any copy of this module: in the executable some commands have a
+ * copy of their own.
+ */
+export function isMungeError(error: unknown): error is MungeError {
+  return error instanceof Error && BRAND in error;
+}
+
+/** Adds the socket's path to a MungeError; returns any other value as it is. */
 export function atSocket(error: unknown, socketPath: string): unknown {
   if (!(error instanceof MungeError) || error.socketPath !== undefined) return error;
   const { code, message, cause } = error;

@@ -1,6 +1,6 @@
 // Writing to standard output and standard error, whole and at once: a command that ends right after
 // must not leave text in a buffer.
-import type { MungeError } from "../../lib/errors.ts";
+import { isMungeError } from "../../lib/errors.ts";
 import { isReaderGone, writeWhole } from "../../lib/os/standard_streams.ts";
 
 /**
@@ -30,8 +30,7 @@ export function reportFailure(program: string, error: unknown): number {
   const text = error instanceof Error ? error.message : String(error);
   const prefix = program === "" ? "" : `${program}: `;
   printError(`${prefix}Error: ${text}\n`);
-  // By its name: a command that is compiled as one module has a class of its own.
-  return error instanceof Error && error.name === "MungeError" ? (error as MungeError).errno : 1;
+  return isMungeError(error) ? error.errno : 1;
 }
 
 /** Reports what does not end the command as `program: Warning: text`. */

@@ -34,7 +34,7 @@ import {
   requireSocketName,
   responseLength,
   stepError,
-  TIMED_OUT,
+  timeoutError,
   type Transaction,
   type TransactionStep,
 } from "../protocol/transaction.ts";
@@ -189,7 +189,7 @@ async function connectTo(path: string, signal: AbortSignal | undefined): Promise
       signal?.throwIfAborted();
       await requireSocketAt(path);
       if (!PASSING.has(codeOf(error)) || ++failures >= MAX_CONNECT_TRIES) {
-        throw connectError(path, systemText(error));
+        throw connectError(path, systemText(error), error);
       }
     }
     await pause(connectPause(failures), signal);
@@ -199,7 +199,7 @@ async function connectTo(path: string, signal: AbortSignal | undefined): Promise
 /** Throws what is the matter with the path of a socket, if anything is. */
 async function requireSocketAt(path: string): Promise<void> {
   const isSocket = await stat(path).then((status) => status.isSocket(), (error) => {
-    throw accessError(path, systemText(error), codeOf(error) === "ENOENT");
+    throw accessError(path, systemText(error), error as NodeJS.ErrnoException);
   });
   requireSocket(path, isSocket);
 }
@@ -239,7 +239,7 @@ function exchange(
     let timer: ReturnType<typeof setTimeout>;
     const restartTimer = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => fail(stepError(step, TIMED_OUT)), timeoutMs);
+      timer = setTimeout(() => fail(timeoutError(step)), timeoutMs);
     };
     const receiver = new Receiver(responseType);
     const finish = () => {
@@ -254,7 +254,7 @@ function exchange(
     const aborted = () => fail(signal!.reason);
     const stopListening = onAbort(signal, aborted);
 
-    socket.on("error", (error) => fail(stepError(step, systemText(error))));
+    socket.on("error", (error) => fail(stepError(step, systemText(error), error)));
     socket.on("close", () => fail(receiver.incomplete()));
     socket.on("data", (chunk) => {
       try {

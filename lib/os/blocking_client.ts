@@ -28,7 +28,7 @@ import {
   responseLength,
   statusTransaction,
   stepError,
-  TIMED_OUT,
+  timeoutError,
   type Transaction,
   type TransactionStep,
 } from "../protocol/transaction.ts";
@@ -42,6 +42,7 @@ import {
   type Pointer,
   ptr,
   strerror,
+  SystemError,
 } from "./libc.ts";
 import { AF_UNIX, unixAddress } from "./unix_address.ts";
 
@@ -57,7 +58,6 @@ const MSG_NOSIGNAL = isLinux ? 0x4000 : isDarwin ? 0 : 0x2_0000;
 const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL;
 const POLLIN = 1;
 const POLLOUT = 4;
-const ENOENT = 2;
 const ECONNREFUSED = isLinux ? 111 : 61;
 
 const { i32, ptr: pointer, u32, u64 } = FFIType;
@@ -153,7 +153,7 @@ export class BlockingClient {
    */
   #connect(message: Uint8Array): number {
     const fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0);
-    if (fd < 0) throw connectError(this.#path, strerror(errno()));
+    if (fd < 0) throw unconnected(this.#path, new SystemError("socket"));
     for (let failures = 0;;) {
       if (c.connect(fd, this.#addressPointer, this.#address.length) === 0) {
         const count = c.send(fd, ptr(message), message.length, SEND_FLAGS);
@@ -181,7 +181,7 @@ export class BlockingClient {
     for (let sent = 0;;) {
       if (outcome >= 0) sent += outcome;
       else if (outcome === -EAGAIN) this.#wait(fd, POLLOUT, deadline, "send message");
-      else if (outcome !== -EINTR) throw stepError("send message", strerror(-outcome));
+      else if (outcome !== -EINTR) throw failed("send message", new SystemError("send", -outcome));
       if (sent === message.length) return;
       const count = c.send(fd, (start + sent) as Pointer, message.length - sent, SEND_FLAGS);
       outcome = count < 0 ? -errno() : count;
@@ -213,7 +213,9 @@ export class BlockingClient {
         throw incompleteError(part, have - start, end - start);
       } else {
         const reason = errno();
-        if (reason !== EINTR && reason !== EAGAIN) throw stepError(step, strerror(reason));
+        if (reason !== EINTR && reason !== EAGAIN) {
+          throw failed(step, new SystemError("recv", reason));
+        }
       }
     }
   }
@@ -235,8 +237,8 @@ export class BlockingClient {
       const remaining = Math.max(0, Math.ceil(deadline - performance.now()));
       const ready = c.poll(this.#pollPointer, 1, remaining);
       if (ready > 0) return;
-      if (ready === 0 && remaining === 0) throw stepError(step, TIMED_OUT);
-      if (ready < 0 && errno() !== EINTR) throw stepError(step, strerror(errno()));
+      if (ready === 0 && remaining === 0) throw timeoutError(step);
+      if (ready < 0 && errno() !== EINTR) throw failed(step, new SystemError("poll"));
     }
   }
 }
@@ -254,9 +256,17 @@ function explainConnectError(path: string, reason: number): Error {
   try {
     requireSocket(path, process.getBuiltinModule("node:fs").statSync(path).isSocket());
   } catch (error) {
-    const number = (error as NodeJS.ErrnoException).errno;
+    const { errno: number } = error as NodeJS.ErrnoException;
     if (error instanceof MungeError || number === undefined) return error as Error;
-    return accessError(path, strerror(Math.abs(number)), Math.abs(number) === ENOENT);
+    return accessError(path, strerror(Math.abs(number)), error as NodeJS.ErrnoException);
   }
-  return connectError(path, strerror(reason));
+  return unconnected(path, new SystemError("connect", reason));
+}
+
+function unconnected(path: string, cause: SystemError): MungeError {
+  return connectError(path, cause.message, cause);
+}
+
+function failed(step: TransactionStep, cause: SystemError): MungeError {
+  return stepError(step, cause.message, cause);
 }

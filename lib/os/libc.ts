@@ -100,6 +100,11 @@ export class SystemError extends Error {
     this.call = call;
     this.errno = number;
   }
+
+  /** The error number's name, "ENOENT", as errors of node:fs have it. */
+  get code(): string {
+    return process.getBuiltinModule("node:util").getSystemErrorName(-this.errno);
+  }
 }
 
 /**

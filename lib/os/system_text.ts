@@ -1,4 +1,4 @@
-// The words for what went wrong in a call of node:fs.
+// What went wrong in a call of the system, in words and by its code.
 import { MungeError } from "../errors.ts";
 import { strerror } from "./libc.ts";
 
@@ -8,4 +8,13 @@ export function systemText(error: unknown): string {
   const number = (error as NodeJS.ErrnoException).errno;
   if (typeof number === "number") return strerror(Math.abs(number));
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The system's code, "EACCES", of the call that an error comes from; undefined if none failed. */
+export function systemCode(error: unknown): string | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const { code } = at as NodeJS.ErrnoException;
+    if (typeof code === "string" && !(at instanceof MungeError)) return code;
+  }
+  return undefined;
 }

@@ -1,5 +1,5 @@
-// One transaction as both clients see it: what goes out, what may come back, and what a user reads when
-// it fails, in the reference's words. No I/O.
+// One transaction as both clients see it: what is sent, what may come back, and the error text if it fails, in the
+// reference's words. No I/O.
 import { MungeError } from "../errors.ts";
 import {
   type DecodeRequest,
@@ -20,16 +20,16 @@ import {
   parseStatusResponse,
 } from "./message.ts";
 
-/** Bytes in the `sun_path` of a socket address, its terminating NUL included. */
+/** Bytes in the `sun_path` of a socket address, including its terminating NUL. */
 const MAX_SOCKET_PATH = process.platform === "linux" ? 108 : 104;
 
-/** A request on its way to a response. */
+/** A request and the response it expects. */
 export interface Transaction<Response> {
   /** The whole request message; `retry` is 0 on the first try. Throws EMUNGE_BAD_LENGTH if too long. */
   format(retry: number): Uint8Array;
-  /** Type of the only message that may answer. */
+  /** Type of the only message accepted as its response. */
   readonly responseType: MessageType;
-  /** The response in a body. Throws EMUNGE_SOCKET if its fields don't fit in. */
+  /** Parses the response's body. Throws EMUNGE_SOCKET if its fields don't fit. */
   parse(body: Uint8Array): Response;
 }
 
@@ -64,7 +64,7 @@ export function decodeTransaction(request: DecodeRequest): Transaction<DecodeRes
   };
 }
 
-/** The transaction that asks munged how it is; the response is JSON. */
+/** The transaction that asks for munged's status; the response is JSON. */
 export function statusTransaction(): Transaction<string> {
   return {
     format: formatStatusRequest,
@@ -93,8 +93,8 @@ function checkedRequest(message: Uint8Array): Uint8Array {
  * Checks the header of a response.
  *
  * @returns the length of the body to come, at most MAX_REQUEST_LENGTH: no legal response is longer.
- * @throws {MungeError} EMUNGE_SOCKET for a stranger's bytes or another type, EMUNGE_BAD_LENGTH for a body
- * that is too long.
+ * @throws {MungeError} EMUNGE_SOCKET for an invalid header or another type, EMUNGE_BAD_LENGTH for a body that is
+ * too long.
  */
 export function responseLength(header: Uint8Array, wanted: MessageType): number {
   const { type, length } = parseHeader(header);
@@ -113,18 +113,32 @@ export function responseLength(header: Uint8Array, wanted: MessageType): number 
   return length;
 }
 
-/** The step at which a transaction failed, as the texts name it. */
+/** The step at which a transaction failed, as the error texts name it. */
 export type TransactionStep = "send message" | "receive message header" | "receive message body";
 
-/** The reason in {@linkcode stepError} when the other side took or gave nothing in time. */
-export const TIMED_OUT = "Timed-out";
+/** Why there is no whole answer although no system call failed; the cause of a MungeError. */
+export class NoAnswer extends Error {
+  override readonly name = "NoAnswer";
+  /** Whether the daemon took too long, or closed the connection. */
+  readonly reason: "timed out" | "closed";
 
-/** A system call failed, or time ran out, during a step; `reason` is the system's text. */
-export function stepError(step: TransactionStep, reason: string): MungeError {
-  return new MungeError("EMUNGE_SOCKET", `Failed to ${step}: ${reason}`);
+  constructor(reason: NoAnswer["reason"]) {
+    super(`No answer: ${reason}`);
+    this.reason = reason;
+  }
 }
 
-/** The daemon closed the connection before `wanted` bytes of header or body were there. */
+/** The error when a system call fails during a step: `reason` is the system's text, `cause` its error. */
+export function stepError(step: TransactionStep, reason: string, cause: unknown): MungeError {
+  return new MungeError("EMUNGE_SOCKET", `Failed to ${step}: ${reason}`, { cause });
+}
+
+/** The error when the other side does not read or write in time. */
+export function timeoutError(step: TransactionStep): MungeError {
+  return stepError(step, "Timed-out", new NoAnswer("timed out"));
+}
+
+/** The error when the daemon closes the connection before `wanted` bytes of header or body have arrived. */
 export function incompleteError(
   part: "header" | "body",
   received: number,
@@ -133,26 +147,32 @@ export function incompleteError(
   return new MungeError(
     "EMUNGE_SOCKET",
     `Received incomplete message ${part}: ${received} of ${wanted} bytes`,
+    { cause: new NoAnswer("closed") },
   );
 }
 
-/** The socket can't be looked at; `reason` is the system's text. */
-export function accessError(path: string, reason: string, isMissing: boolean): MungeError {
-  const question = isMissing ? " (Did you start munged?)" : "";
-  return new MungeError("EMUNGE_SOCKET", `Failed to access "${path}": ${reason}${question}`);
+/** The error when the socket can't be examined: `reason` is the system's text, `cause` its error. */
+export function accessError(
+  path: string,
+  reason: string,
+  cause: { readonly code?: string | undefined },
+): MungeError {
+  const question = cause.code === "ENOENT" ? " (Did you start munged?)" : "";
+  const text = `Failed to access "${path}": ${reason}${question}`;
+  return new MungeError("EMUNGE_SOCKET", text, { cause });
 }
 
-/** Nobody took the connection; `reason` is the system's text. */
-export function connectError(path: string, reason: string): MungeError {
-  return new MungeError("EMUNGE_SOCKET", `Failed to connect to "${path}": ${reason}`);
+/** The error when the connection is not accepted: `reason` is the system's text, `cause` its error. */
+export function connectError(path: string, reason: string, cause: unknown): MungeError {
+  return new MungeError("EMUNGE_SOCKET", `Failed to connect to "${path}": ${reason}`, { cause });
 }
 
-/** Refuses a path that names nothing. */
+/** Refuses an empty path. */
 export function requireSocketName(path: string): void {
   if (path === "") throw new MungeError("EMUNGE_SOCKET", "MUNGE socket name is undefined");
 }
 
-/** Whether the address of a socket has room for a path. */
+/** Whether a path fits into a socket address. */
 export function fitsSocketAddress(path: string): boolean {
   return new TextEncoder().encode(path).length < MAX_SOCKET_PATH;
 }
