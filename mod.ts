@@ -1,7 +1,7 @@
 /**
- * MUNGE for TypeScript: makes and checks the credentials by which one process proves its UID and GID to
- * another, on any host of a cluster that shares a key. A munged, this project's or the original, must run
- * on the host. For Bun, Deno and Node.js, in plain TypeScript.
+ * MUNGE for TypeScript: makes and checks the credentials with which a process proves its UID and GID to another
+ * process, on any host of a cluster that shares a key. munged, ours or the C one, must be running on the host. For
+ * Bun, Deno and Node.js, in plain TypeScript.
  *
  * @example
  * ```ts

@@ -1,8 +1,8 @@
-// Where MUNGE's files are by default: as the reference is packaged on each system.
+// Default paths of MUNGE's files: those of the reference's packages on each system.
 
 /** Directory of sockets and process IDs. */
 export const RUN_DIRECTORY: string = process.platform === "linux" ? "/run/munge" : "/var/run/munge";
-/** Directory of keys and configuration; FreeBSD has what is no part of it below /usr/local. */
+/** Directory of keys and configuration; on FreeBSD, software outside the base system is below /usr/local. */
 export const CONFIG_DIRECTORY: string = process.platform === "freebsd"
   ? "/usr/local/etc/munge"
   : "/etc/munge";

@@ -1,12 +1,12 @@
-// The credential's outer wrapping, "MUNGE:" base64 ":" (docs/protocol.md, "The credential"): putting it
-// on and taking it off. What the bytes inside mean is in credential.ts.
+// The armor of a credential, "MUNGE:" base64 ":" (docs/protocol.md, "The credential"): adding and removing it.
+// credential.ts knows what the bytes inside mean.
 import { base64 as portableBase64 } from "@scure/base";
 import { MungeError } from "../errors.ts";
 
 const PREFIX = "MUNGE:";
 const SUFFIX = ":";
 
-/** What engines since 2025 offer (TC39 "Uint8Array to/from base64"), and Node 20 does not. */
+/** In engines since 2025 (TC39 "Uint8Array to/from base64"), but not in Node.js 20. */
 interface NativeBase64 {
   toBase64(): string;
 }
@@ -20,12 +20,12 @@ const toBase64: (bytes: Uint8Array) => string = native.fromBase64 === undefined
   ? portableBase64.encode
   : (bytes) => (bytes as unknown as NativeBase64).toBase64();
 
-/** Strict base64 (padded, no stray bits) after white space is left out; anything else throws. */
+/** Strict base64 (padded, no stray bits), ignoring white space; throws on anything else. */
 const fromBase64: (text: string) => Uint8Array = native.fromBase64 === undefined
   ? (text) => portableBase64.decode(text.replace(/[\t-\r ]/g, ""))
   : (text) => native.fromBase64!(text.includes("\v") ? text.replaceAll("\v", "") : text, STRICT);
 
-/** What all runtimes offer, for any Uint8Array: no view has to be made, as for TextEncoder. */
+/** Every runtime has it, for any Uint8Array. Unlike TextEncoder, it does not need a view. */
 const { latin1Write } = Buffer.prototype as unknown as {
   latin1Write(this: Uint8Array, text: string, at: number): number;
 };
@@ -35,12 +35,12 @@ export function armor(bytes: Uint8Array): string {
   return PREFIX + toBase64(bytes) + SUFFIX;
 }
 
-/** Characters of the armored form of so many bytes. */
+/** Length of the armored form of `length` bytes. */
 export function armoredLength(length: number): number {
   return PREFIX.length + Math.ceil(length / 3) * 4 + SUFFIX.length;
 }
 
-/** Writes the armored form of a credential's bytes where `target` begins at `at`. */
+/** Writes the armored form of a credential's bytes to `target`, starting at `at`. */
 export function writeArmor(bytes: Uint8Array, target: Uint8Array, at: number): void {
   latin1Write.call(target, PREFIX, at);
   const text = toBase64(bytes);
@@ -51,9 +51,9 @@ export function writeArmor(bytes: Uint8Array, target: Uint8Array, at: number): v
 /**
  * The bytes inside an armored credential.
  *
- * @param text the armored credential, one character a byte.
+ * @param text the armored credential, one character per byte.
  * @throws {MungeError} EMUNGE_BAD_ARG if there is nothing but white space, EMUNGE_BAD_CRED if prefix,
- * suffix or base64 are not as they should be.
+ * suffix or base64 is malformed.
  */
 export function unarmor(text: string): Uint8Array {
   const start = skipSpace(text);
@@ -73,7 +73,7 @@ export function unarmor(text: string): Uint8Array {
   }
 }
 
-/** Index of the first character that is not white space as C's isspace has it. */
+/** Index of the first character that C's isspace() does not count as white space. */
 function skipSpace(text: string): number {
   let at = 0;
   while (at < text.length) {

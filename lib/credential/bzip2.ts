@@ -1,14 +1,14 @@
-// libbzip2, compiled to WebAssembly, from the npm package bzip2-wasm: loading it, and its two one-shot
-// calls with bounded buffers. The package's own wrapper is left out: it writes globals, leaks on errors.
+// libbzip2, compiled to WebAssembly, from the npm package bzip2-wasm: loading it, and its two one-shot calls with
+// bounded buffers. The package's own wrapper is not used, because it writes globals and leaks memory on errors.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
-/** What libbzip2 said no with: its BZ_* number is in the message. */
+/** An error of libbzip2; the message has its BZ_* number. */
 export class Bzip2Error extends Error {
   override readonly name = "Bzip2Error";
 }
 
-/** The exports of bzip2.wasm that are used here. All numbers are addresses, lengths or BZ_* results. */
+/** The exports of bzip2.wasm used here. All numbers are addresses, lengths or BZ_* results. */
 interface Exports {
   readonly memory: WebAssembly.Memory;
   __wasm_call_ctors(): void;
@@ -34,7 +34,7 @@ interface Exports {
   ): number;
 }
 
-const BLOCK_SIZE = 9; // of 100,000 bytes, as MUNGE asks for (docs/protocol.md, "The credential")
+const BLOCK_SIZE = 9; // of 100,000 bytes, as MUNGE requires (docs/protocol.md, "The credential")
 const BZ_OK = 0;
 const EBADF = 8; // WASI's number
 
@@ -50,7 +50,7 @@ export class Bzip2 {
 
   /** Compresses at level 9. Throws {@linkcode Bzip2Error}. */
   compress(data: Uint8Array): Uint8Array {
-    // The bound that bzlib.h gives: 1% and 600 bytes more than the data.
+    // The bound documented in bzlib.h: 1 % plus 600 bytes more than the data.
     const bound = data.length + Math.ceil(data.length / 100) + 600;
     return this.#run(
       data,
@@ -60,7 +60,7 @@ export class Bzip2 {
     );
   }
 
-  /** Decompresses to at most `bound` bytes. Throws {@linkcode Bzip2Error} for more, and for bad streams. */
+  /** Decompresses to at most `bound` bytes. Throws {@linkcode Bzip2Error} for longer data and bad streams. */
   decompress(stream: Uint8Array, bound: number): Uint8Array {
     return this.#run(
       stream,
@@ -70,7 +70,7 @@ export class Bzip2 {
     );
   }
 
-  /** One call of libbzip2 from `input` into at most `bound` bytes; its buffers are wiped after it. */
+  /** Calls libbzip2 once, from `input` into at most `bound` bytes, then wipes its buffers. */
   #run(
     input: Uint8Array,
     bound: number,
@@ -92,7 +92,7 @@ export class Bzip2 {
       if (result !== BZ_OK) throw new Bzip2Error(`bzip2 failed with ${result}`);
       return heap.slice(target, target + view.getUint32(lengthAt, true));
     } catch (error) {
-      // After a trap or an assertion the instance is in an unknown state: the next call gets a new one.
+      // After a trap or a failed assertion the state of the instance is unknown; the next call gets a new one.
       if (!(error instanceof Bzip2Error)) this.#exports = instantiate(this.#module);
       throw error;
     } finally {
@@ -112,7 +112,7 @@ function instantiate(module: WebAssembly.Module): Exports {
       emscripten_memcpy_big(target: number, source: number, length: number) {
         new Uint8Array(exports.memory.buffer).copyWithin(target, source, source + length);
       },
-      // The initial 16 MiB hold the 8 MB of level 9 and every buffer a message can need; no growth.
+      // The initial 16 MiB hold the 8 MB of level 9 and any buffer a message can need, so memory never grows.
       emscripten_resize_heap: () => 0,
     },
     wasi_snapshot_preview1: { fd_close: refuse, fd_seek: refuse, fd_write: refuse },
@@ -123,14 +123,14 @@ function instantiate(module: WebAssembly.Module): Exports {
   return exports;
 }
 
-/** Reads and compiles libbzip2: about 10 ms and 16 MiB of address space, so only once it is needed. */
+/** Reads and compiles libbzip2. This takes about 10 ms and 16 MiB of address space, so only on first use. */
 export function openBzip2(): Bzip2 {
   return new Bzip2(new WebAssembly.Module(readFileSync(wasmPath())));
 }
 
 function wasmPath(): string {
-  // Bun's bundler puts the file named in a require() into the compiled binary. Deno would take an
-  // import() of it for a module, and an undeclared require() is no error where it isn't reached.
+  // Bun's bundler puts a file named in require() into the compiled binary. Deno would treat an import() of it as
+  // a module, and an undeclared require() is harmless where it is not reached.
   return "Bun" in globalThis
     ? require("bzip2-wasm/bzip2-1.0.8/bzip2.wasm")
     : createRequire(import.meta.url).resolve("bzip2-wasm/bzip2-1.0.8/bzip2.wasm");

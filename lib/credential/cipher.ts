@@ -1,4 +1,4 @@
-// The table of ciphers: numbers, names and sizes. How one is computed is in lib/crypto/native.ts,
+// The table of ciphers: numbers, names and sizes. The implementations are in lib/crypto/native.ts,
 // lib/crypto/portable.ts and lib/crypto/block_ciphers.ts.
 
 /** One cipher of the credential format (docs/protocol.md, "Numbers"). All run in CBC with PKCS#7 padding. */
@@ -7,13 +7,13 @@ export interface Cipher {
   readonly number: number;
   /** Name on the command line. */
   readonly name: CipherName;
-  /** Bytes in a block and so in the IV; 0 for none. */
+  /** Bytes in a block, and so in the IV; 0 for none. */
   readonly blockLength: number;
   /** Bytes in a key; 0 for none. */
   readonly keyLength: number;
 }
 
-/** Name of a cipher; `default` is a request for {@linkcode DEFAULT_CIPHER}, never in a credential. */
+/** Name of a cipher; `default` requests {@linkcode DEFAULT_CIPHER} and never appears in a credential. */
 export type CipherName = "none" | "default" | "blowfish" | "cast5" | "aes128" | "aes256";
 
 /** All ciphers; the index is the number. */
@@ -26,7 +26,7 @@ export const CIPHERS: readonly Cipher[] = [
   { number: 5, name: "aes256", blockLength: 16, keyLength: 32 },
 ];
 
-/** Number that asks for the default cipher. */
+/** Number that requests the default cipher. */
 export const CIPHER_DEFAULT = 1;
 /** The cipher that `default` means: aes128. */
 export const DEFAULT_CIPHER = CIPHERS[4]!;

@@ -1,6 +1,6 @@
-// The credential, version 3 (docs/protocol.md, "The credential"), as two pure functions: sealCredential()
-// makes one, openCredential() checks one up to the fields it carries. Who may decode it, whether it is in
-// time and whether it was seen before is munged's to say (daemon/munged/serve/decode.ts).
+// The credential, version 3 (docs/protocol.md, "The credential"), as two pure functions: sealCredential() makes
+// one, openCredential() authenticates one and reads its fields. munged decides who may decode it, whether it is
+// valid now and whether it is a replay (daemon/munged/serve/decode.ts).
 import { CIPHERS } from "./cipher.ts";
 import type { Cipher } from "./cipher.ts";
 import { armor, unarmor } from "./armor.ts";
@@ -19,19 +19,19 @@ import type { Zip } from "./zip.ts";
 const VERSION = 3;
 /** Bytes of salt in every credential. */
 export const SALT_LENGTH = 8;
-/** Bytes of the MAC that name a credential in the replay cache. */
+/** Bytes of the MAC that identify a credential in the replay cache. */
 const REPLAY_KEY_LENGTH = 16;
 const ADDRESS_LENGTH = 4;
 const OUTER_HEAD_LENGTH = 5;
 const INNER_HEAD_LENGTH = SALT_LENGTH + 1 + ADDRESS_LENGTH + 28;
 const MAX_INNER_LENGTH = INNER_HEAD_LENGTH + MAX_PAYLOAD_LENGTH;
 const NO_BYTES = new Uint8Array(0);
-/** Up to this many bytes a copy is cheaper than a view, for which the engine moves the whole array first. */
+/** Up to this many bytes a copy is cheaper than a view, for which the engine first moves the whole array. */
 const SHORT = 512;
 const COMPRESSED_MAGIC = 0xcaca_caca;
 const COMPRESSED_HEAD_LENGTH = 8;
 
-/** What a credential says. Types are the numbers of the tables, times seconds since the epoch. */
+/** The contents of a credential. Types are numbers in the tables, times are seconds since the epoch. */
 export interface CredentialFields {
   /** Number of a cipher in {@linkcode CIPHERS}, `default` excluded. */
   readonly cipher: number;
@@ -41,10 +41,10 @@ export interface CredentialFields {
   readonly zip: number;
   /** Security realm, at most 254 characters below U+0100; empty for the default one. */
   readonly realm: string;
-  /** IPv4 address of the encoding host: 4 bytes, or 0 when it is unknown. */
+  /** IPv4 address of the encoding host: 4 bytes, or none if unknown. */
   readonly originAddress: Uint8Array;
   readonly encodeTime: number;
-  /** Seconds that the credential is valid before and after its encode time. */
+  /** Seconds for which the credential is valid before and after its encode time. */
   readonly ttl: number;
   readonly uid: number;
   readonly gid: number;
@@ -55,25 +55,25 @@ export interface CredentialFields {
   readonly payload: Uint8Array;
 }
 
-/** The random bytes of one credential; never used twice. */
+/** The random bytes of one credential; never reused. */
 export interface Randomness {
   /** {@linkcode SALT_LENGTH} bytes. */
   readonly salt: Uint8Array;
-  /** At least the cipher's block length of bytes; the first that many are used. */
+  /** At least as many bytes as the cipher's block length; only that many are used. */
   readonly iv: Uint8Array;
 }
 
-/** A credential that was checked to be made with the key. */
+/** A credential that was verified to be made with the key. */
 export interface OpenedCredential extends CredentialFields {
-  /** The first {@linkcode REPLAY_KEY_LENGTH} bytes of the MAC, which name it in the replay cache. */
+  /** The first {@linkcode REPLAY_KEY_LENGTH} bytes of the MAC, which identify it in the replay cache. */
   readonly replayKey: Uint8Array;
 }
 
 /**
- * The cipher, MAC and compression of these numbers, if they go together.
+ * The cipher, MAC and compression with these numbers, if they can be combined.
  *
  * @throws {MungeError} EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC or EMUNGE_BAD_ZIP for a number that a
- * credential can't carry, EMUNGE_BAD_MAC for a MAC too short to make the cipher's key.
+ * credential can't carry, EMUNGE_BAD_MAC for a MAC shorter than the cipher's key.
  */
 function credentialTypes(
   cipherNumber: number,
@@ -93,7 +93,7 @@ const TYPE_WORDS = {
   EMUNGE_BAD_ZIP: "compression",
 } as const;
 
-/** The row of a table that a credential may carry; `default` never, and no MAC neither. */
+/** A row of a table that a credential may carry: never `default`, and never the MAC `none`. */
 function credentialType<T extends Cipher | Mac | Zip>(
   table: readonly T[],
   number: number,
@@ -118,7 +118,7 @@ function requireKeyFrom(mac: Mac, cipher: Cipher): void {
 }
 
 /**
- * Makes a credential: INNER built, compressed, authenticated, encrypted, armored.
+ * Makes a credential: builds, compresses, authenticates, encrypts and armors INNER.
  *
  * @returns the armored credential, without a terminating NUL.
  * @throws {MungeError} as {@linkcode sealBytes} does.
@@ -133,7 +133,7 @@ export function sealCredential(
 }
 
 /**
- * As {@linkcode sealCredential}, but for the armor.
+ * As {@linkcode sealCredential}, but without the armor.
  *
  * @throws {MungeError} as {@linkcode credentialTypes} does, EMUNGE_BAD_LENGTH for a payload over
  * MAX_PAYLOAD_LENGTH, EMUNGE_BAD_ARG for a realm that OUTER can't hold, EMUNGE_NO_MEMORY.
@@ -171,15 +171,15 @@ export function sealBytes(
 }
 
 /**
- * Checks that a credential was made with one of the keys, and reads it.
+ * Verifies that a credential was made with one of the keys, and reads it.
  *
- * @param text the armored credential, one character a byte, without a terminating NUL.
- * @param ringOf the keys that may have made a credential of this realm, the likeliest first.
- * @returns the fields; the payload is a view of bytes that nothing else holds.
+ * @param text the armored credential, one character per byte, without a terminating NUL.
+ * @param ringOf the keys that may have made a credential of this realm, the most likely first.
+ * @returns the fields; the payload is a view of bytes that nothing else refers to.
  * @throws {MungeError} EMUNGE_BAD_ARG, EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER,
- * EMUNGE_BAD_MAC, EMUNGE_BAD_ZIP as its bytes fail to parse, EMUNGE_CRED_INVALID if no key made it;
- * padding and MAC failures are the same error. EMUNGE_SNAFU if a made credential's compression header
- * is not one. EMUNGE_NO_MEMORY.
+ * EMUNGE_BAD_MAC or EMUNGE_BAD_ZIP if its bytes fail to parse; EMUNGE_CRED_INVALID if none of the keys made it
+ * (bad padding and a bad MAC are the same error); EMUNGE_SNAFU if an authentic credential has an invalid
+ * compression header; EMUNGE_NO_MEMORY.
  */
 export function openCredential(
   text: string,
@@ -198,7 +198,7 @@ export function openCredential(
   throw new MungeError("EMUNGE_CRED_INVALID");
 }
 
-/** Copies `source` from `start` to `end` to where `target` begins at `at`. */
+/** Copies `source` from `start` to `end` into `target` at `at`. */
 function copyBytes(
   target: Uint8Array,
   at: number,
@@ -210,7 +210,7 @@ function copyBytes(
   else for (let i = start; i < end; i++) target[at + i - start] = source[i]!;
 }
 
-/** INNER, which `authenticated` ends with, padded to whole blocks (PKCS#7, RFC 5652 section 6.3). */
+/** INNER, the end of `authenticated`, padded to whole blocks (PKCS#7, RFC 5652 section 6.3). */
 function paddedInner(
   authenticated: Uint8Array,
   start: number,
@@ -224,7 +224,7 @@ function paddedInner(
   return padded;
 }
 
-/** Whole blocks encrypted under the key that the MAC makes. */
+/** Encrypts whole blocks under the key derived from the MAC. */
 function encryptInner(
   padded: Uint8Array,
   cipher: Cipher,
@@ -241,7 +241,7 @@ function encryptInner(
 }
 
 /**
- * The realm that a credential claims, before anything of it is believed.
+ * The realm that a credential claims, not yet authenticated.
  *
  * @throws {MungeError} if its bytes fail to parse.
  */
@@ -249,7 +249,7 @@ export function claimedRealm(text: string): string {
   return parseOuter(unarmor(text)).realm;
 }
 
-/** The data encryption key: HMAC over the MAC, cut to the cipher's key length; the caller wipes it. */
+/** The data encryption key: HMAC of the MAC, truncated to the cipher's key length; the caller wipes it. */
 function dataKey(
   cipher: Cipher,
   mac: Mac,
@@ -265,9 +265,9 @@ function dataKey(
 }
 
 /**
- * OUTER and INNER in plain, as the MAC covers them, if these subkeys made the credential, else null. A bad
- * padding is not told from a bad MAC: the MAC is computed over whatever came out, and one comparison
- * decides (Vaudenay 2002).
+ * OUTER and decrypted INNER, as the MAC covers them, if these subkeys made the credential, otherwise null. Bad
+ * padding is indistinguishable from a bad MAC: the MAC is computed over whatever came out, and a single
+ * comparison decides (Vaudenay 2002).
  */
 function authenticatedBytes(
   bytes: Uint8Array,
@@ -291,7 +291,7 @@ function authenticatedBytes(
     wipe(dek);
     padding = validPadding(plain, blockLength);
     intact &= padding === 0 ? 0 : 1;
-    // A bad padding counts as the shortest one, which a forger hits most often: as much is authenticated.
+    // Bad padding counts as the shortest, which a forger hits most often: then as much is authenticated.
     padding ||= 1;
   }
   const innerLength = plain.length - padding;
@@ -302,25 +302,25 @@ function authenticatedBytes(
   return (equalInConstantTime(expected, tag) & intact) === 1 ? authenticated : null;
 }
 
-/** Length of the PKCS#7 padding at the end of `plain`, 0 if it is none; looks at a whole block always. */
+/** Length of the PKCS#7 padding at the end of `plain`, 0 if invalid; always looks at a whole block. */
 function validPadding(plain: Uint8Array, blockLength: number): number {
   const padding = plain[plain.length - 1]!;
   let wrong = (padding - 1) >>> 8 | (blockLength - padding) >>> 8;
   for (let i = 1; i <= blockLength; i++) {
-    const within = ~((padding - i) >> 31); // all ones for the last `padding` bytes, else 0
+    const within = ~((padding - i) >> 31); // all ones for the last `padding` bytes, otherwise 0
     wrong |= (plain[plain.length - i]! ^ padding) & within;
   }
   return wrong === 0 ? padding : 0;
 }
 
-/** 1 if the two, of the same length, are equal, else 0; takes as long wherever they differ. */
+/** 1 if the two, of the same length, are equal, otherwise 0; takes the same time wherever they differ. */
 function equalInConstantTime(a: Uint8Array, b: Uint8Array): number {
   let difference = a.length ^ b.length;
   for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;
   return difference === 0 ? 1 : 0;
 }
 
-/** What OUTER says, and where it and the MAC end. */
+/** The contents of OUTER, and where it and the MAC end. */
 interface Outer {
   readonly cipher: Cipher;
   readonly mac: Mac;
@@ -328,7 +328,7 @@ interface Outer {
   readonly realm: string;
   /** Bytes of OUTER, the IV included. */
   readonly outerLength: number;
-  /** The MAC as the credential carries it. */
+  /** The MAC carried by the credential. */
   readonly tag: Uint8Array;
 }
 
@@ -371,7 +371,7 @@ function parseOuter(bytes: Uint8Array): Outer {
   return { cipher, mac, zip, realm, outerLength, tag };
 }
 
-/** INNER in plain, behind room for OUTER, which the MAC covers too. */
+/** Unencrypted INNER, after room for OUTER, which the MAC covers as well. */
 function formatPlain(fields: CredentialFields, start: number, salt: Uint8Array): Uint8Array {
   const { originAddress, payload } = fields;
   const head = INNER_HEAD_LENGTH - ADDRESS_LENGTH + originAddress.length;
@@ -391,7 +391,7 @@ function formatPlain(fields: CredentialFields, start: number, salt: Uint8Array):
   return bytes;
 }
 
-/** Writes 4 bytes, big-endian; returns the offset behind them. */
+/** Writes 4 bytes, big-endian. Returns the offset after them. */
 function putU32(bytes: Uint8Array, at: number, value: number): number {
   bytes[at] = value >>> 24;
   bytes[at + 1] = value >>> 16;
@@ -425,7 +425,7 @@ function parseInner(bytes: Uint8Array, start: number, outer: Outer): OpenedCrede
   };
 }
 
-/** Reads the fields of a credential; running out of bytes says of which field. */
+/** Reads the fields of a credential; when bytes run out, the error names the field. */
 class FieldReader {
   readonly #bytes: Uint8Array;
   /** Offset of the next field. */
@@ -436,7 +436,7 @@ class FieldReader {
     this.at = start;
   }
 
-  /** Passes a field over; returns its offset. */
+  /** Skips a field. Returns its offset. */
   skip(length: number, what: string): number {
     const start = this.at;
     if (length > this.#bytes.length - start) {
@@ -446,7 +446,7 @@ class FieldReader {
     return start;
   }
 
-  /** The bytes of a field: a copy of few, a view of many. */
+  /** The bytes of a field: a copy if few, a view if many. */
   bytes(length: number, what: string): Uint8Array {
     const start = this.skip(length, what);
     if (length === 0) return NO_BYTES;
@@ -466,14 +466,14 @@ class FieldReader {
       bytes[start + 3]!) >>> 0;
   }
 
-  /** Characters below U+0100, without the NUL that may end them. */
+  /** Characters below U+0100, without a terminating NUL. */
   string(length: number, what: string): string {
     if (length === 0) return "";
     return String.fromCharCode(...this.bytes(length, what)).replace(/\0$/, "");
   }
 }
 
-/** As `plain`, with INNER behind its compression header, or null if that is not shorter. */
+/** `plain` with INNER compressed, after its header, or null if that is not shorter. */
 function compressPlain(zip: Zip, plain: Uint8Array, start: number): Uint8Array | null {
   const inner = plain.subarray(start);
   const stream = compress(zip, inner);
@@ -486,8 +486,7 @@ function compressPlain(zip: Zip, plain: Uint8Array, start: number): Uint8Array |
 }
 
 /**
- * The inverse of {@linkcode compressPlain}: INNER alone. The stated length, itself bounded, bounds what is
- * produced.
+ * The inverse of {@linkcode compressPlain}: INNER alone. The stated length, itself bounded, limits the output.
  */
 function decompressInner(zip: Zip, bytes: Uint8Array, start: number): Uint8Array {
   const compressed = bytes.subarray(start);

@@ -1,10 +1,10 @@
-// Views of the beginning of one piece of memory. The engine takes longer to make a view than to do most of
-// what is done with one, so those of usual lengths are made once.
+// Views of the beginning of one piece of memory. Making a view takes the engine longer than most uses of it, so
+// views of usual lengths are made once.
 
-/** Longest view that is kept, in bytes: requests and answers without a payload are shorter. */
+/** Length in bytes of the longest view kept; requests and answers without a payload are shorter. */
 const KEPT_LENGTH = 1024;
 
-/** Views of one piece of memory, all from the same offset on. */
+/** Views of one piece of memory, all starting at the same offset. */
 export class KeptViews {
   readonly #memory: ArrayBuffer;
   readonly #offset: number;

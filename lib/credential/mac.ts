@@ -1,4 +1,4 @@
-// The table of message authentication codes: HMAC over each digest. How one is computed is in
+// The table of message authentication codes: HMAC with each digest. The implementations are in
 // lib/crypto/native.ts and lib/crypto/portable.ts.
 
 /** One MAC of the credential format (docs/protocol.md, "Numbers"). */
@@ -11,7 +11,7 @@ export interface Mac {
   readonly length: number;
 }
 
-/** Name of a MAC; `none` is never valid, `default` is a request for {@linkcode DEFAULT_MAC}. */
+/** Name of a MAC; `none` is never valid, and `default` requests {@linkcode DEFAULT_MAC}. */
 export type MacName = "none" | "default" | "md5" | "sha1" | "ripemd160" | "sha256" | "sha512";
 
 /** All MACs; the index is the number. */
@@ -25,7 +25,7 @@ export const MACS: readonly Mac[] = [
   { number: 6, name: "sha512", length: 64 },
 ];
 
-/** Number that asks for the default MAC. */
+/** Number that requests the default MAC. */
 export const MAC_DEFAULT = 1;
 /** The MAC that `default` means: sha256. */
 export const DEFAULT_MAC = MACS[5]!;

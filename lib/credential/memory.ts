@@ -1,8 +1,8 @@
-// Memory as long as the payload of a credential, which another user chooses: there may be none, and the
-// client is to hear that.
+// Allocations as long as a credential's payload. Another user chooses that length, so an allocation may fail, and
+// then the client gets an error.
 import { MungeError } from "../errors.ts";
 
-/** So many bytes, all 0. Throws EMUNGE_NO_MEMORY if there are none. */
+/** `length` zero bytes. Throws EMUNGE_NO_MEMORY if they can't be allocated. */
 export function newBytes(length: number): Uint8Array {
   try {
     return new Uint8Array(length);
@@ -11,7 +11,7 @@ export function newBytes(length: number): Uint8Array {
   }
 }
 
-/** A copy of some bytes. Throws EMUNGE_NO_MEMORY if there is no room for it. */
+/** A copy of `bytes`. Throws EMUNGE_NO_MEMORY if it can't be allocated. */
 export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   try {
     return bytes.slice(start, end);

@@ -1,20 +1,20 @@
-// The names of security realms. The default realm has none.
+// Names of security realms. The default realm has none.
 import { MungeError } from "../errors.ts";
 
 const NAME = /^[A-Za-z0-9._-]{1,63}$/;
-/** What the length in 8 bits, a NUL counted, leaves room for in messages and credentials. */
+/** Limited by the 8-bit length in messages and credentials, which includes a NUL. */
 // deno-lint-ignore no-control-regex
 const TEXT = /^[\x01-\xff]{0,254}$/;
 
-/** Whether a realm may be called so. */
+/** Whether this is a valid name for a realm. */
 export function isRealmName(name: string): boolean {
   return NAME.test(name);
 }
 
 /**
- * A realm that message and credential can carry: at most 254 characters, none of them NUL or above U+00FF.
+ * Checks that messages and credentials can carry a realm: at most 254 characters, none NUL or above U+00FF.
  *
- * @throws {MungeError} EMUNGE_BAD_ARG for another one.
+ * @throws {MungeError} EMUNGE_BAD_ARG if they can't.
  */
 export function checkedRealm(realm: string): string {
   if (!TEXT.test(realm)) throw new MungeError("EMUNGE_BAD_ARG", "Invalid security realm string");

@@ -1,11 +1,11 @@
-// From the bytes of a key file to the two subkeys that make and check credentials (docs/protocol.md,
+// Derives from the bytes of a key file the two subkeys that make and check credentials (docs/protocol.md,
 // "The credential").
 import type { Crypto } from "../crypto/choice.ts";
 import { MungeError } from "../errors.ts";
 
-/** Fewest bytes in a key. */
+/** Minimum length of a key in bytes. */
 export const MIN_KEY_LENGTH = 32;
-/** Far above the 1024 bytes mungekey makes at most; whatever is longer is no key but a mistake. */
+/** Far above the 1024 bytes that mungekey makes at most; anything longer is not a key but a mistake. */
 export const MAX_KEY_LENGTH: number = 1 << 20;
 
 /** The two secrets derived from a key. */
@@ -17,7 +17,7 @@ export interface Subkeys {
 }
 
 /**
- * The subkeys of a key.
+ * Derives the subkeys of a key.
  *
  * @param key all bytes of the key file, at least {@linkcode MIN_KEY_LENGTH}; the caller wipes them.
  * @throws {MungeError} EMUNGE_BAD_ARG if the key is too short.
@@ -38,7 +38,7 @@ export function deriveSubkeys(key: Uint8Array, crypto: Crypto): Subkeys {
   }
 }
 
-/** Overwrites a secret. A loop, as a Buffer's fill() takes longer than all else done with a short key. */
+/** Overwrites a secret. A loop, because Buffer's fill() takes longer than anything else done with a short key. */
 export function wipe(secret: Uint8Array): void {
   for (let i = 0; i < secret.length; i++) secret[i] = 0;
 }

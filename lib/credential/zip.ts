@@ -1,4 +1,4 @@
-// The table of compressions: numbers and names. How one is computed is in compression.ts.
+// The table of compressions: numbers and names. The implementations are in compression.ts.
 
 /** One compression of the credential format (docs/protocol.md, "Numbers"). */
 export interface Zip {
@@ -19,7 +19,7 @@ export const ZIPS: readonly Zip[] = [
   { number: 3, name: "zlib" },
 ];
 
-/** Number that asks for the default compression, which is none. */
+/** Number that requests the default compression, which is none. */
 export const ZIP_DEFAULT = 1;
 /** The compression that `default` means: none. */
 export const DEFAULT_ZIP = ZIPS[0]!;

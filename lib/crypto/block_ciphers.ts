@@ -1,4 +1,4 @@
-// Our own block ciphers as a supplier: Blowfish and CAST5, which few runtimes have natively.
+// A supplier of our own block ciphers: Blowfish and CAST5, which few runtimes have natively.
 import { expandBlowfishKey } from "./blowfish.ts";
 import { expandCast5Key } from "./cast5.ts";
 import { cbcOf } from "./cbc.ts";
@@ -10,7 +10,7 @@ const CBCS: { readonly [name in CipherName]?: Cbc } = {
   cast5: cbcOf(expandCast5Key),
 };
 
-/** Blowfish and CAST5 in plain TypeScript, and nothing else. */
+/** Supplies only Blowfish and CAST5, in plain TypeScript. */
 export const blockCiphers: Supplier = {
   hmac: () => undefined,
   sha1: () => undefined,

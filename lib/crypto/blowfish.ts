@@ -9,11 +9,11 @@ const S_WORDS = 4 * 256;
 let piWords: Int32Array | undefined;
 
 /**
- * The first `count` 32-bit words of pi's fraction: 0x243f6a88, 0x85a308d3, ... By the series of the
- * Chudnovsky brothers, 47 bits a term, summed by binary splitting.
+ * The first `count` 32-bit words of pi's fraction: 0x243f6a88, 0x85a308d3, ... Computed with the series of the
+ * Chudnovsky brothers, which gives 47 bits per term, by binary splitting.
  */
 function fractionOfPi(count: number): Int32Array {
-  const bits = BigInt(count * 32 + 64); // two words more than asked for take up the rounding
+  const bits = BigInt(count * 32 + 64); // two extra words absorb the rounding
   const sum = (from: bigint, to: bigint): [p: bigint, q: bigint, t: bigint] => {
     if (to - from > 1n) {
       const middle = (from + to) / 2n;

@@ -4,7 +4,7 @@ import type { BlockCipher } from "./cbc.ts";
 
 const ROUNDS = 16;
 
-// The key schedule of RFC 2144 section 2.4, a word a row: "z0 x0 xD xF xC xE 7 x8" stands for
+// The key schedule of RFC 2144 section 2.4, one word per row: "z0 x0 xD xF xC xE 7 x8" stands for
 // z0z1z2z3 = x0x1x2x3 ^ S5[xD] ^ S6[xF] ^ S7[xC] ^ S8[xE] ^ S7[x8], and "K - z8 z9 z7 z6 5 z2" for the
 // next subkey = S5[z8] ^ S6[z9] ^ S7[z7] ^ S8[z6] ^ S5[z2].
 const TO_Z = `
@@ -42,11 +42,11 @@ const SCHEDULE = `
 const ROW_CELLS = 8;
 const SUBKEY = 255;
 
-/** The tables in the form that is computed with. */
+/** The tables in computable form. */
 interface Tables {
   /** S1..S8: 8 x 256 words. */
   readonly sboxes: Int32Array;
-  /** The schedule: rows of 8 cells; x is bytes 0..15 of the state, z 16..31, `SUBKEY` no place in it. */
+  /** The schedule: rows of 8 cells; x is bytes 0..15 of the state, z is 16..31, and `SUBKEY` is outside it. */
   readonly schedule: Uint8Array;
 }
 

@@ -1,16 +1,16 @@
-// Cipher block chaining (NIST SP 800-38A, section 6.2) over our own block ciphers, whose blocks are two
-// 32-bit words. Without padding: that belongs to the credential format.
+// Cipher block chaining (NIST SP 800-38A, section 6.2) over our own block ciphers, whose blocks are two 32-bit
+// words. Padding belongs to the credential format.
 import type { Cbc } from "./choice.ts";
 
-/** A block cipher with its key expanded. A block is two words, `block[0]` the first, changed in place. */
+/** A block cipher with its key expanded. A block is two words, `block[0]` first, and is changed in place. */
 export interface BlockCipher {
   encryptBlock(block: Int32Array): void;
   decryptBlock(block: Int32Array): void;
-  /** Overwrites the expanded key; the cipher can't be used after it. */
+  /** Overwrites the expanded key; after that the cipher can't be used. */
   wipe(): void;
 }
 
-/** CBC for the cipher whose key `expand` expands. The caller has checked all lengths. */
+/** CBC for a cipher whose keys `expand` expands. The caller has checked all lengths. */
 export function cbcOf(expand: (key: Uint8Array) => BlockCipher): Cbc {
   return {
     encrypt: (key, iv, data) => chain(expand(key), iv, data, encryptChained),

@@ -1,5 +1,5 @@
-// What the credential format asks of cryptography, and the choice of who answers it among suppliers. Who they
-// are is said in lib/crypto/library.ts for the library and in lib/crypto/executable.ts for the executable.
+// The primitives that the credential format needs, and the choice of a supplier for each. The suppliers are listed
+// in lib/crypto/library.ts for the library and in lib/crypto/executable.ts for the executable.
 import type { Cipher } from "../credential/cipher.ts";
 import { CIPHERS } from "../credential/cipher.ts";
 import { MungeError } from "../errors.ts";
@@ -8,7 +8,7 @@ import { MACS } from "../credential/mac.ts";
 
 /**
  * The primitives of the credential format. Pure: same arguments, same bytes. Results may be Buffers, whose
- * slice() shares memory: subarray() is the one to call.
+ * slice() shares memory, so call subarray() instead.
  */
 export interface Crypto {
   /** HMAC (RFC 2104) over `data`: `mac.length` new bytes. */
@@ -33,7 +33,7 @@ export interface Cbc {
   readonly decrypt: CbcFunction;
 }
 
-/** A supplier of primitives. Each function answers undefined for what the supplier can't do. */
+/** A supplier of primitives. Each function returns undefined for what the supplier can't do. */
 export interface Supplier {
   hmac(mac: Mac): HmacFunction | undefined;
   sha1(): DigestFunction | undefined;
@@ -41,8 +41,8 @@ export interface Supplier {
 }
 
 /**
- * Makes a {@linkcode Crypto} that takes each primitive from the first supplier that has it. The choice is
- * made at a primitive's first use and kept; an error of a chosen primitive is never papered over.
+ * Makes a {@linkcode Crypto} that takes each primitive from the first supplier that has it. The choice is made on
+ * a primitive's first use and kept; an error of the chosen primitive is never masked by another supplier.
  *
  * The functions of the result throw MungeError: EMUNGE_BAD_MAC for the MAC none, EMUNGE_BAD_CIPHER for the
  * cipher none, EMUNGE_SNAFU for a key, IV or data of a length the cipher can't take.

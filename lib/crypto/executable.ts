@@ -1,5 +1,5 @@
-// The cryptography of the executable: the runtime compiled into it has everything natively but CAST5, so that
-// no other implementation has to be loaded, or trusted.
+// The cryptography of the executable. Its runtime has everything natively except CAST5, so no other implementation
+// has to be loaded or trusted.
 import { chooseCrypto, type Crypto } from "./choice.ts";
 import { blockCiphers } from "./block_ciphers.ts";
 import { native } from "./native.ts";

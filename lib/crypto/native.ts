@@ -1,18 +1,18 @@
-// Primitives from the runtime: Bun's CryptoHasher where there is one, and node:crypto. Which of them a
-// runtime really has is found by trying each once (OpenSSL 3 has dropped some by default).
+// Primitives from the runtime: Bun's CryptoHasher, if there is one, and node:crypto. A trial run of each one finds
+// out what the runtime really has (OpenSSL 3 disables some by default).
 import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
 import type { Cipher, CipherName } from "../credential/cipher.ts";
 import type { DigestFunction, HmacFunction, Supplier } from "./choice.ts";
 import { type DigestInto, hmacFrom } from "./hmac.ts";
 import type { Mac, MacName } from "../credential/mac.ts";
 
-/** The part of Bun's hasher that is used here; Deno and Node have no such global. */
+/** The part of Bun's hasher used here; Deno and Node.js have no such global. */
 interface BunHasher {
   update(data: Uint8Array): BunHasher;
   digest(): Uint8Array;
 }
 
-/** One of Bun's digests of whole messages. */
+/** One of Bun's one-shot digests. */
 interface BunDigest {
   hash(message: Uint8Array, output: Uint8Array): unknown;
 }
@@ -44,7 +44,7 @@ const CBCS: { readonly [name in CipherName]?: string } = {
   aes256: "aes-256-cbc",
 };
 
-/** The first of `candidates` whose trial run yields a result of `length` bytes; undefined if none does. */
+/** The first of `candidates` whose trial run gives a result of `length` bytes; undefined if none does. */
 function firstThatWorks<T>(
   length: number,
   candidates: readonly T[],
@@ -54,7 +54,7 @@ function firstThatWorks<T>(
     try {
       return tryOut(candidate).length === length;
     } catch {
-      return false; // The inputs of a trial are fixed and valid, so the runtime lacks the primitive.
+      return false; // The inputs of a trial are fixed and valid, so an error means the runtime lacks the primitive.
     }
   });
 }
@@ -92,7 +92,7 @@ function cbc(cipher: Cipher) {
     (create: typeof createCipheriv | typeof createDecipheriv) =>
     (key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array => {
       const context = create(name, key, iv);
-      context.setAutoPadding(false); // so update() has every block out already, and final() has nothing
+      context.setAutoPadding(false); // so update() returns every block, and final() none
       return context.update(data);
     };
   const candidate = { encrypt: using(createCipheriv), decrypt: using(createDecipheriv) };

@@ -1,5 +1,5 @@
-// Primitives in TypeScript, for runtimes that lack them and to check native results against: hashes and
-// AES from noble, Blowfish and CAST5 our own.
+// Primitives in TypeScript, for runtimes that lack native ones and to check native results: hashes and AES from
+// noble, Blowfish and CAST5 our own.
 import { cbc as aesCbc } from "@noble/ciphers/aes.js";
 import { hmac as nobleHmac } from "@noble/hashes/hmac.js";
 import { md5, ripemd160, sha1 } from "@noble/hashes/legacy.js";
@@ -29,7 +29,7 @@ const CBCS: { readonly [name in CipherName]?: Cbc } = {
   aes256: aes,
 };
 
-/** Everything, in plain TypeScript. */
+/** Supplies every primitive, in plain TypeScript. */
 export const portable: Supplier = {
   hmac(mac) {
     const digest = DIGESTS[mac.name];

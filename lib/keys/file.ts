@@ -26,7 +26,7 @@ export function readKeyFile(
   let key: Uint8Array | undefined;
   try {
     const opened = fstatSync(fd);
-    // What was opened must be what was checked: somebody may have put another file there between.
+    // The file opened must be the file checked, because another user may have replaced it in between.
     const attributes = ["dev", "ino", "mode", "uid"] as const;
     if (!opened.isFile() || attributes.some((name) => opened[name] !== checked?.[name])) {
       throw new Error("File changed while it was opened");

@@ -1,49 +1,49 @@
-// The keys of one realm: the active one encodes, the staged and the retired one are accepted too. Here is
-// which keys count, in which order, and what they are called; the files are daemon/munged/keys/store.ts's and
-// mungekey's.
+// The keys of one realm: the active key encodes and decodes, the staged and the retired key only decode. This file
+// decides which keys are valid, in which order they are tried, and their fingerprints. The key files belong to
+// daemon/munged/keys/store.ts and mungekey.
 import { pbkdf2Sync } from "node:crypto";
 import { type Subkeys, wipeSubkeys } from "../credential/subkeys.ts";
 
-/** What a key is there for, in the order in which keys are tried. */
+/** The roles of keys, in the order in which keys are tried. */
 export const KEY_ROLES = ["active", "next", "old"] as const;
 
-/** active encodes; next is staged, and old retired: both only decode. */
+/** active encodes and decodes; next (staged) and old (retired) only decode. */
 export type KeyRole = typeof KEY_ROLES[number];
 
-/** Most keys in a ring, and so the most tries that a stranger's credential costs. */
+/** Maximum number of keys in a ring, and so of attempts to open a foreign credential. */
 const MAX_RING_LENGTH = 4;
 
-/** A key that was found in a file. */
+/** A key found in a file. */
 export interface FoundKey {
   readonly role: KeyRole;
   readonly subkeys: Subkeys;
-  /** Seconds since the epoch: when the key was made, or, of an old one, when it was retired. */
+  /** Seconds since the epoch: when the key was made or, for an old key, when it was retired. */
   readonly since: number;
 }
 
-/** A key that counts. */
+/** A valid key. */
 export interface RingKey extends FoundKey {
   readonly fingerprint: string;
-  /** Seconds since the epoch from which an old key counts no more; null for the others. */
+  /** Seconds since the epoch at which an old key expires; null for the others. */
   readonly expiry: number | null;
 }
 
-/** Where the key of a role is, beside the active one. */
+/** Path of the key with a role, beside the active key. */
 export function keyPath(keyFile: string, role: KeyRole): string {
   return role === "active" ? keyFile : `${keyFile}.${role}`;
 }
 
-/** When a key that was retired at `since` stops counting; a retirement in the future counts as one now. */
+/** When a key retired at `since` expires; a retirement in the future counts as one now. */
 export function retiredKeyExpiry(since: number, now: number, rotationTime: number): number {
   return Math.min(since, now) + rotationTime;
 }
 
 /**
- * The keys that count, the active one first. One that has expired, and a copy of an earlier one, which a
- * promotion that was cut short leaves behind, are wiped.
+ * The valid keys, the active one first. Wipes a key that has expired and a copy of an earlier one, which an
+ * interrupted promotion leaves behind.
  *
  * @param now seconds since the epoch.
- * @param rotationTime seconds that an old key still decodes.
+ * @param rotationTime seconds for which an old key still decodes.
  */
 export function composeRing(
   found: readonly FoundKey[],
@@ -71,11 +71,11 @@ const FINGERPRINT_ITERATIONS = 2_000;
 const FINGERPRINT_LENGTH = 8;
 
 /**
- * What a key is called where people can see it: 16 hexadecimal digits.
+ * The public name of a key: 16 hexadecimal digits.
  *
- * It never helps to find the key. Whoever guesses keys can test each guess on any credential for the
- * price of a few digests; PBKDF2 (RFC 8018 section 5.2) makes testing it on a fingerprint hundreds of
- * times dearer, and 8 bytes of its output don't determine a key.
+ * It does not help to find the key. Someone who guesses keys can test each guess against any credential for the
+ * price of a few digests; PBKDF2 (RFC 8018 section 5.2) makes testing it against a fingerprint hundreds of times
+ * more expensive, and 8 bytes of its output do not determine a key.
  */
 export function keyFingerprint({ dek, mac }: Subkeys): string {
   const secret = new Uint8Array(dek.length + mac.length);

@@ -1,5 +1,5 @@
-// sealCredential() and openCredential() of the library: the pure functions of credential.ts with the key
-// itself, the clock and the randomness filled in. No munged has a part in this, so nothing is vouched for.
+// The library's sealCredential() and openCredential(): the pure functions of credential.ts, given the key itself, a
+// clock and randomness. munged is not involved, so nothing vouches for what these credentials claim.
 import { randomFillSync } from "node:crypto";
 import { isIPv4 } from "node:net";
 import {
@@ -27,13 +27,13 @@ import { DEFAULT_ZIP, ZIP_DEFAULT, type ZipName } from "../credential/zip.ts";
 const MAX_IV_LENGTH = 16;
 const DEFAULT_TTL = 300;
 
-/** What {@linkcode sealCredential} writes into a credential: claims that nobody checks. */
+/** What {@linkcode sealCredential} writes into a credential: unverified claims. */
 export interface SealOptions {
-  /** The UID that the credential is to tell. */
+  /** The UID that the credential claims. */
   readonly uid: number;
-  /** The GID that the credential is to tell. */
+  /** The GID that the credential claims. */
   readonly gid: number;
-  /** What to carry: bytes, or a text, which goes as UTF-8; nothing unless given. */
+  /** The payload: bytes, or a string, which is encoded as UTF-8; empty unless given. */
   readonly payload?: string | Uint8Array | undefined;
   /** Cipher by its name or number; `"default"` unless given. */
   readonly cipher?: CipherName | number | undefined;
@@ -43,39 +43,39 @@ export interface SealOptions {
   readonly zip?: ZipName | number | undefined;
   /** Security realm: at most 254 characters up to U+00FF; the default realm unless given. */
   readonly realm?: string | undefined;
-  /** Seconds that the credential is valid for, 0 included; 300 unless given. */
+  /** Time-to-live in seconds; may be 0; 300 unless given. */
   readonly ttl?: number | undefined;
-  /** IPv4 address of the host that it claims to come from; `"0.0.0.0"` unless given. */
+  /** IPv4 address of the host it claims to come from; `"0.0.0.0"` unless given. */
   readonly originAddress?: string | undefined;
-  /** When it claims to have been made; now unless given. Fractions of a second are cut off. */
+  /** When it claims to have been made, rounded down to a second; now unless given. */
   readonly encodeTime?: Date | undefined;
-  /** The only UID that may decode; any may unless given. */
+  /** The only UID that may decode it; any UID unless given. */
   readonly uidRestriction?: number | undefined;
-  /** The only GID whose members may decode; any may unless given. */
+  /** The only GID whose members may decode it; any GID unless given. */
   readonly gidRestriction?: number | undefined;
   /** 8 bytes of salt, for test vectors; random unless given. */
   readonly salt?: Uint8Array | undefined;
-  /** 16 bytes, of which the cipher's block length is used as its IV, for test vectors; random unless given. */
+  /** 16 bytes for the IV, of which as many are used as the cipher's block has; for test vectors; random unless given. */
   readonly iv?: Uint8Array | undefined;
 }
 
 /**
  * Makes a credential without munged.
  *
- * **Danger:** whoever holds the key can be anyone. This is for tests, tooling and forensics; a program
+ * **Danger:** anyone with the key can impersonate any user. Use this for tests, tooling and forensics. A program
  * that wants to prove who it is calls {@linkcode encode}, and should not be able to read munged's key.
  *
- * @param fields what the credential is to say.
- * @param key all bytes of the key file, at least 32; they stay the caller's to wipe.
+ * @param fields the contents of the credential.
+ * @param key all bytes of the key file, at least 32; wiping them is up to the caller.
  * @returns the credential: one line of printable ASCII.
  * @throws {MungeError} `EMUNGE_BAD_ARG`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC` or `EMUNGE_BAD_ZIP` for a
- * field or a key that is not valid, `EMUNGE_BAD_LENGTH` for a payload that is too long.
+ * field or key that is not valid, `EMUNGE_BAD_LENGTH` for a payload that is too long.
  *
  * @example
  * ```ts
  * import { openCredential, sealCredential } from "mungebox";
  *
- * const key = new Uint8Array(32).fill(0x6b); // of a test, not of a site
+ * const key = new Uint8Array(32).fill(0x6b); // a test key, not a real one
  * const credential = await sealCredential({ uid: 1000, gid: 100, payload: "hello" }, key);
  * console.log((await openCredential(credential, key)).uid); // 1000
  * ```
@@ -107,17 +107,17 @@ export async function sealCredential(fields: SealOptions, key: Uint8Array): Prom
 }
 
 /**
- * Opens a credential without munged: checks that it was made with the key, and reads it.
+ * Opens a credential without munged: verifies that it was made with the key, and reads it.
  *
- * **Danger:** time, restrictions and replay are not checked, so this tells nothing about who sent the
- * credential. It is for tests, tooling and forensics; a service calls {@linkcode decode}.
+ * **Danger:** this does not check time, restrictions or replay, so it proves nothing about who sent the credential.
+ * Use it for tests, tooling and forensics; a service calls {@linkcode decode}.
  *
- * @param credential the credential; white space in front of it and whatever is behind it are ignored.
- * @param key all bytes of the key file, at least 32; they stay the caller's to wipe.
- * @returns what the credential says.
- * @throws {MungeError} `EMUNGE_CRED_INVALID` for one that was not made with the key, or was changed;
- * `EMUNGE_BAD_CRED`, `EMUNGE_BAD_VERSION`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC`, `EMUNGE_BAD_ZIP` or
- * `EMUNGE_BAD_ARG` for what is no credential; `EMUNGE_BAD_ARG` for a key that is too short.
+ * @param credential the credential; white space before it and anything after it are ignored.
+ * @param key all bytes of the key file, at least 32; wiping them is up to the caller.
+ * @returns the contents of the credential.
+ * @throws {MungeError} `EMUNGE_CRED_INVALID` if it was altered or not made with the key; `EMUNGE_BAD_CRED`,
+ * `EMUNGE_BAD_VERSION`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC`, `EMUNGE_BAD_ZIP` or `EMUNGE_BAD_ARG` if it is
+ * malformed; `EMUNGE_BAD_ARG` for a key that is too short.
  *
  * @example
  * ```ts
@@ -145,7 +145,7 @@ export async function openCredential(
   );
 }
 
-/** Calls a pure function with the key's subkeys, which are wiped after it. */
+/** Calls a pure function with the key's subkeys, then wipes them. */
 function withSubkeys<T>(key: Uint8Array, call: (subkeys: Subkeys) => T): T {
   const subkeys = deriveSubkeys(bytesOf(key, "Key"), crypto);
   try {

@@ -1,14 +1,14 @@
-// The messages between client and daemon (docs/protocol.md, "One request, one response"): formatting and
-// parsing of whole bodies, and nothing about sockets.
+// The messages between client and daemon (docs/protocol.md, "One request, one response"): formatting and parsing of
+// whole bodies, without sockets.
 import { MungeError } from "../errors.ts";
 
 /** Bytes in the header of every message. */
 export const HEADER_LENGTH = 11;
-/** Most bytes in the body of a request. */
+/** Maximum length of a request's body in bytes. */
 export const MAX_REQUEST_LENGTH = 2_097_152;
-/** Most bytes in a payload. */
+/** Maximum length of a payload in bytes. */
 export const MAX_PAYLOAD_LENGTH = 1_048_576;
-/** Milliseconds that either side gives a message to arrive or to be taken. */
+/** Milliseconds that either side allows for sending or receiving a message. */
 export const MESSAGE_TIMEOUT_MS = 2_000;
 /** Highest value of the retry byte that munged still answers. */
 export const MAX_RETRY = 5;
@@ -16,12 +16,12 @@ export const MAX_RETRY = 5;
 export const ANY_ID = 0xffff_ffff;
 /** The TTL that asks for the daemon's default. */
 export const TTL_DEFAULT = 0;
-/** The TTL that asks for the most that the daemon allows. */
+/** The TTL that asks for the maximum the daemon allows. */
 export const TTL_MAXIMUM = 0xffff_ffff;
 
 const MAGIC = 0x0060_6d4b;
 const VERSION = 4;
-/** Longest text in a str8, its NUL not counted. */
+/** Maximum length of a text in a str8, without its NUL. */
 const MAX_STRING_LENGTH = 254;
 
 /** Type byte of each message. */
@@ -30,7 +30,7 @@ export const MESSAGE_TYPE = {
   encodeResponse: 3,
   decodeRequest: 4,
   decodeResponse: 5,
-  // Ours alone: a munged of another make cuts off who sends it, and no client of another make does.
+  // Our extension: the C munged closes the connection on it, and no C client sends it.
   statusRequest: 0x40,
   statusResponse: 0x41,
 } as const;
@@ -38,10 +38,10 @@ export const MESSAGE_TYPE = {
 /** Type byte of a message. */
 export type MessageType = typeof MESSAGE_TYPE[keyof typeof MESSAGE_TYPE];
 
-/** What opens every message. */
+/** The start of every message. */
 export interface Header {
   readonly type: number;
-  /** 0 on the first try, then the client's count of tries. */
+  /** 0 on the first try, then the number of earlier tries. */
   readonly retry: number;
   /** Bytes in the body. */
   readonly length: number;
@@ -83,7 +83,7 @@ export interface DecodeRequest {
   readonly credential: Uint8Array;
 }
 
-/** The answer to a {@linkcode DecodeRequest}; on most errors every field after the text is reset. */
+/** The answer to a {@linkcode DecodeRequest}; most errors clear every field after the text. */
 export interface DecodeResponse {
   /** MUNGE error number; 0 is success. */
   readonly errno: number;
@@ -97,7 +97,7 @@ export interface DecodeResponse {
   readonly zip: number;
   /** Security realm; empty for the default one. */
   readonly realm: string;
-  /** Seconds, after the daemon's maximum was applied. */
+  /** Seconds, limited to the daemon's maximum. */
   readonly ttl: number;
   /** IPv4 address of the encoding host, 4 bytes, or none. */
   readonly originAddress: Uint8Array;
@@ -117,7 +117,7 @@ export interface DecodeResponse {
   readonly payload: Uint8Array;
 }
 
-/** A decode response that tells nothing of the credential, as after most errors. */
+/** A decode response with nothing about the credential, as after most errors. */
 export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> = {
   cipher: 0,
   mac: 0,
@@ -150,7 +150,7 @@ function readU32(bytes: Uint8Array, at: number): number {
 const NO_BYTES = new Uint8Array(0);
 const NUL = new Uint8Array(1);
 
-/** Makes the bytes for a message; munged's makes use of the same memory again. */
+/** Provides the memory for a message; munged's reuses the same memory. */
 export type Allocate = (length: number) => Uint8Array;
 
 const newBytes: Allocate = (length) => new Uint8Array(length);
@@ -164,7 +164,7 @@ function putHeader(bytes: Uint8Array, type: MessageType, retry: number): void {
   putU32(bytes, 7, bytes.length - HEADER_LENGTH);
 }
 
-/** Writes the fields of a message one behind the other into bytes made once to the right length. */
+/** Writes the fields of a message one after another into memory of exactly the right length. */
 class FieldWriter {
   readonly #bytes: Uint8Array;
   #at = HEADER_LENGTH;
@@ -193,7 +193,7 @@ class FieldWriter {
     return this;
   }
 
-  /** A text behind its 8-bit length, which counts the terminating NUL unless the text is empty. */
+  /** A text after its 8-bit length, which includes the terminating NUL unless the text is empty. */
   string8(value: string): this {
     this.u8(string8Length(value) - 1);
     for (let i = 0; i < value.length; i++) this.u8(value.charCodeAt(i));
@@ -205,12 +205,12 @@ class FieldWriter {
   }
 }
 
-/** Bytes that a text takes as a str8, its length byte and its NUL included. */
+/** Bytes that a text takes as a str8, including its length byte and NUL. */
 function string8Length(value: string): number {
   return value.length === 0 ? 1 : value.length + 2;
 }
 
-/** Reads the fields of a message one behind the other; running out of bytes is a bad message. */
+/** Reads the fields of a message one after another; a message that ends early is malformed. */
 class FieldReader {
   readonly #bytes: Uint8Array;
   readonly #type: MessageType;
@@ -262,9 +262,9 @@ function latin1(bytes: Uint8Array): string {
 }
 
 /**
- * The header in the first {@linkcode HEADER_LENGTH} bytes.
+ * Parses the header in the first {@linkcode HEADER_LENGTH} bytes.
  *
- * @throws {MungeError} EMUNGE_SOCKET for a stranger's magic or version.
+ * @throws {MungeError} EMUNGE_SOCKET for an unknown magic or version.
  */
 export function parseHeader(bytes: Uint8Array): Header {
   const magic = readU32(bytes, 0);
@@ -322,7 +322,7 @@ export function formatEncodeResponse(
 /**
  * As {@linkcode formatEncodeResponse} for a success.
  *
- * @param length of the armored credential, which `write` puts where it is told.
+ * @param length of the armored credential, which `write` puts in its place.
  */
 export function formatEncodeSuccess(
   length: number,

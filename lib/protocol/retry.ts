@@ -1,17 +1,18 @@
-// When a client tries again, and after which pause (docs/protocol.md, "One request, one response"): rules without I/O, for the blocking and the asynchronous client alike.
+// When a client tries again, and after what pause (docs/protocol.md, "One request, one response"): the rules of the
+// blocking and the asynchronous client, without I/O.
 import { MungeError } from "../errors.ts";
 
-/** Most transactions for one request; the retry byte of the last is one less. */
+/** Maximum number of transactions for one request; the retry byte of the last is one less. */
 export const MAX_TRANSACTIONS = 5;
-/** Most tries to connect in one transaction. */
+/** Maximum number of tries to connect in one transaction. */
 export const MAX_CONNECT_TRIES = 10;
 
 const TRANSACTION_PAUSE_MS = 10;
 const CONNECT_PAUSE_MS = 50;
 
 /**
- * Whether a transaction that failed after connecting is worth another: one that failed on the socket is,
- * a message that is too long stays so. Failures to connect have had their own tries and are final.
+ * Whether to retry a transaction that failed after connecting: after a socket error, yes; a message that is too
+ * long stays too long. A failure to connect has had its own retries and is final.
  */
 export function isRetryable(error: unknown): boolean {
   return error instanceof MungeError && error.code === "EMUNGE_SOCKET";
