@@ -7,6 +7,8 @@ interface AppletEntry {
   readonly summary: string;
   /** Set on what is called through mungebox only, and gets no link of its own. */
   readonly unlinked?: true;
+  /** Set on what only sites with Kerberos have: a link is made with --auks. */
+  readonly auks?: true;
 }
 
 const TABLE = [
@@ -16,7 +18,6 @@ const TABLE = [
   { name: "remunge", summary: "measure how fast munged is" },
   { name: "mungekey", summary: "create the secret key" },
   { name: "create-munge-key", summary: "older name of mungekey --create" },
-  { name: "auksd", summary: "keep users' Kerberos tickets for their jobs", unlinked: true },
   {
     name: "container",
     summary: "run munged in a container, its key a mounted secret",
@@ -24,6 +25,14 @@ const TABLE = [
   },
   { name: "doctor", summary: "find out why munge does not work", unlinked: true },
   { name: "health", summary: "check that munged makes and opens credentials", unlinked: true },
+  {
+    name: "auksd",
+    summary: "the daemon that keeps users' Kerberos tickets for their jobs",
+    auks: true,
+  },
+  { name: "auks", summary: "forward Kerberos tickets to jobs", auks: true },
+  { name: "auksdrenewer", summary: "the daemon that renews auksd's tickets", auks: true },
+  { name: "aukspriv", summary: "the daemon that keeps a host's own ticket", auks: true },
 ] as const satisfies readonly AppletEntry[];
 
 /** The name of a command. */

@@ -33,6 +33,9 @@ const APPLETS: Readonly<Record<AppletName, Applet>> = {
   "container": { load: () => import("./container.ts") },
   "doctor": { load: () => import("./doctor/doctor.ts") },
   "health": { load: () => import("./health.ts") },
+  "auks": { load: () => import("./auks/auks.ts") },
+  "auksdrenewer": { load: () => import("./auks/auksdrenewer.ts") },
+  "aukspriv": { load: () => import("./auks/aukspriv.ts") },
 };
 
 /** The binary under its own name, or one that is none of ours. */
@@ -62,7 +65,7 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
 }
 
 /** The commands that go into the background. */
-const DAEMONS = ["munged", "auksd"];
+const DAEMONS = ["munged", "auksd", "auksdrenewer", "aukspriv"];
 
 /** The first copy of a daemon that goes into the background. */
 async function runSessionLeader(): Promise<void> {

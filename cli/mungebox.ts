@@ -16,10 +16,13 @@ interface Settings {
   /** Directory to put the links in. */
   directory: string | undefined;
   force: boolean;
+  auks: boolean;
 }
 
 /** The names by which commands are called without mungebox. */
-const LINKS = APPLETS.filter(({ unlinked }) => !unlinked).map(({ name }) => name);
+const LINKS = APPLETS.filter(({ unlinked, auks }) => !unlinked && !auks).map(({ name }) => name);
+/** The same for AUKS, which only sites with Kerberos want. */
+const AUKS_LINKS = APPLETS.filter(({ auks }) => auks).map(({ name }) => name);
 
 /** The command line of mungebox itself. */
 export const USAGE: Usage<Settings> = {
@@ -38,6 +41,7 @@ export const USAGE: Usage<Settings> = {
         "directory",
         parseDirectory,
       ),
+      flag("--auks", "With --install, link AUKS's commands instead", "auks"),
       flag("--force", "Let --install replace files that are not its own", "force"),
     ],
   ],
@@ -56,10 +60,11 @@ function parseDirectory(directory: string): string {
 
 /** Runs mungebox; throws a MungeError for any failure. */
 export function run(program: string, args: readonly string[]): void {
-  const settings: Settings = { directory: undefined, force: false };
+  const settings: Settings = { directory: undefined, force: false, auks: false };
   parseOptions(program, USAGE, settings, args);
   if (settings.directory === undefined) refuse(`Missing command; ${NAMES}`);
-  const links = LINKS.map((name) => join(settings.directory!, name));
+  const names = settings.auks ? AUKS_LINKS : LINKS;
+  const links = names.map((name) => join(settings.directory!, name));
   for (const link of links) {
     if (!settings.force && isInTheWay(link)) refuse(`Failed to create "${link}": File exists`);
   }

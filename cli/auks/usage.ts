@@ -3,6 +3,7 @@
 import { getopt, GetoptError } from "../command_line/getopt.ts";
 import { type Option, printAndExit, type Usage } from "../command_line/options.ts";
 import { print, printError } from "../command_line/print.ts";
+import { option } from "../command_line/vocabulary.ts";
 
 /** The command line of a program of AUKS: the original's options, then ours. */
 export interface AuksUsage<Settings> extends Usage<Settings> {
@@ -53,6 +54,17 @@ export const HELP_OPTION: Option<unknown> = {
   set: (_settings, _value, { program, usage }) =>
     printAndExit(formatAuksUsage(program, usage as AuksUsage<never>)),
 };
+
+/** An option that adds one to a level each time it is given. */
+export function counter(
+  names: string,
+  help: string,
+  key: "verbose" | "debug",
+): Option<{ verbose: number; debug: number }> {
+  return option(names, help, (settings) => {
+    settings[key]++;
+  });
+}
 
 /** The usage: its lines for the original's options are the original's, typing errors aside. */
 export function formatAuksUsage(program: string, usage: AuksUsage<never>): string {

@@ -1,15 +1,6 @@
 // What aukspriv is told: the variables of /etc/sysconfig/aukspriv, and the options of kinit in one of them.
+import type { InitialTicketOptions } from "../../lib/krb5/tickets.ts";
 import { parseDuration } from "./duration.ts";
-
-/** What is asked of the KDC. */
-export interface TicketRequest {
-  /** Seconds; undefined for the default of krb5.conf. */
-  readonly lifetime: number | undefined;
-  readonly renewableLifetime: number | undefined;
-  readonly forwardable: boolean | undefined;
-  readonly proxiable: boolean | undefined;
-  readonly canonicalize: boolean | undefined;
-}
 
 /** How aukspriv works. */
 export interface AuksprivSettings {
@@ -18,7 +9,8 @@ export interface AuksprivSettings {
   readonly keytab: string;
   /** Undefined to have it chosen from the keytab. */
   readonly principal: string | undefined;
-  readonly request: TicketRequest;
+  /** What is asked of the KDC; krb5.conf decides about the rest. */
+  readonly request: InitialTicketOptions;
   /** The cache to keep; undefined for the account's default one. */
   readonly ccache: string | undefined;
   /** The longest time between two turns, seconds; undefined to go by what the KDC grants alone. */
@@ -73,7 +65,7 @@ function duration(name: string, text: string): number {
   return seconds;
 }
 
-type KinitOptions = TicketRequest & { readonly ccache: string | undefined };
+type KinitOptions = InitialTicketOptions & { readonly ccache?: string };
 type Change = (value: string) => Partial<KinitOptions>;
 
 /** The options of kinit that mean something here, with whether they take a value. */
@@ -81,7 +73,7 @@ const KINIT_OPTIONS: Readonly<Record<string, { takes: boolean; change: Change }>
   l: { takes: true, change: (value) => ({ lifetime: duration("AUKS_KINIT_OPTS -l", value) }) },
   r: {
     takes: true,
-    change: (value) => ({ renewableLifetime: duration("AUKS_KINIT_OPTS -r", value) }),
+    change: (value) => ({ renewLifetime: duration("AUKS_KINIT_OPTS -r", value) }),
   },
   c: { takes: true, change: (value) => ({ ccache: value }) },
   f: { takes: false, change: () => ({ forwardable: true }) },
@@ -95,14 +87,7 @@ const KINIT_OPTIONS: Readonly<Record<string, { takes: boolean; change: Change }>
 };
 
 function readKinitOptions(text: string): KinitOptions {
-  let options: KinitOptions = {
-    lifetime: undefined,
-    renewableLifetime: undefined,
-    forwardable: undefined,
-    proxiable: undefined,
-    canonicalize: undefined,
-    ccache: undefined,
-  };
+  let options: KinitOptions = {};
   const words = text.split(/\s+/).filter((word) => word !== "");
   while (words.length > 0) {
     let cluster = words.shift()!;

@@ -65,6 +65,8 @@ const SYMBOLS = {
   krb5_get_init_creds_opt_alloc: { args: [P, P], returns: code },
   krb5_get_init_creds_opt_free: { args: [P, P], returns: nothing },
   krb5_get_init_creds_opt_set_forwardable: { args: [P, "i32"], returns: nothing },
+  krb5_get_init_creds_opt_set_proxiable: { args: [P, "i32"], returns: nothing },
+  krb5_get_init_creds_opt_set_canonicalize: { args: [P, "i32"], returns: nothing },
   krb5_get_init_creds_opt_set_renew_life: { args: [P, "i32"], returns: nothing },
   krb5_get_init_creds_opt_set_tkt_life: { args: [P, "i32"], returns: nothing },
   krb5_copy_creds: { args: [P, P, P], returns: code },

@@ -104,6 +104,9 @@ export interface InitialTicketOptions {
   readonly lifetime?: number;
   readonly renewLifetime?: number;
   readonly forwardable?: boolean;
+  readonly proxiable?: boolean;
+  /** Whether the KDC may answer with another name of the principal. */
+  readonly canonicalize?: boolean;
 }
 
 /**
@@ -115,7 +118,7 @@ export function initialTicket(
   context: Context,
   principal: Principal,
   keytab: Keytab,
-  { lifetime, renewLifetime, forwardable }: InitialTicketOptions = {},
+  { lifetime, renewLifetime, forwardable, proxiable, canonicalize }: InitialTicketOptions = {},
 ): Credential {
   const krb5 = libkrb5();
   clearCells();
@@ -131,6 +134,12 @@ export function initialTicket(
     }
     if (forwardable !== undefined) {
       krb5.krb5_get_init_creds_opt_set_forwardable(options, forwardable ? 1 : 0);
+    }
+    if (proxiable !== undefined) {
+      krb5.krb5_get_init_creds_opt_set_proxiable(options, proxiable ? 1 : 0);
+    }
+    if (canonicalize !== undefined) {
+      krb5.krb5_get_init_creds_opt_set_canonicalize(options, canonicalize ? 1 : 0);
     }
     creds.bytes.fill(0);
     const code = krb5.krb5_get_init_creds_keytab(

@@ -5,9 +5,30 @@ import { Elf } from "./elf.ts";
 
 /**
  * Environment variables with these names decide what the runtime does: load other code, write files, end with
- * a strange message. None of a user's reaches it, in capitals or not.
+ * a strange message. None of a user's reaches it, in capitals or not. The first eight characters count.
  */
-const CLOSED_PREFIXES = ["BUN_", "JSC_", "MIMALLOC_", "NODE_"];
+export const CLOSED_PREFIXES = [
+  "BUN_",
+  "C_INCLUDE_PATH",
+  "GLIBCXX_",
+  "HYPERFINE_",
+  "ICU_",
+  "JavaScriptCoreUseJIT",
+  "JPEGMEM",
+  "JSC_",
+  "JSIMD_",
+  "LIBRARY_PATH",
+  "LSQUIC_",
+  "Malloc",
+  "MIMALLOC_",
+  "NODE_",
+  "OPENSSL_",
+  "SIMDUTF_",
+  "SQLITE_",
+  "UV_",
+  "WebKit",
+  "WTF_",
+];
 
 /**
  * How the runtime is set. Left alone it reserves 4 GiB for the structures of objects, 1 GiB for compiled code

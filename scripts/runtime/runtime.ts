@@ -61,9 +61,18 @@ function fetchPackage(name: string, directory: string): void {
   rmSync(archive);
 }
 
+/** What is done to a runtime, in a few letters: one from before a change of these files is not to be used. */
+function changes(): string {
+  const hash = createHash("sha256");
+  for (const name of ["elf.ts", "entry.ts", "runtime.ts"]) {
+    hash.update(readFileSync(join(import.meta.dirname, name)));
+  }
+  return hash.digest("hex").slice(0, 12);
+}
+
 /** Path of the closed runtime of a package `@oven/bun-...`, or of the runtime that runs this. */
 export function closedRuntime(packageName?: string): string {
-  const directory = join(CACHE, `${packageName ?? "host"}-${Bun.version}`);
+  const directory = join(CACHE, `${packageName ?? "host"}-${Bun.version}-${changes()}`);
   const path = join(directory, "bun");
   if (existsSync(path)) return path;
   mkdirSync(directory, { recursive: true });

@@ -30,13 +30,7 @@ describe("readSettings()", () => {
       user: "root",
       keytab: "/etc/krb5.keytab",
       principal: undefined,
-      request: {
-        lifetime: 36_000,
-        renewableLifetime: undefined,
-        forwardable: undefined,
-        proxiable: undefined,
-        canonicalize: undefined,
-      },
+      request: { lifetime: 36_000 },
       ccache: undefined,
       renewInterval: undefined,
       errorInterval: 60,
@@ -56,10 +50,9 @@ describe("readSettings()", () => {
     });
     assert.deepEqual(request, {
       lifetime: 36_000,
-      renewableLifetime: 172_800,
+      renewLifetime: 172_800,
       forwardable: true,
       proxiable: false,
-      canonicalize: undefined,
     });
     assert.equal(ccache, "KEYRING:session:host");
   });

@@ -46,6 +46,8 @@ it("variables of the runtime do nothing", () => {
       BUN_JSC_noSuchOption: "1",
       BUN_JSC_useJIT: "0",
       JSC_useJIT: "0",
+      JavaScriptCoreUseJIT: "0",
+      SIMDUTF_FORCE_IMPLEMENTATION: "x",
       BUN_BYTECODE_ORDER_OUT: file,
       BUN_BYTECODE_DIGEST_OUT: file,
       BUN_TRACE: file,

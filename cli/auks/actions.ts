@@ -1,0 +1,143 @@
+// What auks does, by the option that asks for it.
+import { isatty } from "node:tty";
+import { AuksError } from "../../lib/auks/errors.ts";
+import {
+  formatSendFile,
+  parseSendFile,
+  SEND_HEADER_LENGTH,
+  sendFileLength,
+} from "../../lib/auks/send_file.ts";
+import type { ClientSettings } from "../../lib/auks_client/client.ts";
+import { clientSettings } from "../../lib/auks_client/configuration.ts";
+import { replaceTickets } from "../../lib/auks_client/credential_cache.ts";
+import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
+import { readCredentials } from "../../lib/auks_client/renewal.ts";
+import { add, dump, get, ping, remove } from "../../lib/auks_client/requests.ts";
+import { Context } from "../../lib/krb5/context.ts";
+import { isReaderGone, writeWhole } from "../../lib/os/standard_streams.ts";
+import { userByName } from "../../lib/os/users.ts";
+import { wholeNumber } from "../command_line/values.ts";
+import { print, printError } from "../command_line/print.ts";
+import type { Action, Settings } from "./auks.ts";
+import type { OpenedConfiguration } from "./configuration.ts";
+import { formatDump } from "./dump.ts";
+import { renew } from "./renew.ts";
+
+type Perform = (settings: Settings, opened: OpenedConfiguration) => Promise<void>;
+
+/** What an action asks auksd with. */
+function asking({ configuration }: OpenedConfiguration): [Context, ClientSettings] {
+  return [Context.open(), clientSettings(configuration, undefined)];
+}
+
+/** Every action. @throws {AuksError} */
+export const ACTIONS: Readonly<Record<Action, Perform>> = {
+  async ping(_settings, opened) {
+    await ping(...asking(opened));
+  },
+
+  async add({ ccache, verbose }, opened) {
+    const [context, client] = asking(opened);
+    const { log, configuration: { config: { crossRealm } } } = opened;
+    const warn = (text: string) => {
+      log.info(2, `auks_api: ${text}`);
+      printError(`Warning: ${text}\n`);
+    };
+    const { krbCred, principal } = prepareCredential(context, { ccache, crossRealm, warn });
+    try {
+      const report = await add(context, client, krbCred);
+      if (report === undefined) return;
+      const isStored = report.outcome === "stored";
+      const what = `${isStored ? "stored" : "kept the better one already there"}, good until ${
+        new Date(report.endtime * 1000).toISOString()
+      }`;
+      if (verbose > 0) print(`${principal}, uid ${report.uid}: ${what}\n`);
+      else if (!isStored) printError(`auksd ${what}\n`);
+    } finally {
+      krbCred.fill(0);
+    }
+  },
+
+  async get({ ccache, uid }, opened) {
+    const [context, client] = asking(opened);
+    const { krbCred } = await get(context, client, requestedUid(uid));
+    try {
+      storeCredential(context, ccache, krbCred);
+    } catch (error) {
+      if (error instanceof AuksError) throw new AuksError("API_REPLY", error.reason ?? error.text);
+      throw error;
+    }
+  },
+
+  async remove({ uid }, opened) {
+    await remove(...asking(opened), requestedUid(uid));
+  },
+
+  async dump(_settings, opened) {
+    print(formatDump(await dump(...asking(opened))));
+  },
+
+  async send({ uid }, opened) {
+    if (isatty(1)) throw new AuksError("LIBRARY_TTY", "redirect it to a file or a pipe");
+    const credential = await get(...asking(opened), requestedUid(uid));
+    const bytes = formatSendFile(credential);
+    try {
+      writeWhole(1, bytes);
+    } catch (error) {
+      if (!isReaderGone(error)) throw error;
+    } finally {
+      bytes.fill(0);
+    }
+  },
+
+  async receive({ ccache }) {
+    const sent = await readSent();
+    storeCredential(Context.open(), ccache, sent);
+  },
+
+  renew,
+};
+
+/**
+ * The UID of -u, or the caller's.
+ *
+ * @throws {AuksError} API_PACK_UID for what is neither a number nor the name of an account, which the original
+ * takes for 0.
+ */
+function requestedUid(text: string | undefined): number {
+  if (text === undefined) return process.geteuid!();
+  const number = wholeNumber(text);
+  if (number !== undefined && number >= -0x8000_0000n && number <= 0xffff_ffffn) {
+    return Number(BigInt.asUintN(32, number));
+  }
+  const user = userByName(text);
+  if (user !== undefined) return user.uid;
+  throw new AuksError("API_PACK_UID", `there is no user "${text}"`);
+}
+
+function storeCredential(context: Context, ccache: string | undefined, krbCred: Uint8Array): void {
+  const credentials = readCredentials(context, krbCred);
+  try {
+    replaceTickets(context, ccache, credentials);
+  } finally {
+    for (const credential of credentials) credential.free();
+    krbCred.fill(0);
+  }
+}
+
+/** The KRB-CRED of what auks --send wrote to our standard input. */
+async function readSent(): Promise<Uint8Array> {
+  let received = new Uint8Array(0);
+  let wanted = SEND_HEADER_LENGTH;
+  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) {
+    received = Buffer.concat([received, chunk]);
+    if (received.length < wanted) continue;
+    if (wanted === SEND_HEADER_LENGTH) wanted += sendFileLength(received);
+    if (received.length >= wanted) break;
+  }
+  if (received.length < SEND_HEADER_LENGTH) {
+    throw new AuksError("GENERIC", "nothing, or next to nothing, came from standard input");
+  }
+  const { krbCred } = parseSendFile(received);
+  return krbCred;
+}

@@ -1,0 +1,96 @@
+// aukspriv: keeps the credential cache of root, or of another account, filled with a ticket got by a keytab.
+import { keepCache, linesOf } from "../../daemon/aukspriv/keep.ts";
+import { createReport } from "../../daemon/aukspriv/report.ts";
+import { readSettings, SettingError } from "../../daemon/aukspriv/settings.ts";
+import type { TurnOutcome } from "../../daemon/aukspriv/turn.ts";
+import { enterBackground } from "../../daemon/process/background.ts";
+import { IS_COMPILED } from "../../lib/os/thread_file.ts";
+import { print, printError } from "../command_line/print.ts";
+import { type AuksUsage, HELP_OPTION, parseAuksOptions } from "./usage.ts";
+
+interface Settings {
+  foreground: boolean;
+  once: boolean;
+}
+
+/** The command line of aukspriv. */
+export const USAGE: AuksUsage<Settings> = {
+  synopsis: "[-h|-v]",
+  layout: "aukspriv",
+  groups: [
+    [
+      { ...HELP_OPTION, help: "print this message" },
+      {
+        short: "v",
+        long: "verbose",
+        help: "log on stdout instead of syslog",
+        set: (settings) => {
+          settings.foreground = true;
+        },
+      },
+    ],
+    [
+      {
+        long: "once",
+        addition: true,
+        help: "fill the cache once, say so on stdout, and end",
+        set: (settings) => {
+          settings.once = true;
+        },
+      },
+    ],
+  ],
+};
+
+/** Names the process that takes a turn for another. */
+const TURN = "AUKS_PRIV_TURN";
+/** What keeps the original, too, from going into the background. */
+const DONE = "AUKS_PRIV_DONE";
+
+/** Runs aukspriv; the exit status. */
+export async function run(program: string, args: readonly string[]): Promise<number> {
+  const settings: Settings = { foreground: process.env[DONE] === "yes", once: false };
+  parseAuksOptions(program, USAGE, settings, args);
+  try {
+    const auksprivSettings = readSettings(process.env);
+    if (process.env[TURN] === "yes") {
+      const { takeTurn } = await import("../../daemon/aukspriv/turn.ts");
+      print(JSON.stringify(takeTurn(auksprivSettings)));
+      return 0;
+    }
+    const { keytab, timeout, syslogPriority } = auksprivSettings;
+    const takeTurn = () => turnInProcess(timeout);
+    if (settings.once) {
+      const outcome = await takeTurn();
+      const failed = "failure" in outcome;
+      const text = linesOf(outcome, keytab, true).map((line) => `${program}: ${line}\n`).join("");
+      (failed ? printError : print)(text);
+      return failed ? 1 : 0;
+    }
+    const report = createReport(settings.foreground ? undefined : syslogPriority);
+    const begun = settings.foreground ? () => {} : enterBackground({ program, commandLine: args });
+    return await keepCache({ settings: auksprivSettings, takeTurn, report, begun });
+  } catch (error) {
+    if (!(error instanceof SettingError)) throw error;
+    printError(`${program}: ${error.message}\n`);
+    return 1;
+  }
+}
+
+/** Takes a turn in a process that is killed when it takes longer than `timeout` seconds. */
+async function turnInProcess(timeout: number): Promise<TurnOutcome> {
+  const command = IS_COMPILED ? [process.execPath] : [process.execPath, Bun.main];
+  const child = Bun.spawn([...command, "aukspriv"], {
+    env: { ...process.env, [TURN]: "yes" },
+    stdio: ["ignore", "pipe", "inherit"],
+    timeout: timeout * 1000,
+    killSignal: "SIGKILL",
+  });
+  const text = await new Response(child.stdout).text();
+  await child.exited;
+  if (child.signalCode === "SIGKILL") {
+    return { principal: "a principal", failure: `no answer within ${timeout} s` };
+  }
+  if (text === "") return { principal: "a principal", failure: "the process that asked has died" };
+  return JSON.parse(text) as TurnOutcome;
+}

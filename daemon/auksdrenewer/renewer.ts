@@ -1,0 +1,118 @@
+// auksdrenewer's loop: round after round until a signal, with its log and its metrics.
+import { AuksError } from "../../lib/auks/errors.ts";
+import type { ClientSettings } from "../../lib/auks_client/client.ts";
+import { add, dump, get } from "../../lib/auks_client/requests.ts";
+import { Context } from "../../lib/krb5/context.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import type { AuksLog } from "../process/auks_log.ts";
+import { KdcThreads } from "./kdc_threads.ts";
+import { writeMetrics } from "./metrics.ts";
+import { carryOut, emptyTally, type RoundLimits, type Tally } from "./round.ts";
+import { RealmBackOff, Spread } from "./schedule.ts";
+
+/** What the renewer is run with; read anew on SIGHUP. */
+export interface RenewerSettings {
+  readonly client: ClientSettings;
+  readonly limits: RoundLimits;
+  readonly minLifeTime: number;
+  readonly log: AuksLog;
+  /** Undefined for none. */
+  readonly metricsFile: string | undefined;
+}
+
+/** Why the loop has ended. */
+export type Ending = "stop" | "reload";
+
+/** Runs rounds until SIGTERM or SIGINT, or SIGHUP. */
+export async function renewUntilSignal(settings: RenewerSettings): Promise<Ending> {
+  const { log, limits, client, minLifeTime, metricsFile } = settings;
+  const { ending, wake } = listenForSignals();
+  const context = Context.open();
+  const threads = new KdcThreads(limits.parallel);
+  const backOff = new RealmBackOff();
+  const spread = new Spread({ minLifeTime, random: Math.random });
+  const totals = emptyTally();
+  let failedRounds = 0;
+  let last = emptyTally();
+  const sleep = (seconds: number) =>
+    ending() === undefined
+      ? Promise.race([wake, new Promise<void>((resolve) => setTimeout(resolve, seconds * 1000))])
+      : Promise.resolve();
+  while (ending() === undefined) {
+    const started = performance.now();
+    try {
+      last = await carryOut({
+        dump: () => dump(context, client),
+        get: (uid) => get(context, client, uid),
+        add: async (krbCred) => {
+          await add(context, client, krbCred);
+        },
+        renew: (krbCred) => threads.renew(krbCred),
+        now: () => Date.now() / 1000,
+        sleep,
+        spread,
+        backOff,
+        log,
+        stopped: () => ending() !== undefined,
+      }, limits);
+      addUp(totals, last);
+      if (last.renewed > 0) {
+        const seconds = Math.round((performance.now() - started) / 1000);
+        log.info(1, `renewer: ${last.renewed} creds renewed in ~${seconds}s`);
+      }
+    } catch (error) {
+      if (!(error instanceof AuksError)) throw error;
+      failedRounds++;
+      log.info(1, `renewer: unable to dump auksd creds : ${error.message}`);
+    }
+    const roundSeconds = (performance.now() - started) / 1000;
+    if (metricsFile !== undefined) {
+      tellMetrics(log, metricsFile, {
+        totals,
+        last,
+        failedRounds,
+        roundEnd: Date.now() / 1000,
+        roundSeconds,
+        silentRealms: backOff.silentRealms,
+      });
+    }
+    if (ending() !== undefined) break;
+    log.info(2, `renewer: sleeping ${limits.delay} seconds before next renew`);
+    await sleep(Math.max(0.1, limits.delay - roundSeconds));
+  }
+  log.info(1, "renewer: ending main loop");
+  await threads.stop();
+  context.close();
+  return ending()!;
+}
+
+function tellMetrics(
+  log: AuksLog,
+  path: string,
+  numbers: Parameters<typeof writeMetrics>[1],
+): void {
+  try {
+    writeMetrics(path, numbers);
+  } catch (error) {
+    log.info(1, `renewer: unable to write the metrics file ${path} : ${systemText(error)}`);
+  }
+}
+
+function addUp(totals: Tally, round: Tally): void {
+  for (const key of Object.keys(totals) as (keyof Tally)[]) totals[key] += round[key];
+}
+
+/** What the signals so far ask for, and a promise that is kept when one comes. */
+function listenForSignals() {
+  let asked: Ending | undefined;
+  const { promise: wake, resolve } = Promise.withResolvers<void>();
+  const meanings = { SIGTERM: "stop", SIGINT: "stop", SIGHUP: "reload" } as const;
+  for (const [signal, meaning] of Object.entries(meanings)) {
+    process.once(signal as keyof typeof meanings, () => {
+      // Who is to end does not begin anew.
+      if (asked !== "stop") asked = meaning;
+      resolve();
+    });
+  }
+  return { ending: () => asked, wake };
+}

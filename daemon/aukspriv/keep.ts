@@ -1,0 +1,64 @@
+// aukspriv's loop: a turn, a line about it, and a rest until two thirds of what the KDC granted are over. How a
+// turn is taken, and where lines go, is its caller's.
+import type { AuksprivSettings } from "./settings.ts";
+import type { TurnOutcome } from "./turn.ts";
+
+/** The longest rest at once: the clock may be set, and the machine may sleep, between two looks at it. */
+const MAX_REST_MS = 30_000;
+/** The shortest time between two turns, however short the tickets are. */
+const MIN_INTERVAL_S = 1;
+
+/** What the loop is run with. */
+export interface Keeper {
+  readonly settings: Pick<AuksprivSettings, "keytab" | "renewInterval" | "errorInterval">;
+  takeTurn(): Promise<TurnOutcome>;
+  report(line: string): void;
+  /** Called after the first turn, however it went. */
+  begun(): void;
+}
+
+/** Keeps the cache filled, for ever. */
+export async function keepCache({ settings, takeTurn, report, begun }: Keeper): Promise<never> {
+  for (let first = true;; first = false) {
+    const started = Date.now();
+    const outcome = await takeTurn();
+    for (const line of linesOf(outcome, settings.keytab, first)) report(line);
+    if (first) begun();
+    await restUntil(started + 1000 * restAfter(outcome, settings, started / 1000));
+  }
+}
+
+/** What is told of a turn, in the original's words; why a principal was chosen is told once. */
+export function linesOf(outcome: TurnOutcome, keytab: string, first: boolean): string[] {
+  const { principal } = outcome;
+  if ("failure" in outcome) {
+    return [
+      `unable to get ccache for ${principal} using \t      ktfile ${keytab} : ${outcome.failure}`,
+    ];
+  }
+  const choice = first && outcome.reason !== undefined
+    ? [`${principal} was chosen among the principals of ${keytab}: it is ${outcome.reason}`]
+    : [];
+  return [...choice, `ccache build for ${principal} using \t      ${keytab}`];
+}
+
+/** Seconds until the next turn. @param now seconds since the epoch. */
+export function restAfter(
+  outcome: TurnOutcome,
+  { renewInterval, errorInterval }: Keeper["settings"],
+  now: number,
+): number {
+  if ("failure" in outcome) return errorInterval;
+  const granted = outcome.endTime - now;
+  return Math.max(MIN_INTERVAL_S, Math.min(granted * 2 / 3, renewInterval ?? Infinity));
+}
+
+async function restUntil(time: number): Promise<void> {
+  const begun = Date.now();
+  // A clock that was set back must not make the rest longer than it was to be.
+  for (let rested = 0; Date.now() < time && rested < time - begun;) {
+    const rest = Math.max(1, Math.min(time - Date.now(), MAX_REST_MS));
+    await new Promise((resolve) => setTimeout(resolve, rest));
+    rested += rest;
+  }
+}

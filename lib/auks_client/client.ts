@@ -1,0 +1,156 @@
+// Asking auksd: rounds over its servers with pauses between them, until one has answered. What can't get
+// better by waiting is reported at once.
+import { AuksError, type AuksErrorName } from "../auks/errors.ts";
+import { formatRequest } from "../auks/message.ts";
+import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
+import type { Credential } from "../krb5/credential.ts";
+import { Principal } from "../krb5/principal.ts";
+import { serviceTicket } from "../krb5/tickets.ts";
+import { Connection, ConnectionFailure, type Endpoint } from "./connection.ts";
+import { openCache } from "./credential_cache.ts";
+import { AttemptFailure, Session } from "./session.ts";
+
+/** An auksd, primary or secondary. */
+export interface AuksServer extends Endpoint {
+  /** `host/mngt.realm.a@REALM.A`. */
+  readonly principal: string;
+}
+
+/** How auksd is asked. */
+export interface ClientSettings {
+  /** In the order in which they are tried. */
+  readonly servers: readonly AuksServer[];
+  readonly nat: boolean;
+  /** Rounds over all servers. */
+  readonly retries: number;
+  /** For connecting; 0 for the system's own limit. */
+  readonly timeoutMs: number;
+  /** Between two rounds. */
+  readonly delayMs: number;
+  /** The cache to authenticate with; undefined for the default one. */
+  readonly ccache: string | undefined;
+}
+
+/** No server has answered. */
+export class RequestFailure extends Error {
+  override readonly name = "RequestFailure";
+  /** What the original calls it, where it tells at all. */
+  readonly error: AuksErrorName;
+
+  /** @param reason in the user's terms. */
+  constructor(error: AuksErrorName, reason: string) {
+    super(reason);
+    this.error = error;
+  }
+}
+
+/** The longest silence of a daemon that has to answer, whatever Timeout says. */
+const SILENCE_MS = 30_000;
+/** Failures of the KDC, or of finding it, that pass. */
+const PASSING: ReadonlySet<number> = new Set([
+  KRB5.KDC_UNREACH,
+  KRB5.REALM_CANT_RESOLVE,
+]);
+const LEAVE = formatRequest({ type: "close" });
+const KDC_ERR_S_PRINCIPAL_UNKNOWN = 7;
+const KRB_AP_ERR_TKT_EXPIRED = 32;
+
+/**
+ * Lets `ask` talk to the first server that authenticates us.
+ *
+ * @param context where libkrb5's calls are made; some of them wait for a KDC and block.
+ * @param ask makes requests of a session; it is run once at most.
+ * @throws {RequestFailure} when no server answers.
+ */
+export async function withSession<T>(
+  context: Context,
+  settings: ClientSettings,
+  ask: (session: Session) => Promise<T>,
+): Promise<T> {
+  const { servers, retries, delayMs } = settings;
+  if (retries < 1) throw new RequestFailure("GENERIC", "Retries is 0, so auksd is never asked");
+  for (let round = 1;; round++) {
+    const failures: AttemptFailure[] = [];
+    for (const server of servers) {
+      try {
+        return await attempt(context, settings, server, ask);
+      } catch (error) {
+        if (!(error instanceof AttemptFailure)) throw error;
+        failures.push(error);
+        if (error.authenticated) throw summarize(failures);
+      }
+    }
+    if (round >= retries || !failures.some(({ passes }) => passes)) throw summarize(failures);
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+  }
+}
+
+/** What is told of the failures of one round: first of all those that waiting does not cure. */
+function summarize(failures: readonly AttemptFailure[]): RequestFailure {
+  if (failures.length === 0) {
+    return new RequestFailure("API_CONNECTION", "the configuration names no auksd");
+  }
+  const lasting = failures.filter(({ passes }) => !passes);
+  const told = lasting.length > 0 ? lasting : failures;
+  const reasons = [...new Set(told.map(({ message }) => message))];
+  return new RequestFailure(told[0]!.error, reasons.join("; "));
+}
+
+async function attempt<T>(
+  context: Context,
+  { ccache, nat, timeoutMs }: ClientSettings,
+  server: AuksServer,
+  ask: (session: Session) => Promise<T>,
+): Promise<T> {
+  using ticket = ticketFor(context, server, ccache);
+  const session = await Session.open(context, await connectTo(server, timeoutMs), ticket, nat);
+  try {
+    return await ask(session);
+  } finally {
+    session.close(LEAVE);
+  }
+}
+
+async function connectTo(server: AuksServer, timeoutMs: number): Promise<Connection> {
+  try {
+    return await Connection.open(server, timeoutMs, Math.max(timeoutMs, SILENCE_MS));
+  } catch (error) {
+    if (!(error instanceof ConnectionFailure)) throw error;
+    throw new AttemptFailure("API_CONNECTION", error.message, { passes: true });
+  }
+}
+
+function ticketFor(
+  context: Context,
+  { principal }: AuksServer,
+  ccache: string | undefined,
+): Credential {
+  let cacheName = ccache ?? "the default credential cache";
+  try {
+    if (principal === "") {
+      throw new AttemptFailure("STREAM_SENDAUTH", `the configuration names no principal of auksd`);
+    }
+    using cache = openCache(context, ccache);
+    cacheName = cache.name;
+    using service = Principal.parse(context, principal);
+    return serviceTicket(context, cache, service);
+  } catch (error) {
+    if (error instanceof AuksError) {
+      throw new AttemptFailure("STREAM_SENDAUTH", error.reason ?? error.message);
+    }
+    if (!(error instanceof KerberosError)) throw error;
+    const passes = PASSING.has(error.code);
+    throw new AttemptFailure("STREAM_SENDAUTH", explain(error, principal, cacheName), { passes });
+  }
+}
+
+function explain(error: KerberosError, principal: string, cacheName: string): string {
+  if (error.code === KRB5.FCC_NOFILE) return `no ticket: ${cacheName} is not there`;
+  if (error.protocolCode === KRB_AP_ERR_TKT_EXPIRED) {
+    return `the ticket in ${cacheName} has expired`;
+  }
+  if (error.protocolCode === KDC_ERR_S_PRINCIPAL_UNKNOWN) {
+    return `the KDC does not know ${principal}, which should be auksd's principal`;
+  }
+  return `no ticket for ${principal} by ${cacheName}: ${error.message}`;
+}

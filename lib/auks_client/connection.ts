@@ -1,0 +1,212 @@
+// A TCP connection to auksd: every step has a time limit, and whatever arrives is bounded before it is kept.
+// What the bytes mean is not known here.
+import { lookup } from "node:dns/promises";
+import { connect, type Socket } from "node:net";
+
+/** Nobody is there to talk to, or nobody any more: worth another try. */
+export class ConnectionFailure extends Error {
+  override readonly name = "ConnectionFailure";
+}
+
+/** Where a daemon is. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The addresses of a connection, as bytes. */
+export interface SocketAddresses {
+  readonly local: Uint8Array;
+  readonly remote: Uint8Array;
+}
+
+const TEXTS: Readonly<Record<string, string>> = {
+  EAI_AGAIN: "the name can't be looked up now",
+  EAI_NODATA: "no such host",
+  ENODATA: "no such host",
+  ENOTFOUND: "no such host",
+  ECONNREFUSED: "Connection refused",
+  ECONNRESET: "Connection reset by peer",
+  EHOSTUNREACH: "No route to host",
+  ENETUNREACH: "Network is unreachable",
+  EPIPE: "Broken pipe",
+  ETIMEDOUT: "Connection timed out",
+};
+
+/** A system error in the user's terms. */
+function systemText(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return TEXTS[(code ?? "").replace(/^DNS_/, "")] ?? code ?? message;
+}
+
+/** How much is taken from the kernel before it is asked for. */
+const READ_AHEAD = 1 << 20;
+
+/** An open connection; {@linkcode close} ends it. */
+export class Connection {
+  readonly #socket: Socket;
+  readonly #silenceMs: number;
+  #received: Uint8Array[] = [];
+  #length = 0;
+  #ended: string | undefined;
+  #wake: () => void = () => {};
+
+  private constructor(socket: Socket, silenceMs: number) {
+    this.#socket = socket;
+    this.#silenceMs = silenceMs;
+    socket.setNoDelay(true);
+    socket.on("data", (bytes: Uint8Array) => {
+      this.#received.push(bytes);
+      this.#length += bytes.length;
+      if (this.#length > READ_AHEAD) socket.pause();
+      this.#wake();
+    });
+    const end = (reason: string) => {
+      this.#ended ??= reason;
+      this.#wake();
+    };
+    socket.on("end", () => end("the daemon closed the connection"));
+    socket.on("error", (error) => end(systemText(error)));
+    socket.on("close", () => end("the connection was closed"));
+  }
+
+  /**
+   * Connects to the first address of `host` that answers.
+   *
+   * @param timeoutMs for all of its addresses together; 0 for the system's own limit.
+   * @param silenceMs how long the daemon may be silent when it is its turn.
+   * @throws {ConnectionFailure} when none does.
+   */
+  static async open(
+    { host, port }: Endpoint,
+    timeoutMs: number,
+    silenceMs: number,
+  ): Promise<Connection> {
+    const deadline = timeoutMs === 0 ? Infinity : performance.now() + timeoutMs;
+    let reason = "no address";
+    for (const address of await addressesOf(host, deadline)) {
+      const left = deadline - performance.now();
+      if (left <= 0) break;
+      try {
+        return new Connection(await connectTo(address, port, left), silenceMs);
+      } catch (error) {
+        reason = systemText(error);
+      }
+    }
+    throw new ConnectionFailure(`${host}:${port}: ${reason}`);
+  }
+
+  /** The addresses of both ends. */
+  get addresses(): SocketAddresses {
+    const { localAddress, remoteAddress } = this.#socket;
+    return { local: addressBytes(localAddress ?? ""), remote: addressBytes(remoteAddress ?? "") };
+  }
+
+  /** Sends bytes, without waiting for them to go out. */
+  send(bytes: Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  /**
+   * Receives exactly `length` bytes.
+   *
+   * @throws {ConnectionFailure} when the daemon ends the connection first, or is silent for too long.
+   */
+  async receive(length: number): Promise<Uint8Array> {
+    while (this.#length < length) {
+      if (this.#ended !== undefined) throw new ConnectionFailure(this.#ended);
+      await this.#waitForBytes();
+    }
+    const all = this.#received.length === 1 ? this.#received[0]! : Buffer.concat(this.#received);
+    this.#received = all.length === length ? [] : [all.subarray(length)];
+    this.#length -= length;
+    return all.subarray(0, length);
+  }
+
+  /**
+   * Receives a message: a length of 4 bytes, big-endian, and that many bytes.
+   *
+   * @param most longer ones are refused before any of them is kept.
+   * @throws {ConnectionFailure} as {@linkcode receive}, or when it is too long.
+   */
+  async receiveMessage(most: number): Promise<Uint8Array> {
+    const header = await this.receive(4);
+    const length = new DataView(header.buffer, header.byteOffset).getUint32(0);
+    if (length > most) {
+      throw new ConnectionFailure(`the daemon announced ${length} bytes, more than there can be`);
+    }
+    return await this.receive(length);
+  }
+
+  /** Ends the connection, after what was sent has gone out. */
+  close(): void {
+    this.#socket.end();
+    this.#socket.unref();
+  }
+
+  async #waitForBytes(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      timer = setTimeout(() => {
+        this.#ended ??= `the daemon did not answer for ${this.#silenceMs / 1000} s`;
+        this.#socket.destroy();
+        resolve();
+      }, this.#silenceMs);
+      this.#socket.resume();
+    });
+    clearTimeout(timer);
+    this.#wake = () => {};
+  }
+}
+
+async function addressesOf(host: string, deadline: number): Promise<string[]> {
+  const looked = lookup(host === "" ? "localhost" : host, { all: true });
+  const limit = deadline - performance.now();
+  try {
+    const found = await (limit === Infinity ? looked : withLimit(looked, limit));
+    return found.map(({ address }) => address);
+  } catch (error) {
+    throw new ConnectionFailure(`${host}: ${systemText(error)}`);
+  }
+}
+
+function connectTo(address: string, port: number, limit: number): Promise<Socket> {
+  const socket = connect({ host: address, port });
+  const connected = new Promise<Socket>((resolve, reject) => {
+    socket.once("connect", () => resolve(socket));
+    socket.once("error", reject);
+  });
+  return limit === Infinity ? connected : withLimit(connected, limit, () => socket.destroy());
+}
+
+/** A promise that is given up, with ETIMEDOUT, after so many milliseconds. */
+async function withLimit<T>(
+  promise: Promise<T>,
+  milliseconds: number,
+  giveUp: () => void = () => {},
+): Promise<T> {
+  const { promise: timeout, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    giveUp();
+    reject(Object.assign(new Error("timeout"), { code: "ETIMEDOUT" }));
+  }, milliseconds);
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The bytes of an address in numbers: 4, or 16. */
+export function addressBytes(text: string): Uint8Array {
+  const dotted = /(?:^|^::ffff:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/i.exec(text);
+  if (dotted !== null) return Uint8Array.from(dotted.slice(1), Number);
+  const [head = "", tail] = text.replace(/%.*$/, "").split("::");
+  const groups = (part: string) => part === "" ? [] : part.split(":");
+  const first = groups(head);
+  const last = tail === undefined ? [] : groups(tail);
+  const zeros = Array<string>(8 - first.length - last.length).fill("0");
+  const words = [...first, ...zeros, ...last].map((group) => parseInt(group, 16));
+  return Uint8Array.from(words.flatMap((word) => [word >> 8, word & 0xff]));
+}

@@ -1,0 +1,161 @@
+// Credential caches as AUKS's clients use them: the TGTs in one, and new ones put in their place. What a
+// reader of the cache sees is either the old tickets or the new ones, never none.
+import { chownSync, lstatSync, renameSync, rmSync } from "node:fs";
+import { AuksError } from "../auks/errors.ts";
+import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
+import type { Credential } from "../krb5/credential.ts";
+import { CredentialCache } from "../krb5/credential_cache.ts";
+import { systemText } from "../os/system_text.ts";
+
+/** The tickets in a cache, in libkrb5's memory; {@linkcode free} wipes them. */
+export interface CachedTickets {
+  /** The cache's full name, `FILE:/tmp/krb5cc_2000`. */
+  readonly cacheName: string;
+  /** Whose they are, `bob@REALM.A`. */
+  readonly principal: string;
+  /** The TGT of the principal's own realm that ends last. */
+  readonly tgt: Credential;
+  /** A TGT for another realm, if there is one. */
+  readonly crossRealm: Credential | undefined;
+  /** Tickets for services. */
+  readonly services: readonly Credential[];
+  free(): void;
+}
+
+/**
+ * Opens a cache, which need not exist.
+ *
+ * @param name `TYPE:REST` or the path of a file; undefined for the default one.
+ * @throws {AuksError} KRB5_CCACHE_OPEN.
+ */
+export function openCache(context: Context, name: string | undefined): CredentialCache {
+  try {
+    return name === undefined
+      ? CredentialCache.default(context)
+      : CredentialCache.resolve(context, name);
+  } catch (error) {
+    throw explain(error, "KRB5_CCACHE_OPEN", name ?? "the default credential cache");
+  }
+}
+
+/**
+ * Reads the tickets of a cache.
+ *
+ * @param name as for {@linkcode openCache}.
+ * @throws {AuksError} KRB5_CCACHE_OPEN, KRB5_CCACHE_READ or KRB5_NO_TGT.
+ */
+export function readTickets(context: Context, name: string | undefined): CachedTickets {
+  using cache = openCache(context, name);
+  const all = readAll(cache);
+  const { principal, realm, credentials } = all;
+  const free = () => {
+    for (const credential of credentials) credential.free();
+  };
+  const local = `krbtgt/${realm}@${realm}`;
+  const isTgt = ({ server }: Credential) => server.startsWith("krbtgt/");
+  const tgts = credentials.filter(({ server }) => server === local);
+  if (tgts.length === 0) {
+    free();
+    throw new AuksError("KRB5_NO_TGT", `${all.name} has no ticket for ${local}`);
+  }
+  return {
+    cacheName: all.name,
+    principal,
+    tgt: tgts.reduce((best, tgt) => tgt.endTime > best.endTime ? tgt : best),
+    crossRealm: credentials.find((credential) =>
+      isTgt(credential) && credential.server !== local && credential.server.endsWith(`@${realm}`)
+    ),
+    services: credentials.filter((credential) => !isTgt(credential)),
+    free,
+  };
+}
+
+function readAll(cache: CredentialCache) {
+  try {
+    using owner = cache.principal();
+    return {
+      name: cache.name,
+      principal: owner.text,
+      realm: owner.realm,
+      credentials: cache.credentials(),
+    };
+  } catch (error) {
+    throw explain(error, "KRB5_CCACHE_READ", cache.name);
+  }
+}
+
+/**
+ * Puts tickets in place of what a cache had; the first one's client becomes the cache's principal.
+ *
+ * @param name as for {@linkcode openCache}.
+ * @throws {AuksError} KRB5_CCACHE_OPEN, KRB5_CCACHE_INIT or KRB5_STORE; the cache is then as it was, unless
+ * it is of a type that libkrb5 can't replace in one step.
+ */
+export function replaceTickets(
+  context: Context,
+  name: string | undefined,
+  credentials: readonly Credential[],
+): void {
+  using cache = openCache(context, name);
+  const path = /^FILE:(.*)$/s.exec(cache.name)?.[1];
+  if (path === undefined) fill(cache, credentials);
+  else replaceFileCache(context, path, credentials);
+}
+
+let unfinishedFiles = 0;
+
+/** Fills a new file beside the old one, which it then takes the place of. */
+function replaceFileCache(
+  context: Context,
+  path: string,
+  credentials: readonly Credential[],
+): void {
+  const unfinished = `${path}.${process.pid}.${++unfinishedFiles}`;
+  try {
+    using cache = openCache(context, `FILE:${unfinished}`);
+    fill(cache, credentials);
+    keepOwner(path, unfinished);
+    renameSync(unfinished, path);
+  } catch (error) {
+    rmSync(unfinished, { force: true });
+    const reason = error instanceof AuksError
+      ? error.reason?.replaceAll(unfinished, path)
+      : `${path}: ${systemText(error)}`;
+    const name = error instanceof AuksError ? error.error : "KRB5_CCACHE_INIT";
+    throw new AuksError(name, reason);
+  }
+}
+
+/** A cache that root replaces stays its owner's. */
+function keepOwner(path: string, unfinished: string): void {
+  if (process.geteuid!() !== 0) return;
+  const old = lstatSync(path, { throwIfNoEntry: false });
+  if (old?.isFile()) chownSync(unfinished, old.uid, old.gid);
+}
+
+function fill(cache: CredentialCache, credentials: readonly Credential[]): void {
+  try {
+    using principal = credentials[0]!.copyClient();
+    cache.initialize(principal);
+  } catch (error) {
+    throw explain(error, "KRB5_CCACHE_INIT", cache.name);
+  }
+  try {
+    for (const credential of credentials) cache.store(credential);
+  } catch (error) {
+    throw explain(error, "KRB5_STORE", cache.name);
+  }
+}
+
+function explain(
+  error: unknown,
+  name: "KRB5_CCACHE_OPEN" | "KRB5_CCACHE_READ" | "KRB5_CCACHE_INIT" | "KRB5_STORE",
+  cache: string,
+): unknown {
+  if (!(error instanceof KerberosError)) return error;
+  const missing = error.code === KRB5.FCC_NOFILE && name === "KRB5_CCACHE_READ";
+  return new AuksError(
+    name,
+    missing ? `no ticket: ${cache} is not there` : `${cache}: ${error.message}`,
+  );
+}

@@ -1,0 +1,50 @@
+// HelperScript: the site's program that is run after a ticket has come, to get AFS tokens for example.
+import { spawn } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+
+/** What has happened, in AUKS_EVENT of the script's environment. */
+export type HelperEvent = "renewed" | "expiring";
+
+/** How long a script may take before it is killed: renewals wait for it. */
+const LIMIT_MS = 60_000;
+
+/**
+ * Runs the script and waits for it, as whoever runs us.
+ *
+ * @param path undefined for none; a file that can't be executed counts as none, as in the original.
+ * @param ccache its KRB5CCNAME; undefined to leave that as it is.
+ * @returns what went wrong, or undefined.
+ */
+export async function runHelperScript(
+  path: string | undefined,
+  ccache: string | undefined,
+  event: HelperEvent,
+): Promise<string | undefined> {
+  if (path === undefined || !isExecutable(path)) return undefined;
+  const child = spawn(path, [], {
+    env: {
+      ...process.env,
+      AUKS_EVENT: event,
+      ...ccache === undefined ? {} : { KRB5CCNAME: ccache },
+    },
+    stdio: "inherit",
+    timeout: LIMIT_MS,
+    killSignal: "SIGKILL",
+  });
+  return await new Promise((resolve) => {
+    child.on("error", (error) => resolve(`${path}: ${error.message}`));
+    child.on("exit", (status, signal) => {
+      if (signal !== null) resolve(`${path}: ended by ${signal}`);
+      else resolve(status === 0 ? undefined : `${path}: exit status ${status}`);
+    });
+  });
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,118 @@
+// The KRB-CRED that is given to auksd: the user's TGT, good from every address, and a TGT for another realm
+// where there is one.
+import { AuksError } from "../auks/errors.ts";
+import { type Context, KerberosError } from "../krb5/context.ts";
+import { type Credential, makeKrbCred } from "../krb5/credential.ts";
+import { Principal } from "../krb5/principal.ts";
+import { forwardedTicket, serviceTicket } from "../krb5/tickets.ts";
+import { userByName } from "../os/users.ts";
+import { openCache, readTickets } from "./credential_cache.ts";
+
+/** What is sent, and about whom. */
+export interface OutgoingCredential {
+  readonly principal: string;
+  /** The user whom this host maps the principal to. */
+  readonly uid: number;
+  readonly endTime: number;
+  /** A secret; whoever has sent it wipes it. */
+  readonly krbCred: Uint8Array;
+}
+
+/** Where the credential comes from. */
+export interface CredentialSource {
+  /** Name of the cache; undefined for the default one. */
+  readonly ccache: string | undefined;
+  /** Realm whose TGT is added; "" for none. */
+  readonly crossRealm: string;
+  /** Takes what does not keep the local TGT from being sent. */
+  warn(text: string): void;
+}
+
+/**
+ * Reads the TGT of a cache and packs it.
+ *
+ * @throws {AuksError} for a cache without a TGT that can be used, or a principal without an account.
+ */
+export function prepareCredential(
+  context: Context,
+  { ccache, crossRealm, warn }: CredentialSource,
+): OutgoingCredential {
+  const tickets = readTickets(context, ccache);
+  const made: Credential[] = [];
+  try {
+    const { principal, tgt, cacheName } = tickets;
+    if (tgt.endTime <= Date.now() / 1000) {
+      const end = new Date(tgt.endTime * 1000).toISOString();
+      throw new AuksError("KRB5_EXPIRED", `the ticket in ${cacheName} ended at ${end}`);
+    }
+    const uid = uidOf(context, principal);
+    if (tgt.addresses.length > 0) made.push(forwarded(context, tgt));
+    const local = made[0] ?? tgt;
+    let other = tickets.crossRealm;
+    if (other === undefined && crossRealm !== "") {
+      other = crossRealmTicket(context, ccache, tgt, crossRealm, warn);
+      if (other !== undefined) made.push(other);
+    }
+    return { principal, uid, endTime: local.endTime, krbCred: pack(context, local, other) };
+  } finally {
+    for (const credential of made) credential.free();
+    tickets.free();
+  }
+}
+
+/**
+ * The UID that this host knows a principal by.
+ *
+ * @throws {AuksError} CRED_NO_LOCAL_NAME or CRED_NO_ACCOUNT. The original takes some other user's UID for a
+ * name without account.
+ */
+export function uidOf(context: Context, name: string): number {
+  using principal = Principal.parse(context, name);
+  const localName = principal.localName();
+  if (localName === null) {
+    throw new AuksError("CRED_NO_LOCAL_NAME", `no auth_to_local rule of krb5.conf fits ${name}`);
+  }
+  const user = userByName(localName);
+  if (user !== undefined) return user.uid;
+  throw new AuksError("CRED_NO_ACCOUNT", `this host has no account ${localName}, for ${name}`);
+}
+
+function forwarded(context: Context, tgt: Credential): Credential {
+  try {
+    return forwardedTicket(context, tgt);
+  } catch (error) {
+    if (!(error instanceof KerberosError)) throw error;
+    const reason =
+      `the ticket is bound to addresses, and the KDC gives none without: ${error.message}`;
+    throw new AuksError("KRB5_FORWARDED_CREDENTIAL", reason);
+  }
+}
+
+/** A TGT for another realm, asked for as any program does that uses a service there. */
+function crossRealmTicket(
+  context: Context,
+  ccache: string | undefined,
+  tgt: Credential,
+  crossRealm: string,
+  warn: (text: string) => void,
+): Credential | undefined {
+  const server = tgt.server.replace(/^krbtgt\/[^@]*/, `krbtgt/${crossRealm}`);
+  try {
+    using cache = openCache(context, ccache);
+    using principal = Principal.parse(context, server);
+    return serviceTicket(context, cache, principal);
+  } catch (error) {
+    if (!(error instanceof KerberosError)) throw error;
+    warn(`no ticket for ${server}: ${error.message}`);
+    return undefined;
+  }
+}
+
+function pack(context: Context, local: Credential, other: Credential | undefined): Uint8Array {
+  try {
+    return makeKrbCred(context, other === undefined ? [local] : [local, other]);
+  } catch (error) {
+    if (!(error instanceof KerberosError)) throw error;
+    throw new AuksError("KRB5_DUMP", error.message);
+  }
+}

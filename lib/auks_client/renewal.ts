@@ -1,0 +1,150 @@
+// One look at the ticket of a cache, and its renewal: a fresher one from auksd if there is one, otherwise from
+// the KDC. When to look again is its caller's.
+import { AuksError } from "../auks/errors.ts";
+import type { PackedCredential } from "../auks/packed_credential.ts";
+import { type Lifetime, whyNotDue } from "../auks/store_rules.ts";
+import { type Context, KerberosError } from "../krb5/context.ts";
+import { type Credential, readKrbCred } from "../krb5/credential.ts";
+import { renewedTicket } from "../krb5/tickets.ts";
+import type { ClientSettings } from "./client.ts";
+import { type CachedTickets, readTickets, replaceTickets } from "./credential_cache.ts";
+import { uidOf } from "./outgoing_credential.ts";
+import { get } from "./requests.ts";
+
+/** What is renewed, and by which rules. */
+export interface RenewalTarget {
+  /** Name of the cache; undefined for the default one. */
+  readonly ccache: string | undefined;
+  /** Seconds before its end from which on a ticket is due. */
+  readonly minLifeTime: number;
+  /** Whether to look at auksd for a fresher ticket although the one there is is not due. */
+  readonly eager: boolean;
+}
+
+/** A renewal that was made. */
+export interface Renewal {
+  /** Where the new ticket is from. */
+  readonly source: "auksd" | "KDC";
+  /** Of the new ticket. */
+  readonly lifetime: Lifetime;
+}
+
+/** A ticket that can't be renewed, with what is known of it. */
+export class NotRenewed extends AuksError {
+  readonly lifetime: Lifetime;
+
+  constructor(error: AuksError, lifetime: Lifetime) {
+    super(error.error, error.reason);
+    this.lifetime = lifetime;
+  }
+}
+
+/**
+ * Looks at the ticket and renews it if it is due.
+ *
+ * @throws {NotRenewed} when it is not due (CRED_STILL_VALID), can't be (CRED_TOO_SHORT, CRED_EXPIRED ...), or
+ * neither auksd nor the KDC gives another (KRB5_RENEW).
+ * @throws {AuksError} when the cache can't be read or written.
+ */
+export async function renewCache(
+  context: Context,
+  settings: ClientSettings,
+  target: RenewalTarget,
+): Promise<Renewal> {
+  const tickets = readTickets(context, target.ccache);
+  try {
+    const lifetime = lifetimeOf(tickets.tgt);
+    const reason = whyNotDue(lifetime, target.minLifeTime, Date.now() / 1000);
+    if (reason === undefined || (target.eager && reason !== "CRED_EXPIRED")) {
+      const fresher = await fresherOf(context, settings, tickets);
+      if (fresher !== undefined) {
+        return store(context, target.ccache, tickets, fresher, "auksd");
+      }
+    }
+    if (reason !== undefined) throw new NotRenewed(new AuksError(reason), lifetime);
+    const renewed = atKdc(context, tickets, lifetime);
+    return store(context, target.ccache, tickets, [renewed], "KDC");
+  } finally {
+    tickets.free();
+  }
+}
+
+/** The times of a ticket as AUKS counts them. */
+export function lifetimeOf(ticket: Credential): Lifetime {
+  return {
+    starttime: ticket.startTime || ticket.authTime,
+    endtime: ticket.endTime,
+    renewTill: ticket.renewTill,
+  };
+}
+
+/** The tickets that auksd keeps of the same principal, if they end later; to be freed. */
+async function fresherOf(
+  context: Context,
+  settings: ClientSettings,
+  { tgt, principal }: CachedTickets,
+): Promise<Credential[] | undefined> {
+  let kept: PackedCredential;
+  try {
+    kept = await get(context, settings, accountOf(context, principal));
+  } catch (error) {
+    if (error instanceof AuksError) return undefined; // then the KDC is asked, and has the last word
+    throw error;
+  }
+  // The original takes whatever comes, an expired ticket in place of a good one.
+  if (kept.principal !== principal || kept.endtime <= tgt.endTime) return undefined;
+  const credentials = readCredentials(context, kept.krbCred);
+  const first = credentials[0];
+  if (first?.client === principal && first.endTime > tgt.endTime) return credentials;
+  for (const credential of credentials) credential.free();
+  return undefined;
+}
+
+function accountOf(context: Context, principal: string): number {
+  try {
+    return uidOf(context, principal);
+  } catch (error) {
+    if (error instanceof AuksError) return process.geteuid!();
+    throw error;
+  }
+}
+
+/** The tickets of a KRB-CRED; to be freed. @throws {AuksError} KRB5_LOAD. */
+export function readCredentials(context: Context, krbCred: Uint8Array): Credential[] {
+  try {
+    return readKrbCred(context, krbCred);
+  } catch (error) {
+    if (!(error instanceof KerberosError)) throw error;
+    throw new AuksError("KRB5_LOAD", error.message);
+  }
+}
+
+function atKdc(context: Context, { tgt }: CachedTickets, lifetime: Lifetime): Credential {
+  try {
+    return renewedTicket(context, tgt);
+  } catch (error) {
+    if (!(error instanceof KerberosError)) throw error;
+    throw new NotRenewed(new AuksError("KRB5_RENEW", error.message), lifetime);
+  }
+}
+
+/** Puts new tickets into the cache, beside those for services that are still good. */
+function store(
+  context: Context,
+  ccache: string | undefined,
+  { crossRealm, services }: CachedTickets,
+  fresh: readonly Credential[],
+  source: "auksd" | "KDC",
+): Renewal {
+  try {
+    const now = Date.now() / 1000;
+    const others = crossRealm === undefined || fresh.length > 1
+      ? services
+      : [crossRealm, ...services];
+    const kept = others.filter(({ endTime }) => endTime > now);
+    replaceTickets(context, ccache, [...fresh, ...kept]);
+    return { source, lifetime: lifetimeOf(fresh[0]!) };
+  } finally {
+    for (const credential of fresh) credential.free();
+  }
+}

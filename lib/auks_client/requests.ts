@@ -1,0 +1,127 @@
+// The requests of AUKS, each with what the original reports when it fails; the reason stands behind that.
+import { AuksError, type AuksErrorName } from "../auks/errors.ts";
+import {
+  type AddReport,
+  formatRequest,
+  parseReply,
+  type Reply,
+  type Request,
+} from "../auks/message.ts";
+import type { PackedCredential } from "../auks/packed_credential.ts";
+import type { Context } from "../krb5/context.ts";
+import { type ClientSettings, RequestFailure, withSession } from "./client.ts";
+import type { Session } from "./session.ts";
+
+/** Most bytes of a reply: a credential of any dialect has 33 KB, and a dump one for each user. */
+const MAX_REPLY_LENGTH = 1 << 20;
+const MAX_DUMP_LENGTH = 1 << 30;
+
+type RequestType = "ping" | "add" | "get" | "remove" | "dump";
+type RequestOf<T extends RequestType> = { readonly type: T } & Request;
+type ReplyOf<T extends RequestType> = { readonly type: T } & Reply;
+
+/** What is reported, whatever really went wrong; undefined where the original tells. */
+const REPORTED: Readonly<
+  Record<
+    RequestType,
+    { readonly failed: AuksErrorName | undefined; readonly refused: AuksErrorName }
+  >
+> = {
+  ping: { failed: "API_REQUEST", refused: "API_REPLY_TYPE" },
+  add: { failed: undefined, refused: "API_REPLY_TYPE" },
+  get: { failed: "API_REPLY_CORRUPTED", refused: "API_REPLY_CORRUPTED" },
+  remove: { failed: "API_REQUEST", refused: "API_REPLY_TYPE" },
+  dump: { failed: "API_REQUEST", refused: "API_REPLY_TYPE" },
+};
+
+/** Asks whether the daemon answers us. @throws {AuksError} */
+export async function ping(context: Context, settings: ClientSettings): Promise<void> {
+  await request(context, settings, { type: "ping" });
+}
+
+/**
+ * Gives the daemon a credential.
+ *
+ * @param krbCred from {@linkcode import("./outgoing_credential.ts").prepareCredential}.
+ * @returns what became of it, if the daemon is ours.
+ * @throws {AuksError}
+ */
+export async function add(
+  context: Context,
+  settings: ClientSettings,
+  krbCred: Uint8Array,
+): Promise<AddReport | undefined> {
+  return (await request(context, settings, { type: "add", krbCred })).report;
+}
+
+/** Fetches the credential of a user. @throws {AuksError} */
+export async function get(
+  context: Context,
+  settings: ClientSettings,
+  uid: number,
+): Promise<PackedCredential> {
+  return (await request(context, settings, { type: "get", uid })).credential;
+}
+
+/** Has the daemon forget the credential of a user. @throws {AuksError} */
+export async function remove(
+  context: Context,
+  settings: ClientSettings,
+  uid: number,
+): Promise<void> {
+  await request(context, settings, { type: "remove", uid });
+}
+
+/** Fetches the credentials of all users. @throws {AuksError} */
+export async function dump(
+  context: Context,
+  settings: ClientSettings,
+): Promise<readonly PackedCredential[]> {
+  return (await request(context, settings, { type: "dump" })).credentials;
+}
+
+async function request<T extends RequestType>(
+  context: Context,
+  settings: ClientSettings,
+  message: RequestOf<T>,
+): Promise<ReplyOf<T>> {
+  try {
+    return await withSession(context, settings, (session) => requestOf<T>(session, message));
+  } catch (error) {
+    if (!(error instanceof RequestFailure)) throw error;
+    throw new AuksError(REPORTED[message.type].failed ?? error.error, error.message);
+  }
+}
+
+/**
+ * Makes one request of an open session.
+ *
+ * @throws {AttemptFailure} when the connection fails.
+ * @throws {AuksError} for a refusal, or a reply that can't be understood.
+ */
+export async function requestOf<T extends RequestType>(
+  session: Session,
+  message: RequestOf<T>,
+): Promise<ReplyOf<T>> {
+  const { refused } = REPORTED[message.type];
+  const most = message.type === "dump" ? MAX_DUMP_LENGTH : MAX_REPLY_LENGTH;
+  const reply = parseReply(await session.request(formatRequest(message as Request), most));
+  if (reply.type === "error") throw new AuksError(refused, reply.text || unexplained(message));
+  if (reply.type !== message.type) {
+    throw new AuksError(refused, `the daemon answered a request of another kind (${reply.type})`);
+  }
+  return reply as ReplyOf<T>;
+}
+
+/** The original's daemon gives no reason. */
+function unexplained(message: Request): string {
+  switch (message.type) {
+    case "get":
+    case "remove":
+      return `nothing is stored for uid ${message.uid}, or it is not ours to ask for`;
+    case "dump":
+      return "refused: only admins may list";
+    default:
+      return "the daemon refused";
+  }
+}

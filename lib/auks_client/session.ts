@@ -1,0 +1,178 @@
+// One authenticated conversation with an auksd: the client's side of sendauth, then requests and replies in
+// KRB-PRIV messages. What requests say, and whether a failure is worth another try elsewhere, is not known
+// here; every failure says what it means.
+import type { AuksErrorName } from "../auks/errors.ts";
+import { ClientAuthentication, DUMMY_ADDRESS } from "../krb5/authentication.ts";
+import { type Context, KerberosError } from "../krb5/context.ts";
+import type { Credential } from "../krb5/credential.ts";
+import { type Connection, ConnectionFailure } from "./connection.ts";
+import { explainKrbError, type KrbErrorExplanation } from "./krb_error.ts";
+
+/** An attempt at one server went wrong. */
+export class AttemptFailure extends Error {
+  override readonly name = "AttemptFailure";
+  /** What the original calls it. */
+  readonly error: AuksErrorName;
+  /** Whether it may go well in a while, without anybody doing anything. */
+  readonly passes: boolean;
+  /** Whether the daemon knew who was asking: then the request may have been carried out. */
+  readonly authenticated: boolean;
+
+  /** @param reason in the user's terms. */
+  constructor(
+    error: AuksErrorName,
+    reason: string,
+    { passes = false, authenticated = false }: { passes?: boolean; authenticated?: boolean } = {},
+  ) {
+    super(reason);
+    this.error = error;
+    this.passes = passes;
+    this.authenticated = authenticated;
+  }
+}
+
+/** `KRB5_SENDAUTH_V1.0` and `0.1`, each as a message: length, text, NUL. */
+const VERSIONS = new TextEncoder().encode("\0\0\0\x13KRB5_SENDAUTH_V1.0\0\0\0\0\x040.1\0");
+/** KRB-ERRORs and AP-REPs are a few hundred bytes. */
+const MAX_HANDSHAKE_MESSAGE = 1 << 16;
+/** A KRB-PRIV is so much longer than what is in it, at most. */
+const KRB_PRIV_OVERHEAD = 1024;
+const ADDRESS_TYPES: Readonly<Record<number, number>> = { 4: 2, 16: 24 };
+
+/** What the daemon answered to the versions. */
+const REFUSED_VERSIONS: Readonly<Record<number, string>> = {
+  1: "the daemon does not know this version of Kerberos's sendauth",
+  2: "what listens there is not auksd: it refuses AUKS's version",
+};
+
+/** An authenticated connection; {@linkcode close} ends it. */
+export class Session {
+  readonly #connection: Connection;
+  readonly #authentication: ClientAuthentication;
+  /** Who asks, for explanations. */
+  readonly #client: string;
+  #broken = false;
+
+  private constructor(
+    connection: Connection,
+    authentication: ClientAuthentication,
+    client: string,
+  ) {
+    this.#connection = connection;
+    this.#authentication = authentication;
+    this.#client = client;
+  }
+
+  /**
+   * Authenticates.
+   *
+   * @param connection to the daemon, on which nothing has been said yet; closed when that fails.
+   * @param ticket for the daemon's principal.
+   * @param nat whether both sides leave their addresses out of it.
+   * @throws {AttemptFailure}
+   */
+  static async open(
+    context: Context,
+    connection: Connection,
+    ticket: Credential,
+    nat: boolean,
+  ): Promise<Session> {
+    const authentication = new ClientAuthentication(context);
+    try {
+      await authenticate(authentication, connection, ticket);
+      const { local, remote } = connection.addresses;
+      if (nat) authentication.setAddresses(DUMMY_ADDRESS, DUMMY_ADDRESS);
+      else authentication.setAddresses(hostAddress(local), hostAddress(remote));
+      return new Session(connection, authentication, ticket.client);
+    } catch (error) {
+      authentication.free();
+      connection.close();
+      throw asFailure(error);
+    }
+  }
+
+  /**
+   * Sends a request and waits for the reply to it.
+   *
+   * @param most length of the reply.
+   * @throws {AttemptFailure}
+   */
+  async request(payload: Uint8Array, most: number): Promise<Uint8Array> {
+    try {
+      this.#send(payload);
+      const message = await this.#connection.receiveMessage(most + KRB_PRIV_OVERHEAD);
+      return this.#authentication.open(message);
+    } catch (error) {
+      this.#broken = true;
+      if (error instanceof ConnectionFailure) {
+        throw new AttemptFailure("STREAM_READ", `${error.message}: ${this.#whyClosed}`, {
+          authenticated: true,
+        });
+      }
+      if (error instanceof KerberosError) {
+        const reason =
+          `the daemon's reply can't be opened: ${error.message}; is NAT the same on both sides?`;
+        throw new AttemptFailure("STREAM_READ", reason, { authenticated: true });
+      }
+      throw error;
+    }
+  }
+
+  /** Takes leave with a message, if the daemon still listens, and ends the connection. */
+  close(leave: Uint8Array): void {
+    if (!this.#broken) this.#send(leave);
+    this.#connection.close();
+    this.#authentication.free();
+  }
+
+  #send(payload: Uint8Array): void {
+    this.#connection.send(frame(this.#authentication.seal(payload)));
+  }
+
+  get #whyClosed(): string {
+    return `its ACL has no rule for ${this.#client}, or NAT is not the same on both sides`;
+  }
+}
+
+async function authenticate(
+  authentication: ClientAuthentication,
+  connection: Connection,
+  ticket: Credential,
+): Promise<void> {
+  connection.send(VERSIONS);
+  const [verdict] = await connection.receive(1);
+  if (verdict !== 0) {
+    const reason = REFUSED_VERSIONS[verdict!] ?? "what listens there is not auksd";
+    throw new AttemptFailure("STREAM_SENDAUTH", reason);
+  }
+  connection.send(frame(authentication.request(ticket)));
+  const refusal = await connection.receiveMessage(MAX_HANDSHAKE_MESSAGE);
+  if (refusal.length > 0) throw refused(explainKrbError(refusal, ticket.server, Date.now()));
+  authentication.readReply(await connection.receiveMessage(MAX_HANDSHAKE_MESSAGE));
+}
+
+function refused({ reason, passes }: KrbErrorExplanation): AttemptFailure {
+  return new AttemptFailure("STREAM_SENDAUTH", reason, { passes });
+}
+
+function asFailure(error: unknown): unknown {
+  if (error instanceof ConnectionFailure) {
+    return new AttemptFailure("STREAM_SENDAUTH", error.message, { passes: true });
+  }
+  if (error instanceof KerberosError) {
+    return new AttemptFailure("STREAM_SENDAUTH", `the daemon can't be trusted: ${error.message}`);
+  }
+  return error;
+}
+
+function hostAddress(bytes: Uint8Array): { type: number; bytes: Uint8Array } {
+  return { type: ADDRESS_TYPES[bytes.length]!, bytes };
+}
+
+/** A message with its length before it. */
+function frame(message: Uint8Array): Uint8Array {
+  const framed = new Uint8Array(4 + message.length);
+  new DataView(framed.buffer).setUint32(0, message.length);
+  framed.set(message, 4);
+  return framed;
+}

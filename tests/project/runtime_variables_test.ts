@@ -1,0 +1,137 @@
+// Every environment variable that the runtime asks libc for, read out of its machine code: those that act must
+// be closed, so that a new version of the runtime can't bring another unnoticed.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { Elf } from "../../scripts/runtime/elf.ts";
+import { CLOSED_PREFIXES } from "../../scripts/runtime/entry.ts";
+
+/** Variables of the system that mean the same to every program, and may reach ours. */
+const OF_THE_SYSTEM = [
+  ...["HOME", "LANG", "LC_ALL", "LC_MESSAGES", "PATH", "PWD", "SHELL", "TZ", "USER"],
+  ...["TEMP", "TERM", "TMP", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"],
+  ...["COLORFGBG", "COLORTERM", "COLUMNS", "FORCE_COLOR", "NO_COLOR"],
+  ...["HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "SSL_CERT_DIR", "SSL_CERT_FILE"],
+];
+
+/**
+ * Variables that only what we don't use asks for: the package manager, the test runner, `bun upgrade`, the REPL,
+ * the resolver of node:dns, other systems.
+ */
+const OF_UNUSED_PARTS = [
+  ...["AC_APPCIRCLE", "AGENT", "AGOLA_GIT_REF", "APPVEYOR", "BUILD_ID", "BUILD_NUMBER", "CI"],
+  ...["CI_APP_ID", "CI_COMMIT_SHA", "CI_JOB_URL", "CLAUDECODE", "CLAUDE_CODE_AGENT_RULE_DISABLED"],
+  ...["CODEBUILD_BUILD_ARN", "CURSOR_AGENT_RULE_DISABLED", "CURSOR_TRACE_ID", "DO_NOT_TRACK"],
+  ...["GITHUB_ACTIONS", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_SERVER_URL", "GITHUB_SHA"],
+  ...["GITHUB_WORKSPACE", "GIT_SHA", "IS_BUN_AUTO_UPDATE", "REPL_ID", "RUNNER_DEBUG"],
+  ...["ANDROID_ROOT", "CARES_HOSTS", "DYLD_INSERT_LIBRARIES", "GOMAXPROCS"],
+  ...["GHOSTTY_RESOURCES_DIR", "KITTY_WINDOW_ID", "TERM_PROGRAM", "TMUX", "ZDOTDIR", "fpath"],
+  ...["npm_lifecycle_event", "npm_package_json"],
+];
+
+const PROGRAM_HEADER_LENGTH = 56;
+const LOAD = 1;
+const EXECUTABLE = 1;
+/** Bytes before a call in which its argument is set. */
+const LOOK_BACK = 40;
+/** Calls whose argument is computed: in lookups by any name, which all start with BUN_ or are the program's. */
+const MOST_COMPUTED = 11;
+
+/** Segments that are executable: where they are in the file and in memory. */
+function codeOf(runtime: Buffer): { start: number; end: number; address: number }[] {
+  const table = Number(runtime.readBigUInt64LE(32));
+  return Array.from({ length: runtime.readUInt16LE(56) }, (_, index) => {
+    const at = table + index * PROGRAM_HEADER_LENGTH;
+    const start = Number(runtime.readBigUInt64LE(at + 8));
+    return {
+      isCode: runtime.readUInt32LE(at) === LOAD && (runtime.readUInt32LE(at + 4) & EXECUTABLE) > 0,
+      start,
+      end: start + Number(runtime.readBigUInt64LE(at + 32)),
+      address: Number(runtime.readBigUInt64LE(at + 16)),
+    };
+  }).filter(({ isCode }) => isCode);
+}
+
+/** Where in `bytes` each instruction that begins with `opcode` may be. */
+function* find(bytes: Buffer, opcode: readonly number[], start: number, end: number) {
+  const wanted = Buffer.from(opcode);
+  for (
+    let at = bytes.indexOf(wanted, start);
+    at >= 0 && at < end - 6;
+    at = bytes.indexOf(wanted, at + 1)
+  ) yield at;
+}
+
+/** The names that the runtime calls getenv() and secure_getenv() with. */
+function variablesOf(runtime: Buffer): { names: Set<string>; computed: number } {
+  const elf = new Elf(runtime);
+  const slots = [elf.slot("getenv"), elf.slot("secure_getenv")];
+  const names = new Set<string>();
+  let computed = 0;
+  const segments = codeOf(runtime);
+  const stubs = new Set<number>();
+  for (const { start, end, address } of segments) {
+    for (const at of find(runtime, [0xff, 0x25], start, end)) { // jmp *slot(%rip)
+      const here = address + at - start;
+      if (slots.includes(here + 6 + runtime.readInt32LE(at + 2))) stubs.add(here);
+    }
+  }
+  assert.equal(stubs.size, slots.length);
+  for (const { start, end, address } of segments) {
+    for (const opcode of [0xe8, 0xe9]) { // call, jmp
+      for (const at of find(runtime, [opcode], start, end)) {
+        if (!stubs.has(address + at - start + 5 + runtime.readInt32LE(at + 1))) continue;
+        const name = argumentBefore(runtime, elf, at);
+        if (name === undefined) computed++;
+        else names.add(name);
+      }
+    }
+  }
+  return { names, computed };
+}
+
+/** The text that is put into the first argument's register last before a call, if it is a constant. */
+function argumentBefore(runtime: Buffer, elf: Elf, call: number): string | undefined {
+  for (let at = call - 5; at >= call - LOOK_BACK; at--) {
+    if (runtime[at] !== 0xbf) continue; // mov $address,%edi
+    try {
+      const start = elf.offset(runtime.readUInt32LE(at + 1));
+      const text = runtime.toString("latin1", start, runtime.indexOf(0, start));
+      if (/^\w*$/.test(text)) return text;
+    } catch {
+      // not an address
+    }
+  }
+  return undefined;
+}
+
+const skip = process.platform !== "linux" || process.arch !== "x64";
+
+test(
+  "every variable that the runtime asks for is closed, or known to be harmless",
+  { skip },
+  () => {
+    const { names, computed } = variablesOf(readFileSync(process.execPath));
+    assert.ok(names.size > 500, `${names.size}`);
+    assert.ok(names.has("BUN_BYTECODE_ORDER_OUT"));
+    assert.ok(names.has("BUN_CRASH_REPORT_URL"));
+    assert.ok(computed <= MOST_COMPUTED, `${computed}`);
+    const closed = CLOSED_PREFIXES.map((prefix) => prefix.slice(0, 8).toLowerCase());
+    const known = new Set(["", ...OF_THE_SYSTEM, ...OF_UNUSED_PARTS]);
+    const open = [...names].filter((name) =>
+      !known.has(name) && !closed.some((prefix) => name.toLowerCase().startsWith(prefix))
+    );
+    assert.deepEqual(open.sort(), []);
+  },
+);
+
+test("no variable of the system is closed", () => {
+  for (const name of OF_THE_SYSTEM) {
+    assert.ok(
+      !CLOSED_PREFIXES.some((prefix) =>
+        name.toLowerCase().startsWith(prefix.slice(0, 8).toLowerCase())
+      ),
+      name,
+    );
+  }
+});
