@@ -59,8 +59,19 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
     const status = await run(program, [...applet.implied ?? [], ...args]);
     process.exit(status ?? 0); // at once: the runtime has nothing left to wait for
   } catch (error) {
+    await fail(program, error);
+  }
+}
+
+/** Ends the process with what went wrong and its exit status. */
+async function fail(program: string, error: unknown): Promise<never> {
+  try {
     const { reportFailure } = await import("./command_line/print.ts"); // only now: it opens libc
     process.exit(reportFailure(program, error));
+  } catch { // libc can't be called, which is most likely what went wrong
+    const text = error instanceof Error ? error.message : String(error);
+    process.getBuiltinModule("node:fs").writeSync(2, `${program}: Error: ${text}\n`);
+    process.exit(1);
   }
 }
 
@@ -68,17 +79,22 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
 const DAEMONS = ["munged", "auksd", "auksdrenewer", "aukspriv"];
 
 /** The first copy of a daemon that goes into the background. */
-async function runSessionLeader(): Promise<void> {
-  const { leadSession } = await import("../daemon/process/session_leader.ts");
-  leadSession();
-  process.exit(0);
+async function runSessionLeader(program: string): Promise<void> {
+  try {
+    const { leadSession } = await import("../daemon/process/session_leader.ts");
+    leadSession();
+    process.exit(0);
+  } catch (error) {
+    await fail(program, error);
+  }
 }
 
 // node:path would cost every command more than this line.
 const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
-if (process.env["MUNGED_STAGE"] === "session" && DAEMONS.includes(name)) void runSessionLeader();
-else if (appletOf(name) !== undefined) void runApplet(appletOf(name)!, name, args);
+if (process.env["MUNGED_STAGE"] === "session" && DAEMONS.includes(name)) {
+  void runSessionLeader(name);
+} else if (appletOf(name) !== undefined) void runApplet(appletOf(name)!, name, args);
 else if (Object.hasOwn(APPLETS, args[0] ?? "")) {
   void runApplet(APPLETS[args[0] as AppletName], args[0]!, args.slice(1));
 } else void runApplet(MUNGEBOX, "mungebox", args);

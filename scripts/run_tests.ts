@@ -25,6 +25,7 @@ const PEERS: Readonly<Record<string, string>> = {
   "slurm-client": "/usr/bin/srun",
   strace: "/usr/bin/strace",
   prometheus: "/usr/bin/promtool",
+  python3: "/usr/bin/python3",
   "krb5-kdc": "/usr/sbin/krb5kdc",
   "krb5-admin-server": "/usr/sbin/kadmin.local",
   "krb5-user": "/usr/bin/kinit",

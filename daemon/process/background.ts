@@ -1,17 +1,11 @@
 // Going into the background. The runtime can't fork, so the program starts itself anew, twice: the first
 // copy leads a new session and ends after starting the second, the daemon, which thus leads none and can
 // never acquire a terminal. The caller waits at a pipe for the daemon's word.
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readSync,
-  realpathSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { basename, delimiter, resolve } from "node:path";
 import { duplicateOver, openBlockingPipe, setProcessName } from "../../lib/os/process.ts";
+import { realPath } from "../../lib/os/real_path.ts";
+import { systemText } from "../../lib/os/system_text.ts";
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 import { copyOptions, PIPE_FD, STAGE } from "./session_leader.ts";
 
@@ -42,12 +36,14 @@ export function enterBackground(
 
 /** Starts the copies; the exit status that the daemon's success or failure comes to. */
 function waitForDaemon(program: string, args: readonly string[]): number {
+  const nothing = openNull();
   const { readEnd, writeEnd } = openBlockingPipe();
   // Waiting for the first copy, which ends at once, leaves no zombie behind.
   Bun.spawnSync(ownCommand(program, args), {
-    ...copyOptions(program, "session", writeEnd),
+    ...copyOptions(program, "session", nothing, writeEnd),
     detached: true,
   });
+  closeSync(nothing);
   closeSync(writeEnd);
   const word = new Uint8Array(1);
   return readSync(readEnd, word) === 1 ? word[0]! : 1;
@@ -70,7 +66,7 @@ function ownCommand(program: string, args: readonly string[]): string[] {
 
 function isSameFile(path: string, other: string): boolean {
   try {
-    return realpathSync(path) === realpathSync(other);
+    return realPath(path) === realPath(other);
   } catch {
     return false; // not there, so not the same
   }
@@ -84,9 +80,18 @@ function isPipe(fd: number): boolean {
   }
 }
 
+/** A descriptor of /dev/null. @throws {Error} in the reference's words, if it can't be opened. */
+function openNull(): number {
+  try {
+    return openSync("/dev/null", constants.O_RDWR);
+  } catch (error) {
+    throw new Error(`Failed to open "/dev/null": ${systemText(error)}`, { cause: error });
+  }
+}
+
 /** Lets go of the caller: its standard streams first, then the word it waits for. */
 function announceReady(): void {
-  const nothing = openSync("/dev/null", constants.O_RDWR);
+  const nothing = openNull();
   for (const fd of [0, 1, 2]) duplicateOver(nothing, fd);
   closeSync(nothing);
   writeSync(PIPE_FD, Uint8Array.of(READY));

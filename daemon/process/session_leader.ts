@@ -1,4 +1,4 @@
-// The first of munged's two copies on its way into the background (daemon/process/background.ts): it leads the new session,
+// The first of munged's two copies on its way into the background (background.ts): it leads the new session,
 // starts the daemon and ends. It loads nothing else, as the user waits for it.
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 
@@ -7,13 +7,28 @@ export const STAGE = "MUNGED_STAGE";
 /** The end of the pipe to whoever waits for the daemon, in both copies. */
 export const PIPE_FD = 3;
 
-/** How a copy is started: no input and output but standard error, and the pipe. */
-export function copyOptions(program: string, stage: "session" | "daemon", pipe: number) {
+/**
+ * How a copy is started: with nothing to read and nobody to write to but standard error, and the pipe.
+ *
+ * @param nothing a descriptor of /dev/null, for the runtime would create that where it is missing; or `"inherit"`
+ * where standard input and output are that already.
+ */
+export function copyOptions(
+  program: string,
+  stage: "session" | "daemon",
+  nothing: number | "inherit",
+  pipe: number,
+) {
   return {
     argv0: program,
     env: { ...process.env, [STAGE]: stage },
     // All other descriptors are closed on the way.
-    stdio: ["ignore", "ignore", "inherit", pipe] as ["ignore", "ignore", "inherit", number],
+    stdio: [nothing, nothing, "inherit", pipe] as [
+      typeof nothing,
+      typeof nothing,
+      "inherit",
+      number,
+    ],
   };
 }
 
@@ -21,5 +36,6 @@ export function copyOptions(program: string, stage: "session" | "daemon", pipe: 
 export function leadSession(): void {
   const { execPath, argv, argv0 } = process;
   const command = IS_COMPILED ? [execPath] : [execPath, Bun.main];
-  Bun.spawn([...command, ...argv.slice(2)], copyOptions(argv0, "daemon", PIPE_FD)).unref();
+  Bun.spawn([...command, ...argv.slice(2)], copyOptions(argv0, "daemon", "inherit", PIPE_FD))
+    .unref();
 }

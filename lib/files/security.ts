@@ -1,8 +1,9 @@
 // The rules for the files munged trusts and for the directories above them: each breach is an error that
 // stops the start, or a warning under --force.
-import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
+import { lstatSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { MungeError } from "../errors.ts";
+import { realPath } from "../os/real_path.ts";
 import { systemText } from "../os/system_text.ts";
 
 /** What decides whether a breach counts. */
@@ -186,7 +187,7 @@ function directoriesAbove(policy: Policy, path: string): Directory[] {
     );
   let directory: string;
   try {
-    directory = realpathSync(start);
+    directory = realPath(start);
   } catch (error) {
     throw fail(`canonicalize "${start}"`, error);
   }

@@ -34,10 +34,23 @@ const LIBC: Partial<Record<NodeJS.Platform, readonly string[]>> = {
   freebsd: ["libc.so.7"],
 };
 
+const NO_EXECUTABLE_MEMORY =
+  "Memory that is both writable and executable is needed, and is refused here: " +
+  "allow it by MemoryDenyWriteExecute=no for a service of systemd, by execmem for SELinux";
+
+/** As dlopen(), which makes the code of each call as it goes, and throws where it can't. */
+function dlopenWithCode<T extends Record<string, FFIFunction>>(name: string, symbols: T) {
+  try {
+    return dlopen(name, symbols);
+  } catch (cause) {
+    throw new Error(NO_EXECUTABLE_MEMORY, { cause });
+  }
+}
+
 function open<T extends Record<string, FFIFunction>>(symbols: T) {
   let failure = new Error(`No C library is known for ${process.platform}`);
   for (const name of LIBC[process.platform] ?? []) {
-    const library = dlopen(name, symbols);
+    const library = dlopenWithCode(name, symbols);
     if (!(library instanceof Error)) return library.symbols;
     failure = library;
   }

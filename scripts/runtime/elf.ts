@@ -12,6 +12,8 @@ const DYNAMIC_SYMBOLS = 11;
 const SYMBOL_LENGTH = 24;
 const RELOCATIONS = 4;
 const RELOCATION_LENGTH = 24;
+/** R_X86_64_JUMP_SLOT and R_AARCH64_JUMP_SLOT. */
+const JUMP_SLOT = { x64: 7, arm64: 1026 } as const;
 
 /** A dynamic symbol. */
 interface ElfSymbol {
@@ -94,7 +96,8 @@ export class Elf {
     const { index } = this.symbol(name);
     for (const { start, end } of this.#sections(RELOCATIONS)) {
       for (let at = start; at < end; at += RELOCATION_LENGTH) {
-        if (this.#bytes.readUInt32LE(at + 12) === index) return this.#u64(at);
+        const isCalled = this.#bytes.readUInt32LE(at + 8) === JUMP_SLOT[this.architecture];
+        if (isCalled && this.#bytes.readUInt32LE(at + 12) === index) return this.#u64(at);
       }
     }
     throw new Error(`The executable does not call ${name}`);

@@ -1,7 +1,7 @@
 // The code of entry.ts for arm64; entry_x64.s says what it does. x0 is for exit.
   mov x19, x0
   adr x20, data
-  add x21, x20, #48
+  add x21, x20, #96
 room:
   ldr x1, [x21], #8
   cbz x1, copy
@@ -96,14 +96,96 @@ auxiliary:
   ldp x16, x1, [x20, #32]
   ldr x17, [x16]
   blr x17                         // dlsym; x16 is the slot, as its lazy binding wants it
-  cbz x0, start
+  cbz x0, 1f
   mov x17, x0
   mov x0, #-8                     // M_ARENA_MAX
   mov x1, #1
   blr x17                         // mallopt
-start:
+1:
+  sub x0, sp, #1, lsl #12
+  sub x0, x0, #128
+  mov x1, #4096
+  mov x8, #17                     // getcwd
+  svc #0
+  tbz x0, #63, 1f
+  ldr x1, [x20, #48]
+  adr x2, root
+  str x2, [x1]
+1:
+  mov x0, #-100                   // AT_FDCWD
+  ldr x1, [x20, #64]
+  mov x2, #0
+  mov x8, #56                     // openat
+  svc #0
+  tbnz x0, #63, 2f
+  mov x8, #57                     // close
+  svc #0
+  b 3f
+2:
+  ldr x1, [x20, #56]
+  adr x2, stack
+  str x2, [x1]
+3:
   mov x0, x19
   ldr x17, [x20, #8]
+  br x17
+
+root:
+  mov w1, #'/'
+  strh w1, [x0]
+  ret
+
+stack:
+  stp x29, x30, [sp, #-64]!
+  stp x19, x20, [sp, #16]
+  str x21, [sp, #32]
+  mov x19, x1
+  mov x21, x0
+  adr x20, data
+  ldr x1, [x20, #72]
+  bl symbol
+  mov x17, x0
+  mov x0, x21
+  mov x1, x19
+  blr x17
+  cbz w0, 2f
+  ldr x1, [x20, #80]
+  bl symbol
+  mov x17, x0
+  mov x0, x19
+  blr x17                         // pthread_attr_init
+  ldr x1, [x20, #88]
+  bl symbol
+  mov x17, x0
+  mov x0, #0
+  mov x1, #3                      // RLIMIT_STACK
+  mov x2, #0
+  add x3, sp, #48
+  mov x8, #261                    // prlimit64
+  svc #0
+  ldr x2, [sp, #48]
+  mov x1, #0x800000
+  cmp x2, x1
+  csel x2, x1, x2, hi
+  and x2, x2, #-4096
+  ldr x1, [x20]
+  ldr x1, [x1]
+  orr x1, x1, #4095
+  add x1, x1, #1
+  sub x1, x1, x2
+  mov x0, x19
+  blr x17                         // pthread_attr_setstack
+2:
+  ldr x21, [sp, #32]
+  ldp x19, x20, [sp, #16]
+  ldp x29, x30, [sp], #64
+  ret
+
+symbol:
+  mov x0, #0
+  adr x16, data
+  ldr x16, [x16, #32]
+  ldr x17, [x16]
   br x17
 .balign 16
 data:

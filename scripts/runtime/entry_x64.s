@@ -3,7 +3,7 @@
 # settings first in envp and without the variables that are closed; the C library holds pointers to the old one.
 .intel_syntax noprefix
   mov rbx, rdx
-  lea r12, [rip + data + 48]
+  lea r12, [rip + data + 96]
 room:                             # pairs of length and protection
   mov rsi, [r12]
   add r12, 8
@@ -115,12 +115,89 @@ auxiliary:
   mov rax, [rip + data + 32]
   call [rax]                      # dlsym
   test rax, rax
-  je start
+  je 1f
   mov edi, -8                     # M_ARENA_MAX
   mov esi, 1
   call rax                        # mallopt
-start:
+1:
+  mov eax, 79                     # getcwd, into what is free below
+  lea rdi, [rsp - 4224]
+  mov esi, 4096
+  syscall
+  test rax, rax
+  jns 1f
+  mov rax, [rip + data + 48]
+  lea rcx, [rip + root]
+  mov [rax], rcx                  # the slot of getcwd
+1:
+  mov eax, 2                      # open, for reading
+  mov rdi, [rip + data + 64]
+  xor esi, esi
+  syscall
+  test rax, rax
+  js 2f
+  mov rdi, rax
+  mov eax, 3                      # close
+  syscall
+  jmp 3f
+2:
+  mov rax, [rip + data + 56]
+  lea rcx, [rip + stack]
+  mov [rax], rcx                  # the slot of pthread_getattr_np
+3:
   mov rdx, rbx
   jmp [rip + data + 8]
+
+root:                             # getcwd() where there is no such directory any more
+  mov word ptr [rdi], 0x2f        # "/"
+  mov rax, rdi
+  ret
+
+stack:                            # pthread_getattr_np() where /proc/self/maps can't be read
+  push rbx
+  push r12
+  sub rsp, 24
+  mov rbx, rsi
+  mov r12, rdi
+  mov rsi, [rip + data + 72]
+  call symbol
+  mov rdi, r12
+  mov rsi, rbx
+  call rax                        # the C library's own: good for all threads but the first
+  test eax, eax
+  je 2f
+  mov rsi, [rip + data + 80]
+  call symbol
+  mov rdi, rbx
+  call rax                        # pthread_attr_init
+  mov rsi, [rip + data + 88]
+  call symbol
+  mov r8, rax
+  mov eax, 97                     # getrlimit
+  mov edi, 3                      # RLIMIT_STACK
+  mov rsi, rsp
+  syscall
+  mov rdx, [rsp]
+  mov ecx, 0x800000               # 8 MiB at most
+  cmp rdx, rcx
+  cmova rdx, rcx
+  and rdx, -4096
+  mov rsi, [rip + data]
+  mov rsi, [rsi]                  # environ, above which no frame is
+  or rsi, 4095
+  inc rsi
+  sub rsi, rdx
+  mov rdi, rbx
+  call r8                         # pthread_attr_setstack
+2:
+  add rsp, 24
+  pop r12
+  pop rbx
+  ret
+
+symbol:                           # the function named at rsi
+  xor edi, edi
+  mov rax, [rip + data + 32]
+  jmp [rax]
 .balign 16, 0x90
 data:

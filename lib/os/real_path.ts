@@ -1,0 +1,19 @@
+// The true path of a file by the C library, which needs no /proc for it, as the runtime does.
+import { CString, cString, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
+
+const PATH_MAX = 4096;
+
+const { ptr: pointer } = FFIType;
+const c = openLibc({ realpath: { args: [pointer, pointer], returns: pointer } });
+
+/**
+ * The absolute path of a file, without symbolic links, `.` and `..`.
+ *
+ * @throws {SystemError} as realpath(3) fails.
+ */
+export function realPath(path: string): string {
+  const resolved = new Uint8Array(fixedMemory(PATH_MAX));
+  const name = cString(path);
+  if (c.realpath(ptr(name), ptr(resolved)) === null) throw new SystemError("realpath");
+  return new CString(ptr(resolved)).toString();
+}
