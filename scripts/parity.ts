@@ -1,7 +1,6 @@
-// Runs the parity cases whose commands or titles contain all the given texts (every case without one) and
-// shows where our programs differ unexpectedly; --update writes docs/parity.md anew, --all shows all.
-// --record DIRECTORY runs the cases that have no record yet with the programs of MUNGE 0.5.18 there, and
-// records what they do.
+// Runs the parity cases whose commands or titles contain all the given texts (by default every case) and shows
+// unexpected differences. --all shows all differences; --update rewrites docs/parity.md. --record DIRECTORY runs
+// cases that have no record yet with the programs of MUNGE 0.5.18 in DIRECTORY, and records what they do.
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";

@@ -1,37 +1,37 @@
-// What a case is: commands of a shell that run with our programs as they ran with the reference's, MUNGE
-// 0.5.18, and why the two outcomes may differ.
+// What a case is: shell commands that run with our programs as they ran with the reference's, MUNGE 0.5.18, and
+// why the two outcomes may differ.
 
-/** Why outcomes differ; each is a heading of docs/parity.md, which also has what exactly differs. */
+/** Why outcomes differ; each reason is a heading of docs/parity.md, with the differences below it. */
 export const MARKS = ["better", "differs"] as const;
 export type Mark = typeof MARKS[number];
 
 /**
- * A case that differs, and the one reason, which would convince an administrator of MUNGE: `better` where
- * nobody can want what the reference does, `differs` for the rest.
+ * A case that differs, with a reason that would convince a MUNGE administrator: `better` where nobody can want what
+ * the reference does, `differs` for the rest.
  */
 export type MarkedCase =
   & { readonly run: string }
   & ({ readonly better: string } | { readonly differs: string });
 
-/** A case that ours must treat as the reference does is its commands; one that it doesn't says why. */
+/** A case that must match the reference is just its commands; one that differs says why. */
 export type Case = string | MarkedCase;
 
 /** Cases about one option or one subject. */
 export interface Area {
   /** The option as --help shows it, or the subject. */
   readonly title: string;
-  /** Commands that come before those of each case. */
+  /** Commands that precede those of each case. */
   readonly before?: string;
-  /** Whether the cases are served by a daemon that others share, whose log is not looked at. */
+  /** Whether the cases use a shared daemon, whose log is not compared. */
   readonly served?: boolean;
-  /** Whether the cases have a network of their own, which sandbox.sh describes. */
+  /** Whether the cases have their own network, described in sandbox.sh. */
   readonly network?: boolean;
-  /** Whether the cases mostly wait, so that they are better run beside the others than in line. */
+  /** Whether the cases mostly wait, so that they run in addition to the others. */
   readonly waits?: boolean;
   readonly cases: readonly Case[];
 }
 
-/** All that concerns one program, or all of them. */
+/** The areas of one program, or of all programs. */
 export interface Chapter {
   readonly title: string;
   readonly areas: readonly Area[];

@@ -1,4 +1,4 @@
-// The table of cases, chapter by chapter; adding a case is adding a line to a file in cases/.
+// The table of cases, chapter by chapter. To add a case, add a line to a file in cases/.
 import type { Chapter } from "./case.ts";
 import { MUNGE } from "./cases/munge.ts";
 import { MUNGED } from "./cases/munged.ts";

@@ -1,11 +1,11 @@
-// The difference of two outcomes: the lines that only one of them has.
+// The difference between two outcomes: the lines that only one of them has.
 
 export interface Difference {
   readonly reference: readonly string[];
   readonly ours: readonly string[];
 }
 
-/** Lines of a longest common subsequence are the same; what is left on either side is the difference. */
+/** The lines outside a longest common subsequence, on either side. */
 export function compareLines(reference: readonly string[], ours: readonly string[]): Difference {
   const [rows, columns] = [reference.length, ours.length];
   // longest[i][j]: length of the longest common subsequence of reference[i..] and ours[j..]

@@ -1,10 +1,10 @@
-// docs/parity.md: what the run of all cases showed, as a page.
+// docs/parity.md: the results of a run of all cases, as a page.
 import { type Area, type Chapter, commandsOf, type Mark, markOf, MARKS } from "./case.ts";
 import type { Difference } from "./compare.ts";
 import type { Placed } from "./harness.ts";
 import { MASKS } from "./masks.ts";
 
-/** A case and what its run showed. */
+/** A case and the result of its run. */
 export interface Finding extends Placed {
   readonly difference: Difference;
 }
@@ -13,35 +13,34 @@ const HEADINGS: Readonly<Record<Mark, { verdict: string; heading: string; text: 
   better: {
     verdict: "better",
     heading: "Better",
-    text: "What nobody can want of the reference.",
+    text: "Where the reference does something nobody can want.",
   },
   differs: {
     verdict: "different on purpose",
     heading: "Different on purpose",
-    text: "Deviations that somebody might notice.",
+    text: "Deliberate deviations that you might notice.",
   },
 };
 
-/** The page that `findings` make. */
+/** The page for `findings`. */
 export function renderPage(findings: readonly Finding[]): string {
   const chapters = [...new Set(findings.map(({ chapter }) => chapter))];
   const same = findings.filter(({ parityCase }) => markOf(parityCase) === undefined).length;
   return [
     "# Parity with the reference",
     "",
-    "The reference is MUNGE 0.5.18. What it does in each case is recorded in",
-    "`tests/interop/parity/munge-0.5.18.json`; the parity tests run the same cases with our programs,",
-    "and make this page of what they show:",
+    "The reference is MUNGE 0.5.18. `tests/interop/parity/munge-0.5.18.json` records what it does in each",
+    "case. The parity tests run the same cases with our programs and generate this page from the results:",
     "",
     "    bun scripts/parity.ts --update",
     "",
-    "Each case is a shell command that runs in a sandbox of its own. Output, exit status, files (mode,",
-    "owner, content and so log lines) and the processes left behind are compared line by line. Options",
-    "that only our programs have are in the manual pages.",
+    "Each case is a shell command that runs in its own sandbox. Output, exit status, files (mode, owner,",
+    "contents, including log lines) and processes left behind are compared line by line. The manual pages",
+    "describe the options that only our programs have.",
     "",
     `${findings.length} cases: ${same} with the same outcome, ${
       findings.length - same
-    } that differ and say why.`,
+    } with a difference explained below.`,
     "",
     ...chapters.flatMap((chapter) => renderChapter(chapter, findings)),
     ...MARKS.flatMap((mark) => renderMark(mark, findings)),
@@ -52,7 +51,7 @@ export function renderPage(findings: readonly Finding[]): string {
   ].join("\n");
 }
 
-/** One case that differs, as the page shows it. */
+/** One case that differs, as shown on the page. */
 export function renderFinding({ area, parityCase, difference }: Finding): string {
   const before = area.before === undefined ? "" : `${area.before}; `;
   return [
@@ -96,7 +95,7 @@ function count(area: Area, findings: readonly Finding[]): number {
   return findings.filter((finding) => finding.area === area).length;
 }
 
-/** "same" unless some case is marked; then each mark and how many cases have it. */
+/** "same", unless cases are marked: then each mark with the number of its cases. */
 function verdictOn(area: Area, findings: readonly Finding[]): string {
   const marks = findings.filter((finding) => finding.area === area)
     .map(({ parityCase }) => markOf(parityCase)?.mark);

@@ -1,12 +1,12 @@
-// A daemon that answers wrongly, for cases about clients: fake_daemon.ts SOCKET DEED
+// A misbehaving daemon, for cases about clients: fake_daemon.ts SOCKET FAULT
 import { createServer, type Socket } from "node:net";
 
-const [path = "", deed = ""] = process.argv.slice(2);
+const [path = "", fault = ""] = process.argv.slice(2);
 const MAGIC = 0x00606d4b;
 const VERSION = 4;
 const ENCODE_RESPONSE = 3;
 
-/** A message of the transport protocol; `length` may lie. */
+/** A message of the transport protocol; `length` may be wrong. */
 function message(
   body: Buffer,
   head: { magic?: number; version?: number; type?: number; length?: number } = {},
@@ -32,8 +32,8 @@ function response(errno: number, text: string, credential: string): Buffer {
 const good = response(0, "", "MUNGE:x:");
 let requests = 0;
 
-/** What each deed answers; undefined hangs. */
-const DEEDS: Readonly<Record<string, () => Buffer | undefined>> = {
+/** The answer for each fault; undefined hangs. */
+const FAULTS: Readonly<Record<string, () => Buffer | undefined>> = {
   close: () => Buffer.alloc(0),
   magic: () => message(good, { magic: 0x09606d4b }),
   version: () => message(good, { version: 9 }),
@@ -54,7 +54,7 @@ const DEEDS: Readonly<Record<string, () => Buffer | undefined>> = {
 createServer((client: Socket) => {
   client.once("data", () => {
     requests++;
-    const answer = DEEDS[deed]!();
+    const answer = FAULTS[fault]!();
     if (answer !== undefined) client.end(answer);
   });
   client.on("error", () => client.destroy());

@@ -1,4 +1,4 @@
-// Runs cases, several at a time, and compares what they show with the record of MUNGE 0.5.18.
+// Runs cases, several at a time, and compares the outcomes with the record of MUNGE 0.5.18.
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,15 +9,15 @@ import { mask } from "./masks.ts";
 import { recorded } from "./record.ts";
 import { runInSandbox, type SharedDaemon, startSharedDaemon } from "./sandbox.ts";
 
-/** Sandboxes at a time; those that mostly wait come on top. */
+/** Sandboxes at a time, in addition to those that mostly wait. */
 const AT_ONCE = 4;
-/** How often a case that should end as the record says is run, if it does not. */
+/** How often to run a case that should match the record but does not. */
 const MOST_TRIES = 3;
 
 /** The executable under test. */
 export const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 
-/** One case and where it stands. */
+/** One case and its place in the table. */
 export interface Placed {
   readonly chapter: Chapter;
   readonly area: Area;
@@ -35,7 +35,7 @@ export function placeCases(chapters: readonly Chapter[]): Placed[] {
 export interface Run<Result> {
   /** The result of each case, in order, as it becomes known. */
   readonly results: readonly Promise<Result>[];
-  /** Settles when all is over and cleared away. */
+  /** Settles when everything has run and is cleaned up. */
   readonly ended: Promise<void>;
 }
 
@@ -48,7 +48,7 @@ export function runCases(cases: readonly Placed[]): Run<Difference> {
     for (let tries = 1;; tries++) {
       const ours = await outcomeOf(placed, programs, daemon);
       const difference = compareLines(mask(reference), ours);
-      // A busy machine may delay a line for longer than a case waits; a difference is one that stays.
+      // A busy machine may delay a line longer than a case waits; only a difference that persists counts.
       const isSame = difference.reference.length + difference.ours.length === 0;
       if (isSame || tries === MOST_TRIES || markOf(placed.parityCase) !== undefined) {
         return difference;
@@ -58,7 +58,7 @@ export function runCases(cases: readonly Placed[]): Run<Difference> {
   return { ...run, ended: run.ended.then(() => rmSync(programs, { recursive: true })) };
 }
 
-/** Starts running `cases` with the programs in a directory; what each shows, masked. */
+/** Starts running `cases` with the programs in a directory. Returns the masked outcome of each. */
 export function recordCases(cases: readonly Placed[], programs: string): Run<string[]> {
   return start(cases, programs, (placed, daemon) => outcomeOf(placed, programs, daemon));
 }

@@ -1,5 +1,5 @@
-// Every case of the table, compared with what the reference does; then the page that the run makes of them. The
-// page is what the differences are compared with: `bun scripts/parity.ts --update` writes it.
+// Compares every case of the table with the reference, and the differences with the page that documents them:
+// `bun scripts/parity.ts --update` writes it.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -11,7 +11,7 @@ import { MUNGEBOX, placeCases, runCases } from "./harness.ts";
 
 const LEAST_CASES = 250;
 const PAGE = "docs/parity.md";
-// Some cases start Debian's daemon, too.
+// Some cases start Debian's daemon as well.
 const canRun = process.getuid?.() === 0 && existsSync("/usr/sbin/munged");
 const options = canRun ? {} : { skip: "needs root and Debian's munge" };
 
@@ -33,7 +33,7 @@ cases.forEach((placed, index) => {
   });
 });
 
-test(`the table has at least ${LEAST_CASES} cases, none of them twice`, () => {
+test(`the table has at least ${LEAST_CASES} different cases`, () => {
   const texts = cases.map(({ chapter, area, parityCase }) =>
     `${chapter.title} ${area.title} ${commandsOf(parityCase)}`
   );
@@ -53,7 +53,7 @@ test("every option of every program of the reference has cases", options, () => 
   }
 });
 
-test(`${PAGE} is what the run shows`, options, async () => {
+test(`${PAGE} documents this run`, options, async () => {
   const findings = await Promise.all(
     cases.map(async (placed, index) => ({ ...placed, difference: await results[index]! })),
   );

@@ -1,5 +1,5 @@
-// What MUNGE 0.5.18 does in each case: the masked lines of a run of its programs in the sandbox, which
-// `bun scripts/parity.ts --record DIRECTORY` adds to for cases that are new.
+// What MUNGE 0.5.18 does in each case: the masked lines of a run of its programs in the sandbox. For new cases,
+// `bun scripts/parity.ts --record DIRECTORY` adds them.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { commandsOf } from "./case.ts";
@@ -14,12 +14,12 @@ function keyOf({ chapter, area, parityCase }: Placed): string {
   return `${chapter.title} | ${area.title} | ${commandsOf(parityCase)}`;
 }
 
-/** What the reference does in a case; undefined as long as that has not been recorded. */
+/** What the reference does in a case; undefined if not recorded yet. */
 export function recorded(placed: Placed): readonly string[] | undefined {
   return record[keyOf(placed)];
 }
 
-/** Adds what the reference did in cases, and drops what belongs to none of `all`. */
+/** Adds what the reference did in cases, and drops entries that belong to none of `all`. */
 export function extendRecord(
   added: readonly (readonly [Placed, readonly string[]])[],
   all: readonly Placed[],

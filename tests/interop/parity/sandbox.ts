@@ -1,4 +1,4 @@
-// Runs the commands of a case in a sandbox of their own and tells what came of them, line by line.
+// Runs the commands of a case in their own sandbox and describes the outcome line by line.
 import { spawn } from "node:child_process";
 import {
   closeSync,
@@ -33,24 +33,24 @@ const TREES: Readonly<Record<string, string>> = {
 const ETC_FILES = ["passwd", "group", "hosts", "nsswitch.conf"];
 const KEY = "The same key for all, and not a secret at all: 64 bytes of text.";
 
-/** What is run, and how. */
+/** What to run, and how. */
 export interface Task {
   readonly commands: string;
   readonly network: boolean;
   /** Directory with the programs to use; without it, the reference's. */
   readonly programs?: string | undefined;
-  /** A daemon that serves this case and others. */
+  /** A daemon shared by this case and others. */
   readonly daemon?: SharedDaemon | undefined;
 }
 
 /** A daemon in a sandbox of its own. */
 export interface SharedDaemon {
-  /** What others see as /run. */
+  /** Its /run, as others see it. */
   readonly run: string;
   end(): Promise<void>;
 }
 
-/** Starts a daemon that serves many cases. */
+/** Starts a daemon that many cases share. */
 export async function startSharedDaemon(programs: string | undefined): Promise<SharedDaemon> {
   const scratch = mkdtempSync(join(tmpdir(), "parity-"));
   const end = new AbortController();
@@ -74,8 +74,8 @@ export async function startSharedDaemon(programs: string | undefined): Promise<S
 }
 
 /**
- * Runs `task` and describes the outcome: output, status, files with mode, owner and content, and
- * processes that are still there.
+ * Runs `task` and describes the outcome: output, status, files with mode, owner and contents, and processes left
+ * behind.
  */
 export async function runInSandbox(task: Task): Promise<string[]> {
   const scratch = mkdtempSync(join(tmpdir(), "parity-"));
@@ -99,7 +99,7 @@ function prepare(scratch: string, daemon: SharedDaemon | undefined): void {
   const mounts = [
     ...Object.entries(TREES).map(([tree, target]) => [join(scratch, tree), target]),
     ...ETC_FILES.map((name) => [join(scratch, name), `/etc/${name}`]),
-    // faketime's; a name there has a process's number, which other sandboxes also have
+    // faketime's files, whose names contain a process ID that other sandboxes use as well
     [join(scratch, "shm"), "/dev/shm"],
     ...(daemon === undefined ? [] : [[daemon.run, "/run"]]),
   ];
@@ -117,7 +117,7 @@ function run(
   const output = openSync(join(scratch, "stdout"), "w");
   const errors = openSync(join(scratch, "stderr"), "w");
   const child = spawn("setpriv", [
-    ...["--pdeathsig", "KILL", "unshare"], // the sandbox ends with us, whatever ends us
+    ...["--pdeathsig", "KILL", "unshare"], // the sandbox ends when we do, for whatever reason
     ...["--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"],
     ...(network ? ["--net"] : []),
     ...["sh", join(HERE, "sandbox.sh"), scratch, network ? `network; ${commands}` : commands],
@@ -153,7 +153,7 @@ function describe(scratch: string): string[] {
   ];
 }
 
-/** Every file below `directory`, which the case saw at `place`. */
+/** Every file below `directory`, which the case saw as `place`. */
 function describeTree(directory: string, place: string): string[] {
   const names = readdirSync(directory, { recursive: true, encoding: "utf8" }).sort();
   return names.flatMap((name) => {
@@ -180,7 +180,7 @@ function kindOf(status: Stats): string {
 
 const MAX_TEXT_LENGTH = 100_000;
 
-/** The lines of `content`, or its length if it isn't text. */
+/** The lines of `content`, or its length if it is not text. */
 function textLines(name: string, content: Uint8Array): string[] {
   if (content.length === 0) return [];
   // deno-lint-ignore no-control-regex

@@ -1,4 +1,4 @@
-// munge: its options, where payload and credential come from and go, and what it says about sockets.
+// munge: its options, where it reads the payload and writes the credential, and its messages about sockets.
 import type { Chapter } from "../case.ts";
 import {
   LICENSE,
@@ -13,9 +13,9 @@ const OPEN = "unmunge -k STATUS,TTL,CIPHER,MAC,ZIP,UID,GID,UID_RESTRICTION,GID_R
 const IDS = "unmunge -k UID,GID";
 const RESTRICTIONS = "unmunge -N -k UID_RESTRICTION,GID_RESTRICTION";
 
-/** munge asks a daemon that does a wrong `deed`, see fake_daemon.ts. */
-function askWrongDaemon(deed: string): string {
-  return `$FAKE_DAEMON sock ${deed} & await test -S sock; munge -n -S sock; s=$?; { kill $!; wait $!; } 2>/dev/null; exit $s`;
+/** munge asks a daemon with a `fault`, see fake_daemon.ts. */
+function askWrongDaemon(fault: string): string {
+  return `$FAKE_DAEMON sock ${fault} & await test -S sock; munge -n -S sock; s=$?; { kill $!; wait $!; } 2>/dev/null; exit $s`;
 }
 
 export const MUNGE: Chapter = {
@@ -138,7 +138,7 @@ export const MUNGE: Chapter = {
         "munge -n -o /dev/full",
         "munge -n >/dev/full",
         "head -c 5000 /dev/zero | munge >/dev/full",
-        // Whoever was to read the output is gone when it comes.
+        // The reader of the output is gone before it is written.
         "{ sleep 0.3; munge -n; echo $? >s; } | true; cat s",
         "{ sleep 0.3; head -c 5000 /dev/zero | munge; echo $? >s; } | true; cat s",
         "{ sleep 0.3; munge -h; echo $? >s; } | true; cat s",
@@ -310,7 +310,7 @@ export const MUNGE: Chapter = {
       ],
     },
     {
-      title: "The name it is called by, its terminal and its limits",
+      title: "Program name, terminal and limits",
       served: true,
       cases: [
         'ln -s "$(command -v munge)" munge.real; ./munge.real -x; ./munge.real -n | cut -c 1-6; rm munge.real',
@@ -320,13 +320,13 @@ export const MUNGE: Chapter = {
       ],
     },
     {
-      title: "A daemon that has died",
+      title: "A dead daemon",
       waits: true,
       before: "start -S stale; signal KILL",
       cases: ["munge -n -S stale", "echo x | unmunge -S stale", "as 1 munge -n -S stale"],
     },
     {
-      title: "A daemon that answers wrongly",
+      title: "A misbehaving daemon",
       waits: true,
       cases: [
         ...["close", "magic", "version", "type", "unknown-type", "second-try"].map(askWrongDaemon),

@@ -1,4 +1,4 @@
-// munged: its options, start, end, --stop, and what it logs.
+// munged: its options, start, stop, --stop, and what it logs.
 import type { Chapter } from "../case.ts";
 import {
   CLEAN_FAILURE,
@@ -16,11 +16,11 @@ import {
   WRAPPED_NUMBERS,
 } from "./reasons.ts";
 
-/** A foreground daemon with everything in the case's own directory. */
+/** A foreground daemon with all its files in the case's own directory. */
 const HERE = "--key-file=key --socket=sock --pid-file=pid --seed-file=seed --log-file=log";
 const NUMBERS = "''|x|-1|10x|' 5'|+5|2147483647|2147483648|99999999999999999999|true";
 
-/** A daemon with its PID file in a directory, or beside things, of some state. */
+/** A daemon whose PID file's directory is in some state. */
 function inDirectory(state: string): string {
   return `${state}; briefly munged -F --pid-file=pid; s=$?; chown 0 .; exit $s`;
 }
@@ -113,7 +113,7 @@ export const MUNGED: Chapter = {
       ],
     },
     {
-      title: "Process facts",
+      title: "Process attributes",
       cases: [
         "start; pidof munged >/dev/null && echo pidof; pgrep -x munged >/dev/null && echo pgrep; ps -C munged -o comm=",
         "start; ps -C munged -o args=",
@@ -197,7 +197,7 @@ export const MUNGED: Chapter = {
       cases: ["munged -s -v; echo $?; munged -s -v", "munged -s"],
     },
     {
-      title: "-s, --stop of the other's daemon",
+      title: "-s, --stop of the C daemon",
       cases: [
         "/usr/sbin/munged; await told $log; munged --stop -v",
         "start; /usr/sbin/munged --stop -v",
@@ -256,7 +256,7 @@ export const MUNGED: Chapter = {
       ],
     },
     {
-      title: "Membership that changes",
+      title: "Changing group membership",
       waits: true,
       cases: [
         "start --group-update-time=1; sleep 1.1; echo games:x:60:bob >>/etc/group; sleep 2.2; munge -n -g games | as 1001 unmunge -k GID_RESTRICTION",

@@ -1,43 +1,43 @@
-// Why cases differ, by name: several cases often share a reason.
+// Why cases differ, by name, because several cases often share a reason.
 
 export const SAME_FILE =
-  "Reading and writing the same file is refused, by whatever name: the reference destroys what it reads";
+  "Using the same file for input and output is refused, under whatever name; the reference destroys its input";
 export const WHOLE_OUTPUT =
-  "An output is written whole or not at all; the reference leaves empty or truncated files behind";
+  "Output is written completely or not at all; the reference leaves empty or truncated files behind";
 export const WRAPPED_NUMBERS =
-  "Numbers of 2^32 and more are refused; the reference wraps them around to root";
-export const RESTART = "A credential decoded before a restart or a crash is a replay after it";
+  "Numbers of 2^32 and above are refused; the reference wraps them around, so that 2^32 becomes root";
+export const RESTART =
+  "A credential decoded before a restart or crash is refused as a replay afterwards";
 export const TRUE_LENGTH =
-  "Messages about short answers state the true length, and absurd lengths are refused at once";
-export const CLEAN_FAILURE = "A start that fails removes its socket and its lock file";
+  "Messages about short responses state the actual length, and absurd lengths are refused at once";
+export const CLEAN_FAILURE = "If the start fails, munged removes its socket and lock file";
 export const LINKED_LOCK =
-  "A lock file must be a regular file; the reference follows links, and waits for ever at a FIFO";
+  "The lock file must be a regular file; the reference follows links, and blocks forever on a FIFO";
 export const NO_LOCK =
-  "Without a lock there is no start, even with --force: two daemons could have one socket";
-export const CLOSED_DESCRIPTORS =
-  "Descriptors that were open when the daemon was started are closed in it";
+  "munged does not start without the lock, even with --force; otherwise two daemons could share a socket";
+export const CLOSED_DESCRIPTORS = "The daemon closes descriptors inherited from its parent";
 export const REFUSED_EARLY =
-  "A credential that is too long for a message is refused before the daemon is bothered with it";
+  "A credential too long for a message is refused without asking the daemon";
 export const NAMED_OPTION =
-  "A long option with an unwanted argument is named; the reference prints a control character";
+  "A long option that takes no argument but gets one is named; the reference prints a control character";
 export const HANGUP =
-  "SIGHUP reads the groups anew even if /etc/group did not change: a directory service might have";
+  "SIGHUP makes munged read the groups again even if /etc/group is unchanged, because a directory service may have changed";
 export const LONGEST_DURATION =
-  "remunge --duration=-1 is the longest duration, as --help says; the reference refuses it";
+  "remunge --duration=-1 means the maximum, as --help says; the reference refuses it";
 export const NEGATIVE_COUNT =
-  "A negative number of credentials is refused, except -1, which is as good as no limit";
-export const KEY_MODE = "A new key has mode 0600 whatever the umask";
+  "A negative number of credentials is refused, except -1, which means no limit";
+export const KEY_MODE = "A new key has mode 0600 regardless of the umask";
 export const FIFO_SEED =
-  "A seed file that is no regular file is ignored; the reference waits for ever at a FIFO";
+  "A seed file that is not a regular file is ignored; the reference blocks forever on a FIFO";
 
 export const LICENSE = "The licence notice is our own; the licence is the same";
-export const NOT_UTF8 = "An argument that is not UTF-8 is refused; the reference takes any bytes";
-export const UMASK = "The daemon keeps its umask, which no file it makes depends on";
+export const NOT_UTF8 = "An argument that is not UTF-8 is refused; the reference accepts any bytes";
+export const UMASK = "The daemon keeps its umask, which affects none of the files it makes";
 export const NEW_FILES =
-  "PID and seed files are always new files, so another text is logged when there is a directory";
+  "PID and seed files are always created as new files, so the log message differs if a directory is in their place";
 export const REPLAY_DIRECTORY =
-  "The replay cache is on disk, in use by one daemon at a time; another one keeps its own in memory, and says so";
+  "The replay cache is on disk and used by one daemon at a time; a second daemon keeps its own in memory, with a warning";
 export const REPLAY_SECURITY =
-  "The replay cache is not kept where others could write, not even with --force, and a warning says so";
+  "The replay cache is not kept where other users could write, even with --force, and a warning says so";
 export const LOGGED_REFUSALS =
-  "Expired, rewound and replayed credentials are in the log at Info, where guides tell administrators to look for them; 0.5.18 has them at Debug only, since some clients ignore these errors by the thousand: ours limits the lines of each cause";
+  "Expired, rewound and replayed credentials are logged at Info, where guides tell administrators to look for them. MUNGE 0.5.18 logs them at Debug only, because some clients cause thousands of these errors and ignore them; ours limits the lines per cause";

@@ -2,7 +2,7 @@
 import type { Chapter } from "../case.ts";
 import { LICENSE, LONGEST_DURATION, NEGATIVE_COUNT } from "./reasons.ts";
 
-/** Figures of runs that end by time: how many credentials there were says nothing. */
+/** Numbers of runs limited by time, where the count of credentials is meaningless. */
 const COUNTED = "sed 's/Processed [0-9]* cred/Processed N cred/; s/^[0-9][0-9]*$/RATE/'";
 
 export const REMUNGE: Chapter = {

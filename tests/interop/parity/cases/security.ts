@@ -2,7 +2,7 @@
 import type { Area, Case, Chapter } from "../case.ts";
 import { CLEAN_FAILURE, NO_LOCK, REPLAY_SECURITY } from "./reasons.ts";
 
-/** Each file's option, and how its daemon is started: the log counts in the background only. */
+/** Each file's option, and how to start the daemon: only a background daemon has a log file. */
 const FILES: Readonly<Record<string, { option: string; background?: true }>> = {
   key: { option: "--key-file" },
   log: { option: "--log-file", background: true },
@@ -11,7 +11,7 @@ const FILES: Readonly<Record<string, { option: string; background?: true }>> = {
   sock: { option: "--socket" },
 };
 
-/** What is wrong, or not, with the directory `a/b` of a file, or with `a` above it. */
+/** States, good and bad, of a file's directory `a/b` or of `a` above it. */
 const DIRECTORIES = [
   "chmod 700 a/b",
   "chmod 710 a/b",
@@ -34,7 +34,7 @@ const DIRECTORIES = [
 
 const INSECURE = /^(chmod (775|757|777)|chown 1) /;
 
-/** The case `run`, marked, if such a state makes a difference. */
+/** The case `run`, marked if this state makes a difference. */
 const DIFFERENCES: Readonly<
   Record<string, (state: string, forced: boolean, run: string) => Case | undefined>
 > = {
@@ -70,7 +70,7 @@ function directoriesOf(name: string): Area {
   };
 }
 
-/** What is wrong, or not, with the key file itself. */
+/** States, good and bad, of the key file itself. */
 const KEYS = [
   ...["000", "400", "700", "640", "620", "610", "604", "602", "601", "644", "666"].map((mode) =>
     `chmod ${mode} k`

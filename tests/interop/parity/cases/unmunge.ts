@@ -1,4 +1,4 @@
-// unmunge: its options, where metadata and payload go, and what it says about bad credentials.
+// unmunge: its options, where it writes metadata and payload, and its messages about bad credentials.
 import type { Case, Chapter } from "../case.ts";
 import {
   LICENSE,
@@ -10,12 +10,12 @@ import {
   WHOLE_OUTPUT,
 } from "./reasons.ts";
 
-/** A credential that the other daemon, whose clock is wrong by `offset`, made; decoded here. */
+/** Decodes a credential made by another daemon, whose clock is off by `offset`. */
 function decodeLater(offset: string): string {
   return `begin at ${offset} munged -F -S then --pid-file=/mnt/then.pid --seed-file=/mnt/seed; munge -s pay -t 300 -S then | unmunge -k STATUS,TTL; s=$?; end && exit $s`;
 }
 
-/** A case whose credential is refused, which the log says. */
+/** A case whose credential is refused, and logged. */
 function isLogged(run: string): Case {
   return { run, differs: LOGGED_REFUSALS };
 }
@@ -119,7 +119,7 @@ export const UNMUNGE: Chapter = {
         "unmunge -k UID -i c >/dev/full",
         "head -c 5000 /dev/zero | munge | unmunge >/dev/full",
         "head -c 5000 /dev/zero | munge | unmunge -k UID -o /dev/full",
-        // Whoever was to read the output is gone when it comes.
+        // The reader of the output is gone before it is written.
         "{ sleep 0.3; unmunge -i c; echo $? >s; } | true; cat s",
         "unmunge -i c -n; { sleep 0.3; unmunge -i c; echo $? >s; } | true; cat s",
         "{ sleep 0.3; head -c 5000 /dev/zero | munge | unmunge; echo $? >s; } | true; cat s",
@@ -192,7 +192,7 @@ export const UNMUNGE: Chapter = {
       ],
     },
     {
-      title: "Hosts without a name, or with one of IPv6 only",
+      title: "Hosts without a name or with IPv6 only",
       cases: ["10.9.8.7", "10.9.8.6", "8.8.8.8", "255.255.255.255", "0.0.0.0", "169.254.9.9"]
         .flatMap((address) => [
           `munged --force --origin=${address}; rm /var/log/munge/munged.log; munge -n | unmunge -k ENCODE_HOST`,
@@ -210,7 +210,7 @@ export const UNMUNGE: Chapter = {
       ],
     },
     {
-      title: "Credentials that are none",
+      title: "Malformed credentials",
       before: "start",
       cases: [
         "unmunge </dev/null",
