@@ -1,13 +1,13 @@
-// What munged is told on its command line, with the defaults; how the words are read is cli/munged/options.ts's.
+// munged's settings and their defaults. cli/munged/options.ts parses them.
 import { dirname, isAbsolute, join } from "node:path";
 import { CONFIG_DIRECTORY, DEFAULT_SOCKET, RUN_DIRECTORY } from "../../lib/paths.ts";
 import type { LogFormat } from "../process/log_format.ts";
 
-/** Everything munged can be told. Paths are absolute. */
+/** All settings of munged. Paths are absolute. */
 export interface DaemonConfig {
   /** Base name of argv[0], the prefix of messages on standard error. */
   program: string;
-  /** The words after it, for starting ourselves anew in the background. */
+  /** The arguments after it, for starting ourselves again in the background. */
   commandLine: readonly string[];
   socketPath: string;
   keyFile: string;
@@ -18,48 +18,48 @@ export interface DaemonConfig {
   replayDir: string | null;
   /** Longest time-to-live granted, in seconds, 1..3600. */
   maxTtl: number;
-  /** Time-to-live, in seconds, of a credential whose maker asks for none in particular. */
+  /** Time-to-live, in seconds, of a credential whose maker asks for none. */
   defaultTtl: number;
   /** Seconds by which clocks may differ, 0..3600; null for the reference's rule. */
   timestampDriftMax: number | null;
-  /** Seconds that a retired key still decodes; null for as long as a credential can be valid. */
+  /** Seconds for which a retired key still decodes; null for as long as a credential can be valid. */
   keyRotationTime: number | null;
-  /** Directory of realms' key files, NAME.key; it may be missing. */
+  /** Directory of the realms' key files, NAME.key; may be missing. */
   realmDir: string;
-  /** Realms whose key file was named. */
+  /** Realms whose key files are named explicitly. */
   realms: readonly NamedRealm[];
-  /** Who may use which realm; one without an entry is everybody's. */
+  /** Who may use which realm; everyone may use one without an entry. */
   realmAllow: readonly RealmLimit[];
   /** Worker threads, at least 1. */
   numThreads: number;
   /** Interface name, IPv4 address or host name; null for the host's own name. */
   origin: string | null;
-  /** Pending connections the socket queues; 0 for the default, -1 for the system's most. */
+  /** Length of the socket's queue of pending connections; 0 for the default, -1 for the system's maximum. */
   listenBacklog: number;
-  /** Whether an update of the group map is skipped while /etc/group has its old mtime. */
+  /** Whether to skip updates of the group map while the mtime of /etc/group is unchanged. */
   groupCheckMtime: boolean;
-  /** Seconds between updates of the group map; 0 for one at the start only, negative for no map. */
+  /** Seconds between updates of the group map; 0 for one at startup only, negative for no map. */
   groupUpdateTime: number;
   /** GID that may write to the directories above our files, or null. */
   trustedGroup: number | null;
   /** No recurring timers and no replay cache. */
   benchmark: boolean;
-  /** Turns errors about files and the origin into warnings, and takes the socket from another daemon. */
+  /** Turns errors about files and the origin into warnings, and takes the socket over from another daemon. */
   force: boolean;
   foreground: boolean;
   /** Locks all pages into memory. */
   mlockall: boolean;
-  /** Stops the daemon of this socket instead of being one. */
+  /** Stops the daemon bound to this socket instead of starting one. */
   stop: boolean;
   syslog: boolean;
-  /** The reference's lines, or a JSON object a line. */
+  /** The reference's lines, or one JSON object per line. */
   logFormat: LogFormat;
   /** File for the node exporter's textfile collector, or null. */
   metricsFile: string | null;
   verbose: boolean;
 }
 
-/** A realm and where its key is. */
+/** A realm and the path of its key. */
 export interface NamedRealm {
   readonly name: string;
   readonly keyFile: string;
@@ -72,10 +72,10 @@ export interface RealmLimit {
   readonly gids: readonly number[];
 }
 
-/** The value of `listenBacklog` 0. */
+/** What `listenBacklog` 0 stands for. */
 export const DEFAULT_LISTEN_BACKLOG = 256;
 
-/** The defaults; `replayDir` follows the seed file unless a word says otherwise. */
+/** The defaults; `replayDir` depends on the seed file unless it is set. */
 export const DEFAULTS: Readonly<DaemonConfig> = {
   program: "munged",
   commandLine: [],
@@ -109,7 +109,7 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   verbose: false,
 };
 
-/** Seconds that a retired key still decodes: unless told, until the last credential it made is over. */
+/** Seconds for which a retired key still decodes: by default, until the last credential it made has expired. */
 export function keyRotationTime(
   config: Pick<DaemonConfig, "keyRotationTime" | "maxTtl" | "timestampDriftMax">,
 ): number {
@@ -117,8 +117,8 @@ export function keyRotationTime(
 }
 
 /**
- * `path` as the daemon, whose directory is /, has to name it. Joined without tidying up, as messages
- * show the path and must show it as the reference does: `./sock` in /tmp is `/tmp/./sock`.
+ * `path` made absolute, because the daemon's working directory is /. It is not normalised, because messages must show
+ * it as the reference does: `./sock` in /tmp is `/tmp/./sock`.
  *
  * @param start the directory the daemon was started in.
  */
@@ -127,14 +127,14 @@ export function resolvePath(path: string, start: string = process.cwd()): string
 }
 
 /**
- * Where the realms' keys are unless told: beside the default realm's key, so that a key of one's own keeps
- * the realms of the system out.
+ * Default directory of the realms' keys: beside the default realm's key, so that a munged with its own key does not
+ * serve the system's realms.
  */
 export function defaultRealmDir(keyFile: string): string {
   return join(dirname(keyFile), "realms");
 }
 
-/** Where the replay cache lives unless told: beside the seed file, which is as private as it has to be. */
+/** Default directory of the replay cache: beside the seed file, whose directory has to be just as private. */
 export function defaultReplayDir(seedFile: string): string {
   return join(dirname(seedFile), "munged.replay");
 }

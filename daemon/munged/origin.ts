@@ -1,4 +1,4 @@
-// The IPv4 address that credentials name as their origin.
+// The IPv4 address that credentials give as their origin.
 import { isIPv4, isIPv6 } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { MungeError } from "../../lib/errors.ts";
@@ -6,7 +6,7 @@ import { lookUpHost } from "../../lib/os/hosts.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { Logger } from "../process/log.ts";
 
-/** Addresses that mean little to other hosts, and how the log says so. */
+/** Addresses that mean little to other hosts, with the log's words for them. */
 const NOTES: readonly (readonly [(address: Uint8Array) => boolean, string])[] = [
   [(address) => address.every((byte) => byte === 0), "null address"],
   [([first]) => first === 127, "loopback, only meaningful on local host"],
@@ -22,10 +22,10 @@ export interface Origin {
 }
 
 /**
- * Resolves `--origin`: an interface's name, an IPv4 address or a host's name, tried in this order. The
- * host's own name stands in for a missing option.
+ * Resolves `--origin`: an interface's name, an IPv4 address or a host name, tried in this order. Without the option, it
+ * resolves the host's own name.
  *
- * @throws {MungeError} when an origin that was asked for can't be resolved, unless --force is given.
+ * @throws {MungeError} if the given origin can't be resolved, unless --force is given.
  */
 export function resolveOrigin(
   { origin, force }: Pick<DaemonConfig, "origin" | "force">,
@@ -53,7 +53,7 @@ function resolve(name: string): ReturnType<typeof lookUpHost> {
   return isIPv6(name) ? { failure: "Operation not supported" } : lookUpHost(name);
 }
 
-/** Logs the origin, as a warning when other hosts can't make much of it. */
+/** Logs the origin, as a warning if it means little to other hosts. */
 export function announceOrigin(
   { address, interfaceName }: Origin,
   logger: Pick<Logger, "info" | "warning">,

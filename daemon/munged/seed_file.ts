@@ -1,5 +1,5 @@
-// The PRNG seed file. Our randomness is the kernel's, which needs no seed; the file is still checked,
-// warned about and kept fresh, so that the reference can take over on this host at any time.
+// The PRNG seed file. Our randomness comes from the kernel and needs no seed, but the file is still checked and
+// rewritten, so that the C munged can take over on this host at any time.
 import {
   closeSync,
   constants,
@@ -17,16 +17,16 @@ import { checkFile, type SecurityRules, statBreaches } from "../../lib/files/sec
 import type { Logger } from "../process/log.ts";
 
 const SEED_LENGTH = 1024;
-/** What the kernel gives besides. */
+/** Bytes that the kernel supplies in addition. */
 const KERNEL_SEED_LENGTH = 128;
 const SEED_MODE = 0o600;
 
 /**
- * Reads the seed file; one that others could have read or written is removed.
+ * Reads the seed file; removes it if others could have read or written it.
  *
  * @returns whether its directories are secure, so that {@linkcode writeSeedFile} may write it, and
  * whether there was enough of a seed.
- * @throws {MungeError} when a directory above it is insecure (under --force it is but warned of).
+ * @throws {MungeError} if a directory above it is insecure (with --force, only logs a warning).
  */
 export function readSeedFile(
   path: string,
@@ -54,7 +54,7 @@ export function readSeedFile(
       removeInsecure(path, logger);
     } else if (fd !== undefined) {
       const count = readSync(fd, new Uint8Array(SEED_LENGTH));
-      isSeeded = count > SEED_LENGTH - KERNEL_SEED_LENGTH; // enough together, in the reference's eyes
+      isSeeded = count > SEED_LENGTH - KERNEL_SEED_LENGTH; // enough in total, by the reference's standards
       if (count > 0) logger.info(`Seeded PRNG with ${count} bytes from "${path}"`);
     }
   } catch (error) {
@@ -76,7 +76,7 @@ function removeInsecure(path: string, logger: Logger): void {
   }
 }
 
-/** Replaces the seed file by one of fresh random bytes. */
+/** Replaces the seed file by one with fresh random bytes. */
 export function writeSeedFile(path: string, logger: Logger): void {
   try {
     unlinkSync(path);
@@ -90,7 +90,7 @@ export function writeSeedFile(path: string, logger: Logger): void {
   try {
     const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, SEED_MODE);
     try {
-      fchmodSync(fd, SEED_MODE); // whatever the umask
+      fchmodSync(fd, SEED_MODE); // regardless of the umask
       const count = writeSync(fd, seed);
       logger.info(`Wrote ${count} bytes to PRNG seed "${path}"`);
     } finally {

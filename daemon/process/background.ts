@@ -1,6 +1,6 @@
-// Going into the background. The runtime can't fork, so the program starts itself anew, twice: the first
-// copy leads a new session and ends after starting the second, the daemon, which thus leads none and can
-// never acquire a terminal. The caller waits at a pipe for the daemon's word.
+// Going into the background. The runtime can't fork, so the program starts itself again, twice: the first copy leads a
+// new session, starts the second copy, the daemon, and exits. The daemon therefore is not a session leader and can
+// never acquire a terminal. The caller waits on a pipe for the daemon to report that it is ready.
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { basename, delimiter, resolve } from "node:path";
 import { duplicateOver, openBlockingPipe, setProcessName } from "../../lib/os/process.ts";
@@ -12,7 +12,7 @@ import { copyOptions, PIPE_FD, STAGE } from "./session_leader.ts";
 /** The exit status of the caller's command, in one byte. */
 const READY = 0;
 
-/** What the daemon calls once it answers requests: its caller's command ends with success. */
+/** The daemon calls it once it answers requests; then its caller's command exits successfully. */
 export type AnnounceReady = () => void;
 
 /**
@@ -34,11 +34,11 @@ export function enterBackground(
   return announceReady;
 }
 
-/** Starts the copies; the exit status that the daemon's success or failure comes to. */
+/** Starts the copies. Returns the exit status for the daemon's success or failure. */
 function waitForDaemon(program: string, args: readonly string[]): number {
   const nothing = openNull();
   const { readEnd, writeEnd } = openBlockingPipe();
-  // Waiting for the first copy, which ends at once, leaves no zombie behind.
+  // Waiting for the first copy, which exits at once, leaves no zombie behind.
   Bun.spawnSync(ownCommand(program, args), {
     ...copyOptions(program, "session", nothing, writeEnd),
     detached: true,
@@ -50,15 +50,15 @@ function waitForDaemon(program: string, args: readonly string[]): number {
 }
 
 /**
- * How to start ourselves, by the applet's name if there is a file of that name: the kernel takes a
- * process's name from there.
+ * How to start ourselves: through the applet's name, if there is a file of that name, because the kernel takes the
+ * name of a process from there.
  */
 function ownCommand(program: string, args: readonly string[]): string[] {
   const { execPath, argv0 } = process;
   if (!IS_COMPILED) return [execPath, Bun.main, ...args]; // its argv[0] will name the applet
   const directories = argv0.includes("/") ? ["."] : (process.env["PATH"] ?? "").split(delimiter);
   for (const directory of directories) {
-    const file = resolve(directory, argv0); // absolute, lest spawning searches PATH for another munged
+    const file = resolve(directory, argv0); // absolute, so that spawning does not search PATH for another munged
     if (basename(file) === program && isSameFile(file, execPath)) return [file, ...args];
   }
   return [execPath, ...args];
@@ -68,7 +68,7 @@ function isSameFile(path: string, other: string): boolean {
   try {
     return realPath(path) === realPath(other);
   } catch {
-    return false; // not there, so not the same
+    return false; // missing, so not the same
   }
 }
 
@@ -89,7 +89,7 @@ function openNull(): number {
   }
 }
 
-/** Lets go of the caller: its standard streams first, then the word it waits for. */
+/** Releases the caller: first its standard streams, then the pipe it waits on. */
 function announceReady(): void {
   const nothing = openNull();
   for (const fd of [0, 1, 2]) duplicateOver(nothing, fd);

@@ -1,5 +1,5 @@
-// The lock that makes sure of one daemon per socket: a write lock on SOCKET.lock, which --stop, ours and
-// the reference's, finds the daemon by. A directory that only one daemon may use is locked in the same way.
+// The lock that ensures one daemon per socket: a write lock on SOCKET.lock, by which --stop, ours and the reference's,
+// finds the daemon. A directory that only one daemon may use is locked in the same way.
 import {
   closeSync,
   constants,
@@ -18,25 +18,25 @@ import { systemText } from "../../lib/os/system_text.ts";
 import type { Logger } from "./log.ts";
 
 const LOCK_MODE = 0o200;
-/** A predecessor that removes its lock file while we open it can't do so forever. */
+/** How often to try again when a predecessor removes its lock file while we open it. */
 const MAX_TRIES = 10;
 
-/** The lock file of a socket. */
+/** Path of a socket's lock file. */
 export function lockPath(socketPath: string): string {
   return `${socketPath}.lock`;
 }
 
-/** A lock that is held until its descriptor is closed. */
+/** A lock, held until its descriptor is closed. */
 export interface FileLock {
   readonly path: string;
   readonly fd: number;
 }
 
 /**
- * Takes the socket's lock. Under --force the lock file is removed first, so that even a running daemon
- * loses the socket.
+ * Takes the socket's lock. With --force, it first removes the lock file, so that even a running daemon loses the
+ * socket.
  *
- * @throws {MungeError} when another daemon holds the lock, or the lock file isn't ours alone.
+ * @throws {MungeError} if another daemon holds the lock, or the lock file is not ours alone.
  */
 export function lockSocket(
   { socketPath, force }: { readonly socketPath: string; readonly force: boolean },
@@ -51,7 +51,7 @@ export function lockSocket(
  * Takes the lock of a directory that only one daemon may use.
  *
  * @param program whose directory it is; the lock file is `.PROGRAM.lock` in it.
- * @throws {MungeError} when another daemon holds the lock, or the lock file isn't ours alone.
+ * @throws {MungeError} if another daemon holds the lock, or the lock file is not ours alone.
  */
 export function lockDirectory(directory: string, program: string): FileLock {
   return lock(join(directory, `.${program}.lock`), `uses "${directory}"`);
@@ -66,13 +66,13 @@ function lock(path: string, what: string): FileLock {
         const holder = lockHolder(fd);
         if (holder === null) {
           closeSync(fd);
-          continue; // it ended just now
+          continue; // it has just ended
         }
         const who = holder > 0 ? `pid ${holder}` : "a process that can't be seen from here";
         throw failure(`Failed to lock "${path}": ${who} ${what}`);
       }
       if (isStillAt(path, fd)) {
-        ftruncateSync(fd); // what is in it is none of ours
+        ftruncateSync(fd); // its contents are none of ours
         return { path, fd };
       }
       closeSync(fd);
@@ -90,7 +90,7 @@ function openLockFile(path: string): number {
   try {
     try {
       const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, LOCK_MODE);
-      fchmodSync(fd, LOCK_MODE); // whatever the umask
+      fchmodSync(fd, LOCK_MODE); // regardless of the umask
       return fd;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
@@ -114,7 +114,7 @@ function validate(path: string, fd: number): void {
   if (breach !== undefined) throw failure(breach);
 }
 
-/** Why a daemon with this UID refuses a lock file that is there; undefined if it doesn't. */
+/** Why a daemon with this UID refuses an existing lock file; undefined if it accepts it. */
 export function lockFileBreach(path: string, stats: Stats, uid: number): string | undefined {
   const breach = !stats.isFile()
     ? "should be a regular file"
@@ -126,7 +126,7 @@ export function lockFileBreach(path: string, stats: Stats, uid: number): string 
   return breach === undefined ? undefined : `Failed to validate lockfile: "${path}" ${breach}`;
 }
 
-/** Whether the file that was locked is still the one others will find. */
+/** Whether the locked file is still the one that others will find. */
 function isStillAt(path: string, fd: number): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
   const locked = fstatSync(fd);
@@ -134,8 +134,8 @@ function isStillAt(path: string, fd: number): boolean {
 }
 
 /**
- * Removes the lock file at the daemon's end. The lock itself stays until the process is gone, which is
- * what --stop waits for. A file that is no longer ours, since somebody took the socket by --force, stays.
+ * Removes the lock file when the daemon stops. The lock itself stays until the process is gone, which --stop waits
+ * for. A file that is no longer ours, because another daemon took the socket with --force, stays.
  */
 export function removeLock(lock: FileLock, logger: Pick<Logger, "warning">): void {
   if (!isStillAt(lock.path, lock.fd)) return;

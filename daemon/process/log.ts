@@ -1,5 +1,5 @@
-// Where messages go and what they look like there: log file, standard error or syslog. Every thread
-// writes to the same descriptor number, one write a line, so that reopening the file needs no agreement.
+// Where messages go and in which form: log file, standard error or syslog. Every thread writes to the same descriptor
+// number, one write per line, so that threads need no coordination when the file is reopened.
 import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
 import { MungeError } from "../../lib/errors.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
@@ -12,7 +12,7 @@ import { AuditLimits } from "./audit_limits.ts";
 import { createLogLimits, passLogLimit } from "./log_limits.ts";
 import { createRecentMessages, rememberMessage } from "./recent_messages.ts";
 
-/** What decides where a log goes and what it looks like. */
+/** The settings for a log's target and form. */
 export interface LogConfig extends SecurityRules {
   /** Base name of argv[0], the prefix of messages on standard error. */
   readonly program: string;
@@ -20,22 +20,22 @@ export interface LogConfig extends SecurityRules {
   readonly foreground: boolean;
   readonly syslog: boolean;
   readonly logFile: string;
-  /** The reference's lines, or a JSON object a line. */
+  /** The reference's lines, or one JSON object per line. */
   readonly logFormat: LogFormat;
 }
 
-/** Where a log goes: plain data that may be posted to another thread. */
+/** The target of a log; plain data that can be posted to another thread. */
 export interface LogTarget {
   readonly kind: "file" | "stderr" | "syslog";
   readonly fd: number;
-  /** The name before each message where the log is not ours alone. */
+  /** The name that precedes each message where the log is not ours alone. */
   readonly program: string;
-  /** Whether debug messages are wanted. */
+  /** Whether to log debug messages. */
   readonly verbose: boolean;
   readonly format: LogFormat;
-  /** The last errors and warnings, in memory that all threads share. */
+  /** The last errors and warnings, in memory shared by all threads. */
   readonly recent: SharedArrayBuffer;
-  /** When which cause was logged, in memory that all threads share. */
+  /** When each cause was last logged, in memory shared by all threads. */
   readonly limits: SharedArrayBuffer;
 }
 
@@ -44,33 +44,32 @@ const LEVELS = { error: 3, warning: 4, notice: 5, info: 6, debug: 7 } as const;
 /** A message's severity. */
 export type LogLevel = keyof typeof LEVELS;
 
-/** Takes messages; never throws, as a full disk must not end the daemon. */
+/** Takes messages; never throws, because a full disk must not stop the daemon. */
 export interface Logger extends Record<LogLevel, (text: string) => void> {
   /**
-   * Logs a failure that may recur endlessly at most once in 5 minutes.
+   * Logs a failure that may recur endlessly, at most once in 5 minutes.
    *
-   * @param cause names the kind of failure; a fixed set of words, as each is remembered.
+   * @param cause the kind of failure, from a fixed set of words, because each is remembered.
    */
   limited(cause: string, level: LogLevel, text: string): void;
   /**
-   * Logs who was refused what; at most a few lines a minute of each cause, with the number of those that
-   * were left out.
+   * Logs who was refused what; at most a few lines a minute per cause, with the number of suppressed lines.
    *
-   * @param cause from a fixed set of words, as each is remembered.
-   * @param describe called only if there will be a line.
+   * @param cause from a fixed set of words, because each is remembered.
+   * @param describe called only if a line is written.
    */
   audit(event: string, cause: string, describe: () => AuditFields): void;
 }
 
-/** What is told of an event, in this order. */
+/** The fields of an event, in this order. */
 export type AuditFields = Readonly<Record<string, string | number>>;
 
-/** How long a reader of standard error is waited for, before messages are dropped until it reads again. */
+/** How long to wait for a reader of standard error; then messages are dropped until it reads again. */
 const READER_PATIENCE_MS = 1_000;
 const LOG_MODE = 0o640;
 /** LOG_DAEMON << 3 */
 const SYSLOG_FACILITY = 3 << 3;
-/** Where syslog takes datagrams. */
+/** The socket on which syslog takes datagrams. */
 export const SYSLOG_SOCKET = process.platform === "linux"
   ? "/dev/log"
   : process.platform === "darwin"
@@ -82,16 +81,16 @@ export function stderrLog(
   config: Pick<LogConfig, "program" | "verbose" | "foreground" | "logFormat">,
 ): LogTarget {
   const { program, verbose, foreground, logFormat } = config;
-  // What is printed before going into the background is read by whoever started us.
+  // The user who started us reads what is printed before munged goes into the background.
   const format = foreground ? logFormat : "text";
   return { ...sharedMemory(), kind: "stderr", fd: 2, program, verbose, format };
 }
 
 /**
- * Opens the log that `config` asks for: standard error in the foreground, else syslog or the log file.
+ * Opens the log that `config` asks for: standard error in the foreground, otherwise syslog or the log file.
  *
- * @param early takes warnings about the log file itself.
- * @throws {MungeError} when the log file is insecure or can't be opened.
+ * @param early receives warnings about the log file itself.
+ * @throws {MungeError} if the log file is insecure or can't be opened.
  */
 export function openLog(config: LogConfig, early: Logger): LogTarget {
   if (config.foreground) return stderrLog(config);
@@ -128,7 +127,7 @@ function openLogFile({ logFile, force }: LogConfig): number {
   try {
     try {
       fd = openSync(logFile, flags | O_CREAT | O_EXCL, LOG_MODE);
-      fchmodSync(fd, LOG_MODE); // whatever the umask
+      fchmodSync(fd, LOG_MODE); // regardless of the umask
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
       fd = openSync(logFile, flags | O_CREAT, LOG_MODE);
@@ -154,7 +153,7 @@ export function createLogger(target: LogTarget): Logger {
       lost = 0;
       put(level, text, fields);
     } catch {
-      lost++; // there is nowhere left to say so
+      lost++; // there is nowhere left to report it
     }
     if (level === "error" || level === "warning") rememberMessage(target.recent, level, text);
   };
@@ -195,13 +194,13 @@ export function eventText(event: string, fields: AuditFields): string {
   return words.length === 0 ? event : `${event}:${words.join("")}`;
 }
 
-/** A value that can't be taken for more than one field, whoever chose it. */
+/** A value that can't be mistaken for several fields, even if a client chose it. */
 function quoted(value: unknown): string {
   const text = String(value);
   return /^[\w.:/?+-]+$/.test(text) ? text : JSON.stringify(text);
 }
 
-/** Write one message each, or throw. */
+/** Each writes one message, or throws. */
 const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: string) => void> = {
   file(target, level, text) {
     if (target.format === "json") return writeLine(target.fd, text);
@@ -223,7 +222,7 @@ const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: 
   },
 };
 
-/** One write a line, so that the lines of several threads stay whole. */
+/** One write per line, so that lines from several threads stay whole. */
 function writeLine(fd: number, line: string): void {
   const bytes = new TextEncoder().encode(`${line}\n`);
   if (writeSync(fd, bytes) < bytes.length) throw new Error("The log took a part only");
@@ -231,7 +230,7 @@ function writeLine(fd: number, line: string): void {
 
 let isReaderStuck = false;
 
-/** Whoever should read standard error, and does not, must not keep munged from serving. */
+/** A reader of standard error that does not read must not keep munged from serving. */
 function waitForReader(fd: number): void {
   isReaderStuck = !canWrite(fd, isReaderStuck ? 0 : READER_PATIENCE_MS);
   if (isReaderStuck) throw new Error("Nobody reads the log");
@@ -245,7 +244,7 @@ function levelName(level: LogLevel): string {
   return level.charAt(0).toUpperCase() + level.slice(1);
 }
 
-/** Keeps whoever chose a part of `text` (a path, a host name) from forging lines of the log. */
+/** Keeps a path or host name within `text` from forging lines of the log. */
 export function escapeControls(text: string): string {
   return text.replace(
     /\p{Cc}/gu,

@@ -1,7 +1,7 @@
-// The formats of log lines by name, for the command line, which must not load the log for it.
+// The names of the log formats, in a file of their own, so that the command line does not have to load the log.
 
 /** Every format of log lines. */
 export const LOG_FORMATS = ["text", "json"] as const;
 
-/** How log lines look: the reference's lines, or one JSON object a line. */
+/** The form of log lines: the reference's lines, or one JSON object per line. */
 export type LogFormat = typeof LOG_FORMATS[number];

@@ -1,28 +1,28 @@
-// How long ago each cause that may recur endlessly was logged, for all threads of munged together.
+// When each cause that may recur endlessly was last logged, for all threads of munged together.
 
 const LIMIT_SECONDS = 300;
-/** More than there are causes. */
+/** More slots than there are causes. */
 const SLOTS = 64;
 const SLOT_WORDS = 3;
 const CAUSE = 0;
 const SINCE = 1;
 const SUPPRESSED = 2;
 
-/** Memory in which no cause was logged yet. */
+/** Memory with no causes logged yet. */
 export function createLogLimits(): SharedArrayBuffer {
   return new SharedArrayBuffer(SLOTS * SLOT_WORDS * Int32Array.BYTES_PER_ELEMENT);
 }
 
 /**
- * Whether a line of this cause may be written: one in 5 minutes may.
+ * Whether a line of this cause may be written: one in 5 minutes.
  *
- * @returns how many were left out since the last one, or null if this one is to be left out, too.
+ * @returns how many were suppressed since the last one, or null if this one is to be suppressed as well.
  */
 export function passLogLimit(memory: SharedArrayBuffer, cause: string): number | null {
   const words = new Int32Array(memory);
   const slot = findSlot(words, cause);
   if (slot === null) return 0;
-  const now = process.hrtime()[0] + 1; // a clock that all threads share; never 0
+  const now = process.hrtime()[0] + 1; // a clock shared by all threads; never 0
   const since = Atomics.load(words, slot + SINCE);
   const isDue = since === 0 || now - since >= LIMIT_SECONDS;
   if (isDue && Atomics.compareExchange(words, slot + SINCE, since, now) === since) {
@@ -32,7 +32,7 @@ export function passLogLimit(memory: SharedArrayBuffer, cause: string): number |
   return null;
 }
 
-/** Where a cause is or may be kept; null if all slots are others'. */
+/** The slot of a cause, used or free; null if other causes have all slots. */
 function findSlot(words: Int32Array, cause: string): number | null {
   const hash = hashOf(cause);
   for (let i = 0; i < SLOTS; i++) {

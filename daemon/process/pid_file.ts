@@ -1,5 +1,5 @@
-// The file that tells others the daemon's process ID. Scripts want it, the daemon doesn't: failures
-// other than an insecure directory are warnings.
+// The file with the daemon's process ID. Scripts need it, but the daemon does not, so failures other than an insecure
+// directory are only warnings.
 import {
   closeSync,
   constants,
@@ -19,7 +19,7 @@ const PID_LINE = `${process.pid}\n`;
 /**
  * Writes the process ID, a decimal number and a newline, to a new file.
  *
- * @throws {MungeError} when a directory above it is insecure.
+ * @throws {MungeError} if a directory above it is insecure.
  */
 export function writePidFile(
   path: string,
@@ -40,7 +40,7 @@ export function writePidFile(
   try {
     const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, PID_FILE_MODE);
     try {
-      fchmodSync(fd, PID_FILE_MODE); // whatever the umask
+      fchmodSync(fd, PID_FILE_MODE); // regardless of the umask
       writeSync(fd, PID_LINE);
     } finally {
       closeSync(fd);
@@ -51,7 +51,7 @@ export function writePidFile(
   }
 }
 
-/** Removes the file at the daemon's end, unless it is another daemon's by then. */
+/** Removes the file when the daemon stops, unless it belongs to another daemon by then. */
 export function removePidFile(path: string, logger: Pick<Logger, "warning">): void {
   try {
     if (readFileSync(path, "latin1") === PID_LINE) unlinkSync(path);

@@ -1,11 +1,11 @@
-// The last errors and warnings of all threads, in memory that they share, for whoever asks how munged is.
+// The last errors and warnings of all threads, in memory that they share, for munged's status.
 
 const SLOTS = 16;
 const SLOT_BYTES = 512;
 const SLOT_HEAD = 8 + 4 + 4;
 const HEAD = 8;
 
-/** A message that was logged. */
+/** A logged message. */
 export interface RecentMessage {
   /** ISO 8601. */
   readonly time: string;
@@ -18,7 +18,7 @@ export function createRecentMessages(): SharedArrayBuffer {
   return new SharedArrayBuffer(HEAD + SLOTS * SLOT_BYTES);
 }
 
-/** Adds a message in place of the oldest one. */
+/** Adds a message, replacing the oldest one. */
 export function rememberMessage(
   memory: SharedArrayBuffer,
   level: RecentMessage["level"],
@@ -44,7 +44,7 @@ export function recentMessages(memory: SharedArrayBuffer): RecentMessage[] {
     const length = view.getUint32(8);
     if (length === 0 || length > SLOT_BYTES - SLOT_HEAD) continue;
     const at = view.getFloat64(0);
-    // A copy: TextDecoder takes no shared memory.
+    // A copy, because TextDecoder does not accept shared memory.
     const text = new TextDecoder().decode(
       new Uint8Array(memory, start + SLOT_HEAD, length).slice(),
     );

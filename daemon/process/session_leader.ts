@@ -2,9 +2,9 @@
 // starts the daemon and ends. It loads nothing else, as the user waits for it.
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 
-/** Names what a copy of ourselves is for; the daemon takes it out of its environment. */
+/** Says what a copy of ourselves is for; the daemon removes it from its environment. */
 export const STAGE = "MUNGED_STAGE";
-/** The end of the pipe to whoever waits for the daemon, in both copies. */
+/** The end of the pipe to the waiting caller, in both copies. */
 export const PIPE_FD = 3;
 
 /**
@@ -22,7 +22,7 @@ export function copyOptions(
   return {
     argv0: program,
     env: { ...process.env, [STAGE]: stage },
-    // All other descriptors are closed on the way.
+    // All other descriptors are closed.
     stdio: [nothing, nothing, "inherit", pipe] as [
       typeof nothing,
       typeof nothing,

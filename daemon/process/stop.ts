@@ -1,22 +1,22 @@
-// munged --stop: ends the daemon that holds the lock of a socket.
+// munged --stop: stops the daemon that holds the lock of a socket.
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
 import { lockHolder } from "../../lib/os/file_lock.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { lockPath } from "./lock_file.ts";
 import type { Logger } from "./log.ts";
 
-/** How long a daemon may take to end on TERM, and how long the kernel may take on KILL. */
+/** How long a daemon may take to stop on SIGTERM, and the kernel to kill it on SIGKILL. */
 const GRACE_MS = { SIGTERM: 5000, SIGKILL: 1000 } as const;
 const POLL_MS = 5;
-/** How long a daemon may live on after it let go of the lock, where only the lock tells that it ended. */
+/** How long a daemon may live on after it releases the lock, where only the lock shows that it has ended. */
 const CLEANUP_MS = 250;
 const SIGNALS = [["SIGTERM", 15, "Terminated"], ["SIGKILL", 9, "Killed"]] as const;
 
 /**
  * Signals the daemon until it is gone.
  *
- * @param logger says what happened with --verbose; without, nothing is said at all.
- * @returns the exit status: 1 if no daemon runs or it can't be ended.
+ * @param logger reports what happened with --verbose; otherwise nothing is reported.
+ * @returns the exit status: 1 if no daemon is running or it can't be stopped.
  */
 export function stopDaemon(
   { socketPath, verbose }: { readonly socketPath: string; readonly verbose: boolean },
@@ -31,24 +31,24 @@ export function stopDaemon(
     fail(`Failed to query socket lockfile "${path}": ${reason} (Cannot find running process)`);
   let fd: number | undefined;
   try {
-    // A link could lead to the lock of another daemon, which is not to be signalled.
+    // A link could lead to the lock of another daemon, which must not be signalled.
     fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     const pid = lockHolder(fd);
     if (pid === null) return notFound("Lock not held");
-    // 0 from another PID namespace, -1 for a lock of no process: numbers that kill() takes for many.
+    // 0 if the holder is in another PID namespace, -1 if no process holds it; kill() treats both as many processes.
     if (pid <= 0) return notFound("Lock held by a process that can't be seen from here");
-    const report = (deed: string): 0 => {
-      if (verbose) logger.notice(`${deed} daemon bound to socket "${socketPath}" (pid ${pid})`);
+    const report = (action: string): 0 => {
+      if (verbose) logger.notice(`${action} daemon bound to socket "${socketPath}" (pid ${pid})`);
       return 0;
     };
-    for (const [name, number, deed] of SIGNALS) {
+    for (const [name, number, action] of SIGNALS) {
       try {
         process.kill(pid, name);
       } catch (error) {
-        if (isGone(error)) return report(deed);
+        if (isGone(error)) return report(action);
         return fail(`Failed to signal daemon (pid ${pid}, sig ${number}): ${systemText(error)}`);
       }
-      if (hasEnded(fd, pid, GRACE_MS[name])) return report(deed);
+      if (hasEnded(fd, pid, GRACE_MS[name])) return report(action);
     }
     return fail(`Failed to stop daemon bound to socket "${socketPath}" (pid ${pid})`);
   } catch (error) {
@@ -59,8 +59,8 @@ export function stopDaemon(
 }
 
 /**
- * Waits until a process is gone: it no longer exists, another has its number by now, or it is a zombie that
- * nobody waits for. Where /proc doesn't show it, one that has let go of the lock gets a moment to clean up.
+ * Waits until a process is gone: it no longer exists, its process ID has been reused, or it is a zombie that no parent
+ * waits for. Where /proc does not show it, a process that has released the lock gets a moment to clean up.
  */
 function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
   const deadline = performance.now() + patienceMs;
@@ -84,11 +84,11 @@ function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
   return false;
 }
 
-/** State and start time of a process; undefined where /proc doesn't show it. */
+/** State and start time of a process; undefined if /proc does not show it. */
 function lookAt(pid: number): { readonly state: string; readonly start: string } | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // proc(5): the fields behind the name, which may contain anything, from the third on
+    // proc(5): the fields after the name, which may contain anything, starting with the third
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return { state: fields[0]!, start: fields[19]! };
   } catch {

@@ -1,4 +1,4 @@
-// sd_notify: telling the service manager that started munged how it is.
+// sd_notify: reports munged's state to the service manager that started it.
 import { closeSync } from "node:fs";
 import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
 
@@ -6,8 +6,8 @@ import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
 export type ServiceState = "READY=1" | "RELOADING=1" | "STOPPING=1";
 
 /**
- * Tells the manager named by NOTIFY_SOCKET; nothing without one. A manager that doesn't listen is its
- * own problem, and ends the service by its own timeout.
+ * Notifies the manager named by NOTIFY_SOCKET, if any. If the manager does not listen, its own timeout ends the
+ * service.
  */
 export function notifyManager(state: ServiceState): void {
   const path = process.env["NOTIFY_SOCKET"];

@@ -53,7 +53,7 @@ export function readKeyFile(
   }
 }
 
-function failure(deed: string, path: string, error: unknown): MungeError {
-  const text = `Failed to ${deed} keyfile "${path}": ${systemText(error)}`;
+function failure(action: string, path: string, error: unknown): MungeError {
+  const text = `Failed to ${action} keyfile "${path}": ${systemText(error)}`;
   return new MungeError("EMUNGE_SNAFU", text, { cause: error });
 }

@@ -1,5 +1,5 @@
-// When the map of supplementary groups is built anew. The name service is asked in a thread of its own
-// (daemon/munged/groups/thread.ts), so that a slow one delays nobody.
+// Decides when to rebuild the map of supplementary groups. A separate thread (thread.ts) queries the name service, so
+// that a slow one delays nothing.
 import { statSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { systemText } from "../../../lib/os/system_text.ts";
@@ -8,12 +8,12 @@ import type { DaemonConfig } from "../config.ts";
 import type { GroupMap } from "./map.ts";
 import type { Logger } from "../../process/log.ts";
 
-/** What daemon/munged/groups/thread.ts answers. */
+/** The answer of thread.ts. */
 export type GroupsAnswer = { readonly groups: GroupMap } | { readonly failure: string };
 
 const GROUP_FILE = "/etc/group";
 
-/** Builds the map at the start, at each interval and on request, one update at a time. */
+/** Builds the map at startup, at each interval and on request, one update at a time. */
 export class GroupUpdater {
   readonly #config: Pick<DaemonConfig, "groupCheckMtime" | "groupUpdateTime" | "benchmark">;
   readonly #log: Logger;
@@ -23,7 +23,7 @@ export class GroupUpdater {
   #lastMtimeMs: number | undefined;
   readonly #first = Promise.withResolvers<void>();
 
-  /** @param publish is given every new map. */
+  /** @param publish receives every new map. */
   constructor(
     config: Pick<DaemonConfig, "groupCheckMtime" | "groupUpdateTime" | "benchmark">,
     log: Logger,
@@ -34,7 +34,7 @@ export class GroupUpdater {
     this.#publish = publish;
   }
 
-  /** Logs how updates are set, in the reference's words. */
+  /** Logs the update settings, in the reference's words. */
   announce(): void {
     const { groupUpdateTime, groupCheckMtime } = this.#config;
     if (!this.#isEnabled()) {
@@ -52,9 +52,9 @@ export class GroupUpdater {
   }
 
   /**
-   * Begins the first update; it and those to come run beside everything else.
+   * Starts the first update. All updates run in the background.
    *
-   * @returns settles when the first map is in force, or couldn't be had.
+   * @returns settles when the first map is in force, or could not be built.
    */
   start(): Promise<void> {
     if (!this.#isEnabled()) return Promise.resolve();
@@ -62,13 +62,13 @@ export class GroupUpdater {
     return this.#first.promise;
   }
 
-  /** Updates now, changed or not: what SIGHUP asks for. */
+  /** Updates now, whether or not anything changed, as on SIGHUP. */
   refresh(): void {
     this.#lastMtimeMs = undefined;
     void this.start();
   }
 
-  /** Ends timer and update. */
+  /** Stops the timer and any update. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#worker?.terminate();
@@ -80,7 +80,7 @@ export class GroupUpdater {
   }
 
   #update(): void {
-    if (this.#worker !== undefined) return; // the one under way is as good
+    if (this.#worker !== undefined) return; // the running update will do
     clearTimeout(this.#timer);
     const mtimeMs = this.#config.groupCheckMtime ? this.#groupFileMtime() : undefined;
     if (mtimeMs !== undefined && mtimeMs === this.#lastMtimeMs) {
@@ -130,7 +130,7 @@ export class GroupUpdater {
   #schedule(): void {
     const { groupUpdateTime } = this.#config;
     if (groupUpdateTime <= 0) return;
-    const longest = 2 ** 31 - 1; // of a timer, in ms: then the mtime is looked at early, no harm
+    const longest = 2 ** 31 - 1; // a timer's maximum in ms; checking the mtime early is harmless
     this.#timer = setTimeout(() => this.#update(), Math.min(groupUpdateTime * 1000, longest));
     this.#timer.unref();
   }

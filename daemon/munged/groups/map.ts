@@ -1,23 +1,23 @@
-// The map of supplementary groups: who is a member of what.
+// The map of supplementary groups: which user is a member of which groups.
 
-/** Supplementary groups of all users who have any: plain data that may be posted to a thread. */
+/** Supplementary groups of all users who have any; plain data that can be posted to a thread. */
 export interface GroupMap {
   /** UIDs, ascending. */
   readonly uids: Uint32Array;
-  /** Where in `gids` the groups of `uids[i]` begin; one more at the end says where the last end. */
+  /** Index in `gids` where the groups of `uids[i]` begin, followed by the end of the last. */
   readonly offsets: Uint32Array;
   /** GIDs, ascending within each user. */
   readonly gids: Uint32Array;
 }
 
-/** The map of nobody. */
+/** The empty map. */
 export const NO_GROUPS: GroupMap = {
   uids: new Uint32Array(0),
   offsets: new Uint32Array(1),
   gids: new Uint32Array(0),
 };
 
-/** The compact form of `groups`, GIDs by UID. */
+/** Compact form of `groups`, which has GIDs by UID. */
 export function packGroups(groups: ReadonlyMap<number, readonly number[]>): GroupMap {
   const uids = Uint32Array.from(groups.keys()).sort();
   const offsets = new Uint32Array(uids.length + 1);
@@ -31,7 +31,7 @@ export function packGroups(groups: ReadonlyMap<number, readonly number[]>): Grou
   return { uids, offsets, gids };
 }
 
-/** Whether a user has a supplementary group. */
+/** Whether a user is in a supplementary group. */
 export function isGroupMember(
   { uids, offsets, gids }: GroupMap,
   uid: number,

@@ -1,9 +1,9 @@
-// The thread that asks the name service for all groups; it answers once and is ended by groups.ts.
+// The thread that asks the name service for all groups. It answers once; groups.ts then ends it.
 import { supplementaryGroups } from "../../../lib/os/users.ts";
 import { packGroups } from "./map.ts";
 import type { GroupsAnswer } from "./groups.ts";
 
-// The global one: loading node:worker_threads would take longer than all that is done here.
+// The global one, because loading node:worker_threads would take longer than everything done here.
 postMessage(build());
 
 function build(): GroupsAnswer {

@@ -1,19 +1,19 @@
-// The realms munged serves: the keys of each, and who may use it. Plain data that may be posted to another
-// thread; where it comes from is in daemon/munged/keys/store.ts.
+// The realms munged serves: the keys of each, and who may use it. Plain data that can be posted to another thread;
+// store.ts fills it.
 import { MungeError } from "../../../lib/errors.ts";
 import type { RingKey } from "../../../lib/keys/ring.ts";
 
-/** Users and groups that may encode and decode in a realm; null for everybody. */
+/** Users and groups that may encode and decode in a realm; null for everyone. */
 export type Allowed = { readonly uids: readonly number[]; readonly gids: readonly number[] } | null;
 
 /** One realm. */
 export interface Realm {
-  /** Its keys, the active one first; their bytes are in memory that all threads share. */
+  /** Its keys, the active one first; their bytes are in memory shared by all threads. */
   readonly ring: readonly RingKey[];
   readonly allowed: Allowed;
 }
 
-/** All realms by name; the default one, which is always there, has the name "". */
+/** All realms by name; the default realm, which always exists, has the name "". */
 export type Realms = ReadonlyMap<string, Realm>;
 
 /** The default realm's name. */
@@ -37,7 +37,7 @@ export function mayUseRealm(
     allowed.gids.some((allowedGid) => allowedGid === gid || isMember(uid, allowedGid));
 }
 
-/** The realm in messages: `realm "x"`, or `the default realm`. */
+/** A realm in messages: `realm "x"`, or `the default realm`. */
 export function describeRealm(name: string): string {
   return name === DEFAULT_REALM ? "the default realm" : `realm "${name}"`;
 }

@@ -1,5 +1,5 @@
-// The keys of all realms, from their files to the threads: read with their checks, noticed when they change,
-// handed to all workers, and wiped when they count no more.
+// The keys of all realms, from their files to the threads: reads and checks them, notices changes, hands them to all
+// workers, and wipes them when they are no longer valid.
 import { type BigIntStats, lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { crypto } from "../../../lib/crypto/executable.ts";
@@ -19,13 +19,13 @@ import { readKeyFile } from "../../../lib/keys/file.ts";
 import type { Logger } from "../../process/log.ts";
 import { DEFAULT_REALM, describeRealm, type Realm, type Realms } from "./realms.ts";
 
-/** Milliseconds between looks at the files; a change is taken up at the second look that finds it. */
+/** Milliseconds between checks of the files; a change takes effect once two checks in a row see the same state. */
 const WATCH_INTERVAL_MS = 3_000;
-/** Times that files are read again because they changed while they were read. */
+/** How often files that change while being read are read again. */
 const MAX_READS = 10;
 const REALM_SUFFIX = ".key";
 
-/** Hands new realms to all threads; settles when none uses the old ones any more. */
+/** Hands new realms to all threads; settles when no thread uses the old ones any more. */
 export type PutInForce = (realms: Realms) => Promise<void>;
 
 /** The realms of one munged. */
@@ -33,18 +33,18 @@ export class KeyStore {
   readonly #config: DaemonConfig;
   readonly #log: Logger;
   #realms: Realms = new Map();
-  /** What the files looked like when they were last read, and when they were last looked at. */
+  /** State of the files when they were last read, and when they were last checked. */
   #read = "";
   #seen = "";
   #putInForce: PutInForce = () => Promise.resolve();
-  /** The change being made; the next one waits for it. */
+  /** The change in progress; the next one waits for it. */
   #change: Promise<void> = Promise.resolve();
   #watch: NodeJS.Timeout | undefined;
 
   /**
    * Reads all keys.
    *
-   * @throws {MungeError} for the first file that is missing, insecure or no key, and for a limit on a realm
+   * @throws {MungeError} for the first file that is missing, insecure or not a key, and for a restriction of a realm
    * that does not exist.
    */
   constructor(config: DaemonConfig, log: Logger) {
@@ -72,19 +72,19 @@ export class KeyStore {
     return this.#realms;
   }
 
-  /** Starts handing changes to the threads, and, unless benchmarking, looking for some. */
+  /** Starts handing changes to the threads and, unless benchmarking, watching for changes. */
   start(putInForce: PutInForce): void {
     this.#putInForce = putInForce;
     if (this.#config.benchmark) return;
     this.#watch = setInterval(() => this.#look(), WATCH_INTERVAL_MS);
   }
 
-  /** Reads the files again. What can't be read leaves its realm as it was, and an error in the log. */
+  /** Reads the files again. If one can't be read, its realm stays as it was, and the log has an error. */
   reload(): void {
     this.#enqueue(() => this.#readAgain());
   }
 
-  /** Stops watching, after the change under way. */
+  /** Stops watching, after any change in progress. */
   async stop(): Promise<void> {
     clearInterval(this.#watch);
     await this.#change;
@@ -106,13 +106,13 @@ export class KeyStore {
       this.#expire();
       return;
     }
-    // Two equal looks, lest a file is taken that is being written.
+    // Two equal checks, so as not to read a file that is being written.
     if (signature !== this.#read && signature === this.#seen) this.reload();
     else this.#expire();
     this.#seen = signature;
   }
 
-  /** Drops keys whose time is over, whatever the files look like. */
+  /** Drops expired keys, whatever the state of the files. */
   #expire(): void {
     if (this.#hasExpired()) this.#enqueue(() => this.#dropExpired());
   }
@@ -155,7 +155,7 @@ export class KeyStore {
     );
   }
 
-  /** Puts realms in force, says what is new in the log, and wipes the keys that are gone. */
+  /** Puts realms in force, logs the changes, and wipes the keys that are gone. */
   async #replace(realms: Realms): Promise<void> {
     const before = this.#realms;
     const changed = [...realms].filter(([name, { ring }]) => {
@@ -186,7 +186,7 @@ export class KeyStore {
     }));
   }
 
-  /** The key file of each realm: what is named beats what lies in the realms' directory. */
+  /** The key file of each realm; one named explicitly overrides one in the realms' directory. */
   #keyFiles(): Map<string, string> {
     const { keyFile, realmDir, realms } = this.#config;
     const files = new Map([[DEFAULT_REALM, keyFile]]);
@@ -197,7 +197,7 @@ export class KeyStore {
     return files;
   }
 
-  /** What all key files look like from outside: any change of one changes it. */
+  /** The state of all key files as seen by stat(); changes when any of them does. */
   #signature(): string {
     const lines: string[] = [];
     for (const [name, keyFile] of this.#keyFiles()) lines.push(`${name} ${fileSignature(keyFile)}`);
@@ -218,7 +218,7 @@ export class KeyStore {
         }
       } catch (error) {
         for (const { subkeys } of found) wipeSubkeys(subkeys);
-        // A promotion moves files about; what was there a moment ago is under another name now.
+        // A promotion renames files, so a file may have a new name by now.
         if (fileSignature(keyFile) !== before && reads < MAX_READS) continue;
         throw error;
       }
@@ -265,7 +265,7 @@ function* subkeysOf(realms: Realms): Generator<Subkeys> {
   for (const { ring } of realms.values()) for (const { subkeys } of ring) yield subkeys;
 }
 
-/** `ring` with the memory of those of its keys that are known already; their second copy is wiped. */
+/** `ring`, reusing the memory of keys that are already known; wipes their second copies. */
 function keepKnown(ring: readonly RingKey[], known: readonly RingKey[]): RingKey[] {
   return ring.map((key) => {
     const same = known.find(({ fingerprint }) => fingerprint === key.fingerprint);
@@ -284,7 +284,7 @@ function describeRing(name: string, ring: readonly RingKey[]): string {
   return `Keys of ${describeRealm(name)}: ${keys.join(", ")}`;
 }
 
-/** The subkeys in memory that workers share, so that wiping it wipes theirs too. */
+/** The subkeys in memory shared with the workers, so that wiping it wipes theirs as well. */
 function shareSubkeys({ dek, mac }: Subkeys): Subkeys {
   const share = (secret: Uint8Array) => {
     const shared = new Uint8Array(new SharedArrayBuffer(secret.length));
@@ -299,28 +299,28 @@ function changeTime(path: string): number {
   return Math.floor(statSync(path).mtimeMs / 1000);
 }
 
-/** What the files of a ring look like from outside. */
+/** The state of a ring's files as seen by stat(). */
 function fileSignature(keyFile: string): string {
   return KEY_ROLES.map((role) => {
     let stats: BigIntStats;
     try {
       stats = lstatSync(keyPath(keyFile, role), { bigint: true });
     } catch {
-      return "-"; // reading it will tell why
+      return "-"; // reading it will say why
     }
     const { dev, ino, size, mode, uid, mtimeNs, ctimeNs } = stats;
     return [dev, ino, size, mode, uid, mtimeNs, ctimeNs].join(":");
   }).join(" ");
 }
 
-/** The realms that have a key in the directory, if that exists. */
+/** The realms with a key in the directory, if it exists. */
 function realmNames(directory: string): string[] {
   let files: string[];
   try {
     files = readdirSync(directory).sort();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return []; // the key beside it will be missed
+    if (code === "ENOENT" || code === "ENOTDIR") return []; // reading the key beside it will fail
     const text = `Failed to read realms directory "${directory}": ${systemText(error)}`;
     throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
   }

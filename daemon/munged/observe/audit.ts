@@ -1,17 +1,17 @@
-// The log line about a decode that was refused: who asked, from where the credential came, which realm it
-// is of, and why it was refused.
+// The log line about a refused decode: who asked, where the credential came from, its realm, and why it was
+// refused.
 import { claimedRealm } from "../../../lib/credential/credential.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import type { AuditFields, Logger } from "../../process/log.ts";
 import { addressText, type Refusal } from "../serve/context.ts";
 
-/** Logs a refused decode, or counts it if there were many like it. */
+/** Logs a refused decode, or only counts it if there were many like it. */
 export function audit(refusal: Refusal, log: Logger): void {
   const cause = refusal.error.replace("EMUNGE_", "").toLowerCase();
   log.audit("Refused decode", cause, () => fieldsOf(refusal));
 }
 
-/** What nobody can vouch for is marked as claimed. */
+/** Marks unverified fields as claimed. */
 function fieldsOf({ peer, credential, opened, decodeTime }: Refusal): AuditFields {
   const client = { client_uid: peer.uid, client_gid: peer.gid };
   if (opened === undefined) return { ...client, claimed_realm: realmClaimedBy(credential) };

@@ -1,13 +1,13 @@
-// What munged counts while it serves. Each worker adds to cells of its own, which nobody else writes, so
-// that counting costs an addition and no lock; whoever asks adds the workers up.
+// munged's counters. Each worker adds to its own cells, which no other thread writes, so that counting costs an
+// addition and no lock; readers add up the workers.
 import { ERRORS } from "../../../lib/errors.ts";
 import { MESSAGE_TYPE } from "../../../lib/protocol/message.ts";
 
-/** Results that are told apart: one a MUNGE error number. */
+/** Number of distinct results, one per MUNGE error number. */
 const RESULTS = ERRORS.length;
-/** Durations are told apart by powers of 2 microseconds; the last bucket is for all that is longer. */
+/** Duration buckets are powers of 2 microseconds; the last has everything longer. */
 const DURATION_BUCKETS = 24;
-/** One request in so many is timed: reading the clock twice would cost more than all other counting. */
+/** One request in this many is timed: reading the clock twice costs more than all other counting. */
 export const SAMPLING = 16;
 
 const ENCODE = 0;
@@ -18,11 +18,11 @@ const DURATION_SUM = REQUESTS + 1;
 const DURATIONS = DURATION_SUM + 1;
 const SKEW_MAX = DURATIONS + DURATION_BUCKETS;
 const LAST_INVALID = SKEW_MAX + 1;
-/** A multiple of a cache line, lest workers slow each other down. */
+/** A multiple of a cache line, so that workers don't slow each other down. */
 const CELLS = Math.ceil((LAST_INVALID + 1) / 8) * 8;
 const MICROSECONDS = 1000;
 
-/** The cells of a munged with so many workers; the first row is the main thread's. */
+/** The cells of a munged with `workers` workers; the first row is the main thread's. */
 export function createCounters(threads: number): SharedArrayBuffer {
   return new SharedArrayBuffer((threads + 1) * CELLS * Float64Array.BYTES_PER_ELEMENT);
 }
@@ -31,13 +31,13 @@ function row(counters: SharedArrayBuffer, number: number): Float64Array {
   return new Float64Array(counters, number * CELLS * Float64Array.BYTES_PER_ELEMENT, CELLS);
 }
 
-/** The cells of one worker, seen by itself. */
+/** One worker's view of its own cells. */
 export class WorkerCounters {
   readonly #cells: Float64Array;
-  /** Requests since one was timed. */
+  /** Requests since the last one that was timed. */
   #turn = 0;
 
-  /** @param number of the worker, 1 and up. */
+  /** @param number of the worker, from 1. */
   constructor(counters: SharedArrayBuffer, number: number) {
     this.#cells = row(counters, number);
   }
@@ -48,19 +48,19 @@ export class WorkerCounters {
     else if (type === MESSAGE_TYPE.decodeRequest) this.#cells[DECODE + errno]!++;
   }
 
-  /** Counts a client that was cut off without an answer. */
+  /** Counts a client disconnected without an answer. */
   cutOff(): void {
     this.#cells[CUT_OFF]!++;
   }
 
-  /** When a request begins: the time, or 0 if this one is not timed. */
+  /** To be called when a request begins. Returns the time, or 0 if this request is not timed. */
   begin(): number {
     this.#cells[REQUESTS]!++;
     this.#turn = (this.#turn + 1) % SAMPLING;
     return this.#turn === 1 ? performance.now() : 0;
   }
 
-  /** When a request that is timed has been answered. */
+  /** To be called when a timed request has been answered. */
   end(begun: number): void {
     const microseconds = (performance.now() - begun) * MICROSECONDS;
     const bucket = Math.min(DURATION_BUCKETS - 1, Math.ceil(Math.log2(Math.max(1, microseconds))));
@@ -68,35 +68,35 @@ export class WorkerCounters {
     this.#cells[DURATIONS + bucket]!++;
   }
 
-  /** Notes how far ahead of this host's clock a rewound credential was. */
+  /** Records how far ahead of this host's clock a rewound credential was. */
   rewound(seconds: number): void {
     if (seconds > this.#cells[SKEW_MAX]!) this.#cells[SKEW_MAX] = seconds;
   }
 
-  /** Notes when a credential was invalid. */
+  /** Records the time of an invalid credential. */
   invalid(time: number): void {
     this.#cells[LAST_INVALID] = time;
   }
 }
 
-/** All that was counted. */
+/** The sums of all counters. */
 export interface Totals {
   /** Answers by error number. */
   readonly encode: readonly number[];
   readonly decode: readonly number[];
   readonly cutOff: number;
-  /** Requests that each worker took up. */
+  /** Requests by worker. */
   readonly workers: readonly number[];
-  /** Timed requests by power of 2 microseconds, and the microseconds they took together. */
+  /** Timed requests by power of 2 microseconds, and their total duration in microseconds. */
   readonly durations: readonly number[];
   readonly durationSum: number;
-  /** Seconds that the most rewound credential was ahead. */
+  /** Seconds by which the most rewound credential was ahead. */
   readonly skewMax: number;
   /** Seconds since the epoch of the last invalid credential; 0 if there was none. */
   readonly lastInvalid: number;
 }
 
-/** Adds all workers up. */
+/** Adds up all workers. */
 export function sumCounters(counters: SharedArrayBuffer): Totals {
   const rows: Float64Array[] = [];
   const threads = counters.byteLength / Float64Array.BYTES_PER_ELEMENT / CELLS - 1;
@@ -117,7 +117,7 @@ export function sumCounters(counters: SharedArrayBuffer): Totals {
   };
 }
 
-/** Keeps the rate of the last minute in the main thread's row. */
+/** Keeps the last minute's rate in the main thread's row. */
 export class RateMeter {
   readonly #counters: SharedArrayBuffer;
   readonly #own: Float64Array;
@@ -140,7 +140,7 @@ export class RateMeter {
   }
 }
 
-/** Requests a second during the last minute. */
+/** Requests per second during the last minute. */
 export function currentRate(counters: SharedArrayBuffer): number {
   return row(counters, 0)[0]!;
 }

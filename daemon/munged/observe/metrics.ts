@@ -1,5 +1,5 @@
-// munged's status as metrics: the rate of requests, measured every few seconds, and a file in Prometheus's
-// text format for the textfile collector of its node exporter.
+// munged's status as metrics: the request rate, measured every few seconds, and a file in Prometheus's text format
+// for the textfile collector of its node exporter.
 import type { DaemonConfig } from "../config.ts";
 import { RateMeter } from "./counters.ts";
 import type { Logger } from "../../process/log.ts";
@@ -17,7 +17,7 @@ const SAMPLE_INTERVAL_MS = 5_000;
 /**
  * Keeps the rate and the metrics file up to date, unless benchmarking.
  *
- * @returns what stops it, and removes the file: the numbers in it would look alive.
+ * @returns a function that stops it and removes the file, whose numbers would otherwise look current.
  */
 export function startMetering(
   { benchmark, metricsFile }: DaemonConfig,
@@ -39,7 +39,7 @@ export function startMetering(
   };
 }
 
-/** All metrics; docs/monitoring has what to make of them. */
+/** All metrics; docs/monitoring.md explains them. */
 export const METRICS: readonly Metric<Status>[] = [
   {
     name: "munged_info",

@@ -1,4 +1,4 @@
-// How munged is: what `munged --status` and the metrics file tell, from what the threads share.
+// munged's status, for `munged --status` and the metrics file, from the memory that the threads share.
 import { ERRNO, ERRORS } from "../../../lib/errors.ts";
 import { type ReplayState, replayUsage } from "../replay/cache.ts";
 import { COMPATIBLE_VERSION, VERSION } from "../../../lib/version.ts";
@@ -6,7 +6,7 @@ import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";
 import { type RecentMessage, recentMessages } from "../../process/recent_messages.ts";
 import type { Realms } from "../keys/realms.ts";
 
-/** What a status is made of; can be posted to a worker. */
+/** The sources of a status; can be posted to a worker. */
 export interface StatusSources {
   /** Seconds since the epoch. */
   readonly startTime: number;
@@ -15,10 +15,10 @@ export interface StatusSources {
   readonly replay: ReplayState | null;
 }
 
-/** Numbers of answers by result: "success" and the names of errors. */
+/** Number of answers by result: "success" and the names of errors. */
 type Results = Readonly<Record<string, number>>;
 
-/** How munged is. Times are seconds since the epoch; a key's fingerprint never helps to find it. */
+/** munged's status. Times are seconds since the epoch. A key's fingerprint does not reveal the key. */
 export interface Status {
   readonly version: string;
   readonly compatible_version: string;
@@ -31,7 +31,7 @@ export interface Status {
     readonly cut_off: number;
   };
   readonly requests_per_second: number;
-  /** Of the requests that were timed: from the last byte received to the last one sent. */
+  /** Durations of timed requests, from the last byte received to the last byte sent. */
   readonly duration: {
     readonly timed: number;
     readonly sampling: number;
@@ -58,11 +58,11 @@ export interface Status {
   readonly rewound_skew_seconds_max: number;
   readonly last_invalid: number | null;
   readonly messages: readonly RecentMessage[];
-  /** What the numbers mean, where they mean trouble. */
+  /** Explanations of numbers that indicate trouble. */
   readonly hints: readonly string[];
 }
 
-/** The status of the munged that these are the sources and the realms of. */
+/** The status of the munged with these sources and realms. */
 export function collectStatus(sources: StatusSources, realms: Realms): Status {
   const totals = sumCounters(sources.counters);
   const timed = totals.durations.reduce((a, b) => a + b, 0);
@@ -107,7 +107,7 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
   };
 }
 
-/** The name of a result in numbers: `success`, `cred_expired`. */
+/** The name of a result in counts: `success`, `cred_expired`. */
 export function resultName(errno: number): string {
   return ERRORS[errno]![0].replace("EMUNGE_", "").toLowerCase();
 }
@@ -117,7 +117,7 @@ function byName(counts: readonly number[]): Results {
   return Object.fromEntries(named.filter(([name, count]) => count > 0 || name === "success"));
 }
 
-/** Upper bound of the bucket in which the share `part` of all durations is reached. */
+/** Upper bound of the bucket that contains the quantile `part` of all durations. */
 function percentile(buckets: readonly number[], count: number, part: number): number {
   if (count === 0) return 0;
   let below = 0;

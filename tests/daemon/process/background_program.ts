@@ -7,9 +7,9 @@ if (process.env[STAGE] === "session") { // as cli/main.ts does
   leadSession();
   process.exit(0);
 }
-const [path, deed] = process.argv.slice(-2) as [string, string];
-const announceReady = enterBackground({ program: "munged", commandLine: [path, deed] });
-if (deed === "fail") {
+const [path, ending] = process.argv.slice(-2) as [string, string];
+const announceReady = enterBackground({ program: "munged", commandLine: [path, ending] });
+if (ending === "fail") {
   console.error("munged: Error: failed on purpose");
   process.exit(1);
 }

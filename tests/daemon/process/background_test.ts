@@ -6,8 +6,8 @@ import { withDirectory } from "../scratch.ts";
 
 const program = fileURLToPath(new URL("./background_program.ts", import.meta.url));
 
-function start(directory: string, deed: string) {
-  return Bun.spawnSync([process.execPath, program, directory, deed], {
+function start(directory: string, ending: string) {
+  return Bun.spawnSync([process.execPath, program, directory, ending], {
     stdio: ["ignore", "pipe", "pipe"],
   });
 }
