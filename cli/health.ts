@@ -5,6 +5,7 @@ import { errorCode, MungeError } from "../lib/errors.ts";
 import { MAC_DEFAULT } from "../lib/credential/mac.ts";
 import { ANY_ID, TTL_DEFAULT } from "../lib/protocol/message.ts";
 import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { printable } from "../lib/printable.ts";
 import { DEFAULT_SOCKET } from "../lib/paths.ts";
 import { ZIP_DEFAULT } from "../lib/credential/zip.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./command_line/options.ts";
@@ -37,5 +38,5 @@ export function run(program: string, args: readonly string[]): void {
 }
 
 function check({ errno, errorText }: { errno: number; errorText: string }): void {
-  if (errno !== 0) throw new MungeError(errorCode(errno), errorText);
+  if (errno !== 0) throw new MungeError(errorCode(errno), printable(errorText));
 }

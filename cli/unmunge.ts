@@ -9,6 +9,7 @@ import { hostName } from "../lib/os/hosts.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
 import { ignoreHangup } from "../lib/os/standard_streams.ts";
 import { systemText } from "../lib/os/system_text.ts";
+import { printable } from "../lib/printable.ts";
 import { groupById, userById } from "../lib/os/users.ts";
 import { DEFAULT_SOCKET } from "../lib/paths.ts";
 import { ZIPS } from "../lib/credential/zip.ts";
@@ -72,7 +73,7 @@ const METADATA_KEYS: readonly MetadataKey[] = [
   { name: "CIPHER", numeric: (r) => r.cipher, text: (r) => CIPHERS[r.cipher]?.name },
   { name: "MAC", numeric: (r) => r.mac, text: (r) => MACS[r.mac]?.name },
   { name: "ZIP", numeric: (r) => r.zip, text: (r) => ZIPS[r.zip]?.name },
-  { name: "REALM", numeric: (r) => r.realm === "" ? undefined : printable(r.realm) },
+  { name: "REALM", numeric: (r) => r.realm === "" ? undefined : r.realm },
   { name: "UID", numeric: (r) => r.uid, text: (r) => userById(r.uid)?.name },
   { name: "GID", numeric: (r) => r.gid, text: (r) => groupById(r.gid)?.name },
   {
@@ -87,11 +88,6 @@ const METADATA_KEYS: readonly MetadataKey[] = [
   },
   { name: "LENGTH", numeric: (r) => r.payload.length },
 ];
-
-/** A realm as it may be printed: another make of munged takes any name. */
-function printable(realm: string): string {
-  return realm.replace(/[^ -~]/g, "?");
-}
 
 /** The IPv4 address of the encoding host; a credential without one says 0.0.0.0. */
 function originAddress({ originAddress }: DecodeResponse): Uint8Array {
@@ -181,7 +177,10 @@ function decode({ socket }: Settings, credential: Uint8Array): DecodeResponse {
   if (credential.length === 0) throw new MungeError("EMUNGE_BAD_ARG", "No credential specified");
   const response = new BlockingClient(socket).decode({ credential });
   if (OPENED.has(response.errno)) return response;
-  throw new MungeError(errorCode(response.errno), response.errorText || errorText(response.errno));
+  throw new MungeError(
+    errorCode(response.errno),
+    printable(response.errorText) || errorText(response.errno),
+  );
 }
 
 /** Where metadata and payload go; one and the same output if their paths say so. */
@@ -244,6 +243,6 @@ function formatMetadata({ keys, numeric }: Settings, response: DecodeResponse): 
     const value = numeric || key.text === undefined
       ? number
       : `${key.text(response) ?? "???"} (${number})`;
-    return `${`${key.name}:`.padEnd(16)} ${value}\n`;
+    return `${`${key.name}:`.padEnd(16)} ${printable(`${value}`)}\n`;
   }).join("");
 }

@@ -5,6 +5,7 @@ import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { ignoreHangup } from "../../lib/os/standard_streams.ts";
 import { setEffectiveGroup, setEffectiveUser } from "../../lib/os/identity.ts";
 import { systemText } from "../../lib/os/system_text.ts";
+import { printable } from "../../lib/printable.ts";
 import { isRealmName } from "../../lib/credential/realm.ts";
 import { Output, readInput, refuseSameFile, WriteError } from "../command_line/files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "../command_line/options.ts";
@@ -146,9 +147,9 @@ function encode(settings: Settings, payload: Uint8Array): Uint8Array {
     payload,
   });
   if (errno === ERRNO.EMUNGE_BAD_REALM || errno === ERRNO.EMUNGE_CRED_UNAUTHORIZED) {
-    throw new MungeError(errorCode(errno), errorText);
+    throw new MungeError(errorCode(errno), printable(errorText));
   }
-  if (errno !== 0) refuse(errorText || "Internal error");
+  if (errno !== 0) refuse(printable(errorText) || "Internal error");
   return credential;
 }
 

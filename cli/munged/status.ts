@@ -2,31 +2,52 @@
 import type { Status } from "../../daemon/munged/observe/status.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
+import { systemCode } from "../../lib/os/system_text.ts";
+import { printable, printableJson } from "../../lib/printable.ts";
+import { NoAnswer } from "../../lib/protocol/transaction.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { print } from "../command_line/print.ts";
 
-/** Prints the status of the munged behind a socket. @throws {MungeError} when it does not tell. */
+/** Prints the status of the munged behind a socket. @throws {MungeError} when it can't be had. */
 export function printStatus(socket: string, asJson: boolean): void {
-  const json = askStatus(socket);
-  print(asJson ? `${json}\n` : formatStatus(JSON.parse(json) as Status));
+  const status = parseStatus(askStatus(socket), socket);
+  print(asJson ? `${printableJson(status)}\n` : formatStatus(status));
 }
 
 function askStatus(socket: string): string {
   try {
     return new BlockingClient(socket).status();
   } catch (error) {
-    if (!(error instanceof MungeError) || !/header|reset/.test(error.message)) throw error;
+    if (!(error instanceof MungeError) || !isHangup(error.cause)) throw error;
     throw new MungeError(
       error.code,
-      `Failed to ask munged at "${socket}" for its status: it tells root and its own user only, and ` +
-        "another make of munged tells nobody",
+      `The munged at "${socket}" closed the connection instead of answering: ours tells its status to root and ` +
+        "its own user only, and other implementations to nobody",
+      { cause: error },
     );
+  }
+}
+
+/** Whether the daemon was there and hung up, which is how it refuses a request. */
+function isHangup(cause: unknown): boolean {
+  if (cause instanceof NoAnswer) return cause.reason === "closed";
+  return systemCode(cause) === "ECONNRESET";
+}
+
+function parseStatus(json: string, socket: string): Status {
+  try {
+    return JSON.parse(json) as Status;
+  } catch (error) {
+    throw new MungeError("EMUNGE_SNAFU", `The munged at "${socket}" gave no valid status`, {
+      cause: error,
+    });
   }
 }
 
 function formatStatus(status: Status): string {
   const lines: string[] = [];
-  const row = (name: string, value: string) => lines.push(`${`${name}:`.padEnd(16)} ${value}`);
+  const row = (name: string, value: string) =>
+    lines.push(`${`${name}:`.padEnd(16)} ${printable(value)}`);
   const time = (seconds: number) => formatLocalTime(seconds, "%Y-%m-%d %H:%M:%S %z");
   row("VERSION", `munge-${status.compatible_version} (mungebox ${status.version})`);
   row("PID", `${status.pid}`);

@@ -1,5 +1,6 @@
 // One thread of remunge: asks munged for credentials one after the other until told to stop.
 import { parentPort, workerData } from "node:worker_threads";
+import { printable } from "../../lib/printable.ts";
 import { errorCode, errorText, MungeError } from "../../lib/errors.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { encodeTransaction, type Transaction } from "../../lib/protocol/transaction.ts";
@@ -65,7 +66,7 @@ function checkResponse(
   if (response.errno !== 0) {
     // The reference knows of no error of encoding but this one.
     const code = step === "encoding" ? "EMUNGE_SNAFU" : errorCode(response.errno);
-    throw new MungeError(code, response.errorText || errorText(response.errno));
+    throw new MungeError(code, printable(response.errorText) || errorText(response.errno));
   }
 }
 

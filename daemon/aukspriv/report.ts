@@ -3,7 +3,7 @@ import { openDatagramSocket } from "../../lib/os/datagram.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { writeWhole } from "../../lib/os/standard_streams.ts";
 import { sendSyslog } from "../process/auks_log.ts";
-import { escapeControls } from "../process/log.ts";
+import { printable } from "../../lib/printable.ts";
 import { SettingError } from "./settings.ts";
 
 const FACILITIES: Readonly<Record<string, number>> = {
@@ -69,5 +69,5 @@ function printLine(line: string): void {
 
 /** The original's texts have tabs, which are harmless. */
 function escapeTabless(line: string): string {
-  return line.split("\t").map(escapeControls).join("\t");
+  return line.split("\t").map(printable).join("\t");
 }

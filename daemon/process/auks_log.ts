@@ -4,7 +4,8 @@ import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
 import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { systemText } from "../../lib/os/system_text.ts";
-import { escapeControls, SYSLOG_SOCKET } from "./log.ts";
+import { printable } from "../../lib/printable.ts";
+import { SYSLOG_SOCKET } from "./log.ts";
 
 /** Where lines go. A file is opened when there is a first line for it. */
 export type AuksLogTarget =
@@ -46,7 +47,7 @@ export function createAuksLog(
   const put = (label: string, text: string) => {
     try {
       sink ??= openSink(target);
-      writeAuksLine(target, sink, `${label} ${escapeControls(text)}`);
+      writeAuksLine(target, sink, `${label} ${printable(text)}`);
     } catch (error) {
       if (!complained) complain(`${describe(target)}: ${systemText(error)}`);
       complained = true;

@@ -2,6 +2,7 @@
 // number, one write per line, so that threads need no coordination when the file is reopened.
 import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
 import { MungeError } from "../../lib/errors.ts";
+import { printable, printableJson } from "../../lib/printable.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
 import { canWrite, duplicateOver } from "../../lib/os/process.ts";
@@ -181,10 +182,10 @@ export function createLogger(target: LogTarget): Logger {
 }
 
 const FORMATS: Record<LogFormat, (level: LogLevel, text: string, fields: AuditFields) => string> = {
-  text: (_level, text, fields) => escapeControls(eventText(text, fields)),
+  text: (_level, text, fields) => printable(eventText(text, fields)),
   json(level, message, fields) {
     const time = new Date().toISOString();
-    return JSON.stringify({ time, level, pid: process.pid, message, ...fields });
+    return printableJson({ time, level, pid: process.pid, message, ...fields });
   },
 };
 
@@ -242,12 +243,4 @@ function seconds(): number {
 
 function levelName(level: LogLevel): string {
   return level.charAt(0).toUpperCase() + level.slice(1);
-}
-
-/** Keeps a path or host name within `text` from forging lines of the log. */
-export function escapeControls(text: string): string {
-  return text.replace(
-    /\p{Cc}/gu,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
 }

@@ -47,6 +47,18 @@ test("a log file has mode 0640 whatever the umask, and lines with time and level
   });
 });
 
+test("a JSON line has what is not printable as escape sequences, whatever a client chose", () => {
+  withDirectory((directory) => {
+    const fd = openSync(`${directory}/stderr`, "w");
+    const logger = createLogger({ ...TARGET, kind: "stderr", fd, format: "json" });
+    logger.info("a\x1b[2J\x7f\x9b2J\u202eb\n");
+    closeSync(fd);
+    const line = readFileSync(`${directory}/stderr`, "utf8");
+    assert.match(line, /^[ -~]+\n$/);
+    assert.equal(JSON.parse(line).message, "a\x1b[2J\x7f\x9b2J\u202eb\n");
+  });
+});
+
 test("reopenLog() keeps the descriptor and continues in a new file", () => {
   withDirectory((directory) => {
     const config = { ...DEFAULTS, logFile: `${directory}/log` };
