@@ -1,8 +1,9 @@
 // The IPv4 address that credentials give as their origin.
 import { isIPv4, isIPv6 } from "node:net";
-import { hostname, networkInterfaces } from "node:os";
+import { hostname } from "node:os";
 import { MungeError } from "../../lib/errors.ts";
 import { lookUpHost } from "../../lib/os/hosts.ts";
+import { interfaceAddresses } from "../../lib/os/interfaces.ts";
 import type { DaemonConfig } from "./config.ts";
 import type { Logger } from "../process/log.ts";
 
@@ -63,14 +64,6 @@ export function announceOrigin(
   const note = NOTES.find(([applies]) => applies(address));
   if (note === undefined) logger.info(text);
   else logger.warning(`${text} - ${note[1]}`);
-}
-
-function interfaceAddresses(): { name: string; address: Uint8Array }[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
-    addresses
-      .filter(({ family }) => family === "IPv4")
-      .map(({ address }) => ({ name, address: parseIPv4(address) }))
-  );
 }
 
 function parseIPv4(text: string): Uint8Array {

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";
 import assert from "node:assert/strict";
@@ -35,6 +36,23 @@ test("an interface's name and a host's name are origins", { skip: loopback === u
     const found = resolveOrigin({ origin, force: false }, memoryLogger());
     assert.deepEqual(found, { address: Uint8Array.of(127, 0, 0, 1), interfaceName: loopback });
   }
+});
+
+const canAddInterface = process.geteuid!() === 0 &&
+  spawnSync("unshare", ["--net", "ip", "link", "show"]).status === 0;
+
+test("an interface that is down is an origin", { skip: !canAddInterface }, () => {
+  const script =
+    `ip link add ib0 type veth peer name ib1 && ip addr add 192.0.2.7/24 dev ib0 && exec "$@"`;
+  const module = new URL("../../../daemon/munged/origin.ts", import.meta.url).pathname;
+  const program =
+    `import { resolveOrigin } from "${module}"; console.log(resolveOrigin({ origin: "ib0", force: false }, console).address.join("."))`;
+  const { stdout, stderr } = spawnSync(
+    "unshare",
+    ["--net", "sh", "-c", script, "sh", process.execPath, "--eval", program],
+    { encoding: "utf8" },
+  );
+  assert.equal(stdout, "192.0.2.7\n", stderr);
 });
 
 test("resolveOrigin() refuses what can't be resolved, and warns when forced", () => {
