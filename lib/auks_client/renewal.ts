@@ -120,12 +120,17 @@ export function readCredentials(context: Context, krbCred: Uint8Array): Credenti
 }
 
 function atKdc(context: Context, { tgt }: CachedTickets, lifetime: Lifetime): Credential {
+  const fail = (reason: string) => new NotRenewed(new AuksError("KRB5_RENEW", reason), lifetime);
+  let renewed: Credential;
   try {
-    return renewedTicket(context, tgt);
+    renewed = renewedTicket(context, tgt);
   } catch (error) {
-    if (!(error instanceof KerberosError)) throw error;
-    throw new NotRenewed(new AuksError("KRB5_RENEW", error.message), lifetime);
+    if (error instanceof KerberosError) throw fail(error.message);
+    throw error;
   }
+  if (renewed.endTime > tgt.endTime) return renewed;
+  renewed.free();
+  throw fail("it has reached the end of its renewable life");
 }
 
 /** Puts new tickets into the cache, beside those for services that are still good. */

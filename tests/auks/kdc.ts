@@ -29,11 +29,11 @@ export interface KdcOptions {
 /** A running KDC of REALM.A. */
 export class Kdc {
   readonly directory: string;
-  readonly #server: ReturnType<typeof spawn>;
+  #server: ReturnType<typeof spawn>;
 
-  private constructor(directory: string, server: ReturnType<typeof spawn>) {
+  private constructor(directory: string) {
     this.directory = directory;
-    this.#server = server;
+    this.#server = this.#spawn();
   }
 
   /** Makes the realm and starts its KDC: alice, bob and ghost; host/mngt, host/compute, host/login. */
@@ -58,10 +58,27 @@ export class Kdc {
       input: `${queries.join("\n")}\n`,
       stdio: ["pipe", "pipe", "pipe"],
     });
-    const server = spawn("/usr/sbin/krb5kdc", ["-n", "-r", "REALM.A"], { env, stdio: "ignore" });
-    const kdc = new Kdc(directory, server);
+    const kdc = new Kdc(directory);
     await kdc.#answers();
     return kdc;
+  }
+
+  #spawn(): ReturnType<typeof spawn> {
+    return spawn("/usr/sbin/krb5kdc", ["-n", "-r", "REALM.A"], { env: this.env, stdio: "ignore" });
+  }
+
+  /** Ends the KDC; {@linkcode up} starts it again. */
+  async down(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.once("exit", () => resolve());
+      if (this.#server.exitCode !== null || !this.#server.kill()) resolve();
+    });
+  }
+
+  /** Starts the KDC again, where it was. */
+  async up(): Promise<void> {
+    this.#server = this.#spawn();
+    await this.#answers();
   }
 
   /** What a program's environment says to find this realm. */
@@ -115,10 +132,7 @@ export class Kdc {
 
   /** Ends the KDC and removes its directory. */
   async stop(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#server.once("exit", () => resolve());
-      if (this.#server.exitCode !== null || !this.#server.kill()) resolve();
-    });
+    await this.down();
     rmSync(this.directory, { recursive: true, force: true });
   }
 

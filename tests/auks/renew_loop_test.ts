@@ -1,0 +1,250 @@
+// auks -R: what is taken from where, that nothing ends the loop before the ticket has expired for good, and what
+// stays in the cache.
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, it } from "node:test";
+import { formatErrorReply, formatGetReply, parseRequest } from "../../lib/auks/message.ts";
+import { parseKrbCred, summarizeKrbCred } from "../../lib/auks/krb_cred.ts";
+import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
+import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
+import { Context } from "../../lib/krb5/context.ts";
+import { suite } from "../suite.ts";
+import { Kdc, KDC_NEEDS } from "./kdc.ts";
+import { ScriptedAuksd } from "./scripted_auksd.ts";
+
+const MAIN = join(import.meta.dirname, "../../cli/main.ts");
+const SERVICE = "host/mngt.realm.a";
+const BOB = 1;
+
+suite("auks -R", KDC_NEEDS, () => {
+  let kdc: Kdc;
+  let auksd: ScriptedAuksd;
+  let stored: PackedCredential | undefined;
+  let gets = 0;
+  const running = new Set<ChildProcess>();
+
+  before(async () => {
+    kdc = await Kdc.start({
+      realmLines: ["auth_to_local = RULE:[1:$1](^bob$)s/.*/daemon/", "auth_to_local = DEFAULT"],
+    });
+    kdc.enter();
+    auksd = await ScriptedAuksd.start((bytes) => {
+      assert.deepEqual(parseRequest(bytes), { type: "get", uid: BOB });
+      gets++;
+      return stored === undefined
+        ? formatErrorReply("notFound")
+        : formatGetReply(stored, { dialect: "0.5", compact: true });
+    }, { keytab: kdc.keytab(SERVICE) });
+  });
+
+  after(async () => {
+    for (const child of running) child.kill("SIGKILL");
+    auksd?.stop();
+    await kdc?.stop();
+  });
+
+  /** Has the daemon keep the ticket of a cache. */
+  function keep(cache: string): void {
+    using context = Context.open();
+    const source = { ccache: kdc.cache(cache), crossRealm: "", warn: () => {} };
+    const { uid, krbCred } = prepareCredential(context, source);
+    stored = { uid, krbCred, ...summarizeKrbCred(parseKrbCred(krbCred)) };
+  }
+
+  let files = 0;
+
+  function configuration(minLifeTime: number, helper = "", port = auksd.port): string {
+    const path = join(kdc.directory, `auks-${++files}.conf`);
+    writeFileSync(
+      path,
+      `common { PrimaryHost = localhost ; PrimaryPort = ${port} ; NAT = yes ; Retries = 1 ; ` +
+        `PrimaryPrincipal = "${SERVICE}@REALM.A" ; }\napi { ${
+          helper === "" ? "" : `HelperScript = ${helper} ;`
+        } }\nrenewer { MinLifeTime = ${minLifeTime} ; Delay = 1 ; LogLevel = 1 ; ` +
+        `LogFile = ${path}.log ; DebugFile = ${path}.log ; }\n`,
+    );
+    return path;
+  }
+
+  function start(mode: string, conf: string, cache: string): ChildProcess & { err: string } {
+    const args = [MAIN, "auks", "-f", conf, "-R", mode, "-C", kdc.cache(cache)];
+    const child = spawn(process.execPath, args, { env: kdc.envOf(cache) });
+    running.add(child);
+    const watched = Object.assign(child, { err: "" });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => watched.err += text);
+    return watched;
+  }
+
+  async function end(child: ChildProcess): Promise<number | string | null> {
+    if (child.exitCode === null && child.signalCode === null) {
+      await new Promise((resolve) => child.once("exit", resolve));
+    }
+    running.delete(child);
+    return child.signalCode ?? child.exitCode;
+  }
+
+  async function once(conf: string, cache: string): Promise<{ status: unknown; err: string }> {
+    const child = start("once", conf, cache);
+    const status = await end(child);
+    return { status, err: child.err };
+  }
+
+  const klist = (cache: string) =>
+    execFileSync("/usr/bin/klist", ["-c", kdc.cache(cache)], { env: kdc.env, encoding: "utf8" });
+
+  /** Whether there is a ticket in the cache that has not expired. */
+  function isGood(cache: string): boolean {
+    try {
+      execFileSync("/usr/bin/klist", ["-s", "-c", kdc.cache(cache)], { env: kdc.env });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  const wait = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+  it("leaves a good ticket alone, and one that is too short", async () => {
+    kdc.login("bob");
+    assert.deepEqual(await once(configuration(600), "bob"), {
+      status: 39,
+      err: "Auks API request failed : auks cred : credential is still valid\n",
+    });
+    kdc.login("bob", ["-l", "500"], "short");
+    assert.equal((await once(configuration(600), "short")).status, 41);
+    assert.equal((await once(configuration(600), "nowhere")).status, 4);
+  });
+
+  it("takes a fresher ticket from auksd, and no other", async () => {
+    kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
+    kdc.login("bob", ["-l", "30", "-r", "1h"], "older");
+    kdc.login("bob", ["-l", "1h", "-r", "2h"], "fresher");
+    keep("fresher");
+    const conf = configuration(59);
+    await wait(1);
+    assert.equal((await once(conf, "due")).status, 0);
+    const seconds = (cache: string) => {
+      const times = [...klist(cache).matchAll(/\d\d:\d\d:\d\d/g)].map(([time]) => {
+        const [hours, minutes, seconds] = time.split(":").map(Number);
+        return hours! * 3600 + minutes! * 60 + seconds!;
+      });
+      return (times[1]! - times[0]! + 86_400) % 86_400;
+    };
+    assert(seconds("due") > 3000, klist("due"));
+    assert.match(readFileSync(`${conf}.log`, "utf8"), /auks -R: new ticket from auksd/);
+    kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
+    await wait(1);
+    keep("older");
+    assert.equal((await once(conf, "due")).status, 0);
+    assert.match(readFileSync(`${conf}.log`, "utf8"), /auks -R: new ticket from KDC/);
+    assert(isGood("due"));
+  });
+
+  it("keeps the tickets for services", async () => {
+    stored = undefined;
+    kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
+    execFileSync("/usr/bin/kvno", ["host/login.realm.a"], {
+      env: kdc.envOf("due"),
+      stdio: "ignore",
+    });
+    await wait(1);
+    assert.equal((await once(configuration(59), "due")).status, 0);
+    assert.match(klist("due"), /host\/login\.realm\.a@REALM\.A/);
+  });
+
+  it("reports what the KDC refuses", async () => {
+    kdc.login("bob", ["-l", "60", "-r", "60"], "final");
+    await wait(1);
+    const { status, err } = await once(configuration(59), "final");
+    assert.equal(status, 249);
+    assert.match(err, /: krb5 cred : unable to renew credential \(it has reached the end of its/);
+  });
+
+  it("runs HelperScript, and fails with it", async () => {
+    const script = join(kdc.directory, "helper");
+    const output = join(kdc.directory, "helper.out");
+    writeFileSync(
+      script,
+      `#!/bin/sh\necho "$# $AUKS_EVENT $KRB5CCNAME $(id -u)" >>${output}\nexit "$(cat ${output}.status)"\n`,
+    );
+    chmodSync(script, 0o755);
+    for (const [status, expected] of [[0, 0], [3, 255]] as const) {
+      writeFileSync(`${output}.status`, `${status}`);
+      kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
+      await wait(1);
+      assert.equal((await once(configuration(59, script), "due")).status, expected);
+    }
+    const line = `0 renewed ${kdc.cache("due")} ${process.getuid!()}\n`;
+    assert.equal(readFileSync(output, "utf8"), line + line);
+    assert.equal((await once(configuration(59, "/nowhere"), "bob")).status, 39);
+  });
+
+  it("loop renews for as long as the KDC does, and ends on TERM", async () => {
+    stored = undefined;
+    kdc.login("bob", ["-l", "6", "-r", "1h"], "loop");
+    const child = start("loop", configuration(4), "loop");
+    for (let second = 0; second < 10; second++) {
+      assert(isGood("loop"), `second ${second}: ${child.err}`);
+      await wait(1);
+    }
+    child.kill("SIGTERM");
+    assert.equal(await end(child), "SIGTERM");
+    assert.equal(child.err, "");
+  });
+
+  it("loop takes a fresh ticket that the user gives auksd, though its own is good", async () => {
+    kdc.login("bob", ["-l", "1h", "-r", "2h"], "loop");
+    kdc.login("bob", ["-l", "5h", "-r", "6h"], "fresher");
+    const child = start("loop", configuration(5), "loop");
+    await wait(1.5);
+    const before = klist("loop");
+    keep("fresher");
+    for (let i = 0; i < 50 && klist("loop") === before; i++) await wait(0.1);
+    assert.notEqual(klist("loop"), before);
+    assert(gets > 2);
+    child.kill();
+    await end(child);
+  });
+
+  it("loop outlives an outage of auksd and KDC together", async () => {
+    stored = undefined;
+    kdc.login("bob", ["-l", "12", "-r", "1h"], "loop");
+    const conf = configuration(9, "", 1);
+    const child = start("loop", conf, "loop");
+    await wait(1);
+    await kdc.down();
+    await wait(5);
+    assert.equal(child.exitCode, null);
+    await kdc.up();
+    await wait(7);
+    assert(isGood("loop"), readFileSync(`${conf}.log`, "utf8"));
+    child.kill();
+    assert.equal(await end(child), "SIGTERM");
+    assert.match(readFileSync(`${conf}.log`, "utf8"), /unable to renew credential[^]*from KDC/);
+  });
+
+  it("loop ends when the ticket has expired for good, after it has said so", async () => {
+    const output = join(kdc.directory, "expiring.out");
+    const script = join(kdc.directory, "expiring");
+    writeFileSync(script, `#!/bin/sh\necho "$AUKS_EVENT" >>${output}\n`);
+    chmodSync(script, 0o755);
+    kdc.login("bob", ["-l", "4", "-r", "4"], "final");
+    const conf = configuration(2, script);
+    const child = start("loop", conf, "final");
+    assert.equal(await end(child), 40);
+    assert.equal(child.err, "Auks API request failed : auks cred : credential expired\n");
+    assert.equal(readFileSync(output, "utf8"), "expiring\n");
+    assert.match(
+      readFileSync(`${conf}.log`, "utf8"),
+      /the ticket ends at \S+ and can't be renewed/,
+    );
+  });
+
+  it("loop ends at once without a ticket", async () => {
+    const child = start("loop", configuration(600), "nowhere");
+    assert.equal(await end(child), 4);
+    assert(!existsSync(kdc.cache("nowhere")));
+  });
+});
