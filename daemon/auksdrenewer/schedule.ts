@@ -33,7 +33,8 @@ export class Spread {
   }
 
   /**
-   * The credentials to renew now, the most urgent first.
+   * The credentials to renew now, the most urgent first; those that are about equally urgent in an order of
+   * this renewer's own, so that two renewers don't go through them side by side.
    *
    * @param credentials all there are; what is not among them is forgotten.
    * @param now seconds since the epoch.
@@ -52,7 +53,8 @@ export class Spread {
       return endtime - now <= minLifeTime + draw.draw * early;
     });
     this.#draws = draws;
-    return due.sort((a, b) => a.endtime - b.endtime);
+    const rank = ({ uid, endtime }: C) => endtime + draws.get(uid)!.draw * minLifeTime / 2;
+    return due.sort((a, b) => rank(a) - rank(b));
   }
 }
 
