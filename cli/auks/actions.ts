@@ -1,5 +1,6 @@
 // What auks does, by the option that asks for it.
 import { isatty } from "node:tty";
+import { dumpTable } from "../../lib/auks/dump_table.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import {
   formatSendFile,
@@ -14,13 +15,13 @@ import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts"
 import { readCredentials } from "../../lib/auks_client/renewal.ts";
 import { add, dump, get, ping, remove } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
+import { isoTime } from "../../lib/os/local_time.ts";
 import { isReaderGone, writeWhole } from "../../lib/os/standard_streams.ts";
 import { userByName } from "../../lib/os/users.ts";
 import { wholeNumber } from "../command_line/values.ts";
 import { print, printError } from "../command_line/print.ts";
 import type { Action, Settings } from "./auks.ts";
 import type { OpenedConfiguration } from "./configuration.ts";
-import { formatDump } from "./dump.ts";
 import { renew } from "./renew.ts";
 
 type Perform = (settings: Settings, opened: OpenedConfiguration) => Promise<void>;
@@ -74,7 +75,8 @@ export const ACTIONS: Readonly<Record<Action, Perform>> = {
   },
 
   async dump(_settings, opened) {
-    print(formatDump(await dump(...asking(opened))));
+    const lines = dumpTable(await dump(...asking(opened)), isoTime);
+    print(lines.map((line) => `${line}\n`).join(""));
   },
 
   async send({ uid }, opened) {

@@ -1,9 +1,9 @@
 // auksd: keeps the users' tickets and hands them out. Here is its command line; the daemon is in daemon/auksd.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
 import { print, printError } from "../command_line/print.ts";
-import { flag, option, text } from "../command_line/vocabulary.ts";
+import { flag, text } from "../command_line/vocabulary.ts";
 import type { AuksdRun } from "../../daemon/auksd/main.ts";
-import { type AuksUsage, HELP_OPTION, parseAuksOptions } from "./usage.ts";
+import { type AuksUsage, counter, HELP_OPTION, parseAuksOptions } from "./usage.ts";
 
 /** The command line, read. */
 interface Settings {
@@ -22,12 +22,8 @@ export const USAGE: AuksUsage<Settings> = {
   groups: [
     [
       HELP_OPTION,
-      option("-d, --debug", "increase debug level (force foreground mode)", (settings) => {
-        settings.debug++;
-      }),
-      option("-v, --verbose", "increase verbose level (force forground mode)", (settings) => {
-        settings.verbose++;
-      }),
+      counter("-d, --debug", "increase debug level (force foreground mode)", "debug"),
+      counter("-v, --verbose", "increase verbose level (force foreground mode)", "verbose"),
       flag("-F, --foreground", "run in foreground", "foreground"),
       text("-f, --config=conffile", "Configuration file", "config"),
     ],

@@ -1,5 +1,10 @@
 // auks.conf as a command of AUKS opens it: read, told about on standard output with -v, and its log.
-import { type AuksLog, type AuksLogTarget, createAuksLog } from "../../daemon/process/auks_log.ts";
+import {
+  type AuksLog,
+  type AuksLogTarget,
+  createAuksLog,
+  openLogFiles,
+} from "../../daemon/process/auks_log.ts";
 import type { LogConfig } from "../../lib/auks/config.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import {
@@ -102,21 +107,8 @@ function apiLog({ config: { api } }: ClientConfiguration): AuksLog {
 }
 
 /** A log to the files of a block. */
-export function logTo({ logFile, logLevel, debugFile, debugLevel }: LogConfig): AuksLog {
-  const info = logFile === undefined
-    ? undefined
-    : createAuksLog({ kind: "file", path: logFile }, { info: logLevel, debug: 0 }, warn);
-  const debug = debugFile === undefined
-    ? undefined
-    : createAuksLog({ kind: "file", path: debugFile }, { info: 0, debug: debugLevel }, warn);
-  return {
-    info: (level, text) => info?.info(level, text),
-    debug: (level, text) => debug?.debug(level, text),
-    reopen() {
-      info?.reopen();
-      debug?.reopen();
-    },
-  };
+export function logTo(config: LogConfig): AuksLog {
+  return openLogFiles(config, warn);
 }
 
 function warn(text: string): void {

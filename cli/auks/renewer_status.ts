@@ -1,9 +1,10 @@
 // What `auksdrenewer --status` prints: the credentials that auksd keeps as `auks -D` lists them, with what will
 // become of each.
+import { dumpTable } from "../../lib/auks/dump_table.ts";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { whyNotDue } from "../../lib/auks/store_rules.ts";
+import { isoTime } from "../../lib/os/local_time.ts";
 import { isAtItsEnd } from "../../daemon/auksdrenewer/schedule.ts";
-import { formatDump } from "./dump.ts";
 
 /** The list, and a line with the sums. */
 export function formatStatus(
@@ -12,15 +13,12 @@ export function formatStatus(
   now: number,
 ): string {
   const states = credentials.map((credential) => stateOf(credential, minLifeTime, now));
-  const [heading, ...lines] = formatDump(credentials).trimEnd().split("\n");
+  const [heading, ...lines] = dumpTable(credentials, isoTime);
   const rows = lines.map((line, at) => `${line} ${states[at]}\n`).join("");
   const counts = Object.entries(Object.groupBy(states, (state) => state))
     .map(([state, these]) => `, ${these!.length} ${state}`).join("");
-  return `${heading!.padEnd(WIDTH)} STATE\n${rows}${credentials.length} creds${counts}\n`;
+  return `${heading} STATE\n${rows}${credentials.length} creds${counts}\n`;
 }
-
-/** Columns of a line of the list. */
-const WIDTH = 10 + 34 + 3 * 24 + 4;
 
 function stateOf(credential: PackedCredential, minLifeTime: number, now: number): string {
   switch (whyNotDue(credential, minLifeTime, now)) {

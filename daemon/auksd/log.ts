@@ -3,8 +3,9 @@ import type { LogConfig } from "../../lib/auks/config.ts";
 import {
   type AuksLog,
   type AuksLogLevels,
-  type AuksLogTarget,
   createAuksLog,
+  openLogFiles,
+  SILENT,
 } from "../process/auks_log.ts";
 
 /** Where the log goes, by the command line. */
@@ -34,21 +35,5 @@ export function openLog(
   if (choice.kind === "stderr") {
     return createAuksLog({ kind: "descriptor", fd: 2 }, levels, complain);
   }
-  const open = (path: string | undefined, wanted: AuksLogLevels): AuksLog => {
-    if (path === undefined) return SILENT;
-    const target: AuksLogTarget = { kind: "file", path };
-    return createAuksLog(target, wanted, complain);
-  };
-  const info = open(config.logFile, { info: levels.info, debug: 0 });
-  const debug = open(config.debugFile, { info: 0, debug: levels.debug });
-  return {
-    info: (level, text) => info.info(level, text),
-    debug: (level, text) => debug.debug(level, text),
-    reopen() {
-      info.reopen();
-      debug.reopen();
-    },
-  };
+  return openLogFiles(config, complain);
 }
-
-const SILENT: AuksLog = { info() {}, debug() {}, reopen() {} };

@@ -1,17 +1,16 @@
-// What auksdrenewer has done, as metrics in Prometheus's text format for the textfile collector of its node
-// exporter.
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+// What auksdrenewer has done, as metrics for Prometheus.
+import { type Metric, type Sample } from "../process/prometheus.ts";
 import type { Tally } from "./round.ts";
 
 /** What is measured. */
 export interface RenewerNumbers {
   /** Added up over all rounds. */
   readonly totals: Tally;
-  /** Of the last round whose list of credentials was got. */
+  /** Of the last round in which auksd listed its credentials. */
   readonly last: Tally;
-  /** Rounds in which auksd gave no list. */
+  /** Rounds in which it did not. */
   readonly failedRounds: number;
-  /** When the last round ended, seconds since the epoch. */
+  /** When the last round ended, seconds since the epoch; 0 before the first. */
   readonly roundEnd: number;
   /** How long it took, seconds. */
   readonly roundSeconds: number;
@@ -19,93 +18,55 @@ export interface RenewerNumbers {
   readonly silentRealms: ReadonlyMap<string, number>;
 }
 
-interface Metric {
-  readonly name: string;
-  readonly type: "counter" | "gauge";
-  readonly help: string;
-  value(numbers: RenewerNumbers): number;
+function metric(
+  name: string,
+  help: string,
+  value: (numbers: RenewerNumbers) => number,
+): Metric<RenewerNumbers> {
+  return {
+    name: `auksdrenewer_${name}`,
+    type: name.endsWith("_total") ? "counter" : "gauge",
+    help,
+    samples: (numbers) => [[{}, value(numbers)]],
+  };
 }
 
-const METRICS: readonly Metric[] = [
+/** Every metric. */
+export const METRICS: readonly Metric<RenewerNumbers>[] = [
+  metric("credentials", "Credentials that auksd keeps.", ({ last }) => last.dumped),
+  metric(
+    "ending_credentials",
+    "Credentials that can't be renewed beyond their present end.",
+    ({ last }) => last.ending,
+  ),
+  metric(
+    "postponed_credentials",
+    "Credentials that are due, while no KDC of their realm answers.",
+    ({ last }) => last.postponed,
+  ),
+  metric("renewals_total", "Credentials that were renewed.", ({ totals }) => totals.renewed),
+  metric(
+    "renewals_by_others_total",
+    "Credentials that were due and that another renewer had renewed.",
+    ({ totals }) => totals.alreadyDone,
+  ),
+  metric("failures_total", "Renewals that failed.", ({ totals }) => totals.failed),
+  metric(
+    "failed_rounds_total",
+    "Rounds in which auksd did not list its credentials.",
+    ({ failedRounds }) => failedRounds,
+  ),
+  metric(
+    "last_round_timestamp_seconds",
+    "When the last round ended.",
+    ({ roundEnd }) => roundEnd,
+  ),
+  metric("last_round_seconds", "How long the last round took.", ({ roundSeconds }) => roundSeconds),
   {
-    name: "credentials",
+    name: "auksdrenewer_silent_kdc_tries",
     type: "gauge",
-    help: "Credentials that auksd keeps.",
-    value: ({ last }) => last.dumped,
-  },
-  {
-    name: "ending_credentials",
-    type: "gauge",
-    help: "Credentials that can't be renewed beyond their present end.",
-    value: ({ last }) => last.ending,
-  },
-  {
-    name: "postponed_credentials",
-    type: "gauge",
-    help: "Credentials that are due, while no KDC of their realm answers.",
-    value: ({ last }) => last.postponed,
-  },
-  {
-    name: "renewals_total",
-    type: "counter",
-    help: "Credentials that were renewed.",
-    value: ({ totals }) => totals.renewed,
-  },
-  {
-    name: "renewals_by_others_total",
-    type: "counter",
-    help: "Credentials that were due and that another renewer had renewed.",
-    value: ({ totals }) => totals.alreadyDone,
-  },
-  {
-    name: "failures_total",
-    type: "counter",
-    help: "Renewals that failed.",
-    value: ({ totals }) => totals.failed,
-  },
-  {
-    name: "failed_rounds_total",
-    type: "counter",
-    help: "Rounds in which auksd did not list its credentials.",
-    value: ({ failedRounds }) => failedRounds,
-  },
-  {
-    name: "last_round_timestamp_seconds",
-    type: "gauge",
-    help: "When the last round ended.",
-    value: ({ roundEnd }) => roundEnd,
-  },
-  {
-    name: "last_round_seconds",
-    type: "gauge",
-    help: "How long the last round took.",
-    value: ({ roundSeconds }) => roundSeconds,
+    help: "Tries in a row that no KDC of a realm answered.",
+    samples: ({ silentRealms }) =>
+      [...silentRealms].map(([realm, tries]): Sample => [{ realm }, tries]),
   },
 ];
-
-/** The numbers in Prometheus's text format. */
-export function formatMetrics(numbers: RenewerNumbers): string {
-  const lines = METRICS.map(({ name, type, help, value }) =>
-    `# HELP auksdrenewer_${name} ${help}\n# TYPE auksdrenewer_${name} ${type}\n` +
-    `auksdrenewer_${name} ${value(numbers)}\n`
-  );
-  const name = "auksdrenewer_silent_kdc_tries";
-  const realms = [...numbers.silentRealms].map(([realm, tries]) =>
-    `${name}{realm=${JSON.stringify(realm)}} ${tries}\n`
-  );
-  const help = `# HELP ${name} Tries in a row that no KDC of a realm answered.\n`;
-  return `${lines.join("")}${help}# TYPE ${name} gauge\n${realms.join("")}`;
-}
-
-/** Puts the numbers in place of what the file had. @throws the system's error. */
-export function writeMetrics(path: string, numbers: RenewerNumbers): void {
-  // Not *.prom, which the collector would read.
-  const unfinished = `${path}.${process.pid}.tmp`;
-  try {
-    writeFileSync(unfinished, formatMetrics(numbers), { flag: "wx", mode: 0o644 });
-    renameSync(unfinished, path);
-  } catch (error) {
-    rmSync(unfinished, { force: true });
-    throw error;
-  }
-}

@@ -3,10 +3,10 @@ import { AuksError } from "../../lib/auks/errors.ts";
 import type { ClientSettings } from "../../lib/auks_client/client.ts";
 import { add, dump, get } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
-import { systemText } from "../../lib/os/system_text.ts";
 import type { AuksLog } from "../process/auks_log.ts";
+import { formatMetrics, keepMetricsFile } from "../process/prometheus.ts";
 import { KdcThreads } from "./kdc_threads.ts";
-import { writeMetrics } from "./metrics.ts";
+import { METRICS, type RenewerNumbers } from "./metrics.ts";
 import { carryOut, emptyTally, type RoundLimits, type Tally } from "./round.ts";
 import { RealmBackOff, Spread } from "./schedule.ts";
 
@@ -31,9 +31,19 @@ export async function renewUntilSignal(settings: RenewerSettings): Promise<Endin
   const threads = new KdcThreads(limits.parallel);
   const backOff = new RealmBackOff();
   const spread = new Spread({ minLifeTime, random: Math.random });
-  const totals = emptyTally();
-  let failedRounds = 0;
-  let last = emptyTally();
+  const numbers: { -readonly [K in keyof RenewerNumbers]: RenewerNumbers[K] } = {
+    totals: emptyTally(),
+    last: emptyTally(),
+    failedRounds: 0,
+    roundEnd: 0,
+    roundSeconds: 0,
+    silentRealms: backOff.silentRealms,
+  };
+  const stopMetrics = metricsFile === undefined ? () => {} : keepMetricsFile(
+    metricsFile,
+    () => formatMetrics(METRICS, numbers),
+    (text) => log.info(1, `renewer: ${text}`),
+  );
   const sleep = (seconds: number) =>
     ending() === undefined
       ? Promise.race([wake, new Promise<void>((resolve) => setTimeout(resolve, seconds * 1000))])
@@ -41,7 +51,7 @@ export async function renewUntilSignal(settings: RenewerSettings): Promise<Endin
   while (ending() === undefined) {
     const started = performance.now();
     try {
-      last = await carryOut({
+      const last = await carryOut({
         dump: () => dump(context, client),
         get: (uid) => get(context, client, uid),
         add: async (krbCred) => {
@@ -55,47 +65,29 @@ export async function renewUntilSignal(settings: RenewerSettings): Promise<Endin
         log,
         stopped: () => ending() !== undefined,
       }, limits);
-      addUp(totals, last);
+      numbers.last = last;
+      addUp(numbers.totals, last);
       if (last.renewed > 0) {
         const seconds = Math.round((performance.now() - started) / 1000);
         log.info(1, `renewer: ${last.renewed} creds renewed in ~${seconds}s`);
       }
     } catch (error) {
       if (!(error instanceof AuksError)) throw error;
-      failedRounds++;
+      numbers.failedRounds++;
       log.info(1, `renewer: unable to dump auksd creds : ${error.message}`);
     }
-    const roundSeconds = (performance.now() - started) / 1000;
-    if (metricsFile !== undefined) {
-      tellMetrics(log, metricsFile, {
-        totals,
-        last,
-        failedRounds,
-        roundEnd: Date.now() / 1000,
-        roundSeconds,
-        silentRealms: backOff.silentRealms,
-      });
-    }
+    numbers.roundSeconds = (performance.now() - started) / 1000;
+    numbers.roundEnd = Date.now() / 1000;
+    numbers.silentRealms = backOff.silentRealms;
     if (ending() !== undefined) break;
     log.info(2, `renewer: sleeping ${limits.delay} seconds before next renew`);
-    await sleep(Math.max(0.1, limits.delay - roundSeconds));
+    await sleep(Math.max(0.1, limits.delay - numbers.roundSeconds));
   }
   log.info(1, "renewer: ending main loop");
+  stopMetrics();
   await threads.stop();
   context.close();
   return ending()!;
-}
-
-function tellMetrics(
-  log: AuksLog,
-  path: string,
-  numbers: Parameters<typeof writeMetrics>[1],
-): void {
-  try {
-    writeMetrics(path, numbers);
-  } catch (error) {
-    log.info(1, `renewer: unable to write the metrics file ${path} : ${systemText(error)}`);
-  }
 }
 
 function addUp(totals: Tally, round: Tally): void {

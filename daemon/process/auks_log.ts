@@ -1,6 +1,7 @@
 // The log of AUKS's programs as administrators' scripts read it: `CTIME [INFOn] [euid=E,pid=P] text`, where
 // n is the line's level and a line shows if that is not above the configured one.
 import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
+import type { LogConfig } from "../../lib/auks/config.ts";
 import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -80,6 +81,25 @@ function openLogFile(path: string): number {
   if (stats.isFile() || stats.isCharacterDevice()) return fd;
   closeSync(fd);
   throw new Error("Not a regular file");
+}
+
+/** A log for nobody. */
+export const SILENT: AuksLog = { info() {}, debug() {}, reopen() {} };
+
+/** A log to the two files of a block of auks.conf. @param complain as for {@linkcode createAuksLog}. */
+export function openLogFiles(config: LogConfig, complain: (text: string) => void): AuksLog {
+  const open = (path: string | undefined, levels: AuksLogLevels) =>
+    path === undefined ? SILENT : createAuksLog({ kind: "file", path }, levels, complain);
+  const info = open(config.logFile, { info: config.logLevel, debug: 0 });
+  const debug = open(config.debugFile, { info: 0, debug: config.debugLevel });
+  return {
+    info: (level, text) => info.info(level, text),
+    debug: (level, text) => debug.debug(level, text),
+    reopen() {
+      info.reopen();
+      debug.reopen();
+    },
+  };
 }
 
 function openSink(target: AuksLogTarget): number {

@@ -25,3 +25,8 @@ export function formatLocalTime(seconds: number, format: string): string {
   const length = c.strftime(ptr(text), text.length, ptr(cString(format)), ptr(tm));
   return length === 0n ? "" : new CString(ptr(text)).toString();
 }
+
+/** A time in the local time zone as `2026-11-26T09:40:08+0000`. @param seconds since the epoch. */
+export function isoTime(seconds: number): string {
+  return formatLocalTime(seconds, "%FT%T%z");
+}

@@ -153,7 +153,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     }
   });
 
-  it("keeps the cache of another account", async () => {
+  it("keeps the cache of another account", () => {
     rmSync(cache(), { force: true });
     chmodSync(join(kdc.directory, "caches"), 0o777);
     const { status, stdout } = spawnSync(process.execPath, [MAIN, "aukspriv", "--once"], {

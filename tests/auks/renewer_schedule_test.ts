@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import type { KdcResult } from "../../daemon/auksdrenewer/kdc_task.ts";
-import { formatMetrics } from "../../daemon/auksdrenewer/metrics.ts";
+import { METRICS } from "../../daemon/auksdrenewer/metrics.ts";
+import { formatMetrics } from "../../daemon/process/prometheus.ts";
 import { carryOut, emptyTally, type RoundTools } from "../../daemon/auksdrenewer/round.ts";
 import { RealmBackOff, Spread } from "../../daemon/auksdrenewer/schedule.ts";
 import { formatStatus } from "../../cli/auks/renewer_status.ts";
@@ -20,7 +21,6 @@ class World {
   /** When the KDC was asked, by second. */
   readonly requests = new Map<number, number>();
   readonly log: string[] = [];
-  kdcIsSilent = false;
   renewals = 0;
 
   constructor(count: number, starttime = START) {
@@ -41,12 +41,11 @@ class World {
         });
         return Promise.resolve();
       },
-      renew: async (krbCred): Promise<KdcResult> => {
+      renew: (krbCred): Promise<KdcResult> => {
         const second = Math.floor(this.now);
         this.requests.set(second, (this.requests.get(second) ?? 0) + 1);
-        if (this.kdcIsSilent) return { id: 0, failure: "Cannot contact any KDC", silent: true };
         this.renewals++;
-        return { id: 0, krbCred: krbCred.slice(), note: undefined };
+        return Promise.resolve({ id: 0, krbCred: krbCred.slice(), note: undefined });
       },
       now: () => this.now,
       sleep: (seconds) => {
@@ -111,7 +110,7 @@ describe("carryOut()", () => {
     assert(world.mostASecond <= LIMITS.perSecond + 1, `${world.mostASecond} in a second`);
   });
 
-  it("spreads the renewals of a day over the time before they are due", async () => {
+  it("spreads the renewals of a day over the time before they are due", () => {
     const world = new World(0);
     const life = 86_400;
     for (let uid = 1; uid <= 2000; uid++) {
@@ -243,7 +242,7 @@ describe("formatStatus()", () => {
 
 describe("formatMetrics()", () => {
   it("is Prometheus's text format", () => {
-    const text = formatMetrics({
+    const text = formatMetrics(METRICS, {
       totals: { ...emptyTally(), renewed: 7 },
       last: { ...emptyTally(), dumped: 3 },
       failedRounds: 1,

@@ -1,10 +1,9 @@
-// Lines of the log and of `auks -D`, as scripts read them.
+// Lines of the log, as scripts read them.
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { formatDump } from "../../cli/auks/dump.ts";
 import { createAuksLog } from "../../daemon/process/auks_log.ts";
 
 let directory: string;
@@ -58,30 +57,5 @@ describe("createAuksLog()", () => {
     refused.info(1, "led astray again");
     assert.deepEqual(complaints, [`${link}: Too many levels of symbolic links`]);
     assert.doesNotMatch(readFileSync(path, "utf8"), /astray/);
-  });
-});
-
-describe("formatDump()", () => {
-  it("has the original's columns", () => {
-    const time = "\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d[+-]\\d{4}";
-    const [heading, line, none] = formatDump([
-      {
-        uid: 2000,
-        principal: "bob@REALM.A",
-        starttime: 1_795_689_451,
-        endtime: 1_795_775_851,
-        renewTill: 0,
-      },
-    ]).split("\n");
-    assert.equal(
-      heading,
-      "UID        PRINCIPAL                          START_TIME               " +
-        "END_TIME                 RENEW_UNTIL             ",
-    );
-    assert.match(
-      line!,
-      new RegExp(`^2000       bob@REALM\\.A                        (${time} ){2}(1970|1969)`),
-    );
-    assert.equal(none, "");
   });
 });
