@@ -1,18 +1,18 @@
-// The rules for the files munged trusts and for the directories above them: each breach is an error that
-// stops the start, or a warning under --force.
+// The rules for files munged trusts and for the directories above them. A breach prevents munged from starting or, with
+// --force, is a warning.
 import { lstatSync, type Stats, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { MungeError } from "../errors.ts";
 import { realPath } from "../os/real_path.ts";
 import { systemText } from "../os/system_text.ts";
 
-/** What decides whether a breach counts. */
+/** Settings that affect the rules. */
 export interface SecurityRules {
   /** Turns breaches into warnings. */
   readonly force: boolean;
   /** GID that may write to the directories above a file, or null. */
   readonly trustedGroup: number | null;
-  /** UID of the daemon that trusts the file; this process's unless given. */
+  /** UID of the daemon that trusts the file; by default this process's. */
   readonly uid?: number;
 }
 
@@ -24,16 +24,16 @@ export interface WarningLog {
 interface Policy {
   /** Subject of the message about a breach. */
   readonly subject: string;
-  /** The file, and the directory it is in, in messages about failed checks. */
+  /** Names of the file and of its directory in messages about failed checks. */
   readonly file: string;
   readonly directory: string;
-  /** Permission bits that only the owner may have; undefined when the file itself isn't checked. */
+  /** Permission bits reserved for the owner; undefined if the file itself is not checked. */
   readonly permission?: { readonly mask: number; readonly text: string };
   /** Whether the file may be missing. */
   readonly optional?: true;
   /** Whether directories may be writable by a group. */
   readonly groupWritable?: true;
-  /** Whether everybody must get through the directories. */
+  /** Whether all users must be able to pass through the directories. */
   readonly reachable?: true;
 }
 
@@ -60,17 +60,17 @@ const POLICIES = {
   socket: { subject: "Socket", file: "socket", directory: "socket dir", reachable: true },
 } as const satisfies Record<string, Policy>;
 
-/** A file munged trusts; the lock and the seed file's contents are checked where they are opened. */
+/** A file munged trusts. The lock file and the contents of the seed file are checked where they are opened. */
 export type TrustedFile = keyof typeof POLICIES;
 
 /**
  * Checks a file and all directories above it.
  *
- * @param logger takes a warning for each breach under --force.
- * @returns what was checked, for the caller to compare with what it opens; undefined if only the
- * directories were, or the file is missing.
- * @throws {MungeError} (exit status 1) for the first breach, and, --force or not, for a file of a wrong
- * type and one that can't be looked at.
+ * @param logger receives a warning for each breach with --force.
+ * @returns the file that was checked, for the caller to compare with the file it opens; undefined if only the
+ * directories were checked, or the file is missing.
+ * @throws {MungeError} (exit status 1) for the first breach and, even with --force, for a file of the wrong type or
+ * one that can't be examined.
  */
 export function checkFile(
   kind: TrustedFile,
@@ -103,7 +103,7 @@ export function checkFile(
   );
   if (breach !== undefined) report(`${policy.subject} is insecure: ${breach}`);
   if (policy.reachable === true) {
-    // Only the first can be no directory; the socket's lock then can't be made there.
+    // Only the first can be something other than a directory; then the socket's lock can't be created there.
     const closed = directories.find(({ stats }) =>
       stats.isDirectory() && (stats.mode & 0o111) !== 0o111
     );
@@ -132,13 +132,13 @@ function statFile(policy: Policy, path: string): Stats | undefined {
 }
 
 /**
- * What is wrong with a file of ours, in the words that follow its name in messages.
+ * What is wrong with one of our files, in the words that follow its name in messages.
  *
- * @param stats of the file behind a link, undefined when there is none.
- * @param verb "should", or "must" where --force changes nothing.
- * @param permission what others than the owner may not do, in bits of one octal digit and in words.
+ * @param stats of the file, or of the target of a link; undefined if there is none.
+ * @param verb "should", or "must" where --force makes no difference.
+ * @param permission what users other than the owner may not do, as bits of one octal digit and in words.
  * @param uid of the daemon.
- * @returns the breaches in the order they are told, and the one that no --force mends.
+ * @returns the breaches in the order of their messages, and the one that --force does not excuse.
  */
 export function statBreaches(
   stats: Stats | undefined,
@@ -175,9 +175,9 @@ interface Directory {
   readonly stats: Stats;
 }
 
-/** The true directory of `path` and all above it, the root last. */
+/** The real directory of `path` and all directories above it, the root last. */
 function directoriesAbove(policy: Policy, path: string): Directory[] {
-  // Not node:path's dirname(), which drops the "." that the reference's messages show.
+  // Not node:path's dirname(), which drops the "." that appears in the reference's messages.
   const start = path.slice(0, Math.max(path.lastIndexOf("/"), 1));
   const fail = (what: string, error: unknown) =>
     new MungeError(
@@ -214,7 +214,7 @@ function directoryBreach(
     if (stats.uid !== 0 && stats.uid !== uid) {
       return `invalid ownership of "${path}" (uid=${stats.uid})`;
     }
-    if ((stats.mode & 0o1000) !== 0) continue; // sticky: others can't replace what isn't theirs
+    if ((stats.mode & 0o1000) !== 0) continue; // sticky: users can't replace files of others
     if ((stats.mode & 0o20) !== 0 && !groupWritable && stats.gid !== trustedGroup) {
       return `group-writable permissions without sticky bit set on "${path}"`;
     }

@@ -1,4 +1,4 @@
-// The IPv4 and IPv6 addresses of hosts from the system's name service, as the kernel takes them.
+// IPv4 and IPv6 addresses of hosts, from the system's name service, in the kernel's form.
 import {
   CString,
   cString,
@@ -15,7 +15,7 @@ const AF_INET = 2;
 const AF_INET6 = isLinux ? 10 : process.platform === "darwin" ? 30 : 28;
 const SOCK_STREAM = 1;
 const AI_PASSIVE = 1;
-/** Offsets in struct addrinfo with 64 bits; glibc and musl have ai_addr before ai_canonname. */
+/** Offsets in the 64-bit struct addrinfo; glibc and musl have ai_addr before ai_canonname. */
 const ADDRINFO = {
   bytes: 48,
   flags: 0,
@@ -29,7 +29,7 @@ const SOCKADDR = { port: 2, ipv4: 4, ipv6: 8 };
 
 const { i32, ptr: pointer } = FFIType;
 
-/** An address as the kernel takes it. */
+/** An address in the kernel's form. */
 export interface SocketAddress {
   readonly family: 4 | 6;
   /** 4 or 16 bytes. */
@@ -40,11 +40,11 @@ export interface SocketAddress {
 }
 
 /**
- * The addresses of a host, or of an address in numbers. Blocks while they are looked up.
+ * The addresses of a host name, or of a numeric address. Blocks during the look-up.
  *
- * @param host empty for all addresses of this host, to listen on.
- * @param service a port's number, or its name.
- * @returns the addresses in the system's order, or the reason why there is none.
+ * @param host empty for all addresses of this host, for listening.
+ * @param service a port number or the name of a service.
+ * @returns the addresses in the system's order, or the reason why there are none.
  */
 export function lookUpAddresses(
   host: string,
@@ -87,7 +87,7 @@ export function lookUpAddresses(
   }
 }
 
-/** What a struct sockaddr says; undefined if it is not of the internet. */
+/** Parses a struct sockaddr; undefined if its family is neither IPv4 nor IPv6. */
 function socketAddress(sockaddr: Uint8Array): SocketAddress | undefined {
   const view = new DataView(sockaddr.buffer);
   const family = isLinux ? view.getUint16(0, true) : view.getUint8(1);

@@ -1,5 +1,5 @@
-// The client for one-shot programs: plain blocking calls into libc and nothing of the runtime's event
-// loop, so a whole `munge -n` is over in a few milliseconds.
+// The client for one-shot programs: plain blocking calls into libc, without the runtime's event loop, so that a whole
+// `munge -n` takes only a few milliseconds.
 import {
   type DecodeRequest,
   type DecodeResponse,
@@ -50,8 +50,8 @@ const isLinux = process.platform === "linux";
 const isDarwin = process.platform === "darwin";
 
 const SOCK_STREAM = 1;
-// Non-blocking, so that a full listen queue is EAGAIN and not a wait without end. macOS has no such flag
-// and needs none: there a full queue is ECONNREFUSED.
+// Non-blocking, so that a full listen queue gives EAGAIN instead of blocking forever. macOS has no such flag and needs
+// none, because there a full queue gives ECONNREFUSED.
 const SOCK_FLAGS = isLinux ? 0o2004000 : isDarwin ? 0 : 0x3000_0000;
 const MSG_DONTWAIT = isLinux ? 0x40 : 0x80;
 const MSG_NOSIGNAL = isLinux ? 0x4000 : isDarwin ? 0 : 0x2_0000;
@@ -70,19 +70,19 @@ const c = openLibc({
   close: { args: [i32], returns: i32 },
 });
 
-/** A connection to one munged after the other; for one thread, which it blocks. */
+/** Sends requests to one munged, each over a new connection; blocks its thread. */
 export class BlockingClient {
   readonly #path: string;
   readonly #address: Uint8Array;
   readonly #addressPointer: Pointer;
-  /** Responses are received into this; it grows when a response is longer. */
+  /** Buffer for responses; grows for a longer response. */
   #buffer = new Uint8Array(fixedMemory(16_384));
   #bufferPointer = ptr(this.#buffer);
   /** struct pollfd: fd i32, events i16, revents i16; the last two as one, of which events is the lower half. */
   readonly #pollFd = new Int32Array(fixedMemory(8));
   readonly #pollPointer = ptr(this.#pollFd);
 
-  /** @param path of munged's socket. @throws {MungeError} when no socket can have this path. */
+  /** @param path of munged's socket. @throws {MungeError} if no socket can have this path. */
   constructor(path: string) {
     requireSocketName(path);
     const address = unixAddress(path);
@@ -93,40 +93,40 @@ export class BlockingClient {
   }
 
   /**
-   * Has munged make a credential.
+   * Asks munged for a credential.
    *
    * @returns its answer, which may be an error; the credential is a view that the next call overwrites.
-   * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, EMUNGE_BAD_LENGTH when it won't be.
+   * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, EMUNGE_BAD_LENGTH if the request is too long.
    */
   encode(request: EncodeRequest): EncodeResponse {
     return this.transact(encodeTransaction(request));
   }
 
   /**
-   * Has munged open a credential.
+   * Asks munged to open a credential.
    *
    * @returns its answer, which may be an error; its byte fields are views that the next call overwrites.
-   * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, EMUNGE_BAD_LENGTH when it won't be.
+   * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, EMUNGE_BAD_LENGTH if the request is too long.
    */
   decode(request: DecodeRequest): DecodeResponse {
     return this.transact(decodeTransaction(request));
   }
 
   /**
-   * Asks munged how it is.
+   * Asks for munged's status.
    *
    * @returns JSON.
-   * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, or does not tell the likes of us.
+   * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, or does not give its status to this user.
    */
   status(): string {
     return this.transact(statusTransaction());
   }
 
   /**
-   * Has munged answer one request.
+   * Sends munged one request.
    *
    * @returns its answer, which may be an error; its byte fields are views that the next call overwrites.
-   * @throws {MungeError} EMUNGE_SOCKET when munged can't be asked, EMUNGE_BAD_LENGTH when it won't be.
+   * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, EMUNGE_BAD_LENGTH if the request is too long.
    */
   transact<Response>(transaction: Transaction<Response>): Response {
     for (let failures = 0;; c.poll(null, 0, transactionPause(failures))) {
@@ -144,12 +144,12 @@ export class BlockingClient {
     }
   }
 
-  /** What the first send() gave: bytes that were taken, or an error number below 0. */
+  /** Result of the first send(): the number of bytes taken, or a negative error number. */
   #begun = 0;
 
   /**
-   * Descriptor of a new connection, over which the message is sent without a moment's delay: munged looks for
-   * it as soon as somebody connects, and what is not there yet has to be waited for.
+   * Descriptor of a new connection, over which the message is sent immediately: munged looks for it as soon as a client
+   * connects, and has to wait for anything that has not arrived yet.
    */
   #connect(message: Uint8Array): number {
     const fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0);
@@ -162,7 +162,7 @@ export class BlockingClient {
       }
       const reason = errno();
       if (reason === EINTR) continue;
-      // What is no socket refuses connections too, and always will.
+      // A file that is not a socket refuses connections as well, and always will.
       const passing = (reason === EAGAIN || reason === ECONNREFUSED) && isSocket(this.#path);
       failures++;
       if (!passing || failures >= MAX_CONNECT_TRIES) {
@@ -173,7 +173,7 @@ export class BlockingClient {
     }
   }
 
-  /** Sends what the first send() did not. */
+  /** Sends the rest after the first send(). */
   #sendRest(fd: number, message: Uint8Array): void {
     const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
     const start = ptr(message);
@@ -220,7 +220,7 @@ export class BlockingClient {
     }
   }
 
-  /** Makes the buffer as long as `length`; its first `have` bytes stay. */
+  /** Grows the buffer to `length`, keeping its first `have` bytes. */
   #makeRoom(length: number, have: number): void {
     if (length <= this.#buffer.length) return;
     const larger = new Uint8Array(fixedMemory(length));
@@ -229,7 +229,7 @@ export class BlockingClient {
     this.#bufferPointer = ptr(larger);
   }
 
-  /** Waits until the descriptor is ready. @throws {MungeError} when the deadline has passed. */
+  /** Waits until the descriptor is ready. @throws {MungeError} once the deadline has passed. */
   #wait(fd: number, events: number, deadline: number, step: TransactionStep): void {
     this.#pollFd[0] = fd;
     this.#pollFd[1] = events;
@@ -247,11 +247,11 @@ function isSocket(path: string): boolean {
   try {
     return process.getBuiltinModule("node:fs").statSync(path).isSocket();
   } catch {
-    return false; // whatever is the matter, explainConnectError() tells
+    return false; // explainConnectError() reports the cause
   }
 }
 
-/** The error for a failed connect(): that there is no socket, before what the system said. */
+/** The error for a failed connect(): that there is no socket, if so, otherwise the system's error. */
 function explainConnectError(path: string, reason: number): Error {
   try {
     requireSocket(path, process.getBuiltinModule("node:fs").statSync(path).isSocket());

@@ -1,4 +1,4 @@
-// Datagrams to sockets of the Unix domain, sent without waiting: what syslog and sd_notify need.
+// Datagrams to Unix domain sockets, sent without blocking, for syslog and sd_notify.
 import { FFIType, openLibc, ptr, SystemError } from "./libc.ts";
 import { AF_UNIX, unixAddress } from "./unix_address.ts";
 
@@ -20,10 +20,10 @@ export function openDatagramSocket(): number {
 }
 
 /**
- * Sends one datagram; addressing each makes a receiver that was restarted no special case.
+ * Sends one datagram. Each one is addressed anew, so a restarted receiver needs no special treatment.
  *
- * @param path of the receiver; a leading "@" stands for Linux's abstract names.
- * @returns whether the receiver's queue took it.
+ * @param path of the receiver; a leading "@" means an abstract name on Linux.
+ * @returns whether the receiver's queue accepted it.
  */
 export function sendDatagram(fd: number, path: string, text: string): boolean {
   const address = unixAddress(path);
@@ -31,7 +31,7 @@ export function sendDatagram(fd: number, path: string, text: string): boolean {
   let length = address.length;
   if (isLinux && path.startsWith("@")) {
     address[2] = 0;
-    length = 2 + new TextEncoder().encode(path).length; // an abstract name ends where the address does
+    length = 2 + new TextEncoder().encode(path).length; // an abstract name ends where the address ends
   }
   const bytes = new TextEncoder().encode(text);
   const sent = c.sendto(fd, ptr(bytes), bytes.length, MSG_DONTWAIT, ptr(address), length);

@@ -1,8 +1,8 @@
-// POSIX record locks (fcntl) on whole files: the lock that one daemon per socket holds. Such a lock ends
-// as soon as its process closes any descriptor of the file.
+// POSIX record locks (fcntl) on whole files, for one daemon per socket. Such a lock ends as soon as its process closes
+// any descriptor of the file.
 import { EAGAIN, errno, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
 
-/** struct flock and the commands of each platform: offsets in bytes, all start and length fields 0. */
+/** struct flock and the commands of each platform: offsets in bytes; all start and length fields are 0. */
 const LAYOUTS: Partial<Record<NodeJS.Platform, Layout>> = {
   linux: { type: 0, whence: 2, pid: 24, F_GETLK: 5, F_SETLK: 6, F_WRLCK: 1 },
   darwin: { type: 20, whence: 22, pid: 16, F_GETLK: 7, F_SETLK: 8, F_WRLCK: 3 },
@@ -24,7 +24,7 @@ const FLOCK_LENGTH = 32;
 const EACCES = 13;
 
 const { i32, i64, ptr: pointer, u64 } = FFIType;
-// As in socket.ts: six fillers put the variadic argument where Apple's arm64 convention has it, too.
+// As in socket.ts, six fillers put the variadic argument where Apple's arm64 calling convention expects it as well.
 const { fcntl } = openLibc({
   fcntl: { args: [i32, i32, pointer, i64, i64, i64, i64, i64, u64], returns: i32 },
 });
@@ -44,7 +44,7 @@ function control(fd: number, command: number): { result: number; lock: DataView 
   return { result: fcntl(fd, command, address, 0, 0, 0, 0, 0, address), lock };
 }
 
-/** Takes the write lock of a file open for writing, without waiting; false if another process has it. */
+/** Takes the write lock of a file that is open for writing, without blocking; false if another process has it. */
 export function lockFile(fd: number): boolean {
   if (control(fd, layout().F_SETLK).result === 0) return true;
   const error = errno();
@@ -53,8 +53,8 @@ export function lockFile(fd: number): boolean {
 }
 
 /**
- * The process that keeps us from the write lock of a file, or null if none does. Not above 0 for a process
- * of another PID namespace, and for a lock that belongs to an open file instead of a process.
+ * ID of the process whose lock keeps us from locking a file, or null if there is none. 0 or negative for a process in
+ * another PID namespace, and for a lock that belongs to an open file instead of a process.
  */
 export function lockHolder(fd: number): number | null {
   const { type, pid, F_GETLK } = layout();

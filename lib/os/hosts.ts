@@ -1,9 +1,9 @@
-// IPv4 addresses of hosts by their names, and names by addresses, from the system's name service.
+// IPv4 addresses of host names, and host names of addresses, from the system's name service.
 import { CString, cString, FFIType, openLibc, type Pointer, ptr, read } from "./libc.ts";
 
 const AF_INET = 2;
 const EAI_NONAME = process.platform === "linux" ? -2 : 8;
-/** Offset of ai_addr in struct addrinfo with 64 bits; glibc and musl have it before ai_canonname. */
+/** Offset of ai_addr in the 64-bit struct addrinfo; glibc and musl have it before ai_canonname. */
 const AI_ADDRESS = process.platform === "linux" ? 24 : 32;
 /** Offset of sin_addr in struct sockaddr_in. */
 const ADDRESS = 4;
@@ -11,7 +11,7 @@ const ADDRESS = 4;
 const { i32, ptr: pointer, u32 } = FFIType;
 
 /**
- * The first IPv4 address of a host, or of an address in numbers. Blocks while it is looked up.
+ * The first IPv4 address of a host name, or of a numeric address. Blocks during the look-up.
  *
  * @returns its 4 bytes, or the reason why there is none.
  */
@@ -41,7 +41,7 @@ export function lookUpHost(name: string): { address: Uint8Array } | { failure: s
   }
 }
 
-/** The name of the host with this IPv4 address of 4 bytes, if it has one. Blocks while it is looked up. */
+/** Name of the host with this 4-byte IPv4 address, if it has one. Blocks during the look-up. */
 export function hostName(address: Uint8Array): string | undefined {
   const { gethostbyaddr } = openLibc({
     gethostbyaddr: { args: [pointer, u32, i32], returns: pointer },

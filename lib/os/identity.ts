@@ -1,5 +1,5 @@
-// The user and group that this process acts as. In a file of its own, and opened when it is asked for: few
-// runs of a client are, and opening takes time.
+// Changes the effective user and group of this process. In a file of its own, loaded on demand, because few runs of a
+// client need it and loading takes time.
 import { FFIType, openLibc, SystemError } from "./libc.ts";
 
 function openIdentity() {
@@ -9,12 +9,12 @@ function openIdentity() {
   });
 }
 
-/** Takes on a group; node's setegid refuses half of the numbers there are. */
+/** Switches to a group; node's setegid refuses half of all possible IDs. */
 export function setEffectiveGroup(gid: number): void {
   if (openIdentity().setegid(gid) < 0) throw new SystemError("setegid");
 }
 
-/** Takes on a user; node's seteuid refuses half of the numbers there are. */
+/** Switches to a user; node's seteuid refuses half of all possible IDs. */
 export function setEffectiveUser(uid: number): void {
   if (openIdentity().seteuid(uid) < 0) throw new SystemError("seteuid");
 }

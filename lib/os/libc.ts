@@ -1,11 +1,11 @@
-// The door to libc: opens it under the platform's name, reads errno, and turns it into errors.
-// Each neighbour in this folder declares the functions it calls; nobody else calls libc.
+// Access to libc: opens it under the platform's name, reads errno, and turns it into errors. Each file in this folder
+// declares the functions it calls; no other code calls libc.
 import type * as bunFfi from "bun:ffi";
 import type { FFIFunction, Library, Pointer } from "bun:ffi";
 
 /**
- * What the module bun:ffi wraps. Loading that module takes 0.2 ms of each command and thread, and all it
- * adds for us, since Bun 1.4, is that its dlopen() throws the error that this one returns.
+ * The functions wrapped by the module bun:ffi. Loading that module takes 0.2 ms in each command and thread, and since
+ * Bun 1.4 all it adds for us is that its dlopen() throws the error that this one returns.
  */
 const { CString, dlopen, ptr, read, toArrayBuffer } = (Bun as unknown as {
   FFI:
@@ -38,7 +38,7 @@ const NO_EXECUTABLE_MEMORY =
   "Memory that is both writable and executable is needed, and is refused here: " +
   "allow it by MemoryDenyWriteExecute=no for a service of systemd, by execmem for SELinux";
 
-/** As dlopen(), which makes the code of each call as it goes, and throws where it can't. */
+/** Like dlopen(), which generates the code for each function, and throws if it can't. */
 function dlopenWithCode<T extends Record<string, FFIFunction>>(name: string, symbols: T) {
   try {
     return dlopen(name, symbols);
@@ -58,12 +58,12 @@ function open<T extends Record<string, FFIFunction>>(symbols: T) {
 }
 
 const errnoSymbol = process.platform === "linux" ? "__errno_location" : "__error";
-/** What tells of failed calls. It is opened with the first others: once more takes 0.1 ms of each command. */
+/** Functions that report failed calls. Opened together with the first others, to save 0.1 ms in each command. */
 const failureSymbols = {
   [errnoSymbol]: { args: [], returns: FFIType.ptr },
   strerror: { args: [FFIType.i32], returns: FFIType.ptr },
 };
-/** errno, whose address is one per thread (every thread loads this file anew), and the texts for it. */
+/** errno, which has a separate address in each thread (every thread loads this file itself), and its texts. */
 let failures: { readonly errnoCell: Int32Array; strerror(number: number): Pointer } | undefined;
 
 /** The functions of libc named by `symbols`, ready to call. */
@@ -77,12 +77,12 @@ export function openLibc<T extends Record<string, FFIFunction>>(symbols: T) {
   return opened;
 }
 
-/** errno of the last libc call of this thread; read it straight after the call. */
+/** errno of this thread's last libc call; read it immediately after the call. */
 export function errno(): number {
   return failures!.errnoCell[0]!;
 }
 
-/** Sets errno to 0, for the functions that tell failure from absence only by errno. */
+/** Sets errno to 0, for functions whose failure and "not found" differ only in errno. */
 export function clearErrno(): void {
   failures!.errnoCell[0] = 0;
 }
@@ -93,17 +93,17 @@ export function strerror(number: number): string {
   return new CString(failures!.strerror(number)).toString();
 }
 
-/** There is no such descriptor. */
+/** Invalid descriptor. */
 export const EBADF = 9;
-/** A signal came first: the call is to be made again. */
+/** Interrupted by a signal; the call must be repeated. */
 export const EINTR = 4;
-/** Nothing to be had, or no room, without waiting. */
+/** No data or no room without blocking. */
 export const EAGAIN = process.platform === "linux" ? 11 : 35;
 
 /** A libc call that failed: `message` is the system's text alone. */
 export class SystemError extends Error {
   override readonly name = "SystemError";
-  /** The call that failed, "open". */
+  /** The failed call, such as "open". */
   readonly call: string;
   /** The system's error number. */
   readonly errno: number;
@@ -114,15 +114,15 @@ export class SystemError extends Error {
     this.errno = number;
   }
 
-  /** The error number's name, "ENOENT", as errors of node:fs have it. */
+  /** Name of the error number, such as "ENOENT", as in errors of node:fs. */
   get code(): string {
     return process.getBuiltinModule("node:util").getSystemErrorName(-this.errno);
   }
 }
 
 /**
- * Memory whose address, once taken with `ptr`, stays good as long as the buffer is referenced. A small
- * typed array made without a buffer has no such address: the engine moves its elements when it pleases.
+ * Memory whose address, once taken with `ptr`, stays valid as long as the buffer is referenced. A small typed array
+ * created without a buffer has no stable address, because the engine may move its elements at any time.
  */
 export function fixedMemory(bytes: number): ArrayBuffer {
   return new ArrayBuffer(bytes);

@@ -1,4 +1,4 @@
-// Times as the C library writes them, so that TZ means what it means to every other program.
+// Times formatted by the C library, so that TZ has the same effect as in every other program.
 import { CString, cString, FFIType, openLibc, ptr } from "./libc.ts";
 
 const { i64, ptr: pointer, u64 } = FFIType;
@@ -9,15 +9,15 @@ const c = openLibc({
 });
 c.tzset();
 
-/** struct tm has 56 bytes on every system here. */
+/** struct tm has 56 bytes on every supported system. */
 const tm = new Uint8Array(64);
 const text = new Uint8Array(128);
 
 /**
- * A time in the local time zone.
+ * Formats a time in the local time zone.
  *
  * @param seconds since the epoch.
- * @param format of strftime, with a result below 128 bytes.
+ * @param format for strftime; the result must be shorter than 128 bytes.
  */
 export function formatLocalTime(seconds: number, format: string): string {
   const time = new BigInt64Array([BigInt(seconds)]);

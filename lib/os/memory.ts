@@ -1,4 +1,4 @@
-// How much more memory this process may take under its limits and the system's.
+// Whether this process can get more memory within its own limits and the system's.
 import { FFIType, openLibc } from "./libc.ts";
 
 const PROT_NONE = 0;
@@ -6,7 +6,7 @@ const PROT_READ_WRITE = 3;
 const MAP_PRIVATE = 2;
 const MAP_ANONYMOUS = process.platform === "linux" ? 0x20 : 0x1000;
 const MAP_NORESERVE = process.platform === "linux" ? 0x4000 : 0;
-/** (void *) -1 as a number: far beyond any address. */
+/** (void *) -1 as a number, far above any address. */
 const MAP_FAILED = 2 ** 63;
 
 const { i32, i64, u64, ptr: pointer } = FFIType;
@@ -15,12 +15,12 @@ const c = openLibc({
   munmap: { args: [pointer, u64], returns: i32 },
 });
 
-/** Whether `bytes` more of address space can be had (RLIMIT_AS). */
+/** Whether `bytes` more address space is available (RLIMIT_AS). */
 export function hasAddressSpace(bytes: number): boolean {
   return canMap(bytes, PROT_NONE);
 }
 
-/** Whether `bytes` more of memory to write to can be had (RLIMIT_DATA, and strict overcommit). */
+/** Whether `bytes` more writable memory is available (RLIMIT_DATA, and strict overcommit). */
 export function hasMemory(bytes: number): boolean {
   return canMap(bytes, PROT_READ_WRITE);
 }

@@ -1,21 +1,21 @@
-// Waiting for any of many descriptors: epoll on Linux, poll(2) elsewhere, behind one interface.
+// Waits for any of many descriptors: epoll on Linux, poll(2) elsewhere, behind one interface.
 import { EINTR, errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 
-/** A set of watched descriptors; one thread waits on it. */
+/** A set of watched descriptors, on which one thread waits. */
 export interface Poller {
-  /** The poller's own descriptor, where it has one. */
+  /** The poller's own descriptor, if it has one. */
   readonly descriptor: number | null;
-  /** Watches until {@linkcode remove}; `shared` wakes only some of the threads that watch it. */
+  /** Watches a descriptor until {@linkcode remove}; `shared` wakes only some of the threads that watch it. */
   add(fd: number, direction: "read" | "write", shared?: boolean): void;
-  /** Stops watching; also to be called before a watched descriptor is closed. */
+  /** Stops watching; must also be called before a watched descriptor is closed. */
   remove(fd: number): void;
   /**
    * Waits until a descriptor is ready or `milliseconds` have passed (-1: forever).
    *
-   * @returns how many are ready; {@linkcode ready} gives each.
+   * @returns how many are ready; {@linkcode ready} returns each.
    */
   wait(milliseconds: number): number;
-  /** The descriptor at `index` of the last wait. */
+  /** The ready descriptor at `index` of the last wait. */
   ready(index: number): number;
 }
 
@@ -102,7 +102,7 @@ function openPoll(): Poller {
   };
 }
 
-/** A new poller with nothing watched. */
+/** A new poller that watches nothing. */
 export function openPoller(): Poller {
   return process.platform === "linux" ? openEpoll() : openPoll();
 }

@@ -1,5 +1,5 @@
-// What a daemon asks of its own process and of others: its name, its memory, its core dumps, its
-// descriptors, signals to others. Calls that Linux alone knows do nothing elsewhere.
+// What a daemon does with its own process and others: name, memory, core dumps, descriptors, signals. Calls that only
+// Linux has do nothing elsewhere.
 import { CString, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 
 const isLinux = process.platform === "linux";
@@ -11,7 +11,7 @@ const RLIMIT_NOFILE = isLinux ? 7 : 8;
 const RLIM_INFINITY = isLinux ? 0xffff_ffff_ffff_ffffn : 0x7fff_ffff_ffff_ffffn;
 const MCL_CURRENT = 1;
 const MCL_FUTURE = 2;
-/** Locks a page when it is first touched: without it, all address space the runtime reserved is filled. */
+/** Locks each page when it is first touched; without it, all reserved address space would become resident. */
 const MCL_ONFAULT = isLinux ? 4 : 0;
 
 const { i32, u64, ptr: pointer } = FFIType;
@@ -28,7 +28,7 @@ const prctl = isLinux
   ? openLibc({ prctl: { args: [i32, u64, u64, u64, u64], returns: i32 } }).prctl
   : null;
 
-/** Makes `copy` another number of the open file `fd`, closing what it was: one step for all threads. */
+/** Makes `copy` another descriptor of the open file `fd`, closing the old one; atomic for all threads. */
 export function duplicateOver(fd: number, copy: number): void {
   if (c.dup2(fd, copy) < 0) throw new SystemError("dup2");
 }
@@ -38,7 +38,7 @@ const POLLOUT = 4;
 const pollFd = new Int32Array(fixedMemory(8));
 const pollAddress = ptr(pollFd);
 
-/** Whether a short write would not have to wait, now or within some milliseconds. */
+/** Whether a short write would not block, now or within `milliseconds`. */
 export function canWrite(fd: number, milliseconds: number): boolean {
   pollFd[0] = fd;
   pollFd[1] = POLLOUT;
@@ -52,9 +52,9 @@ export function openBlockingPipe(): { readEnd: number; writeEnd: number } {
   return { readEnd: ends[0]!, writeEnd: ends[1]! };
 }
 
-/** Names the process for ps and pgrep; to be called on the main thread. */
+/** Sets the process name for ps and pgrep; must be called on the main thread. */
 export function setProcessName(name: string): void {
-  const bytes = new Uint8Array(16); // TASK_COMM_LEN, NUL included
+  const bytes = new Uint8Array(16); // TASK_COMM_LEN, including NUL
   new TextEncoder().encodeInto(name, bytes.subarray(0, 15));
   prctl?.(PR_SET_NAME, ptr(bytes), 0, 0, 0);
 }
@@ -67,32 +67,32 @@ export function forbidCoreDumps(): void {
   if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw new SystemError("prctl");
 }
 
-/** Locks all pages, those to come included, into memory. @throws {SystemError} if that can't be. */
+/** Locks all current and future pages into memory. @throws {SystemError} if that fails. */
 export function lockMemory(): void {
   if (c.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) throw new SystemError("mlockall");
 }
 
-/** How many bytes this process may lock into memory; Infinity for any number. */
+/** How many bytes this process may lock into memory; Infinity if unlimited. */
 export function memoryLockLimit(): number {
   const limit = new BigUint64Array(2);
   if (c.getrlimit(RLIMIT_MEMLOCK, ptr(limit)) < 0) throw new SystemError("getrlimit");
   return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
 }
 
-/** How many descriptors this process may have; Infinity for any number. */
+/** How many descriptors this process may have; Infinity if unlimited. */
 export function descriptorLimit(): number {
   const limit = new BigUint64Array(2);
   if (c.getrlimit(RLIMIT_NOFILE, ptr(limit)) < 0) throw new SystemError("getrlimit");
   return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
 }
 
-/** The first of the last `spare` descriptors, or of the last quarter where there are few. */
+/** The first of the last `spare` descriptors, or of the last quarter if there are few. */
 export function lastDescriptors(spare: number): number {
   const limit = descriptorLimit();
   return limit - Math.min(spare, limit / 4);
 }
 
-/** The system's name of a signal, "Terminated". */
+/** The system's name for a signal, such as "Terminated". */
 export function signalText(signal: number): string {
   const text = c.strsignal(signal);
   return text === null ? `Signal ${signal}` : new CString(text).toString();

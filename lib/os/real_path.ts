@@ -1,4 +1,4 @@
-// The true path of a file by the C library, which needs no /proc for it, as the runtime does.
+// The real path of a file, from the C library, which unlike the runtime does not need /proc for it.
 import { CString, cString, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 
 const PATH_MAX = 4096;
@@ -9,7 +9,7 @@ const c = openLibc({ realpath: { args: [pointer, pointer], returns: pointer } })
 /**
  * The absolute path of a file, without symbolic links, `.` and `..`.
  *
- * @throws {SystemError} as realpath(3) fails.
+ * @throws {SystemError} if realpath(3) fails.
  */
 export function realPath(path: string): string {
   const resolved = new Uint8Array(fixedMemory(PATH_MAX));

@@ -1,4 +1,4 @@
-// The ports of services by their names, from the system's name service (/etc/services).
+// Ports of services by name, from the system's name service (/etc/services).
 import { cString, FFIType, openLibc, ptr, read } from "./libc.ts";
 
 const { ptr: pointer } = FFIType;

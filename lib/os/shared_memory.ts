@@ -1,4 +1,4 @@
-// Files mapped into the memory of all threads of a process, with their space on disk allocated first.
+// Files mapped into memory shared by all threads of a process, with their disk space allocated first.
 import { mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -15,7 +15,7 @@ import {
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const MFD_CLOEXEC = 1;
-/** (void *) -1 as a number: far beyond any address. */
+/** (void *) -1 as a number, far above any address. */
 const MAP_FAILED = 2 ** 63;
 
 const { i32, i64, u32, u64, ptr: pointer } = FFIType;
@@ -25,20 +25,20 @@ const c = openLibc({
   pwrite: { args: [i32, pointer, u64, i64], returns: i64 },
 });
 
-/** A mapped piece of a file. `words` must not be used after {@linkcode unmapShared}. */
+/** A mapped part of a file. `words` must not be used after {@linkcode unmapShared}. */
 export interface SharedMapping {
   readonly words: Int32Array;
   readonly address: Pointer;
 }
 
-/** Maps `length` bytes of a file from `offset` on; both whole pages, the file at least that long. */
+/** Maps `length` bytes of a file from `offset`; both are whole pages, and the file is at least that long. */
 export function mapShared(fd: number, offset: number, length: number): SharedMapping {
   const address = c.mmap(null, length, PROT_READ_WRITE, MAP_SHARED, fd, offset);
   if (typeof address !== "number" || address >= MAP_FAILED) throw new SystemError("mmap");
   return { words: new Int32Array(toArrayBuffer(address, 0, length)), address };
 }
 
-/** Gives a mapping back. */
+/** Releases a mapping. */
 export function unmapShared(mapping: SharedMapping): void {
   c.munmap(mapping.address, mapping.words.byteLength);
 }
@@ -49,7 +49,7 @@ const posixFallocate = process.platform === "darwin" ? null : openLibc({
   posix_fallocate: { args: [i32, i64, i64], returns: i32 },
 }).posix_fallocate;
 
-/** Has the file system set space aside; false if it can't do that. */
+/** Reserves space in the file system; false if it does not support that. */
 function reserve(fd: number, offset: number, length: number): boolean {
   if (posixFallocate === null) return false;
   const error = posixFallocate(fd, offset, length);
@@ -59,8 +59,8 @@ function reserve(fd: number, offset: number, length: number): boolean {
 }
 
 /**
- * Makes a file at least `offset + length` bytes long with its space really there: writing to a mapping
- * without space on disk would be a SIGBUS. What the file holds there already may be lost.
+ * Makes a file at least `offset + length` bytes long with its space allocated: writing to a mapping without disk space
+ * would raise SIGBUS. Existing contents of that part may be lost.
  *
  * @throws {SystemError} ENOSPC and the like; the file may have grown.
  */
@@ -69,7 +69,7 @@ export function allocateSpace(fd: number, offset: number, length: number): void 
 }
 
 /**
- * Gives the holes of a file of `length` bytes their space, where the file system can.
+ * Allocates space for the holes of a file of `length` bytes, if the file system supports that.
  *
  * @throws {SystemError} ENOSPC and the like.
  */
@@ -88,7 +88,7 @@ function writeZeros(fd: number, offset: number, length: number): void {
   }
 }
 
-/** memfd_create, which macOS has not, nor glibc before 2.27. */
+/** memfd_create, which macOS and glibc before 2.27 lack. */
 function memfdCreator() {
   try {
     return openLibc({ memfd_create: { args: [pointer, u32], returns: i32 } }).memfd_create;
@@ -97,7 +97,7 @@ function memfdCreator() {
   }
 }
 
-/** Descriptor of a file without a name, whose pages live in memory, or at least in the page cache. */
+/** Descriptor of an unnamed file, whose pages are in memory, or at least in the page cache. */
 export function openAnonymousFile(name: string): number {
   const memfd_create = memfdCreator();
   if (memfd_create === null) return openUnlinked(name);

@@ -1,5 +1,5 @@
-// Stream sockets of the Unix domain for munged: listening, accepting, non-blocking reads and writes, and
-// who is at the other end. Calls return what libc returns; a negative number leaves the reason in errno.
+// Unix domain stream sockets for munged: listening, accepting, non-blocking reads and writes, and the peer's identity.
+// Calls return what libc returns; after a negative number, errno has the reason.
 import { FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 import { AF_UNIX, SUN_PATH_LENGTH, unixAddress } from "./unix_address.ts";
 
@@ -12,13 +12,13 @@ const SOCK_CLOEXEC = isLinux ? 0o2000000 : 0x1000_0000;
 const SOL_SOCKET = isLinux ? 1 : 0xffff;
 const SO_PEERCRED = 17;
 const SHUT_RDWR = 2;
-/** No SIGPIPE where the flag exists; macOS lacks it, and the runtime ignores that signal anyway. */
+/** Prevents SIGPIPE where the flag exists; macOS lacks it, but the runtime ignores that signal anyway. */
 const SEND_FLAGS = platform === "darwin" ? 0 : isLinux ? 0x4000 : 0x2_0000;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = isLinux ? 0o4000 : 4;
 
-/** Error numbers that the callers of this file tell apart. */
+/** Error numbers that callers of this file distinguish. */
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
@@ -31,7 +31,7 @@ const c = openLibc({
   bind: { args: [i32, pointer, u32], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
   accept: { args: [i32, pointer, pointer], returns: i32 },
-  // Lengths stay far below 2^31, so the low half of the ssize_t tells all and no BigInt is made.
+  // Lengths stay far below 2^31, so the low half of the ssize_t suffices and no BigInt is created.
   recv: { args: [i32, pointer, u32, i32], returns: i32 },
   send: { args: [i32, pointer, u32, i32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
@@ -40,8 +40,8 @@ const c = openLibc({
   pipe: { args: [pointer], returns: i32 },
   read: { args: [i32, pointer, u32], returns: i32 },
   write: { args: [i32, pointer, u32], returns: i32 },
-  // Six fillers push the variadic argument to the stack, where Apple's arm64 convention has it and
-  // where nobody else looks; elsewhere the third argument is read from its register.
+  // Six fillers push the variadic argument onto the stack, where Apple's arm64 calling convention expects it; elsewhere
+  // the third argument is read from its register, and the stack is ignored.
   fcntl: { args: [i32, i32, i64, i64, i64, i64, i64, i64, i64], returns: i32 },
 });
 const accept4 = platform === "darwin" ? null : openLibc({
@@ -83,12 +83,12 @@ export const acceptConnection: (listener: number) => number = accept4 === null
   ? (listener) => c.accept(listener, null, null) // which inherits the listener's O_NONBLOCK here
   : (listener) => accept4(listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-/** Bytes read into the memory at `address`, 0 at the end, -1 on an error. */
+/** Reads into the memory at `address`. Returns the number of bytes, 0 at the end, or -1 on an error. */
 export function receive(fd: number, address: number, length: number): number {
   return c.recv(fd, address as never, length, 0);
 }
 
-/** Bytes of the memory at `address` that were taken, or -1; never raises SIGPIPE. */
+/** Writes from the memory at `address`. Returns the number of bytes taken, or -1; never raises SIGPIPE. */
 export function send(fd: number, address: number, length: number): number {
   return c.send(fd, address as never, length, SEND_FLAGS);
 }
@@ -98,7 +98,7 @@ export function close(fd: number): void {
   c.close(fd);
 }
 
-/** Ends a listening socket for every thread that waits on it. */
+/** Shuts down a listening socket for every thread that waits on it. */
 export function shutdown(fd: number): void {
   c.shutdown(fd, SHUT_RDWR);
 }
@@ -108,13 +108,13 @@ const credentialsLength = new Uint32Array(fixedMemory(4));
 const credentialsAddress = ptr(credentials);
 const credentialsLengthAddress = ptr(credentialsLength);
 
-/** Who connected, told by the kernel. Reused by the next call. */
+/** The client's identity, from the kernel. Reused by the next call. */
 export const peer = { pid: 0, uid: 0, gid: 0 };
 
-/** The ID that nobody has: what stands where the kernel wrote nothing. */
+/** An ID that no user has, for where the kernel wrote nothing. */
 const NOBODY = 0xffff_ffff;
 
-/** Fills {@linkcode peer} for a connection; false if the kernel can't tell. */
+/** Fills {@linkcode peer} for a connection; false if the kernel does not know. */
 export function identifyPeer(fd: number): boolean {
   credentials.fill(NOBODY);
   credentials[0] = 0;
@@ -122,15 +122,15 @@ export function identifyPeer(fd: number): boolean {
   const status = getpeereid !== null
     ? getpeereid(fd, (credentialsAddress + 4) as never, (credentialsAddress + 8) as never)
     : c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentialsAddress, credentialsLengthAddress);
-  // struct ucred: pid, uid, gid. The process ID is 0 for one of another PID namespace, and where only Linux
-  // tells it.
+  // struct ucred: pid, uid, gid. The process ID is 0 for a process in another PID namespace, and on systems other than
+  // Linux.
   peer.pid = credentials[0]!;
   peer.uid = credentials[1]!;
   peer.gid = credentials[2]!;
   return status === 0 && peer.uid !== NOBODY && peer.gid !== NOBODY;
 }
 
-/** Both ends of a non-blocking pipe, to wake a thread that waits in a poller. */
+/** Both ends of a non-blocking pipe, for waking a thread that waits in a poller. */
 export function openPipe(): { readEnd: number; writeEnd: number } {
   const ends = new Int32Array(2);
   if (c.pipe(ptr(ends)) < 0) throw new SystemError("pipe");
@@ -148,7 +148,7 @@ export function signalPipe(writeEnd: number): void {
   c.write(writeEnd, pipeAddress, 1);
 }
 
-/** Takes all signals out of the pipe. */
+/** Empties the pipe. */
 export function drainPipe(readEnd: number): void {
   while (c.read(readEnd, pipeAddress, pipeBytes.length) > 0);
 }

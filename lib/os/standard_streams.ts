@@ -1,5 +1,5 @@
-// The standard streams of a command, and the terminal behind them: writing whole and at once, without the
-// milliseconds that loading node:fs takes; which were open at all; and the hangup of a terminal that closes.
+// The standard streams of a command and its terminal: complete, immediate writes, without the milliseconds that loading
+// node:fs takes; whether a stream was open at startup; and ignoring the hangup of a terminal.
 import { EINTR, errno, FFIType, openLibc, type Pointer, ptr, SystemError } from "./libc.ts";
 
 const { i32, ptr: pointer, u32 } = FFIType;
@@ -9,7 +9,7 @@ const c = openLibc({
   write: { args: [i32, pointer, u32], returns: i32 },
 });
 
-/** Writes all of `bytes`. @throws {SystemError} when they can't be written. */
+/** Writes all of `bytes`. @throws {SystemError} if they can't be written. */
 export function writeWhole(fd: number, bytes: Uint8Array): void {
   for (let rest = bytes; rest.length > 0;) {
     const count = c.write(fd, ptr(rest), rest.length);
@@ -20,7 +20,7 @@ export function writeWhole(fd: number, bytes: Uint8Array): void {
 
 const EPIPE = 32;
 
-/** Whether whoever was to read an output has gone away. */
+/** Whether the reader of an output is gone. */
 export function isReaderGone(error: unknown): boolean {
   return error instanceof SystemError && error.errno === EPIPE;
 }
@@ -29,8 +29,8 @@ const F_GETFD = 1;
 const FD_CLOEXEC = 1;
 
 /**
- * Whether a standard stream was open when the program was started. The runtime opens /dev/null in the place of
- * one that was not, with the flag to close it on exec, which no descriptor that came through exec has.
+ * Whether a standard stream was open when the program started. In place of one that was not, the runtime opens
+ * /dev/null with the close-on-exec flag, which no descriptor inherited through exec has.
  */
 export function wasOpenAtStart(fd: 0 | 1 | 2): boolean {
   return (c.fcntl(fd, F_GETFD) & FD_CLOEXEC) === 0;
@@ -39,7 +39,7 @@ export function wasOpenAtStart(fd: 0 | 1 | 2): boolean {
 const SIGHUP = 1;
 const SIG_IGN = 1 as Pointer;
 
-/** Goes on when the terminal is closed, as the reference's clients do. */
+/** Ignores the closing of the terminal, as the reference's clients do. */
 export function ignoreHangup(): void {
   c.signal(SIGHUP, SIG_IGN);
 }

@@ -1,4 +1,4 @@
-// Listening TCP sockets: which addresses are bound, and how.
+// Listening TCP sockets: how addresses are bound.
 import type { SocketAddress } from "./addresses.ts";
 import { FFIType, openLibc, ptr, SystemError } from "./libc.ts";
 
@@ -26,10 +26,10 @@ const c = openLibc({
 });
 
 /**
- * Descriptor of a non-blocking socket that listens. What it accepts inherits that small messages are sent at
- * once, and that peers that vanished are noticed. One for IPv6 takes nothing of IPv4.
+ * Descriptor of a non-blocking listening socket. Accepted connections inherit that small messages are sent immediately
+ * and that vanished peers are noticed. An IPv6 socket accepts no IPv4 connections.
  *
- * @throws {SystemError} with the call that failed.
+ * @throws {SystemError} naming the call that failed.
  */
 export function listenTcp({ family, sockaddr }: SocketAddress, backlog: number): number {
   const type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;

@@ -1,12 +1,13 @@
-// Where the code of a thread is: a file of the project, or one inside the compiled executable.
+// The location of a thread's code: a file of the project, or one inside the compiled executable.
 
-/** Whether this is the compiled executable, whose files the runtime shows under a root of their own. */
+/** Whether this is the compiled executable, whose files have a root directory of their own. */
 export const IS_COMPILED: boolean = Bun.main.startsWith("/$bunfs/");
 
 /**
- * What to start a Worker with.
+ * The argument for starting a Worker.
  *
- * @param path of the thread's file from the project's root, `daemon/munged/serve/worker.ts`; the build lists it too.
+ * @param path of the thread's file relative to the project's root, such as `daemon/munged/serve/worker.ts`; the build
+ * lists it as well.
  */
 export function threadFile(path: string): URL {
   return IS_COMPILED

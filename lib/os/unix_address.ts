@@ -1,10 +1,10 @@
-// The address of a Unix socket as the kernel takes it: struct sockaddr_un.
+// The kernel's form of a Unix socket address: struct sockaddr_un.
 
 const isLinux = process.platform === "linux";
 
 /** The address family of Unix sockets. */
 export const AF_UNIX = 1;
-/** Bytes for a path in sockaddr_un, its NUL included. */
+/** Bytes for a path in sockaddr_un, including its NUL. */
 export const SUN_PATH_LENGTH = isLinux ? 108 : 104;
 
 /** The sockaddr_un of `path`; undefined if the path is too long for one. */
@@ -12,14 +12,14 @@ export function unixAddress(path: string): Uint8Array | undefined {
   const name = pathBytes(path);
   if (name.length >= SUN_PATH_LENGTH) return undefined;
   const address = new Uint8Array(2 + SUN_PATH_LENGTH);
-  // Linux: the family, of two bytes; BSD: a length byte, then the family.
+  // Linux: a two-byte family; BSD: a length byte, then the family.
   address[isLinux ? 0 : 1] = AF_UNIX;
   if (!isLinux) address[0] = address.length;
   address.set(name, 2);
   return address;
 }
 
-/** A path in UTF-8. Few have other letters than ASCII's, and an encoder takes long to make. */
+/** A path in UTF-8. Most are ASCII, and creating an encoder takes long. */
 function pathBytes(path: string): Uint8Array {
   const bytes = new Uint8Array(path.length);
   for (let i = 0; i < path.length; i++) {

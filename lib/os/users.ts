@@ -1,5 +1,4 @@
-// Users and groups from the system's name service through libc, so that LDAP and SSSD count as much as
-// /etc/passwd.
+// Users and groups from the system's name service, through libc, so that LDAP and SSSD work as well as /etc/passwd.
 import {
   clearErrno,
   CString,
@@ -14,7 +13,7 @@ import {
 } from "./libc.ts";
 
 const { i32, ptr: pointer, u32, u64 } = FFIType;
-/** Opened at the first look-up: few runs of a client need one, and opening takes time. */
+/** Opened on the first look-up, because few runs of a client need one and opening takes time. */
 function openNameService() {
   return openLibc({
     getpwnam_r: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
@@ -34,8 +33,8 @@ function libc(): ReturnType<typeof openNameService> {
 }
 
 // struct passwd: name, passwd (pointers), uid, gid (u32) ...; struct group: name, passwd (pointers),
-// gid (u32), members (pointer to pointers). These come first and are laid out alike on Linux, macOS and
-// FreeBSD with 64 bits; the rest of struct passwd differs and is not looked at.
+// gid (u32), members (pointer to pointers). These come first and have the same layout on 64-bit Linux, macOS and
+// FreeBSD; the rest of struct passwd differs and is not used.
 const NAME = 0;
 const ID = 16;
 const PASSWD_GID = 20;
@@ -43,10 +42,10 @@ const GROUP_MEMBERS = 24;
 const RECORD_LENGTH = 128;
 
 const ERANGE = 34;
-/** A group with many members needs much room, but no answer deserves more than this. */
+/** Maximum size of an answer; a group with many members needs a lot. */
 const MAX_BUFFER_LENGTH = 64 << 20;
 
-/** A user as the name service knows one. */
+/** A user in the name service. */
 export interface User {
   readonly name: string;
   readonly uid: number;
@@ -54,13 +53,13 @@ export interface User {
   readonly gid: number;
 }
 
-/** A group as the name service knows one. */
+/** A group in the name service. */
 export interface Group {
   readonly name: string;
   readonly gid: number;
 }
 
-/** Calls a get..._r function with a buffer that grows; the record's address, or null if there is none. */
+/** Calls a get..._r function with a growing buffer. Returns the record's address, or null if there is none. */
 function lookUp<T>(
   call: (record: Pointer, buffer: Pointer, length: number, result: Pointer) => number,
   readRecord: (record: Pointer) => T,
@@ -71,7 +70,7 @@ function lookUp<T>(
     const buffer = new Uint8Array(length);
     const error = call(ptr(record), ptr(buffer), length, ptr(result));
     if (error === ERANGE) continue;
-    // Whatever else went wrong, nobody of that name is known; POSIX lets systems report absence as an error.
+    // Any other error means "not found", because POSIX lets systems report absence as an error.
     return error !== 0 || result[0] === 0n ? undefined : readRecord(ptr(record));
   }
   return undefined;
@@ -116,10 +115,10 @@ export function groupById(gid: number): Group | undefined {
 }
 
 /**
- * The supplementary groups of every user who has any: GIDs by UID, each once. Members whom the name
- * service does not know are left out. One thread at a time may call this.
+ * The supplementary groups of every user who has any: GIDs by UID, without duplicates. Members unknown to the name
+ * service are left out. Only one thread at a time may call this.
  *
- * @throws {SystemError} when the name service fails half-way, so that no half of the truth is used.
+ * @throws {SystemError} if the name service fails half-way, so that no partial result is used.
  */
 export function supplementaryGroups(): Map<number, number[]> {
   const uids = new Map<string, number | undefined>();
@@ -130,7 +129,7 @@ export function supplementaryGroups(): Map<number, number[]> {
       clearErrno();
       const record = libc().getgrent() as Pointer | null;
       if (record === null) {
-        // Some back ends leave ENOENT behind at the end of their list.
+        // Some back ends leave ENOENT in errno at the end of their list.
         if (errno() !== 0 && errno() !== 2) throw new SystemError("getgrent");
         return groups;
       }
