@@ -1,6 +1,6 @@
 // What the engine's tests load a daemon with: stalling clients in a process of their own, and remunge.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import type { Make, Realm } from "../interop/realm.ts";
@@ -68,9 +68,14 @@ export async function runProgram(
   make: Make,
   name: string,
   args: readonly string[],
-  timeout = 60_000,
+  options: Pick<SpawnOptions, "timeout" | "uid" | "gid"> = {},
 ): Promise<{ status: number | null; out: string; err: string }> {
-  const child = spawn(realm.program(make, name), args, { timeout, cwd: "/" });
+  const child = spawn(realm.program(make, name), args, {
+    timeout: 60_000,
+    cwd: "/",
+    ...options,
+    stdio: "pipe",
+  });
   child.stdin.end();
   let out = "";
   let err = "";

@@ -7,7 +7,10 @@ import type { ReplayState } from "../replay/cache.ts";
 import type { GroupMap } from "../groups/map.ts";
 import type { Logger, LogTarget } from "../../process/log.ts";
 import type { Realm, Realms } from "../keys/realms.ts";
+import { closeDescriptorsOf, createDescriptorTable, TRACKED_DESCRIPTORS } from "./descriptors.ts";
+import type { ParkingLimits } from "./parked.ts";
 import { createStandby } from "./standby.ts";
+import { createTurns } from "./turns.ts";
 import type { StatusSources } from "../observe/status.ts";
 import { takeWorker, WORKER_FILE } from "./warm_workers.ts";
 
@@ -37,11 +40,12 @@ export interface WorkerSettings extends EngineSettings {
   /** Read end of the pipe that tells it to look at its orders. */
   readonly wake: number;
   readonly orders: MessagePort;
-  /** For each descriptor, the number of the worker that serves it, or 0. */
-  readonly owners: SharedArrayBuffer;
+  /** What the workers share (descriptors.ts, standby.ts, turns.ts). */
+  readonly descriptors: SharedArrayBuffer;
   readonly standby: SharedArrayBuffer;
-  /** Clients that it may keep waiting at a time. */
-  readonly maxParked: number;
+  readonly turns: SharedArrayBuffer;
+  /** What it may keep for clients that it has to wait for. */
+  readonly parking: ParkingLimits;
 }
 
 /** Orders to a worker. */
@@ -55,10 +59,12 @@ export type FromWorker =
   | { readonly kind: "ready" | "stopped" }
   | { readonly kind: "realms"; readonly generation: number };
 
-/** Descriptors whose worker is kept track of. */
-const TRACKED_DESCRIPTORS = 65_536;
 /** Descriptors kept for our own files, or half of all where they are few. */
 const RESERVED_DESCRIPTORS = 256;
+/** Bytes of clients' unfinished requests and answers that all workers together keep. */
+const PARKED_BYTES = 32 * 2 ** 20;
+/** However many workers there are, each has room for some requests of the greatest length. */
+const LEAST_PARKED_BYTES = 6 * 2 ** 20;
 /** More deaths of workers than this within a minute end munged. */
 const DEATHS_PER_MINUTE = 10;
 
@@ -78,10 +84,7 @@ export class Engine {
   #settings: EngineSettings;
   readonly #log: Logger;
   readonly #workerFile: URL;
-  readonly #owners = new SharedArrayBuffer(
-    TRACKED_DESCRIPTORS * Uint32Array.BYTES_PER_ELEMENT,
-  );
-  readonly #standby: SharedArrayBuffer;
+  readonly #shared: Pick<WorkerSettings, "descriptors" | "standby" | "turns">;
   readonly #threads = new Map<number, Thread>();
   readonly #deaths: number[] = [];
   #stopping = false;
@@ -97,7 +100,11 @@ export class Engine {
     this.#settings = settings;
     this.#log = log;
     this.#workerFile = workerFile;
-    this.#standby = createStandby(settings.threads);
+    this.#shared = {
+      descriptors: createDescriptorTable(),
+      standby: createStandby(settings.threads),
+      turns: createTurns(settings.threads),
+    };
   }
 
   /**
@@ -183,12 +190,11 @@ export class Engine {
     const { readEnd: wake, writeEnd: wakeEnd } = openPipe();
     const settings: WorkerSettings = {
       ...this.#settings,
+      ...this.#shared,
       number,
       wake,
       orders: port2,
-      owners: this.#owners,
-      standby: this.#standby,
-      maxParked: maxParked(this.#settings.threads),
+      parking: parkingLimits(this.#settings.threads),
     };
     const worker = takeWorker(this.#workerFile);
     worker.postMessage(settings, [port2]);
@@ -225,11 +231,7 @@ export class Engine {
     thread.orders.close();
     close(thread.wakeEnd);
     close(thread.pipeEnd);
-    const owners = new Uint32Array(this.#owners);
-    for (let fd = owners.indexOf(thread.number); fd >= 0; fd = owners.indexOf(thread.number, fd)) {
-      owners[fd] = 0;
-      close(fd);
-    }
+    closeDescriptorsOf(this.#shared.descriptors, thread.number);
   }
 
   #replace(thread: Thread, reason: string): void {
@@ -246,11 +248,16 @@ export class Engine {
   }
 }
 
-/** How many clients each of `threads` may keep waiting, so that descriptors for our own files are left. */
-function maxParked(threads: number): number {
+/** What each of `threads` may keep for clients, so that memory and descriptors are left for all else. */
+function parkingLimits(threads: number): ParkingLimits {
   const limit = Math.min(descriptorLimit(), TRACKED_DESCRIPTORS);
   const reserved = Math.min(RESERVED_DESCRIPTORS, limit / 2);
-  return Math.max(1, Math.floor((limit - reserved) / threads));
+  const bytes = Math.max(LEAST_PARKED_BYTES, Math.floor(PARKED_BYTES / threads));
+  return {
+    clients: Math.max(1, Math.floor((limit - reserved) / threads)),
+    bytes,
+    bytesOfUser: Math.floor(bytes / 2),
+  };
 }
 
 /** The realms of both, each with the keys of both: those of the first come first. */

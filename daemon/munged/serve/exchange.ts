@@ -1,0 +1,324 @@
+// One client's request and answer on its socket: reading, having request.ts decide, writing, closing. A client
+// whose bytes are not there yet, or that does not take its answer, is parked; nothing here waits.
+import { KeptViews } from "../../../lib/credential/kept_views.ts";
+import { newBytes } from "../../../lib/credential/memory.ts";
+import { MungeError } from "../../../lib/errors.ts";
+import { EAGAIN, EINTR, errno, fixedMemory, ptr, strerror } from "../../../lib/os/libc.ts";
+import { receive, send } from "../../../lib/os/socket.ts";
+import {
+  type Header,
+  HEADER_LENGTH,
+  MAX_REQUEST_LENGTH,
+  parseHeader,
+} from "../../../lib/protocol/message.ts";
+import type { Logger } from "../../process/log.ts";
+import type { WorkerCounters } from "../observe/counters.ts";
+import type { Answer, Peer, RequestContext } from "./context.ts";
+import type { Descriptors } from "./descriptors.ts";
+import { type ParkedClient, ParkedClients, type ParkingLimits } from "./parked.ts";
+import type { Poller } from "../../../lib/os/poller.ts";
+import { answerRequest } from "./request.ts";
+
+/** Bytes read at once; a larger request is gathered in memory of its own. */
+const READ_LENGTH = 262_144;
+/** A request of more bytes may keep its worker busy for a while. */
+const LONG_REQUEST = 4096;
+/** Bytes of a response that is made in memory used again and again. */
+const OUTPUT_LENGTH = 131_072;
+
+/** What a worker lends to the exchanges with its clients. */
+export interface ExchangeParts {
+  readonly context: Omit<RequestContext, "allocate">;
+  readonly counters: WorkerCounters;
+  readonly descriptors: Descriptors;
+  readonly limits: ParkingLimits;
+  readonly poller: Poller;
+  readonly log: Logger;
+  /** Told of a request that may keep the worker busy, before it is answered. */
+  expectLong(): void;
+  /** Whether a client whose request is whole has to wait for its turn, in which {@linkcode Exchange.take} is called. */
+  mustWait(client: ParkedClient): boolean;
+}
+
+/** All exchanges of one worker. */
+export class Exchange {
+  readonly parked: ParkedClients;
+  /** Bytes received and requests answered so far. */
+  received = 0;
+  answered = 0;
+  readonly #context: RequestContext;
+  readonly #counters: WorkerCounters;
+  readonly #descriptors: Descriptors;
+  readonly #log: Logger;
+  readonly #expectLong: ExchangeParts["expectLong"];
+  readonly #mustWait: ExchangeParts["mustWait"];
+
+  readonly #input = new Uint8Array(fixedMemory(READ_LENGTH));
+  readonly #inputAddress: number = ptr(this.#input);
+  readonly #bodyViews = new KeptViews(this.#input.buffer as ArrayBuffer, HEADER_LENGTH);
+  /** Where responses are made, but for very large ones. */
+  readonly #output = fixedMemory(OUTPUT_LENGTH);
+  readonly #outputViews = new KeptViews(this.#output);
+  readonly #outputAddress: number = ptr(this.#output);
+
+  constructor(parts: ExchangeParts) {
+    const { context, counters, descriptors, limits, poller, log } = parts;
+    const allocate = (length: number) =>
+      length <= OUTPUT_LENGTH ? this.#outputViews.first(length) : newBytes(length);
+    this.#context = { ...context, allocate };
+    this.#counters = counters;
+    this.#descriptors = descriptors;
+    this.#log = log;
+    this.#expectLong = parts.expectLong;
+    this.#mustWait = parts.mustWait;
+    this.parked = new ParkedClients(poller, limits, (client, reason) => this.#end(client, reason));
+  }
+
+  /** Reads what a new client has sent; mostly that is the whole request. */
+  begin(fd: number, peer: Peer): void {
+    if (this.parked.size > 0 && this.parked.isFull(peer.uid)) {
+      this.#park(fd, peer, new Uint8Array(0));
+      return;
+    }
+    const count = receive(fd, this.#inputAddress, READ_LENGTH);
+    if (count <= 0) {
+      if (count === 0) this.#incomplete(fd, 0, null);
+      else if (errno() === EAGAIN) this.#park(fd, peer, new Uint8Array(0));
+      else this.#failReceive(fd, strerror(errno()));
+      return;
+    }
+    this.received += count;
+    if (count < HEADER_LENGTH) {
+      this.#park(fd, peer, this.#input.slice(0, count));
+      return;
+    }
+    const header = this.#acceptableHeader(this.#input);
+    if (header === null) this.#descriptors.hangUp(fd);
+    else if (count < HEADER_LENGTH + header.length) {
+      this.#park(fd, peer, this.#input.slice(0, count));
+    } else {
+      if (header.length > LONG_REQUEST) this.#expectLong();
+      this.#respond(fd, peer, header, this.#bodyViews.first(header.length));
+    }
+  }
+
+  /** Parks a new client, nothing of which is read before its turn comes. */
+  defer(fd: number, peer: Peer): ParkedClient {
+    const client = waiting(fd, peer, new Uint8Array(0), false);
+    this.parked.park(client);
+    return client;
+  }
+
+  /** Goes on with a client whose turn has come, unless it has been cut off meanwhile. */
+  take(client: ParkedClient): void {
+    const { fd, peer, buffer } = client;
+    if (this.parked.get(fd) !== client) return;
+    this.parked.remove(client);
+    if (buffer.length === 0) {
+      this.begin(fd, peer);
+      return;
+    }
+    const header = parseHeader(buffer); // which was acceptable
+    this.#respond(fd, peer, header, buffer.subarray(HEADER_LENGTH, HEADER_LENGTH + header.length));
+    release(buffer);
+  }
+
+  /** Goes on with a parked client that has become ready. */
+  resume(fd: number): void {
+    const client = this.parked.get(fd);
+    if (client === undefined) return; // cut off earlier in this turn
+    if (client.answer === null) this.#receiveMore(client);
+    else this.#sendMore(client, client.answer);
+    if (this.parked.get(fd) !== client) release(client.buffer);
+  }
+
+  /** Ends an exchange in which something was thrown, memory that ran out most likely. */
+  abandon(fd: number, error: Error): void {
+    this.#log.limited("serve client", "error", `Failed to serve client: ${error.stack}`);
+    const client = this.parked.get(fd);
+    if (client !== undefined) this.parked.remove(client);
+    if (this.#descriptors.isOwn(fd)) this.#descriptors.hangUp(fd);
+  }
+
+  /** The header of a request that may go on, or null. */
+  #acceptableHeader(bytes: Uint8Array): Header | null {
+    try {
+      const header = parseHeader(bytes);
+      if (header.length <= MAX_REQUEST_LENGTH) return header;
+      this.#log.info(
+        `Failed to receive message: Size ${header.length} exceeded maximum of ${MAX_REQUEST_LENGTH}`,
+      );
+    } catch (error) {
+      if (!(error instanceof MungeError)) throw error;
+      this.#log.info(error.message);
+    }
+    return null;
+  }
+
+  /** Answers a whole request; `body` is valid during the call only. */
+  #respond(fd: number, peer: Peer, header: Header, body: Uint8Array): void {
+    const begun = this.#counters.begin();
+    this.answered++;
+    const answer = answerRequest(header.type, header.retry, body, peer, this.#context);
+    if (answer === null) {
+      this.#counters.cutOff();
+      this.#descriptors.hangUp(fd);
+      return;
+    }
+    this.#counters.answered(header.type, answer.bytes[HEADER_LENGTH]!);
+    this.#sendFirst(fd, peer, answer);
+    if (begun !== 0) this.#counters.end(begun);
+  }
+
+  #sendFirst(fd: number, peer: Peer, answer: Answer): void {
+    const { bytes } = answer;
+    const isShared = bytes.buffer === this.#output;
+    const count = send(fd, isShared ? this.#outputAddress : ptr(bytes), bytes.length);
+    if (count === bytes.length) {
+      this.#descriptors.hangUp(fd);
+      if (!isShared) release(bytes);
+    } else if (count >= 0 || errno() === EAGAIN) {
+      const buffer = isShared ? bytes.slice() : bytes;
+      const done = Math.max(count, 0);
+      this.parked.park({
+        fd,
+        peer: { ...peer },
+        deadline: 0,
+        buffer,
+        done,
+        answer,
+        isWatched: true,
+      });
+    } else {
+      this.#failSend(fd, answer, strerror(errno()));
+    }
+  }
+
+  #park(fd: number, peer: Peer, received: Uint8Array): void {
+    this.parked.park(waiting(fd, peer, received, true));
+  }
+
+  #receiveMore(client: ParkedClient): void {
+    if (!this.parked.mayGather(client)) return;
+    const { fd } = client;
+    const count = receive(fd, this.#inputAddress, READ_LENGTH);
+    if (count <= 0) {
+      if (count < 0 && (errno() === EAGAIN || errno() === EINTR)) return;
+      const reason = count < 0 ? strerror(errno()) : null;
+      this.parked.remove(client);
+      if (reason === null) this.#incomplete(fd, client.done, client.buffer);
+      else this.#failReceive(fd, reason);
+      return;
+    }
+    this.received += count;
+    this.#append(client, this.#input.subarray(0, count));
+    if (client.done < HEADER_LENGTH) return;
+    const header = this.#acceptableHeader(client.buffer);
+    const end = header === null ? 0 : HEADER_LENGTH + header.length;
+    if (client.done < end) {
+      this.parked.limit();
+      return;
+    }
+    if (header !== null && this.#mustWait(client)) {
+      this.parked.awaitTurn(client);
+      return;
+    }
+    this.parked.remove(client);
+    if (header === null) this.#descriptors.hangUp(fd);
+    else this.#respond(fd, client.peer, header, client.buffer.subarray(HEADER_LENGTH, end));
+  }
+
+  /** Gathers bytes; the memory grows with what has come, not with what the header claims. */
+  #append(client: ParkedClient, bytes: Uint8Array): void {
+    const needed = client.done + bytes.length;
+    if (needed > client.buffer.length) {
+      const room = Math.min(
+        Math.max(needed, client.buffer.length * 2),
+        HEADER_LENGTH + MAX_REQUEST_LENGTH + READ_LENGTH,
+      );
+      const before = client.buffer.length;
+      client.buffer = new Uint8Array((client.buffer.buffer as ArrayBuffer).transfer(room));
+      this.parked.grew(client, room - before); // only now: there may have been no memory for it
+    }
+    client.buffer.set(bytes, client.done);
+    client.done = needed;
+  }
+
+  #sendMore(client: ParkedClient, answer: Answer): void {
+    const { fd, buffer } = client;
+    const count = send(fd, ptr(buffer) + client.done, buffer.length - client.done);
+    if (count < 0) {
+      if (errno() === EAGAIN || errno() === EINTR) return;
+      const reason = strerror(errno());
+      this.parked.remove(client);
+      this.#failSend(fd, answer, reason);
+      return;
+    }
+    client.done += count;
+    if (client.done < buffer.length) return;
+    this.parked.remove(client);
+    this.#descriptors.hangUp(fd);
+  }
+
+  /** Cuts off a client that is parked no more. */
+  #end(client: ParkedClient, reason: string): void {
+    release(client.buffer);
+    if (client.answer !== null) {
+      this.#failSend(client.fd, client.answer, reason);
+      return;
+    }
+    const part = client.done < HEADER_LENGTH ? "header" : "body";
+    this.#log.limited(
+      `receive ${part}: ${reason}`,
+      "info",
+      `Failed to receive message ${part}: ${reason}`,
+    );
+    this.#descriptors.hangUp(client.fd);
+  }
+
+  /** The client ended its side in the middle of a request. */
+  #incomplete(fd: number, received: number, bytes: Uint8Array | null): void {
+    if (received < HEADER_LENGTH || bytes === null) {
+      this.#log.info(`Received incomplete message header: ${received} of ${HEADER_LENGTH} bytes`);
+    } else {
+      const { length } = parseHeader(bytes);
+      this.#log.info(
+        `Received incomplete message body: ${received - HEADER_LENGTH} of ${length} bytes`,
+      );
+    }
+    this.#descriptors.hangUp(fd);
+  }
+
+  #failReceive(fd: number, reason: string): void {
+    this.#log.limited(`receive: ${reason}`, "info", `Failed to receive message header: ${reason}`);
+    this.#descriptors.hangUp(fd);
+  }
+
+  /** An answer that did not reach its client must not make the client's next try a replay. */
+  #failSend(fd: number, answer: Answer, reason: string): void {
+    this.#log.limited(`send: ${reason}`, "info", `Failed to send message: ${reason}`);
+    if (answer.remembered !== null) this.#forget(answer.remembered);
+    this.#descriptors.hangUp(fd);
+  }
+
+  #forget(remembered: NonNullable<Answer["remembered"]>): void {
+    try {
+      this.#context.replayCache!.forget(remembered);
+    } catch (error) {
+      const reason = (error as Error).message;
+      this.#log.limited("forget credential", "error", `Failed to forget credential: ${reason}`);
+    }
+  }
+}
+
+/** A client whose request has come in part. */
+function waiting(fd: number, peer: Peer, received: Uint8Array, isWatched: boolean): ParkedClient {
+  const done = received.length;
+  return { fd, peer: { ...peer }, deadline: 0, buffer: received, done, answer: null, isWatched };
+}
+
+/** Gives memory back at once: much of it can come and go before garbage is collected. */
+function release(bytes: Uint8Array): void {
+  const memory = bytes.buffer as ArrayBuffer;
+  if (!memory.detached) memory.transfer(0);
+}

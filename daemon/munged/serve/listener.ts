@@ -1,0 +1,148 @@
+// The socket that clients connect to, as one worker sees it: it takes connections, asks the kernel at once
+// whose each is, and leaves the socket alone while there is nothing to gain from it.
+import { EAGAIN, EINTR, errno, strerror } from "../../../lib/os/libc.ts";
+import type { Poller } from "../../../lib/os/poller.ts";
+import {
+  acceptConnection,
+  EINVAL,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  identifyPeer,
+  peer,
+} from "../../../lib/os/socket.ts";
+import type { Logger } from "../../process/log.ts";
+import type { Peer } from "./context.ts";
+import type { Descriptors } from "./descriptors.ts";
+import type { Standby } from "./standby.ts";
+
+/** Connections served before the parked ones get a look. */
+const ACCEPTS_PER_TURN = 64;
+/** Pause when the system can't give another descriptor and no client can be made to give one up. */
+const DESCRIPTOR_PAUSE_MS = 10;
+/**
+ * How long a worker that found the queue empty stands by while another one takes connections. If the other
+ * one is held up, or can't keep up, clients have waited no longer than this.
+ */
+const STANDBY_MS = 1;
+
+/** What a listener works with. */
+export interface ListenerParts {
+  /** The listening, non-blocking socket. */
+  readonly socket: number;
+  readonly poller: Poller;
+  readonly standby: Standby;
+  readonly descriptors: Descriptors;
+  /** The first descriptor that clients don't keep. */
+  readonly firstSpare: number;
+  readonly log: Logger;
+  /** Serves a new client, whose `peer` is valid during the call only; never throws. */
+  serve(fd: number, peer: Peer): void;
+  /** Has a parked client give its descriptor up; false if there is none. */
+  makeRoom(): boolean;
+  /** Has fewer clients be parked. */
+  parkFewer(): void;
+}
+
+/** One worker's hold on the listening socket. */
+export class Listener {
+  readonly #parts: ListenerParts;
+  #isWatching = false;
+  #hasEnded = false;
+  /** When the socket is watched again; Infinity while it is. */
+  #nextWatch = Infinity;
+
+  constructor(parts: ListenerParts) {
+    this.#parts = parts;
+    this.#watch();
+  }
+
+  /** Whether new clients are waited for: a worker that stands by is not idle. */
+  get isWatching(): boolean {
+    return this.#isWatching;
+  }
+
+  /** Milliseconds of the monotonic clock at which it has to be told the time, or Infinity. */
+  get nextDeadline(): number {
+    return this.#nextWatch;
+  }
+
+  /** Takes connections for a turn; if there are no more, leaves the next ones to a worker that is at it. */
+  accept(): void {
+    const { standby } = this.#parts;
+    standby.beginTaking();
+    const outcome = this.#acceptTurn();
+    if (outcome === "more") return;
+    standby.endTaking();
+    if (outcome === "none" && standby.isOtherTaking()) this.#pause(STANDBY_MS);
+  }
+
+  /** Watches the socket again if it is time to. */
+  tick(now: number): void {
+    if (this.#nextWatch > now) return;
+    this.#nextWatch = Infinity;
+    this.#watch();
+  }
+
+  /** Takes no more connections. */
+  end(): void {
+    this.#hasEnded = true;
+    this.#nextWatch = Infinity;
+    this.#unwatch();
+  }
+
+  /** Whether new clients are waiting still, none are, or none can be taken. */
+  #acceptTurn(): "more" | "none" | "stuck" {
+    const { socket, descriptors, firstSpare, log } = this.#parts;
+    for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
+      const fd = acceptConnection(socket);
+      if (fd >= 0) {
+        if (fd >= firstSpare) {
+          log.limited("accept", "warning", "Failed to accept connection: Too many open files");
+          this.#parts.parkFewer();
+        }
+        descriptors.own(fd);
+        if (identifyPeer(fd)) {
+          this.#parts.serve(fd, peer);
+        } else {
+          log.info(`Failed to identify client: ${strerror(errno())}`);
+          descriptors.hangUp(fd);
+        }
+        continue;
+      }
+      const reason = errno();
+      if (reason === EAGAIN) return "none";
+      if (reason === EINVAL) return "stuck"; // it was shut down
+      if (reason === EINTR) continue;
+      log.limited("accept", "warning", `Failed to accept connection: ${strerror(reason)}`);
+      if (!isScarcity(reason)) return "stuck";
+      if (this.#parts.makeRoom()) continue;
+      this.#pause(DESCRIPTOR_PAUSE_MS);
+      return "stuck";
+    }
+    return "more";
+  }
+
+  #watch(): void {
+    if (this.#isWatching || this.#hasEnded) return;
+    this.#parts.poller.add(this.#parts.socket, "read", true);
+    this.#isWatching = true;
+  }
+
+  #unwatch(): void {
+    if (!this.#isWatching) return;
+    this.#parts.poller.remove(this.#parts.socket);
+    this.#isWatching = false;
+  }
+
+  #pause(milliseconds: number): void {
+    this.#unwatch();
+    this.#nextWatch = performance.now() + milliseconds;
+  }
+}
+
+/** Whether accept() failed for want of descriptors or memory, of which clients hold some. */
+function isScarcity(reason: number): boolean {
+  return reason === EMFILE || reason === ENFILE || reason === ENOBUFS || reason === ENOMEM;
+}

@@ -1,0 +1,224 @@
+// Whose request a worker serves next. Most are served as they come. Those of a user who takes much of munged's
+// time wait until nobody else's are left, the user who took least first; and while other users are about, such
+// a user is served by one worker at a time, so that the other workers are there for the others.
+import type { ParkedClient } from "./parked.ts";
+
+/** A user whose requests take longer than this, on average, waits for the others. */
+const COSTLY_MS = 1;
+/** Requests over which a user's average is taken. */
+const AVERAGED = 8;
+/** Time within which a user's use of a worker loses half of its weight. */
+const EPOCH_MS = 64;
+/** A user who has used a worker for longer than this, so weighted, floods: it is about a quarter of its time. */
+const FLOOD_MS = 32;
+/** How long a user counts as being about after a request. */
+const ABOUT_MS = 10_000;
+/** How long a worker serves a user alone while another one has clients of the same user waiting. */
+const HANDOVER_MS = 50;
+/** Users who are remembered before those that have not been seen for a while are forgotten. */
+const USERS = 4096;
+
+/** What workers share, in words: a cache line each, lest they slow each other down. Times are of one clock. */
+const WORDS_APART = 16;
+/** The user who waits for their turn and is being served, as `uid + 1`; 0 if none is. */
+const SERVED = 0;
+/** The user whose clients wait here for another worker, as `uid + 1`, or 0; and since when. */
+const BLOCKED = 1;
+const BLOCKED_SINCE = 2;
+/** The user who was served last, as `uid + 1`, and when; and when last it was another one than before. */
+const LAST = 3;
+const LAST_AT = 4;
+const MIXED_AT = 5;
+
+/** The memory in which the workers of an engine agree on turns. */
+export function createTurns(threads: number): SharedArrayBuffer {
+  return new SharedArrayBuffer((threads + 1) * WORDS_APART * Int32Array.BYTES_PER_ELEMENT);
+}
+
+/** From a worker's own clock to the one that all threads share, in milliseconds. */
+const CLOCK_OFFSET = Number(process.hrtime.bigint() / 1_000_000n) - performance.now();
+
+/** What a worker knows of a user. */
+interface User {
+  readonly uid: number;
+  /** Milliseconds that a request takes, on average. */
+  cost: number;
+  /** Milliseconds used, as weighted in `epoch`. */
+  used: number;
+  epoch: number;
+  /** Clients whose turn has not come, the one that came first at the end that is taken from. */
+  readonly waiting: ParkedClient[];
+}
+
+/** One worker's view of who has to wait. */
+export class Turns {
+  readonly #words: Int32Array;
+  readonly #own: number;
+  readonly #users = new Map<number, User>();
+  /** Those who have clients waiting. */
+  readonly #queue = new Set<User>();
+  #lastUid = -1;
+  #lastNoted = -Infinity;
+
+  /** @param number of the worker, 1 and up. */
+  constructor(shared: SharedArrayBuffer, number: number) {
+    this.#words = new Int32Array(shared);
+    this.#own = number * WORDS_APART;
+    this.#words.fill(0, this.#own, this.#own + WORDS_APART); // what the number's last holder left
+  }
+
+  /** Whether clients wait for their turn. */
+  get hasWaiting(): boolean {
+    return this.#queue.size > 0;
+  }
+
+  /** Whether a user's request has to wait for its turn. */
+  mustWait(uid: number, now: number): boolean {
+    const user = this.#users.get(uid);
+    if (user === undefined) return false;
+    if (user.waiting.length > 0 || user.cost > COSTLY_MS) return true;
+    return usedBy(user, now) > FLOOD_MS && this.#areOthersAbout(uid, now);
+  }
+
+  /** Has a client wait. */
+  add(client: ParkedClient): void {
+    const user = this.#user(client.peer.uid);
+    user.waiting.push(client);
+    this.#queue.add(user);
+  }
+
+  /**
+   * The client whose turn it is; undefined if nobody waits, or if all who do wait for another worker to be
+   * done with a request of theirs. After it has been served, {@linkcode release} is to be called.
+   */
+  next(now: number): ParkedClient | undefined {
+    const users = [...this.#queue];
+    if (users.length > 1) users.sort((a, b) => usedBy(a, now) - usedBy(b, now));
+    for (const user of users) {
+      if (!this.#claim(user.uid, now)) continue;
+      const client = user.waiting.shift();
+      if (user.waiting.length === 0) this.#queue.delete(user);
+      return client;
+    }
+    return undefined;
+  }
+
+  /** Lets other workers serve the user whose turn it was here. */
+  release(): void {
+    Atomics.store(this.#words, this.#own + SERVED, 0);
+  }
+
+  /**
+   * Notes what time a user has taken.
+   *
+   * @param isRequest whether it was for a request that has been answered.
+   */
+  charge(uid: number, now: number, milliseconds: number, isRequest: boolean): void {
+    const user = this.#user(uid);
+    if (isRequest) user.cost += (milliseconds - user.cost) / AVERAGED;
+    user.used = usedBy(user, now) + milliseconds;
+    user.epoch = epochOf(now);
+    if (uid !== this.#lastUid || now > this.#lastNoted + ABOUT_MS / 10) this.#note(uid, now);
+  }
+
+  /** Tells the other workers whom this one serves. */
+  #note(uid: number, now: number): void {
+    const words = this.#words;
+    const time = sharedTime(now);
+    Atomics.store(words, this.#own + LAST_AT, time);
+    if (uid !== this.#lastUid) {
+      if (this.#lastUid !== -1) Atomics.store(words, this.#own + MIXED_AT, time);
+      Atomics.store(words, this.#own + LAST, markOf(uid));
+    }
+    this.#lastUid = uid;
+    this.#lastNoted = now;
+  }
+
+  /** Becomes the one worker that serves a user; false if another one is, or has waited for it for long. */
+  #claim(uid: number, now: number): boolean {
+    const words = this.#words;
+    const own = this.#own;
+    const mark = markOf(uid);
+    Atomics.store(words, own + SERVED, mark);
+    if (this.#areOthersAbout(uid, now)) {
+      const waitsSince = words[own + BLOCKED] === mark ? words[own + BLOCKED_SINCE]! : null;
+      for (let at = WORDS_APART; at < words.length; at += WORDS_APART) {
+        if (at === own) continue;
+        const isServed = Atomics.load(words, at + SERVED) === mark;
+        if (!isServed && !this.#goesFirst(at, mark, waitsSince, now)) continue;
+        this.release();
+        if (waitsSince === null) {
+          Atomics.store(words, own + BLOCKED_SINCE, sharedTime(now));
+          Atomics.store(words, own + BLOCKED, mark);
+        }
+        return false;
+      }
+    }
+    Atomics.store(words, own + BLOCKED, 0);
+    return true;
+  }
+
+  /** Whether the worker whose words are at `at` waits for its turn with a user, and longer than this one. */
+  #goesFirst(at: number, mark: number, waitsSince: number | null, now: number): boolean {
+    if (Atomics.load(this.#words, at + BLOCKED) !== mark) return false;
+    const since = Atomics.load(this.#words, at + BLOCKED_SINCE);
+    if (waitsSince !== null) return ((waitsSince - since) | 0) > 0;
+    return elapsed(since, now) > HANDOVER_MS;
+  }
+
+  /** Whether any worker has served another user a short while ago. */
+  #areOthersAbout(uid: number, now: number): boolean {
+    const words = this.#words;
+    const mark = markOf(uid);
+    for (let at = WORDS_APART; at < words.length; at += WORDS_APART) {
+      const last = Atomics.load(words, at + LAST);
+      if (last === 0) continue;
+      if (last !== mark && elapsed(words[at + LAST_AT]!, now) < ABOUT_MS) return true;
+      if (words[at + MIXED_AT] !== 0 && elapsed(words[at + MIXED_AT]!, now) < ABOUT_MS) return true;
+    }
+    return false;
+  }
+
+  #user(uid: number): User {
+    const known = this.#users.get(uid);
+    if (known !== undefined) return known;
+    if (this.#users.size >= USERS) this.#forget();
+    const user = { uid, cost: 0, used: 0, epoch: 0, waiting: [] };
+    this.#users.set(uid, user);
+    return user;
+  }
+
+  /** Forgets the half of all users who have been served least lately, but for those who wait. */
+  #forget(): void {
+    const epochs = [...this.#users.values()].map(({ epoch }) => epoch).sort((a, b) => a - b);
+    const middle = epochs[epochs.length >> 1]!;
+    for (const [uid, { epoch, waiting }] of this.#users) {
+      if (epoch <= middle && waiting.length === 0) this.#users.delete(uid);
+    }
+  }
+}
+
+/** A user in a word that is 0 for nobody. */
+function markOf(uid: number): number {
+  return (uid + 1) | 0;
+}
+
+/** A time of this worker on the clock that all share. */
+function sharedTime(now: number): number {
+  return Math.floor(now + CLOCK_OFFSET) | 0;
+}
+
+/** Milliseconds since a time of the clock that all share. */
+function elapsed(since: number, now: number): number {
+  return (sharedTime(now) - since) | 0;
+}
+
+function epochOf(now: number): number {
+  return Math.floor(now / EPOCH_MS);
+}
+
+/** What a user has used, weighted for now. */
+function usedBy({ used, epoch }: User, now: number): number {
+  const passed = epochOf(now) - epoch;
+  return passed === 0 ? used : passed > 16 ? 0 : used / 2 ** passed;
+}

@@ -1,0 +1,125 @@
+// Parked clients: what is kept for them is bounded, for each user and in all, and who takes most gives way.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ParkedClient, ParkedClients } from "../../../../daemon/munged/serve/parked.ts";
+import type { Poller } from "../../../../lib/os/poller.ts";
+
+const LIMITS = { clients: 10, bytes: 1000, bytesOfUser: 500 };
+const [GREEDY, HONEST] = [1000, 0];
+
+/** Parked clients, the descriptors that a poller watches for them, and who was cut off why. */
+function parking(limits = LIMITS) {
+  const watched = new Set<number>();
+  const ended: [fd: number, reason: string][] = [];
+  const poller: Poller = {
+    descriptor: null,
+    add(fd) {
+      assert(!watched.has(fd), `${fd} is watched twice`);
+      watched.add(fd);
+    },
+    remove: (fd) => void assert(watched.delete(fd), `${fd} was not watched`),
+    wait: () => 0,
+    ready: () => 0,
+  };
+  const parked = new ParkedClients(
+    poller,
+    limits,
+    ({ fd }, reason) => void ended.push([fd, reason]),
+  );
+  const park = (fd: number, uid: number, length: number, isAnswer = false): ParkedClient => {
+    const client: ParkedClient = {
+      fd,
+      peer: { pid: 1, uid, gid: uid },
+      deadline: 0,
+      buffer: new Uint8Array(length),
+      done: 0,
+      answer: isAnswer ? { bytes: new Uint8Array(length), remembered: null } : null,
+      isWatched: true,
+    };
+    parked.park(client);
+    return client;
+  };
+  return { parked, park, watched, ended };
+}
+
+test("clients are cut off when their time is over, and not before", () => {
+  const { parked, park, ended, watched } = parking();
+  const { deadline } = park(1, HONEST, 10);
+  assert.equal(parked.nextDeadline(), deadline);
+  parked.cutOff(deadline - 1);
+  assert.deepEqual(ended, []);
+  parked.cutOff(deadline);
+  assert.deepEqual(ended, [[1, "Timed-out"]]);
+  assert.equal(parked.nextDeadline(), Infinity);
+  assert.equal(watched.size, 0);
+});
+
+test("when descriptors are scarce, the user who holds most of them gives one up", () => {
+  const { park, ended } = parking();
+  park(1, HONEST, 10);
+  for (let fd = 2; fd <= 11; fd++) park(fd, GREEDY, 1);
+  assert.deepEqual(ended, [[2, "Out of resources"]]);
+});
+
+test("when memory is scarce, the user who takes most of it gives some up", () => {
+  const { park, ended } = parking();
+  park(1, HONEST, 400);
+  park(2, GREEDY, 450);
+  park(3, GREEDY, 300);
+  assert.deepEqual(ended, [[2, "Out of resources"]]);
+});
+
+test("a user's clients that leave their answers unread are bounded by themselves", () => {
+  const { park, ended } = parking();
+  park(1, HONEST, 100);
+  for (let fd = 2; fd <= 6; fd++) park(fd, GREEDY, 120, true);
+  assert.deepEqual(ended, [[2, "Out of resources"]]);
+});
+
+test("clients of a user who takes too much are not read until another of them is done", () => {
+  const { parked, park, watched, ended } = parking();
+  const [first, second, third] = [1, 2, 3].map((fd) => park(fd, GREEDY, 180)) as [
+    ParkedClient,
+    ParkedClient,
+    ParkedClient,
+  ];
+  const honest = park(4, HONEST, 10);
+  assert(parked.isFull(GREEDY) && !parked.isFull(HONEST));
+  assert(parked.mayGather(second), "one of them gets on");
+  assert(!parked.mayGather(first));
+  assert(!parked.mayGather(third));
+  assert(parked.mayGather(honest));
+  assert.deepEqual([...watched].sort(), [2, 4]);
+  parked.grew(second, 50);
+  parked.remove(second);
+  assert.deepEqual([...watched].sort(), [1, 4]);
+  assert(parked.mayGather(first));
+  parked.remove(first);
+  assert.deepEqual([...watched].sort(), [3, 4]);
+  assert.deepEqual(ended, []);
+  parked.remove(third);
+  parked.remove(honest);
+  assert.equal(parked.size, 0);
+});
+
+test("a client that was cut off while it was paused is not watched again", () => {
+  const { parked, park, watched } = parking();
+  const [first, second] = [park(1, GREEDY, 300), park(2, GREEDY, 300)];
+  assert(parked.mayGather(first));
+  assert(!parked.mayGather(second));
+  parked.cutOff(second.deadline);
+  assert.equal(parked.size, 0);
+  assert.equal(watched.size, 0);
+});
+
+test("a client that waits for its turn keeps its place and gets its time anew", () => {
+  const { parked, park, watched, ended } = parking();
+  const early = park(1, HONEST, 10);
+  const late = park(2, HONEST, 10);
+  late.deadline = early.deadline + 1000;
+  parked.awaitTurn(early);
+  assert(!watched.has(1));
+  assert.equal(parked.get(1), early);
+  parked.cutOff(late.deadline);
+  assert.deepEqual(ended.map(([fd]) => fd), [2, 1]);
+});
