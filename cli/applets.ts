@@ -1,13 +1,13 @@
-// The commands in the one binary, by the names they are called by. How each is loaded is in main.ts.
+// The commands in the executable, by name. main.ts loads them.
 
-/** A command, for lists of them. */
+/** A command, as lists show it. */
 interface AppletEntry {
   readonly name: string;
   /** What it does, in a few words. */
   readonly summary: string;
-  /** Set on what is called through mungebox only, and gets no link of its own. */
+  /** Set if the command can only be called through mungebox and gets no link of its own. */
   readonly unlinked?: true;
-  /** Set on what only sites with Kerberos have: a link is made with --auks. */
+  /** Set if only sites with Kerberos need the command; --auks makes the link. */
   readonly auks?: true;
 }
 

@@ -1,5 +1,4 @@
-// mungebox health: whether munged makes credentials and opens them again, for probes of containers and
-// monitoring.
+// mungebox health: checks that munged makes and opens a credential, for probes by containers and monitoring.
 import { CIPHER_DEFAULT } from "../lib/credential/cipher.ts";
 import { errorCode, MungeError } from "../lib/errors.ts";
 import { MAC_DEFAULT } from "../lib/credential/mac.ts";
@@ -29,12 +28,12 @@ export function run(program: string, args: readonly string[]): void {
     zip: ZIP_DEFAULT,
     realm: "",
     ttl: TTL_DEFAULT,
-    uidRestriction: process.getuid!(), // nobody else has any use for it
+    uidRestriction: process.getuid!(), // no one else needs it
     gidRestriction: ANY_ID,
     payload: new Uint8Array(0),
   });
   check(made);
-  check(client.decode({ credential: made.credential.slice() })); // the client reuses what it gave
+  check(client.decode({ credential: made.credential.slice() })); // the client reuses its buffer
 }
 
 function check({ errno, errorText }: { errno: number; errorText: string }): void {

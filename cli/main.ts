@@ -1,23 +1,23 @@
-// Where the binary starts: its name picks the command; under any other name the first argument does.
+// The start of the executable: its name selects the command or, under its own name, the first argument does.
 import type { AppletName } from "./applets.ts";
 
-/** How a command is run. */
+/** How to run a command. */
 interface Applet {
-  /** Loads the code, so that a command pays for itself only. */
+  /** Loads the code, so that a command loads only its own. */
   load(): Promise<AppletModule>;
-  /** Arguments that this name stands for; they come before the user's. */
+  /** Arguments implied by this name, placed before the user's. */
   readonly implied?: readonly string[];
 }
 
-/** What the file of a command exports. */
+/** The exports of a command's file. */
 interface AppletModule {
   /**
    * Runs the command.
    *
-   * @param program the name it was called by, for messages.
-   * @param args the words after the name.
-   * @returns the exit status, nothing being 0; the process ends with it.
-   * @throws {MungeError} whose number is the exit status and whose text goes to standard error.
+   * @param program the name by which it was called, for messages.
+   * @param args the arguments after the name.
+   * @returns the exit status of the process; undefined means 0.
+   * @throws {MungeError} whose number becomes the exit status and whose text goes to standard error.
    */
   run(program: string, args: readonly string[]): number | void | Promise<number | void>;
 }
@@ -38,10 +38,10 @@ const APPLETS: Readonly<Record<AppletName, Applet>> = {
   "aukspriv": { load: () => import("./auks/aukspriv.ts") },
 };
 
-/** The binary under its own name, or one that is none of ours. */
+/** The executable under its own name, or under an unknown one. */
 const MUNGEBOX: Applet = { load: () => import("./mungebox.ts") };
 
-/** The command of this name, also of `munge.real` and the like, where a wrapper has taken its place. */
+/** The command with this name; `munge.real` and the like, behind a wrapper, count as well. */
 function appletOf(name: string | undefined): Applet | undefined {
   if (name === undefined) return undefined;
   const dot = name.indexOf(".");
@@ -57,18 +57,18 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
     }
     const { run } = await applet.load();
     const status = await run(program, [...applet.implied ?? [], ...args]);
-    process.exit(status ?? 0); // at once: the runtime has nothing left to wait for
+    process.exit(status ?? 0); // at once, because the runtime has nothing left to wait for
   } catch (error) {
     await fail(program, error);
   }
 }
 
-/** Ends the process with what went wrong and its exit status. */
+/** Reports an error and ends the process with its exit status. */
 async function fail(program: string, error: unknown): Promise<never> {
   try {
-    const { reportFailure } = await import("./command_line/print.ts"); // only now: it opens libc
+    const { reportFailure } = await import("./command_line/print.ts"); // loaded only now, because it opens libc
     process.exit(reportFailure(program, error));
-  } catch { // libc can't be called, which is most likely what went wrong
+  } catch { // libc can't be called, which is most likely the original error
     const text = error instanceof Error ? error.message : String(error);
     process.getBuiltinModule("node:fs").writeSync(2, `${program}: Error: ${text}\n`);
     process.exit(1);
@@ -78,7 +78,7 @@ async function fail(program: string, error: unknown): Promise<never> {
 /** The commands that go into the background. */
 const DAEMONS = ["munged", "auksd", "auksdrenewer", "aukspriv"];
 
-/** The first copy of a daemon that goes into the background. */
+/** The first copy of a daemon on its way into the background. */
 async function runSessionLeader(program: string): Promise<void> {
   try {
     const { leadSession } = await import("../daemon/process/session_leader.ts");

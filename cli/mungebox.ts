@@ -1,4 +1,4 @@
-// mungebox: the binary under its own name, which lists and installs the commands it contains.
+// mungebox: the executable under its own name, which lists and installs the commands it contains.
 import { readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { basename, join } from "node:path";
 import { systemText } from "../lib/os/system_text.ts";
@@ -13,15 +13,15 @@ import { refuse } from "./command_line/values.ts";
 import { flag, parsed, printing } from "./command_line/vocabulary.ts";
 
 interface Settings {
-  /** Directory to put the links in. */
+  /** Directory for the links. */
   directory: string | undefined;
   force: boolean;
   auks: boolean;
 }
 
-/** The names by which commands are called without mungebox. */
+/** The commands that can be called by their own names. */
 const LINKS = APPLETS.filter(({ unlinked, auks }) => !unlinked && !auks).map(({ name }) => name);
-/** The same for AUKS, which only sites with Kerberos want. */
+/** The same for AUKS, which only sites with Kerberos need. */
 const AUKS_LINKS = APPLETS.filter(({ auks }) => auks).map(({ name }) => name);
 
 /** The command line of mungebox itself. */
@@ -71,17 +71,17 @@ export function run(program: string, args: readonly string[]): void {
   for (const link of links) install(link);
 }
 
-/** Whether there is something else than a link to this program, or to another version of it. */
+/** Whether a path exists that is not a link to this program or to another version of it. */
 function isInTheWay(link: string): boolean {
   try {
     const target = readlinkSync(link);
     return target !== process.execPath && !basename(target).startsWith(OWN_NAME);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EINVAL"; // there, and no link
+    return (error as NodeJS.ErrnoException).code === "EINVAL"; // exists, and is not a link
   }
 }
 
-/** Makes a symbolic link to this program, in place of what there is; the name is never missing meanwhile. */
+/** Makes a symbolic link to this program, atomically replacing what is there. */
 function install(link: string): void {
   const unfinished = `${link}.${process.pid}`;
   try {

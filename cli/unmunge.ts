@@ -1,4 +1,4 @@
-// unmunge: checks a credential, and prints what it says and what it carries.
+// unmunge: checks a credential and prints its metadata and payload.
 import { resolve } from "node:path";
 import { CIPHERS } from "../lib/credential/cipher.ts";
 import { ERRNO, errorCode, errorText, MungeError } from "../lib/errors.ts";
@@ -20,14 +20,14 @@ import { flag, option, printing, text } from "./command_line/vocabulary.ts";
 
 interface Settings {
   input: string;
-  /** Path, or undefined for nowhere. */
+  /** Path, or undefined to discard it. */
   metadata: string | undefined;
-  /** Path, or undefined for nowhere. */
+  /** Path, or undefined to discard it. */
   payload: string | undefined;
   /** Names of the keys to print; undefined for all. */
   keys: Set<string> | undefined;
   numeric: boolean;
-  /** Errors that are as good as success. */
+  /** Errors to treat as success. */
   ignored: Set<number>;
   socket: string;
 }
@@ -35,15 +35,15 @@ interface Settings {
 /** One line of the metadata. */
 interface MetadataKey {
   readonly name: string;
-  /** What --numeric prints, and what stands in parentheses otherwise; undefined leaves the line out. */
+  /** The number that --numeric prints, and that otherwise appears in parentheses; undefined omits the line. */
   numeric(response: DecodeResponse): string | number | undefined;
-  /** What the number means, where it means anything; undefined if nobody knows. */
+  /** The meaning of the number, if it has one; undefined if unknown. */
   text?(response: DecodeResponse): string | undefined;
 }
 
 const TIME_FORMAT = "%Y-%m-%d %H:%M:%S %z";
 
-/** The errors after which the credential's contents are there nevertheless. */
+/** The errors that still come with the credential's contents. */
 const OPENED: ReadonlySet<number> = new Set([
   0,
   ERRNO.EMUNGE_CRED_EXPIRED,
@@ -51,7 +51,7 @@ const OPENED: ReadonlySet<number> = new Set([
   ERRNO.EMUNGE_CRED_REPLAYED,
 ]);
 
-/** The metadata in the order it is printed. */
+/** The metadata in printing order. */
 const METADATA_KEYS: readonly MetadataKey[] = [
   { name: "STATUS", numeric: (r) => r.errno, text: (r) => errorText(r.errno) },
   {
@@ -89,7 +89,7 @@ const METADATA_KEYS: readonly MetadataKey[] = [
   { name: "LENGTH", numeric: (r) => r.payload.length },
 ];
 
-/** The IPv4 address of the encoding host; a credential without one says 0.0.0.0. */
+/** The IPv4 address of the encoding host; 0.0.0.0 for a credential without one. */
 function originAddress({ originAddress }: DecodeResponse): Uint8Array {
   return originAddress.length === 4 ? originAddress : new Uint8Array(4);
 }
@@ -134,7 +134,7 @@ function listKeys(): string {
   return `Metadata keys:\n\n${METADATA_KEYS.map(({ name }) => `  ${name}\n`).join("")}\n`;
 }
 
-/** Runs unmunge; throws a MungeError if there is no credential to print, else gives its status. */
+/** Runs unmunge. Returns the credential's status; throws a MungeError if there is no credential to print. */
 export function run(program: string, args: readonly string[]): number {
   const settings: Settings = {
     input: "-",
@@ -165,14 +165,14 @@ export function run(program: string, args: readonly string[]): number {
   return errno;
 }
 
-/** The credential in a file, which ends at the first NUL as it would in C. */
+/** The credential in a file, which ends at the first NUL, as in C. */
 function readCredential(path: string): Uint8Array {
   const bytes = readInput(path, MAX_REQUEST_LENGTH);
   const end = bytes.indexOf(0);
   return end < 0 ? bytes : bytes.subarray(0, end);
 }
 
-/** Has munged open the credential. @throws {MungeError} when its contents are not told. */
+/** Asks munged to open the credential. @throws {MungeError} if it does not return the contents. */
 function decode({ socket }: Settings, credential: Uint8Array): DecodeResponse {
   if (credential.length === 0) throw new MungeError("EMUNGE_BAD_ARG", "No credential specified");
   const response = new BlockingClient(socket).decode({ credential });
@@ -183,7 +183,7 @@ function decode({ socket }: Settings, credential: Uint8Array): DecodeResponse {
   );
 }
 
-/** Where metadata and payload go; one and the same output if their paths say so. */
+/** The outputs for metadata and payload; the same output if their paths are the same. */
 interface Outputs {
   metadata: Output | undefined;
   payload: Output | undefined;
@@ -203,11 +203,11 @@ function openOutputs({ metadata, payload }: Settings): Outputs {
 }
 
 /**
- * Writes the metadata, then the payload, behind an empty line if they share an output; one that fails
- * doesn't keep the other from being written.
+ * Writes the metadata, then the payload, after an empty line if they share an output. If one fails, the other is written
+ * all the same.
  */
 function write({ metadata, payload }: Outputs, settings: Settings, response: DecodeResponse): void {
-  // Without an output nobody waits for the name service either.
+  // Without an output there is no need to wait for the name service either.
   const text = new TextEncoder().encode(
     metadata === undefined ? "" : formatMetadata(settings, response),
   );
@@ -233,12 +233,12 @@ function write({ metadata, payload }: Outputs, settings: Settings, response: Dec
   if (failures[0] !== undefined) refuse(failures[0]);
 }
 
-/** The lines `KEY:  text (number)`, the values in column 17. */
+/** Lines of the form `KEY:  text (number)`, with values in column 17. */
 function formatMetadata({ keys, numeric }: Settings, response: DecodeResponse): string {
   return METADATA_KEYS.map((key) => {
     if (keys !== undefined && !keys.has(key.name)) return "";
     const number = key.numeric(response);
-    // A key that only ours has is there whenever it is asked for by name.
+    // A key that only ours has is printed whenever it is requested by name.
     if (number === undefined) return key.name === "REALM" && keys !== undefined ? "REALM:\n" : "";
     const value = numeric || key.text === undefined
       ? number

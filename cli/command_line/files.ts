@@ -1,17 +1,17 @@
-// The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads,
-// and outputs that appear whole or not at all.
+// The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads, and outputs
+// that appear complete or not at all.
 import { isReaderGone, wasOpenAtStart, writeWhole } from "../../lib/os/standard_streams.ts";
 import { EBADF, SystemError } from "../../lib/os/libc.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { refuse } from "./values.ts";
 
-/** Loaded when a file is really touched: a command that reads and writes none starts a millisecond earlier. */
+/** Loaded only when a file is accessed: a command that accesses none starts a millisecond earlier. */
 const fs = () => process.getBuiltinModule("node:fs");
 
 /**
- * Everything in a file, or on standard input for `-`.
+ * Reads a whole file, or standard input for `-`.
  *
- * @param limit most bytes there may be.
+ * @param limit maximum number of bytes.
  * @throws {MungeError} with exit status 1 if it can't be read or is longer.
  */
 export function readInput(path: string, limit: number): Uint8Array {
@@ -48,7 +48,7 @@ export function readInput(path: string, limit: number): Uint8Array {
   refuse(`Input size exceeded maximum of ${limit}`);
 }
 
-/** Refuses an output that is the input: the first byte written would destroy what is to be read. */
+/** Refuses an output that is the input, because the first byte written would destroy the input. */
 export function refuseSameFile(input: string, output: string): void {
   if (input === "-" || output === "-") return;
   const read = fs().statSync(input, { throwIfNoEntry: false });
@@ -59,14 +59,14 @@ export function refuseSameFile(input: string, output: string): void {
   }
 }
 
-/** A new file beside the one that is to be replaced by it. */
+/** A new file beside the file it will replace. */
 interface Replacement {
   readonly fd: number;
   readonly temporary: string;
   readonly target: string;
 }
 
-/** Creates `target`'s replacement, which nobody else can have created. */
+/** Creates the replacement for `target`, which no other user can have created. */
 export function createReplacement(target: string, mode: number): Replacement {
   const temporary = `${target}.${process.pid}.tmp`;
   const flags = fs().constants.O_WRONLY | fs().constants.O_CREAT | fs().constants.O_EXCL |
@@ -75,10 +75,10 @@ export function createReplacement(target: string, mode: number): Replacement {
 }
 
 /**
- * Makes a replacement, whole and on disk, the file itself.
+ * Syncs a complete replacement to disk and renames it over the file.
  *
- * @param exclusive refuses, with EEXIST, to replace a file that is there.
- * @throws the system's error; the file is then as it was.
+ * @param exclusive refuses, with EEXIST, to replace an existing file.
+ * @throws the system's error; the file is then unchanged.
  */
 export function commitReplacement(
   { fd, temporary, target }: Replacement,
@@ -100,18 +100,18 @@ export function commitReplacement(
   }
 }
 
-/** Gives a replacement up; the file stays as it was. */
+/** Discards a replacement; the file stays as it was. */
 export function abandonReplacement({ fd, temporary }: Replacement): void {
   fs().closeSync(fd);
   fs().unlinkSync(temporary);
 }
 
 /**
- * A replacement for what is at `path`, or undefined if that must be written in place: what is no regular
- * file, or has other names, or can't keep its owner.
+ * A replacement for the file at `path`, or undefined if it must be written in place, because it is not a regular file,
+ * has other links, or can't keep its owner.
  */
 function openReplacement(path: string): Replacement | undefined {
-  if (path === "") return undefined; // which opening refuses
+  if (path === "") return undefined; // which opening will refuse
   const status = fs().statSync(path, { throwIfNoEntry: false });
   if (status === undefined) {
     const dangling = fs().lstatSync(path, { throwIfNoEntry: false }) !== undefined;
@@ -123,7 +123,7 @@ function openReplacement(path: string): Replacement | undefined {
   try {
     replacement = createReplacement(fs().realpathSync(path), 0o600);
   } catch {
-    return undefined; // the file may be written, its directory not
+    return undefined; // the file is writable, but its directory is not
   }
   try {
     fs().fchownSync(replacement.fd, status.uid, status.gid);
@@ -136,19 +136,19 @@ function openReplacement(path: string): Replacement | undefined {
 }
 
 /**
- * What the C library keeps of an output until it is closed. The reference notices only then that so little
- * can't be written, and forgives a reader that has gone away.
+ * Size of the C library's output buffer. The reference notices only on closing that so little can't be written, and
+ * ignores that the reader is gone.
  */
 const STDIO_BUFFER = 4096;
 
-/** An output could not be written, and was too long for the C library to notice only when it is closed. */
+/** An output that could not be written and was too long for the C library to notice only on closing. */
 export class WriteError extends Error {
   override readonly name = "WriteError";
 }
 
 /**
- * An output, opened before anything else is done so that an unwritable place is noticed at once. A
- * regular file is replaced in one step by {@linkcode Output.close}; until then it is untouched.
+ * An output, opened before anything else happens so that an unwritable path is noticed at once. A regular file is
+ * replaced atomically by {@linkcode Output.close}; until then it is untouched.
  */
 export class Output {
   readonly #fd: number;
@@ -169,10 +169,10 @@ export class Output {
   }
 
   /**
-   * Writes all of `bytes`; a regular file is left as it was if that fails.
+   * Writes all of `bytes`; if that fails, a regular file stays as it was.
    *
-   * @throws {WriteError} with the system's text when the output is long.
-   * @throws the system's error when it is short, but for a reader that has gone away.
+   * @throws {WriteError} with the system's text if the output is long.
+   * @throws the system's error if it is short, except that the reader is gone.
    */
   write(bytes: Uint8Array): void {
     if (this.#fd === 1 && !wasOpenAtStart(1)) throw new SystemError("write", EBADF);
@@ -187,13 +187,13 @@ export class Output {
     }
   }
 
-  /** Ends the output; only now does a regular file have what was written. @throws the system's error. */
+  /** Completes the output; only now does a regular file contain it. @throws the system's error. */
   close(): void {
     if (this.#replacement !== undefined) commitReplacement(this.#replacement);
     else if (this.#fd !== 1) fs().closeSync(this.#fd);
   }
 
-  /** Ends the output, and leaves a regular file as it was. */
+  /** Discards the output, and leaves a regular file as it was. */
   abandon(): void {
     if (this.#replacement !== undefined) abandonReplacement(this.#replacement);
     else if (this.#fd !== 1) fs().closeSync(this.#fd);

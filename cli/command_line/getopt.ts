@@ -1,38 +1,38 @@
-// The command-line grammar of GNU getopt_long: options and parameters in any order, clustered short
-// options, `--long=value` and `--long value`, unambiguous abbreviations, and `--`. node:util's parseArgs
-// knows neither abbreviations nor the order of complaints, so this is our own.
+// The command-line grammar of GNU getopt_long: options and parameters in any order, clustered short options,
+// `--long=value` and `--long value`, unambiguous abbreviations, and `--`. node:util's parseArgs has no abbreviations and
+// reports mistakes in a different order.
 
-/** What getopt needs to know of an option. */
+/** The part of an option that getopt needs. */
 export interface OptionSyntax {
   /** One ASCII letter, without the dash. */
   readonly short?: string;
   /** Long name, without the dashes. */
   readonly long: string;
-  /** Name of the required argument in help texts, `PATH`; absent for an option without one. */
+  /** Name of the required argument in help texts, such as `PATH`; absent for an option without one. */
   readonly argument?: string;
-  /** An option that the reference has not: abbreviations of the reference's keep their meaning. */
+  /** Set if the reference lacks the option; abbreviations of the reference's options keep their meaning. */
   readonly addition?: true;
 }
 
-/** What is done with the words of a command line. */
+/** Handlers for the words of a command line. */
 export interface Visitor<O extends OptionSyntax> {
-  /** An option with its argument, "" when it takes none, and its name as the user wrote it. */
+  /** An option with its argument, "" if it takes none, and its name as the user wrote it. */
   option(option: O, value: string, spelling: string): void;
-  /** A word that is no option. */
+  /** A word that is not an option. */
   parameter(word: string): void;
 }
 
-/** What can be wrong with a command line. */
+/** Kinds of mistakes on a command line. */
 export type GetoptProblem = "invalid" | "unexpected" | "missing";
 
 /** A word of the command line that getopt refuses. */
 export class GetoptError extends Error {
   override readonly name = "GetoptError";
-  /** invalid: unknown or ambiguous; unexpected: an argument nobody asked for; missing: no argument. */
+  /** invalid: unknown or ambiguous; unexpected: an argument for an option without one; missing: no argument. */
   readonly problem: GetoptProblem;
-  /** The option at fault as the user wrote it: `-x`, `--foo`, `--force=x`. */
+  /** The offending option as the user wrote it: `-x`, `--foo`, `--force=x`. */
   readonly word: string;
-  /** The option's short form `-n` where it has one, else {@linkcode word}. */
+  /** The option's short form, such as `-n`, if it has one, otherwise {@linkcode word}. */
   readonly option: string;
 
   constructor(problem: GetoptProblem, word: string, option: OptionSyntax | undefined) {
@@ -44,14 +44,14 @@ export class GetoptError extends Error {
 }
 
 /**
- * Walks a command line as GNU getopt_long does, so that an option is acted on before a mistake further
- * right is noticed. Parameters come after all options (permutation). No generator: making the first one
- * would take a tenth of a millisecond of each command.
+ * Walks a command line as GNU getopt_long does, so that an option takes effect before a mistake further right is noticed.
+ * Parameters come after all options (permutation). It is not a generator, because creating the first one would cost each
+ * command a tenth of a millisecond.
  *
- * @param options every option there is.
+ * @param options all options.
  * @param args the words after the program's name.
- * @param visitor acts on each; what it throws ends the walk.
- * @throws {GetoptError} when the walk reaches a word that is no valid option.
+ * @param visitor handles each; anything it throws ends the walk.
+ * @throws {GetoptError} when the walk reaches an invalid option.
  */
 export function getopt<O extends OptionSyntax>(
   options: readonly O[],
@@ -105,8 +105,7 @@ export function getopt<O extends OptionSyntax>(
   for (const parameter of parameters) visitor.parameter(parameter);
 }
 
-// Loops where find() and filter() would do: the engine compiles those when they are first called, which is
-// another tenth of a millisecond.
+// Loops instead of find() and filter(), which the engine compiles on their first call: another tenth of a millisecond.
 
 function findShort<O extends OptionSyntax>(options: readonly O[], letter: string): O | undefined {
   for (const option of options) {
@@ -115,7 +114,7 @@ function findShort<O extends OptionSyntax>(options: readonly O[], letter: string
   return undefined;
 }
 
-/** The option a long name or an unambiguous beginning of one means. */
+/** The option with this long name or unambiguous prefix of one. */
 function findLong<O extends OptionSyntax>(options: readonly O[], name: string): O | undefined {
   const originals: O[] = [];
   const additions: O[] = [];

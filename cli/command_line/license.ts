@@ -1,4 +1,4 @@
-// What -L of every applet prints.
+// The text that -L prints in every command.
 
 /** The licence notice. */
 export const LICENSE_TEXT = `\

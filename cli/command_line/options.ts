@@ -1,5 +1,5 @@
-// What a command's option table looks like, and what is done with one: parsing and --help.
-// The table is the only description of an option there is.
+// The form of a command's option table, and its uses: parsing and --help. The table is the only description of an
+// option.
 import { MungeError } from "../../lib/errors.ts";
 import { VERSION_LINE } from "../../lib/version.ts";
 import { getopt, GetoptError, type OptionSyntax } from "./getopt.ts";
@@ -11,24 +11,24 @@ export interface Option<Settings> extends OptionSyntax {
   /** Its line in --help, after the names. */
   readonly help: string;
   /**
-   * Acts on the option the moment it is met; `value` is "" for an option without an argument.
+   * Applies the option as soon as it is read; `value` is "" for an option without an argument.
    *
-   * @throws {MungeError} when the value is not acceptable; its text is what the user reads.
+   * @throws {MungeError} if the value is invalid; the user sees its text.
    */
   set(settings: Settings, value: string, invocation: Invocation): void;
 }
 
-/** A command's whole command line. */
+/** The complete command line of a command. */
 export interface Usage<Settings> {
-  /** The options, in the groups that --help separates by blank lines. */
+  /** The options, in groups that --help separates by blank lines. */
   readonly groups: readonly (readonly Option<Settings>[])[];
-  /** What may follow the name; `[OPTIONS]` if absent. */
+  /** What may follow the command's name; `[OPTIONS]` if absent. */
   readonly synopsis?: string;
-  /** What --help ends with. */
+  /** The end of --help. */
   readonly closing?: string;
-  /** Takes a word that is no option; without it, such a word is a mistake. */
+  /** Takes a word that is not an option; without it, such a word is a mistake. */
   takeParameter?(settings: Settings, word: string): void;
-  /** How mistakes are worded, where not as most commands do. */
+  /** Texts for mistakes that differ from those of most commands. */
   readonly complaints?: Complaints;
 }
 
@@ -40,7 +40,7 @@ export interface Complaints {
   parameter(word: string): string;
 }
 
-/** How an option is met: in a run of a command by some name, which accepts so much. */
+/** The context in which an option is applied. */
 export interface Invocation {
   /** Base name of argv[0], as in `munge: Error: ...`. */
   readonly program: string;
@@ -49,19 +49,19 @@ export interface Invocation {
   readonly spelling: string;
 }
 
-/** What the reference says of an option that it can't name. */
+/** The reference's text for an option that it can't name. */
 export const UNPROCESSABLE = "Failed to process command-line";
 
 /** The texts of most commands. */
 export const COMPLAINTS: Complaints = {
-  // The reference can't name an option of more than one byte.
+  // The reference can't name a short option of more than one byte.
   invalid: ({ word }) => /^-[^\0-\x7f]/.test(word) ? UNPROCESSABLE : `Invalid option "${word}"`,
   unexpected: (error) => `Invalid option "${error.option}"`,
   missing: (error) => `Missing argument for option "${error.word}"`,
   parameter: (word) => `Unrecognized parameter "${word}"`,
 };
 
-/** The options every command has; each prints and ends the process. */
+/** The options every command has; each prints something and ends the process. */
 export const INFORMATION_OPTIONS: readonly Option<unknown>[] = [
   {
     short: "h",
@@ -88,7 +88,7 @@ export const INFORMATION_OPTIONS: readonly Option<unknown>[] = [
  *
  * @param program base name of argv[0].
  * @param args the words after it.
- * @throws {MungeError} EMUNGE_SNAFU (so exit status 1) for the first mistake, in the reference's words.
+ * @throws {MungeError} EMUNGE_SNAFU (exit status 1) for the first mistake, in the reference's words.
  */
 export function parseOptions<Settings>(
   program: string,
@@ -130,8 +130,8 @@ function formatOption({ short, long, argument, help }: Option<never>): string {
 }
 
 /**
- * Ends the process with status 0 after printing `text`; for options that only inform, as the reference does
- * even where there is no room for the text.
+ * Prints `text` and ends the process with status 0, for options that only inform; like the reference, even if the text
+ * can't be written.
  */
 export function printAndExit(text: string): never {
   try {

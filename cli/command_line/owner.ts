@@ -1,9 +1,9 @@
-// Root at work on files that are somebody else's: what is made then belongs to their owner, and what is read
-// is checked as their owner checks it.
+// Lets root work on another user's files as that user, so that new files belong to their owner, and files that are read
+// pass the owner's checks.
 import { statSync } from "node:fs";
 import { setEffectiveGroup, setEffectiveUser } from "../../lib/os/identity.ts";
 
-/** Becomes the owner of a file or directory, if that is not root, and root is who runs this. */
+/** Switches to the owner of a file or directory, if root runs this and the owner is another user. */
 export function becomeOwnerOf(path: string): void {
   if (process.geteuid!() !== 0) return;
   const stats = statSync(path, { throwIfNoEntry: false });

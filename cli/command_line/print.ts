@@ -1,12 +1,12 @@
-// Writing to standard output and standard error, whole and at once: a command that ends right after
+// Writes to standard output and standard error completely and immediately, because a command that ends right afterwards
 // must not leave text in a buffer.
 import { isMungeError } from "../../lib/errors.ts";
 import { isReaderGone, writeWhole } from "../../lib/os/standard_streams.ts";
 
 /**
- * Writes `text` to standard output; a reader that has gone away wants no more of it.
+ * Writes `text` to standard output; ignores that the reader is gone.
  *
- * @throws the system's error when it can't be written.
+ * @throws the system's error if it can't be written.
  */
 export function print(text: string): void {
   try {
@@ -16,16 +16,16 @@ export function print(text: string): void {
   }
 }
 
-/** Writes `text` to standard error; where that can't be, there is nobody left to be told. */
+/** Writes `text` to standard error; if that fails, there is nowhere to report it. */
 export function printError(text: string): void {
   try {
     writeWhole(2, new TextEncoder().encode(text));
   } catch {
-    // the exit status is what remains
+    // only the exit status remains
   }
 }
 
-/** Reports a failure as `program: Error: text` and gives the exit status that goes with it. */
+/** Reports a failure as `program: Error: text`. Returns its exit status. */
 export function reportFailure(program: string, error: unknown): number {
   const text = error instanceof Error ? error.message : String(error);
   const prefix = program === "" ? "" : `${program}: `;
@@ -33,7 +33,7 @@ export function reportFailure(program: string, error: unknown): number {
   return isMungeError(error) ? error.errno : 1;
 }
 
-/** Reports what does not end the command as `program: Warning: text`. */
+/** Reports a problem that does not end the command as `program: Warning: text`. */
 export function reportWarning(program: string, text: string): void {
   printError(`${program}: Warning: ${text}\n`);
 }

@@ -1,15 +1,15 @@
-// What the runtime made of the command line: it replaces bytes that are not UTF-8, which must not pass for
+// Detects arguments that the runtime has altered: it replaces bytes that are not UTF-8, and the result must not pass for
 // what the user typed.
 import { readFileSync } from "node:fs";
 import { MungeError } from "../../lib/errors.ts";
 
-/** What the runtime puts where bytes were no UTF-8; a user may have typed it, too. */
+/** The runtime's replacement for bytes that are not UTF-8; a user may also have typed it. */
 const REPLACEMENT = "\ufffd";
 
 /**
  * Refuses arguments that the runtime could not decode.
  *
- * @throws {MungeError} EMUNGE_SNAFU for the first one that has such a replacement, unless it was typed.
+ * @throws {MungeError} EMUNGE_SNAFU for the first one with a replacement that was not typed.
  */
 export function requireDecodable(args: readonly string[]): void {
   const typed = typedArguments();
@@ -19,7 +19,7 @@ export function requireDecodable(args: readonly string[]): void {
   }
 }
 
-/** The arguments that are UTF-8, as the kernel has them; none where it does not tell. */
+/** The valid UTF-8 arguments, from the kernel; none if it does not provide them. */
 function typedArguments(): Set<string> {
   const typed = new Set<string>();
   if (process.platform !== "linux") return typed;
@@ -31,7 +31,7 @@ function typedArguments(): Set<string> {
     try {
       typed.add(decoder.decode(bytes.subarray(start, end)));
     } catch {
-      // the one to be refused
+      // the one to refuse
     }
     start = end + 1;
   }

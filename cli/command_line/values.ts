@@ -1,5 +1,5 @@
-// How option values are read where several commands take the same kind: numbers as C reads them, types,
-// users, groups, lifetimes. A value that is refused is a MungeError in the reference's words.
+// Option values that several commands share: numbers as C parses them, types, users, groups, times-to-live. An invalid
+// value is a MungeError in the reference's words.
 import { CIPHER_DEFAULT, CIPHERS } from "../../lib/credential/cipher.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { MAC_DEFAULT, MACS } from "../../lib/credential/mac.ts";
@@ -10,7 +10,7 @@ import { ZIP_DEFAULT, ZIPS } from "../../lib/credential/zip.ts";
 import type { Option } from "./options.ts";
 import { parsed, printing, text } from "./vocabulary.ts";
 
-/** The largest numbers of C's types on 64-bit systems. */
+/** Maximum values of C's types on 64-bit systems. */
 export const INT_MAX = 0x7fff_ffffn;
 const LONG_MAX = 0x7fff_ffff_ffff_ffffn;
 export const ULONG_MAX = 0xffff_ffff_ffff_ffffn;
@@ -21,8 +21,8 @@ export function refuse(text: string): never {
 }
 
 /**
- * The decimal number at the start of a text, as strtol reads it (white space and a sign may lead), and
- * what follows it; undefined if there is none.
+ * The decimal number at the start of a text, parsed like strtol() (after optional white space and a sign), and the text
+ * after it; undefined if there is none.
  */
 export function leadingNumber(text: string): { number: bigint; rest: string } | undefined {
   const match = /^[ \t\n\v\f\r]*([+-]?)([0-9]+)/.exec(text);
@@ -31,7 +31,7 @@ export function leadingNumber(text: string): { number: bigint; rest: string } | 
   return { number: match[1] === "-" ? -number : number, rest: text.slice(match[0].length) };
 }
 
-/** The decimal number that the whole text is, or undefined. */
+/** The decimal number that makes up the whole text, or undefined. */
 export function wholeNumber(text: string): bigint | undefined {
   const parsed = leadingNumber(text);
   return parsed?.rest === "" ? parsed.number : undefined;
@@ -44,14 +44,14 @@ interface NamedType {
 
 /** One of the credential's three kinds of types, as options name and list it. */
 interface TypeKind {
-  /** "cipher", as in `--cipher` and `Invalid cipher type`. */
+  /** Such as "cipher", for `--cipher` and `Invalid cipher type`. */
   readonly name: "cipher" | "MAC" | "compression";
   readonly heading: string;
   readonly types: readonly NamedType[];
 }
 
 const CIPHER_KIND: TypeKind = { name: "cipher", heading: "Cipher types", types: CIPHERS };
-/** MAC none is never valid, so it is not to be had. */
+/** Without the MAC none, which is never valid. */
 const MAC_KIND: TypeKind = { name: "MAC", heading: "MAC types", types: MACS.slice(1) };
 const ZIP_KIND: TypeKind = { name: "compression", heading: "Compression types", types: ZIPS };
 
@@ -62,21 +62,21 @@ function parseType(kind: TypeKind, value: string): number {
   return found?.number ?? refuse(`Invalid ${kind.name} type "${value}"`);
 }
 
-/** What an encode request asks for that options set. */
+/** The fields of an encode request that options set. */
 export interface EncodeSettings {
   /** Numbers of the types. */
   cipher: number;
   mac: number;
   zip: number;
-  /** UID and GID that may decode, or ANY_ID. */
+  /** The UID and GID that may decode, or ANY_ID. */
   uidRestriction: number;
   gidRestriction: number;
-  /** Seconds, or TTL_DEFAULT or TTL_MAXIMUM. */
+  /** Seconds, TTL_DEFAULT or TTL_MAXIMUM. */
   ttl: number;
   socket: string;
 }
 
-/** What munge and remunge ask for unless told. */
+/** The defaults of munge and remunge. */
 export const ENCODE_DEFAULTS: Readonly<EncodeSettings> = {
   cipher: CIPHER_DEFAULT,
   mac: MAC_DEFAULT,
@@ -113,7 +113,7 @@ function listing(names: string, help: string, { heading, types }: TypeKind): Opt
   });
 }
 
-/** Restricts who may decode, by UID. */
+/** Restricts decoding to a UID. */
 export const RESTRICT_UID_OPTION: Option<EncodeSettings> = parsed(
   "-u, --restrict-uid=UID",
   "Restrict credential decoding by user/UID",
@@ -121,7 +121,7 @@ export const RESTRICT_UID_OPTION: Option<EncodeSettings> = parsed(
   parseUser,
 );
 
-/** Restricts who may decode, by GID. */
+/** Restricts decoding to a GID. */
 export const RESTRICT_GID_OPTION: Option<EncodeSettings> = parsed(
   "-g, --restrict-gid=GID",
   "Restrict credential decoding by group/GID",
@@ -129,7 +129,7 @@ export const RESTRICT_GID_OPTION: Option<EncodeSettings> = parsed(
   parseGroup,
 );
 
-/** Says how long the credential lives. */
+/** Sets the time-to-live. */
 export const TTL_OPTION: Option<EncodeSettings> = parsed(
   "-t, --ttl=SECS",
   "Specify time-to-live (in seconds; 0=dfl -1=max)",
@@ -145,24 +145,24 @@ function parseTtl(value: string): number {
   return ttl === -1n ? TTL_MAXIMUM : Number(ttl);
 }
 
-/** Says where munged is. */
+/** Sets munged's socket. */
 export const SOCKET_OPTION: Option<{ socket: string }> = text(
   "-S, --socket=PATH",
   "Specify local socket for munged",
   "socket",
 );
 
-/** The UID of a user named or numbered by `value`. */
+/** The UID for `value`, a user name or number. */
 export function parseUser(value: string): number {
   return userByName(value)?.uid ?? parseId(value) ?? refuse(`Unrecognized user "${value}"`);
 }
 
-/** The GID of a group named or numbered by `value`. */
+/** The GID for `value`, a group name or number. */
 export function parseGroup(value: string): number {
   return groupByName(value)?.gid ?? parseId(value) ?? refuse(`Unrecognized group "${value}"`);
 }
 
-/** A number that can be an ID: what does not fit in 32 bits, or stands for anyone, can not. */
+/** A number that can be an ID: one that fits in 32 bits and does not stand for anyone. */
 function parseId(value: string): number | undefined {
   const id = wholeNumber(value);
   return id === undefined || id < 0n || id >= BigInt(ANY_ID) ? undefined : Number(id);

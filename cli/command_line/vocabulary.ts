@@ -1,4 +1,4 @@
-// The words that option tables are written in, so that a table reads like the help it makes:
+// The functions that option tables are made of, so that a table reads like the help it produces:
 // `text("-o, --output=PATH", "Output credential to file", "output")`.
 import { type Option, printAndExit } from "./options.ts";
 
@@ -8,10 +8,10 @@ export type KeyFor<Settings, T> = {
 }[keyof Settings];
 
 /**
- * An option that does something of its own.
+ * An option with an action of its own.
  *
- * @param names as --help shows them: `-o, --output=PATH`, or `--realm=NAME`.
- * @param set acts on the option; `value` is "" for one without an argument.
+ * @param names as shown by --help: `-o, --output=PATH`, or `--realm=NAME`.
+ * @param set applies the option; `value` is "" for one without an argument.
  */
 export function option<Settings>(
   names: string,
@@ -30,7 +30,7 @@ export function flag<Settings>(
   return choice(names, help, key, true as Settings[typeof key]);
 }
 
-/** An option without an argument that sets `key` to a value of its own. */
+/** An option without an argument that sets `key` to a given value. */
 export function choice<Settings, K extends keyof Settings>(
   names: string,
   help: string,
@@ -42,7 +42,7 @@ export function choice<Settings, K extends keyof Settings>(
   });
 }
 
-/** An option whose argument is kept as it is. */
+/** An option whose argument is stored as it is. */
 export function text<Settings>(
   names: string,
   help: string,
@@ -52,9 +52,9 @@ export function text<Settings>(
 }
 
 /**
- * An option whose argument means something.
+ * An option whose argument is parsed.
  *
- * @param parse what it means. @throws {MungeError} when it is not acceptable.
+ * @param parse returns its meaning. @throws {MungeError} if it is invalid.
  */
 export function parsed<Settings, K extends keyof Settings>(
   names: string,
@@ -72,12 +72,12 @@ export function printing(names: string, help: string, print: () => string): Opti
   return option(names, help, () => printAndExit(print()));
 }
 
-/** An option of ours that the reference does not have. */
+/** Marks an option that the reference does not have. */
 export function addition<O extends Option<never>>(option: O): O {
   return { ...option, addition: true };
 }
 
-/** `-o, --output=PATH` taken apart. */
+/** Splits `-o, --output=PATH` into its parts. */
 export function parseNames(names: string): Pick<Option<never>, "short" | "long" | "argument"> {
   const equals = names.indexOf("=");
   const end = equals < 0 ? names.length : equals;

@@ -26,15 +26,15 @@ import {
 } from "../command_line/values.ts";
 
 interface Settings extends EncodeSettings {
-  /** Where the payload comes from: bytes given on the command line, or a file. */
+  /** The source of the payload: bytes from the command line, or a file. */
   payload: Uint8Array | { path: string };
   output: string;
-  /** Identity to take on first. */
+  /** The user and group to switch to first. */
   uid: number | undefined;
   gid: number | undefined;
   /** Empty for the default realm. */
   realm: string;
-  /** Whether the output is kept filled with a fresh credential. */
+  /** Whether to keep a valid credential in the output. */
   renew: boolean;
 }
 
@@ -97,7 +97,7 @@ export function run(program: string, args: readonly string[]): void | Promise<vo
   writeCredential(settings, payload, () => takeIdentity(settings));
 }
 
-/** Puts a new credential in the output; `prepare` is called once that is known to be writable. */
+/** Writes a new credential to the output; calls `prepare` once that is known to be writable. */
 function writeCredential(settings: Settings, payload: Uint8Array, prepare: () => void): void {
   const output = new Output(settings.output);
   let credential: Uint8Array;
@@ -121,7 +121,7 @@ function writeCredential(settings: Settings, payload: Uint8Array, prepare: () =>
 }
 
 async function keepRenewing(program: string, settings: Settings, payload: Uint8Array) {
-  process.umask(0o077); // whoever reads the credential can use it
+  process.umask(0o077); // anyone who can read the credential can use it
   takeIdentity(settings);
   await renewUntilStopped(() => {
     writeCredential(settings, payload, () => {});
@@ -129,7 +129,7 @@ async function keepRenewing(program: string, settings: Settings, payload: Uint8A
   }, (text) => reportWarning(program, text));
 }
 
-/** The time-to-live that munged makes of the one that is asked for: it tells when it opens a credential. */
+/** The time-to-live munged actually grants, which it reports when it opens a credential. */
 function grantedTtl(settings: Settings): number {
   const anyone = { ...settings, uidRestriction: ANY_ID, gidRestriction: ANY_ID };
   const credential = encode(anyone, new Uint8Array(0));
@@ -138,8 +138,7 @@ function grantedTtl(settings: Settings): number {
 }
 
 /**
- * Has munged make the credential; an error in its answer is exit status 1, as in the reference, which has
- * no realms.
+ * Asks munged for the credential. An error in its answer gives exit status 1, as in the reference, which has no realms.
  */
 function encode(settings: Settings, payload: Uint8Array): Uint8Array {
   const { errno, errorText, credential } = new BlockingClient(settings.socket).encode({
@@ -153,7 +152,7 @@ function encode(settings: Settings, payload: Uint8Array): Uint8Array {
   return credential;
 }
 
-/** Becomes the user and group that the credential shall name: munged asks the kernel who is calling. */
+/** Switches to the user and group that the credential shall name, because munged asks the kernel who is calling. */
 function takeIdentity({ uid, gid }: Settings): void {
   try {
     if (gid !== undefined) setEffectiveGroup(gid);

@@ -1,18 +1,18 @@
-// munge --renew: keeps a file filled with a credential that is valid, for jobs longer than any credential
-// lives. A new one takes the old one's place in one step, at half its time.
+// munge --renew: keeps a valid credential in a file, for jobs that outlast any credential. A new one replaces the old one
+// atomically when half of its time-to-live is over.
 import { MungeError } from "../../lib/errors.ts";
 
-/** Longest wait at once: the clock may be set, and the machine may sleep, between two looks at it. */
+/** Longest single wait, because the clock may be changed and the machine may sleep in between. */
 const MAX_WAIT_MS = 5_000;
-/** Pause after a renewal that failed. */
+/** Pause after a failed renewal. */
 const RETRY_MS = 1_000;
 
 /**
  * Renews until SIGTERM, SIGINT or SIGHUP.
  *
- * @param renew puts a fresh credential in place; its time-to-live in seconds. The first failure ends all;
- * later ones are reported and tried again, as the credential in place is good for a while yet.
- * @param report takes the text of a failure; one that repeats is told once.
+ * @param renew puts a fresh credential in place and returns its time-to-live in seconds. The first failure is final; later
+ * ones are reported and retried, because the current credential is still valid for a while.
+ * @param report receives the text of a failure; repeated ones only once.
  */
 export async function renewUntilStopped(
   renew: () => number,
@@ -31,7 +31,7 @@ export async function renewUntilStopped(
   while (!stopped) {
     const wait = Math.max(0, Math.min(due.at - Date.now(), MAX_WAIT_MS));
     await Promise.race([stop, new Promise((done) => setTimeout(done, wait))]);
-    // A clock that was set back would otherwise leave the credential in place for too long.
+    // Otherwise a clock that was set back would leave the credential in place for too long.
     if (stopped || (Date.now() < due.at && Date.now() >= due.since)) continue;
     try {
       due = dueAfter(renew());

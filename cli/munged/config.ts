@@ -1,5 +1,5 @@
-// Where munged's settings come from besides its command line: a configuration file of KEY=VALUE lines, and
-// the environment. Both name options as the option table does, so there is nothing to keep in step.
+// Sources of munged's settings besides the command line: a configuration file of KEY=VALUE lines, and the environment.
+// Both use the names in the option table, so there is nothing to keep in sync.
 import {
   closeSync,
   constants,
@@ -16,34 +16,34 @@ import { CONFIG_DIRECTORY } from "../../lib/paths.ts";
 import type { Option } from "../command_line/options.ts";
 import { refuse } from "../command_line/values.ts";
 
-/** The configuration file that may be missing. */
+/** The default configuration file, which may be missing. */
 export const DEFAULT_CONFIG_FILE = `${CONFIG_DIRECTORY}/munge.conf`;
 
-/** An option that a file and the environment may set, too. */
+/** An option that a file and the environment may set as well. */
 export interface ConfigOption<Settings> extends Option<Settings> {
-  /** Makes sense on a command line only. */
+  /** Valid on a command line only. */
   readonly once?: true;
-  /** Its name in the environment; `MUNGE_LONG_NAME` if absent. */
+  /** Its environment variable; `MUNGE_LONG_NAME` if absent. */
   readonly variable?: string;
   /** Undoes a flag. */
   clear?(settings: Settings): void;
-  /** The values in force, as they would be written; none where nothing was chosen. */
+  /** The values in force, in the form of the file; none if nothing was set. */
   show?(settings: Settings): string[];
 }
 
-/** Where the value of each option is from, by its long name; defaults are not in it. */
+/** The source of each option's value, by long name; without defaults. */
 export type Sources = Map<string, string>;
 
-/** The name of an option in the environment. */
+/** The environment variable for an option. */
 function variableOf({ long, variable }: ConfigOption<never>): string {
   return variable ?? `MUNGE_${long.toUpperCase().replaceAll("-", "_")}`;
 }
 
 /**
- * Applies what a configuration file says.
+ * Applies a configuration file.
  *
- * @param path undefined for the default one, which may be missing.
- * @param uid of the daemon; it and root alone may have written the file.
+ * @param path undefined for the default file, which may be missing.
+ * @param uid of the daemon; only this user and root may have written the file.
  * @throws {MungeError} with file and line for the first mistake.
  */
 export function applyFile<Settings>(
@@ -71,7 +71,7 @@ export function applyFile<Settings>(
   });
 }
 
-/** Applies what the environment says. @throws {MungeError} for the first mistake. */
+/** Applies the environment. @throws {MungeError} for the first mistake. */
 export function applyEnvironment<Settings>(
   options: readonly ConfigOption<Settings>[],
   settings: Settings,
@@ -87,7 +87,7 @@ export function applyEnvironment<Settings>(
   }
 }
 
-/** What is in force, in the form of a configuration file, and where each value comes from. */
+/** The settings in force, in the form of a configuration file, with the source of each value. */
 export function formatSettings<Settings>(
   options: readonly ConfigOption<Settings>[],
   settings: Settings,
@@ -127,13 +127,13 @@ function apply<Settings>(
   }
 }
 
-/** The text of a configuration file that nobody else can have written. */
+/** The text of a configuration file, if no other user can have written it. */
 function readConfigFile(path: string, optional: boolean, uid: number): string {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    // A directory that this user may not even search, as Debian's /etc/munge, holds nothing for this munged.
+    // A directory that this user may not even search, like Debian's /etc/munge, has no settings for this munged.
     if (optional && !existsSync(path)) return "";
     refuse(`Failed to open configuration file "${path}": ${systemText(error)}`);
   }

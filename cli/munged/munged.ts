@@ -1,5 +1,5 @@
-// The command line of munged, whose options a configuration file and the environment may set, too; what the
-// daemon then does is in daemon/munged/main.ts.
+// munged's command line, whose options a configuration file and the environment may set as well. The daemon itself is in
+// daemon/munged/main.ts.
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import {
@@ -44,9 +44,9 @@ export async function run(program: string, args: readonly string[]): Promise<num
 }
 
 /**
- * The configuration that a command line asks for, with what the environment and the configuration file say.
+ * The settings from a command line, the environment and the configuration file.
  *
- * @param uid that the daemon has or will have; this process's unless given.
+ * @param uid of the daemon, now or later; by default this process's.
  * @throws {MungeError} for the first mistake.
  */
 export function parseConfig(
@@ -59,7 +59,7 @@ export function parseConfig(
 }
 
 /**
- * The configuration that a command line alone asks for, whatever environment and configuration file say.
+ * The settings from a command line alone, without the environment and the configuration file.
  *
  * @throws {MungeError} for the first mistake.
  */
@@ -67,7 +67,7 @@ export function parseArguments(program: string, args: readonly string[]): Daemon
   return daemonConfig(parseSettings(program, args, null).settings);
 }
 
-/** @param environment null for neither the environment nor a configuration file. */
+/** @param environment null to use neither the environment nor a configuration file. */
 function parseSettings(
   program: string,
   args: readonly string[],
@@ -83,7 +83,7 @@ function parseSettings(
     configFile: undefined,
     json: false,
   });
-  // The first reading finds the configuration file, and any mistake on the command line before one in it.
+  // The first pass finds the configuration file, and reports mistakes on the command line before those in the file.
   const { configFile, task, stop } = parseCommandLine(program, args, fresh(), new Map());
   const settings = fresh();
   const sources: Sources = new Map();
@@ -100,7 +100,7 @@ function parseSettings(
   return { settings, sources };
 }
 
-/** Whom a configuration file is checked for: root may look at and stop what it would not run itself. */
+/** The user for whom a configuration file is checked; root may inspect and stop a daemon it would not run itself. */
 function configUid(path: string, serves: boolean): number {
   const uid = process.geteuid!();
   if (uid !== 0 || serves) return uid;

@@ -1,5 +1,5 @@
-// munged's options: one table, from which come its command line, its configuration file, its environment
-// variables, --help and the manual page. What is done with the settings is in cli/munged/munged.ts.
+// munged's options: one table for its command line, configuration file, environment variables, --help and manual page.
+// munged.ts uses the settings.
 import { DEFAULTS, resolvePath } from "../../daemon/munged/config.ts";
 import { LOG_FORMATS } from "../../daemon/process/log_format.ts";
 import { INFORMATION_OPTIONS, type Usage } from "../command_line/options.ts";

@@ -1,4 +1,4 @@
-// The values of --realm and --realm-allow: a realm's name with a path, or with who may use it.
+// The values of --realm and --realm-allow: a realm's name with a path, or with the users and groups that may use it.
 import { isRealmName } from "../../lib/credential/realm.ts";
 import { parseGroup, parseUser } from "../command_line/values.ts";
 import { invalid } from "./vocabulary.ts";

@@ -1,19 +1,19 @@
-// What munged is told, by its options wherever they come from; the options themselves are in options.ts.
+// munged's settings, from options of all sources. The options themselves are in options.ts.
 import type { DaemonConfig } from "../../daemon/munged/config.ts";
 import type { ConfigOption } from "./config.ts";
 
-/** What munged is to do instead of serving. */
+/** What munged does instead of serving. */
 export type Task = "serve" | "check-config" | "status";
 
-/** `replayDir` is undefined as long as no option has named or refused one. */
+/** `replayDir` is undefined until an option names one or turns it off. */
 export type Settings = Omit<DaemonConfig, "replayDir"> & {
   replayDir: string | null | undefined;
   task: Task;
-  /** Undefined for the default one, which may be missing. */
+  /** Undefined for the default file, which may be missing. */
   configFile: string | undefined;
-  /** Whether the status is told as JSON. */
+  /** Whether to print the status as JSON. */
   json: boolean;
 };
 
-/** An option as the table below has it. */
+/** An option in munged's table. */
 export type MungedOption = ConfigOption<Settings>;

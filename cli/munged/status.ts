@@ -1,4 +1,4 @@
-// munged --status: asks a running munged how it is, and prints that.
+// munged --status: asks a running munged for its status and prints it.
 import type { Status } from "../../daemon/munged/observe/status.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
@@ -8,7 +8,7 @@ import { NoAnswer } from "../../lib/protocol/transaction.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { print } from "../command_line/print.ts";
 
-/** Prints the status of the munged behind a socket. @throws {MungeError} when it can't be had. */
+/** Prints the status of the munged behind a socket. @throws {MungeError} if there is no answer. */
 export function printStatus(socket: string, asJson: boolean): void {
   const status = parseStatus(askStatus(socket), socket);
   print(asJson ? `${printableJson(status)}\n` : formatStatus(status));
@@ -28,7 +28,7 @@ function askStatus(socket: string): string {
   }
 }
 
-/** Whether the daemon was there and hung up, which is how it refuses a request. */
+/** Whether the daemon closed the connection, which is how it refuses a request. */
 function isHangup(cause: unknown): boolean {
   if (cause instanceof NoAnswer) return cause.reason === "closed";
   return systemCode(cause) === "ECONNRESET";

@@ -1,5 +1,5 @@
-// The words that munged's option table is written in: those of all tables, with what a configuration file and
-// --check-config need of an option.
+// The functions that munged's option table is made of: those of all tables, plus what a configuration file and
+// --check-config need to know about an option.
 import { DEFAULTS, resolvePath } from "../../daemon/munged/config.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { parseGroup, wholeNumber } from "../command_line/values.ts";
@@ -7,17 +7,17 @@ import * as base from "../command_line/vocabulary.ts";
 import { addition, type KeyFor } from "../command_line/vocabulary.ts";
 import type { MungedOption, Settings, Task } from "./settings.ts";
 
-/** An option that makes sense on a command line only. */
+/** An option that is valid on a command line only. */
 export function once(option: MungedOption): MungedOption {
   return { ...option, once: true };
 }
 
-/** An option with the values in force as they would be written, for --check-config. */
+/** An option with its values in force in the form of the file, for --check-config. */
 export function shown(option: MungedOption, show: (settings: Settings) => string[]): MungedOption {
   return { ...option, show };
 }
 
-/** An option by which munged does something else than serve. */
+/** An option that makes munged do something other than serve. */
 export function task(name: Task, help: string): MungedOption {
   return addition(once(base.choice(`--${name}`, help, "task", name)));
 }
@@ -52,7 +52,7 @@ export function path(
   );
 }
 
-/** An option that is a number of some range. */
+/** An option that is a number in some range. */
 export function number(
   names: string,
   help: string,
@@ -74,7 +74,7 @@ export function number(
   );
 }
 
-/** Seconds from 0 on, with a default that is no number. */
+/** Seconds, at least 0, with a default that is not a number. */
 export function seconds(
   names: string,
   help: string,
@@ -87,14 +87,14 @@ export function seconds(
   ));
 }
 
-/** The number that strtol finds in the whole of `value`. */
+/** The number that makes up the whole of `value`, parsed like strtol(). */
 export function integer(option: string, value: string, min: number, max: number): number {
   const result = wholeNumber(value);
   if (result === undefined || result < min || result > max) throw invalid(option, value);
   return Number(result);
 }
 
-/** A group's GID by its name or number. */
+/** A GID, from a group's name or number. */
 export function group(option: string, value: string): number {
   try {
     return parseGroup(value);
@@ -103,7 +103,7 @@ export function group(option: string, value: string): number {
   }
 }
 
-/** A value that an option does not take. */
+/** The error for a value that an option does not accept. */
 export function invalid(option: string, value: string, cause?: unknown): MungeError {
   return new MungeError("EMUNGE_SNAFU", `Invalid value "${value}" for ${option}`, { cause });
 }

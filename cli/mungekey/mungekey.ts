@@ -1,5 +1,4 @@
-// mungekey: creates the secret key that all hosts of a realm share. What replaces it by another one without
-// a pause is in cli/mungekey/rotation.ts.
+// mungekey: creates the secret key that all hosts of a realm share. Replacing it without downtime is in rotation.ts.
 import { fchmodSync, lstatSync } from "node:fs";
 import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../../lib/credential/subkeys.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -29,19 +28,19 @@ import { INT_MAX, refuse, wholeNumber } from "../command_line/values.ts";
 const MIN_BITS = 256;
 const MAX_BITS = 8192;
 const DEFAULT_BITS = 1024;
-/** Where the key is unless told otherwise. */
+/** The default path of the key. */
 const DEFAULT_KEY_FILE = `${CONFIG_DIRECTORY}/munge.key`;
 
-/** What mungekey can do. */
+/** The actions of mungekey. */
 type Task = "create" | "stage" | "promote" | "retire" | "list" | "fingerprint";
 
 interface Settings {
   task: Task;
   bits: number;
   force: boolean;
-  /** Where --stage gets the key from; undefined for new random bytes. */
+  /** The file with the key for --stage; undefined for new random bytes. */
   from: string | undefined;
-  /** Seconds that a retired key decodes; undefined for what munged's configuration says. */
+  /** Seconds for which a retired key decodes; undefined to use munged's configuration. */
   rotationTime: number | undefined;
   keyFile: string;
   verbose: boolean;
@@ -147,7 +146,7 @@ async function rotateKey(
 ): Promise<void> {
   const rotation = await import("./rotation.ts");
   const { from } = settings;
-  // Before this process becomes the key's owner, who may not be able to read it.
+  // Read before this process switches to the key's owner, who may not be able to read it.
   const given = from === undefined ? undefined : readKey(from);
   becomeOwnerOf(settings.keyFile);
   const rotationTime = settings.rotationTime ?? await configuredRotationTime();
@@ -174,14 +173,14 @@ async function configuredRotationTime(): Promise<number> {
   return keyRotationTime(parseConfig("munged", []));
 }
 
-/** A key somebody brings along. */
+/** A key supplied by the user. */
 function readKey(path: string): Uint8Array {
   const key = readInput(path, MAX_KEY_LENGTH);
   if (key.length >= MIN_KEY_LENGTH) return key;
   refuse(`Key must be at least ${MIN_KEY_LENGTH} bytes`);
 }
 
-/** Writes the key file with mode 0600, whole and on disk or not at all. */
+/** Writes the key file with mode 0600, complete and on disk or not at all. */
 function writeKeyFile({ keyFile, force }: Settings, key: Uint8Array): void {
   if (force && lstatSync(keyFile, { throwIfNoEntry: false })?.isDirectory()) {
     refuse(`Failed to remove "${keyFile}": Is a directory`);
@@ -189,7 +188,7 @@ function writeKeyFile({ keyFile, force }: Settings, key: Uint8Array): void {
   try {
     const replacement = createReplacement(keyFile, 0o600);
     try {
-      fchmodSync(replacement.fd, 0o600); // whatever the umask took away
+      fchmodSync(replacement.fd, 0o600); // regardless of the umask
       writeWhole(replacement.fd, key);
     } catch (error) {
       abandonReplacement(replacement);

@@ -1,5 +1,5 @@
-// What mungekey does to the keys beside the active one: staging, promoting, retiring, listing. Every step is
-// one rename() or unlink() of a whole file, so that whenever it is cut short the files make a valid ring.
+// mungekey's commands for the keys beside the active one: staging, promoting, retiring, listing. Every step is one
+// rename() or unlink() of a complete file, so that the files form a valid ring even if it is interrupted.
 import {
   closeSync,
   constants,
@@ -24,17 +24,17 @@ import { print, printError, reportWarning } from "../command_line/print.ts";
 import { writeWhole } from "../../lib/os/standard_streams.ts";
 import { refuse } from "../command_line/values.ts";
 
-/** What all of mungekey's key commands know. */
+/** What all key commands share. */
 export interface KeyCommand {
   readonly program: string;
   readonly keyFile: string;
   readonly force: boolean;
   readonly verbose: boolean;
-  /** Seconds that a retired key still decodes. */
+  /** Seconds for which a retired key still decodes. */
   readonly rotationTime: number;
 }
 
-/** A key beside its name. */
+/** A key and its file. */
 interface StoredKey {
   /** The file's bytes; to be wiped. */
   readonly bytes: Uint8Array;
@@ -43,7 +43,7 @@ interface StoredKey {
   readonly since: number;
 }
 
-/** Puts a key at the place of the staged one. */
+/** Stages a key. */
 export function stageKey(command: KeyCommand, newKey: () => Uint8Array): void {
   const target = keyPath(command.keyFile, "next");
   if (!command.force && existsSync(target)) {
@@ -63,8 +63,8 @@ export function stageKey(command: KeyCommand, newKey: () => Uint8Array): void {
 }
 
 /**
- * old <- active <- next. First the active key is copied to the old one's place, where it counts for
- * nothing as long as it is the active one too; then the staged file takes the active one's name.
+ * old <- active <- next. First it copies the active key over the old one, where it has no effect as long as it is also
+ * the active one; then it renames the staged file to the active one's name.
  */
 export function promoteKey(command: KeyCommand): void {
   const { keyFile } = command;
@@ -100,7 +100,7 @@ export function retireKey(command: KeyCommand): void {
   report(command, `Removed key ${fingerprint}`);
 }
 
-/** Prints role, fingerprint, age and expiry of each key. */
+/** Prints the role, fingerprint, age and expiry of each key. */
 export function listKeys(command: KeyCommand): void {
   const rows = [["ROLE", "FINGERPRINT", "AGE", "EXPIRY"]];
   for (const role of KEY_ROLES) {
@@ -121,14 +121,14 @@ export function printFingerprint(command: KeyCommand): void {
   withKey(command, command.keyFile, ({ fingerprint }) => print(`${fingerprint}\n`));
 }
 
-/** Removes what runs of mungekey that were killed left half-written. */
+/** Removes incomplete files left behind by runs of mungekey that were killed. */
 export function removeLeftovers(keyFile: string): void {
   const pattern = /^(?:\.next|\.old)?\.(\d+)\.tmp$/;
   let names: string[];
   try {
     names = readdirSync(dirname(keyFile));
   } catch {
-    return; // the command itself will say what is the matter with the directory
+    return; // the command itself will report the problem with the directory
   }
   for (const name of names) {
     if (!name.startsWith(basename(keyFile))) continue;
@@ -146,7 +146,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Calls `use` with a key that has passed the checks of munged, and wipes it. */
+/** Calls `use` with a key that has passed munged's checks, then wipes the key. */
 function withKey<T>(command: KeyCommand, path: string, use: (key: StoredKey) => T): T {
   const bytes = readKeyFile(path, { force: command.force, trustedGroup: null }, {
     warning: (text) => reportWarning(command.program, text),
@@ -165,14 +165,14 @@ function withOldKey<T>(command: KeyCommand, use: (key: StoredKey) => T): T | und
   return existsSync(path) ? withKey(command, path, use) : undefined;
 }
 
-/** Credentials made with the old key would become invalid before their time. */
-function refuseWhileCounting(command: KeyCommand, deed: string, path: string): void {
+/** Refuses to invalidate credentials made with the old key before they expire. */
+function refuseWhileCounting(command: KeyCommand, action: string, path: string): void {
   if (command.force) return;
   withOldKey(command, ({ fingerprint, since }) => {
     const expiry = retiredKeyExpiry(since, seconds(), command.rotationTime);
     if (expiry <= seconds()) return;
     refuse(
-      `Failed to ${deed} "${path}": key ${fingerprint} still decodes until ` +
+      `Failed to ${action} "${path}": key ${fingerprint} still decodes until ` +
         `${formatTime(expiry)} (--force drops it now)`,
     );
   });
@@ -187,11 +187,11 @@ function fingerprintOf(bytes: Uint8Array): string {
   }
 }
 
-/** Puts a whole new file of mode 0600 at `target`, in one step. */
+/** Atomically puts a complete new file with mode 0600 at `target`. */
 function replaceFile(target: string, bytes: Uint8Array): void {
   const replacement = createReplacement(target, 0o600);
   try {
-    fchmodSync(replacement.fd, 0o600); // whatever the umask took away
+    fchmodSync(replacement.fd, 0o600); // regardless of the umask
     writeWhole(replacement.fd, bytes);
   } catch (error) {
     abandonReplacement(replacement);
@@ -201,7 +201,7 @@ function replaceFile(target: string, bytes: Uint8Array): void {
   syncDirectory(target);
 }
 
-/** Has the names in a file's directory on disk. */
+/** Syncs a file's directory to disk. */
 function syncDirectory(path: string): void {
   const fd = openSync(dirname(path), constants.O_RDONLY);
   try {
@@ -211,11 +211,11 @@ function syncDirectory(path: string): void {
   }
 }
 
-function attempt(deed: string, path: string, act: () => void): void {
+function attempt(action: string, path: string, act: () => void): void {
   try {
     act();
   } catch (error) {
-    refuse(`Failed to ${deed} "${path}": ${systemText(error)}`);
+    refuse(`Failed to ${action} "${path}": ${systemText(error)}`);
   }
 }
 
@@ -236,7 +236,7 @@ function expiryText({ rotationTime }: KeyCommand, since: number): string {
   return `${formatTime(expiry)}${expiry <= seconds() ? " (over)" : ""}`;
 }
 
-/** The largest unit that fits twice: `90 min`, `36 h`, `12 d`. */
+/** In the largest unit that fits at least twice: `90 min`, `36 h`, `12 d`. */
 function formatAge(age: number): string {
   for (const [unit, length] of [["d", 86_400], ["h", 3600], ["min", 60]] as const) {
     if (age >= 2 * length) return `${Math.floor(age / length)} ${unit}`;

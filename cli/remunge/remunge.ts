@@ -31,26 +31,26 @@ interface Settings extends EncodeSettings {
   quiet: boolean;
   /** Bytes in the payload. */
   length: number;
-  /** Seconds, or undefined for as long as it takes. */
+  /** Seconds, or undefined for no limit. */
   duration: number | undefined;
-  /** Credentials to make, or undefined for as many as there is time for. */
+  /** Number of credentials to make, or undefined for no limit. */
   limit: bigint | undefined;
   threads: number;
-  /** Seconds after which a request is worth a warning. */
+  /** Seconds after which a request causes a warning. */
   warnTime: number;
 }
 
-/** Runs shorter than this are no measurement, in seconds. */
+/** Seconds below which a run is too short to measure anything. */
 const SHORT_RUN = 0.5;
 const DEFAULT_DURATION = 1;
 const DEFAULT_WARN_TIME = 5;
-/** A thread here is a whole JavaScript engine. */
+/** Maximum number of threads; each is a complete JavaScript engine. */
 const MAX_THREADS = 256n;
 /** The longest delay of a timer, in milliseconds. */
 const MAX_TIMER = 2 ** 31 - 1;
-/** Milliseconds between two lines about the progress. */
+/** Milliseconds between progress lines. */
 const PROGRESS_INTERVAL = 1000;
-/** Exit status of a run that was interrupted: 128 + SIGINT, as shells say it. */
+/** Exit status of an interrupted run: 128 + SIGINT, as in shells. */
 const INTERRUPTED = 130;
 
 const COUNT_UNITS: Readonly<Record<string, bigint>> = {
@@ -72,16 +72,16 @@ const DURATION_UNITS: Readonly<Record<string, bigint>> = {
   D: 86_400n,
 };
 
-/** What a number with a unit behind it is, and how it is called when it is refused. */
+/** A kind of number followed by a unit, and its names in error messages. */
 interface Quantity {
   /** "number of credentials" */
   readonly name: string;
-  /** "number" or "duration", of the unit. */
+  /** "number" or "duration", for the unit. */
   readonly unitName: string;
   readonly units: Readonly<Record<string, bigint>>;
   readonly minimum: bigint;
   readonly maximum: bigint;
-  /** What is counted, after the maximum. */
+  /** What is counted, for the maximum. */
   readonly counted: string;
 }
 
@@ -143,7 +143,7 @@ function parseQuantity(quantity: Quantity, value: string): bigint {
   return number;
 }
 
-/** `-1` stands for no limit where the help says so. */
+/** `-1` means no limit where the help says so. */
 const orUnlimited = (quantity: Quantity, most: bigint) => (value: string) =>
   value === "-1" ? most : parseQuantity(quantity, value);
 
@@ -218,7 +218,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
   report(`Spawning ${counted(settings.threads, "thread")} for ${work}`);
   const task = makeTask(settings);
   let interrupted = false;
-  // timeout(1) interrupts twice, the process and its group, and the second time must not cost the report.
+  // timeout(1) interrupts both the process and its group, and the second signal must not lose the report.
   process.on("SIGINT", () => {
     interrupted = true;
     setState(task, STATE.stopped);
@@ -266,7 +266,7 @@ function makeTask(settings: Settings): WorkerTask {
   };
 }
 
-/** Starts the workers; they are ready and wait for the state to change. */
+/** Starts the workers, which then wait for the state to change. */
 async function spawnWorkers(task: WorkerTask, threads: number): Promise<Worker[]> {
   const workers = Array.from(
     { length: threads },
@@ -276,7 +276,7 @@ async function spawnWorkers(task: WorkerTask, threads: number): Promise<Worker[]
   return workers;
 }
 
-/** Resolves with the worker's next message; rejects when the worker fails. */
+/** Resolves with the worker's next message; rejects if the worker fails. */
 async function message(worker: Worker, expected: string): Promise<void> {
   const [received] = await once(worker, "message");
   if (received !== expected) throw new Error(`Unexpected message from a thread: ${received}`);
@@ -287,14 +287,14 @@ function setState({ state }: WorkerTask, value: number): void {
   Atomics.notify(state, 0);
 }
 
-/** Stops the run when the clock of performance.now() shows `end`. */
+/** Stops the run when performance.now() reaches `end`. */
 function stopAt(task: WorkerTask, end: number): void {
   const remaining = end - performance.now();
   if (remaining <= 0) setState(task, STATE.stopped);
   else setTimeout(() => stopAt(task, end), Math.min(remaining, MAX_TIMER));
 }
 
-/** Shows on a terminal how fast a long run is, and how much of it is left. */
+/** Shows the speed of a long run, and what is left of it, on a terminal. */
 function startProgress(settings: Settings, task: WorkerTask, start: number): { stop(): void } {
   if (settings.quiet || !process.stderr.isTTY) return { stop() {} };
   const timer = setInterval(() => {
@@ -314,7 +314,7 @@ function startProgress(settings: Settings, task: WorkerTask, start: number): { s
   };
 }
 
-/** `5 credentials for up to 1 second`, as far as each is limited. */
+/** `5 credentials for up to 1 second`, depending on which are limited. */
 function describeAmount({ limit, duration }: Settings): string {
   const time = duration === undefined ? "" : counted(duration, "second");
   if (limit === undefined) return `credentials for ${time}`;

@@ -1,4 +1,4 @@
-// One thread of remunge: asks munged for credentials one after the other until told to stop.
+// One thread of remunge: requests credentials one after another until told to stop.
 import { parentPort, workerData } from "node:worker_threads";
 import { printable } from "../../lib/printable.ts";
 import { errorCode, errorText, MungeError } from "../../lib/errors.ts";
@@ -19,7 +19,7 @@ function work(task: WorkerTask): void {
     if (number > limit) break;
     let step: Step = "encoding";
     try {
-      // Made here, for a path that no socket can have is an error of each credential.
+      // Made here, because a path that no socket can have is an error for each credential.
       client ??= new BlockingClient(task.socket);
       let start = performance.now();
       const encoded = client.transact(encoding);
@@ -43,7 +43,7 @@ function work(task: WorkerTask): void {
   }
 }
 
-/** A transaction whose message is made once, for all times that it is run. */
+/** A transaction whose message is made once, for every run of it. */
 function prepared<Response>(transaction: Transaction<Response>): Transaction<Response> {
   let message: Uint8Array | undefined;
   const format = (retry: number) =>
@@ -51,7 +51,7 @@ function prepared<Response>(transaction: Transaction<Response>): Transaction<Res
   return { ...transaction, format };
 }
 
-/** Turns an error in an answer into a MungeError, and tells if the answer took long. */
+/** Turns an error in an answer into a MungeError, and warns if the answer took long. */
 function checkResponse(
   { warnTime, quiet }: WorkerTask,
   number: bigint,
@@ -64,7 +64,7 @@ function checkResponse(
     printLine(`Credential #${number} ${step} took ${seconds.toFixed(3)} seconds`);
   }
   if (response.errno !== 0) {
-    // The reference knows of no error of encoding but this one.
+    // The reference has no other error for encoding.
     const code = step === "encoding" ? "EMUNGE_SNAFU" : errorCode(response.errno);
     throw new MungeError(code, printable(response.errorText) || errorText(response.errno));
   }
