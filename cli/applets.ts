@@ -26,6 +26,11 @@ const TABLE = [
   { name: "doctor", summary: "find out why munge does not work", unlinked: true },
   { name: "health", summary: "check that munged makes and opens credentials", unlinked: true },
   {
+    name: "transact",
+    summary: "ask munged for a program that can't call the C library",
+    unlinked: true,
+  },
+  {
     name: "auksd",
     summary: "the daemon that keeps users' Kerberos tickets for their jobs",
     auks: true,

@@ -32,6 +32,7 @@ const APPLETS: Readonly<Record<AppletName, Applet>> = {
   "create-munge-key": { load: () => import("./mungekey/mungekey.ts"), implied: ["--create"] },
   "container": { load: () => import("./container.ts") },
   "doctor": { load: () => import("./doctor/doctor.ts") },
+  "transact": { load: () => import("./transact.ts") },
   "health": { load: () => import("./health.ts") },
   "auks": { load: () => import("./auks/auks.ts") },
   "auksdrenewer": { load: () => import("./auks/auksdrenewer.ts") },

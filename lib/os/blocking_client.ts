@@ -8,7 +8,7 @@ import {
   HEADER_LENGTH,
   MESSAGE_TIMEOUT_MS,
 } from "../protocol/message.ts";
-import { MungeError } from "../errors.ts";
+import { errorCode, MungeError } from "../errors.ts";
 import {
   connectPause,
   isRetryable,
@@ -33,6 +33,7 @@ import {
   type TransactionStep,
 } from "../protocol/transaction.ts";
 import {
+  canCallLibc,
   EAGAIN,
   EINTR,
   errno,
@@ -44,6 +45,7 @@ import {
   strerror,
   SystemError,
 } from "./libc.ts";
+import { transactInChild } from "./substitutes.ts";
 import { AF_UNIX, unixAddress } from "./unix_address.ts";
 
 const isLinux = process.platform === "linux";
@@ -129,6 +131,7 @@ export class BlockingClient {
    * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, EMUNGE_BAD_LENGTH if the request is too long.
    */
   transact<Response>(transaction: Transaction<Response>): Response {
+    if (!canCallLibc()) return this.#transactInChild(transaction);
     for (let failures = 0;; c.poll(null, 0, transactionPause(failures))) {
       const message = transaction.format(failures);
       const fd = this.#connect(message);
@@ -142,6 +145,12 @@ export class BlockingClient {
         c.close(fd);
       }
     }
+  }
+
+  #transactInChild<Response>(transaction: Transaction<Response>): Response {
+    const outcome = transactInChild(this.#path, transaction.format(0), transaction.responseType);
+    if (outcome instanceof Uint8Array) return transaction.parse(outcome);
+    throw new MungeError(errorCode(outcome.errno), outcome.text);
   }
 
   /** Result of the first send(): the number of bytes taken, or a negative error number. */

@@ -1,5 +1,15 @@
 // IPv4 addresses of host names, and host names of addresses, from the system's name service.
-import { CString, cString, FFIType, openLibc, type Pointer, ptr, read } from "./libc.ts";
+import {
+  canCallLibc,
+  CString,
+  cString,
+  FFIType,
+  openLibc,
+  type Pointer,
+  ptr,
+  read,
+} from "./libc.ts";
+import { hostNameOf } from "./substitutes.ts";
 
 const AF_INET = 2;
 const EAI_NONAME = process.platform === "linux" ? -2 : 8;
@@ -43,6 +53,7 @@ export function lookUpHost(name: string): { address: Uint8Array } | { failure: s
 
 /** Name of the host with this 4-byte IPv4 address, if it has one. Blocks during the look-up. */
 export function hostName(address: Uint8Array): string | undefined {
+  if (!canCallLibc()) return hostNameOf(address.join("."));
   const { gethostbyaddr } = openLibc({
     gethostbyaddr: { args: [pointer, u32, i32], returns: pointer },
   });

@@ -1,6 +1,6 @@
 // Changes the effective user and group of this process. In a file of its own, loaded on demand, because few runs of a
 // client need it and loading takes time.
-import { FFIType, openLibc, SystemError } from "./libc.ts";
+import { canCallLibc, FFIType, openLibc, SystemError } from "./libc.ts";
 
 function openIdentity() {
   return openLibc({
@@ -11,10 +11,12 @@ function openIdentity() {
 
 /** Switches to a group; node's setegid refuses half of all possible IDs. */
 export function setEffectiveGroup(gid: number): void {
-  if (openIdentity().setegid(gid) < 0) throw new SystemError("setegid");
+  if (!canCallLibc()) process.setegid!(gid);
+  else if (openIdentity().setegid(gid) < 0) throw new SystemError("setegid");
 }
 
 /** Switches to a user; node's seteuid refuses half of all possible IDs. */
 export function setEffectiveUser(uid: number): void {
-  if (openIdentity().seteuid(uid) < 0) throw new SystemError("seteuid");
+  if (!canCallLibc()) process.seteuid!(uid);
+  else if (openIdentity().seteuid(uid) < 0) throw new SystemError("seteuid");
 }

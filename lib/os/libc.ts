@@ -38,19 +38,38 @@ const NO_EXECUTABLE_MEMORY =
   "Memory that is both writable and executable is needed, and is refused here: " +
   "allow it by MemoryDenyWriteExecute=no for a service of systemd, by execmem for SELinux";
 
-/** Like dlopen(), which generates the code for each function, and throws if it can't. */
+let isRefused = false;
+
+/** Whether libc can be called. It can't where memory must not be both writable and executable. */
+export function canCallLibc(): boolean {
+  if (failures === undefined) openLibc({});
+  return failures !== null;
+}
+
+/** Like dlopen(), which generates the code for each function; undefined if it can't. */
 function dlopenWithCode<T extends Record<string, FFIFunction>>(name: string, symbols: T) {
   try {
     return dlopen(name, symbols);
-  } catch (cause) {
-    throw new Error(NO_EXECUTABLE_MEMORY, { cause });
+  } catch {
+    return undefined;
   }
+}
+
+/** Stands in for functions that can't be called: each one throws. */
+function refuseCalls<T extends Record<string, FFIFunction>>(symbols: T): Library<T>["symbols"] {
+  isRefused = true;
+  const refuse = () => {
+    throw new Error(NO_EXECUTABLE_MEMORY);
+  };
+  const functions = Object.keys(symbols).map((name) => [name, refuse]);
+  return Object.fromEntries(functions) as Library<T>["symbols"];
 }
 
 function open<T extends Record<string, FFIFunction>>(symbols: T) {
   let failure = new Error(`No C library is known for ${process.platform}`);
   for (const name of LIBC[process.platform] ?? []) {
     const library = dlopenWithCode(name, symbols);
+    if (library === undefined) return refuseCalls(symbols);
     if (!(library instanceof Error)) return library.symbols;
     failure = library;
   }
@@ -63,13 +82,23 @@ const failureSymbols = {
   [errnoSymbol]: { args: [], returns: FFIType.ptr },
   strerror: { args: [FFIType.i32], returns: FFIType.ptr },
 };
-/** errno, which has a separate address in each thread (every thread loads this file itself), and its texts. */
-let failures: { readonly errnoCell: Int32Array; strerror(number: number): Pointer } | undefined;
+/**
+ * errno, which has a separate address in each thread (every thread loads this file itself), and its texts; null
+ * where libc can't be called.
+ */
+let failures:
+  | { readonly errnoCell: Int32Array; strerror(number: number): Pointer }
+  | null
+  | undefined;
 
 /** The functions of libc named by `symbols`, ready to call. */
 export function openLibc<T extends Record<string, FFIFunction>>(symbols: T) {
   if (failures !== undefined) return open(symbols);
   const opened = open({ ...symbols, ...failureSymbols });
+  if (isRefused) {
+    failures = null;
+    return opened;
+  }
   const { [errnoSymbol]: locateErrno, strerror } = opened as unknown as
     & Record<string, () => Pointer>
     & { strerror(number: number): Pointer };
@@ -89,8 +118,15 @@ export function clearErrno(): void {
 
 /** The system's text for an error number: "No such file or directory". */
 export function strerror(number: number): string {
-  if (failures === undefined) openLibc({});
+  if (!canCallLibc()) return runtimeText(number);
   return new CString(failures!.strerror(number)).toString();
+}
+
+/** The runtime's text for an error number, capitalized as the system's. */
+function runtimeText(number: number): string {
+  const { getSystemErrorMap } = process.getBuiltinModule("node:util");
+  const text = getSystemErrorMap().get(-number)?.[1] ?? `Unknown error ${number}`;
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Invalid descriptor. */

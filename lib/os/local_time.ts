@@ -1,5 +1,6 @@
 // Times formatted by the C library, so that TZ has the same effect as in every other program.
-import { CString, cString, FFIType, openLibc, ptr } from "./libc.ts";
+import { canCallLibc, CString, cString, FFIType, openLibc, ptr } from "./libc.ts";
+import { localTime } from "./substitutes.ts";
 
 const { i64, ptr: pointer, u64 } = FFIType;
 const c = openLibc({
@@ -7,7 +8,7 @@ const c = openLibc({
   localtime_r: { args: [pointer, pointer], returns: pointer },
   strftime: { args: [pointer, u64, pointer, pointer], returns: i64 },
 });
-c.tzset();
+if (canCallLibc()) c.tzset();
 
 /** struct tm has 56 bytes on every supported system. */
 const tm = new Uint8Array(64);
@@ -20,6 +21,7 @@ const text = new Uint8Array(128);
  * @param format for strftime; the result must be shorter than 128 bytes.
  */
 export function formatLocalTime(seconds: number, format: string): string {
+  if (!canCallLibc()) return localTime(seconds, format) ?? "???";
   const time = new BigInt64Array([BigInt(seconds)]);
   if (c.localtime_r(ptr(time), ptr(tm)) === null) return "???";
   const length = c.strftime(ptr(text), text.length, ptr(cString(format)), ptr(tm));

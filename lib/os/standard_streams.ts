@@ -1,6 +1,15 @@
 // The standard streams of a command and its terminal: complete, immediate writes, without the milliseconds that loading
 // node:fs takes; whether a stream was open at startup; and ignoring the hangup of a terminal.
-import { EINTR, errno, FFIType, openLibc, type Pointer, ptr, SystemError } from "./libc.ts";
+import {
+  canCallLibc,
+  EINTR,
+  errno,
+  FFIType,
+  openLibc,
+  type Pointer,
+  ptr,
+  SystemError,
+} from "./libc.ts";
 
 const { i32, ptr: pointer, u32 } = FFIType;
 const c = openLibc({
@@ -11,6 +20,7 @@ const c = openLibc({
 
 /** Writes all of `bytes`. @throws {SystemError} if they can't be written. */
 export function writeWhole(fd: number, bytes: Uint8Array): void {
+  if (!canCallLibc()) return writeByRuntime(fd, bytes);
   for (let rest = bytes; rest.length > 0;) {
     const count = c.write(fd, ptr(rest), rest.length);
     if (count >= 0) rest = rest.subarray(count);
@@ -18,6 +28,16 @@ export function writeWhole(fd: number, bytes: Uint8Array): void {
   }
 }
 
+function writeByRuntime(fd: number, bytes: Uint8Array): void {
+  const { writeSync } = process.getBuiltinModule("node:fs");
+  try {
+    for (let rest = bytes; rest.length > 0;) rest = rest.subarray(writeSync(fd, rest));
+  } catch (error) {
+    throw new SystemError("write", Math.abs((error as NodeJS.ErrnoException).errno ?? EIO));
+  }
+}
+
+const EIO = 5;
 const EPIPE = 32;
 
 /** Whether the reader of an output is gone. */
@@ -33,6 +53,7 @@ const FD_CLOEXEC = 1;
  * /dev/null with the close-on-exec flag, which no descriptor inherited through exec has.
  */
 export function wasOpenAtStart(fd: 0 | 1 | 2): boolean {
+  if (!canCallLibc()) return true; // unknown
   return (c.fcntl(fd, F_GETFD) & FD_CLOEXEC) === 0;
 }
 
@@ -41,5 +62,6 @@ const SIG_IGN = 1 as Pointer;
 
 /** Ignores the closing of the terminal, as the reference's clients do. */
 export function ignoreHangup(): void {
-  c.signal(SIGHUP, SIG_IGN);
+  if (!canCallLibc()) process.on("SIGHUP", () => {});
+  else c.signal(SIGHUP, SIG_IGN);
 }

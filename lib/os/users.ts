@@ -1,5 +1,6 @@
 // Users and groups from the system's name service, through libc, so that LDAP and SSSD work as well as /etc/passwd.
 import {
+  canCallLibc,
   clearErrno,
   CString,
   cString,
@@ -11,6 +12,7 @@ import {
   read,
   SystemError,
 } from "./libc.ts";
+import { nameServiceRecord } from "./substitutes.ts";
 
 const { i32, ptr: pointer, u32, u64 } = FFIType;
 /** Opened on the first look-up, because few runs of a client need one and opening takes time. */
@@ -94,24 +96,37 @@ function readGroup(record: Pointer): Group {
 
 /** The user called `name`, if there is one. */
 export function userByName(name: string): User | undefined {
+  if (!canCallLibc()) return asUser(nameServiceRecord("passwd", name));
   const text = cString(name);
   return lookUp((...rest) => libc().getpwnam_r(ptr(text), ...rest), readUser);
 }
 
 /** The user with this UID, if there is one. */
 export function userById(uid: number): User | undefined {
+  if (!canCallLibc()) return asUser(nameServiceRecord("passwd", uid));
   return lookUp((...rest) => libc().getpwuid_r(uid, ...rest), readUser);
 }
 
 /** The group called `name`, if there is one. */
 export function groupByName(name: string): Group | undefined {
+  if (!canCallLibc()) return asGroup(nameServiceRecord("group", name));
   const text = cString(name);
   return lookUp((...rest) => libc().getgrnam_r(ptr(text), ...rest), readGroup);
 }
 
 /** The group with this GID, if there is one. */
 export function groupById(gid: number): Group | undefined {
+  if (!canCallLibc()) return asGroup(nameServiceRecord("group", gid));
   return lookUp((...rest) => libc().getgrgid_r(gid, ...rest), readGroup);
+}
+
+function asUser(record: readonly string[] | undefined): User | undefined {
+  if (record === undefined) return undefined;
+  return { name: record[0]!, uid: Number(record[2]), gid: Number(record[3]) };
+}
+
+function asGroup(record: readonly string[] | undefined): Group | undefined {
+  return record === undefined ? undefined : { name: record[0]!, gid: Number(record[2]) };
 }
 
 /**

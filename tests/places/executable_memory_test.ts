@@ -1,8 +1,10 @@
 // Systems that refuse memory which is both writable and executable: MemoryDenyWriteExecute= of systemd, SELinux.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { after, before } from "node:test";
-import { it } from "node:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, it } from "node:test";
+import { ERRNO } from "../../lib/errors.ts";
 import { Realm } from "../interop/realm.ts";
 import { suite } from "../suite.ts";
 
@@ -29,6 +31,38 @@ suite(
       realm = new Realm();
     });
     after(() => realm?.close());
+
+    it("clients work, as they do elsewhere", async () => {
+      const { socket } = await realm.start("ours");
+      const program = (name: string) => realm.program("ours", name);
+      const options = [`--socket=${socket}`];
+      const made = denied([program("munge"), ...options, "--string=hello", "--restrict-uid=root"]);
+      assert.deepEqual([made.status, made.err], [0, ""]);
+      const file = join(realm.directory, "credential");
+      writeFileSync(file, made.out);
+      const opening = [...options, `--input=${file}`, "--keys=UID,GID,UID_RESTRICTION,ENCODE_TIME"];
+      const opened = denied([program("unmunge"), ...opening]);
+      assert.equal(opened.status, 0, opened.err);
+      assert.match(
+        opened.out,
+        /^ENCODE_TIME: +[-\d]+ [:\d]+ [-+]\d{4} \(\d+\)\nUID: +root \(0\)\nGID: +root \(0\)\nUID_RESTRICTION: +root \(0\)\n\nhello$/,
+      );
+      const elsewhere = realm.run("ours", "unmunge", opening);
+      assert.deepEqual(denied([program("unmunge"), ...opening]), {
+        status: ERRNO.EMUNGE_CRED_REPLAYED,
+        out: elsewhere.out,
+        err: elsewhere.err,
+      });
+      for (
+        const args of [["--version"], ["--no-input", "--socket=/no/such"], [
+          "--restrict-uid=no such",
+        ]]
+      ) {
+        assert.deepEqual(denied([program("munge"), ...args]), realm.run("ours", "munge", args));
+      }
+      const key = `--keyfile=${join(realm.directory, "new.key")}`;
+      assert.deepEqual(denied([program("mungekey"), key]), { status: 0, out: "", err: "" });
+    });
 
     it("munged says what it needs and how to allow it", () => {
       for (const args of [[], ["--foreground"]]) {

@@ -1,0 +1,37 @@
+// mungebox transact: one message from standard input to munged, the body of its response to standard output.
+// Programs start it where they can't call libc (lib/os/substitutes.ts); it does without libc itself.
+import { readFileSync, writeSync } from "node:fs";
+import { transact } from "../lib/client/client.ts";
+import { MungeError } from "../lib/errors.ts";
+import type { MessageType } from "../lib/protocol/message.ts";
+
+/** Offset of the retry byte in a message. */
+const RETRY = 6;
+
+/**
+ * Runs mungebox transact TYPE SOCKET.
+ *
+ * @returns the exit status: the number of the error whose text, and nothing else, is on standard error.
+ */
+export async function run(_program: string, [type, socketPath]: readonly string[]) {
+  if (type === undefined || socketPath === undefined) {
+    throw new MungeError("EMUNGE_BAD_ARG", "A message type and a socket are needed");
+  }
+  const message = new Uint8Array(readFileSync(0));
+  try {
+    const body = await transact(socketPath, {
+      format(retry) {
+        message[RETRY] = retry;
+        return message;
+      },
+      responseType: Number(type) as MessageType,
+      parse: (bytes) => bytes.slice(),
+    });
+    for (let rest = body; rest.length > 0;) rest = rest.subarray(writeSync(1, rest));
+    return 0;
+  } catch (error) {
+    if (!(error instanceof MungeError)) throw error;
+    writeSync(2, error.message);
+    return error.errno;
+  }
+}

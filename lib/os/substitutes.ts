@@ -1,0 +1,69 @@
+// What clients do where libc can't be called, for memory that is writable and executable is refused
+// (MemoryDenyWriteExecute= of systemd, SELinux): the system's own programs answer in its place, and a copy of
+// ourselves asks munged. Slower, but the same answers.
+import { IS_COMPILED } from "./thread_file.ts";
+
+/** The longest answer of a program, and of munged: a decoded payload of 1 MiB with its fields. */
+const MAX_OUTPUT = 4 << 20;
+
+/** Runs a program of the system; the first line that it prints, undefined if it fails. */
+function firstLine(...command: readonly string[]): string | undefined {
+  const { status, stdout } = childProcess().spawnSync(command[0]!, command.slice(1), {
+    stdio: ["pipe", "pipe", "pipe"],
+    maxBuffer: MAX_OUTPUT,
+  });
+  return status === 0 ? stdout.toString("latin1").split("\n", 1)[0] : undefined;
+}
+
+/**
+ * A record of the name service, as getpwnam(3) and its siblings find it.
+ *
+ * @param key a name, or an ID.
+ * @returns its fields, undefined if there is none.
+ */
+export function nameServiceRecord(
+  database: "passwd" | "group",
+  key: string | number,
+): string[] | undefined {
+  const line = firstLine("getent", database, "--", String(key));
+  if (line === undefined || line === "") return undefined;
+  // getent takes a name of digits for an ID, which is no answer for the name.
+  const fields = line.split(":");
+  return fields[typeof key === "number" ? 2 : 0] === String(key) ? fields : undefined;
+}
+
+/** The name of the host with an IPv4 address, as gethostbyaddr(3) finds it. */
+export function hostNameOf(address: string): string | undefined {
+  return firstLine("getent", "hosts", "--", address)?.split(/\s+/)[1];
+}
+
+/** A time as strftime(3) writes it, in the local time zone. */
+export function localTime(seconds: number, format: string): string | undefined {
+  return firstLine("date", `--date=@${seconds}`, `+${format}`);
+}
+
+/**
+ * Sends a message to munged from a copy of ourselves, `mungebox transact`, which runs as the same user.
+ *
+ * @param message on its first try.
+ * @param responseType type byte of the response.
+ * @returns the response's body, or the error's number and text.
+ */
+export function transactInChild(
+  socketPath: string,
+  message: Uint8Array,
+  responseType: number,
+): Uint8Array | { readonly errno: number; readonly text: string } {
+  const program = IS_COMPILED ? [] : [Bun.main];
+  const { status, stdout, stderr, error } = childProcess().spawnSync(
+    process.execPath,
+    [...program, "transact", String(responseType), socketPath],
+    { argv0: "mungebox", input: message, maxBuffer: MAX_OUTPUT, stdio: ["pipe", "pipe", "pipe"] },
+  );
+  if (status === 0) return stdout;
+  return { errno: status ?? 1, text: error?.message ?? stderr.toString() };
+}
+
+function childProcess(): typeof import("node:child_process") {
+  return process.getBuiltinModule("node:child_process");
+}
