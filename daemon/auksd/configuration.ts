@@ -9,11 +9,11 @@ import {
   type DaemonRole,
   daemonRole,
   DIALECT_SETTINGS,
+  type Packings,
   type Server,
 } from "../../lib/auks/config.ts";
 import { AuksError, type AuksErrorName } from "../../lib/auks/errors.ts";
 import { parseBlocks } from "../../lib/auks/grammar.ts";
-import type { Packing } from "../../lib/auks/message.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 
@@ -29,7 +29,7 @@ export interface AuksdConfiguration {
   readonly server: Server;
   readonly keytab: string;
   readonly acl: Acl;
-  readonly packing: Packing;
+  readonly packing: Packings;
   /** What to tell the administrator of both files. */
   readonly warnings: readonly string[];
 }

@@ -1,6 +1,7 @@
 // What auksd does about each request, and what it answers: rights, users, the store. Everything that is
 // refused or fails is answered with the reason.
 import { type Acl, type Reach, RIGHTS, type Role } from "../../lib/auks/acl.ts";
+import type { Packings } from "../../lib/auks/config.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import {
   type KrbCred,
@@ -18,6 +19,7 @@ import {
   type Packing,
   parseRequest,
   type Request,
+  type RequestMark,
 } from "../../lib/auks/message.ts";
 import { DIALECTS, type PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { reasonOfError, REASONS } from "../../lib/auks/reasons.ts";
@@ -36,7 +38,7 @@ export interface Requester {
 export interface RequestContext {
   readonly store: Store;
   readonly accounts: Accounts;
-  readonly packing: Packing;
+  readonly packing: Packings;
   readonly acl: Acl;
   /** Takes what came of every request. */
   finished(event: RequestEvent): void;
@@ -85,9 +87,9 @@ export function answerRequest(
         context.finished({ kind: request.type, requester });
         return formatPlainReply("ping");
       case "get":
-        return get(request.uid, requester, context);
+        return get(request, requester, context);
       case "dump":
-        return dump(requester, context);
+        return dump(request, requester, context);
       case "add":
         return add(request, requester, context)
           .catch((error) => refuse("add", requester, context, error));
@@ -117,20 +119,35 @@ function refuse(
   return formatErrorReply(reason, cause.reason === undefined ? text : `${text}: ${cause.reason}`);
 }
 
-function get(uid: number, requester: Requester, context: RequestContext): Uint8Array {
+/** Clients of ours say that they read everything. */
+function packingFor({ anyDialect = false }: RequestMark, { packing }: RequestContext): Packing {
+  return anyDialect ? packing.ours : packing.foreign;
+}
+
+function get(
+  request: Request & { type: "get" },
+  requester: Requester,
+  context: RequestContext,
+): Uint8Array {
+  const { uid } = request;
   const credential = context.store.get(uid);
   if (credential === undefined) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
   requireReach(RIGHTS[requester.role].get, requester, credential);
-  const reply = formatGetReply(credential, context.packing);
+  const reply = formatGetReply(credential, packingFor(request, context));
   context.finished({ kind: "get", requester });
   return reply;
 }
 
-function dump(requester: Requester, context: RequestContext): Uint8Array {
+function dump(
+  request: Request & { type: "dump" },
+  requester: Requester,
+  context: RequestContext,
+): Uint8Array {
   if (!RIGHTS[requester.role].dump) throw new AuksError("AUKSD_NOT_AUTHORIZED");
-  const { maxLength } = DIALECTS[context.packing.dialect];
+  const packing = packingFor(request, context);
+  const { maxLength } = DIALECTS[packing.dialect];
   const fitting = context.store.all().filter(({ krbCred }) => krbCred.length <= maxLength);
-  const reply = formatDumpReply(fitting, context.packing);
+  const reply = formatDumpReply(fitting, packing);
   context.finished({ kind: "dump", requester });
   return reply;
 }
@@ -140,7 +157,7 @@ async function add(
   requester: Requester,
   context: RequestContext,
 ): Promise<Uint8Array> {
-  const cred = readTgts(krbCred, context.packing);
+  const cred = readTgts(krbCred, context.packing.ours);
   const { principal, addressless } = summarizeKrbCred(cred);
   if (!addressless) throw new AuksError("AUKSD_NOT_ADDRESSLESS");
   requireReach(RIGHTS[requester.role].add, requester, { principal });

@@ -176,8 +176,9 @@ export function parseCcache(bytes: Uint8Array): Ccache {
  */
 export function tgtsOf(ccache: Ccache): readonly CachedCredential[] {
   const { principal, credentials } = ccache;
-  const tgts = credentials.filter(({ client, server }) =>
-    samePrincipal(client, principal) && server.realm === principal.realm &&
+  // libkrb5 leaves a credential that was removed in its place, with an end of 0.
+  const tgts = credentials.filter(({ client, server, endtime }) =>
+    endtime > 0 && samePrincipal(client, principal) && server.realm === principal.realm &&
     tgsRealm(server) !== undefined
   );
   const own = tgts.find(({ server }) => tgsRealm(server) === principal.realm);

@@ -111,16 +111,28 @@ export interface ConfigContext {
   readonly knownRealms?: readonly string[];
 }
 
-/**
- * How each `Dialect` packs. Without padding where every released client that has that layout reads it: AUKS 0.5.2
- * and older want a credential of exactly the full size. `auto` is for clients from 0.5.3 on, and for ours.
- */
-export const DIALECT_SETTINGS = {
-  auto: { dialect: "0.5", compact: true },
+/** How the daemon packs for whom. */
+export interface Packings {
+  /** For the original's clients, which don't say what they read. */
+  readonly foreign: Packing;
+  /** For ours, which say that they read everything. */
+  readonly ours: Packing;
+}
+
+/** Without padding where every released client that has the layout reads that: AUKS 0.5.2 and older do not. */
+const PACKINGS = {
   "0.4": { dialect: "0.4", compact: false },
   "0.5": { dialect: "0.5", compact: false },
   head: { dialect: "head", compact: true },
 } as const satisfies Readonly<Record<string, Packing>>;
+
+/** How each `Dialect` packs. `auto` serves AUKS 0.5.3 and 0.5.4, and ours with tickets of any size. */
+export const DIALECT_SETTINGS = {
+  auto: { foreign: { dialect: "0.5", compact: true }, ours: PACKINGS.head },
+  "0.4": { foreign: PACKINGS["0.4"], ours: PACKINGS["0.4"] },
+  "0.5": { foreign: PACKINGS["0.5"], ours: PACKINGS["0.5"] },
+  head: { foreign: PACKINGS.head, ours: PACKINGS.head },
+} as const satisfies Readonly<Record<string, Packings>>;
 
 const OWN_BLOCK = "mungebox";
 const DEFAULT_PORT = "12345";

@@ -122,7 +122,7 @@ function readKrbCred(bytes: Uint8Array): KrbCred {
   const parts = part.open(TAG.sequence);
   part.end();
   const credentials = field(parts, 0, (r) => readCredentials(r, tickets));
-  optional(parts, 1, (r) => r.integer());
+  optional(parts, 1, (r) => r.take(TAG.integer));
   const timestamp = optional(parts, 2, readTime) ?? 0;
   const usec = optional(parts, 3, (r) => r.integer()) ?? 0;
   optional(parts, 4, readAddress);
@@ -179,7 +179,8 @@ function readTicket(list: DerReader): Uint8Array {
   field(fields, 3, (r) => {
     const data = r.open(TAG.sequence);
     field(data, 0, (f) => f.integer());
-    optional(data, 1, (f) => f.integer());
+    // The key's version: 32 bits with or without a sign, which makes 5 bytes of some.
+    optional(data, 1, (f) => f.take(TAG.integer));
     field(data, 2, (f) => f.take(TAG.octetString));
     data.end();
   });
@@ -312,10 +313,13 @@ function readAddresses(reader: DerReader): HostAddress[] {
  *
  * @example
  * ```ts
+ * import { readFileSync } from "node:fs";
  * import { formatKrbCred, parseKrbCred } from "./lib/auks/krb_cred.ts";
+ * import { parseSendFile } from "./lib/auks/send_file.ts";
  *
- * const again = (bytes: Uint8Array) => formatKrbCred(parseKrbCred(bytes)); // the same bytes
- * console.log(again.length); // 1
+ * const { krbCred } = parseSendFile(readFileSync("tests/auks/reference/files/send-bob"));
+ * const again = formatKrbCred(parseKrbCred(krbCred));
+ * console.log(again.every((byte, i) => byte === krbCred[i])); // true
  * ```
  */
 export function formatKrbCred(cred: KrbCred): Uint8Array {
@@ -425,7 +429,8 @@ export function summarizeKrbCred(cred: KrbCred): KrbCredSummary {
   }
   return {
     principal,
-    starttime: Math.min(...credentials.map(({ starttime }) => starttime)),
+    // A ticket that does not say when it begins is valid from the authentication on (RFC 4120 section 5.3).
+    starttime: Math.min(...credentials.map(({ starttime, authtime }) => starttime || authtime)),
     endtime: Math.min(...credentials.map(({ endtime }) => endtime)),
     renewTill: Math.max(...credentials.map(({ renewTill }) => renewTill)),
     addressless: first.addresses.length === 0,

@@ -32,10 +32,19 @@ export const MESSAGE_TYPE = {
 
 /** A request to the daemon. */
 export type Request =
-  | { readonly type: "ping" | "list" | "close" | "dump" }
+  | { readonly type: "ping" | "list" | "close" }
+  | { readonly type: "dump"; readonly anyDialect?: boolean }
+  | { readonly type: "get"; readonly uid: number; readonly anyDialect?: boolean }
   | { readonly type: "add"; readonly krbCred: Uint8Array; readonly replicated?: boolean }
-  | { readonly type: "get"; readonly uid: number }
   | { readonly type: "remove"; readonly uid: number; readonly replicated?: boolean };
+
+/** What ours say of a request behind it. */
+export interface RequestMark {
+  /** The other daemon of the pair sends this, which need not be told of it again. */
+  readonly replicated?: boolean;
+  /** The client reads credentials however they are packed. */
+  readonly anyDialect?: boolean;
+}
 
 /** What an ADD did to the store: it took what came, or kept the better one that was there. */
 export type AddOutcome = "stored" | "kept";
@@ -84,10 +93,10 @@ export interface Packing {
 /** Largest request: ADD of the largest KRB-CRED, and what ours puts behind it. */
 export const MAX_REQUEST_LENGTH = 4 + 4 + MAX_KRB_CRED_LENGTH + 8;
 
-/** Opens what our clients put behind a request: "mbox". */
-const REQUEST_MARK = 0x6d62_6f78;
-/** Behind the mark: the other daemon of the pair sends this, which need not be told of it again. */
-const REPLICATED = 1;
+/** Opens what ours put behind a request: "mbox", and then the sum of {@linkcode MARKS}. */
+const MARK = 0x6d62_6f78;
+const MARK_LENGTH = 8;
+const MARKS = { replicated: 1, anyDialect: 2 } as const satisfies Record<keyof RequestMark, number>;
 const OUTCOMES: readonly AddOutcome[] = ["kept", "stored"];
 /** Most bytes of an ERROR reply's text. */
 const MAX_TEXT_LENGTH = 1024;
@@ -125,24 +134,33 @@ function u32At(bytes: Uint8Array, at: number): number {
 export function formatRequest(request: Request): Uint8Array {
   switch (request.type) {
     case "add": {
-      const { krbCred, replicated = false } = request;
-      const bytes = new Uint8Array(8 + krbCred.length + (replicated ? 8 : 0));
-      const view = new DataView(bytes.buffer);
-      view.setUint32(0, MESSAGE_TYPE.add);
-      view.setUint32(4, krbCred.length);
+      const { krbCred } = request;
+      const mark = formatMark(request);
+      const bytes = new Uint8Array(8 + krbCred.length + mark.length);
+      bytes.set(message([MESSAGE_TYPE.add, krbCred.length]));
       bytes.set(krbCred, 8);
-      if (replicated) bytes.set(message([REQUEST_MARK, REPLICATED]), 8 + krbCred.length);
+      bytes.set(mark, 8 + krbCred.length);
       return bytes;
     }
     case "get":
-      return message([MESSAGE_TYPE.get, request.uid]);
-    case "remove": {
-      const tail = request.replicated === true ? [REQUEST_MARK, REPLICATED] : [];
-      return message([MESSAGE_TYPE.remove, request.uid, ...tail]);
-    }
+    case "remove":
+      return message([MESSAGE_TYPE[request.type], request.uid], formatMark(request));
+    case "dump":
+      return message([MESSAGE_TYPE.dump], formatMark(request));
     default:
       return message([MESSAGE_TYPE[request.type]]);
   }
+}
+
+function formatMark({ replicated = false, anyDialect = false }: RequestMark): Uint8Array {
+  const sum = (replicated ? MARKS.replicated : 0) + (anyDialect ? MARKS.anyDialect : 0);
+  return sum === 0 ? new Uint8Array(0) : message([MARK, sum]);
+}
+
+/** Whether the mark that begins at `at`, and ends the request, says this. */
+function hasMark(bytes: Uint8Array, at: number, name: keyof RequestMark): boolean {
+  return bytes.length === at + MARK_LENGTH && u32At(bytes, at) === MARK &&
+    (u32At(bytes, at + 4) & MARKS[name]) !== 0;
 }
 
 /**
@@ -151,8 +169,8 @@ export function formatRequest(request: Request): Uint8Array {
  *
  * @param bytes the payload of a KRB-PRIV.
  * @returns the request; the KRB-CRED of an ADD is a view of the bytes and has not been looked into.
- * @throws {AuksError} AUKSD_UNKNOWN_REQUEST; of an ADD CRED_NULL, CRED_TOO_LARGE, or AUKSD_CORRUPTED_REQUEST if it
- * is shorter than it says.
+ * @throws {AuksError} AUKSD_UNKNOWN_REQUEST; of an ADD CRED_NULL, CRED_TOO_LARGE, or CRED_READ if it is shorter
+ * than it says.
  *
  * @example
  * ```ts
@@ -170,13 +188,13 @@ export function parseRequest(bytes: Uint8Array): Request {
     case MESSAGE_TYPE.add:
       return parseAdd(bytes);
     case MESSAGE_TYPE.get:
-      return { type: "get", uid: u32At(bytes, 4) };
+      return { type: "get", uid: u32At(bytes, 4), anyDialect: hasMark(bytes, 8, "anyDialect") };
     case MESSAGE_TYPE.remove:
-      return { type: "remove", uid: u32At(bytes, 4), replicated: isReplicated(bytes, 8) };
+      return { type: "remove", uid: u32At(bytes, 4), replicated: hasMark(bytes, 8, "replicated") };
     case MESSAGE_TYPE.close:
       return { type: "close" };
     case MESSAGE_TYPE.dump:
-      return { type: "dump" };
+      return { type: "dump", anyDialect: hasMark(bytes, 4, "anyDialect") };
     default:
       throw new AuksError("AUKSD_UNKNOWN_REQUEST", `type ${u32At(bytes, 0)}`);
   }
@@ -189,21 +207,13 @@ function parseAdd(bytes: Uint8Array): Request {
     throw new AuksError("CRED_TOO_LARGE", `${length} bytes, at most ${MAX_KRB_CRED_LENGTH}`);
   }
   if (8 + length > bytes.length) {
-    throw new AuksError(
-      "AUKSD_CORRUPTED_REQUEST",
-      `${bytes.length - 8} bytes in place of ${length}`,
-    );
+    throw new AuksError("CRED_READ", `${bytes.length - 8} bytes in place of ${length}`);
   }
   return {
     type: "add",
     krbCred: bytes.subarray(8, 8 + length),
-    replicated: isReplicated(bytes, 8 + length),
+    replicated: hasMark(bytes, 8 + length, "replicated"),
   };
-}
-
-function isReplicated(bytes: Uint8Array, at: number): boolean {
-  return bytes.length === at + 8 && u32At(bytes, at) === REQUEST_MARK &&
-    u32At(bytes, at + 4) === REPLICATED;
 }
 
 /**

@@ -39,12 +39,11 @@ const UNESCAPES: Readonly<Record<string, string>> = Object.fromEntries(
  * ```
  */
 export function formatPrincipal(principal: Principal): string {
-  const name = principal.components.map((part) => escape(part, /[/@\\\n\t\b\0]/g)).join("/");
-  return `${name}@${escape(principal.realm, /[@\\\n\t\b\0]/g)}`;
+  return `${principal.components.map(escape).join("/")}@${escape(principal.realm)}`;
 }
 
-function escape(part: string, special: RegExp): string {
-  return part.replace(special, (character) => `\\${ESCAPES[character] ?? character}`);
+function escape(part: string): string {
+  return part.replace(/[/@\\\n\t\b\0]/g, (character) => `\\${ESCAPES[character] ?? character}`);
 }
 
 /**

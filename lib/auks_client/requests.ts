@@ -60,7 +60,7 @@ export async function get(
   settings: ClientSettings,
   uid: number,
 ): Promise<PackedCredential> {
-  return (await request(context, settings, { type: "get", uid })).credential;
+  return (await request(context, settings, { type: "get", uid, anyDialect: true })).credential;
 }
 
 /** Has the daemon forget the credential of a user. @throws {AuksError} */
@@ -77,7 +77,7 @@ export async function dump(
   context: Context,
   settings: ClientSettings,
 ): Promise<readonly PackedCredential[]> {
-  return (await request(context, settings, { type: "dump" })).credentials;
+  return (await request(context, settings, { type: "dump", anyDialect: true })).credentials;
 }
 
 async function request<T extends RequestType>(

@@ -135,7 +135,7 @@ export const AUKS_TARGETS: readonly Target[] = [
     name: "auks-request",
     corpus: () => [
       ...(["ping", "list", "close", "dump"] as const).map((type) => formatRequest({ type })),
-      formatRequest({ type: "get", uid: 2000 }),
+      formatRequest({ type: "get", uid: 2000, anyDialect: true }),
       formatRequest({ type: "remove", uid: 2000, replicated: true }),
       ...stored().map(({ krbCred }) => formatRequest({ type: "add", krbCred, replicated: true })),
     ],

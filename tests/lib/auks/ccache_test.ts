@@ -162,9 +162,9 @@ describe("the tickets that AUKS takes out of a cache", () => {
       ...template!,
       client: bob,
       server: parsePrincipal(server),
-      endtime: i,
+      endtime: 100 + i,
     }));
-    return tgtsOf({ principal: bob, credentials }).map(({ endtime }) => endtime);
+    return tgtsOf({ principal: bob, credentials }).map(({ endtime }) => endtime - 100);
   };
   const own = "krbtgt/REALM.A@REALM.A";
   const other = "krbtgt/REALM.B@REALM.A";
@@ -180,9 +180,15 @@ describe("the tickets that AUKS takes out of a cache", () => {
     assert.deepEqual(taken("krbtgt/REALM.A@REALM.B"), []);
   });
 
+  test("none that was removed, which libkrb5 leaves with an end of 0", () => {
+    const server = parsePrincipal(own);
+    const credentials = [0, 7].map((endtime) => ({ ...template!, client: bob, server, endtime }));
+    assert.deepEqual(tgtsOf({ principal: bob, credentials }), credentials.slice(1));
+  });
+
   test("none of another client", () => {
     const client = parsePrincipal("alice@REALM.A");
-    const credentials = [{ ...template!, client, server: parsePrincipal(own) }];
+    const credentials = [{ ...template!, client, server: parsePrincipal(own), endtime: 7 }];
     assert.deepEqual(tgtsOf({ principal: bob, credentials }), []);
   });
 });

@@ -124,6 +124,25 @@ describe("any KRB-CRED", () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => isRefused(bytes)));
   });
 
+  test("a ticket's key may have a version of 32 bits, as a read-only domain controller's", () => {
+    const text = (value: string) => node(TAG.generalString, new TextEncoder().encode(value));
+    const service = node(
+      TAG.sequence,
+      node(TAG.context(0), integerNode(2)),
+      node(TAG.context(1), node(TAG.sequence, text("krbtgt"), text("REALM.A"))),
+    );
+    const encrypted = node(
+      TAG.sequence,
+      node(TAG.context(0), integerNode(18)),
+      node(TAG.context(1), node(TAG.integer, Uint8Array.of(0, 0xab, 0xcd, 0, 1))),
+      node(TAG.context(2), node(TAG.octetString, new Uint8Array(20))),
+    );
+    const fields = [integerNode(5), text("REALM.A"), service, encrypted]
+      .map((field, i) => node(TAG.context(i), field));
+    const ticket = formatDer(node(TAG.application(1), node(TAG.sequence, ...fields)));
+    assert.deepEqual(parseKrbCred(formatKrbCred(bobs({ ticket }))).credentials[0]!.ticket, ticket);
+  });
+
   test("with something behind it is refused", () => {
     isRefused(Uint8Array.from([...formatKrbCred(bobs({})), 0]), /1 bytes too many/);
   });
@@ -241,6 +260,10 @@ describe("what AUKS computes from a KRB-CRED", () => {
     });
     const reversed = { ...cred, credentials: credentials.toReversed() };
     assert.equal(summarizeKrbCred(reversed).addressless, true);
+  });
+
+  test("a ticket without a start begins with the authentication", () => {
+    assert.equal(summarizeKrbCred(bobs({ authtime: 5, starttime: 0 })).starttime, 5);
   });
 
   test("127 bytes of a principal are the most", () => {

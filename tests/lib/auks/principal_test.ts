@@ -50,6 +50,11 @@ describe("names as libkrb5 reads them", () => {
   }
 });
 
+test("what libkrb5 writes with a backslash, in names and realms alike", () => {
+  const name = { realm: "R/S@T\\", components: ["a/b@c\\", "\n\t\b\0"], nameType: 1 };
+  assert.equal(formatPrincipal(name), "a\\/b\\@c\\\\/\\n\\t\\b\\0@R\\/S\\@T\\\\");
+});
+
 test("principals that differ", () => {
   const bob = parsePrincipal("bob@R");
   for (const other of ["bob@S", "alice@R", "bob/x@R", "bob/@R"]) {
