@@ -1,5 +1,5 @@
-// Hosts for tests: network namespaces on one bridge, each with mounts and processes of its own and Debian's
-// sshd. What runs on a host besides is the test's. Nothing of them outlives Network.close(). Needs root.
+// Hosts for tests: network namespaces on one bridge, each with its own mounts and processes and Debian's sshd.
+// Everything else on a host is up to the test. Network.close() leaves nothing behind. Needs root.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import {
@@ -15,7 +15,7 @@ import { join } from "node:path";
 
 const SSHD = "/usr/sbin/sshd";
 
-/** What tests with hosts need, for suite(). */
+/** The needs of tests with hosts, for suite(). */
 export const NETWORK_NEEDS: Readonly<Record<string, boolean>> = {
   root: process.geteuid!() === 0,
   "openssh-server": existsSync(SSHD),
@@ -23,21 +23,21 @@ export const NETWORK_NEEDS: Readonly<Record<string, boolean>> = {
   iproute2: existsSync("/usr/sbin/ip"),
 };
 
-/** What a command left behind. */
+/** The outcome of a command. */
 export interface Outcome {
   readonly status: number | null;
   readonly out: string;
   readonly err: string;
 }
 
-/** Hosts, by their names; the first has address 10.99.0.1. */
+/** Hosts by name; the first has address 10.99.0.1. */
 export class Network {
-  /** Seen by all hosts, if they have this machine's file system. */
+  /** Visible to all hosts that have this machine's file system. */
   readonly directory: string = mkdtempSync("/tmp/mungebox-hosts-");
-  /** ssh's configuration, by which hosts reach each other. */
+  /** The ssh configuration with which hosts reach each other. */
   readonly sshConfig: string = join(this.directory, "ssh_config");
   readonly #names: readonly string[];
-  /** Tests that run at the same time have other namespaces. */
+  /** Distinct for tests that run at the same time. */
   readonly #prefix = this.directory.slice(-6);
   readonly #bridge = `${this.#prefix}-bridge`;
   readonly #children: ChildProcess[] = [];
@@ -86,8 +86,8 @@ export class Network {
   /**
    * Starts a host.
    *
-   * @param script of the shell that is the host's first process; it ends by running the command in `$sshd`.
-   * @param path the PATH of those who come by ssh.
+   * @param script for the shell that is the host's first process; ends by running the command in `$sshd`.
+   * @param path the PATH of ssh sessions.
    */
   start(name: string, script: string, path: string): void {
     const index = this.#names.indexOf(name);
@@ -127,7 +127,7 @@ export class Network {
     );
   }
 
-  /** Runs a command on a host, by ssh. */
+  /** Runs a command on a host, over ssh. */
   onHost(name: string, command: string, input = "", timeout = 100_000): Outcome {
     const words = [
       "netns",
@@ -159,7 +159,7 @@ export class Network {
     }
   }
 
-  /** Ends every process of every host, and takes the network down. */
+  /** Ends every process of every host, and removes the network. */
   close(): void {
     for (const name of [...this.#names.map((name) => this.#namespace(name)), this.#bridge]) {
       const pids = spawnSync("ip", ["netns", "pids", name], { encoding: "utf8" }).stdout ?? "";
@@ -167,7 +167,7 @@ export class Network {
         try {
           process.kill(Number(pid), "SIGKILL");
         } catch {
-          // it ended on its own
+          // it ended by itself
         }
       }
       spawnSync("ip", ["netns", "del", name]);

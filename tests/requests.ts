@@ -1,7 +1,7 @@
-// The request that tests and benchmarks make where nothing of it matters but what they name.
+// A default request for tests and benchmarks, which override only the fields that matter to them.
 import { ANY_ID, type EncodeRequest } from "../lib/protocol/message.ts";
 
-/** A request for a credential that anyone may decode, uncompressed, of the default types and without payload. */
+/** A request for a credential that anyone may decode, with default types, uncompressed and without payload. */
 export function encodeRequest(changes: Partial<EncodeRequest> = {}): EncodeRequest {
   return {
     cipher: 1,

@@ -1,29 +1,28 @@
-// The commands in a Markdown page. A `sh` block is run as it is written. Of a `console` block, the lines after
-// "$ " are run, one by one, and print what is below them, where "..." stands for anything. A block below
-// `<!-- not run: REASON -->` is only looked at: the shell must be able to read it, and each command of ours
-// must know its options.
+// The commands in a Markdown page. A `sh` block runs as it stands. In a `console` block, the lines after "$ " run one by
+// one and must print what is below them, where "..." stands for any text. A block below `<!-- not run: REASON -->` is
+// only checked: the shell must be able to parse it, and our commands must have its options.
 import { readFileSync } from "node:fs";
 
 /** A block of commands. */
 export interface Block {
-  /** Line of the page that it begins in. */
+  /** The line of the page where it begins. */
   readonly line: number;
-  /** Why it is not run; undefined for one that is. */
+  /** Why it is not run; undefined if it is. */
   readonly reason: string | undefined;
   readonly commands: readonly Command[];
 }
 
-/** A command, or several in a `sh` block. */
+/** A command, or a whole `sh` block. */
 export interface Command {
   readonly text: string;
-  /** Matches what it prints; undefined where that does not matter, and its exit status does. */
+  /** Matches its output; undefined where only its exit status matters. */
   readonly expected: RegExp | undefined;
 }
 
 const FENCE = /^( *)```(sh|console)\n([^]*?)^\1```$/gm;
 const REASON = /<!-- not run: ([^>]+?) -->\s*$/;
 
-/** The blocks of a page, in their order. */
+/** The blocks of a page, in order. */
 export function readBlocks(path: string): Block[] {
   const page = readFileSync(path, "utf8");
   return [...page.matchAll(FENCE)].map((match) => {

@@ -1,5 +1,4 @@
-// Every command in README.md and docs/ works as it is written; what it takes, and where it runs, is in
-// blocks.ts and nodes.ts.
+// Every command in README.md and docs/ works as written. blocks.ts finds the commands, and nodes.ts runs them.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -18,7 +17,7 @@ import { type Block, readBlocks } from "./blocks.ts";
 import { Nodes } from "./nodes.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-/** The pages that begin before there is a realm; the others find one that runs. */
+/** The pages that start without a realm; the others start with a running one. */
 const BARE = ["README.md", "CONTRIBUTING.md", "docs/install.md"];
 const TIMEOUT_MS = 300_000;
 
@@ -31,7 +30,7 @@ const PAGES = [
   ),
 ].filter((page) => existsSync(join(ROOT, page)));
 
-/** The realm that pages find; one for all of them, put back for each. */
+/** The realm that pages start with; shared by all of them, and reset for each. */
 let realm: Nodes | undefined;
 after(() => realm?.close());
 
@@ -74,7 +73,7 @@ function runBlock(nodes: Nodes, { commands }: Block): void {
   }
 }
 
-/** Options of each program of ours, by what it is called in pages. */
+/** Options of each of our programs, by its name in the pages. */
 const OPTIONS = new Map<string, readonly OptionSyntax[]>([
   ...COMMANDS.map(({ name, groups }) => [name, groups.flat()] as const),
   ["mungebox doctor", DOCTOR.groups.flat()],
@@ -100,14 +99,14 @@ const NAMES = [
   "mungebox",
   ...APPLETS.map(({ name }) => name),
 ];
-/** A program of ours where a command begins, and its words. */
+/** One of our programs at the start of a command, with its arguments. */
 const OURS = new RegExp(
   `(?:^|[|;&(]|sudo(?: -u \\S+)?|ssh \\S+) *'?(${NAMES.join("|")})((?: [^|;&#\\n]*)?)`,
   "gm",
 );
 
 describe("the pages", () => {
-  it("link only to what is there", () => {
+  it("link only to existing files", () => {
     for (const page of PAGES) {
       const text = readFileSync(join(ROOT, page), "utf8");
       for (const [, target = ""] of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
@@ -118,7 +117,7 @@ describe("the pages", () => {
     }
   });
 
-  it("have no commands but in blocks that are run, or say why not", () => {
+  it("have commands only in blocks that are run or say why not", () => {
     const command =
       /^ {4}(?:sudo|npm|scripts\/|ssh|scp|apt|docker|podman|systemctl|\w*munge\w*) .*/m;
     for (const page of PAGES) {

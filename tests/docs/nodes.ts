@@ -1,5 +1,5 @@
-// The two nodes that pages speak of, node1 and node2: this machine's file system, whose changes go nowhere,
-// without any MUNGE but what the pages put there. A stand-in for systemctl does what the unit says.
+// The two nodes in the pages, node1 and node2: overlays of this machine's file system, which discard all changes, without
+// any MUNGE except what the pages install. A stand-in for systemctl does what the unit says.
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -8,11 +8,11 @@ import { Network, type Outcome } from "../network.ts";
 const ROOT = resolve(import.meta.dirname, "../..");
 const NODES = ["node1", "node2"];
 
-/** What a page finds: nothing, or a realm as README.md makes one. */
+/** How a page starts: without MUNGE, or with a realm as README.md makes one. */
 export type Setting = "bare" | "realm";
 
 const SUDO = `#!/bin/bash
-# sudo of one who may do everything.
+# sudo for a user who may do everything.
 user=root
 while getopts u: option; do user=$OPTARG; done
 shift $((OPTIND - 1))
@@ -20,7 +20,7 @@ exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@"
 `;
 
 const SYSTEMCTL = `#!/bin/bash
-# What systemd does with munge.service, as far as the unit says so.
+# What systemd does with munge.service, according to the unit.
 set -e
 words=()
 for word; do [[ $word == --now || $word == --quiet ]] || words+=("$word"); done
@@ -70,7 +70,7 @@ export class Nodes {
   #boot(name: string): string {
     const { directory } = this.#network;
     const root = `${directory}/${name}`;
-    // The project may be on another file system than the root, and so has an overlay of its own.
+    // The project may be on a different file system than the root, so it has its own overlay.
     const overlay = (what: string, lower: string, place: string) =>
       `mkdir -p ${root}/${what}.upper ${root}/${what}.work
 mount -t overlay overlay -o lowerdir=${lower},upperdir=${root}/${what}.upper,workdir=${root}/${what}.work ${place}`;
@@ -100,12 +100,12 @@ exec chroot . $sshd`;
 
   /** Runs commands as root on node1, in the project's directory. */
   run(commands: string, timeout?: number): Outcome {
-    // Not over standard input, which the first ssh among them would read to its end.
+    // Not on standard input, which the first ssh among them would consume.
     const script = `'${commands.replaceAll("'", `'\\''`)}'`;
     return this.#network.onHost("node1", `cd ${ROOT} && bash -e -c ${script}`, "", timeout);
   }
 
-  /** Makes the realm what it was before a page's commands. */
+  /** Restores the realm to its state before a page's commands. */
   reset(): void {
     const made = this.run(`${RESET}\nssh node2 '${RESET}'`);
     assert.equal(made.status, 0, made.out + made.err);
@@ -116,7 +116,7 @@ exec chroot . $sshd`;
   }
 }
 
-/** What README.md has done in the end. */
+/** The steps of README.md. */
 const REALM = `
 scripts/install
 systemctl enable --now munge
@@ -130,12 +130,12 @@ cp -a /etc/munge /root/munge.saved
 ssh node2 cp -a /etc/munge /root/munge.saved
 `;
 
-/** What is left in /tmp: the nodes' own files, and the project if it is there. */
+/** What stays in /tmp: the nodes' own files, and the project if it is there. */
 const KEPT = ["/tmp/mungebox-hosts-", /^\/tmp\/[^/]+/.exec(ROOT)?.[0]]
   .map((start) => start === undefined ? "" : `! -path "${start}*"`)
   .join(" ");
 
-/** To be run on each node; there is nothing else that pages may leave behind and others find. */
+/** Runs on each node; removes everything that one page may leave behind for another. */
 const RESET = `set -e
 systemctl stop munge
 rm -rf /etc/munge

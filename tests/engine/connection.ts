@@ -1,5 +1,5 @@
-// Connections for tests that must do what no client does, by the thousand: plain calls into libc, and an
-// epoll that reports nothing but that the other side has hung up.
+// Connections, by the thousand, for tests that must do what no client does: plain calls into libc, and an epoll that
+// only reports that the other side has hung up.
 import {
   EAGAIN,
   errno,
@@ -31,7 +31,7 @@ const c = openLibc({
   epoll_wait: { args: [i32, pointer, i32, i32], returns: i32 },
 });
 
-/** Descriptor of a new connection: non-blocking, unless told otherwise; -1 while the listen queue is full. */
+/** Descriptor of a new connection, non-blocking by default; -1 if the listen queue is full. */
 export function connect(path: string, flags = SOCK_NONBLOCK): number {
   const address = unixAddress(path)!;
   const fd = c.socket(AF_UNIX, SOCK_STREAM | flags, 0);
@@ -43,32 +43,32 @@ export function connect(path: string, flags = SOCK_NONBLOCK): number {
   throw new SystemError("connect", reason);
 }
 
-/** Tells the other side that nothing more will come. */
+/** Signals the end of input to the other side. */
 export function endSending(fd: number): void {
   c.shutdown(fd, SHUT_WR);
 }
 
-/** Sends what the socket takes; the bytes that it took. */
+/** Sends as much as the socket accepts. Returns the number of bytes. */
 export function sendSome(fd: number, bytes: Uint8Array): number {
   return bytes.length === 0 ? 0 : Math.max(0, send(fd, ptr(bytes), bytes.length));
 }
 
-/** Waits for connections to be hung up by the other side. */
+/** Waits for the other side to hang up connections. */
 export class HangUps {
   readonly #epoll = c.epoll_create1(0);
   readonly #change = new Uint32Array(fixedMemory(EVENT_WORDS * 4));
   readonly #events = new Int32Array(fixedMemory(EVENT_WORDS * 4 * MAX_EVENTS));
 
-  /** Watches a connection until it is closed; `readable` reports bytes that can be read, too. */
+  /** Watches a connection until it is closed; `readable` also reports available bytes. */
   add(fd: number, readable = false): void {
-    this.#change[0] = readable ? EPOLLIN : 0; // that the peer is gone is always reported
+    this.#change[0] = readable ? EPOLLIN : 0; // a hangup is always reported
     this.#change[EVENT_DATA] = fd;
     if (c.epoll_ctl(this.#epoll, EPOLL_CTL_ADD, fd, ptr(this.#change)) < 0) {
       throw new SystemError("epoll_ctl");
     }
   }
 
-  /** Descriptors that were hung up, or became readable, within this time. */
+  /** Descriptors that were hung up or became readable within this time. */
   wait(milliseconds: number): number[] {
     const count = c.epoll_wait(this.#epoll, ptr(this.#events), MAX_EVENTS, milliseconds);
     return Array.from(

@@ -1,5 +1,5 @@
-// Clients that stall are cut off in time and cost the other clients nothing; a user who floods munged, with
-// whatever requests, slows down nobody else.
+// Stalling clients are disconnected in time and cost the other clients nothing; a user who floods munged with requests of
+// any kind does not slow down other users.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -11,15 +11,15 @@ import { encodeRequest } from "../requests.ts";
 import { measureRate, NOBODY, runProgram, Stallers } from "./load.ts";
 
 const TIMEOUT_MS = 2_000;
-/** How much later than that a busy machine may make it. */
+/** How much later than that on a busy machine. */
 const LATENESS_MS = 3_000;
 const PAIRS = 5;
-/** Of the unloaded rate. */
+/** As a share of the unloaded rate. */
 const MIN_RATE = 0.9;
-/** Clients of the user who floods. */
+/** Clients of the flooding user. */
 const FLOODERS = 64;
 
-/** Milliseconds that each encode takes of one client that makes them for a while. */
+/** Milliseconds for each of many encodes by one client. */
 async function encodeTimes(socket: string, duration: number): Promise<number[]> {
   const client = new BlockingClient(socket);
   const times: number[] = [];
@@ -29,7 +29,7 @@ async function encodeTimes(socket: string, duration: number): Promise<number[]> 
     try {
       assert.equal(client.encode(encodeRequest()).errno, 0);
     } catch (error) {
-      assert.equal((error as MungeError).code, "EMUNGE_SOCKET"); // which a client of its age counts as waiting
+      assert.equal((error as MungeError).code, "EMUNGE_SOCKET"); // after which the client counts as waiting
     }
     times.push(performance.now() - start);
     await pause(1);
@@ -46,7 +46,7 @@ describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, ()
   });
   after(() => realm.close());
 
-  test("clients that stall, in whatever way, are cut off after 2,000 ms", async () => {
+  test("clients that stall in any way are disconnected after 2,000 ms", async () => {
     const stallers = new Stallers(munged.socket, 30);
     await stallers.start();
     await pause(TIMEOUT_MS + 1_000);
@@ -60,7 +60,7 @@ describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, ()
     }
   });
 
-  test("500 stalling clients, opened anew as they are cut off, leave others their rate", async () => {
+  test("500 stalling clients, reopened when disconnected, leave the others their rate", async () => {
     const stallers = new Stallers(munged.socket, 500);
     const ratios: number[] = [];
     for (let pair = 0; pair < PAIRS; pair++) {
@@ -78,7 +78,7 @@ describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, ()
     assert(ratio >= MIN_RATE, `${ratios.map((each) => each.toFixed(2)).join(" ")}`);
   });
 
-  test("100 of them stop the C daemon altogether, and this one not at all", {
+  test("100 of them stop the C daemon completely, but not ours", {
     skip: !hasReference && "MUNGE is not installed",
   }, async () => {
     const reference = await realm.start("reference");
@@ -98,7 +98,7 @@ describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, ()
     assert.deepEqual(served, { reference: 0, ours: 4 });
   });
 
-  /** The 99th percentile of another user's waits, in ms, while a user floods with requests of 1 MiB. */
+  /** The 99th percentile of another user's waits, in ms, while a user floods munged with requests of 1 MiB. */
   async function waitBesideFlood(make: Make, ...options: string[]): Promise<number> {
     const daemon = await realm.start(make);
     const flood = runProgram(realm, "ours", "remunge", [
@@ -116,7 +116,7 @@ describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, ()
   }
 
   for (const options of [["--zip=bzlib"], ["--zip=bzlib", "--decode"], ["--zip=zlib"]]) {
-    test(`a user who floods (${options.join(" ")}) slows down nobody else`, {
+    test(`a flooding user (${options.join(" ")}) slows down no other user`, {
       skip: (!isRoot && "needs root, to be two users") ||
         (!hasReference && "MUNGE is not installed"),
     }, async () => {
@@ -129,7 +129,7 @@ describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, ()
     });
   }
 
-  test("the daemon tells of all that once, and ends as it should", async () => {
+  test("the daemon logs all that once, and stops cleanly", async () => {
     const lines = munged.log().split("\n").filter((line) => /Timed-out/.test(line));
     const kinds = new Set(lines.map((line) => line.replace(/ \(.*/, "")));
     assert.equal(kinds.size, 3, lines.join("\n"));

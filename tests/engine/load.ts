@@ -1,4 +1,4 @@
-// What the engine's tests load a daemon with: stalling clients in a process of their own, and remunge.
+// Load for the engine's tests: stalling clients in a separate process, and remunge.
 import assert from "node:assert/strict";
 import { spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Make, Realm } from "../interop/realm.ts";
 import type { StallerReport } from "./stallers.ts";
 
-/** The user that stalling clients run as: anybody, where that can be chosen. */
+/** The user that stalling clients run as: an unprivileged one, if we may choose. */
 export const NOBODY = process.geteuid!() === 0 ? { uid: 65_534, gid: 65_534 } : {};
 
 /** Stalling clients that can be turned on and off. */
@@ -14,7 +14,7 @@ export class Stallers {
   readonly #child;
   readonly #lines: AsyncIterator<string>;
 
-  /** @param kind of stalling (stallers.ts names them); a mix of all without. */
+  /** @param kind of stalling, from stallers.ts; a mix of all if undefined. */
   constructor(socket: string, count: number, kind?: string) {
     const file = join(import.meta.dirname, "stallers.ts");
     const words = [file, socket, String(count), ...(kind === undefined ? [] : [kind])];
@@ -50,7 +50,7 @@ async function* lines(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
   }
 }
 
-/** Credentials a second that this project's remunge gets out of a daemon. */
+/** Credentials per second that our remunge gets from a daemon. */
 export async function measureRate(realm: Realm, socket: string, seconds: number): Promise<number> {
   const { out, err } = await runProgram(realm, "ours", "remunge", [
     `--socket=${socket}`,
@@ -62,7 +62,7 @@ export async function measureRate(realm: Realm, socket: string, seconds: number)
   return Number(out);
 }
 
-/** Runs a program without blocking this process, which reads the daemons' logs meanwhile. */
+/** Runs a program without blocking this process, which meanwhile reads the daemons' logs. */
 export async function runProgram(
   realm: Realm,
   make: Make,

@@ -1,5 +1,5 @@
-// The engine's worker with a fatal flaw: when it looks at the clock and finds the file that MORTAL_FLAG
-// names, it removes the file and dies, by the error or the exit that the file asks for.
+// The engine's worker with a fatal flaw: when it reads the clock and the file named by MORTAL_FLAG exists, it removes the
+// file and dies with the error or exit that the file asks for.
 import { existsSync, readFileSync, rmSync } from "node:fs";
 
 const flag = process.env["MORTAL_FLAG"]!;

@@ -1,4 +1,4 @@
-// The engine's worker on a machine that is out of memory for anything large.
+// The engine's worker on a machine without memory for large allocations.
 
 const LARGEST = 300_000;
 

@@ -1,5 +1,5 @@
-// A thread of replay_test.ts: several clients that all have the same credential opened at the same time, in
-// step with other such threads, credential after credential.
+// A thread of replay_test.ts: several clients that decode the same credential at the same time, in step with other such
+// threads, one credential after another.
 import { parentPort, workerData } from "node:worker_threads";
 import { ERRNO } from "../../lib/errors.ts";
 import { fixedMemory, ptr } from "../../lib/os/libc.ts";
@@ -7,17 +7,17 @@ import { close, receive } from "../../lib/os/socket.ts";
 import { HEADER_LENGTH } from "../../lib/protocol/message.ts";
 import { connect, sendSome } from "./connection.ts";
 
-/** What a thread is started with. */
+/** The arguments of a thread. */
 export interface Race {
   readonly socket: string;
-  /** Decode requests, whole messages. */
+  /** Decode requests, as complete messages. */
   readonly requests: readonly Uint8Array[];
-  /** Connections of this thread. */
+  /** Number of connections of this thread. */
   readonly clients: number;
   readonly threads: number;
-  /** How many threads have come to the credential at hand, over all credentials. */
+  /** How many times a thread has reached a credential, over all credentials. */
   readonly arrivals: SharedArrayBuffer;
-  /** For each credential, how many clients were told of success, of a replay, and of anything else. */
+  /** For each credential, how many clients got success, a replay, and anything else. */
   readonly outcomes: SharedArrayBuffer;
 }
 
@@ -27,7 +27,7 @@ const outcomes = new Int32Array(shared.outcomes);
 const answer = new Uint8Array(fixedMemory(4096));
 const address: number = ptr(answer);
 
-/** Waits until all threads have come this far. */
+/** Waits until all threads have reached this point. */
 function meet(round: number): void {
   const all = (round + 1) * threads;
   if (Atomics.add(arrivals, 0, 1) + 1 === all) Atomics.notify(arrivals, 0);

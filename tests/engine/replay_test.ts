@@ -1,5 +1,5 @@
-// Replays, seen from outside: found among simultaneous clients, after restarts and crashes, and on a full
-// disk. What the cache does by itself is in tests/daemon/munged/replay/cache_test.ts.
+// Replays as clients see them: among simultaneous clients, after restarts and crashes, and on a full disk. Tests of the
+// cache itself are in tests/daemon/munged/replay/cache_test.ts.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { spawnSync } from "node:child_process";
@@ -61,7 +61,7 @@ describe("replays", () => {
   });
   after(() => realm.close());
 
-  test("of 64 clients with one credential exactly one succeeds, 10,000 times", async () => {
+  test("of 64 clients with one credential, exactly one succeeds, 10,000 times", async () => {
     const { socket, ...munged } = await start();
     const requests = encode(socket, CREDENTIALS).map((credential) =>
       formatDecodeRequest({ credential }, 0)
@@ -86,7 +86,7 @@ describe("replays", () => {
     await munged.stop();
   });
 
-  test("a credential decoded before a restart, and before a crash, is a replay until it expires", async () => {
+  test("a credential decoded before a restart or a crash is a replay until it expires", async () => {
     let munged = await start();
     const [early] = encode(munged.socket, 1);
     const [late] = encode(munged.socket, 1, 6);
@@ -108,9 +108,9 @@ describe("replays", () => {
     await munged.stop();
   });
 
-  test("an answer that is not taken makes a credential new again, but for one accepted since", async () => {
+  test("an undelivered answer makes a credential new again, unless it was accepted since", async () => {
     const { socket, ...munged } = await start();
-    const request = encodeRequest({ payload: new Uint8Array(1_000_000) }); // no socket's buffer has room
+    const request = encodeRequest({ payload: new Uint8Array(1_000_000) }); // more than any socket buffer holds
     const credentials = Array.from(
       { length: 2 },
       () => new BlockingClient(socket).encode(request).credential.slice(),
@@ -121,7 +121,7 @@ describe("replays", () => {
       const message = formatDecodeRequest({ credential }, 0);
       for (let sent = 0; sent < message.length;) sent += sendSome(client, message.subarray(sent));
       watch.add(client, true);
-      assert.deepEqual(watch.wait(5000), [client]); // the answer has begun to come, and is not read
+      assert.deepEqual(watch.wait(5000), [client]); // the answer has begun to arrive, but is not read
       const isRetried = index === 0;
       if (isRetried) assert.equal((await rawDecode(socket, { credential }, 1)).errno, SUCCESS);
       assert.equal(decode(socket, credential), EMUNGE_CRED_REPLAYED);
@@ -158,13 +158,13 @@ describe("replays", () => {
     await munged.stop();
   });
 
-  test("a munged that is replaced before it has ended costs its successor nothing", async () => {
+  test("a munged replaced before it has ended does its successor no harm", async () => {
     const first = await start();
     const { socket } = first;
     const home = join(socket, "..");
     const [credential] = encode(socket, 1);
     assert.equal(decode(socket, credential!), SUCCESS);
-    const stalled = connect(socket, 0); // for whom munged waits when it is to end
+    const stalled = connect(socket, 0); // munged waits for it before it ends
     sendSome(stalled, new Uint8Array(1));
     await pause(100);
     const ended = first.stop();
@@ -209,7 +209,7 @@ describe("replays", () => {
     await first.stop();
   });
 
-  test("--no-replay-dir keeps replays in memory, --benchmark does not look for them", async () => {
+  test("--no-replay-dir keeps replays in memory, and --benchmark does not detect them", async () => {
     const munged = await realm.start("ours", ["--no-replay-dir"]);
     const [credential] = encode(munged.socket, 1);
     assert.equal(decode(munged.socket, credential!), SUCCESS);
@@ -223,7 +223,7 @@ describe("replays", () => {
     await benchmark.stop();
   });
 
-  test("on a full disk a decode is refused, and the daemon lives on and recovers", {
+  test("on a full disk decodes are refused, and the daemon survives and recovers", {
     skip: !isRoot && "needs root, to mount a file system",
   }, async (t) => {
     const small = join(realm.directory, "small");
@@ -234,7 +234,7 @@ describe("replays", () => {
       chmodSync(small, 0o700);
       const munged = await realm.start("ours", [`--replay-dir=${small}`]);
       const { socket } = munged;
-      // More than the disk has slots for, of 16 bytes each.
+      // More than the disk has room for, at 16 bytes each.
       const credentials = encode(socket, 3_000);
       const counts = new Map<number, number>();
       for (const credential of credentials) {
@@ -246,7 +246,7 @@ describe("replays", () => {
       assert(accepted < 40 * 1024 / 16 && refused > 0, `${accepted} accepted`);
       const [other] = encode(socket, 1, 3000); // another table, which gets no space either
       assert.equal(decode(socket, other!), EMUNGE_NO_MEMORY);
-      await pause(100); // the log is read between blocking calls only
+      await pause(100); // the log is read only between blocking calls
       const lines = munged.log().match(/Failed to remember credential: No space left on device/g);
       assert.equal(lines?.length, 1);
 

@@ -1,4 +1,4 @@
-// A munged that runs out of something: it keeps serving, says so once, and recovers by itself.
+// munged when a resource runs out: it keeps serving, logs it once, and recovers by itself.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
@@ -24,11 +24,11 @@ import { encodeRequest } from "../requests.ts";
 import { connect, sendSome } from "./connection.ts";
 import { Stallers } from "./load.ts";
 
-/** MiB that munged may take for its clients. */
+/** MiB that munged may use for its clients. */
 const MEMORY_FOR_CLIENTS = 64;
 const GARBAGE = new Uint8Array(64).fill(1);
 
-/** Has a credential made that is valid for this long, and opens it; the error number of that. */
+/** Encodes and decodes a credential that is valid for this long. Returns the error number. */
 function open(socket: string, ttl = 300): number {
   const client = new BlockingClient(socket);
   const { errno, credential } = client.encode(encodeRequest({ ttl }));
@@ -55,7 +55,7 @@ describe("munged without", () => {
   });
   after(() => realm.close());
 
-  /** Starts a daemon that goes into the background, with these options about its log. */
+  /** Starts a daemon in the background, with these log options. */
   function startInBackground(name: string, ...options: string[]) {
     const directory = join(realm.directory, name);
     mkdirSync(directory);
@@ -75,7 +75,7 @@ describe("munged without", () => {
     return { socket, pid, stop };
   }
 
-  test("descriptors serves on beside 500 stalling clients", {
+  test("descriptors keeps serving beside 500 stalling clients", {
     skip: (process.platform !== "linux" && "needs prlimit and epoll") ||
       (!isRoot && "needs root, to count the descriptors of a munged"),
   }, async () => {
@@ -102,17 +102,17 @@ describe("munged without", () => {
     assert.equal(await munged.stop(), 0);
   });
 
-  test("descriptors for more of the replay cache refuses decodes, and starts its threads", {
+  test("descriptors for more of the replay cache refuses decodes, and still starts its threads", {
     skip: process.platform !== "linux" && "needs prlimit and epoll",
   }, async () => {
     const munged = await realm.start("ours", [], ["prlimit", "--nofile=64:64"]);
-    // The cache has a file for each minute in which a credential expires: more than there may be.
+    // The cache has a file for each minute in which a credential expires: here, more than the limit.
     const opened = Array.from({ length: 59 }, (_, i) => open(munged.socket, 60 + 60 * i));
     const refused = opened.filter((errno) => errno !== 0);
     assert(refused.length > 0 && refused.every((errno) => errno === ERRNO.EMUNGE_NO_MEMORY));
     const stallers = new Stallers(munged.socket, 100);
     await stallers.start();
-    munged.process.kill("SIGHUP"); // upon which a thread reads the groups
+    munged.process.kill("SIGHUP"); // which makes a thread read the groups
     const groupsRead = /Processing signal 1[^]*Found \d+ users? with supplementary groups/;
     await until("SIGHUP", () => groupsRead.test(munged.log()));
     await stallers.stop();
@@ -120,7 +120,7 @@ describe("munged without", () => {
     assert.equal(await munged.stop(), 0);
   });
 
-  test("a bound would keep all that clients send and never finish", {
+  test("a limit would keep everything that clients send and never complete", {
     skip: process.platform !== "linux" && "needs /proc",
   }, async () => {
     const munged = await realm.start("ours");
@@ -147,7 +147,7 @@ describe("munged without", () => {
     assert.equal(await munged.stop(), 0);
   });
 
-  test("space for its log serves on, and tells later how much is missing", {
+  test("space for its log keeps serving, and later reports how much is missing", {
     skip: !isRoot && "needs root, to mount a file system",
   }, async (t) => {
     const directory = join(realm.directory, "full");
@@ -179,14 +179,14 @@ describe("munged without", () => {
     }
   });
 
-  test("its log file serves on, and makes a new one at SIGHUP", async () => {
+  test("its log file keeps serving, and makes a new one on SIGHUP", async () => {
     const logFile = join(realm.directory, "moved.log");
     const { socket, pid, stop } = startInBackground("moved-log", `--log-file=${logFile}`);
     renameSync(logFile, `${logFile}.1`);
     await exchange(socket, GARBAGE);
     roundTrip(socket);
     assert(!existsSync(logFile));
-    mkdirSync(logFile); // in the way of a new one, but not of what else SIGHUP asks for
+    mkdirSync(logFile); // prevents a new log file, but nothing else that SIGHUP does
     process.kill(pid, "SIGHUP");
     const old = () => readFileSync(`${logFile}.1`, "latin1");
     await until("groups", () => /Failed to open logfile[^]*Found \d+ users? with/.test(old()));
@@ -198,7 +198,7 @@ describe("munged without", () => {
     assert.equal(stop(), 0);
   });
 
-  test("syslog serves on", async () => {
+  test("syslog keeps serving", async () => {
     const { socket, stop } = startInBackground("syslog", "--syslog");
     for (let i = 0; i < 20; i++) await exchange(socket, GARBAGE);
     roundTrip(socket);

@@ -1,6 +1,5 @@
-// The retry byte, with which a client says that an earlier answer may have been lost: what it is believed for,
-// and the two attacks that it invites. Which entry believes what is in
-// tests/daemon/munged/replay/cache_test.ts.
+// The retry byte, by which a client indicates that an earlier answer may have been lost: when munged believes it, and
+// the two attacks it invites. Tests of the entries are in tests/daemon/munged/replay/cache_test.ts.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -19,7 +18,7 @@ import { connect, HangUps, sendSome } from "./connection.ts";
 
 const SUCCESS = 0;
 const { EMUNGE_CRED_REPLAYED } = ERRNO;
-/** More than the two seconds that libmunge waits for an answer, and less than twice that. */
+/** More than the two seconds that libmunge waits for an answer, but less than four. */
 const LONGER_THAN_A_TRY_MS = 2_600;
 
 suite("retries", { "the reference": hasReference }, () => {
@@ -32,12 +31,12 @@ suite("retries", { "the reference": hasReference }, () => {
   after(() => realm.close());
 
   const encode = () => new BlockingClient(munged.socket).encode(encodeRequest()).credential.slice();
-  /** Has a program of the reference decode a credential; its status, which is the error's number. */
+  /** Decodes a credential with a program of the reference. Returns its status, which is the error number. */
   function unmunge(credential: Uint8Array): number | null {
     const args = [`--socket=${munged.socket}`];
     return realm.run("reference", "unmunge", args, { input: credential }).status;
   }
-  /** Keeps munged from answering until `during` is over, as a user who takes all CPU time can. */
+  /** Keeps munged from answering until `during` has finished, as a user who takes all CPU time can. */
   async function stall<T>(during: () => Promise<T>): Promise<T> {
     munged.process.kill("SIGSTOP");
     try {
@@ -47,7 +46,7 @@ suite("retries", { "the reference": hasReference }, () => {
     }
   }
 
-  test("a used credential is a replay to whoever else sends a retry byte", async () => {
+  test("a used credential is a replay for any other process that sends a retry byte", async () => {
     for (let i = 0; i < 40; i++) {
       const credential = encode();
       assert.equal(unmunge(credential), SUCCESS);
@@ -58,7 +57,7 @@ suite("retries", { "the reference": hasReference }, () => {
     }
   });
 
-  test("a service whose first try is made to fail does not accept a replay with its next one", async () => {
+  test("a service whose first try is made to fail does not accept a replay on its next one", async () => {
     const probe = spawn(compileProbe(realm), [munged.socket], {
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -82,7 +81,7 @@ suite("retries", { "the reference": hasReference }, () => {
     await once(probe, "exit");
   });
 
-  test("nor does one that runs unmunge anew for each credential", async () => {
+  test("nor does one that starts unmunge for each credential", async () => {
     const credential = encode();
     assert.equal(unmunge(credential), SUCCESS);
     const before = munged.log().length;
@@ -108,7 +107,7 @@ suite("retries", { "the reference": hasReference }, () => {
         const client = connect(munged.socket, 0);
         sendSome(client, formatDecodeRequest({ credential }, retry));
         watch.add(client);
-        assert.deepEqual(watch.wait(5_000), [client]); // answered, and not read
+        assert.deepEqual(watch.wait(5_000), [client]); // answered, but not read
         close(client);
       }
       assert.equal((await rawDecode(munged.socket, { credential }, 2)).errno, SUCCESS);
@@ -116,7 +115,7 @@ suite("retries", { "the reference": hasReference }, () => {
     }
   });
 
-  test("a retry is believed by a munged that was killed and started anew", async () => {
+  test("a retry is believed by a munged that was killed and restarted", async () => {
     const args = [`--replay-dir=${realm.directory}/replay`];
     const first = await realm.start("ours", args);
     const credential = encode();

@@ -1,4 +1,4 @@
-// scripts/soak: a munged under mixed load for some minutes, and what it looked like before and after.
+// scripts/soak: munged under mixed load for some minutes, and its state before and after.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
@@ -12,24 +12,24 @@ const CLIENTS = 2;
 const STALLERS = 50;
 const SIGNAL_EVERY_MS = 5_000;
 const KILL_EVERY_MS = 7_000;
-/** Share of the time after which the daemon has to be as large as it gets. */
+/** Share of the time after which the daemon must have reached its full size. */
 const WARM_UP = 0.3;
-/** How long the daemon is left alone before it is looked at: it cuts off, and tidies up, what was left. */
+/** How long the daemon is left alone before it is measured, so that it can disconnect clients and clean up. */
 const REST_MS = 3_500;
 /**
- * What memory may differ by without having grown: the runtime's heaps reach their size within minutes, and by
- * chance. The more requests there were, the smaller the leak that shows: 1 KiB a request within a minute.
+ * How much memory may differ without counting as growth: the runtime's heaps take minutes to reach their size, which
+ * depends on chance. The more requests there were, the smaller a leak is visible: within a minute, 1 KiB per request.
  */
 const MEMORY_SLACK_KIB = 32_768;
-/** Tables of the replay cache come and go with the minutes. */
+/** The replay cache adds and drops tables every minute. */
 const DESCRIPTOR_SLACK = 4;
 const WRONG_SHOWN = 10;
 
-/** What the daemon's process takes up. */
+/** Resources of the daemon's process. */
 interface Sample {
   readonly residentKib: number;
   readonly privateKib: number;
-  /** Null where only root may count them: munged lets nobody else look into it. */
+  /** Null unless we are root: munged lets no other user look into it. */
   readonly descriptors: number | null;
 }
 
@@ -66,7 +66,7 @@ class Clients {
     for (let i = 0; i < CLIENTS; i++) this.#start(i);
   }
 
-  /** Client 0 is whoever runs this, the others are nobody, where that can be chosen. */
+  /** Client 0 runs as the current user, the others as nobody if we may choose. */
   #start(index: number): void {
     const file = join(import.meta.dirname, "soak_client.ts");
     const child = spawn(process.execPath, [file, this.#socket], {
@@ -93,7 +93,7 @@ class Clients {
     total.wrong.push(...counts.wrong);
   }
 
-  /** Kills a client in the middle of whatever it does, and starts another one. */
+  /** Kills a client in the middle of its work, and starts another one. */
   killOne(): void {
     const index = this.killed++ % CLIENTS;
     this.#children[index]!.kill("SIGKILL");

@@ -1,5 +1,5 @@
-// A client of soak.ts: has credentials made and opened, opens them again, damages them, talks nonsense, and
-// knows the right answer to each. Counts go to standard output as a line of JSON every second.
+// A client of soak.ts: makes and opens credentials, opens them again, damages them, sends nonsense, and knows the right
+// answer to each. Every second it prints its counts as a line of JSON.
 //   bun soak_client.ts SOCKET
 import { writeSync } from "node:fs";
 import { ERRNO, MungeError } from "../../lib/errors.ts";
@@ -13,31 +13,31 @@ import { ZIPS } from "../../lib/credential/zip.ts";
 import { encodeRequest } from "../requests.ts";
 import { connect, endSending, sendSome } from "./connection.ts";
 
-/** What a client did since it said so the last time. */
+/** What a client did since its last report. */
 export interface SoakCounts {
   encodes: number;
   decodes: number;
   replays: number;
-  /** Damaged credentials, and messages that are none. */
+  /** Damaged credentials and malformed messages. */
   garbage: number;
-  /** Requests without an answer in time. */
+  /** Requests not answered in time. */
   unanswered: number;
-  /** What was wrong with each wrong answer. */
+  /** Descriptions of wrong answers. */
   wrong: string[];
 }
 
-/** Between two rounds: the load is to be long, not heavy. */
+/** Pause between two rounds; the load is meant to be long, not heavy. */
 const PAUSE_MS = 10;
 const REPORT_MS = 1_000;
 const TTL = 60;
 const LENGTHS = [0, 1, 16, 100, 100, 1_000, 4_000, 30_000];
 const LARGE_LENGTH = 1_048_576;
-/** One round in this many has the largest payload there can be. */
+/** One round in this many has the largest possible payload. */
 const LARGE_EVERY = 500;
 
 const numbers = (table: readonly { readonly name: string; readonly number: number }[]) =>
   table.filter(({ name }) => name !== "default").map(({ number }) => number);
-/** A MAC has to be as long as the cipher's key. */
+/** A MAC must be at least as long as the cipher's key. */
 const TYPES = numbers(CIPHERS).flatMap((cipher) =>
   numbers(MACS).filter((mac) => mac !== 0 && MACS[mac]!.length >= CIPHERS[cipher]!.keyLength)
     .map((mac) => ({ cipher, mac }))
@@ -64,7 +64,7 @@ function newCounts(): SoakCounts {
   return { encodes: 0, decodes: 0, replays: 0, garbage: 0, unanswered: 0, wrong: [] };
 }
 
-/** The first bytes that come back for a message, none if the daemon just hangs up. */
+/** The first bytes of the answer to a message; none if the daemon hangs up. */
 function talk(path: string, message: Uint8Array, ending: "half-close" | "close"): Uint8Array {
   const fd = connect(path, 0);
   sendSome(fd, message);
@@ -97,13 +97,13 @@ function round(path: string, client: BlockingClient, number: number, counts: Soa
   expect("encode", made.errno, 0);
   const credential = made.credential.slice();
 
-  // Damaged first: it must not make the true one a replay.
+  // The damaged one first: it must not make the intact one a replay.
   const damaged = credential.slice();
   const at = 6 + below(damaged.length - 7);
   damaged[at]! ^= 1 << below(5);
   counts.garbage++;
   const refused = client.decode({ credential: damaged });
-  // Some bits of Base64 say nothing, and "=" may be moved: then it is the true credential.
+  // Some bits of base64 are unused, and "=" may be moved; then it is still the intact credential.
   const isOpened = refused.errno === 0;
   if (isOpened) expect("damaged payload", Buffer.compare(refused.payload, payload), 0);
 
@@ -130,7 +130,7 @@ function round(path: string, client: BlockingClient, number: number, counts: Soa
       expect("half a message", talk(path, request.subarray(0, -1), "half-close").length, 0);
       break;
     case 2:
-      talk(path, request, "close"); // the answer finds nobody
+      talk(path, request, "close"); // no client waits for the answer
       break;
     case 3: {
       const endless = request.slice();

@@ -1,19 +1,19 @@
-// A program that keeps stalling clients connected to a munged: some send nothing, some a byte, some half a
-// header or half a request, some a request whose answer they never read. Each that is cut off is opened anew.
+// A program that keeps stalling clients connected to munged: some send nothing, some a byte, some half a header or half a
+// request, some a request whose answer they never read. A client that is disconnected is reopened.
 //   bun stallers.ts SOCKET COUNT [KIND]
-// Lines on standard input: "on", "off"; its end ends the program. Answers: "on" once all are open, and at
-// "off" and the end what became of them as JSON.
+// Input lines: "on", "off"; the end of input ends the program. Answers: "on" once all are open; after "off" and at the
+// end, what became of them, as JSON.
 import { readSync, writeSync } from "node:fs";
 import { formatEncodeRequest } from "../../lib/protocol/message.ts";
 import { close } from "../../lib/os/socket.ts";
 import { encodeRequest } from "../requests.ts";
 import { connect, HangUps, sendSome } from "./connection.ts";
 
-/** What became of the clients; times in milliseconds. */
+/** What became of the clients. Times in milliseconds. */
 export interface StallerReport {
   readonly opened: number;
   readonly cut: number;
-  /** Shortest and longest time from being connected to being cut off, by kind. */
+  /** Shortest and longest time between connecting and being disconnected, by kind. */
   readonly shortest: Readonly<Record<string, number>>;
   readonly longest: Readonly<Record<string, number>>;
 }
@@ -21,7 +21,7 @@ export interface StallerReport {
 const request = (length: number) =>
   formatEncodeRequest(encodeRequest({ payload: new Uint8Array(length) }), 0);
 
-/** What each kind sends; the answer to the last is more than a socket holds. */
+/** What each kind sends; the answer to the last is larger than a socket's buffer. */
 const KINDS: Readonly<Record<string, Uint8Array>> = {
   nothing: new Uint8Array(0),
   byte: request(0).subarray(0, 1),
@@ -29,7 +29,7 @@ const KINDS: Readonly<Record<string, Uint8Array>> = {
   "half a body": request(1000).subarray(0, 500),
   deaf: request(180_000),
 };
-/** One in ten is deaf: making the answer is work, which is its client's due. */
+/** Only one in ten is deaf, because making its answer is legitimate work for munged. */
 const MIX = ["nothing", "byte", "half a header", "half a body", "deaf"].flatMap((kind) =>
   kind === "deaf" ? [kind] : [kind, kind]
 ).concat("nothing");

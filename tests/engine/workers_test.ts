@@ -1,5 +1,5 @@
-// Workers that die: they are replaced, nobody waits for an answer that will not come, and munged gives up
-// when they keep dying.
+// Dying workers: they are replaced, no client waits for an answer that will not come, and munged gives up if they keep
+// dying.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -70,7 +70,7 @@ describe("workers that die", () => {
     return Engine.start(settings, log, new URL(workerFile, import.meta.url));
   }
 
-  /** A client that has had time to send some bytes, and what came back once the daemon has hung up. */
+  /** A client that has had time to send some bytes, and what it received by the time the daemon hung up. */
   async function stall(bytes: Uint8Array): Promise<{ socket: Socket; answer: Promise<Buffer> }> {
     const socket = connect(socketPath);
     const pieces: Buffer[] = [];
@@ -97,7 +97,7 @@ describe("workers that die", () => {
   const descriptors = () => readdirSync("/proc/self/fd").length;
 
   for (const death of ["throw", "exit"]) {
-    test(`are replaced (${death}), their clients are cut off, the others are served`, async () => {
+    test(`are replaced (${death}), their clients disconnected, and the others served`, async () => {
       const engine = await start();
       assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
       const half = await Promise.all(
@@ -107,7 +107,7 @@ describe("workers that die", () => {
       const victim = await stall(request.subarray(0, 1));
       assert.equal((await victim.answer).length, 0);
       await until(() => deaths().length === 1);
-      // Others finish their requests; those of the dead worker were hung up on.
+      // Other clients finish their requests; those of the dead worker were disconnected.
       for (const { socket } of half) socket.write(request.subarray(20));
       const lengths = (await Promise.all(half.map(({ answer }) => answer))).map(({ length }) =>
         length
@@ -121,7 +121,7 @@ describe("workers that die", () => {
     });
   }
 
-  test("don't for want of memory for a request, which is refused or cut off", async () => {
+  test("don't die if there is no memory for a request, which is refused or disconnected", async () => {
     const engine = await start("poor_worker.ts");
     const large = await Promise.all(
       Array.from({ length: 4 }, () => exchangeRaw(socketPath, requestWith(1_000_000))),
@@ -130,7 +130,7 @@ describe("workers that die", () => {
       assert(answer === null || answer.errno === ERRNO.EMUNGE_NO_MEMORY, String(answer?.errno));
     }
     for (let i = 0; i < 10; i++) assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
-    // What those were refused is not counted as taken: nobody is cut off for it.
+    // Memory that was refused does not count as used, so no client is disconnected for it.
     const refused = requestWith(600_000);
     for (let i = 0; i < 1000; i++) await exchangeRaw(socketPath, refused);
     const served = requestWith(100_000);
@@ -143,7 +143,7 @@ describe("workers that die", () => {
     await engine.stop();
   });
 
-  test("leave no descriptor behind", async () => {
+  test("leave no descriptors behind", async () => {
     const engine = await start();
     const die = async () => {
       const before = deaths().length;
@@ -160,7 +160,7 @@ describe("workers that die", () => {
     await engine.stop();
   });
 
-  test("again and again end the engine", async () => {
+  test("repeatedly end the engine", async () => {
     const engine = await start();
     const failed = Promise.race([engine.failed, pause(60_000)]);
     let isOver = false;

@@ -2,19 +2,19 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 
-/** The runtimes that examples are run under. */
+/** The runtimes in which examples run. */
 export const RUNTIMES = ["bun", "deno", "node"] as const;
 /** Name of a runtime. */
 export type Runtime = typeof RUNTIMES[number];
 
 /** One example. */
 export interface Example {
-  /** Where it is: file and line. */
+  /** File and line. */
   readonly place: string;
-  /** Name of a file to put it into. */
+  /** Name of its own file. */
   readonly file: string;
   readonly code: string;
-  /** The only runtime it is for, named behind the ts of its fence. */
+  /** The only runtime it is for, named after the ts of its fence. */
   readonly only: Runtime | undefined;
 }
 
@@ -22,7 +22,7 @@ const FENCE = /^( *(?:\* )?)```ts(?: (bun|deno|node))?\n([\s\S]*?)^ *(?:\* )?```
 /** The first line of an example that others import. */
 const FILE_NAME = /^\/\/ (\w+\.ts)\n/;
 
-/** The examples of these files, without those of the API page, which come from the code. */
+/** The examples in these files, except the API page, whose examples come from the code. */
 export function findExamples(): Example[] {
   const below = (folder: string, ending: string) =>
     readdirSync(folder, { recursive: true, encoding: "utf8" })
@@ -50,14 +50,14 @@ function examplesIn(path: string): Example[] {
   });
 }
 
-/** What an example says it prints: the comments behind console.log(), quotation marks left out. */
+/** The expected output of an example: the comments after console.log(), without quotation marks. */
 export function promisedOutput(code: string): string[] {
   return [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, promise]) =>
     plain(promise!)
   );
 }
 
-/** Printed text without what the runtimes do differently: quotation marks and spaces. */
+/** Output without quotation marks and spaces, in which the runtimes differ. */
 export function plain(text: string): string {
   return text.replace(/["'\s]/g, "");
 }

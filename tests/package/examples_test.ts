@@ -1,5 +1,5 @@
-// Every example in the README, the documentation and the doc comments, type-checked and run under Bun, Deno
-// and Node.js, in a project that has the npm package installed, with munged where it is looked for.
+// Every example in the README, the documentation and the doc comments, type-checked and run in Bun, Deno and Node.js, in a
+// project that has the npm package installed, with munged at the expected socket.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
@@ -30,7 +30,7 @@ const TSCONFIG = {
   include: ["*.ts"],
 };
 
-describe("examples", { skip: program === undefined && "there is no munged" }, () => {
+describe("examples", { skip: program === undefined && "munged is not available" }, () => {
   let project: string;
   let munged: Munged;
   before(async () => {
@@ -44,7 +44,7 @@ describe("examples", { skip: program === undefined && "there is no munged" }, ()
   });
   after(() => munged.stop());
 
-  test("there are some, in the documentation and in the code", () => {
+  test("exist in the documentation and in the code", () => {
     for (
       const file of ["docs/library.md", "mod.ts", "lib/client/encode.ts", "lib/client/decode.ts"]
     ) {
@@ -52,7 +52,7 @@ describe("examples", { skip: program === undefined && "there is no munged" }, ()
     }
   });
 
-  test("their types are right, against the package's own", () => {
+  test("type-check against the package's types", () => {
     const exclude = examples.filter(({ only }) => only !== undefined).map(({ file }) => file);
     writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ ...TSCONFIG, exclude }));
     run(["tsc", "--project", project]);
@@ -76,7 +76,7 @@ describe("examples", { skip: program === undefined && "there is no munged" }, ()
   }
 });
 
-/** Has the installed package look for munged at another path than the site's. */
+/** Makes the installed package use a different socket than the site's. */
 function setDefaultSocket(folder: string, socketPath: string): void {
   const path = join(folder, "lib/retry.js");
   const code = readFileSync(path, "utf8");
@@ -85,7 +85,7 @@ function setDefaultSocket(folder: string, socketPath: string): void {
   writeFileSync(path, changed);
 }
 
-/** Makes JavaScript of the examples, for Node.js 20, in the folder "node". */
+/** Compiles the examples to JavaScript in the folder "node", for Node.js 20. */
 async function transpile(project: string): Promise<void> {
   const names = examples.filter(({ only }) => only === undefined || only === "node")
     .map(({ file }) => join(project, file));

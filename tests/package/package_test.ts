@@ -1,5 +1,5 @@
-// The library as it is published: what is in the npm package, that it installs into empty projects and
-// works there, that JSR would take it, and that its documentation and types are complete.
+// The library as published: the contents of the npm package, that it installs into empty projects and works there, that
+// JSR would accept it, and that its documentation and types are complete.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ const { payload } = await decode(await encode("installed", { socketPath, zip: "b
 console.log(new TextDecoder().decode(payload));
 `;
 
-test("the npm package has the library, types and source maps, and no program", () => {
+test("the npm package has the library, types and source maps, but no programs", () => {
   const files = run(["tar", "tzf", tarball]).trim().split("\n");
   for (const ending of ["js", "d.ts", "js.map"]) {
     assert.ok(files.includes(`package/dist/npm/mod.${ending}`), ending);
@@ -30,13 +30,13 @@ test("the npm package has the library, types and source maps, and no program", (
   for (const licence of ["LGPL", "GPL"]) {
     assert.ok(files.includes(`package/LICENSES/${licence}-3.0-or-later.txt`), licence);
   }
-  assert.equal(manifest.license, "LGPL-3.0-or-later"); // the programs, which are GPL, are not in it
+  assert.equal(manifest.license, "LGPL-3.0-or-later"); // without the programs, which are under the GPL
   assert.equal(manifest.sideEffects, false);
   assert.deepEqual(Object.keys(manifest.exports), [".", "./package.json"]);
   assert.equal(manifest.bin, undefined);
 });
 
-describe("the npm package", { skip: program === undefined && "there is no munged" }, () => {
+describe("the npm package", { skip: program === undefined && "munged is not available" }, () => {
   let munged: Munged;
   before(async () => {
     munged = await Munged.start(program!);
@@ -58,7 +58,7 @@ describe("the npm package", { skip: program === undefined && "there is no munged
   });
 
   test("installs into an empty Deno project", () => {
-    // Deno takes a package that is not in a registry from a folder, by the links of deno.json.
+    // Deno finds a package outside a registry through the links in deno.json.
     const folder = emptyProject("deno", {
       "deno.json": JSON.stringify({
         nodeModulesDir: "auto",
@@ -71,7 +71,7 @@ describe("the npm package", { skip: program === undefined && "there is no munged
     works(folder, ["deno", "run", "--allow-all"]);
   });
 
-  test("goes into one file for Node.js without a module of Bun's", () => {
+  test("can be bundled for Node.js without Bun's modules", () => {
     const folder = npmProject("bundle");
     writeFileSync(
       join(folder, "main.mjs"),
@@ -85,12 +85,12 @@ describe("the npm package", { skip: program === undefined && "there is no munged
   });
 });
 
-test("JSR would take it: explicit types, every symbol documented", () => {
+test("JSR would accept it: explicit types, every symbol documented", () => {
   run(["deno", "doc", "--lint", "mod.ts"]);
   run(["deno", "publish", "--dry-run", "--allow-dirty"]);
 });
 
-test("every function and method says what goes in and what comes out, and gives an example", () => {
+test("every function and method documents its parameters and result, and has an example", () => {
   for (const { name, declarations: [declaration] } of symbols()) {
     const { kind, jsDoc, def } = declaration!;
     const methods = (def.methods ?? []).filter((method) => !method.name.startsWith("["));
@@ -110,7 +110,7 @@ test("every function and method says what goes in and what comes out, and gives 
   }
 });
 
-test("no public signature has an any", () => {
+test("no public signature contains any", () => {
   const search = (value: unknown, place: string): void => {
     if (typeof value !== "object" || value === null) return;
     const { kind, value: word } = value as { kind?: unknown; value?: unknown };
@@ -122,7 +122,7 @@ test("no public signature has an any", () => {
   for (const symbol of found) search(symbol, symbol.name);
 });
 
-test("the API page is current", () => {
+test("the API page is up to date", () => {
   run(["bun", "scripts/api_docs.ts", "--check"]);
 });
 
@@ -143,7 +143,7 @@ interface Symbol {
   })[];
 }
 
-/** The public symbols as deno doc has them. */
+/** The public symbols, from deno doc. */
 function symbols(): readonly Symbol[] {
   const { nodes } = JSON.parse(run(["deno", "doc", "--json", "mod.ts"]));
   return (Object.values(nodes) as { symbols: readonly Symbol[] }[]).flatMap((node) => node.symbols);

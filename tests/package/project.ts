@@ -1,14 +1,14 @@
-// Packs the library as npm does, once for a process, and installs it into empty projects.
+// Packs the library as npm does, once per process, and installs it into empty projects.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 
-/** Folder of all the projects of this process. */
+/** Folder for all projects of this process. */
 export const FOLDER: string = mkdtempSync("/tmp/munge-package-");
 process.on("exit", () => rmSync(FOLDER, { recursive: true, force: true }));
 const PATH = `${resolve("node_modules/.bin")}${delimiter}${process.env["PATH"]}`;
 
-/** Runs a command, and returns what it printed. Throws with all of it if its status is not 0. */
+/** Runs a command. Returns its output, or throws with the output if its status is not 0. */
 export function run(command: readonly string[], cwd: string = "."): string {
   const [name, ...rest] = command;
   const env = { ...process.env, PATH, NO_COLOR: "1", npm_config_update_notifier: "false" };
@@ -26,13 +26,13 @@ export function run(command: readonly string[], cwd: string = "."): string {
   return stdout;
 }
 
-/** Path of the tarball that `npm pack` makes. */
+/** Path of the tarball made by `npm pack`. */
 export const tarball: string = (() => {
   run(["npm", "pack", "--silent", "--pack-destination", FOLDER]);
   return join(FOLDER, readdirSync(FOLDER).find((name) => name.endsWith(".tgz"))!);
 })();
 
-/** Makes a project with nothing in it but what `files` holds. */
+/** Makes a project that contains only `files`. */
 export function emptyProject(name: string, files: Readonly<Record<string, string>> = {}): string {
   const folder = join(FOLDER, name);
   mkdirSync(folder);
@@ -40,7 +40,7 @@ export function emptyProject(name: string, files: Readonly<Record<string, string
   return folder;
 }
 
-/** Makes a project for npm with the tarball installed. */
+/** Makes an npm project with the tarball installed. */
 export function npmProject(name: string): string {
   const folder = emptyProject(name, { "package.json": '{ "type": "module" }' });
   run(

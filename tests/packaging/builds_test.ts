@@ -1,5 +1,5 @@
-// The executables for all systems: what they need, that they are the same each time they are built, and that
-// the ones for Linux with glibc work with nothing but glibc around them.
+// The executables for all systems: their dependencies, that builds are reproducible, and that those for Linux with glibc
+// work with nothing else but glibc.
 import assert from "node:assert/strict";
 import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -79,7 +79,7 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
 };
 
 for (const [target, libraries] of Object.entries(NEEDED)) {
-  test(`mungebox-${target} needs the system's own libraries only, glibc 2.17 at most`, () => {
+  test(`mungebox-${target} needs only the system's own libraries, and no glibc newer than 2.17`, () => {
     const path = join(builds, `mungebox-${target}`);
     const needed = succeed("readelf", "-dW", path).matchAll(/\(NEEDED\).*\[(.+)\]/g);
     assert.deepEqual([...needed].map((match) => match[1]).sort(), libraries);
@@ -91,7 +91,7 @@ for (const [target, libraries] of Object.entries(NEEDED)) {
   });
 }
 
-/** A root directory with glibc's files, the executable and nothing else. */
+/** A root directory with only glibc's files and the executable. */
 function makeRoot(name: string, target: string, libraries: string, loader: string): string {
   const root = join(directory, name);
   for (
@@ -117,7 +117,7 @@ function makeRoot(name: string, target: string, libraries: string, loader: strin
   return root;
 }
 
-/** What an administrator does first. In `root`, with `emulator` in front of each command. */
+/** An administrator's first commands, in `root`, with `emulator` before each command. */
 const SMOKE_TEST = `
 set -eu
 root=$1 emulator=\${2:-}
@@ -142,7 +142,7 @@ inside mungebox health
 inside munged --stop
 `;
 
-/** Runs the smoke test with namespaces of its own, which end everything that it leaves behind. */
+/** Runs the smoke test in its own namespaces, which clean up after it. */
 function smokeTest(root: string, emulator = ""): void {
   const script = join(root, "smoke.sh");
   writeFileSync(script, SMOKE_TEST);
@@ -182,7 +182,7 @@ test("mungebox-linux-arm64 works in a root directory with nothing but glibc, emu
   smokeTest(root, "/usr/bin/qemu");
 });
 
-test("files and variables of whoever starts it can't make it run other code", () => {
+test("files and variables of the user who starts it can't make it run other code", () => {
   const mungebox = join(builds, `mungebox-${process.platform}-${process.arch}`);
   const hostile = join(directory, "hostile");
   mkdirSync(hostile);

@@ -1,4 +1,4 @@
-// The .deb on a node: from the C munge to ours and back.
+// The .deb on a node: from the C MUNGE to ours and back.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -25,7 +25,7 @@ function buildPackage(format: "deb" | "rpm", output: string): string {
 
 const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 
-/** What has to be the same before and after; `works` makes and opens a credential as munge's user. */
+/** What must stay the same; `works` makes and opens a credential as munge's user. */
 const FUNCTIONS = `
 state() {
   (cd $node && sha256sum etc/munge/munge.key etc/default/munge &&
@@ -45,13 +45,13 @@ works() {
 }
 `;
 
-test("the .deb is the same each time it is built", { skip: NO_NODE }, () => {
+test("builds of the .deb are identical", { skip: NO_NODE }, () => {
   const [first, second] = ["first", "second"].map((name) => join(directory, name));
   assert.equal(sha256(buildPackage("deb", first!)), sha256(buildPackage("deb", second!)));
   rmSync(second!, { recursive: true });
 });
 
-test("apt turns a node with the C munge into ours and back", { skip: NO_NODE }, () => {
+test("apt switches a node from the C MUNGE to ours and back", { skip: NO_NODE }, () => {
   const output = onNode(
     `${FUNCTIONS}
 inside /etc/init.d/munge stop >/dev/null || true
@@ -83,7 +83,7 @@ echo all done
   assert.match(output, /all done\n$/);
 });
 
-test("the .deb makes user, directories and key on a node without any munge", {
+test("the .deb makes user, directories and key on a node without MUNGE", {
   skip: NO_NODE,
 }, () => {
   const output = onNode(
@@ -108,7 +108,7 @@ ls -d $node/etc/munge || echo all gone
   assert.match(output, /all gone\n$/);
 });
 
-test("the .rpm installs our files, and no others", {
+test("the .rpm installs our files and no others", {
   skip: spawnSync("rpmbuild", ["--version"]).status !== 0 && "needs rpmbuild",
 }, () => {
   const rpm = buildPackage("rpm", join(directory, "rpm"));

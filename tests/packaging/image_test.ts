@@ -38,7 +38,7 @@ interface Descriptor {
   readonly size: number;
 }
 
-/** Path of a blob, whose digest and size are what the descriptor says. */
+/** Path of a blob, after checking its digest and size against the descriptor. */
 function blob(layout: string, { digest, size }: Descriptor): string {
   const path = join(layout, "blobs", digest.replace(":", "/"));
   const bytes = readFileSync(path);
@@ -49,7 +49,7 @@ function blob(layout: string, { digest, size }: Descriptor): string {
 
 const readJson = (path: string) => JSON.parse(readFileSync(path, "utf8"));
 
-/** munged with a secret as Kubernetes mounts one, a read-only root, and volumes that live in memory. */
+/** Runs munged with a secret mounted as by Kubernetes, a read-only root, and volumes in memory. */
 const POD = `
 set -eu
 root=$1
@@ -85,7 +85,7 @@ cat /log
 test ! -s /errors
 `;
 
-test("the image is a valid OCI layout, and the same each time it is made", { skip: SKIP }, () => {
+test("the image is a valid OCI layout, and builds are identical", { skip: SKIP }, () => {
   const image = buildImage("first");
   const again = readFileSync(buildImage("again"));
   assert.ok(readFileSync(image).equals(again));
@@ -112,7 +112,7 @@ test("the image is a valid OCI layout, and the same each time it is made", { ski
   succeed("tar", "-xzf", layer, "-C", join(directory, "rootfs"));
 });
 
-test("munged runs in the image as a user without rights, with its key from a secret", {
+test("munged runs in the image as an unprivileged user, with its key from a secret", {
   skip: SKIP,
 }, () => {
   const root = join(directory, "rootfs");

@@ -1,4 +1,4 @@
-// scripts/install: on a node of its own, below DESTDIR, and as a dry run.
+// scripts/install: on a node, below DESTDIR, and as a dry run.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
@@ -20,7 +20,7 @@ function install(args: readonly string[], env: Record<string, string>) {
 
 const files = (root: string) => readdirSync(root, { recursive: true, encoding: "utf8" }).sort();
 
-test("scripts/install --dry-run changes nothing, and shows each file", () => {
+test("scripts/install --dry-run changes nothing and lists each file", () => {
   const root = join(directory, "dry");
   const { status, stdout } = install(["--dry-run"], { DESTDIR: root });
   assert.equal(status, 0);
@@ -29,7 +29,7 @@ test("scripts/install --dry-run changes nothing, and shows each file", () => {
   assert.throws(() => files(root), /ENOENT/);
 });
 
-test("scripts/install below DESTDIR, and --uninstall takes it all away again", () => {
+test("scripts/install installs below DESTDIR, and --uninstall removes everything again", () => {
   const root = join(directory, "staged");
   assert.equal(install([], { DESTDIR: root }).status, 0);
   const munged = join(root, "usr/local/sbin/munged");
@@ -43,7 +43,7 @@ test("scripts/install below DESTDIR, and --uninstall takes it all away again", (
   assert.deepEqual(left.filter((entry) => !entry.isDirectory()), []);
 });
 
-test("scripts/install leaves the files of another munge alone", () => {
+test("scripts/install leaves the files of another MUNGE alone", () => {
   const root = join(directory, "foreign");
   spawnSync("install", ["-D", "/bin/true", join(root, "usr/local/bin/munge")]);
   const { status, stderr } = install([], { DESTDIR: root });
@@ -52,7 +52,7 @@ test("scripts/install leaves the files of another munge alone", () => {
   assert.deepEqual(files(root).filter((name) => name.includes("mungebox")), []);
 });
 
-test("scripts/install makes user, directories and a key once, and munged runs from there", {
+test("scripts/install makes user, directories and key once, and munged starts from there", {
   skip: NO_NODE,
 }, () => {
   const output = onNode(

@@ -1,4 +1,4 @@
-// Manual pages and completions: well-formed, complete, and agreeing with the programs.
+// Manual pages and completions: well-formed, complete, and consistent with the programs.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";

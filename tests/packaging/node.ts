@@ -1,12 +1,12 @@
-// A throw-away Debian node with the C munge installed: a root directory of its own on top of one that is made
-// once, in mount and process namespaces that take everything with them when they end.
+// A throw-away Debian node with the C MUNGE installed: an overlay on a root directory that is made once, in mount and
+// process namespaces that clean up after it.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 const BASE = "/var/cache/mungebox-tests/bookworm-munge";
 
-/** Why there can be no node here, or false. */
+/** Why nodes are not possible here, or false. */
 export const NO_NODE: string | false = process.getuid?.() !== 0
   ? "needs root"
   : !existsSync("/usr/sbin/debootstrap")
@@ -25,7 +25,7 @@ function run(command: string, args: readonly string[]): string {
   return result.stdout;
 }
 
-/** Debian's smallest system with munge, and munge's packages to install again without a network. */
+/** Debian's smallest system with munge, plus munge's packages, for installing them again without a network. */
 function makeBase(): void {
   if (existsSync(BASE)) return;
   const unfinished = `${BASE}.${process.pid}`;
@@ -43,10 +43,10 @@ function makeBase(): void {
 }
 
 /**
- * Runs a bash script beside a fresh node. In it `$node` is the node's root directory, and `inside COMMAND`
- * runs a command in there.
+ * Runs a bash script beside a fresh node. In the script, `$node` is the node's root directory, and `inside COMMAND` runs a
+ * command in the node.
  *
- * @returns what it printed. @throws {Error} with all its output when it fails.
+ * @returns its output. @throws {Error} with its output if it fails.
  */
 export function onNode(script: string, variables: Record<string, string> = {}): string {
   makeBase();

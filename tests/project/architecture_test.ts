@@ -1,5 +1,5 @@
-// Which folder may import which, read from the imports: dependencies point one way, and the runtime's own
-// modules stay where the system is talked to.
+// Which folder may import which: dependencies point one way, and only the folders that talk to the system import the
+// runtime's own modules.
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
@@ -8,7 +8,7 @@ import { test } from "node:test";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
-/** What the files under a folder may import of the project: these folders (or files), and nothing else. */
+/** What files below a folder may import from the project: only these folders and files. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   lib: ["lib"],
   daemon: ["daemon", "lib"],
@@ -17,17 +17,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 /** Folders whose files may import `bun:*`. */
 const BUN_ONLY = ["lib/os", "lib/krb5", "daemon"];
-/** The doors to the system's libraries, each for its own folder. */
+/** The files that open the system's libraries, each for its own folder. */
 const FFI_ONLY = ["lib/os/libc.ts", "lib/krb5/library.ts"];
 
-/** Static, dynamic and type imports, re-exports, and files found by require(). */
+/** Static, dynamic and type imports, re-exports, and require(). */
 const IMPORT = /\b(?:from|(?:import|require|resolve)\s*\(?)\s*"([^"$\n]+)"/g;
 
 interface Import {
   readonly file: string;
-  /** As it is written: "./keys.ts", "bun:ffi", "@scure/base". */
+  /** As written: "./keys.ts", "bun:ffi", "@scure/base". */
   readonly specifier: string;
-  /** Path in the project, for a relative one. */
+  /** Path in the project, if relative. */
   readonly target: string | undefined;
 }
 
@@ -39,7 +39,7 @@ function sourceFiles(path: string): string[] {
     .map((name) => join(path, name));
 }
 
-/** A file without its comments, whose examples import and call nothing. */
+/** A file without its comments, whose examples don't count. */
 function codeOf(file: string): string {
   return readFileSync(join(ROOT, file), "utf8").replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
 }
@@ -60,7 +60,7 @@ function isWithin(path: string, folder: string): boolean {
 const files = Object.keys(MAY_IMPORT).flatMap(sourceFiles);
 const imports = files.flatMap(importsOf);
 
-test("every import of a file of ours is found", () => {
+test("every import of one of our files resolves", () => {
   assert(imports.length > 100);
   for (const { file, specifier, target } of imports) {
     if (target === undefined) continue;
@@ -69,7 +69,7 @@ test("every import of a file of ours is found", () => {
 });
 
 for (const [importer, allowed] of Object.entries(MAY_IMPORT)) {
-  test(`${importer} imports ${allowed.join(", ")} only`, () => {
+  test(`${importer} imports only ${allowed.join(", ")}`, () => {
     for (const { file, target } of imports) {
       if (target === undefined || !isWithin(file, importer)) continue;
       assert(allowed.some((folder) => isWithin(target, folder)), `${file} imports ${target}`);
@@ -77,20 +77,20 @@ for (const [importer, allowed] of Object.entries(MAY_IMPORT)) {
   });
 }
 
-test(`${BUN_ONLY.join(" and ")} alone import bun:*`, () => {
+test(`only ${BUN_ONLY.join(" and ")} import bun:*`, () => {
   for (const { file, specifier } of imports) {
     if (specifier !== "bun" && !specifier.startsWith("bun:")) continue;
     assert(BUN_ONLY.some((folder) => isWithin(file, folder)), `${file} imports ${specifier}`);
   }
 });
 
-test(`${FFI_ONLY.join(" and ")} alone call into other libraries`, () => {
+test(`only ${FFI_ONLY.join(" and ")} call into other libraries`, () => {
   for (const file of files) {
     assert.equal(/\bFFI\b|\bdlopen\b/.test(codeOf(file)), FFI_ONLY.includes(file), file);
   }
 });
 
-test("libkrb5 is called from within lib/krb5 only", () => {
+test("only lib/krb5 calls libkrb5", () => {
   for (const file of files) {
     if (isWithin(file, "lib/krb5")) continue;
     assert(!/\blibkrb5\s*\(/.test(codeOf(file)), file);
@@ -100,7 +100,7 @@ test("libkrb5 is called from within lib/krb5 only", () => {
   }
 });
 
-test("mod.ts reaches nothing of lib/os and lib/krb5, so that it runs under every runtime", () => {
+test("mod.ts imports nothing from lib/os and lib/krb5, so that it runs in every runtime", () => {
   const reached = new Set(["mod.ts"]);
   for (const file of reached) {
     for (const { target } of imports.filter((each) => each.file === file)) {
@@ -112,7 +112,7 @@ test("mod.ts reaches nothing of lib/os and lib/krb5, so that it runs under every
   }
 });
 
-test("the executable's code reaches no second implementation of cryptography", () => {
+test("the executable's code imports no second implementation of cryptography", () => {
   const only = ["lib/crypto/library.ts", "lib/crypto/portable.ts", "lib/offline/offline.ts"];
   for (const { file, target } of imports) {
     if (!isWithin(file, "cli") && !isWithin(file, "daemon")) continue;
@@ -120,7 +120,7 @@ test("the executable's code reaches no second implementation of cryptography", (
   }
 });
 
-test("every package that is imported is declared, and every one declared is imported", () => {
+test("every imported package is declared, and every declared package is imported", () => {
   const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
   const { imports: mapped } = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8"));
   const imported = new Set(
@@ -139,7 +139,7 @@ test("every package that is imported is declared, and every one declared is impo
   }
 });
 
-test("the lockfile has every package for every platform, without which npm ci refuses it", () => {
+test("the lockfile has every package for every platform, as npm ci requires", () => {
   const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as {
     packages: Record<string, Record<string, Record<string, string> | undefined>>;
   };

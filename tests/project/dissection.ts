@@ -1,5 +1,5 @@
-// A credential taken apart byte by byte, as a table for docs/protocol.md; the protocol in its plainest
-// form, on node:crypto alone, so that it is a second opinion on lib/credential/credential.ts.
+// Dissects a credential byte by byte, as a table for docs/protocol.md. It uses only node:crypto, in the plainest form, so
+// that it is an independent check of lib/credential/credential.ts.
 import { createDecipheriv, createHash, createHmac } from "node:crypto";
 
 interface Field {
@@ -11,7 +11,7 @@ interface Field {
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
-/** The fields of a credential of aes128, sha256 and no compression, made with this key. */
+/** The fields of an uncompressed credential with aes128 and sha256, made with this key. */
 function takeApart(credential: string, key: Uint8Array): { fields: Field[]; derived: string[][] } {
   const raw = Buffer.from(credential.slice("MUNGE:".length, -1), "base64");
   const fields: Field[] = [];
@@ -102,7 +102,7 @@ export function dissect(credential: string, key: Uint8Array): string {
   let part = "";
   let offset = 0;
   const rows = fields.map((field) => {
-    // Offsets count anew in INNER, which is encrypted as one piece with its padding.
+    // Offsets restart in INNER, which is encrypted as one piece with its padding.
     if (field.part === "INNER" && part !== "INNER") offset = 0;
     const row = [
       field.part === part ? "" : field.part,

@@ -1,4 +1,4 @@
-// The pages of docs/: all of them can be found from the README.
+// All pages of docs/ can be reached from the README.
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, resolve } from "node:path";

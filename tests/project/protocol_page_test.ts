@@ -1,4 +1,4 @@
-// docs/protocol.md takes a golden vector apart: what it shows is what the bytes say.
+// docs/protocol.md dissects a golden vector; its tables match the bytes.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { readVectors } from "../vectors/vectors.ts";
 import { dissect } from "./dissection.ts";
 
 const page = readFileSync(join(import.meta.dirname, "../../docs/protocol.md"), "utf8");
-/** Tables as deno fmt aligns them, and as they come, are the same. */
+/** Ignores how deno fmt aligns tables. */
 const squeeze = (text: string) => text.replace(/ *\| */g, "|").replace(/-{2,}/g, "--");
 
 test("docs/protocol.md shows the first golden vector byte by byte", () => {

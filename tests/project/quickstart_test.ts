@@ -1,5 +1,5 @@
-// scripts/quickstart, on a copy of what it needs: it shows what it promises, for any user, and whatever
-// becomes of it, nothing of it is left.
+// scripts/quickstart, on a copy of the files it needs: it works for any user and, however it ends, leaves nothing
+// behind.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import {
@@ -41,7 +41,7 @@ suite("scripts/quickstart", { "the executable": existsSync(MUNGEBOX) }, () => {
   after(() => rmSync(copy, { recursive: true, force: true }));
 
   function start(user: { uid?: number; gid?: number } = {}) {
-    // A shell has what it runs in the background ignore SIGINT, the tests and so their children, too.
+    // A shell makes background processes ignore SIGINT, and the tests' children inherit that.
     const child = spawn("env", ["--default-signal=INT", join(copy, "scripts/quickstart")], {
       cwd: "/",
       env: { PATH: process.env["PATH"], HOME: "/nonexistent" },
@@ -62,7 +62,7 @@ suite("scripts/quickstart", { "the executable": existsSync(MUNGEBOX) }, () => {
     return { child, ended, output: () => output, realm: () => realm };
   }
 
-  /** Neither the directory nor a process whose program is in the copy. */
+  /** Neither the directory nor a process running a program of the copy. */
   function assertNothingLeft(realm: string | undefined): void {
     assert(realm !== undefined);
     assert(!existsSync(realm), `${realm} is still there`);
@@ -70,13 +70,13 @@ suite("scripts/quickstart", { "the executable": existsSync(MUNGEBOX) }, () => {
       try {
         return readlinkSync(`/proc/${pid}/exe`).startsWith(copy);
       } catch {
-        return false; // no process, or gone
+        return false; // not a process, or gone
       }
     });
     assert.deepEqual(running, []);
   }
 
-  /** Ends it in the middle, once munged runs. */
+  /** Interrupts it once munged is running. */
   async function interrupt(how: (child: ChildProcess) => void) {
     const run = start();
     while (run.realm() === undefined) {
@@ -109,11 +109,11 @@ suite("scripts/quickstart", { "the executable": existsSync(MUNGEBOX) }, () => {
     assert.equal(await interrupt((child) => child.kill("SIGINT")), 130);
   });
 
-  it("leaves nothing behind when it is terminated", async () => {
+  it("leaves nothing behind when terminated", async () => {
     assert.equal(await interrupt((child) => child.kill("SIGTERM")), 143);
   });
 
-  it("leaves nothing behind when it fails, here for nobody reading", async () => {
+  it("leaves nothing behind when it fails because its output is closed", async () => {
     assert.notEqual(await interrupt((child) => child.stdout!.destroy()), 0);
   });
 });

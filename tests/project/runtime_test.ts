@@ -1,4 +1,4 @@
-// The runtime as executables are made from it: our first instructions, and no orders from the environment.
+// The runtime that executables are made from: our first instructions, and no effect of environment variables.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -35,7 +35,7 @@ for (const [architecture, prefix] of [["x64", ""], ["arm64", "aarch64-linux-gnu-
   });
 }
 
-it("variables of the runtime do nothing", () => {
+it("the runtime's variables have no effect", () => {
   const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
   try {
     const file = join(directory, "written");
@@ -74,7 +74,7 @@ it("variables of the runtime do nothing", () => {
   }
 });
 
-it("arguments and the other variables arrive as they are", () => {
+it("arguments and other variables arrive unchanged", () => {
   for (const count of [0, 1, 2, 301]) {
     const env = Object.fromEntries(
       Array.from({ length: count }, (_, i) => [`V${i}`, "x".repeat(i)]),

@@ -1,12 +1,12 @@
-// Every environment variable that the runtime asks libc for, read out of its machine code: those that act must
-// be closed, so that a new version of the runtime can't bring another unnoticed.
+// Every environment variable that the runtime reads through libc, found in its machine code. Those with an effect must be
+// closed, so that a new version of the runtime can't add one unnoticed.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Elf } from "../../scripts/runtime/elf.ts";
 import { CLOSED_PREFIXES } from "../../scripts/runtime/entry.ts";
 
-/** Variables of the system that mean the same to every program, and may reach ours. */
+/** Variables of the system that have the same meaning in every program, ours included. */
 const OF_THE_SYSTEM = [
   ...["HOME", "LANG", "LC_ALL", "LC_MESSAGES", "PATH", "PWD", "SHELL", "TZ", "USER"],
   ...["TEMP", "TERM", "TMP", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"],
@@ -15,8 +15,8 @@ const OF_THE_SYSTEM = [
 ];
 
 /**
- * Variables that only what we don't use asks for: the package manager, the test runner, `bun upgrade`, the REPL,
- * the resolver of node:dns, other systems.
+ * Variables read only by parts that we don't use: the package manager, the test runner, `bun upgrade`, the REPL, the
+ * resolver of node:dns, other systems.
  */
 const OF_UNUSED_PARTS = [
   ...["AC_APPCIRCLE", "AGENT", "AGOLA_GIT_REF", "APPVEYOR", "BUILD_ID", "BUILD_NUMBER", "CI"],
@@ -32,12 +32,12 @@ const OF_UNUSED_PARTS = [
 const PROGRAM_HEADER_LENGTH = 56;
 const LOAD = 1;
 const EXECUTABLE = 1;
-/** Bytes before a call in which its argument is set. */
+/** Number of bytes before a call in which its argument is set. */
 const LOOK_BACK = 40;
-/** Calls whose argument is computed: in lookups by any name, which all start with BUN_ or are the program's. */
+/** Calls whose argument is computed: look-ups of any name, which starts with BUN_ or comes from the program. */
 const MOST_COMPUTED = 11;
 
-/** Segments that are executable: where they are in the file and in memory. */
+/** Executable segments: their places in the file and in memory. */
 function codeOf(runtime: Buffer): { start: number; end: number; address: number }[] {
   const table = Number(runtime.readBigUInt64LE(32));
   return Array.from({ length: runtime.readUInt16LE(56) }, (_, index) => {
@@ -52,7 +52,7 @@ function codeOf(runtime: Buffer): { start: number; end: number; address: number 
   }).filter(({ isCode }) => isCode);
 }
 
-/** Where in `bytes` each instruction that begins with `opcode` may be. */
+/** Offsets in `bytes` of possible instructions that begin with `opcode`. */
 function* find(bytes: Buffer, opcode: readonly number[], start: number, end: number) {
   const wanted = Buffer.from(opcode);
   for (
@@ -62,7 +62,7 @@ function* find(bytes: Buffer, opcode: readonly number[], start: number, end: num
   ) yield at;
 }
 
-/** The names that the runtime calls getenv() and secure_getenv() with. */
+/** The names that the runtime passes to getenv() and secure_getenv(). */
 function variablesOf(runtime: Buffer): { names: Set<string>; computed: number } {
   const elf = new Elf(runtime);
   const slots = [elf.slot("getenv"), elf.slot("secure_getenv")];
@@ -90,7 +90,7 @@ function variablesOf(runtime: Buffer): { names: Set<string>; computed: number } 
   return { names, computed };
 }
 
-/** The text that is put into the first argument's register last before a call, if it is a constant. */
+/** The constant string last loaded into the first argument's register before a call, if any. */
 function argumentBefore(runtime: Buffer, elf: Elf, call: number): string | undefined {
   for (let at = call - 5; at >= call - LOOK_BACK; at--) {
     if (runtime[at] !== 0xbf) continue; // mov $address,%edi
@@ -108,7 +108,7 @@ function argumentBefore(runtime: Buffer, elf: Elf, call: number): string | undef
 const skip = process.platform !== "linux" || process.arch !== "x64";
 
 test(
-  "every variable that the runtime asks for is closed, or known to be harmless",
+  "every variable that the runtime reads is closed or known to be harmless",
   { skip },
   () => {
     const { names, computed } = variablesOf(readFileSync(process.execPath));

@@ -1,4 +1,4 @@
-// The golden vectors' file, read: fixed key, salt, IV, time and origin, and the credentials they give.
+// Reads the golden vectors: fixed key, salt, IV, time and origin, and the credentials they give.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
@@ -9,7 +9,7 @@ import { ZIPS } from "../../lib/credential/zip.ts";
 /** Path of the golden vectors. */
 export const VECTOR_FILE = join(import.meta.dirname, "credentials.json");
 
-/** The file as it is written: bytes in hexadecimal, types by their names. */
+/** The form of the file: bytes in hexadecimal, types by name. */
 interface VectorFile {
   readonly key: string;
   readonly salt: string;
@@ -31,14 +31,14 @@ interface VectorFile {
   }[];
 }
 
-/** A credential, and what it was made of. */
+/** A credential and its ingredients. */
 export interface Vector {
   readonly name: string;
   readonly fields: CredentialFields;
   readonly credential: string;
 }
 
-/** The golden vectors, and the key and randomness that all of them share. */
+/** The golden vectors, with the key and randomness they share. */
 export interface Vectors {
   readonly key: Uint8Array;
   readonly random: Randomness;

@@ -1,5 +1,5 @@
-// Golden vectors: the same key, salt, IV, time and origin give the same credential, for ever. That the
-// reference opens them is interop/vectors_test.ts's.
+// Golden vectors: the same key, salt, IV, time and origin give the same credential forever. interop/vectors_test.ts checks
+// that the reference opens them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openCredential, sealCredential } from "../../lib/credential/credential.ts";
@@ -10,7 +10,7 @@ import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
 import { ZIPS } from "../../lib/credential/zip.ts";
 import { readVectors } from "./vectors.ts";
 
-/** Every implementation of zlib packs a little differently, and all open what any of them packed. */
+/** Implementations of zlib compress slightly differently, but all can decompress each other's output. */
 const UNSTABLE_ZIP = ZIPS.find(({ name }) => name === "zlib")!.number;
 const { key, random, vectors } = readVectors();
 

@@ -1,7 +1,7 @@
-// Writes the golden vectors anew, for a reviewer who wants to see where they came from:
+// Regenerates the golden vectors, for a reviewer who wants to see where they come from:
 //   bun tests/vectors/write_vectors.ts
-// The file must not change by it, but for the bytes of zlib, which each implementation packs as it likes. What makes it worth believing is that the reference opens each one
-// (tests/interop/vectors_test.ts).
+// That must not change the file, except for the bytes of zlib, which differ between implementations. The vectors are
+// trustworthy because the reference opens each of them (tests/interop/vectors_test.ts).
 import { writeFileSync } from "node:fs";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { sealCredential } from "../../lib/credential/credential.ts";
@@ -28,7 +28,7 @@ interface Choice {
   payload?: string;
 }
 
-/** The credential taken apart in docs/protocol.md comes first. */
+/** The credential dissected in docs/protocol.md comes first. */
 const choices: Choice[] = [
   { payload: "hello" },
   { payload: "for 1000 and 100 only", uidRestriction: 1000, gidRestriction: 100 },
