@@ -8,10 +8,9 @@ import {
   daemonConfig,
   type DaemonRole,
   daemonRole,
-  DIALECT_SETTINGS,
-  type Packings,
   type Server,
 } from "../../lib/auks/config.ts";
+import { DIALECT_SETTINGS, type Packings } from "../../lib/auks/own_config.ts";
 import { AuksError, type AuksErrorName } from "../../lib/auks/errors.ts";
 import { parseBlocks } from "../../lib/auks/grammar.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";

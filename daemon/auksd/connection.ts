@@ -1,8 +1,8 @@
 // One client's connection: the exchange of versions, authentication, and then its requests one after another,
 // as facts from the wire say (sendauth of libkrb5, KRB-PRIV messages). Sockets and clocks are the server's.
-import { plainAddress } from "../../lib/auks/acl.ts";
+import { plainAddress } from "../../lib/auks/host_address.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
-import { MAX_REQUEST_LENGTH } from "../../lib/auks/message.ts";
+import { MAX_REQUEST_LENGTH } from "../../lib/auks/request.ts";
 import { MAX_PRINCIPAL_LENGTH } from "../../lib/auks/principal.ts";
 import {
   DUMMY_ADDRESS,

@@ -1,14 +1,10 @@
 // What auksd does about each request, and what it answers: rights, users, the store. Everything that is
 // refused or fails is answered with the reason.
 import { type Acl, type Reach, RIGHTS, type Role } from "../../lib/auks/acl.ts";
-import type { Packings } from "../../lib/auks/config.ts";
+import type { Packings } from "../../lib/auks/own_config.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
-import {
-  type KrbCred,
-  parseKrbCred,
-  summarizeKrbCred,
-  whyNotTgts,
-} from "../../lib/auks/krb_cred.ts";
+import { type KrbCred, parseKrbCred } from "../../lib/auks/krb_cred.ts";
+import { summarizeKrbCred, whyNotTgts } from "../../lib/auks/krb_cred_summary.ts";
 import {
   type AddReport,
   formatAddReply,
@@ -17,10 +13,8 @@ import {
   formatGetReply,
   formatPlainReply,
   type Packing,
-  parseRequest,
-  type Request,
-  type RequestMark,
-} from "../../lib/auks/message.ts";
+} from "../../lib/auks/reply.ts";
+import { parseRequest, type Request, type RequestMark } from "../../lib/auks/request.ts";
 import { DIALECTS, type PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { reasonOfError, REASONS } from "../../lib/auks/reasons.ts";
 import type { Accounts } from "./accounts.ts";

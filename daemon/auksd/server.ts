@@ -1,7 +1,7 @@
 // auksd's sockets: what listens, what was accepted, how long each client may take, and whom to cut off when
 // descriptors or memory run out. What clients say is connection.ts's business.
 import type { Socket, TCPSocketListener } from "bun";
-import { parseAddress } from "../../lib/auks/acl.ts";
+import { parseAddress } from "../../lib/auks/host_address.ts";
 import { Connection, type ConnectionHost, type Wire } from "./connection.ts";
 
 /** How long a client may take for the whole handshake, for each message, and to take a part of a reply. */

@@ -2,13 +2,10 @@
 // decided in lib/auks/store_rules.ts.
 import { formatCcache, parseCcache, tgtsOf } from "../../lib/auks/ccache.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
-import {
-  formatKrbCred,
-  type KrbCred,
-  parseKrbCred,
-  summarizeKrbCred,
-} from "../../lib/auks/krb_cred.ts";
-import type { AddReport } from "../../lib/auks/message.ts";
+import { formatKrbCred } from "../../lib/auks/krb_cred_writer.ts";
+import { type KrbCred, parseKrbCred } from "../../lib/auks/krb_cred.ts";
+import { summarizeKrbCred } from "../../lib/auks/krb_cred_summary.ts";
+import type { AddReport } from "../../lib/auks/reply.ts";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { addOutcome, isStale } from "../../lib/auks/store_rules.ts";
 import { systemText } from "../../lib/os/system_text.ts";

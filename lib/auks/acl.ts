@@ -1,7 +1,9 @@
 // auks.acl: which principal may do what, and from where. The rules of a file, the role of a client by them, and what
 // to warn an administrator of.
 import { AuksError } from "./errors.ts";
+import { expressionWarnings } from "./expression_warnings.ts";
 import { type Block, parseBlocks, type Setting } from "./grammar.ts";
+import { parseAddress, sameAddress } from "./host_address.ts";
 import { compileRegex, type PosixRegex, RegexError } from "./posix_regex.ts";
 
 /** What a client is; one whom no rule names is nothing, and gets no answer. */
@@ -127,7 +129,7 @@ function readRule(
   if (expression !== written) {
     warn(line, `${utf8.decode(written)} is read as ${text}, which is the right way to write it`);
   }
-  for (const warning of looseEnds(text, role)) warn(line, warning);
+  if (text === "*" && role === "admin") warn(line, `${text} makes everybody an admin`);
   return {
     principal: text,
     host: utf8.decode(host.value),
@@ -147,9 +149,12 @@ function compile(
   expression: Uint8Array,
   warn: (what: string) => void,
 ): PosixRegex | "all" | undefined {
-  if (utf8.decode(expression) === "*") return "all";
+  const text = utf8.decode(expression);
+  if (text === "*") return "all";
   try {
-    return compileRegex(expression);
+    const regex = compileRegex(expression);
+    for (const warning of expressionWarnings(expression, text)) warn(warning);
+    return regex;
   } catch (error) {
     if (!(error instanceof RegexError)) throw error;
     warn(
@@ -176,30 +181,6 @@ function readSlashRealmExpression(
   const meant = expression.slice();
   meant[slash] = 0x40;
   return meant;
-}
-
-/** What an expression lets in that its author may not have thought of. */
-function looseEnds(expression: string, role: Role): string[] {
-  if (expression === "*") return role === "admin" ? [`${expression} makes everybody an admin`] : [];
-  const warnings: string[] = [];
-  if (expression === "") warnings.push("an empty expression matches everybody");
-  else {
-    const isAnchored = (/^\^/.test(expression) || /^\\`/.test(expression)) &&
-      (/(^|[^\\])(\\\\)*\$$/.test(expression) || /\\'$/.test(expression));
-    if (!isAnchored) {
-      warnings.push(`${expression} is not between ^ and $, so it matches longer names as well`);
-    }
-  }
-  if (hasPlainDot(expression)) {
-    warnings.push(`a dot in ${expression} matches any character; a dot itself is [.] or \\.`);
-  }
-  return warnings;
-}
-
-/** Whether a dot stands for any character and is not repeated, as it hardly is on purpose. */
-function hasPlainDot(expression: string): boolean {
-  const rest = expression.replace(/\\./gs, "").replace(/\[\^?\]?(?:\[:[a-z]*:\]|[^\]])*\]/g, "");
-  return /\.(?![*+?{])/.test(rest);
 }
 
 /**
@@ -240,63 +221,4 @@ function matchesHost(host: string, address: Uint8Array, hosts: HostAddresses): b
   const own = parseAddress(host);
   const addresses = own === undefined ? hosts.get(host) ?? [] : [own];
   return addresses.some((each) => sameAddress(each, address));
-}
-
-/** An IPv4 address within IPv6 (::ffff:a.b.c.d), as a socket for both shows it, is that IPv4 address. */
-export function plainAddress(address: Uint8Array): Uint8Array {
-  const isMapped = address.length === 16 && address[10] === 0xff && address[11] === 0xff &&
-    address.subarray(0, 10).every((byte) => byte === 0);
-  return isMapped ? address.subarray(12) : address;
-}
-
-function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
-  const plain = plainAddress(a);
-  const other = plainAddress(b);
-  return plain.length === other.length && plain.every((byte, i) => byte === other[i]);
-}
-
-/**
- * Reads an address.
- *
- * @param text four decimal numbers, or an IPv6 address.
- * @returns 4 or 16 bytes; undefined if it is neither.
- *
- * @example
- * ```ts
- * import { parseAddress } from "./lib/auks/acl.ts";
- *
- * console.log(parseAddress("127.0.0.1")); // Uint8Array [ 127, 0, 0, 1 ]
- * ```
- */
-export function parseAddress(text: string): Uint8Array | undefined {
-  return text.includes(":") ? parseIpv6(text) : parseIpv4(text);
-}
-
-function parseIpv4(text: string): Uint8Array | undefined {
-  const parts = text.split(".");
-  const isAddress = parts.length === 4 &&
-    parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256);
-  return isAddress ? Uint8Array.from(parts, Number) : undefined;
-}
-
-function parseIpv6(text: string): Uint8Array | undefined {
-  // The last two groups may be written as an IPv4 address.
-  const [, start = "", last = ""] = /^(.*:)([^:]*\.[^:]*)$/.exec(text) ?? [];
-  const four = last === "" ? undefined : parseIpv4(last);
-  if (last !== "" && four === undefined) return undefined;
-  const whole = four === undefined
-    ? text
-    : `${start}${(four[0]! * 256 + four[1]!).toString(16)}:${
-      (four[2]! * 256 + four[3]!).toString(16)
-    }`;
-  const halves = whole.split("::").map((half) => half === "" ? [] : half.split(":"));
-  const [left = [], right = []] = halves;
-  const count = left.length + right.length;
-  if (halves.length > 2 || (halves.length === 2 ? count > 7 : count !== 8)) return undefined;
-  const groups = [...left, ...new Array<string>(8 - count).fill("0"), ...right];
-  if (!groups.every((group) => /^[0-9A-Fa-f]{1,4}$/.test(group))) return undefined;
-  return Uint8Array.from(groups.flatMap((group) => {
-    const value = Number.parseInt(group, 16);
-    return [value >> 8, value & 0xff];
-  }));
 }

@@ -1,6 +1,6 @@
 // Credential cache files of version 4, as libkrb5 has them under FILE: and AUKS in CacheDir: from bytes, to bytes.
 import { AuksError } from "./errors.ts";
-import type { Credential, HostAddress } from "./krb_cred.ts";
+import type { Credential, HostAddress } from "./credential.ts";
 import { type Principal, samePrincipal, tgsRealm } from "./principal.ts";
 
 /** A credential as a cache has it. */

@@ -1,8 +1,9 @@
 // auks.conf: what its blocks mean to the client programs and to auksd. Tables of keys drive reading, defaults and
 // checks; the files it names are not looked at here.
 import { AuksError } from "./errors.ts";
-import type { Block, Setting } from "./grammar.ts";
-import type { Packing } from "./message.ts";
+import { only, Values } from "./config_values.ts";
+import type { Block } from "./grammar.ts";
+import { type OwnConfig, readOwnConfig } from "./own_config.ts";
 import { readSlashRealm } from "./principal.ts";
 
 /** Where an auksd is, and who it is. */
@@ -37,25 +38,6 @@ export interface CommonConfig {
   /** What to tell the administrator about the file, each with its line. */
   readonly warnings: readonly string[];
 }
-
-/** The block `mungebox`, which the original ignores. */
-export interface OwnConfig {
-  /** How the daemon packs credentials. */
-  readonly dialect: DialectSetting;
-  /** Whether the daemons of a pair tell each other what they accept. */
-  readonly replicate: boolean;
-  /** Whether a ticket is on disk, rather than with the kernel, before its user hears that it is stored. */
-  readonly sync: boolean;
-  /** Whether all pages of the daemon's memory are locked. */
-  readonly lockMemory: boolean;
-  /** Where the daemon writes its process ID; empty for nowhere. */
-  readonly pidFile: string;
-  /** Where it writes its numbers in Prometheus's format; empty for nowhere. */
-  readonly metricsFile: string;
-}
-
-/** Value of `Dialect` in the block `mungebox`. */
-export type DialectSetting = keyof typeof DIALECT_SETTINGS;
 
 /** Where a program logs, and how much. */
 export interface LogConfig {
@@ -111,110 +93,10 @@ export interface ConfigContext {
   readonly knownRealms?: readonly string[];
 }
 
-/** How the daemon packs for whom. */
-export interface Packings {
-  /** For the original's clients, which don't say what they read. */
-  readonly foreign: Packing;
-  /** For ours, which say that they read everything. */
-  readonly ours: Packing;
-}
-
-/** Without padding where every released client that has the layout reads that: AUKS 0.5.2 and older do not. */
-const PACKINGS = {
-  "0.4": { dialect: "0.4", compact: false },
-  "0.5": { dialect: "0.5", compact: false },
-  head: { dialect: "head", compact: true },
-} as const satisfies Readonly<Record<string, Packing>>;
-
-/** How each `Dialect` packs. `auto` serves AUKS 0.5.3 and 0.5.4, and ours with tickets of any size. */
-export const DIALECT_SETTINGS = {
-  auto: { foreign: { dialect: "0.5", compact: true }, ours: PACKINGS.head },
-  "0.4": { foreign: PACKINGS["0.4"], ours: PACKINGS["0.4"] },
-  "0.5": { foreign: PACKINGS["0.5"], ours: PACKINGS["0.5"] },
-  head: { foreign: PACKINGS.head, ours: PACKINGS.head },
-} as const satisfies Readonly<Record<string, Packings>>;
-
-const OWN_BLOCK = "mungebox";
+/** Blocks that some program of AUKS reads, by the beginning of their names, and ours. */
+const KNOWN_BLOCKS = /^(common|api|auksd|ren|mungebox$)/;
 const DEFAULT_PORT = "12345";
 const DEFAULT_ACL_FILE = "/etc/auks/auks.acl";
-const MAX_LONG = 2n ** 63n - 1n;
-const utf8 = new TextDecoder();
-
-/** The settings of one block by key; of a key that comes twice the first one counts. */
-class Values {
-  readonly #settings = new Map<string, Setting>();
-  readonly #file: string;
-  readonly #warnings: string[];
-
-  constructor(block: Block | undefined, file: string, warnings: string[]) {
-    this.#file = file;
-    this.#warnings = warnings;
-    for (const setting of block?.settings ?? []) {
-      const key = setting.key.toLowerCase();
-      if (!this.#settings.has(key)) this.#settings.set(key, setting);
-      else {warnings.push(
-          `${file} : line ${setting.line}: ${setting.key} is given twice, the first one counts`,
-        );}
-    }
-  }
-
-  /** Settings in the order of the file, a key that comes twice once. */
-  all(): Iterable<Setting> {
-    return this.#settings.values();
-  }
-
-  has(key: string): boolean {
-    return this.#settings.has(key.toLowerCase());
-  }
-
-  line(key: string): number {
-    return this.#settings.get(key.toLowerCase())?.line ?? 0;
-  }
-
-  text(key: string): string | undefined;
-  text(key: string, preset: string): string;
-  text(key: string, preset?: string): string | undefined {
-    const setting = this.#settings.get(key.toLowerCase());
-    if (setting === undefined) return preset;
-    const text = utf8.decode(setting.value);
-    if (text.includes("\ufffd")) {
-      this.#warnings.push(`${this.#file} : line ${setting.line}: ${setting.key} is not UTF-8`);
-    }
-    return text;
-  }
-
-  number(key: string, preset: number): number {
-    const text = this.text(key);
-    return text === undefined ? preset : parseNumber(text, preset);
-  }
-
-  yes(key: string, preset: boolean): boolean {
-    const text = this.text(key);
-    return text === undefined ? preset : text.toLowerCase() === "yes";
-  }
-}
-
-/** A number as C's strtol() reads it, kept to 32 bits; what does not fit 64 bits is the preset. */
-function parseNumber(text: string, preset: number): number {
-  const digits = /^[ \t\n\v\f\r]*([+-]?\d+)/.exec(text)?.[1];
-  if (digits === undefined) return 0;
-  const value = BigInt(digits);
-  // strtol() gives the two ends of its range also for what lies beyond, so the original takes them for that.
-  if (value >= MAX_LONG || value <= -MAX_LONG - 1n) return preset;
-  return Number(BigInt.asIntN(32, value));
-}
-
-/** The one block of a kind that there has to be. */
-function only(blocks: readonly Block[], name: string, file: string): Block {
-  const [block, second] = blocks;
-  if (block === undefined) throw incomplete(file, `there is no block "${name}"`);
-  if (second !== undefined) throw incomplete(file, `line ${second.line}: a second block "${name}"`);
-  return block;
-}
-
-function incomplete(file: string, what: string): AuksError {
-  return new AuksError("CONFIG_INCOMPLETE", `${file} : ${what}`);
-}
 
 function server(values: Values, which: "Primary" | "Secondary", context: Context): Server {
   const host = values.text(`${which}Host`, "localhost");
@@ -230,7 +112,7 @@ function principal(values: Values, key: string, { file, knownRealms, warnings }:
   const name = values.text(key, "");
   const read = readSlashRealm(name, knownRealms);
   if (read === undefined) return name;
-  warnings.push(`${file} : line ${values.line(key)}: ${key} ${read.warning}`);
+  warnings.push(`${file} : line ${values.find(key)?.line}: ${key} ${read.warning}`);
   return read.name;
 }
 
@@ -251,8 +133,8 @@ function common(block: Block, blocks: readonly Block[], context: Context): Commo
   const { file, warnings } = context;
   const values = new Values(block, file, warnings);
   const hasSecondary = ["Host", "Address", "Port", "Principal"]
-    .some((key) => values.has(`Secondary${key}`));
-  return {
+    .some((key) => values.find(`Secondary${key}`) !== undefined);
+  const config = {
     primary: server(values, "Primary", context),
     secondary: hasSecondary ? server(values, "Secondary", context) : undefined,
     crossRealm: values.text("CrossRealm", ""),
@@ -260,81 +142,16 @@ function common(block: Block, blocks: readonly Block[], context: Context): Commo
     retries: values.number("Retries", 3),
     timeout: values.number("Timeout", 10),
     delay: values.number("Delay", 10),
-    own: own(blocks, context),
+    own: readOwnConfig(blocks, context),
     warnings,
   };
-}
-
-const YES_OR_NO = {
-  values: "yes, no",
-  read: (text: string) => new Map([["yes", true], ["no", false]]).get(text.toLowerCase()),
-};
-const ABSOLUTE_PATH = {
-  values: "absolute paths",
-  read: (text: string) => text.startsWith("/") ? text : undefined,
-};
-
-/** Reads one key of our own block; undefined for a value that it can't have. */
-const OWN_KEYS: {
-  readonly [key in keyof OwnConfig]: {
-    readonly preset: OwnConfig[key];
-    readonly values: string;
-    readonly read: (text: string) => OwnConfig[key] | undefined;
-  };
-} = {
-  dialect: {
-    preset: "auto",
-    values: Object.keys(DIALECT_SETTINGS).join(", "),
-    read: (text) =>
-      (Object.keys(DIALECT_SETTINGS) as DialectSetting[]).find((name) =>
-        name === text.toLowerCase()
-      ),
-  },
-  replicate: { preset: false, ...YES_OR_NO },
-  sync: { preset: true, ...YES_OR_NO },
-  lockMemory: { preset: false, ...YES_OR_NO },
-  pidFile: { preset: "", ...ABSOLUTE_PATH },
-  metricsFile: { preset: "", ...ABSOLUTE_PATH },
-};
-
-/** As they are compared. */
-const OWN_NAMES: ReadonlySet<string> = new Set(
-  Object.keys(OWN_KEYS).map((key) => key.toLowerCase()),
-);
-
-/** Ours alone, so that nothing in it is ignored or guessed. */
-function own(blocks: readonly Block[], { file, warnings }: Context): OwnConfig {
-  const found = blocks.filter(({ name }) => name === OWN_BLOCK);
-  const block = found.length === 0 ? undefined : only(found, OWN_BLOCK, file);
-  const values = new Values(block, file, warnings);
-  for (const { key, line } of values.all()) {
-    if (!OWN_NAMES.has(key.toLowerCase())) {
-      throw new AuksError(
-        "CONFIG_PARSE",
-        `${file} : line ${line}: block ${OWN_BLOCK} has no key "${key}"`,
-      );
+  values.warnOfUnknown();
+  for (const { name, line } of blocks) {
+    if (!KNOWN_BLOCKS.test(name)) {
+      warnings.push(`${file} : line ${line}: block "${name}" is not known, and is ignored`);
     }
   }
-  const read = <K extends keyof OwnConfig>(key: K): OwnConfig[K] => {
-    const text = values.text(key);
-    if (text === undefined) return OWN_KEYS[key].preset;
-    const value = OWN_KEYS[key].read(text);
-    if (value !== undefined) return value;
-    throw new AuksError(
-      "CONFIG_PARSE",
-      `${file} : line ${values.line(key)}: ${key} can't be "${text}", only one of ${
-        OWN_KEYS[key].values
-      }`,
-    );
-  };
-  return {
-    dialect: read("dialect"),
-    replicate: read("replicate"),
-    sync: read("sync"),
-    lockMemory: read("lockMemory"),
-    pidFile: read("pidFile"),
-    metricsFile: read("metricsFile"),
-  };
+  return config;
 }
 
 function log(values: Values, file: string | undefined, level: number): LogConfig {
@@ -373,7 +190,7 @@ export function clientConfig(blocks: readonly Block[], context: ConfigContext): 
   const shared = common(only(named("common"), "common", file), blocks, whole);
   const api = new Values(only(named("api"), "api", file), file, warnings);
   const renewer = new Values(named("ren").at(-1), file, warnings);
-  return {
+  const config = {
     ...shared,
     api: {
       ...log(api, undefined, 0),
@@ -386,6 +203,9 @@ export function clientConfig(blocks: readonly Block[], context: ConfigContext): 
       minLifeTime: renewer.number("MinLifeTime", 300),
     },
   };
+  api.warnOfUnknown();
+  renewer.warnOfUnknown();
+  return config;
 }
 
 /**
@@ -413,7 +233,7 @@ export function daemonConfig(blocks: readonly Block[], context: ConfigContext): 
   const isAuksd = ({ name }: Block) => name.startsWith("auksd");
   const shared = common(only(blocks.filter(isCommon), "common", file), blocks, whole);
   const values = new Values(only(blocks.filter(isAuksd), "auksd", file), file, warnings);
-  return {
+  const config = {
     ...shared,
     auksd: {
       ...log(values, "/var/log/auksd.log", 1),
@@ -428,6 +248,8 @@ export function daemonConfig(blocks: readonly Block[], context: ConfigContext): 
       replayCache: values.yes("ReplayCache", true),
     },
   };
+  values.warnOfUnknown();
+  return config;
 }
 
 /** What an auksd is on its host. */

@@ -1,48 +1,15 @@
-// A KRB-CRED in the clear (RFC 4120 section 5.8.1, EncryptedData of etype 0), which is how AUKS carries
-// tickets: from bytes, to bytes, and what AUKS computes from one.
-import { DerError, type DerNode, DerReader, formatDer, integerNode, node, TAG } from "./der.ts";
+// A KRB-CRED in the clear (RFC 4120 section 5.8.1, EncryptedData of etype 0), which is how AUKS carries tickets,
+// read strictly. Writing one is in krb_cred_writer.ts.
+import type { Credential, HostAddress } from "./credential.ts";
+import { DerError, DerReader, TAG } from "./der.ts";
 import { AuksError } from "./errors.ts";
-import {
-  formatPrincipal,
-  MAX_PRINCIPAL_LENGTH,
-  type Principal,
-  samePrincipal,
-  tgsRealm,
-} from "./principal.ts";
+import { parseKerberosTime } from "./kerberos_time.ts";
+import type { Principal } from "./principal.ts";
 
 /** Most tickets in a KRB-CRED; AUKS has one or two. */
 export const MAX_TICKETS = 16;
 /** Most bytes of a KRB-CRED that any AUKS takes. */
 export const MAX_KRB_CRED_LENGTH = 32_768;
-
-/** An address that a ticket is bound to. */
-export interface HostAddress {
-  /** 2 for IPv4, 24 for IPv6. */
-  readonly type: number;
-  readonly bytes: Uint8Array;
-}
-
-/** A ticket and what its owner has to know to use it. */
-export interface Credential {
-  readonly client: Principal;
-  readonly server: Principal;
-  /** The session key: a secret. */
-  readonly key: { readonly enctype: number; readonly bytes: Uint8Array };
-  /** Ticket flags, the first one in the highest bit. */
-  readonly flags: number;
-  /** Seconds since the epoch. */
-  readonly authtime: number;
-  /** Seconds since the epoch; 0 for none. */
-  readonly starttime: number;
-  /** Seconds since the epoch. */
-  readonly endtime: number;
-  /** Seconds since the epoch; 0 if it can't be renewed. */
-  readonly renewTill: number;
-  /** Empty for a ticket that is good everywhere. */
-  readonly addresses: readonly HostAddress[];
-  /** DER of the ticket. */
-  readonly ticket: Uint8Array;
-}
 
 /** What a KRB-CRED holds. */
 export interface KrbCred {
@@ -54,26 +21,15 @@ export interface KrbCred {
   readonly usec: number;
 }
 
-/** What AUKS keeps of a KRB-CRED beside it. */
-export interface KrbCredSummary {
-  /** Client of the first ticket, at most 127 bytes. */
-  readonly principal: string;
-  readonly starttime: number;
-  readonly endtime: number;
-  /** 0 if it can't be renewed. */
-  readonly renewTill: number;
-  readonly addressless: boolean;
-  /** Whether there is more than one ticket. */
-  readonly crossrealm: boolean;
-}
-
-const PVNO = 5;
-const MSG_TYPE = 22;
+/** Version of Kerberos, in the message and in each ticket. */
+export const PVNO = 5;
+/** Type of the message. */
+export const MSG_TYPE = 22;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const toUtf8 = new TextEncoder();
+const ascii = new TextDecoder("latin1");
 
 /**
- * Reads a KRB-CRED. Keys and tickets are views of the bytes, so that {@linkcode wipeKrbCred} of either is enough.
+ * Reads a KRB-CRED. Keys and tickets are views of the bytes, so that wipeCredentials() of either is enough.
  *
  * @param bytes the KRB-CRED and nothing behind it.
  * @returns what it holds.
@@ -270,24 +226,12 @@ function readFlags(reader: DerReader): number {
 }
 
 function readTime(reader: DerReader): number {
-  const bytes = reader.take(TAG.generalizedTime);
-  if (bytes.length !== 15) throw new DerError("a time that is not YYYYMMDDHHMMSSZ");
-  const text = String.fromCharCode(...bytes);
-  const [, year, month, day, hour, minute, second] =
-    /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text) ?? [];
-  if (second === undefined) throw new DerError("a time that is not YYYYMMDDHHMMSSZ");
-  const ms = Date.UTC(+year!, +month! - 1, +day!, +hour!, +minute!, +second);
-  // Date takes the 32nd of a month, and years below 100 for those of another century.
-  if (timeText(ms / 1000) !== text || ms < 0 || ms / 1000 > 0xffff_ffff) {
-    throw new DerError(`time ${text} is not possible`);
+  const text = ascii.decode(reader.take(TAG.generalizedTime));
+  const seconds = parseKerberosTime(text);
+  if (seconds === undefined) {
+    throw new DerError(`there is no time ${JSON.stringify(text.slice(0, 20))}`);
   }
-  return ms / 1000;
-}
-
-function timeText(seconds: number): string {
-  return Number.isFinite(seconds)
-    ? `${new Date(seconds * 1000).toISOString().replace(/\.000Z$|[-T:]/g, "")}Z`
-    : "";
+  return seconds;
 }
 
 function readAddress(reader: DerReader): HostAddress {
@@ -303,177 +247,4 @@ function readAddresses(reader: DerReader): HostAddress[] {
   const addresses: HostAddress[] = [];
   while (!list.atEnd) addresses.push(readAddress(list));
   return addresses;
-}
-
-/**
- * Writes a KRB-CRED, byte for byte as libkrb5 does.
- *
- * @param cred what it holds.
- * @returns its DER; the caller wipes it.
- *
- * @example
- * ```ts
- * import { readFileSync } from "node:fs";
- * import { formatKrbCred, parseKrbCred } from "./lib/auks/krb_cred.ts";
- * import { parseSendFile } from "./lib/auks/send_file.ts";
- *
- * const { krbCred } = parseSendFile(readFileSync("tests/auks/reference/files/send-bob"));
- * const again = formatKrbCred(parseKrbCred(krbCred));
- * console.log(again.every((byte, i) => byte === krbCred[i])); // true
- * ```
- */
-export function formatKrbCred(cred: KrbCred): Uint8Array {
-  const inner = node(
-    TAG.application(29),
-    node(
-      TAG.sequence,
-      context(0, node(TAG.sequence, ...cred.credentials.map(credentialNode))),
-      ...(cred.timestamp === 0 ? [] : [context(2, timeNode(cred.timestamp))]),
-      ...(cred.timestamp === 0 ? [] : [context(3, integerNode(cred.usec))]),
-    ),
-  );
-  return formatDer(
-    node(
-      TAG.application(22),
-      node(
-        TAG.sequence,
-        context(0, integerNode(PVNO)),
-        context(1, integerNode(MSG_TYPE)),
-        context(2, node(TAG.sequence, ...cred.credentials.map(({ ticket }) => ticket))),
-        context(
-          3,
-          node(TAG.sequence, context(0, integerNode(0)), context(2, node(TAG.octetString, inner))),
-        ),
-      ),
-    ),
-  );
-}
-
-function context(number: number, value: DerNode): DerNode {
-  return node(TAG.context(number), value);
-}
-
-function credentialNode(credential: Credential): DerNode {
-  const { key, client, server, flags, addresses } = credential;
-  const time = (number: number, seconds: number) =>
-    seconds === 0 ? [] : [context(number, timeNode(seconds))];
-  return node(
-    TAG.sequence,
-    context(
-      0,
-      node(
-        TAG.sequence,
-        context(0, integerNode(key.enctype)),
-        context(1, node(TAG.octetString, key.bytes)),
-      ),
-    ),
-    context(1, stringNode(client.realm)),
-    context(2, nameNode(client)),
-    context(
-      3,
-      node(TAG.bitString, Uint8Array.of(0, flags >>> 24, flags >>> 16, flags >>> 8, flags)),
-    ),
-    ...time(4, credential.authtime),
-    ...time(5, credential.starttime),
-    context(6, timeNode(credential.endtime)),
-    ...time(7, credential.renewTill),
-    context(8, stringNode(server.realm)),
-    context(9, nameNode(server)),
-    ...(addresses.length === 0
-      ? []
-      : [context(10, node(TAG.sequence, ...addresses.map(addressNode)))]),
-  );
-}
-
-function stringNode(text: string): DerNode {
-  return node(TAG.generalString, toUtf8.encode(text));
-}
-
-function nameNode({ nameType, components }: Principal): DerNode {
-  return node(
-    TAG.sequence,
-    context(0, integerNode(nameType)),
-    context(1, node(TAG.sequence, ...components.map(stringNode))),
-  );
-}
-
-function timeNode(seconds: number): DerNode {
-  return node(TAG.generalizedTime, toUtf8.encode(timeText(seconds)));
-}
-
-function addressNode({ type, bytes }: HostAddress): DerNode {
-  return node(
-    TAG.sequence,
-    context(0, integerNode(type)),
-    context(1, node(TAG.octetString, bytes)),
-  );
-}
-
-/**
- * What AUKS keeps of a KRB-CRED beside it: client and address of the first ticket, the times of all.
- *
- * @param cred what {@linkcode parseKrbCred} gave.
- * @returns principal, times and flags.
- * @throws {AuksError} CRED_PRINCIPAL_TOO_LONG.
- */
-export function summarizeKrbCred(cred: KrbCred): KrbCredSummary {
-  const { credentials } = cred;
-  const first = credentials[0]!;
-  const principal = formatPrincipal(first.client);
-  const length = toUtf8.encode(principal).length;
-  if (length > MAX_PRINCIPAL_LENGTH) {
-    throw new AuksError(
-      "CRED_PRINCIPAL_TOO_LONG",
-      `${length} bytes, at most ${MAX_PRINCIPAL_LENGTH}`,
-    );
-  }
-  return {
-    principal,
-    // A ticket that does not say when it begins is valid from the authentication on (RFC 4120 section 5.3).
-    starttime: Math.min(...credentials.map(({ starttime, authtime }) => starttime || authtime)),
-    endtime: Math.min(...credentials.map(({ endtime }) => endtime)),
-    renewTill: Math.max(...credentials.map(({ renewTill }) => renewTill)),
-    addressless: first.addresses.length === 0,
-    crossrealm: credentials.length > 1,
-  };
-}
-
-/**
- * Why a KRB-CRED is not one of ticket-granting tickets of one client, the first of them for his own realm. The
- * original does not look and stores tickets for any service.
- *
- * @param cred what {@linkcode parseKrbCred} gave.
- * @returns the reason, or undefined if it is one.
- */
-export function whyNotTgts(cred: KrbCred): string | undefined {
-  const client = cred.credentials[0]!.client;
-  for (const [i, credential] of cred.credentials.entries()) {
-    const server = formatPrincipal(credential.server);
-    const realm = tgsRealm(credential.server);
-    if (realm === undefined) return `a ticket for ${server} is no ticket-granting ticket`;
-    if (credential.server.realm !== client.realm) {
-      return `the ticket for ${server} is not of the realm of ${formatPrincipal(client)}`;
-    }
-    if ((realm === client.realm) !== (i === 0)) {
-      return i === 0
-        ? `the first ticket is for ${server}, not for the realm of ${formatPrincipal(client)}`
-        : `two tickets for ${server}`;
-    }
-    if (!samePrincipal(credential.client, client)) {
-      return `tickets of ${formatPrincipal(client)} and of ${formatPrincipal(credential.client)}`;
-    }
-  }
-  return undefined;
-}
-
-/**
- * Overwrites the session keys of credentials with zeros, and the tickets with them.
- *
- * @param credentials of a KRB-CRED or a cache; their keys and tickets must not be in use.
- */
-export function wipeCredentials(credentials: readonly Credential[]): void {
-  for (const { key, ticket } of credentials) {
-    key.bytes.fill(0);
-    ticket.fill(0);
-  }
 }

@@ -1,7 +1,8 @@
 // A credential as the daemon packs it into GET and DUMP replies: three dialects of one format under one version
 // string, all of them read and written.
 import { AuksError } from "./errors.ts";
-import { type KrbCredSummary, MAX_KRB_CRED_LENGTH } from "./krb_cred.ts";
+import type { KrbCredSummary } from "./krb_cred_summary.ts";
+import { MAX_KRB_CRED_LENGTH } from "./krb_cred.ts";
 import { MAX_PRINCIPAL_LENGTH } from "./principal.ts";
 
 /** What differs between the dialects. */

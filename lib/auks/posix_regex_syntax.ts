@@ -59,8 +59,8 @@ const ESCAPED_ANCHORS: Readonly<Record<string, Anchor>> = {
   b: "b",
   B: "B",
 };
-/** Every byte but NUL. */
-const ANY = invert(single(0));
+/** What a dot matches: every byte but NUL. */
+export const ANY = invert(single(0));
 
 function setOf(pattern: RegExp): Uint8Array {
   return Uint8Array.from(

@@ -1,7 +1,7 @@
 // What the daemon decides about the credentials it keeps, and what makes one due for renewal. The clock is an
 // argument everywhere.
 import type { AuksErrorName } from "./errors.ts";
-import type { AddOutcome } from "./message.ts";
+import type { AddOutcome } from "./reply.ts";
 
 /** The times of a credential, seconds since the epoch. */
 export interface Lifetime {

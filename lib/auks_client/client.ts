@@ -1,7 +1,7 @@
 // Asking auksd: rounds over its servers with pauses between them, until one has answered. What can't get
 // better by waiting is reported at once.
 import { AuksError, type AuksErrorName } from "../auks/errors.ts";
-import { formatRequest } from "../auks/message.ts";
+import { formatRequest } from "../auks/request.ts";
 import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
 import type { Credential } from "../krb5/credential.ts";
 import { Principal } from "../krb5/principal.ts";

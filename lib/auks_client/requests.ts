@@ -1,12 +1,7 @@
 // The requests of AUKS, each with what the original reports when it fails; the reason stands behind that.
 import { AuksError, type AuksErrorName } from "../auks/errors.ts";
-import {
-  type AddReport,
-  formatRequest,
-  parseReply,
-  type Reply,
-  type Request,
-} from "../auks/message.ts";
+import { type AddReport, parseReply, type Reply } from "../auks/reply.ts";
+import { formatRequest, type Request } from "../auks/request.ts";
 import type { PackedCredential } from "../auks/packed_credential.ts";
 import type { Context } from "../krb5/context.ts";
 import { type ClientSettings, RequestFailure, withSession } from "./client.ts";

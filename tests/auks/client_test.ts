@@ -12,8 +12,8 @@ import {
   formatErrorReply,
   formatGetReply,
   formatPlainReply,
-  parseRequest,
-} from "../../lib/auks/message.ts";
+} from "../../lib/auks/reply.ts";
+import { parseRequest } from "../../lib/auks/request.ts";
 import { type Dialect, DIALECTS, type PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { openLibc, ptr } from "../../lib/os/libc.ts";
 import { suite } from "../suite.ts";

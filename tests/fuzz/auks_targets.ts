@@ -7,20 +7,11 @@ import { formatCcache, parseCcache, tgtsOf } from "../../lib/auks/ccache.ts";
 import { clientConfig, daemonConfig } from "../../lib/auks/config.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { parseBlocks } from "../../lib/auks/grammar.ts";
-import {
-  formatKrbCred,
-  MAX_KRB_CRED_LENGTH,
-  parseKrbCred,
-  summarizeKrbCred,
-  whyNotTgts,
-} from "../../lib/auks/krb_cred.ts";
-import {
-  formatAddReply,
-  formatErrorReply,
-  formatRequest,
-  parseReply,
-  parseRequest,
-} from "../../lib/auks/message.ts";
+import { formatKrbCred } from "../../lib/auks/krb_cred_writer.ts";
+import { MAX_KRB_CRED_LENGTH, parseKrbCred } from "../../lib/auks/krb_cred.ts";
+import { summarizeKrbCred, whyNotTgts } from "../../lib/auks/krb_cred_summary.ts";
+import { formatAddReply, formatErrorReply, parseReply } from "../../lib/auks/reply.ts";
+import { formatRequest, parseRequest } from "../../lib/auks/request.ts";
 import {
   type Dialect,
   packCredential,

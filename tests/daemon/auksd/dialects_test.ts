@@ -8,9 +8,11 @@ import type { Accounts } from "../../../daemon/auksd/accounts.ts";
 import { CacheDirectory } from "../../../daemon/auksd/cache_directory.ts";
 import { answerRequest, type RequestContext } from "../../../daemon/auksd/requests.ts";
 import { Store } from "../../../daemon/auksd/store.ts";
-import { DIALECT_SETTINGS, type DialectSetting } from "../../../lib/auks/config.ts";
-import { formatKrbCred, parseKrbCred } from "../../../lib/auks/krb_cred.ts";
-import { formatRequest, parseReply, type Reply, type Request } from "../../../lib/auks/message.ts";
+import { DIALECT_SETTINGS, type DialectSetting } from "../../../lib/auks/own_config.ts";
+import { formatKrbCred } from "../../../lib/auks/krb_cred_writer.ts";
+import { parseKrbCred } from "../../../lib/auks/krb_cred.ts";
+import { formatRequest, type Request } from "../../../lib/auks/request.ts";
+import { parseReply, type Reply } from "../../../lib/auks/reply.ts";
 import { parseSendFile } from "../../../lib/auks/send_file.ts";
 import { referenceFile } from "../../lib/auks/reference.ts";
 

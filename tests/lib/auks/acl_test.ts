@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { aclHosts, parseAcl, parseAddress, RIGHTS, roleOf } from "../../../lib/auks/acl.ts";
+import { aclHosts, parseAcl, RIGHTS, roleOf } from "../../../lib/auks/acl.ts";
+import { parseAddress } from "../../../lib/auks/host_address.ts";
 import { AuksError } from "../../../lib/auks/errors.ts";
 
 const FOLDER = join(import.meta.dirname, "../../auks/reference/configs");
@@ -162,7 +163,20 @@ describe("warnings", () => {
   const warnings = (text: string) => acl(text).warnings.join("\n");
 
   test("none for an expression that is well written", () => {
-    for (const expression of ["*", "^bob@REALM[.]A$", "^[a-z.]+/.*@REALM\\.A$", "^.+@R\\.A$"]) {
+    for (
+      const expression of [
+        "*",
+        "^bob@REALM[.]A$",
+        "^[a-z.]+/.*@REALM\\.A$",
+        "^.+@R\\.A$",
+        "^[[:alnum:]_.-]+@R$",
+        "^[[:alnum:]]@R$",
+        "^(a|b)@R$",
+        "(^a@R$|^b@R$)",
+        "\\`a@R$",
+        "(^)+a$",
+      ]
+    ) {
       assert.equal(warnings(rule(expression)), "", expression);
     }
   });
@@ -175,9 +189,16 @@ describe("warnings", () => {
       ],
       [rule("^bob@REALM.A$"), /a dot in \^bob@REALM\.A\$ matches any character/],
       [rule("^bob@REALM[.]A.B$"), /a dot in/],
+      [rule("^(a|[.]|.)@R$"), /a dot in/],
       [rule("bob@R$"), /is not between \^ and \$/],
       [rule("^bob@R"), /is not between \^ and \$/],
       [rule("^bob@R\\$"), /is not between \^ and \$/],
+      [rule("^a@R$|b@R$"), /is not between \^ and \$/],
+      [rule("(^a@R$|b@R$)"), /is not between \^ and \$/],
+      [rule("^?a@R$"), /is no expression/],
+      [rule("(^)*a@R$"), /is not between \^ and \$/],
+      [rule("^[[:alnum:]]*@R$"), /matches no name with -, _ or \. where it has \[\[:alnum:\]\]/],
+      [rule("^(x/)?([0-9A-Za-z]+)@R$"), /matches no name with -, _ or \./],
       [rule('""'), /an empty expression matches everybody/],
       [rule("*", "admin"), /makes everybody an admin/],
       ["rule { principal = x ; host = * ; }", /line 1: the rule has no role and is left out/],

@@ -1,6 +1,7 @@
 // Generated principals, credentials and KRB-CREDs, and what they are compared by.
 import fc from "fast-check";
-import type { Credential, KrbCred } from "../../../lib/auks/krb_cred.ts";
+import type { Credential } from "../../../lib/auks/credential.ts";
+import type { KrbCred } from "../../../lib/auks/krb_cred.ts";
 import type { PackedCredential } from "../../../lib/auks/packed_credential.ts";
 import type { Principal } from "../../../lib/auks/principal.ts";
 

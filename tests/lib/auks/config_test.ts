@@ -205,6 +205,39 @@ describe("what the original does not tell or do", () => {
     assert(read.warnings.some((warning) => warning.includes("PrimaryHost is not UTF-8")));
   });
 
+  for (
+    const [text, expected] of [
+      ["common { Retries = 5abc ; } api { }", 'line 1: Retries "5abc" is read as 5'],
+      ["common { } api { LogLevel = high ; }", 'line 1: LogLevel "high" is read as 0'],
+      ["common { } api { } renewer {\n Delay = -5 ; }", "line 2: Delay -5 is less than 0"],
+      ["common { NAT = true ; } api { }", 'line 1: NAT "true" counts as no, as all but yes does'],
+      [
+        "common { PrimaryHots = x ; } api { }",
+        "line 1: PrimaryHots is no key of this block, and is ignored",
+      ],
+      [
+        "common { } api { Retries = 1 ; }",
+        "line 1: Retries is no key of this block, and is ignored",
+      ],
+      [
+        "common { } api { } renewer { x = 1 ; }",
+        "line 1: x is no key of this block, and is ignored",
+      ],
+      ["common { } api { }\nApi { }", 'line 2: block "Api" is not known, and is ignored'],
+    ] as const
+  ) {
+    test(`a warning: ${expected}`, () => {
+      assert.deepEqual(client(text).warnings, [`FILE : ${expected}`]);
+    });
+  }
+
+  test("no warning for a file with every key, of either kind of program", () => {
+    const text = readFileSync(join(FOLDER, "every-key.conf"), "utf8");
+    assert.deepEqual(client(text).warnings, []);
+    assert.deepEqual(daemon(text).warnings, []);
+    assert.deepEqual(daemon("common { } auksd { Wrokers = 1 ; }").warnings.length, 1);
+  });
+
   test("PrimaryPrincipal in the notation of the HOWTO, with a known realm", () => {
     const text = "common {\n PrimaryPrincipal = host/mngt.realm.a/REALM.A ; } api { }";
     const read = (...knownRealms: string[]) =>
@@ -255,9 +288,9 @@ describe("the block mungebox", () => {
       ["Dialekt = head ;", 'FILE : line 1: block mungebox has no key "Dialekt"'],
       ["Dialect = 0.6 ;", /can't be "0.6", only one of auto, 0.4, 0.5, head/],
       ["Dialect = toString ;", /can't be "toString"/],
-      ["Replicate = 1 ;", /can't be "1", only one of yes, no/],
+      ["Replicate = 1 ;", /can't be "1", only yes or no/],
       ["Replicate = constructor ;", /can't be "constructor"/],
-      ["MetricsFile = auksd.prom ;", /can't be "auksd.prom", only one of absolute paths/],
+      ["MetricsFile = auksd.prom ;", /can't be "auksd.prom", only an absolute path/],
       ["} mungebox { ", /a second block "mungebox"/],
     ] as const
   ) {

@@ -5,17 +5,15 @@ import fc from "fast-check";
 import { parseCcache, tgtsOf } from "../../../lib/auks/ccache.ts";
 import { DerError, DerReader, formatDer, integerNode, node, TAG } from "../../../lib/auks/der.ts";
 import { AuksError } from "../../../lib/auks/errors.ts";
+import { type Credential, wipeCredentials } from "../../../lib/auks/credential.ts";
+import { formatKrbCred } from "../../../lib/auks/krb_cred_writer.ts";
 import {
-  type Credential,
-  formatKrbCred,
   type KrbCred,
   MAX_KRB_CRED_LENGTH,
   MAX_TICKETS,
   parseKrbCred,
-  summarizeKrbCred,
-  whyNotTgts,
-  wipeCredentials,
 } from "../../../lib/auks/krb_cred.ts";
+import { summarizeKrbCred, whyNotTgts } from "../../../lib/auks/krb_cred_summary.ts";
 import { parsePrincipal } from "../../../lib/auks/principal.ts";
 import { parseSendFile } from "../../../lib/auks/send_file.ts";
 import { krbCred } from "./arbitraries.ts";

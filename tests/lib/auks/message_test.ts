@@ -10,11 +10,9 @@ import {
   formatErrorReply,
   formatGetReply,
   formatPlainReply,
-  formatRequest,
   parseReply,
-  parseRequest,
-  type Request,
-} from "../../../lib/auks/message.ts";
+} from "../../../lib/auks/reply.ts";
+import { formatRequest, parseRequest, type Request } from "../../../lib/auks/request.ts";
 import { type Reason, reasonOfError, reasonOfNumber, REASONS } from "../../../lib/auks/reasons.ts";
 import { packedCredential, record, seconds } from "./arbitraries.ts";
 import { plainBytes, transcripts } from "./reference.ts";

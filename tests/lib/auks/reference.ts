@@ -1,7 +1,7 @@
 // What the reference of the real programs holds, read for the tests.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Credential } from "../../../lib/auks/krb_cred.ts";
+import type { Credential } from "../../../lib/auks/credential.ts";
 import { formatPrincipal } from "../../../lib/auks/principal.ts";
 
 const FOLDER = join(import.meta.dirname, "../../auks/reference");

@@ -1,0 +1,81 @@
+// What a regular expression of auks.acl lets in, or keeps out, that its author may not have thought of.
+import { ANY, type Node, parseExpression } from "./posix_regex_syntax.ts";
+
+/**
+ * What to tell the administrator of an expression.
+ *
+ * @param expression an expression that compiles.
+ * @param text the same for the warnings.
+ * @returns one sentence for each.
+ *
+ * @example
+ * ```ts
+ * import { expressionWarnings } from "./lib/auks/expression_warnings.ts";
+ *
+ * const text = "^bob@REALM.A$";
+ * console.log(expressionWarnings(new TextEncoder().encode(text), text)[0]);
+ * // "a dot in ^bob@REALM.A$ matches any character; a dot itself is [.] or \."
+ * ```
+ */
+export function expressionWarnings(expression: Uint8Array, text: string): string[] {
+  if (text === "") return ["an empty expression matches everybody"];
+  const tree = parseExpression(expression);
+  const warnings: string[] = [];
+  if (!isAtEdge(tree, "^") || !isAtEdge(tree, "$")) {
+    warnings.push(`${text} is not between ^ and $ all of it, so it matches longer names as well`);
+  }
+  if (hasPlainDot(tree)) {
+    warnings.push(`a dot in ${text} matches any character; a dot itself is [.] or \\.`);
+  }
+  if (hasAlnumOnly(tree)) {
+    warnings.push(
+      `${text} matches no name with -, _ or . where it has [[:alnum:]]; [[:alnum:]_.-] does`,
+    );
+  }
+  return warnings;
+}
+
+/** Whether whatever matches begins at ^, or ends at $. */
+function isAtEdge(tree: Node, edge: "^" | "$"): boolean {
+  switch (tree.kind) {
+    case "anchor":
+      return tree.anchor === edge;
+    case "sequence": {
+      const part = tree.parts.at(edge === "^" ? 0 : -1);
+      return part !== undefined && isAtEdge(part, edge);
+    }
+    case "choice":
+      return tree.parts.every((part) => isAtEdge(part, edge));
+    case "group":
+      return isAtEdge(tree.part, edge);
+    case "repeat":
+      return tree.least > 0 && isAtEdge(tree.part, edge);
+    default:
+      return false;
+  }
+}
+
+function partsOf(tree: Node): readonly Node[] {
+  return "parts" in tree ? tree.parts : "part" in tree ? [tree.part] : [];
+}
+
+/** A dot that is repeated stands for any character on purpose. */
+function hasPlainDot(tree: Node): boolean {
+  if (tree.kind === "repeat" && isDot(tree.part)) return false;
+  return isDot(tree) || partsOf(tree).some(hasPlainDot);
+}
+
+function isDot(tree: Node): boolean {
+  return tree.kind === "set" && tree.set === ANY;
+}
+
+/** Letters and digits repeated, as the HOWTO has it for the names of users. */
+function hasAlnumOnly(tree: Node): boolean {
+  const isFound = tree.kind === "repeat" && tree.most === Infinity && isAlnum(tree.part);
+  return isFound || partsOf(tree).some(hasAlnumOnly);
+}
+
+function isAlnum(tree: Node): boolean {
+  return tree.kind === "set" &&
+    tree.set.every((bit, byte) => (bit === 1) === /[0-9A-Za-z]/.test(String.fromCharCode(byte)));
+}

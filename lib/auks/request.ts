@@ -1,0 +1,127 @@
+// The requests of AUKS as they are within a KRB-PRIV: from bytes, to bytes. What ours say of a request stands
+// behind what the original reads, which ignores it.
+import { AuksError } from "./errors.ts";
+import { MAX_KRB_CRED_LENGTH } from "./krb_cred.ts";
+import { formatNumbers, MESSAGE_TYPE, u32At } from "./message.ts";
+
+/** A request to the daemon. */
+export type Request =
+  | { readonly type: "ping" | "list" | "close" }
+  | { readonly type: "dump"; readonly anyDialect?: boolean }
+  | { readonly type: "get"; readonly uid: number; readonly anyDialect?: boolean }
+  | { readonly type: "add"; readonly krbCred: Uint8Array; readonly replicated?: boolean }
+  | { readonly type: "remove"; readonly uid: number; readonly replicated?: boolean };
+
+/** What ours say of a request behind it. */
+export interface RequestMark {
+  /** The other daemon of the pair sends this, which need not be told of it again. */
+  readonly replicated?: boolean;
+  /** The client reads credentials however they are packed. */
+  readonly anyDialect?: boolean;
+}
+
+/** Largest request: ADD of the largest KRB-CRED, and what ours puts behind it. */
+export const MAX_REQUEST_LENGTH = 4 + 4 + MAX_KRB_CRED_LENGTH + 8;
+
+/** Opens what ours put behind a request: "mbox", and then the sum of {@linkcode MARKS}. */
+const MARK = 0x6d62_6f78;
+const MARK_LENGTH = 8;
+const MARKS = { replicated: 1, anyDialect: 2 } as const satisfies Record<keyof RequestMark, number>;
+
+/**
+ * Writes a request.
+ *
+ * @param request the request.
+ * @returns its bytes; the caller wipes those of an ADD.
+ *
+ * @example
+ * ```ts
+ * import { formatRequest } from "./lib/auks/request.ts";
+ *
+ * console.log(formatRequest({ type: "get", uid: 2000 })); // 0 0 0 3, 0 0 7 208
+ * ```
+ */
+export function formatRequest(request: Request): Uint8Array {
+  switch (request.type) {
+    case "add": {
+      const { krbCred } = request;
+      const mark = formatMark(request);
+      const bytes = new Uint8Array(8 + krbCred.length + mark.length);
+      bytes.set(formatNumbers([MESSAGE_TYPE.add, krbCred.length]));
+      bytes.set(krbCred, 8);
+      bytes.set(mark, 8 + krbCred.length);
+      return bytes;
+    }
+    case "get":
+    case "remove":
+      return formatNumbers([MESSAGE_TYPE[request.type], request.uid], formatMark(request));
+    case "dump":
+      return formatNumbers([MESSAGE_TYPE.dump], formatMark(request));
+    default:
+      return formatNumbers([MESSAGE_TYPE[request.type]]);
+  }
+}
+
+function formatMark({ replicated = false, anyDialect = false }: RequestMark): Uint8Array {
+  const sum = (replicated ? MARKS.replicated : 0) + (anyDialect ? MARKS.anyDialect : 0);
+  return sum === 0 ? new Uint8Array(0) : formatNumbers([MARK, sum]);
+}
+
+/** Whether the mark that begins at `at`, and ends the request, says this. */
+function hasMark(bytes: Uint8Array, at: number, name: keyof RequestMark): boolean {
+  return bytes.length === at + MARK_LENGTH && u32At(bytes, at) === MARK &&
+    (u32At(bytes, at + 4) & MARKS[name]) !== 0;
+}
+
+/**
+ * Reads a request. Numbers that are cut off count as if zeros followed, and what is behind a request is ignored,
+ * as in the original.
+ *
+ * @param bytes the payload of a KRB-PRIV.
+ * @returns the request; the KRB-CRED of an ADD is a view of the bytes and has not been looked into.
+ * @throws {AuksError} AUKSD_UNKNOWN_REQUEST; of an ADD CRED_NULL, CRED_TOO_LARGE, or CRED_READ if it is shorter
+ * than it says.
+ *
+ * @example
+ * ```ts
+ * import { parseRequest } from "./lib/auks/request.ts";
+ *
+ * console.log(parseRequest(Uint8Array.of(0, 0, 0, 6)).type); // "dump"
+ * ```
+ */
+export function parseRequest(bytes: Uint8Array): Request {
+  switch (u32At(bytes, 0)) {
+    case MESSAGE_TYPE.ping:
+      return { type: "ping" };
+    case MESSAGE_TYPE.list:
+      return { type: "list" };
+    case MESSAGE_TYPE.add:
+      return parseAdd(bytes);
+    case MESSAGE_TYPE.get:
+      return { type: "get", uid: u32At(bytes, 4), anyDialect: hasMark(bytes, 8, "anyDialect") };
+    case MESSAGE_TYPE.remove:
+      return { type: "remove", uid: u32At(bytes, 4), replicated: hasMark(bytes, 8, "replicated") };
+    case MESSAGE_TYPE.close:
+      return { type: "close" };
+    case MESSAGE_TYPE.dump:
+      return { type: "dump", anyDialect: hasMark(bytes, 4, "anyDialect") };
+    default:
+      throw new AuksError("AUKSD_UNKNOWN_REQUEST", `type ${u32At(bytes, 0)}`);
+  }
+}
+
+function parseAdd(bytes: Uint8Array): Request {
+  const length = u32At(bytes, 4);
+  if (length === 0) throw new AuksError("CRED_NULL");
+  if (length > MAX_KRB_CRED_LENGTH) {
+    throw new AuksError("CRED_TOO_LARGE", `${length} bytes, at most ${MAX_KRB_CRED_LENGTH}`);
+  }
+  if (8 + length > bytes.length) {
+    throw new AuksError("CRED_READ", `${bytes.length - 8} bytes in place of ${length}`);
+  }
+  return {
+    type: "add",
+    krbCred: bytes.subarray(8, 8 + length),
+    replicated: hasMark(bytes, 8 + length, "replicated"),
+  };
+}
