@@ -3,7 +3,8 @@
 import { type Acl, aclHosts, type HostAddresses, roleOf } from "../../lib/auks/acl.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { KerberosUnavailable } from "../../lib/krb5/library.ts";
-import { descriptorLimit, forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
+import { softLimit } from "../../lib/os/limits.ts";
+import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import type { AnnounceReady } from "../process/background.ts";
@@ -422,6 +423,6 @@ function placeOf({ server }: AuksdConfiguration): string {
 }
 
 function maxConnections(): number {
-  const limit = descriptorLimit();
+  const limit = softLimit("descriptors");
   return Math.max(8, limit - Math.min(RESERVED_DESCRIPTORS, limit / 4));
 }

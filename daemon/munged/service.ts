@@ -4,7 +4,8 @@ import { chmodSync, lstatSync, readFileSync, unlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../lib/errors.ts";
-import { forbidCoreDumps, lockMemory, memoryLockLimit, signalText } from "../../lib/os/process.ts";
+import { softLimit } from "../../lib/os/limits.ts";
+import { forbidCoreDumps, lockMemory, signalText } from "../../lib/os/process.ts";
 import { listenUnix } from "../../lib/os/socket.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { purgeReplayTables, type ReplayState } from "./replay/cache.ts";
@@ -176,7 +177,7 @@ async function start(
 }
 
 function lockAllMemory(log: Logger): void {
-  const bytes = memoryLockLimit();
+  const bytes = softLimit("lockedMemory");
   const limit = bytes === Infinity ? "unlimited" : `${bytes} / ${Math.floor(bytes / 1024)} KB`;
   try {
     lockMemory();

@@ -1,14 +1,12 @@
 // What a daemon does with its own process and others: name, memory, core dumps, descriptors, signals. Calls that only
 // Linux has do nothing elsewhere.
 import { CString, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
+import { softLimit } from "./limits.ts";
 
 const isLinux = process.platform === "linux";
 const PR_SET_DUMPABLE = 4;
 const PR_SET_NAME = 15;
 const RLIMIT_CORE = 4;
-const RLIMIT_MEMLOCK = isLinux ? 8 : 6;
-const RLIMIT_NOFILE = isLinux ? 7 : 8;
-const RLIM_INFINITY = isLinux ? 0xffff_ffff_ffff_ffffn : 0x7fff_ffff_ffff_ffffn;
 const MCL_CURRENT = 1;
 const MCL_FUTURE = 2;
 /** Locks each page when it is first touched; without it, all reserved address space would become resident. */
@@ -17,7 +15,6 @@ const MCL_ONFAULT = isLinux ? 4 : 0;
 const { i32, u64, ptr: pointer } = FFIType;
 const c = openLibc({
   dup2: { args: [i32, i32], returns: i32 },
-  getrlimit: { args: [i32, pointer], returns: i32 },
   mlockall: { args: [i32], returns: i32 },
   pipe: { args: [pointer], returns: i32 },
   poll: { args: [pointer, u64, i32], returns: i32 },
@@ -72,23 +69,9 @@ export function lockMemory(): void {
   if (c.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) throw new SystemError("mlockall");
 }
 
-/** How many bytes this process may lock into memory; Infinity if unlimited. */
-export function memoryLockLimit(): number {
-  const limit = new BigUint64Array(2);
-  if (c.getrlimit(RLIMIT_MEMLOCK, ptr(limit)) < 0) throw new SystemError("getrlimit");
-  return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
-}
-
-/** How many descriptors this process may have; Infinity if unlimited. */
-export function descriptorLimit(): number {
-  const limit = new BigUint64Array(2);
-  if (c.getrlimit(RLIMIT_NOFILE, ptr(limit)) < 0) throw new SystemError("getrlimit");
-  return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
-}
-
 /** The first of the last `spare` descriptors, or of the last quarter if there are few. */
 export function lastDescriptors(spare: number): number {
-  const limit = descriptorLimit();
+  const limit = softLimit("descriptors");
   return limit - Math.min(spare, limit / 4);
 }
 

@@ -1,7 +1,7 @@
-// The first instructions of an executable, before any code of the runtime runs. They see whether there is enough
-// memory, take the runtime's variables out of the environment and put our settings in; and where there is no
-// working directory or no /proc, they answer in the C library's place, for the runtime ends without an answer.
-// For Linux, on x64 and arm64.
+// The first instructions of an executable, which run before the runtime's own code. They check that there are enough
+// descriptors, stack and memory; take the runtime's variables out of the environment and put our settings in; and,
+// where there is no working directory or no /proc, answer in place of the C library, as the runtime would give up.
+// For Linux on x64 and arm64.
 import { Elf } from "./elf.ts";
 
 /**
@@ -38,6 +38,7 @@ export const CLOSED_PREFIXES = [
 const SETTINGS = [
   "BUN_JSC_structureHeapSizeInKB=1048576", // halved until it fits, down to 64 MiB
   "BUN_JSC_jitMemoryReservationSize=8388608",
+  "BUN_JSC_softReservedZoneSize=65536", // in place of 128 KiB, which is all that ulimit -s 128 leaves
   "MIMALLOC_ARENA_RESERVE=0", // memory is taken as it is needed
 ];
 
@@ -51,56 +52,74 @@ const ROOM = [
   { length: 42 * MIB, protection: PROT_READ_WRITE }, // ulimit -d, the commit limit
 ];
 
-/** Behind the program's name. */
-const REFUSAL =
+/** What a program says behind its name where that is too little. */
+const NO_MEMORY =
   ": Error: Out of memory: 256 MiB of address space (ulimit -v) and 64 MiB of data (ulimit -d) are needed\n";
+
+/** Other limits by their number in Linux, the least that will do, and what a program says where it is less. */
+const LIMITS = [
+  {
+    resource: 7, // RLIMIT_NOFILE
+    minimum: 6,
+    text: ": Error: Too many open files: 6 descriptors are needed (ulimit -n)\n",
+  },
+  {
+    resource: 3, // RLIMIT_STACK
+    minimum: 100 * 1024,
+    text: ": Error: Insufficient resources: 100 KiB of stack are needed (ulimit -s)\n",
+  },
+];
 
 /** A function that only native addons call, and no executable of ours loads any: the code goes in its place. */
 const PLACE = "napi_get_property";
 
 /** entry_x64.s and entry_arm64.s, assembled; a test compares. */
 const CODE = {
-  x64: "4889d34c8d25c6020000498b34244983c4084885f6747c498b14244983c40831" +
-    "ff41ba2240000049c7c0ffffffff4531c9b8090000000f054885c0780c4889c7" +
-    "b80b0000000f05ebc1488b7424084889f28a0248ffc23c2f480f44f284c075f1" +
-    "48ffca4829f2bf02000000b8010000000f05488b3507020000488b1508020000" +
-    "b8010000000f05bf05000000b8e70000000f05488b0c24488d74cc10488b0648" +
-    "83c6084885c075f4488b064883c6104885c075f4488d7c24804801e74829f748" +
-    "83e7f04989f94889e64883c102fcf348a5488b0598010000488938498b042449" +
-    "83c4084885c0740448abebef49bb202020202020202048ad4885c07424488b10" +
-    "4c09da4c89e14c8b014d85c0740f4921d04c3b410874df4883c110ebe948abeb" +
-    "d548ab48ad4889c148ab48ad48ab4885c975f04c89cc31ff488b355901000048" +
-    "8b054a010000ff104885c0740cbff8ffffffbe01000000ffd0b84f000000488d" +
-    "bc2480efffffbe001000000f054885c07911488b0527010000488d0d3e000000" +
-    "488908b802000000488b3d2101000031f60f054885c0780c4889c7b803000000" +
-    "0f05eb11488b05fd000000488d0d150000004889084889daff25ba00000066c7" +
-    "072f004889f8c35341544883ec184889f34989fc488b35dd000000e877000000" +
-    "4c89e74889deffd085c07463488b35cd000000e85f0000004889dfffd0488b35" +
-    "c4000000e84e0000004989c0b861000000bf030000004889e60f05488b1424b9" +
-    "000080004839ca480f47d14881e200f0ffff488b3537000000488b364881ceff" +
-    "0f000048ffc64829d64889df41ffd04883c418415c5bc331ff488b0530000000" +
-    "ff2066662e0f1f8400000000000f1f00",
-  arm64: "f30300aa7414001095820191a18640f8e10300b4a28640f8000080d2430488d2" +
-    "04008092050080d2c81b80d2f60301aa010000d4a000f8b7e10316aae81a80d2" +
-    "010000d4f2ffff17e10740f9e20301aa431440387fbc00714100819aa3ffff35" +
-    "420400d1420001cb400080d2080880d2010000d4810a41a9400080d2010000d4" +
-    "a00080d2c80b80d2010000d4e90340f9ea030091290900914b0d098b6c8540f8" +
-    "ecffffb56c0541f8ecffffb56b010acb4c010bcb8c0102d18ced7c92ed030caa" +
-    "4e8540f88e8500f8290500f1a1ffff54810240f92c0000f9ae8640f86e0000b4" +
-    "8e8500f8fdffff17f0c303b24e8540f88e0100b4d10140f9310210aae30315aa" +
-    "6414c1a8a40000b48400118a9f0005ebe0feff54fbffff178e8500f8f4ffff17" +
-    "9f8500f84415c1a8841581a8c4ffffb5bf010091000080d2900642a9110240f9" +
-    "20023fd6a00000b4f10300aae0008092210080d220023fd6e00740d1000002d1" +
-    "010082d2280280d2010000d48000f8b6811a40f922020010220000f9600c8092" +
-    "812240f9020080d2080780d2010000d48000f8b7280780d2010000d404000014" +
-    "811e40f902010010220000f9e00313aa910640f920021fd6e105805201000079" +
-    "c0035fd6fd7bbca9f35301a9f51300f9f30301aaf50300aad4050010812640f9" +
-    "24000094f10300aae00315aae10313aa20023fd660030034812a40f91d000094" +
-    "f10300aae00313aa20023fd6812e40f918000094f10300aa000080d2610080d2" +
-    "020080d2e3c30091a82080d2010000d4e21b40f90110a0d25f0001eb2280829a" +
-    "42cc7492810240f9210040f9212c40b221040091210002cbe00313aa20023fd6" +
-    "f51340f9f35341a9fd7bc4a8c0035fd6000080d2f0000010101240f9110240f9" +
-    "20021fd61f2003d51f2003d51f2003d5",
+  x64: "4889d34c8d250603000041be01000000498b3c244885ff7429488db42470ffff" +
+    "ffb8610000000f05488b842470ffffff493b4424084d8d6c241072564983c420" +
+    "ebce4983c4084c8d2d7302000041be05000000498b34244983c4084885f67474" +
+    "498b14244983c40831ff41ba2240000049c7c0ffffffff4531c9b8090000000f" +
+    "054885c0780c4889c7b80b0000000f05ebc1488b7424084889f28a0248ffc23c" +
+    "2f480f44f284c075f148ffca4829f2bf02000000b8010000000f05498b750049" +
+    "8b5508b8010000000f054489f7b8e70000000f05488b0c24488d74cc10488b06" +
+    "4883c6084885c075f4488b064883c6104885c075f4488d7c24804801e74829f7" +
+    "4883e7f04989f94889e64883c102fcf348a5488b0597010000488938498b0424" +
+    "4983c4084885c0740448abebef49bb202020202020202048ad4885c07424488b" +
+    "104c09da4c89e14c8b014d85c0740f4921d04c3b410874df4883c110ebe948ab" +
+    "ebd548ab48ad4889c148ab48ad48ab4885c975f04c89cc31ff488b3558010000" +
+    "488b0549010000ff104885c0740cbff8ffffffbe01000000ffd0b84f00000048" +
+    "8dbc2480efffffbe001000000f054885c07911488b0526010000488d0d3e0000" +
+    "00488908b802000000488b3d2001000031f60f054885c0780c4889c7b8030000" +
+    "000f05eb11488b05fc000000488d0d150000004889084889daff25b900000066" +
+    "c7072f004889f8c35341544883ec184889f34989fc488b35dc000000e8770000" +
+    "004c89e74889deffd085c07463488b35cc000000e85f0000004889dfffd0488b" +
+    "35c3000000e84e0000004989c0b861000000bf030000004889e60f05488b1424" +
+    "b9000080004839ca480f47d14881e200f0ffff488b3536000000488b364881ce" +
+    "ff0f000048ffc64829d64889df41ffd04883c418415c5bc331ff488b052f0000" +
+    "00ff2066662e0f1f8400000000006690",
+  arm64: "f30300aa7416001095820191380080d2a10240f9a10100b4000080d2020080d2" +
+    "e34302d1a82080d2010000d4e10357f8a20640f9b74200913f0002eba3020054" +
+    "b5820091f3ffff17b522009197420091b80080d2a18640f8e10300b4a28640f8" +
+    "000080d2430488d204008092050080d2c81b80d2f60301aa010000d4a000f8b7" +
+    "e10316aae81a80d2010000d4f2ffff17e10740f9e20301aa431440387fbc0071" +
+    "4100819aa3ffff35420400d1420001cb400080d2080880d2010000d4e10a40a9" +
+    "400080d2010000d4e00318aac80b80d2010000d4e90340f9ea03009129090091" +
+    "4b0d098b6c8540f8ecffffb56c0541f8ecffffb56b010acb4c010bcb8c0102d1" +
+    "8ced7c92ed030caa4e8540f88e8500f8290500f1a1ffff54810240f92c0000f9" +
+    "ae8640f86e0000b48e8500f8fdffff17f0c303b24e8540f88e0100b4d10140f9" +
+    "310210aae30315aa6414c1a8a40000b48400118a9f0005ebe0feff54fbffff17" +
+    "8e8500f8f4ffff179f8500f84415c1a8841581a8c4ffffb5bf010091000080d2" +
+    "900642a9110240f920023fd6a00000b4f10300aae0008092210080d220023fd6" +
+    "e00740d1000002d1010082d2280280d2010000d48000f8b6811a40f922020010" +
+    "220000f9600c8092812240f9020080d2080780d2010000d48000f8b7280780d2" +
+    "010000d404000014811e40f902010010220000f9e00313aa910640f920021fd6" +
+    "e105805201000079c0035fd6fd7bbca9f35301a9f51300f9f30301aaf50300aa" +
+    "94050010812640f924000094f10300aae00315aae10313aa20023fd660030034" +
+    "812a40f91d000094f10300aae00313aa20023fd6812e40f918000094f10300aa" +
+    "000080d2610080d2020080d2e3c30091a82080d2010000d4e21b40f90110a0d2" +
+    "5f0001eb2280829a42cc7492810240f9210040f9212c40b221040091210002cb" +
+    "e00313aa20023fd6f51340f9f35341a9fd7bc4a8c0035fd6000080d2b0000010" +
+    "101240f9110240f920021fd61f2003d5",
 } as const;
 
 /**
@@ -134,13 +153,17 @@ export function setEntry(runtime: Buffer): void {
   const code = entryCode(elf.architecture);
   const behindCode = new EntryData(place.address + code.length);
   behindCode.number(elf.symbol("environ").address).number(elf.entry);
-  behindCode.text(REFUSAL).number(Buffer.byteLength(REFUSAL));
+  behindCode.text(NO_MEMORY).number(NO_MEMORY.length);
   behindCode.number(elf.slot("dlsym")).text("mallopt\0");
   behindCode.number(elf.slot("getcwd")).number(elf.slot("pthread_getattr_np"));
   behindCode.text("/proc/self/maps\0");
   for (const name of ["getattr_np", "attr_init", "attr_setstack"]) {
     behindCode.text(`pthread_${name}\0`);
   }
+  for (const { resource, minimum, text } of LIMITS) {
+    behindCode.number(resource).number(minimum).text(text).number(text.length);
+  }
+  behindCode.number(0);
   for (const { length, protection } of ROOM) behindCode.number(length).number(protection);
   behindCode.number(0);
   for (const setting of SETTINGS) behindCode.text(`${setting}\0`);

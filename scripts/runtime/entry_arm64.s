@@ -2,6 +2,26 @@
   mov x19, x0
   adr x20, data
   add x21, x20, #96
+  mov x24, #1
+limit:
+  ldr x1, [x21]
+  cbz x1, 1f
+  mov x0, #0
+  mov x2, #0
+  sub x3, sp, #144
+  mov x8, #261                    // prlimit64
+  svc #0
+  ldur x1, [sp, #-144]
+  ldr x2, [x21, #8]
+  add x23, x21, #16
+  cmp x1, x2
+  b.lo refuse
+  add x21, x21, #32
+  b limit
+1:
+  add x21, x21, #8
+  add x23, x20, #16
+  mov x24, #5                     // EMUNGE_NO_MEMORY
 room:
   ldr x1, [x21], #8
   cbz x1, copy
@@ -32,10 +52,10 @@ refuse:
   mov x0, #2
   mov x8, #64                     // write
   svc #0
-  ldp x1, x2, [x20, #16]
+  ldp x1, x2, [x23]
   mov x0, #2
   svc #0
-  mov x0, #5                      // EMUNGE_NO_MEMORY
+  mov x0, x24
   mov x8, #94                     // exit_group
   svc #0
 

@@ -1,9 +1,27 @@
 # The code of entry.ts for x86-64, started as _start is: argc, argv, NULL, envp, NULL and auxv at rsp, rdx for exit.
-# First it sees whether there is enough memory. Then it makes a copy of all that is at rsp, below it, with our
+# First it sees whether there are descriptors and memory enough. Then it makes a copy of all that is at rsp, below it, with our
 # settings first in envp and without the variables that are closed; the C library holds pointers to the old one.
 .intel_syntax noprefix
   mov rbx, rdx
   lea r12, [rip + data + 96]
+  mov r14d, 1                     # the status if something is missing
+limit:                            # resource, minimum, message and its length
+  mov rdi, [r12]
+  test rdi, rdi
+  je 1f
+  lea rsi, [rsp - 144]            # below the red zone
+  mov eax, 97                     # getrlimit
+  syscall
+  mov rax, [rsp - 144]
+  cmp rax, [r12 + 8]
+  lea r13, [r12 + 16]
+  jb refuse
+  add r12, 32
+  jmp limit
+1:
+  add r12, 8
+  lea r13, [rip + data + 16]
+  mov r14d, 5                     # EMUNGE_NO_MEMORY
 room:                             # pairs of length and protection
   mov rsi, [r12]
   add r12, 8
@@ -39,11 +57,11 @@ refuse:
   mov edi, 2
   mov eax, 1                      # write
   syscall
-  mov rsi, [rip + data + 16]
-  mov rdx, [rip + data + 24]
+  mov rsi, [r13]                  # the message and its length
+  mov rdx, [r13 + 8]
   mov eax, 1
   syscall
-  mov edi, 5                      # EMUNGE_NO_MEMORY
+  mov edi, r14d
   mov eax, 231                    # exit_group
   syscall
 

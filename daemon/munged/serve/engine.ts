@@ -2,7 +2,7 @@
 // changes, replaces one that died, and ends them. What a thread does is in worker.ts.
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../../../lib/os/socket.ts";
-import { descriptorLimit } from "../../../lib/os/process.ts";
+import { softLimit } from "../../../lib/os/limits.ts";
 import type { ReplayState } from "../replay/cache.ts";
 import type { GroupMap } from "../groups/map.ts";
 import type { Logger, LogTarget } from "../../process/log.ts";
@@ -250,7 +250,7 @@ export class Engine {
 
 /** What each of `threads` may keep for clients, so that memory and descriptors are left for all else. */
 function parkingLimits(threads: number): ParkingLimits {
-  const limit = Math.min(descriptorLimit(), TRACKED_DESCRIPTORS);
+  const limit = Math.min(softLimit("descriptors"), TRACKED_DESCRIPTORS);
   const reserved = Math.min(RESERVED_DESCRIPTORS, limit / 2);
   const bytes = Math.max(LEAST_PARKED_BYTES, Math.floor(PARKED_BYTES / threads));
   return {

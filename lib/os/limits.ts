@@ -1,5 +1,5 @@
-// Whether this process can get more memory within its own limits and the system's.
-import { FFIType, openLibc } from "./libc.ts";
+// The limits of this process: resource limits by their kind, and how much more memory it may take.
+import { FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 
 const PROT_NONE = 0;
 const PROT_READ_WRITE = 3;
@@ -11,9 +11,27 @@ const MAP_FAILED = 2 ** 63;
 
 const { i32, i64, u64, ptr: pointer } = FFIType;
 const c = openLibc({
+  getrlimit: { args: [i32, pointer], returns: i32 },
   mmap: { args: [pointer, u64, i32, i32, i32, i64], returns: pointer },
   munmap: { args: [pointer, u64], returns: i32 },
 });
+
+const isLinux = process.platform === "linux";
+/** Numbers of the resource limits. */
+const RESOURCES = {
+  descriptors: isLinux ? 7 : 8, // RLIMIT_NOFILE
+  lockedMemory: isLinux ? 8 : 6, // RLIMIT_MEMLOCK, in bytes
+  processes: isLinux ? 6 : 7, // RLIMIT_NPROC, of the user's, threads included
+  stack: 3, // RLIMIT_STACK, in bytes
+} as const;
+const RLIM_INFINITY = isLinux ? 0xffff_ffff_ffff_ffffn : 0x7fff_ffff_ffff_ffffn;
+
+/** A resource limit in force; Infinity if there is none. @throws {SystemError} */
+export function softLimit(resource: keyof typeof RESOURCES): number {
+  const limit = new BigUint64Array(fixedMemory(16)); // struct rlimit: soft, hard
+  if (c.getrlimit(RESOURCES[resource], ptr(limit)) < 0) throw new SystemError("getrlimit");
+  return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
+}
 
 /** Whether `bytes` more address space is available (RLIMIT_AS). */
 export function hasAddressSpace(bytes: number): boolean {

@@ -1,0 +1,46 @@
+// What munged needs of the system's limits. The runtime crashes when it can't have what it needs, or says nothing
+// that an administrator understands; so munged looks before it starts.
+import { MungeError } from "../../lib/errors.ts";
+import { hasAddressSpace, hasMemory, softLimit } from "../../lib/os/limits.ts";
+
+const MIB = 1024 * 1024;
+/** Memory beyond what munged has by then. */
+const BASE_MEMORY = 33 * MIB;
+const THREAD_MEMORY = 31 * MIB;
+const DESCRIPTORS = 24;
+const STACK = 192 * 1024;
+/** Threads of the runtime beside ours, and the processes on the way into the background. */
+const OTHER_THREADS = 16;
+
+/**
+ * Refuses to start where limits leave too little.
+ *
+ * @param threads that serve requests.
+ * @throws {MungeError} EMUNGE_NO_MEMORY for memory, EMUNGE_SNAFU for another limit.
+ */
+export function requireResources(threads: number): void {
+  const memory = BASE_MEMORY + threads * THREAD_MEMORY;
+  const mebibytes = `${Math.ceil(memory / MIB)} MiB more for ${threads} threads`;
+  if (!hasAddressSpace(memory)) {
+    throw new MungeError("EMUNGE_NO_MEMORY", `Out of memory: ulimit -v must allow ${mebibytes}`);
+  }
+  if (!hasMemory(memory)) {
+    throw new MungeError("EMUNGE_NO_MEMORY", `Out of memory: ulimit -d must allow ${mebibytes}`);
+  }
+  const needs = [
+    ["descriptors", DESCRIPTORS, `ulimit -n must allow ${DESCRIPTORS} descriptors`],
+    ["stack", STACK, `ulimit -s must allow ${STACK / 1024} KiB of stack`],
+    [
+      "processes",
+      OTHER_THREADS + threads,
+      `ulimit -u must allow ${OTHER_THREADS + threads} processes for ${threads} threads`,
+    ],
+  ] as const;
+  for (const [resource, need, text] of needs) {
+    // The number of processes limits other users than root only.
+    if (resource === "processes" && process.geteuid!() === 0) continue;
+    if (softLimit(resource) < need) {
+      throw new MungeError("EMUNGE_SNAFU", `Insufficient resources: ${text}`);
+    }
+  }
+}

@@ -1,0 +1,95 @@
+// Limits on descriptors, stack and processes: programs run, or name the limit in one line.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, copyFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { isRoot, type Munged, Realm } from "../interop/realm.ts";
+
+/** Without processes of its own that would count. */
+const UID = 65533;
+
+/** Runs a command under a limit of bash's ulimit. */
+function limited(limit: string, command: readonly string[], uid?: number) {
+  const become = uid === undefined ? [] : ["setpriv", `--reuid=${uid}`, "--clear-groups"];
+  const script = `ulimit -${limit} && exec "$@"`;
+  const { status, stderr } = spawnSync("bash", [
+    "-c",
+    `exec "$@"`,
+    "sh",
+    ...become,
+    "bash",
+    "-c",
+    script,
+    "sh",
+    ...command,
+  ], {
+    encoding: "latin1",
+    stdio: ["ignore", "ignore", "pipe"],
+    timeout: 60_000,
+  });
+  return { status, err: stderr };
+}
+
+describe("limits", { skip: process.platform !== "linux" }, () => {
+  let realm: Realm;
+  let munged: Munged;
+  let directory: string;
+  let options: string[];
+
+  before(async () => {
+    realm = new Realm();
+    munged = await realm.start("ours");
+    directory = join(realm.directory, "limited");
+    mkdirSync(directory);
+    chmodSync(directory, 0o711);
+    copyFileSync(join(realm.directory, "key"), join(directory, "key-file"));
+    const uid = isRoot ? UID : process.getuid!();
+    chownSync(directory, uid, uid);
+    chownSync(join(directory, "key-file"), uid, uid);
+    options = ["socket", "pid-file", "seed-file", "log-file", "key-file"].map((name) =>
+      `--${name}=${join(directory, name)}`
+    );
+  });
+  after(() => realm?.close());
+
+  const clients = [
+    ["n 4", 1, "munge: Error: Too many open files: 6 descriptors are needed (ulimit -n)\n"],
+    ["n 6", 0, ""],
+    ["s 64", 1, "munge: Error: Insufficient resources: 100 KiB of stack are needed (ulimit -s)\n"],
+    ["s 128", 0, ""],
+    ["s unlimited", 0, ""],
+  ] as const;
+  for (const [limit, status, err] of clients) {
+    it(`munge with ulimit -${limit}`, () => {
+      const command = [realm.program("ours", "munge"), "--no-input", `--socket=${munged.socket}`];
+      assert.deepEqual(limited(limit, command), { status, err });
+    });
+  }
+
+  it("munge with ulimit -u 1", { skip: !isRoot }, () => {
+    const command = [realm.program("ours", "munge"), "--no-input", `--socket=${munged.socket}`];
+    assert.deepEqual(limited("u 1", command, UID), { status: 0, err: "" });
+  });
+
+  const daemons = [
+    ["n 10", "ulimit -n must allow 24 descriptors"],
+    ["n 24", ""],
+    ["s 128", "ulimit -s must allow 192 KiB of stack"],
+    ["s 192", ""],
+    ["u 10", "ulimit -u must allow 18 processes for 2 threads"],
+    ["u 20", ""],
+  ] as const;
+  for (const [limit, text] of daemons) {
+    it(`munged with ulimit -${limit}`, { skip: !isRoot }, () => {
+      const command = [realm.program("ours", "munged"), "--origin=127.0.0.1", ...options];
+      const { status, err } = limited(limit, command, UID);
+      assert.equal(err, text === "" ? "" : `munged: Error: Insufficient resources: ${text}\n`);
+      assert.equal(status, text === "" ? 0 : 1);
+      if (status !== 0) return;
+      const socket = `--socket=${join(directory, "socket")}`;
+      assert.equal(realm.run("ours", "munge", ["--no-input", socket]).status, 0);
+      assert.equal(realm.run("ours", "munged", ["--stop", socket]).status, 0);
+    });
+  }
+});
