@@ -187,7 +187,7 @@ export function integerNode(value: number): DerNode {
  * ```ts
  * import { formatDer, integerNode, node, TAG } from "./lib/auks/der.ts";
  *
- * console.log(formatDer(node(TAG.sequence, integerNode(5)))); // Uint8Array [ 48, 3, 2, 1, 5 ]
+ * console.log([...formatDer(node(TAG.sequence, integerNode(5)))]); // [ 48, 3, 2, 1, 5 ]
  * ```
  */
 export function formatDer(root: DerNode): Uint8Array {

@@ -35,7 +35,7 @@ export function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
  * ```ts
  * import { parseAddress } from "./lib/auks/host_address.ts";
  *
- * console.log(parseAddress("127.0.0.1")); // Uint8Array [ 127, 0, 0, 1 ]
+ * console.log(parseAddress("127.0.0.1")?.join(".")); // "127.0.0.1"
  * ```
  */
 export function parseAddress(text: string): Uint8Array | undefined {

@@ -38,7 +38,7 @@ const MARKS = { replicated: 1, anyDialect: 2 } as const satisfies Record<keyof R
  * ```ts
  * import { formatRequest } from "./lib/auks/request.ts";
  *
- * console.log(formatRequest({ type: "get", uid: 2000 })); // 0 0 0 3, 0 0 7 208
+ * console.log([...formatRequest({ type: "get", uid: 2000 })]); // [ 0, 0, 0, 3, 0, 0, 7, 208 ]
  * ```
  */
 export function formatRequest(request: Request): Uint8Array {

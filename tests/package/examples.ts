@@ -29,10 +29,15 @@ export function findExamples(): Example[] {
       .filter((name) => name.endsWith(ending)).map((name) => `${folder}/${name}`);
   return ["README.md", ...below("docs", ".md"), "mod.ts", ...below("lib", ".ts")]
     .filter((path) => !path.startsWith("docs/api/")).sort()
-    .flatMap(examplesIn);
+    .flatMap(examplesIn)
+    .filter(({ code }) => !OWN_FILE.test(code));
 }
 
-function examplesIn(path: string): Example[] {
+/** What examples of files that no package exports import: they run in the project's own folder. */
+const OWN_FILE = /^import .* from "\.\/lib\//m;
+
+/** The examples in one file. */
+export function examplesIn(path: string): Example[] {
   const text = readFileSync(path, "utf8");
   return [...text.matchAll(FENCE)].map((match) => {
     const [, margin = "", only, block = ""] = match;
