@@ -59,7 +59,7 @@ after(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** Command lines that never reach a daemon, and on which both must agree to the byte. */
+/** Command lines that need no daemon, on which both must agree to the byte. */
 const SAME: readonly string[][] = [
   ["remunge", "--help"],
   ["munge", "-x"],
@@ -93,12 +93,12 @@ const SAME: readonly string[][] = [
   ["remunge", "-l", "5000000000"],
 ];
 
-/** Commands with options that the reference has not. */
+/** Commands with options that the reference lacks. */
 const EXTENDED: readonly string[] = ["munge", "mungekey"];
 
 suite("command lines", { "the reference": reference }, () => {
   for (const name of EXTENDED) {
-    it(`${name} --help has every line of the reference's, in its order`, () => {
+    it(`${name} --help has every line of the reference's, in the same order`, () => {
       const lines = ours([name, "--help"]).out.split("\n");
       for (const line of theirs([name, "--help"]).out.split("\n")) {
         while (lines.length > 0 && lines[0] !== line) lines.shift();
@@ -118,7 +118,7 @@ suite("munge and unmunge", { "the reference": reference }, () => {
   const munge = (...args: string[]) => ["munge", "-S", socket, ...args];
   const unmunge = (...args: string[]) => ["unmunge", "-S", socket, ...args];
 
-  it("munge's credentials are opened by the reference, and the other way round", () => {
+  it("munge's credentials are opened by the reference, and vice versa", () => {
     const made = ours(munge("-s", "hello", "-t", "77", "-c", "aes256", "-m", "sha512"));
     assert.equal(made.err, "");
     const opened = theirs(unmunge("-k", "TTL,CIPHER,MAC,LENGTH"), made.out);
@@ -131,7 +131,7 @@ suite("munge and unmunge", { "the reference": reference }, () => {
     assert.match(back.out, /^STATUS: {10}Success \(0\)\nENCODE_HOST: +.*LENGTH: +5\n\nhello$/s);
   });
 
-  it("unmunge prints what the reference prints of a replayed credential", () => {
+  it("unmunge prints a replayed credential as the reference does", () => {
     const credential = theirs(munge("-s", "x", "-u", `${process.getuid!()}`)).out;
     theirs(unmunge(), credential);
     const expected = theirs(
@@ -153,7 +153,7 @@ suite("munge and unmunge", { "the reference": reference }, () => {
     assert.equal(lines.join("\n"), theirs(["unmunge", "-K"]).out);
   });
 
-  it("unmunge prints each key it lists, without a value where it has none", () => {
+  it("unmunge prints each key it lists, without a value if there is none", () => {
     const keys: readonly string[] = ours(["unmunge", "-K"]).out.match(/(?<=^ {2})\w+$/gm) ?? [];
     assert.ok(keys.includes("REALM"));
     const restricted = ["-u", `${process.getuid!()}`, "-g", `${process.getgid!()}`];
@@ -164,7 +164,7 @@ suite("munge and unmunge", { "the reference": reference }, () => {
     }
   });
 
-  it("unmunge reports what is no credential as the reference does", () => {
+  it("unmunge reports malformed credentials as the reference does", () => {
     for (const text of ["", "junk", "MUNGE:!!!:", "\0abc", "MUNGE:AwQFAAD"]) {
       assert.deepEqual(ours(unmunge(), text), theirs(unmunge(), text));
     }
@@ -181,7 +181,7 @@ suite("munge and unmunge", { "the reference": reference }, () => {
     assert.deepEqual(readFileSync(file), before);
   });
 
-  it("munge leaves an output file untouched when there is no credential", () => {
+  it("munge leaves an output file untouched if there is no credential", () => {
     const file = join(directory, "kept");
     writeFileSync(file, "kept", { mode: 0o640 });
     assert.equal(ours(["munge", "-n", "-S", "nosuch", "-o", file]).status, 6);
@@ -201,7 +201,7 @@ suite("munge and unmunge", { "the reference": reference }, () => {
 });
 
 describe("mungekey", () => {
-  it("creates a key that only its owner can read, and never over another", () => {
+  it("creates a key that only its owner can read, and never overwrites one", () => {
     const key = join(directory, "new.key");
     const made = ours(["mungekey", "-v", "-b", "257", "-k", key]);
     assert.equal(made.err, `mungekey: Info: Created "${key}" with 264-bit key\n`);
@@ -216,7 +216,7 @@ describe("mungekey", () => {
     assert.notDeepEqual(readFileSync(key), bytes);
   });
 
-  it("replaces a symbolic link, not what it leads to", () => {
+  it("replaces a symbolic link, not its target", () => {
     const target = join(directory, "target");
     const link = join(directory, "link.key");
     writeFileSync(target, "precious");
@@ -230,11 +230,11 @@ describe("mungekey", () => {
 describe("mungebox", () => {
   const COMMANDS = ["munged", "munge", "unmunge", "remunge", "mungekey", "create-munge-key"];
 
-  it("--list names what --install links", () => {
+  it("--list names the commands that --install links", () => {
     assert.deepEqual(ours(["--list"]), { status: 0, out: `${COMMANDS.join("\n")}\n`, err: "" });
   });
 
-  it("refuses an unknown name, or none, and lists the commands", () => {
+  it("refuses an unknown or missing name, and lists the commands", () => {
     for (
       const [args, text] of [[["nosuch"], 'Unknown command "nosuch"'], [[], "Missing command"]]
     ) {
@@ -255,7 +255,7 @@ describe("mungebox", () => {
     }
   });
 
-  it("--install makes and replaces its links, and nothing of others without --force", () => {
+  it("--install makes and replaces its own links, and replaces other files only with --force", () => {
     const bin = join(directory, "bin");
     mkdirSync(bin);
     const self = realpathSync(process.execPath);
@@ -286,7 +286,7 @@ describe("mungebox", () => {
     assert.match(ours(["--install", join(bin, "nosuch")]).err, /No such file or directory\n$/);
   });
 
-  it("-V names the version of MUNGE first", () => {
+  it("-V prints the version of MUNGE first", () => {
     assert.equal(ours(["unmunge", "-V"]).out, "munge-0.5.18 (mungebox 0.1.0)\n");
     assert.match(ours(["munge", "-L"]).out, /GNU General Public License/);
   });

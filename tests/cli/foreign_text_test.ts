@@ -1,5 +1,4 @@
-// Text that a daemon, a credential or a name service brings, as the commands print it: never as orders to the
-// terminal.
+// Text from a daemon, a credential or a name service, as the commands print it: never as terminal control sequences.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -17,7 +16,7 @@ const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const HOSTILE = "\x1b]52;c;Zm9v\x07\x1b[2J\x9b31m";
 const SHOWN = "\\x1b]52;c;Zm9v\\x07\\x1b[2J\\x9b31m";
 
-/** What a command prints that asks a daemon which answers every request alike. */
+/** Output of a command that asks a daemon with the same answer to every request. */
 async function ask(args: readonly string[], answer: Uint8Array): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
   const path = join(directory, "socket");
@@ -96,7 +95,7 @@ for (const option of ["--json", "--verbose"]) {
   });
 }
 
-test("munged --status says that an answer is none", async () => {
+test("munged --status reports a malformed answer", async () => {
   const output = await ask(["munged", "--status"], formatStatusResponse("<html>", 0));
   assert.match(output, /^munged: Error: The munged at ".+" gave no valid status\n$/);
 });

@@ -1,10 +1,10 @@
-// What the daemon's tests share: a directory of their own and a logger that remembers.
+// What the daemon's tests share: a temporary directory and a logger that keeps its lines.
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "../../daemon/process/log.ts";
 
-/** Runs `body` with a new directory that everybody may pass, and removes it. */
+/** Runs `body` with a new directory that all users may enter, then removes it. */
 export function withDirectory(body: (directory: string) => void): void {
   const directory = mkdtempSync(join(tmpdir(), "munged-test-"));
   chmodSync(directory, 0o755);
@@ -31,5 +31,5 @@ export function memoryLogger(): Logger & { lines: string[] } {
   };
 }
 
-/** Whether files of other owners can be made. */
+/** Whether we can create files of other owners. */
 export const isRoot = process.geteuid!() === 0;

@@ -1,5 +1,5 @@
-// A cluster for the tests: hosts in network namespaces of their own, each with its own munged, files and
-// clock, and a load of credentials that go from every host to every other.
+// A cluster for the tests: hosts in network namespaces, each with its own munged, files and clock, and a load of
+// credentials sent from every host to every other.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ function ip(...args: string[]): void {
   assert.equal(status, 0, `ip ${args.join(" ")}: ${stderr}`);
 }
 
-/** Whether namespaces and faketime are to be had here. */
+/** Whether namespaces and faketime are available here. */
 export function hasClusters(): boolean {
   const name = `munge-probe-${process.pid}`;
   if (spawnSync("ip", ["netns", "add", name]).status !== 0) return false;
@@ -31,9 +31,9 @@ export class Host {
   readonly number: number;
   readonly keyFile: string;
   readonly address: string;
-  /** Seconds that its clock is ahead. */
+  /** Seconds by which its clock is ahead. */
   skew = 0;
-  /** Whether credentials are sent to it, and asked of it. */
+  /** Whether the load includes it. */
   decodes = true;
   encodes = true;
   readonly #files: Realm;
@@ -50,11 +50,11 @@ export class Host {
     this.#files = new Realm(key);
     this.keyFile = join(this.#files.directory, "key");
     ip("-n", this.#namespace, "link", "set", "lo", "up");
-    // On the loopback interface, as not every kernel has another kind to give.
+    // On the loopback interface, because not every kernel offers another kind.
     ip("-n", this.#namespace, "address", "add", `${this.address}/32`, "dev", "lo");
   }
 
-  /** Starts its munged, at the time that its clock shows. */
+  /** Starts its munged, at the time of its own clock. */
   async start(...options: string[]): Promise<void> {
     const args = this.make === "ours" ? options : [];
     const wrapper = ["ip", "netns", "exec", this.#namespace, ...this.#clock()];
@@ -66,12 +66,12 @@ export class Host {
     this.decodes = this.encodes = this.#isUp = true;
   }
 
-  /** The words that run a program at this host's time. */
+  /** The command that runs a program at this host's time. */
   #clock(): string[] {
     return this.skew === 0 ? [] : ["faketime", "-f", `+${this.skew}s`];
   }
 
-  /** Takes it down, once nobody waits for it. */
+  /** Takes it down, once no request is pending. */
   async stop(): Promise<void> {
     this.decodes = this.encodes = this.#isUp = false;
     await pause(100);
@@ -91,13 +91,13 @@ export class Host {
     return this.#munged!.log();
   }
 
-  /** What munged --status tells. */
+  /** The output of munged --status. */
   status(): Status {
     const args = ["--status", "--json", "-S", this.socket];
     return JSON.parse(this.#files.run("ours", "munged", args).out) as Status;
   }
 
-  /** Runs mungekey on its keys, which must succeed, and tells munged. */
+  /** Runs mungekey on its keys, which must succeed, and notifies munged. */
   mungekey(...args: string[]): void {
     const words = [...this.#clock(), this.#files.program("ours", "mungekey"), "-k", this.keyFile];
     const { status, stderr } = spawnSync(words[0]!, [...words.slice(1), ...args]);
@@ -111,18 +111,18 @@ export class Host {
     process.kill(Number(readFileSync(join(dirname(this.socket), "pid"), "utf8")), "SIGHUP");
   }
 
-  /** Puts a key in the active one's place, as one does for the reference. */
+  /** Replaces the active key, as one does for the reference. */
   installKey(key: Uint8Array): void {
     writeFileSync(this.keyFile, key, { mode: 0o600 });
   }
 }
 
-/** Credentials that go from every host to every other, until it is stopped. */
+/** Sends credentials from every host to every other until stopped. */
 export class Load {
   readonly #hosts: readonly Host[];
   readonly #clients: Promise<void>[] = [];
   #running = true;
-  /** Credentials that were accepted. */
+  /** Number of accepted credentials. */
   accepted = 0;
   /** `from 1 to 2: Invalid credential`, with the number of each. */
   readonly refused = new Map<string, number>();
@@ -132,7 +132,7 @@ export class Load {
     for (let client = 0; client < clients; client++) this.#clients.push(this.#send(client));
   }
 
-  /** Settles when each pair has been tried a few times more. */
+  /** Settles when each pair has been tried a few more times. */
   async pass(): Promise<void> {
     const enough = this.accepted + 4 * this.#hosts.length ** 2;
     const deadline = performance.now() + 60_000;
@@ -158,7 +158,7 @@ export class Load {
   }
 
   async #deliver(from: Host, to: Host): Promise<void> {
-    // The reference knows no drift but the time-to-live.
+    // The reference allows no drift beyond the time-to-live.
     const ttl = to.make === "ours" ? 60 : 300;
     const credential = await encode(from, ttl);
     if (!to.decodes) return; // it was taken down meanwhile

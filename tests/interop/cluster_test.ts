@@ -1,5 +1,5 @@
-// Key rotation on five hosts at once, one of them with the reference, while credentials go from each to
-// each: none is refused as long as the steps are done in their order (docs/rotation.md).
+// Key rotation on five hosts, one of them with the reference, while credentials go from each to each: none is refused as
+// long as the steps are done in order (docs/rotation.md).
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { suite } from "../suite.ts";
 import { decode, encode, hasClusters, Host, Load } from "./cluster.ts";
 import { hasReference, isRoot } from "./realm.ts";
 
-/** Seconds that a retired key decodes: longer than any credential of the load is under way. */
+/** Seconds for which a retired key decodes: longer than any credential of the load is in transit. */
 const ROTATION_TIME = 5;
 const SKEW = 120;
 
@@ -95,7 +95,7 @@ suite("a cluster whose key is rotated", {
     await takenUp(/Keys of the default realm: active \w+\n/, ...ours());
   }
 
-  it("refuses nothing when it is done in order", async () => {
+  it("refuses nothing if done in order", async () => {
     const load = new Load(hosts, 6);
     await rotate(load);
     await retire();
@@ -105,7 +105,7 @@ suite("a cluster whose key is rotated", {
     assert(load.accepted > 500);
   });
 
-  it("refuses nothing when a host is down in the middle, and catches up", async () => {
+  it("refuses nothing if a host is down in between and catches up", async () => {
     const load = new Load(hosts, 6);
     const absent = ours()[3]!;
     await rotate(load, () => absent.stop());
@@ -118,7 +118,7 @@ suite("a cluster whose key is rotated", {
     assert.deepEqual([...load.refused], []);
   });
 
-  it("fails by name when a host promotes before another one has staged, and --status says so", async () => {
+  it("is refused with a reason if a host promotes before another has staged, and --status explains it", async () => {
     const [hasty, , lazy] = ours();
     const load = new Load(hosts, 6);
     const key = newKey();
@@ -137,7 +137,7 @@ suite("a cluster whose key is rotated", {
     );
     assert.match(lazy!.log(), /Refused decode: cause=cred_invalid client_uid=0/);
 
-    // Staging it after all mends it.
+    // Staging the key late fixes it.
     stage(lazy!, key);
     await takenUp(/next \w+\n/, lazy!);
     assert.equal(await decode(lazy!, await encode(hasty!, 60)), 0);
@@ -149,7 +149,7 @@ suite("a cluster whose key is rotated", {
     await retire();
   });
 
-  it("refuses nothing when a clock is off and that is allowed for", async () => {
+  it("refuses nothing if a clock is off within the allowed drift", async () => {
     for (const host of ours()) {
       await host.stop();
       host.skew = host.number === 2 ? SKEW : 0;

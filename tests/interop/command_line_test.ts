@@ -1,5 +1,5 @@
-// The compiled program as five: which name makes it which, and that it takes every option of the
-// reference's --help.
+// The executable as five programs: which name selects which, and that each accepts every option in the reference's
+// --help.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -19,14 +19,14 @@ describe("one executable, five programs", () => {
   });
   after(() => realm?.close());
 
-  /** Runs the executable by any name; what it says on standard error. */
+  /** Runs the executable under a name. Returns its standard error. */
   function complaint(argv0: string, ...args: string[]): string {
     const { stderr, status } = spawnSync(join(realm.directory, "bin/mungebox"), args, { argv0 });
     assert.equal(status, 1);
     return stderr.toString();
   }
 
-  it("argv[0] chooses the program", () => {
+  it("argv[0] selects the program", () => {
     for (const name of ["munged", "munge", "unmunge", "remunge"]) {
       const error = `${name}: Error: Invalid option "-x"\n`;
       assert.equal(complaint(name, "-x"), error);

@@ -1,4 +1,4 @@
-// Keys that change while munged runs, and realms that keep apart.
+// Keys that change while munged runs, and realms that stay apart.
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,24 +18,24 @@ function seal(key: Uint8Array, options: Partial<SealOptions> = {}): Promise<stri
   return sealCredential({ uid: 1, gid: 1, ...options }, key);
 }
 
-/** The error number with which a credential is answered. */
+/** The error number munged returns for a credential. */
 async function decoded({ socket }: Munged, credential: string | Promise<string>): Promise<number> {
   const bytes = new TextEncoder().encode(await credential);
   return (await rawDecode(socket, { credential: bytes })).errno;
 }
 
-/** A new credential of the daemon, and the error number that came instead. */
+/** A new credential from the daemon, and the error number if it refused. */
 async function made({ socket }: Munged, realm = ""): Promise<{ errno: number; text: string }> {
   const { errno, credential } = await rawEncode(socket, encodeRequest({ realm }));
   return { errno, text: new TextDecoder().decode(credential) };
 }
 
-/** Waits until munged says so in its log, which it does once all its workers know. */
+/** Waits until munged logs it, which it does once all its workers know. */
 function logged(munged: Munged, text: RegExp): Promise<void> {
   return noticed(() => Promise.resolve(text.test(munged.log())));
 }
 
-/** Waits until `holds`, as long as munged may take to notice a file; it may be one worker only that does. */
+/** Waits until `holds`, for as long as munged may take to notice a file; perhaps only one worker does. */
 async function noticed(holds: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + NOTICED_MS;
   while (!await holds()) {
@@ -44,7 +44,7 @@ async function noticed(holds: () => Promise<boolean>): Promise<void> {
   }
 }
 
-/** A realm with key files of its own, and mungekey for them. */
+/** A realm with its own key files, and mungekey for them. */
 class Keys extends Realm {
   readonly keyFile: string = join(this.directory, "key");
 
@@ -100,7 +100,7 @@ describe("a ring of keys", () => {
 });
 
 describe("rotation", () => {
-  it("takes a staged key up, promotes it and drops the old one without refusing a request", async () => {
+  it("adopts a staged key, promotes it and drops the old one without refusing a request", async () => {
     const keys = new Keys();
     try {
       const munged = await keys.start("ours", ["--num-threads=4", "--key-rotation-time=6"]);
@@ -127,7 +127,7 @@ describe("rotation", () => {
       assert.equal(await decoded(munged, seal(keys.key)), 0, "the old key decodes for a while");
       const early = keys.mungekey("--retire", "--key-rotation-time=6");
       assert.match(early.err, /still decodes until/);
-      // The retired key is dropped at its time, whether or not its file is there.
+      // The retired key is dropped on time, whether or not its file still exists.
       await noticed(async () =>
         await decoded(munged, seal(keys.key)) === ERRNO.EMUNGE_CRED_INVALID
       );
@@ -143,7 +143,7 @@ describe("rotation", () => {
     }
   });
 
-  it("keeps its keys when a new one is bad, and says so", async () => {
+  it("keeps its keys if a new one is bad, and logs it", async () => {
     const keys = new Keys();
     try {
       const munged = await keys.start("ours");
@@ -214,7 +214,7 @@ describe("realms", () => {
     assert.doesNotMatch(plain.out, /REALM/);
   });
 
-  it("is never taken for one of another realm, not even with the same key", async () => {
+  it("is never accepted in another realm, not even with the same key", async () => {
     for (const [from, to] of [["a", "b"], ["b", "a"]] as const) {
       const credential = await seal(shared, { realm: from });
       assert.equal(
@@ -241,7 +241,7 @@ describe("realms", () => {
     assert.equal(munge([`--realm=${"x".repeat(64)}`]).status, 1);
   });
 
-  it("a limited realm is for its users and groups", { skip: !isRoot }, async () => {
+  it("a restricted realm serves only its users and groups", { skip: !isRoot }, async () => {
     const allowed = ERRNO.EMUNGE_SUCCESS;
     const refused = ERRNO.EMUNGE_CRED_UNAUTHORIZED;
     for (const [uid, gid, status] of [[1, 9, allowed], [9, 2, allowed], [9, 9, refused]] as const) {
@@ -257,7 +257,7 @@ describe("realms", () => {
     assert.equal(asUser(9, 9, "--realm=a").status, 0);
   });
 
-  it("a realm that is removed takes its credentials with it, and one that is added is served", async () => {
+  it("removing a realm invalidates its credentials, and adding one serves it", async () => {
     const { errno, text } = await made(munged, "passing");
     assert.equal(errno, 0);
     const directory = join(keys.directory, "realms");

@@ -1,12 +1,12 @@
-/* A client of libmunge for the tests, as any C program would write it: one request a line in, one answer
- * a line out, so that a single process can ask for thousands of credentials.
+/* A libmunge client for the tests, written like any C program: reads one request per line and writes one answer per line,
+ * so that a single process can request thousands of credentials.
  *
  *   encode CIPHER MAC ZIP TTL UID GID LENGTH    ->  ERRNO CREDENTIAL-or-error-text
  *   decode CREDENTIAL                           ->  ERRNO CIPHER MAC ZIP TTL UID GID UID-RESTRICTION
  *                                                   GID-RESTRICTION ADDRESS LENGTH PAYLOAD-OK error-text
  *
- * The payload is the same sequence for every credential, cut to LENGTH; PAYLOAD-OK is 1 when it came back
- * as it was. UIDs and GIDs are decimal, 4294967295 being anyone. */
+ * The payload is the same sequence for every credential, truncated to LENGTH; PAYLOAD-OK is 1 if it came back unchanged.
+ * UIDs and GIDs are decimal; 4294967295 means anyone. */
 #include <arpa/inet.h>
 #include <munge.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-// Messages and credentials with every field cut off and every byte flipped: our munged answers with the
-// code and the text of the reference, for the same bytes, is unharmed, and serves the next client.
+// Messages and credentials truncated at every field and with every byte flipped: our munged gives the same code and text as
+// the reference, survives, and serves the next client.
 import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ const ENCODE = encodeRequest({
 const FLIPS = [0xff, 0x01, 0x80];
 /** The longest INNER that a credential can have. */
 const MAX_INNER_LENGTH = 45 + MAX_PAYLOAD_LENGTH;
-/** Where a header has its length. */
+/** Offset of the length in a header. */
 const LENGTH_AT = 7;
 
 /** Bytes with one of them changed. */
@@ -51,7 +51,7 @@ function* allFlips(bytes: Uint8Array): Generator<Uint8Array> {
   }
 }
 
-/** A message with its body cut, and a header that tells the truth about it. */
+/** A message with a truncated body and a correct header. */
 function withBody(message: Uint8Array, bodyLength: number): Uint8Array {
   const cut = message.slice(0, HEADER_LENGTH + bodyLength);
   new DataView(cut.buffer).setUint32(LENGTH_AT, bodyLength);
@@ -109,14 +109,14 @@ suite("malformed input", { "the reference": hasReference }, () => {
     return new TextEncoder().encode(`MUNGE:${Buffer.from(bytes).toString("base64")}:`);
   }
 
-  /** A credential without a cipher whose MAC is right, whatever INNER is. */
+  /** A credential without a cipher whose MAC is right, with an arbitrary INNER. */
   function authentic(inner: Uint8Array, zip = 0): Uint8Array {
     const outer = Uint8Array.of(3, 0, 5, zip, 0);
     const mac = createHmac("sha256", subkeys.mac).update(outer).update(inner).digest();
     return armored(Buffer.concat([outer, mac, inner]));
   }
 
-  /** What a daemon makes of a message: nothing, or an answer without what must differ between two. */
+  /** A daemon's answer to a message, if any, without the parts that necessarily differ. */
   async function outcome(daemon: Munged, message: Uint8Array): Promise<unknown> {
     const answer = await exchangeRaw(daemon.socket, message);
     if (answer === null) return "closed";
@@ -129,12 +129,12 @@ suite("malformed input", { "the reference": hasReference }, () => {
     return { ...rest, fromNow, payload: hex(payload), originAddress: hex(originAddress) };
   }
 
-  /** Whether our munged has no such realm, a thing that the reference doesn't know. */
+  /** Whether our munged does not have this realm; the reference ignores realms. */
   function isUnknownRealm(answer: unknown): boolean {
     return (answer as DecodeResponse).errno === 13;
   }
 
-  /** Sends each message to both; how many outcomes there were of each kind. */
+  /** Sends each message to both. Returns the number of outcomes of each kind. */
   async function compare(messages: Iterable<Uint8Array>): Promise<Map<string, number>> {
     const kinds = new Map<string, number>();
     for (const message of messages) {
@@ -151,7 +151,7 @@ suite("malformed input", { "the reference": hasReference }, () => {
     return kinds;
   }
 
-  /** The next client is served, by the process that was there from the start, which complains of nothing. */
+  /** Checks that the original process serves the next client and has logged nothing bad. */
   async function served(): Promise<void> {
     const credential = seal();
     assert.deepEqual(
@@ -164,12 +164,12 @@ suite("malformed input", { "the reference": hasReference }, () => {
     assert.doesNotMatch(ours.log(), /Internal error|munged: (Error|Warning): (?!Set origin|Key )/);
   }
 
-  /** The texts that came back, in alphabetical order. */
+  /** The texts returned, in alphabetical order. */
   function texts(kinds: Map<string, number>): string[] {
     return [...kinds.keys()].sort();
   }
 
-  it("an encode request cut off anywhere is not answered", async () => {
+  it("an encode request truncated anywhere is not answered", async () => {
     const message = formatEncodeRequest(ENCODE, 0);
     assert.deepEqual(texts(await compare(allTruncations(message))), ["closed"]);
     const bodies = Array.from(
@@ -194,7 +194,7 @@ suite("malformed input", { "the reference": hasReference }, () => {
     ]);
   });
 
-  it("an encode request of any type that is none, or that does not fit, is refused", async () => {
+  it("an encode request with invalid or unsuitable types is refused", async () => {
     const numbers = [0, 1, 2, 3, 4, 5, 6, 7, 8, 127, 128, 255];
     function* requests() {
       for (const number of numbers) {
@@ -210,7 +210,7 @@ suite("malformed input", { "the reference": hasReference }, () => {
     assert.equal(kinds.get("Invalid compression type 4"), 1);
   });
 
-  it("a decode request cut off anywhere is not answered", async () => {
+  it("a decode request truncated anywhere is not answered", async () => {
     const message = formatDecodeRequest({ credential: seal() }, 0);
     assert.deepEqual(texts(await compare(allTruncations(message))), ["closed"]);
     const bodies = Array.from(
@@ -218,7 +218,7 @@ suite("malformed input", { "the reference": hasReference }, () => {
       (_, length) => withBody(message, length),
     );
     const kinds = await compare(bodies);
-    // A body that lacks the credential's NUL claims one byte too many.
+    // A body without the credential's NUL claims one byte too many.
     assert.deepEqual(texts(kinds), ["closed"]);
   });
 
@@ -263,7 +263,7 @@ suite("malformed input", { "the reference": hasReference }, () => {
     }
   });
 
-  it("a credential cut anywhere names the field that is missing", async () => {
+  it("a credential truncated anywhere names the missing field", async () => {
     const whole = inside(seal({ realm: "gpu" }));
     const messages = [...allTruncations(whole)].map((bytes) =>
       formatDecodeRequest({ credential: armored(bytes) }, 0)
@@ -290,7 +290,7 @@ suite("malformed input", { "the reference": hasReference }, () => {
     ]);
   });
 
-  it("an INNER with the right MAC, cut anywhere, names the field that is missing", async () => {
+  it("an INNER with the right MAC, truncated anywhere, names the missing field", async () => {
     const inner = inside(seal({ cipher: 0 })).slice(5 + 32);
     const messages = [...allTruncations(inner)].map((bytes) =>
       formatDecodeRequest({ credential: authentic(bytes) }, 0)
@@ -328,11 +328,11 @@ suite("malformed input", { "the reference": hasReference }, () => {
   });
 
   for (const [name, zip] of [["bzlib", 2], ["zlib", 3]] as const) {
-    it(`${name} with the right MAC, any byte flipped or cut off, never harms`, async () => {
+    it(`${name} with the right MAC, any byte flipped or cut off, does no harm`, async () => {
       const payload = new TextEncoder().encode("to be or not to be, ".repeat(20));
       const compressed = inside(seal({ cipher: 0, zip, payload })).slice(5 + 32);
       const changed = [...allFlips(compressed), ...allTruncations(compressed)];
-      // The reference allocates gigabytes when a credential says so; we don't.
+      // The reference allocates gigabytes if a credential says so; we don't.
       const isGreedy = (bytes: Uint8Array) =>
         bytes.length >= 8 && Buffer.from(bytes).readUInt32BE(4) > MAX_INNER_LENGTH;
       const request = (bytes: Uint8Array) =>
@@ -355,7 +355,7 @@ suite("malformed input", { "the reference": hasReference }, () => {
     await served();
   });
 
-  it("the daemon that took all this ends as it should", async () => {
+  it("the daemon survives all this and stops cleanly", async () => {
     await served();
     assert.equal(await ours.stop(), 0);
   });

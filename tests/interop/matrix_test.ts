@@ -1,8 +1,8 @@
-// Every credential that can be made, made by either daemon and opened by the other, asked by a C program
-// through libmunge; about 30 s.
+// Every possible kind of credential, made by either daemon and opened by the other, requested by a C program through
+// libmunge; about 30 s.
 //
-// The reference takes and gives no message body over 1,048,576 bytes, headers included, so the largest
-// payload that crosses it is a little less than the 1,048,576 bytes that this project's own daemons carry.
+// The reference neither accepts nor sends a message body over 1,048,576 bytes, including headers, so the largest payload
+// it can carry is a little less than the 1,048,576 bytes of our own daemons.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
@@ -23,11 +23,11 @@ import {
 import { suite } from "../suite.ts";
 
 const LENGTHS = [0, 1, 15, 16, 17, 4096];
-/** The longest message body of MUNGE 0.5.15. */
+/** Maximum length of a message body in MUNGE 0.5.15. */
 const REFERENCE_MAX_BODY = 1_048_576;
-/** The decode response that carries it is full: 43 bytes are its other fields. */
+/** Fills the decode response, whose other fields take 43 bytes. */
 const LARGEST_COMPRESSED = REFERENCE_MAX_BODY - 43;
-/** The decode request is full: base64 of OUTER, MAC and INNER at their longest, its length, armor and NUL. */
+/** Fills the decode request: base64 of the longest OUTER, MAC and INNER, plus length, armor and NUL. */
 const LARGEST_PLAIN = Math.floor((REFERENCE_MAX_BODY - 4 - 8) / 4) * 3 - (5 + 16) - 64 - 45 - 16;
 const ZLIB_OR_BZLIB_HELPS = 4096;
 
@@ -63,7 +63,7 @@ suite("every valid cipher, MAC and compression", { "the reference": hasReference
   });
   after(() => realm?.close());
 
-  /** Makes all credentials at one daemon and opens them at the other. */
+  /** Makes all credentials with one daemon and opens them with the other. */
   function cross(maker: Munged, opener: Munged): void {
     assert.equal(combinations.length, 66);
     const made = probeEncode(probe, maker.socket, requests);

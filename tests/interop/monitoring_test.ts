@@ -1,4 +1,4 @@
-// What a running munged tells of itself: status, metrics, audit lines. And munge --renew, which is watched.
+// What a running munged reports about itself: status, metrics, audit lines. And munge --renew.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
@@ -13,7 +13,7 @@ import { hasReference, isRoot, type Munged, Realm } from "./realm.ts";
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
 const MONITORING = resolve(import.meta.dirname, "../../docs/monitoring");
 
-describe("a munged that is asked how it is", () => {
+describe("a munged that is asked for its status", () => {
   let realm: Realm;
   let munged: Munged;
   let metricsFile: string;
@@ -57,7 +57,7 @@ describe("a munged that is asked how it is", () => {
     assert(hints.some((hint) => /from the future, by up to \d+ s/.test(hint)));
   });
 
-  it("prints it for people, too", () => {
+  it("prints it for people as well", () => {
     const { out, status } = askStatus();
     assert.equal(status, 0);
     assert.match(out, /^DECODE: +\d+ success, .*cred_replayed/m);
@@ -65,7 +65,7 @@ describe("a munged that is asked how it is", () => {
     assert.match(out, /^HINT: /m);
   });
 
-  it("tells root and its own user, and cuts others off", { skip: !isRoot }, () => {
+  it("answers root and its own user, and disconnects others", { skip: !isRoot }, () => {
     assert.equal(askStatus({ uid: 0, gid: 5 }).status, 0);
     const { status, err, out } = askStatus({ uid: 1, gid: 1 });
     assert.equal(status, 6);
@@ -74,7 +74,7 @@ describe("a munged that is asked how it is", () => {
   });
 
   it(
-    "the reference asked for its status cuts off and goes on",
+    "the reference, asked for its status, disconnects and continues",
     { skip: !hasReference },
     async () => {
       const reference = await realm.start("reference", ["--force"]);
@@ -85,7 +85,7 @@ describe("a munged that is asked how it is", () => {
     },
   );
 
-  it("logs who was refused, and not without end", async () => {
+  it("logs refusals, up to a limit", async () => {
     const { out } = realm.run("ours", "munge", ["-n", "-S", munged.socket]);
     for (let count = 0; count < 40; count++) unmunge(out);
     await pause(100);
@@ -103,7 +103,7 @@ describe("a munged that is asked how it is", () => {
     });
   });
 
-  it("keeps the metrics file, which Prometheus takes", { skip: !hasPromtool }, async () => {
+  it("maintains the metrics file, which Prometheus accepts", { skip: !hasPromtool }, async () => {
     const inode = statSync(metricsFile).ino;
     const deadline = performance.now() + 25_000;
     while (statSync(metricsFile).ino === inode) {
@@ -120,7 +120,7 @@ describe("a munged that is asked how it is", () => {
 });
 
 describe("docs/monitoring", () => {
-  it("has alert rules that Prometheus takes", { skip: !hasPromtool }, () => {
+  it("has alert rules that Prometheus accepts", { skip: !hasPromtool }, () => {
     const { status, stdout } = spawnSync("promtool", [
       "check",
       "rules",
@@ -130,7 +130,7 @@ describe("docs/monitoring", () => {
   });
 
   for (const file of ["alerts.yml", "dashboard.json"]) {
-    it(`${file} asks for metrics that there are`, () => {
+    it(`${file} uses only existing metrics`, () => {
       const text = readFileSync(join(MONITORING, file), "utf8");
       if (file.endsWith(".json")) JSON.parse(text);
       const names = new Set(METRICS.map(({ name }) => name));
@@ -144,7 +144,7 @@ describe("docs/monitoring", () => {
 });
 
 describe("munge --renew", () => {
-  it("keeps a file filled with a fresh credential, replaced whole, until it is stopped", async () => {
+  it("keeps a fresh credential in a file, atomically replaced, until stopped", async () => {
     const realm = new Realm();
     try {
       const munged = await realm.start("ours", ["--ttl=4"]);

@@ -1,11 +1,11 @@
-// Users and groups of directory services: libc's name service is asked, and one that hangs delays nobody.
+// Users and groups from directory services, through libc's name service; one that hangs delays nothing.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { needs, runOurs } from "./sandboxed.ts";
 
 const extraUsers = needs("/usr/share/doc/libnss-extrausers/copyright");
 
-/** carol, and the group band she is in, are in no file below /etc. */
+/** carol and her group band are in no file below /etc. */
 const DIRECTORY = `
 mkdir -p /var/lib/extrausers && mount -t tmpfs none /var/lib/extrausers
 echo 'carol:x:2000:2000::/:/bin/sh' >/var/lib/extrausers/passwd
@@ -44,7 +44,7 @@ munged --key-file=keys/key --trusted-group=band && echo trusted`);
   assert.deepEqual(output, ["refused", "trusted"], whole);
 });
 
-/** Makes the module that hangs; nothing asks it yet. */
+/** Builds the module that hangs; it is not used yet. */
 const MODULE = `
 gcc -shared -fPIC -o /mnt/libnss_slow.so.2 ${import.meta.dirname}/slow_name_service.c
 `;
@@ -54,7 +54,7 @@ LD_LIBRARY_PATH=/mnt timeout 1 getent passwd nobody-knows >/dev/null; test $? = 
 `;
 
 test(
-  "a name service that hangs delays neither start, nor requests, nor the end",
+  "a hanging name service delays neither start, requests nor stop",
   needs("/usr/bin/gcc"),
   async () => {
     const { output, whole } = await runOurs(`${MODULE}${HANG}
@@ -75,7 +75,7 @@ munged --stop --verbose && echo stopped`);
   },
 );
 
-test("a name service that comes to hang delays no request", needs("/usr/bin/gcc"), async () => {
+test("a name service that starts to hang delays no request", needs("/usr/bin/gcc"), async () => {
   const { output, whole } = await runOurs(`${MODULE}
 LD_LIBRARY_PATH=/mnt start --group-check-mtime=0
 ${HANG}

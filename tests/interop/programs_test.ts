@@ -1,5 +1,4 @@
-// The programs of both makes against the daemons of both: what a user types, and what C programs get
-// through libmunge.
+// Our programs and the C ones against both daemons: what a user types, and what C programs get through libmunge.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -24,7 +23,7 @@ import { suite } from "../suite.ts";
 const PLAIN = { cipher: 1, mac: 1, zip: 0, ttl: 0, uid: ANY_ID, gid: ANY_ID, length: 5 };
 const REQUEST = encodeRequest();
 
-suite("programs of both makes and daemons of both", { "the reference": hasReference }, () => {
+suite("our programs and the C ones with both daemons", { "the reference": hasReference }, () => {
   let realm: Realm;
   let probe: string;
   let daemons: Record<Make, Munged>;
@@ -55,7 +54,7 @@ suite("programs of both makes and daemons of both", { "the reference": hasRefere
   for (const [make, daemon] of pairs) {
     const title = `${make} munge and unmunge, ${daemon} munged`;
 
-    it(`${title}: payload and metadata go through`, () => {
+    it(`${title}: payload and metadata survive`, () => {
       const args = ["-s", "hello", "-c", "blowfish", "-m", "ripemd160", "-z", "none", "-t", "1234"];
       const credential = munge(make, daemon, ...args);
       const opened = unmunge(make, daemon, credential, "--numeric");
@@ -71,7 +70,7 @@ suite("programs of both makes and daemons of both", { "the reference": hasRefere
       );
     });
 
-    it(`${title}: a credential is opened once`, () => {
+    it(`${title}: a credential can be opened once`, () => {
       const credential = munge(make, daemon, "--no-input");
       assert.equal(unmunge(make, daemon, credential).status, 0);
       const again = unmunge(make, daemon, credential, "-k", "STATUS");
@@ -82,7 +81,7 @@ suite("programs of both makes and daemons of both", { "the reference": hasRefere
       });
     });
 
-    it(`${title}: restrictions hold, for root too`, () => {
+    it(`${title}: restrictions hold, even for root`, () => {
       const uid = process.geteuid!();
       const gid = process.getegid!();
       const mine = munge(make, daemon, "-n", "-u", `${uid}`, "-g", `${gid}`);
@@ -98,7 +97,7 @@ suite("programs of both makes and daemons of both", { "the reference": hasRefere
       }
     });
 
-    it(`${title}: TTL 0 and -1 are the default and the most, 1 and 3600 themselves`, () => {
+    it(`${title}: TTL 0 and -1 mean the default and the maximum, 1 and 3600 themselves`, () => {
       for (
         const [asked, granted] of [["0", 300], ["-1", 3600], ["1", 1], ["3600", 3600]] as const
       ) {
@@ -118,7 +117,7 @@ suite("programs of both makes and daemons of both", { "the reference": hasRefere
   }
 
   for (const daemon of MAKES) {
-    it(`libmunge gets from ${daemon} munged what it asks for`, () => {
+    it(`libmunge gets what it asks for from ${daemon} munged`, () => {
       const uid = process.geteuid!();
       const gid = process.getegid!();
       const { socket } = daemons[daemon];
@@ -171,12 +170,12 @@ suite("programs of both makes and daemons of both", { "the reference": hasRefere
     });
   }
 
-  it("a retried request is answered by both daemons alike", async () => {
+  it("both daemons give the same answer to a retried request", async () => {
     const answers = await Promise.all(MAKES.map(async (make) => {
       const { socket } = daemons[make];
       const { credential } = await rawEncode(socket, REQUEST);
       const decoded = [];
-      // Seen before is no replay to a client that says it lost the first answer.
+      // Not a replay for a client that indicates it lost the first answer.
       for (const retry of [0, 1, 5, 0, 6, 255]) {
         const { errno, errorText, uid } = await rawDecode(socket, { credential }, retry);
         decoded.push({ retry, errno, errorText, uid });
@@ -195,7 +194,7 @@ suite("programs of both makes and daemons of both", { "the reference": hasRefere
     assert.equal(answers[0]!.encoded[2]!.errorText, "Exceeded maximum number of encode attempts");
   });
 
-  it("a credential of TTL 1 expires in both daemons, whoever made it", async () => {
+  it("a credential with TTL 1 expires in both daemons, whichever made it", async () => {
     const made = MAKES.map((make) => munge(make, make, "-n", "-t", "1"));
     await pause(2_100);
     for (const [make, daemon] of pairs) {

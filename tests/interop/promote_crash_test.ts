@@ -1,5 +1,5 @@
-// mungekey --promote, killed at every call it makes into the kernel: whatever is left is one valid ring, and
-// the next --promote finishes what was begun.
+// mungekey --promote, killed at every system call: what is left is always a valid ring, and the next --promote completes
+// the promotion.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { test } from "node:test";
 const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 const hasStrace = spawnSync("strace", ["-V"]).status === 0;
 const KILLS = 200;
-/** What reads and changes files. */
+/** System calls that read and change files. */
 const CALLS = [
   "openat,read,write,pwrite64,fsync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,fchmod,close",
   "stat,lstat,newfstatat,statx,getdents64",
@@ -35,7 +35,7 @@ function promote(keyFile: string, wrapper: readonly string[] = []): Promise<numb
   );
 }
 
-/** The keys that munged would find: `active next old`, by number, `-` for none. */
+/** The keys that munged would find: `active next old`, by number, or `-` for none. */
 function ring(keyFile: string): string {
   return ["", ".next", ".old"].map((suffix) => {
     if (!existsSync(keyFile + suffix)) return "-";
@@ -46,7 +46,7 @@ function ring(keyFile: string): string {
 }
 
 const BEFORE = "1 2 -";
-/** The active key's copy counts for nothing. */
+/** The active key's copy has no effect. */
 const BETWEEN = "1 2 1";
 const AFTER = "2 - 1";
 

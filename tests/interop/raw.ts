@@ -1,4 +1,4 @@
-// The protocol by hand, for what no client would send: a message's bytes out, the answer's bytes back.
+// The protocol by hand, for messages that no client would send: sends bytes and returns the answer's bytes.
 import { connect } from "node:net";
 import {
   type DecodeRequest,
@@ -15,28 +15,28 @@ import {
 } from "../../lib/protocol/message.ts";
 
 /**
- * Sends these bytes and no more, so that an incomplete message is not waited for.
+ * Sends these bytes and signals the end, so that munged does not wait for the rest of an incomplete message.
  *
- * @returns all that came back until the daemon hung up.
+ * @returns everything received until the daemon hung up.
  */
 export function exchange(socketPath: string, message: Uint8Array): Promise<Uint8Array> {
   return new Promise((resolve) => {
     const pieces: Buffer[] = [];
     const socket = connect({ path: socketPath, allowHalfOpen: true });
     socket.on("data", (piece) => pieces.push(piece));
-    socket.on("error", () => {}); // the daemon may hang up before it has read all; "close" follows
+    socket.on("error", () => {}); // the daemon may hang up before it has read everything; "close" follows
     socket.on("end", () => socket.destroy());
     socket.on("close", () => resolve(Buffer.concat(pieces)));
     socket.end(message);
   });
 }
 
-/** An answer that is a message, read. */
+/** A parsed answer. */
 export type RawAnswer =
   | { readonly retry: number } & EncodeResponse
   | { readonly retry: number } & DecodeResponse;
 
-/** Sends these bytes; the answer, or null when the daemon hung up without one. */
+/** Sends these bytes. Returns the answer, or null if the daemon hung up without one. */
 export async function exchangeRaw(
   socketPath: string,
   message: Uint8Array,
@@ -51,7 +51,7 @@ export async function exchangeRaw(
   throw new Error(`An answer of type ${type}`);
 }
 
-/** Asks for a credential. */
+/** Requests a credential. */
 export async function rawEncode(
   socketPath: string,
   request: EncodeRequest,

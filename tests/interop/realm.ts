@@ -1,5 +1,5 @@
-// What the interop tests share: a directory with a key, the daemons of both makes under it, and the
-// programs of both makes. Nothing here outlives Realm.close().
+// What the interop tests share: a directory with a key, our daemons and the C ones in it, and the programs of both.
+// Realm.close() leaves nothing behind.
 import assert from "node:assert/strict";
 import {
   type ChildProcess,
@@ -21,7 +21,7 @@ import {
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** Whose program: this project's, or the MUNGE that the system has installed. */
+/** Whose program: ours, or that of the installed MUNGE. */
 export type Make = "ours" | "reference";
 export const MAKES: readonly Make[] = ["ours", "reference"];
 
@@ -29,22 +29,22 @@ const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 const REFERENCE_MUNGED = "/usr/sbin/munged";
 const START_DEADLINE_MS = 30_000;
 
-/** Whether the reference is installed, and a C program can be linked with its library. */
+/** Whether the reference is installed and a C program can be linked with its library. */
 export const hasReference = existsSync(REFERENCE_MUNGED) && existsSync("/usr/include/munge.h");
 export const isRoot = process.geteuid!() === 0;
 
-/** A daemon that serves. */
+/** A running daemon. */
 export interface Munged {
   readonly make: Make;
   readonly socket: string;
   readonly process: ChildProcess;
-  /** All it has written to standard error. */
+  /** Everything it has written to standard error. */
   log(): string;
-  /** Ends it as an administrator would; its exit status. */
+  /** Stops it as an administrator would. Returns its exit status. */
   stop(): Promise<number | null>;
 }
 
-/** What a program left behind. */
+/** The outcome of a program. */
 export interface Outcome {
   readonly status: number | null;
   readonly out: string;
@@ -53,7 +53,7 @@ export interface Outcome {
 
 /** One security realm: everything in it has the same key. */
 export class Realm {
-  /** Everybody may pass it. */
+  /** All users may enter it. */
   readonly directory: string = mkdtempSync("/tmp/munge-interop-");
   readonly key: Uint8Array;
   readonly #daemons = new Set<Munged>();
@@ -74,7 +74,7 @@ export class Realm {
     assert.equal(installed.status, 0, installed.stderr?.toString());
   }
 
-  /** Path of a program of either make. */
+  /** Path of one of our programs or of a C one. */
   program(make: Make, name: string): string {
     if (make === "ours") return join(this.directory, "bin", name);
     return `/usr/${["munged", "mungekey"].includes(name) ? "sbin" : "bin"}/${name}`;
@@ -99,7 +99,7 @@ export class Realm {
   /**
    * Starts a daemon and waits until it serves.
    *
-   * @param wrapper words of a command that runs it, as `faketime @0`, and ends when it does.
+   * @param wrapper a command that runs it, such as `faketime @0`, and ends when it does.
    */
   async start(make: Make, args: readonly string[] = [], wrapper: readonly string[] = []) {
     const base = join(this.directory, `${make}-${++this.#count}`);
@@ -132,7 +132,7 @@ export class Realm {
       log: () => log,
       stop: () => {
         this.#daemons.delete(daemon);
-        // Not the child, which may be a wrapper that keeps the signal to itself.
+        // Not the child, which may be a wrapper that does not forward the signal.
         if (pid === 0) child.kill("SIGTERM");
         else if (child.exitCode === null && child.signalCode === null) process.kill(pid, "SIGTERM");
         return ended;
@@ -151,14 +151,14 @@ export class Realm {
     return daemon;
   }
 
-  /** Stops what still runs and removes everything. */
+  /** Stops everything still running and removes all files. */
   async close(): Promise<void> {
     for (const daemon of [...this.#daemons]) await daemon.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
 
-/** Compiles the client of libmunge in this folder; its path. */
+/** Compiles the libmunge client in this folder. Returns its path. */
 export function compileProbe(realm: Realm): string {
   const probe = join(realm.directory, "libmunge_probe");
   const source = join(import.meta.dirname, "libmunge_probe.c");
@@ -168,7 +168,7 @@ export function compileProbe(realm: Realm): string {
   return probe;
 }
 
-/** What the client of libmunge is asked to encode. */
+/** A request to the libmunge client to encode. */
 export interface ProbeEncode {
   readonly cipher: number;
   readonly mac: number;
@@ -198,12 +198,12 @@ export interface ProbeDecoded {
   readonly gidRestriction: number;
   readonly address: string;
   readonly length: number;
-  /** Whether the payload came back as it was. */
+  /** Whether the payload came back unchanged. */
   readonly matches: boolean;
   readonly text: string;
 }
 
-/** Runs the client of libmunge with many requests; one answer a request. */
+/** Runs the libmunge client with many requests. Returns one answer per request. */
 function ask(
   probe: string,
   socket: string,
@@ -223,7 +223,7 @@ function ask(
   return answers;
 }
 
-/** Has libmunge ask for credentials, as a user of these IDs. */
+/** Requests credentials through libmunge, as a user with these IDs. */
 export function probeEncode(
   probe: string,
   socket: string,
@@ -239,7 +239,7 @@ export function probeEncode(
   });
 }
 
-/** Has libmunge open credentials, as a user of these IDs. */
+/** Opens credentials through libmunge, as a user with these IDs. */
 export function probeDecode(
   probe: string,
   socket: string,

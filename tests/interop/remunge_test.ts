@@ -1,11 +1,11 @@
-// remunge where the reference has no equal: interrupted, and on a terminal.
+// remunge where the reference differs: interrupted, and on a terminal.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { needs, runOurs } from "./sandboxed.ts";
 
 const DONE = /Processed [1-9]\d* credentials in \d+\.\d{3}s \([1-9]\d* creds\/sec\)/;
 
-test("remunge tells how far it came when it is interrupted", needs(), async () => {
+test("remunge reports its progress when interrupted", needs(), async () => {
   const { output, whole } = await runOurs(`
 start
 timeout --preserve-status --signal=INT 3 remunge --duration=30s
@@ -14,7 +14,7 @@ echo $?`);
   assert.equal(output.at(-1), "130", whole);
 });
 
-test("remunge --quiet prints the rate when it is interrupted", needs(), async () => {
+test("remunge --quiet prints the rate when interrupted", needs(), async () => {
   const { output, whole } = await runOurs(`
 start
 timeout --preserve-status --signal=INT 3 remunge --quiet --duration=30s`);
@@ -22,7 +22,7 @@ timeout --preserve-status --signal=INT 3 remunge --quiet --duration=30s`);
 });
 
 test(
-  "remunge shows rate and time left on a terminal, and leaves no trace of it",
+  "remunge shows rate and remaining time on a terminal, and erases them at the end",
   needs("/usr/bin/script"),
   async () => {
     const { output, whole } = await runOurs(`
@@ -35,12 +35,12 @@ script --quiet --return --command 'remunge --duration=3s' /dev/null </dev/null |
   },
 );
 
-test("remunge shows no progress where there is no terminal", needs(), async () => {
+test("remunge shows no progress without a terminal", needs(), async () => {
   const { whole } = await runOurs("start; remunge --duration=2s");
   assert.doesNotMatch(whole, / left$/m);
 });
 
-test("remunge --warn-time tells of each credential that took longer", needs(), async () => {
+test("remunge --warn-time reports each credential that took longer", needs(), async () => {
   const { whole } = await runOurs(`
 start; read -r pid </run/munge/munged.pid
 { sleep 0.5; kill -STOP $pid; sleep 1.6; kill -CONT $pid; } &

@@ -1,22 +1,22 @@
-// Runs commands with our programs in a sandbox of their own, for tests that compare nothing.
+// Runs commands with our programs in a sandbox, for tests that do not compare with the reference.
 import { existsSync, rmSync } from "node:fs";
 import { installPrograms } from "./parity/harness.ts";
 import { runInSandbox } from "./parity/sandbox.ts";
 
-/** Options of a test that needs root and files of Debian packages: skipped without. */
+/** Options of a test that needs root and files of Debian packages; skipped without them. */
 export function needs(...files: readonly string[]): { skip?: string } {
   const missing = files.filter((file) => !existsSync(file));
   if (process.getuid?.() !== 0) return { skip: "needs root" };
   return missing.length === 0 ? {} : { skip: `needs ${missing.join(", ")}` };
 }
 
-/** Lines of standard output, and the whole outcome for when they are not as expected. */
+/** Lines of standard output, and the complete outcome for failure messages. */
 export interface Outcome {
   readonly output: readonly string[];
   readonly whole: string;
 }
 
-/** What became of `commands`, see sandbox.sh; `network` gives them one of their own. */
+/** The outcome of `commands`, see sandbox.sh; with `network`, in their own network. */
 export async function runOurs(commands: string, network = false): Promise<Outcome> {
   const programs = installPrograms();
   try {

@@ -1,4 +1,4 @@
-// A module of the name service that never answers; name_service_test.ts makes a libnss_slow.so.2 of it.
+// A name service module that never answers; name_service_test.ts builds it as libnss_slow.so.2.
 #include <grp.h>
 #include <nss.h>
 #include <pwd.h>

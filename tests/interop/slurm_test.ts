@@ -53,7 +53,7 @@ for pid in $(pidof munged); do readlink /proc/$pid/exe; done`,
   assert.deepEqual(output, ["0", "1000", "1000", realpathSync(MUNGEBOX)], whole);
 });
 
-test("Slurm runs no job for a credential of another key", slurm, async () => {
+test("Slurm runs no job for a credential made with another key", slurm, async () => {
   const { output, whole } = await runOurs(
     `${START}
 cp /etc/munge/munge.key other.key; echo other >>other.key

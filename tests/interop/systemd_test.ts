@@ -1,16 +1,16 @@
-// munged as a service of systemd: Type=notify in the foreground, Type=forking in the background.
+// munged as a systemd service: Type=notify in the foreground, Type=forking in the background.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { needs, runOurs } from "./sandboxed.ts";
 
-/** Prints each datagram that comes to a socket. */
+/** Prints each datagram that arrives at a socket. */
 const LISTEN =
   `perl -MSocket -e '$| = 1; socket(S, AF_UNIX, SOCK_DGRAM, 0); $ARGV[0] =~ s/^@/\\0/; bind(S, sockaddr_un($ARGV[0])) or die;
 print "listening\\n"; print "$m\\n" while defined recv(S, $m, 999, 0)'`;
 
 for (const address of ["/mnt/notify", "@notify"]) {
   test(
-    `munged tells ${address} that it is ready, and that it stops`,
+    `munged notifies ${address} when it is ready and when it stops`,
     needs("/usr/bin/perl"),
     async () => {
       const { output, whole } = await runOurs(`
@@ -27,7 +27,7 @@ cat heard`);
   );
 }
 
-test("a failed start tells the manager nothing", needs("/usr/bin/perl"), async () => {
+test("a failed start sends the manager no notification", needs("/usr/bin/perl"), async () => {
   const { output, whole } = await runOurs(`
 ${LISTEN} notify >heard &
 await grep -q listening heard
@@ -38,9 +38,13 @@ cat heard`);
   assert.deepEqual(output, ["1", "listening"], whole);
 });
 
-test("a background start ends when requests are served, its PID in the file", needs(), async () => {
-  const { output, whole } = await runOurs(`
+test(
+  "a background start returns when requests are served, with the PID in the file",
+  needs(),
+  async () => {
+    const { output, whole } = await runOurs(`
 munged && serving /run/munge/munge.socket.2 && echo serves
 kill -0 "$(cat /run/munge/munged.pid)" && echo runs`);
-  assert.deepEqual(output, ["serves", "runs"], whole);
-});
+    assert.deepEqual(output, ["serves", "runs"], whole);
+  },
+);

@@ -1,5 +1,5 @@
-// Credentials among different users, each request made by a process of the user it stands for: the kernel
-// is asked who it is, and nobody is somebody else, root included.
+// Credentials among different users, with each request made by a process of that user: the kernel identifies it, and no
+// user can pose as another, not even root.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -22,15 +22,15 @@ import { suite } from "../suite.ts";
 
 const PLAIN = { cipher: 1, mac: 1, zip: 0, ttl: 0, uid: ANY_ID, gid: ANY_ID, length: 1 };
 const ROOT = { uid: 0, gid: 0 };
-/** The users `nobody` and `daemon`, whom every system knows, and one whom none does. */
+/** The users `nobody` and `daemon`, which every system has, and one that no system has. */
 const NOBODY = { uid: 65534, gid: 65534 };
 const DAEMON = { uid: 1, gid: 1 };
 const STRANGER = { uid: 54_321, gid: 54_322 };
 const USERS = [ROOT, NOBODY, DAEMON, STRANGER];
-/** The group that `nobody` gets as a supplementary one. */
+/** The group that `nobody` gets as a supplementary group. */
 const CLUB = 54_323;
 
-/** Mounting over /etc/group, for one process and its children, leaves the system's own alone. */
+/** Whether we can mount over /etc/group for one process and its children, leaving the system's file alone. */
 const canMount = isRoot && spawnSync("unshare", ["--mount", "true"]).status === 0;
 
 suite("users", { "the reference": hasReference, "root": isRoot }, () => {
@@ -57,7 +57,7 @@ suite("users", { "the reference": hasReference, "root": isRoot }, () => {
       }
     });
 
-    it(`${make} munged refuses a restricted credential to everybody else, root too`, () => {
+    it(`${make} munged refuses a restricted credential to everyone else, even root`, () => {
       const { socket } = daemons[make];
       for (const wanted of [NOBODY, STRANGER, ROOT]) {
         for (

@@ -1,4 +1,4 @@
-// The golden vectors opened by both daemons, on the day they were made: faketime sets the clock.
+// Both daemons open the golden vectors on the day they were made; faketime sets the clock.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -29,10 +29,10 @@ suite("golden vectors", needs, () => {
           const opened = await rawDecode(munged.socket, {
             credential: new TextEncoder().encode(credential),
           });
-          const restricted = fields.uidRestriction !== ANY_ID; // to a user that is not root
+          const restricted = fields.uidRestriction !== ANY_ID; // for a user other than root
           assert.equal(opened.errno, restricted ? 18 : 0, `${name}: ${opened.errorText}`);
           if (restricted) continue;
-          const { realm: _, ...expected } = fields; // the reference gives it back with two NULs
+          const { realm: _, ...expected } = fields; // the reference returns it with two NULs
           for (const [field, value] of Object.entries(expected)) {
             const found = opened[field as keyof typeof opened];
             if (value instanceof Uint8Array) {

@@ -20,18 +20,18 @@ const UNPRINTABLE: Readonly<Record<string, string>> = {
   "\ufeff": "\\ufeff",
 };
 
-test("printable() escapes what steers a terminal", () => {
+test("printable() escapes terminal control characters", () => {
   for (const [character, escaped] of Object.entries(UNPRINTABLE)) {
     assert.equal(printable(`a${character}b`), `a${escaped}b`);
   }
 });
 
-test("printable() keeps what people write", () => {
+test("printable() keeps ordinary text", () => {
   const text = `plain "quoted" \\back Zürich 東京 𝄞 café`;
   assert.equal(printable(text), text);
 });
 
-test("printableJson() is JSON of the same value, in printable characters", () => {
+test("printableJson() is JSON with the same value, in printable characters", () => {
   const value = { ...UNPRINTABLE, list: Object.keys(UNPRINTABLE) };
   const json = printableJson(value);
   assert.equal(printable(json), json);

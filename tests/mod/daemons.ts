@@ -1,5 +1,5 @@
-// The two munged that the library is tested against, ours and the reference's, each started in a folder
-// of its own with a key that the test knows.
+// The two daemons that the library is tested against, our munged and the C one, each started in its own folder with a key
+// that the test knows.
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
@@ -22,13 +22,13 @@ const START_TIMEOUT_MS = 20_000;
 /** One of the two programs. */
 export interface Program {
   readonly name: "our munged" | "the reference's munged";
-  /** Command that starts it. */
+  /** The command that starts it. */
   readonly command: readonly string[];
   /** Why it can't be tested here, or false. */
   readonly skip: string | false;
 }
 
-/** Both, whether they are there or not. */
+/** Both, whether or not they are available. */
 export const PROGRAMS: readonly Program[] = [
   {
     name: "our munged",
@@ -56,16 +56,16 @@ export class Munged {
     const path = (name: string) => join(this.#folder, name);
     writeFileSync(path("key"), this.key, { mode: 0o400 });
     this.socketPath = path("socket");
-    // The reference serves every realm with its one key; ours, those that have one of their own.
+    // The reference serves every realm with its one key; ours serves the realms that have their own.
     writeFileSync(path("gpu.key"), randomBytes(128), { mode: 0o400 });
     const realm = program.name === "our munged" ? [`--realm=gpu=${path("gpu.key")}`] : [];
     const files = ["key", "log", "pid", "seed"].map((name) => `--${name}-file=${path(name)}`);
-    // --force: a folder under /tmp is writable by others, although with the sticky bit.
+    // --force, because a folder below /tmp is writable by others, though with the sticky bit.
     const own = ["-F", "--force", `--socket=${this.socketPath}`, ...files];
     this.#command = [...program.command, ...own, ...realm, ...options];
   }
 
-  /** Starts one, and waits until it takes connections. */
+  /** Starts one, and waits until it accepts connections. */
   static async start(program: Program, ...options: readonly string[]): Promise<Munged> {
     const munged = new Munged(program, options);
     await munged.restart();
@@ -88,7 +88,7 @@ export class Munged {
     }
   }
 
-  /** Ends it, and waits until it has ended. */
+  /** Stops it, and waits until it has ended. */
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
@@ -98,7 +98,7 @@ export class Munged {
     await ended;
   }
 
-  /** Ends it, and removes its files. */
+  /** Stops it, and removes its files. */
   async stop(): Promise<void> {
     await this.end("SIGTERM");
     rmSync(this.#folder, { recursive: true, force: true });
@@ -114,14 +114,14 @@ function isListening(path: string): Promise<boolean> {
   });
 }
 
-/** Sockets this process holds open, or undefined where that can't be seen. */
+/** Number of sockets this process has open, or undefined if unknown. */
 export function openSockets(): number | undefined {
   if (!existsSync("/proc/self/fd")) return undefined;
   return readdirSync("/proc/self/fd").filter((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
     } catch {
-      return false; // the descriptor of the listing itself
+      return false; // the descriptor of this directory listing
     }
   }).length;
 }

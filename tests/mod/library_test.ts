@@ -1,5 +1,5 @@
-// The library against our munged and the reference's, under Bun, Deno and Node: options, errors, load,
-// aborts, restarts and descriptors.
+// The library against our munged and the C one, in Bun, Deno and Node.js: options, errors, load, aborts, restarts and
+// descriptors.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
@@ -45,7 +45,7 @@ const times = <T>(count: number, make: (i: number) => T) =>
   Array.from({ length: count }, (_, i) => make(i));
 const secondsFromNow = (seconds: number) => new Date(Date.now() + seconds * 1000);
 
-/** The MungeError that a call ends with. */
+/** The MungeError with which a call ends. */
 async function errorOf(call: Promise<unknown> | (() => unknown)): Promise<MungeError> {
   try {
     await (typeof call === "function" ? call() : call);
@@ -134,8 +134,8 @@ for (const program of PROGRAMS) {
       });
     });
 
-    test("payloads of every kind survive: none, text, bytes, the longest", async () => {
-      // MUNGE 0.5.15 takes no message above 1 MiB, its own credentials included.
+    test("payloads of every kind survive: empty, text, bytes, the longest", async () => {
+      // MUNGE 0.5.15 accepts no message above 1 MiB, not even with its own credentials.
       const most = program.name === "our munged" ? MAX_PAYLOAD_LENGTH : 700_000;
       const long = new Uint8Array(most).map((_, i) => i * 7 + (i >> 9));
       for (const payload of [undefined, "", "Ärger\0✓", new Uint8Array(0), long]) {
@@ -159,20 +159,20 @@ for (const program of PROGRAMS) {
       }
     });
 
-    test("a realm survives, and one that munged does not serve is refused", async () => {
+    test("a realm survives, and a realm that munged does not serve is refused", async () => {
       const credential = await encode("x", { realm: "gpu", socketPath });
       assert.equal((await decode(credential, { socketPath })).realm, "gpu");
-      if (program.name !== "our munged") return; // the reference takes any
+      if (program.name !== "our munged") return; // the reference accepts any
       const strange = encode("x", { realm: "strange", socketPath });
       await assertRefused("EMUNGE_BAD_REALM", "Unrecognized security realm", strange);
     });
 
-    test("a credential may be bytes, and have white space around it", async () => {
+    test("a credential may be bytes, and be surrounded by white space", async () => {
       const bytes = new TextEncoder().encode(` \n${await encode("x", { socketPath })}\n`);
       assert.equal(text((await decode(bytes, { socketPath })).payload), "x");
     });
 
-    test("what both sides make offline, the daemon opens, and the other way round", async () => {
+    test("the daemon opens credentials made offline, and vice versa", async () => {
       const fields = {
         uid: 12345,
         gid: 54321,
@@ -200,7 +200,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    test("expired, rewound and replayed carry the credential, and can be ignored", async () => {
+    test("errors for expired, rewound and replayed carry the credential, and can be ignored", async () => {
       const used = await encode("sealed", { socketPath });
       await decode(used, { socketPath });
       const cases = [
@@ -227,7 +227,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    test("every error that munged can answer with", async () => {
+    test("every error that munged can return is reported", async () => {
       const good = await seal();
       const spoilt = (at: number, value: number, text = good) => {
         const bytes = Buffer.from(text.slice(6, -1), "base64");
@@ -279,7 +279,7 @@ for (const program of PROGRAMS) {
       assert.equal(new Set(await Promise.all(more)).size, 1000);
     });
 
-    test("an abort mid-flight ends what is under way, and only that", async () => {
+    test("an abort mid-flight ends only the call it belongs to", async () => {
       const reason = new Error("enough");
       const controller = new AbortController();
       const aborted = times(200, () => encode("", { socketPath, signal: controller.signal }));
@@ -296,10 +296,10 @@ for (const program of PROGRAMS) {
       await assert.rejects(late, (error) => error === reason);
     });
 
-    test("no call fails when the daemon is killed and started again mid-flight", async () => {
+    test("no call fails when the daemon is killed and restarted mid-flight", async () => {
       let running = true;
       let finished = 0;
-      // Only the moment in which the new daemon replaces the socket is one without a socket.
+      // There is no socket only while the new daemon replaces it.
       const surely = <T>(call: () => Promise<T>): Promise<T> =>
         call().catch((error) => {
           if (!/No such file/.test(error.message)) throw error;
@@ -369,7 +369,7 @@ for (const program of PROGRAMS) {
       assert.equal((await client.encode({ ...request, cipher: 7 })).errno, ERRNO.EMUNGE_BAD_CIPHER);
     });
 
-    test("the synchronous calls do the same in Bun, and say what is missing elsewhere", async () => {
+    test("the synchronous calls do the same in Bun, and say what they need elsewhere", async () => {
       if (!("Bun" in globalThis)) {
         const words = "Synchronous calls need Bun: use encode() and decode()";
         await assertRefused("EMUNGE_SNAFU", words, () => encodeSync("x", { socketPath }));
@@ -419,7 +419,7 @@ for (const program of PROGRAMS) {
     });
     after(() => munged.stop());
 
-    test("get() hands all callers one credential, fresh() each a new one", async () => {
+    test("get() gives all callers the same credential, and fresh() gives each a new one", async () => {
       await using source = new CredentialSource({ payload: "p", socketPath });
       const all = await Promise.all(times(100, () => source.get()));
       assert.equal(new Set(all).size, 1);
@@ -431,11 +431,11 @@ for (const program of PROGRAMS) {
       }
     });
 
-    test("get() renews in the background by the TTL that munged grants, and is never stale", async () => {
+    test("get() renews in the background by the granted TTL, and is never stale", async () => {
       await using source = new CredentialSource({ ttl: 3600, socketPath });
       const first = await source.get();
       await pause(1500);
-      // What is cached is handed out without waiting for munged, so the other one comes first.
+      // The cached credential is returned without waiting for munged, so the other one comes first.
       const order: string[] = [];
       const fresh = source.fresh().then(() => order.push("asked for"));
       const second = await source.get();
@@ -450,7 +450,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    test("get() lives through a daemon that is away: the cached one, then a wait, then a new one", async () => {
+    test("get() survives an outage of the daemon: the cached credential, then a wait, then a new one", async () => {
       await using source = new CredentialSource({ socketPath });
       const cached = await source.get();
       await munged.end("SIGTERM");
@@ -467,12 +467,12 @@ for (const program of PROGRAMS) {
       await decode((await patient)[0]!, { socketPath });
     });
 
-    test("get() refuses at once what munged will always refuse", async () => {
+    test("get() fails at once on what munged will always refuse", async () => {
       await using source = new CredentialSource({ cipher: 9, socketPath });
       await assertRefused("EMUNGE_BAD_CIPHER", "Invalid cipher type 9", source.get());
     });
 
-    test("a source that is disposed of refuses those who wait and those who come", async () => {
+    test("a disposed source refuses waiting and later callers", async () => {
       const source = new CredentialSource({ socketPath: `${socketPath}.missing` });
       const waiting = assertRefused("EMUNGE_BAD_ARG", "Credential source is closed", source.get());
       await pause(20);
@@ -483,12 +483,12 @@ for (const program of PROGRAMS) {
       await source[Symbol.asyncDispose]();
     });
 
-    test("a source that is disposed of as its renewal ends leaves nobody waiting", async (context) => {
+    test("a source disposed as its renewal ends leaves no caller waiting", async (context) => {
       const source = new CredentialSource({ socketPath });
       const { now } = Date;
       let calls = 0;
       context.mock.method(Date, "now", () => {
-        // The third look at the clock is for the next renewal, when munged has answered.
+        // The third reading of the clock is for the next renewal, when munged has answered.
         if (++calls === 3) void source[Symbol.asyncDispose]();
         return now();
       });
@@ -503,7 +503,7 @@ describe("the library without a daemon", () => {
   let folder: string;
   let server: Server;
   let socketPath: string;
-  /** What the server answers to a request of this type; undefined leaves it waiting. */
+  /** The server's answer to a request of this type; undefined keeps the client waiting. */
   let answer: (type: number) => Uint8Array | undefined;
   before(async () => {
     folder = mkdtempSync("/tmp/munge-mod-");
@@ -523,7 +523,7 @@ describe("the library without a daemon", () => {
     rmSync(folder, { recursive: true });
   });
 
-  test("every error number that can come over the wire is a MungeError", async () => {
+  test("every error number on the wire is a MungeError", async () => {
     for (let errno = 1; errno <= 18; errno++) {
       for (const text of ["", "The daemon's words"]) {
         answer = (type) =>
@@ -546,7 +546,7 @@ describe("the library without a daemon", () => {
     }
   });
 
-  test("timeoutMs ends a call that gets no answer, or no place", async () => {
+  test("timeoutMs ends a call that gets no answer, or no turn", async () => {
     answer = () => undefined;
     const calls = times(100, () => errorOf(encode("", { socketPath, timeoutMs: 100 })));
     for (const error of await Promise.all(calls)) {
@@ -561,7 +561,7 @@ describe("the library without a daemon", () => {
     );
   });
 
-  test("a signal ends a call that gets no answer, or no place", async () => {
+  test("a signal ends a call that gets no answer, or no turn", async () => {
     answer = () => undefined;
     const controller = new AbortController();
     const { signal } = controller;
@@ -573,7 +573,7 @@ describe("the library without a daemon", () => {
     }
   });
 
-  test("where there is no daemon the error names the socket", async () => {
+  test("without a daemon the error names the socket", async () => {
     const missing = join(folder, "missing");
     const error = await assertRefused(
       "EMUNGE_SOCKET",
@@ -589,7 +589,7 @@ describe("the library without a daemon", () => {
     await assertRefused("EMUNGE_SOCKET", undefinedName, encode("", { socketPath: "" }));
   });
 
-  test("what the wire can't carry is refused before it gets there", async () => {
+  test("values that the wire can't carry are refused before sending", async () => {
     const making = (options: object) => encode("", { ...options, socketPath });
     for (const cipher of ["rot13", -1, 256, 1.5, NaN]) {
       await assertRefused("EMUNGE_BAD_CIPHER", /^Invalid cipher type /, making({ cipher }));
@@ -660,7 +660,7 @@ describe("the library without a daemon", () => {
     }
   });
 
-  test("enumerations turn names into numbers and back, and know what is valid", () => {
+  test("enumerations turn names into numbers and back, and know which are valid", () => {
     assert.deepEqual(ciphers.names, ["none", "default", "blowfish", "cast5", "aes128", "aes256"]);
     assert.deepEqual(macs.names, ["default", "md5", "sha1", "ripemd160", "sha256", "sha512"]);
     assert.deepEqual(zips.names, ["none", "default", "bzlib", "zlib"]);

@@ -1,5 +1,5 @@
-// Properties of the library, with generated input: whatever goes in comes out, whatever was changed is
-// refused, and nothing but a MungeError is ever thrown for it.
+// Properties of the library, with generated input: whatever goes in comes out, whatever was altered is refused, and
+// nothing but a MungeError is ever thrown.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
@@ -22,7 +22,7 @@ const RUNS_OFFLINE = 400;
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const restriction = fc.option(fc.integer({ min: 0, max: 0xffff_fffe }), { nil: undefined });
-/** Bytes of any kind, and bytes that compress. */
+/** Arbitrary bytes, and compressible bytes. */
 const payload = fc.oneof(
   fc.uint8Array({ maxLength: 2000 }),
   fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 20 }), fc.integer({ min: 1, max: 300 })).map(
@@ -30,7 +30,7 @@ const payload = fc.oneof(
       new Uint8Array(piece.length * count).map((_, i) => piece[i % piece.length]!),
   ),
 );
-/** Types that go together: aes256 needs a MAC of 32 bytes. */
+/** Valid combinations of types: aes256 needs a MAC of 32 bytes. */
 const types = fc.record({
   cipher: fc.constantFrom(...ciphers.names),
   mac: fc.constantFrom(...macs.names),
@@ -54,14 +54,14 @@ const sealed: fc.Arbitrary<SealOptions> = fc.record({
   gidRestriction: restriction,
 }).chain((fields) => types.map((some) => ({ ...fields, ...some })));
 
-/** A change of a credential's bytes: one replaced, some removed, some put in. */
+/** A change to a credential's bytes: one replaced, some removed, or some inserted. */
 const mutation = fc.record({
   at: fc.nat(),
   removed: fc.integer({ min: 0, max: 3 }),
   inserted: fc.uint8Array({ maxLength: 3 }),
 });
 
-/** The credential with a change inside its armor, or undefined if that changes nothing. */
+/** The credential with a change inside its armor, or undefined if it has no effect. */
 function mutate(
   credential: string,
   { at, removed, inserted }: { at: number; removed: number; inserted: Uint8Array },
@@ -84,7 +84,7 @@ async function assertOnlyMungeError(call: Promise<unknown>): Promise<void> {
   }
 }
 
-/** What is no credential, and what is nearly one. */
+/** Texts that are not credentials, and texts that almost are. */
 const anything = fc.oneof(
   fc.string({ unit: "binary", maxLength: 200 }),
   fc.uint8Array({ maxLength: 200 }),

@@ -1,5 +1,5 @@
-// The public types: this file passes when it compiles. What must not compile is marked, and an unused mark
-// is an error.
+// The public types: this test passes if it compiles. Code that must not compile is marked, and an unused mark is an
+// error.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type {
@@ -22,14 +22,14 @@ import type {
 import type * as mungebox from "../../mod.ts";
 import { MungeError } from "../../mod.ts";
 
-/** True if both are the same type, any and unknown told from all others. */
+/** True if both are the same type; distinguishes any and unknown from all others. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true
   : false;
 function same<A, B>(yes: Same<A, B>): void {
   assert.ok(yes);
 }
 
-test("functions take and return what they say", () => {
+test("functions take and return the documented types", () => {
   type Data = string | Uint8Array;
   same<
     Parameters<typeof mungebox.encode>,
@@ -71,7 +71,7 @@ test("names are literal types, and options refuse others", () => {
   assert.ok(options);
 });
 
-test("a decoded credential is read-only, its times are dates, its restrictions may be missing", () => {
+test("a decoded credential is read-only, with dates for times and optional restrictions", () => {
   same<DecodedCredential["payload"], Uint8Array>(true);
   same<DecodedCredential["encodeTime"], Date>(true);
   same<DecodedCredential["uidRestriction"], number | undefined>(true);
@@ -83,7 +83,7 @@ test("a decoded credential is read-only, its times are dates, its restrictions m
   assert.ok(change);
 });
 
-test("an error has a code of the nineteen, and may have a credential", () => {
+test("an error has one of nineteen codes, and may have a credential", () => {
   same<MungeError["code"], MungeErrorCode>(true);
   same<MungeError["errno"], number>(true);
   same<MungeError["credential"], DecodedCredential | undefined>(true);

@@ -13,7 +13,7 @@ const OPTIONS: readonly OptionSyntax[] = [
   { long: "key-file", argument: "PATH" },
 ];
 
-/** The walk as words: `string=x`, `no-input`, `(parameter)`; the first mistake ends it. */
+/** The walk in words: `string=x`, `no-input`, `(parameter)`; the first mistake ends it. */
 function walk(...args: string[]): string[] {
   const steps: string[] = [];
   try {

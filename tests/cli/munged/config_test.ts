@@ -8,7 +8,7 @@ import { withDirectory } from "../../daemon/scratch.ts";
 
 const MAIN = join(import.meta.dirname, "../../../cli/main.ts");
 
-/** Calls `use` with the path of a configuration file of this text. */
+/** Calls `use` with the path of a configuration file with this text. */
 function withFile(text: string, use: (path: string) => void): void {
   withDirectory((directory) => {
     const path = join(directory, "munge.conf");
@@ -21,7 +21,7 @@ function parse(path: string, args: string[] = [], environment: Record<string, st
   return parseConfig("munged", [`--config=${path}`, ...args], environment);
 }
 
-test("options are taken from the file by their names and by those of the environment", () => {
+test("the file sets options by their names and by those of the environment", () => {
   const text = `# a comment
 max-ttl = 600
 MUNGE_TTL=60   # its default
@@ -49,7 +49,7 @@ realm-allow=a=user:0,group:7
   });
 });
 
-test("the command line beats the environment, which beats the file, which beats the default", () => {
+test("the command line overrides the environment, which overrides the file, which overrides the default", () => {
   withFile("max-ttl=600\nnum-threads=3\nsyslog=1\nttl=7\n", (path) => {
     const environment = { MUNGE_MAX_TTL: "700", MUNGE_NUM_THREADS: "4", MUNGE_SYSLOG: "0" };
     const config = parse(path, ["--max-ttl=800"], environment);
@@ -91,7 +91,7 @@ test("a bad value in the environment names its variable", () => {
   });
 });
 
-test("a file that others may write is refused, and so is one that is not there", () => {
+test("a file that others may write is refused, and so is a missing one", () => {
   withFile("max-ttl=1\n", (path) => {
     chmodSync(path, 0o664);
     assert.throws(() => parse(path), /insecure: .* writable by group or other \(perms=0664\)/);
@@ -101,7 +101,7 @@ test("a file that others may write is refused, and so is one that is not there",
   });
 });
 
-test("munged --check-config tells each value and its source, in the form of a file", () => {
+test("munged --check-config prints each value and its source, in the form of a file", () => {
   withFile("max-ttl=600\nrealm=a=/keys/a\n", (path) => {
     const run = (config: string) =>
       spawnSync(process.execPath, [

@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { parseArguments } from "../../../cli/munged/munged.ts";
 import { DEFAULTS } from "../../../daemon/munged/config.ts";
 
-// Neither the environment nor a configuration file of the machine has a say.
+// Independent of the environment and of the machine's configuration file.
 const parse = (...args: string[]) => parseArguments("munged", args);
 
 test("munged without options has the defaults", () => {
   assert.deepEqual(parse(), DEFAULTS);
 });
 
-test("paths are relative to the start directory, the replay cache is beside the seed file, realms beside the key", () => {
+test("paths are relative to the start directory; the replay cache is beside the seed file, and realms are beside the key", () => {
   const config = parse("-S", "./sock", "--seed-file=/x/y/seed", "--key-file", "k");
   assert.equal(config.socketPath, `${process.cwd()}/./sock`);
   assert.equal(config.keyFile, `${process.cwd()}/k`);
@@ -21,7 +21,7 @@ test("paths are relative to the start directory, the replay cache is beside the 
   assert.equal(parse("--no-replay-dir").replayDir, null);
 });
 
-test("flags and numbers are taken", () => {
+test("flags and numbers are accepted", () => {
   const config = parse("-fFMsv", "--max-ttl= 5", "--num-threads=+3", "--group-update-time=-1");
   const { force, foreground, mlockall, stop, verbose, maxTtl, numThreads, groupUpdateTime } =
     config;

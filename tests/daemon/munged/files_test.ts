@@ -21,7 +21,7 @@ function modeOf(path: string): number {
   return statSync(path).mode & 0o7777;
 }
 
-test("readKeyFile() gives the bytes of a key of at least 32 bytes", () => {
+test("readKeyFile() returns a key of at least 32 bytes", () => {
   withDirectory((directory) => {
     const path = `${directory}/key`;
     const key = crypto.getRandomValues(new Uint8Array(32));
@@ -34,7 +34,7 @@ test("readKeyFile() gives the bytes of a key of at least 32 bytes", () => {
   });
 });
 
-test("readKeyFile() follows a link only when forced", () => {
+test("readKeyFile() follows a link only with --force", () => {
   withDirectory((directory) => {
     writeFileSync(`${directory}/real`, new Uint8Array(64), { mode: 0o600 });
     symlinkSync("real", `${directory}/key`);
@@ -44,7 +44,7 @@ test("readKeyFile() follows a link only when forced", () => {
   });
 });
 
-test("writePidFile() replaces what is there, and removePidFile() removes it", () => {
+test("writePidFile() replaces an existing file, and removePidFile() removes it", () => {
   withDirectory((directory) => {
     const path = `${directory}/pid`;
     const logger = memoryLogger();
@@ -64,7 +64,7 @@ test("writePidFile() replaces what is there, and removePidFile() removes it", ()
   });
 });
 
-test("writePidFile() only warns when it can't write", () => {
+test("writePidFile() only warns if it can't write", () => {
   withDirectory((directory) => {
     const path = `${directory}/pid`;
     mkdirSync(path);
@@ -75,7 +75,7 @@ test("writePidFile() only warns when it can't write", () => {
   });
 });
 
-test("writeSeedFile() leaves 1024 fresh private bytes that readSeedFile() accepts", () => {
+test("writeSeedFile() writes 1024 fresh private bytes that readSeedFile() accepts", () => {
   withDirectory((directory) => {
     const path = `${directory}/seed`;
     const logger = memoryLogger();
@@ -93,7 +93,7 @@ test("writeSeedFile() leaves 1024 fresh private bytes that readSeedFile() accept
   });
 });
 
-test("readSeedFile() removes a seed others could read, and links", () => {
+test("readSeedFile() removes links, and a seed that others could read", () => {
   withDirectory((directory) => {
     const path = `${directory}/seed`;
     const prepare: [() => void, string][] = [
@@ -126,7 +126,7 @@ test("lockSocket() makes a lock file of mode 0200 and removeLock() removes it", 
   });
 });
 
-test("lockSocket() refuses a lock file of another mode, and links", () => {
+test("lockSocket() refuses links, and a lock file with a different mode", () => {
   withDirectory((directory) => {
     const socketPath = `${directory}/sock`;
     const path = lockPath(socketPath);

@@ -24,14 +24,14 @@ for (
     ["203.0.113", "info: Set origin address to 203.0.0.113"],
   ] as const
 ) {
-  test(`origin ${origin} is announced`, () => {
+  test(`origin ${origin} is logged`, () => {
     const logger = memoryLogger();
     announceOrigin(resolveOrigin({ origin, force: false }, logger), logger);
     assert.deepEqual(logger.lines, [line]);
   });
 }
 
-test("an interface's name and a host's name are origins", { skip: loopback === undefined }, () => {
+test("interface names and host names are valid origins", { skip: loopback === undefined }, () => {
   for (const origin of [loopback!, "localhost", "127.0.0.1"]) {
     const found = resolveOrigin({ origin, force: false }, memoryLogger());
     assert.deepEqual(found, { address: Uint8Array.of(127, 0, 0, 1), interfaceName: loopback });
@@ -41,7 +41,7 @@ test("an interface's name and a host's name are origins", { skip: loopback === u
 const canAddInterface = process.geteuid!() === 0 &&
   spawnSync("unshare", ["--net", "ip", "link", "show"]).status === 0;
 
-test("an interface that is down is an origin", { skip: !canAddInterface }, () => {
+test("an interface that is down is a valid origin", { skip: !canAddInterface }, () => {
   const script =
     `ip link add ib0 type veth peer name ib1 && ip addr add 192.0.2.7/24 dev ib0 && exec "$@"`;
   const module = new URL("../../../daemon/munged/origin.ts", import.meta.url).pathname;
@@ -55,7 +55,7 @@ test("an interface that is down is an origin", { skip: !canAddInterface }, () =>
   assert.equal(stdout, "192.0.2.7\n", stderr);
 });
 
-test("resolveOrigin() refuses what can't be resolved, and warns when forced", () => {
+test("resolveOrigin() refuses what it can't resolve, and only warns with --force", () => {
   const origin = "no such host";
   assert.throws(() => resolveOrigin({ origin, force: false }, memoryLogger()), {
     message: 'Failed to resolve origin "no such host": Host not found',

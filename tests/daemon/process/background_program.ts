@@ -1,4 +1,4 @@
-// A program for background_test.ts: goes into the background, then does what its last word says.
+// A program for background_test.ts: goes into the background, then ends as its last argument says.
 import { existsSync } from "node:fs";
 import { enterBackground } from "../../../daemon/process/background.ts";
 import { leadSession, STAGE } from "../../../daemon/process/session_leader.ts";

@@ -12,7 +12,7 @@ function start(directory: string, ending: string) {
   });
 }
 
-test("enterBackground() leaves a daemon that let go of everything", {
+test("enterBackground() starts a daemon that is detached from its caller", {
   skip: process.platform !== "linux",
 }, () => {
   withDirectory((directory) => {
@@ -32,7 +32,7 @@ test("enterBackground() leaves a daemon that let go of everything", {
     assert.equal(cmdline[0], "munged");
     const list = () =>
       readdirSync(process("fd")).map((fd) => [fd, target(process(`fd/${fd}`))] as const);
-    // The daemon closes its end of the pipe right after the byte that let its starter go.
+    // The daemon closes its end of the pipe right after the byte that releases its caller.
     let open = list();
     const isPipe = ([, file]: readonly [string, string]) => file.startsWith("pipe:");
     for (const end = performance.now() + 2000; open.some(isPipe) && performance.now() < end;) {
@@ -64,7 +64,7 @@ function target(link: string): string {
   }
 }
 
-test("the copies' environment variable means nothing to a command that answers questions", () => {
+test("the copies' environment variable has no effect on other commands", () => {
   const main = fileURLToPath(new URL("../../../cli/main.ts", import.meta.url));
   const { exitCode } = Bun.spawnSync([process.execPath, main, "unmunge"], {
     argv0: "unmunge",

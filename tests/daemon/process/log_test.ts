@@ -25,7 +25,7 @@ const TARGET = {
   limits: createLogLimits(),
 } as const;
 
-test("a log file has mode 0640 whatever the umask, and lines with time and level", () => {
+test("a log file has mode 0640 regardless of the umask, and lines with time and level", () => {
   withDirectory((directory) => {
     const logFile = `${directory}/log`;
     const umask = process.umask(0);
@@ -47,7 +47,7 @@ test("a log file has mode 0640 whatever the umask, and lines with time and level
   });
 });
 
-test("a JSON line has what is not printable as escape sequences, whatever a client chose", () => {
+test("a JSON line escapes everything unprintable", () => {
   withDirectory((directory) => {
     const fd = openSync(`${directory}/stderr`, "w");
     const logger = createLogger({ ...TARGET, kind: "stderr", fd, format: "json" });
@@ -107,9 +107,9 @@ test("limited() logs a cause once for all threads", () => {
   });
 });
 
-test("a logger tells how many messages were lost while the log took none", () => {
+test("a logger reports how many messages were lost while it could not write", () => {
   withDirectory((directory) => {
-    const { readEnd, writeEnd } = openPipe(); // as full as a disk can be, and does not wait either
+    const { readEnd, writeEnd } = openPipe(); // as full as a full disk, and does not block
     assert.throws(() => {
       for (;;) writeSync(writeEnd, new Uint8Array(4096));
     });
@@ -126,7 +126,7 @@ test("a logger tells how many messages were lost while the log took none", () =>
   });
 });
 
-test("a logger does not wait for a reader of standard error who does not read", () => {
+test("a logger does not wait for a reader of standard error that does not read", () => {
   const { readEnd, writeEnd } = openBlockingPipe();
   const logger = createLogger({ ...TARGET, kind: "stderr", fd: writeEnd });
   const started = performance.now();
@@ -141,12 +141,12 @@ test("a logger does not wait for a reader of standard error who does not read", 
   closeSync(writeEnd);
 });
 
-test("a logger whose descriptor is bad does not throw", () => {
+test("a logger with a bad descriptor does not throw", () => {
   createLogger({ ...TARGET, kind: "file", fd: 12345 }).error("text");
   createLogger({ ...TARGET, kind: "syslog", fd: 12345 }).error("text");
 });
 
-/** What a logger of a format writes. */
+/** The output of a logger with a given format. */
 function logged(format: "text" | "json", use: (logger: Logger) => void): string {
   let text = "";
   withDirectory((directory) => {
@@ -158,7 +158,7 @@ function logged(format: "text" | "json", use: (logger: Logger) => void): string 
   return text;
 }
 
-test("audit() logs five lines a minute of each cause, and then how many were left out", (context) => {
+test("audit() logs five lines a minute per cause, then how many were suppressed", (context) => {
   let now = 1000;
   context.mock.method(performance, "now", () => now);
   const text = logged("text", (logger) => {
@@ -174,7 +174,7 @@ test("audit() logs five lines a minute of each cause, and then how many were lef
   );
 });
 
-test("a log in JSON has one object a line, whatever is in the text", () => {
+test("a JSON log has one object per line, whatever the text contains", () => {
   const text = logged("json", (logger) => {
     logger.warning('a "text"\nwith lines');
     logger.audit("Refused", "a", () => ({ uid: 1, realm: "x" }));
@@ -193,7 +193,7 @@ test("a log in JSON has one object a line, whatever is in the text", () => {
   });
 });
 
-test("the last errors and warnings are remembered, the newest first, and nothing else", () => {
+test("only the last errors and warnings are remembered, the newest first", () => {
   const recent = createRecentMessages();
   const logger = createLogger({ ...TARGET, recent, kind: "file", fd: 12345 });
   logger.info("unimportant");
@@ -206,7 +206,7 @@ test("the last errors and warnings are remembered, the newest first, and nothing
   assert(messages.every(({ text }) => text !== "unimportant"));
 });
 
-test("audit() keeps a value that a client chose from looking like other fields", () => {
+test("audit() keeps a client's value from looking like other fields", () => {
   withDirectory((directory) => {
     const fd = openSync(`${directory}/log`, "w");
     const logger = createLogger({ ...TARGET, kind: "file", fd });

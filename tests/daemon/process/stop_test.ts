@@ -9,7 +9,7 @@ import { memoryLogger, withDirectory } from "../scratch.ts";
 
 const source = fileURLToPath(new URL("../../../daemon/process/lock_file.ts", import.meta.url));
 
-/** A process that holds the socket's lock, once this returns. */
+/** Starts a process and waits until it holds the socket's lock. */
 function startHolder(socketPath: string): { pid: number } {
   const program = `
     const { lockSocket } = await import(${JSON.stringify(source)});
@@ -24,7 +24,7 @@ function startHolder(socketPath: string): { pid: number } {
   return child;
 }
 
-test("lockSocket() names the process that holds the lock, and stopDaemon() ends it", () => {
+test("lockSocket() names the process that holds the lock, and stopDaemon() stops it", () => {
   withDirectory((directory) => {
     const socketPath = `${directory}/sock`;
     const { pid } = startHolder(socketPath);
@@ -45,7 +45,7 @@ test("lockSocket() names the process that holds the lock, and stopDaemon() ends 
   });
 });
 
-test("stopDaemon() says nothing without --verbose", () => {
+test("stopDaemon() is silent without --verbose", () => {
   withDirectory((directory) => {
     const logger = memoryLogger();
     assert.equal(stopDaemon({ socketPath: `${directory}/sock`, verbose: false }, logger), 1);
@@ -53,11 +53,11 @@ test("stopDaemon() says nothing without --verbose", () => {
   });
 });
 
-test("stopDaemon() signals nobody for a lock that no process it can see holds", () => {
+test("stopDaemon() sends no signal if no visible process holds the lock", () => {
   withDirectory((directory) => {
     const socketPath = `${directory}/sock`;
     const fd = openSync(`${socketPath}.lock`, "w", 0o200);
-    // A lock of the open file instead of the process: its holder's number is -1, for kill() everybody.
+    // A lock of the open file instead of the process: its holder's ID is -1, which kill() takes for all processes.
     const { fcntl } = openLibc({ fcntl: { args: ["i32", "i32", "ptr"], returns: "i32" } });
     const lock = new DataView(new ArrayBuffer(32));
     lock.setInt16(0, 1, true); // F_WRLCK
@@ -70,7 +70,7 @@ test("stopDaemon() signals nobody for a lock that no process it can see holds", 
   });
 });
 
-test("stopDaemon() follows no link to the lock of another daemon", () => {
+test("stopDaemon() does not follow a link to another daemon's lock", () => {
   withDirectory((directory) => {
     const holder = startHolder(`${directory}/other`);
     symlinkSync(`${directory}/other.lock`, `${directory}/sock.lock`);

@@ -1,5 +1,5 @@
-// The asynchronous client against servers that answer, stall, lie and go away, and against the real
-// munged where it is installed.
+// The asynchronous client against servers that answer, stall, lie and disappear, and against the C munged if it is
+// installed.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -34,20 +34,20 @@ const REQUEST = encodeRequest({ payload: new Uint8Array([1, 2, 3]) });
 const CREDENTIAL = new TextEncoder().encode("MUNGE:x:");
 const ANSWER = formatEncodeResponse({ errno: 0, errorText: "", credential: CREDENTIAL }, 0);
 
-/** The answer with the bytes from `at` on replaced. */
+/** The answer with its bytes from `at` replaced. */
 function answerWith(at: number, ...bytes: number[]): Uint8Array {
   const answer = ANSWER.slice();
   answer.set(bytes, at);
   return answer;
 }
 
-/** What a server got: one whole request a connection. */
+/** What a server received: one complete request per connection. */
 interface Received {
   readonly retry: number;
   readonly message: Uint8Array;
 }
 
-/** Runs `use` with a server that calls `answer` for each whole request; what it got is in `received`. */
+/** Runs `use` with a server that calls `answer` for each complete request and keeps the requests in `received`. */
 async function withServer(
   answer: (socket: Socket, received: readonly Received[]) => void,
   use: (path: string, received: readonly Received[]) => Promise<void>,
@@ -81,7 +81,7 @@ async function withServer(
 
 const retriesOf = (received: readonly Received[]) => received.map(({ retry }) => retry);
 
-test("encode() returns the response, and sends the request as it is", async () => {
+test("encode() returns the response, and sends the request unchanged", async () => {
   await withServer((socket) => socket.end(ANSWER), async (path, received) => {
     const response = await new MungeClient(path).encode(REQUEST);
     assert.equal(response.errno, 0);
@@ -93,7 +93,7 @@ test("encode() returns the response, and sends the request as it is", async () =
   });
 });
 
-test("decode() sends the credential and takes only a decode response", async () => {
+test("decode() sends the credential and accepts only a decode response", async () => {
   await withServer((socket) => socket.end(ANSWER), async (path, received) => {
     await assert.rejects(new MungeClient(path).decode({ credential: CREDENTIAL }), {
       message: "Received unexpected message type: wanted 5, got 3",
@@ -116,7 +116,7 @@ test("an error of the daemon is a response, and is not retried", async () => {
   );
 });
 
-test("a response may come byte by byte, and with bytes behind it", async () => {
+test("a response may arrive byte by byte, and be followed by other bytes", async () => {
   const byteByByte = async (socket: Socket) => {
     for (const byte of [...ANSWER, 1, 2, 3]) {
       if (socket.destroyed) return;
@@ -152,7 +152,7 @@ test("a failed transaction is sent again with the retry byte counting up", async
   );
 });
 
-test("what no retry mends is an error after five tries", async () => {
+test("a persistent failure is an error after five tries", async () => {
   const cases: readonly [message: string, answer: Uint8Array][] = [
     ["Received incomplete message header: 0 of 11 bytes", new Uint8Array()],
     ["Received incomplete message header: 5 of 11 bytes", ANSWER.subarray(0, 5)],
@@ -174,7 +174,7 @@ test("what no retry mends is an error after five tries", async () => {
   }
 });
 
-test("a response that says it is too long is refused at once", async () => {
+test("a response that claims to be too long is refused at once", async () => {
   const answer = answerWith(7, 0x7f, 0xff, 0xff, 0xff);
   await withServer((socket) => socket.end(answer), async (path, received) => {
     await assert.rejects(new MungeClient(path).encode(REQUEST), { code: "EMUNGE_BAD_LENGTH" });
@@ -182,7 +182,7 @@ test("a response that says it is too long is refused at once", async () => {
   });
 });
 
-test("a request that is too long is refused unsent", async () => {
+test("a request that is too long is refused without being sent", async () => {
   const payload = new Uint8Array(MAX_PAYLOAD_LENGTH + 1);
   const credential = new Uint8Array(MAX_REQUEST_LENGTH - 4);
   const longer = new Uint8Array(MAX_REQUEST_LENGTH);
@@ -215,7 +215,7 @@ test("a success without a credential is an error", async () => {
   });
 });
 
-test("a server that stalls is given up after five timeouts, naming the step", async () => {
+test("a stalling server is given up after five timeouts, and the error names the step", async () => {
   for (const [part, answer] of [["header", 0], ["header", 6], ["body", 13]] as const) {
     await withServer(
       (socket) => socket.write(ANSWER.subarray(0, answer)),
@@ -232,7 +232,7 @@ test("a server that stalls is given up after five timeouts, naming the step", as
   }
 });
 
-test("a server that takes no request is given up, too", async () => {
+test("a server that does not read the request is given up as well", async () => {
   const folder = mkdtempSync("/tmp/munge-client-");
   const path = join(folder, "socket");
   const sockets: Socket[] = [];
@@ -254,7 +254,7 @@ test("a server that takes no request is given up, too", async () => {
   }
 });
 
-test("what is there but no munged is named", async () => {
+test("a file that is not munged's socket is named", async () => {
   const folder = mkdtempSync("/tmp/munge-client-");
   try {
     const file = join(folder, "file");
@@ -281,7 +281,7 @@ test("what is there but no munged is named", async () => {
   }
 });
 
-/** Leaves a socket at `path` that nobody listens on. */
+/** Leaves a socket at `path` without a listener. */
 async function leaveSocket(path: string): Promise<void> {
   const folder = mkdtempSync("/tmp/munge-client-");
   const server = createServer();
@@ -325,7 +325,7 @@ test("a daemon that starts while the client waits is found", async () => {
   }
 });
 
-test("a path that a socket address can't hold is refused, never cut short", async () => {
+test("a path too long for a socket address is refused, never truncated", async () => {
   const folder = mkdtempSync("/tmp/munge-client-");
   try {
     const path = join(folder, "s".repeat(108 - folder.length - 1));
@@ -339,7 +339,7 @@ test("a path that a socket address can't hold is refused, never cut short", asyn
   }
 });
 
-test("an aborted signal ends the transaction with its reason, wherever it is", async () => {
+test("an aborted signal ends the transaction with its reason at any point", async () => {
   const reason = new Error("enough");
   const client = (path: string, signal: AbortSignal) =>
     assert.rejects(new MungeClient(path).encode(REQUEST, { signal }), (error) => error === reason);
@@ -370,7 +370,7 @@ test("no descriptor is left after success, failure, timeout and abort", async (c
       try {
         return readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:");
       } catch {
-        return false; // the descriptor of the listing itself
+        return false; // the descriptor of this directory listing
       }
     }).length;
   const before = openSockets();
@@ -392,7 +392,7 @@ test("no descriptor is left after success, failure, timeout and abort", async (c
   assert.equal(openSockets(), before);
 });
 
-/** Starts the reference's munged in a folder of its own; undefined where it is not installed. */
+/** Starts the C munged in a folder of its own; undefined if it is not installed. */
 async function startMunged(folder: string): Promise<ChildProcess | undefined> {
   const program = ["/usr/sbin/munged", "/usr/local/sbin/munged"].find((path) => existsSync(path));
   if (program === undefined) return undefined;
@@ -402,7 +402,7 @@ async function startMunged(folder: string): Promise<ChildProcess | undefined> {
     `--${option}=${path(option.split("-")[0]!)}`
   );
   const socket = path("socket");
-  // --force: a folder under /tmp is writable by others, although with the sticky bit.
+  // --force, because a folder below /tmp is writable by others, though with the sticky bit.
   const munged = spawn(program, ["-F", "--force", `--socket=${socket}`, ...options], {
     stdio: "ignore",
   });

@@ -1,4 +1,4 @@
-// Round trips, agreement with other implementations, and streams that lie about themselves.
+// Round trips, agreement with other implementations, and streams with false lengths.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -20,7 +20,7 @@ const LENGTHS = [1, 2, 44, 100, 1023, 1024, 65535, 65536, 1_048_576 + 512];
 
 const bzip2Installed = spawnSync("bzip2", ["--help"]).error === undefined;
 
-test("compress() and decompress() refuse what does not compress", () => {
+test("compress() and decompress() refuse types that do not compress", () => {
   for (const zip of [NONE, DEFAULT]) {
     assert.throws(() => compress(zip, text(100)), { code: "EMUNGE_BAD_ZIP" });
     assert.throws(() => decompress(zip, text(100), 100), { code: "EMUNGE_BAD_ZIP" });
@@ -38,7 +38,7 @@ for (const zip of [BZLIB, ZLIB]) {
     }
   });
 
-  test(`decompress() takes the stated length for a bound (${zip.name})`, () => {
+  test(`decompress() treats the stated length as a limit (${zip.name})`, () => {
     for (const length of LENGTHS) {
       const stream = compress(zip, text(length));
       for (const stated of [0, length - 1]) {
@@ -60,7 +60,7 @@ for (const zip of [BZLIB, ZLIB]) {
       const damaged = stream.slice();
       damaged[at]! ^= 0x55;
       try {
-        // A few bits carry nothing (bzip2's unused selectors, zlib's level): then the data is intact.
+        // A few bits are unused (bzip2's unused selectors, zlib's level); then the data is intact.
         assert.ok(Buffer.from(data).equals(decompress(zip, damaged, data.length)), `byte ${at}`);
       } catch (error) {
         assert.equal((error as { code?: unknown }).code, INVALID.code, `byte ${at}: ${error}`);
@@ -81,7 +81,7 @@ for (const zip of [BZLIB, ZLIB]) {
   });
 }
 
-test("compress() makes zlib's format, and any zlib can read it", () => {
+test("compress() produces zlib's format, which any zlib can read", () => {
   for (const length of LENGTHS) {
     const data = text(length);
     const stream = compress(ZLIB, data);
@@ -110,7 +110,7 @@ test("the bzip2 program reads compress(), decompress() reads it", (context) => {
   }
 });
 
-test("bzip2 keeps no memory between calls, failed ones included", () => {
+test("bzip2 keeps no memory between calls, even if they fail", () => {
   const data = random(1 << 20);
   const stream = compress(BZLIB, data);
   for (let i = 0; i < 40; i++) {

@@ -1,4 +1,4 @@
-// The credential format by itself: round trips of every valid combination, tampering, and the order of checks.
+// The credential format: round trips of every valid combination, tampering, and the order of checks.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CIPHERS } from "../../../lib/credential/cipher.ts";
@@ -61,7 +61,7 @@ const zips = ZIPS.filter(({ name }) => name !== "default");
 for (const cipher of ciphers) {
   for (const mac of macs) {
     const valid = mac.length >= cipher.keyLength;
-    test(`sealCredential() ${valid ? "takes" : "refuses"} ${cipher.name} with ${mac.name}`, () => {
+    test(`sealCredential() ${valid ? "accepts" : "refuses"} ${cipher.name} with ${mac.name}`, () => {
       for (const zip of zips) {
         for (const length of [0, 1, 15, 16, 17, 4096, 70_000]) {
           const payload = new Uint8Array(length).fill(0x41);
@@ -87,12 +87,12 @@ for (const cipher of ciphers) {
   }
 }
 
-test("sealCredential() drops a compression that does not help", () => {
+test("sealCredential() drops compression that does not help", () => {
   assert.equal(open(seal({ zip: 3 })).zip, 0);
   assert.equal(open(seal({ zip: 2, payload: new Uint8Array(0) })).zip, 0);
 });
 
-test("sealCredential() refuses types that no credential carries, and payloads too long", () => {
+test("sealCredential() refuses types that no credential carries, and payloads that are too long", () => {
   assertRefused("EMUNGE_BAD_CIPHER", "Invalid cipher type 1", () => seal({ cipher: 1 }));
   assertRefused("EMUNGE_BAD_CIPHER", "Invalid cipher type 6", () => seal({ cipher: 6 }));
   assertRefused("EMUNGE_BAD_MAC", "Invalid MAC type 0", () => seal({ mac: 0 }));
@@ -103,14 +103,14 @@ test("sealCredential() refuses types that no credential carries, and payloads to
   assertRefused("EMUNGE_BAD_LENGTH", "Exceeded maximum message length", () => seal({ payload }));
 });
 
-test("sealCredential() carries a realm in the open, bound by the MAC", () => {
+test("sealCredential() carries a realm in the clear, protected by the MAC", () => {
   const credential = seal({ realm: "gpu" });
   assert.equal(open(credential).realm, "gpu");
   const renamed = mutate(credential, (bytes) => bytes.set(new TextEncoder().encode("cpu"), 5));
   assertRefused("EMUNGE_CRED_INVALID", "Invalid credential", () => open(renamed));
 });
 
-test("openCredential() tries each key of the ring, and no other", () => {
+test("openCredential() tries each key of the ring and no other", () => {
   const credential = seal();
   const opened = openCredential(credential, () => [otherSubkeys, subkeys], crypto);
   assert.equal(opened.uid, 1000);
@@ -122,7 +122,7 @@ test("openCredential() tries each key of the ring, and no other", () => {
   });
 });
 
-/** The credential with the bytes inside its armor changed. */
+/** The credential with changed bytes inside its armor. */
 function mutate(credential: string, change: (bytes: Uint8Array) => Uint8Array | void): string {
   const bytes = Buffer.from(credential.slice(6, -1), "base64");
   return `MUNGE:${Buffer.from(change(bytes) ?? bytes).toString("base64")}:`;
@@ -143,7 +143,7 @@ test("openCredential() refuses a credential with any one bit flipped", () => {
   }
 });
 
-test("openCredential() refuses a credential cut anywhere, with the field that is missing", () => {
+test("openCredential() refuses a credential truncated anywhere, and names the missing field", () => {
   const credential = seal({ realm: "gpu" });
   const fields: readonly [number, string][] = [
     [1, "Truncated credential version"],
@@ -167,9 +167,9 @@ test("openCredential() refuses a credential cut anywhere, with the field that is
   }
 });
 
-test("openCredential() answers bad padding and a bad MAC alike", () => {
+test("openCredential() gives the same answer to bad padding and a bad MAC", () => {
   const credential = seal({ payload: new Uint8Array(64) });
-  // Flipping a bit of the last block but one spoils the padding; of the first one, the MAC alone.
+  // Flipping a bit in the last block but one breaks the padding; in the first block, only the MAC.
   const badPadding = mutate(credential, (bytes) => {
     bytes[bytes.length - 17]! ^= 0x40;
   });
@@ -181,7 +181,7 @@ test("openCredential() answers bad padding and a bad MAC alike", () => {
   }
 });
 
-test("openCredential() takes the armor off as the reference does", () => {
+test("openCredential() removes the armor as the reference does", () => {
   const credential = seal();
   for (
     const wrapped of [
@@ -205,10 +205,10 @@ test("openCredential() takes the armor off as the reference does", () => {
   for (const [text, code, message] of refused) assertRefused(code, message, () => open(text));
 });
 
-test("openCredential() decompresses nothing before the MAC was checked", () => {
+test("openCredential() decompresses nothing before checking the MAC", () => {
   const compressed = seal({ cipher: 0, zip: 2, payload: new Uint8Array(4096) });
   const credential = mutate(compressed, (bytes) => {
-    bytes[5 + 32]! ^= 1; // behind OUTER and the MAC: the magic number, without which nothing is decompressed
+    bytes[5 + 32]! ^= 1; // after OUTER and the MAC: the magic number, without which nothing is decompressed
   });
   assertRefused("EMUNGE_CRED_INVALID", "Invalid credential", () => open(credential));
 });

@@ -1,4 +1,4 @@
-// The primitives against published vectors, and native against portable for every cipher and MAC.
+// The primitives against published vectors, and native against portable results for every cipher and MAC.
 import assert from "node:assert/strict";
 import { getCiphers } from "node:crypto";
 import { test } from "node:test";
@@ -23,7 +23,7 @@ const repeated = (byte: number, count: number) => new Uint8Array(count).fill(byt
 const macNamed = (name: MacName) => MACS.find((mac) => mac.name === name)!;
 const cipherNamed = (name: CipherName) => CIPHERS.find((cipher) => cipher.name === name)!;
 
-/** Bytes that look random and are the same in every run. */
+/** Pseudo-random bytes, the same in every run. */
 function noise(length: number, seed: number): Uint8Array {
   let state = seed * 2654435761 >>> 0 || 1;
   return Uint8Array.from({ length }, () => {
@@ -179,7 +179,7 @@ for (const [supplier, { hmac, sha1, encryptBlocks, decryptBlocks }] of Object.en
     assert.equal(hex(sha1(new Uint8Array())), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
   });
 
-  test(`encryptBlocks() and decryptBlocks() do AES-CBC of SP 800-38A (${supplier})`, () => {
+  test(`encryptBlocks() and decryptBlocks() match AES-CBC of SP 800-38A (${supplier})`, () => {
     for (const [name, key, ciphertext] of NIST_VECTORS) {
       const cipher = cipherNamed(name);
       const encrypted = encryptBlocks(cipher, bytes(key), NIST_IV, NIST_PLAIN);
@@ -188,7 +188,7 @@ for (const [supplier, { hmac, sha1, encryptBlocks, decryptBlocks }] of Object.en
     }
   });
 
-  test(`encryptBlocks() does Blowfish-CBC of Eric Young's vectors (${supplier})`, () => {
+  test(`encryptBlocks() matches Eric Young's Blowfish-CBC vectors (${supplier})`, () => {
     const data = repeated(0, 32);
     data.set(ascii("7654321 Now is the time for "));
     const encrypted = encryptBlocks(
@@ -203,7 +203,7 @@ for (const [supplier, { hmac, sha1, encryptBlocks, decryptBlocks }] of Object.en
     );
   });
 
-  test(`encryptBlocks() refuses keys, IVs and data of other lengths (${supplier})`, () => {
+  test(`encryptBlocks() refuses keys, IVs and data of wrong lengths (${supplier})`, () => {
     for (const cipher of CIPHERS) {
       if (cipher.blockLength === 0) continue;
       const key = new Uint8Array(cipher.keyLength);
@@ -268,7 +268,7 @@ test(
   },
 );
 
-test("wipe() leaves nothing of an expanded key", () => {
+test("wipe() erases an expanded key completely", () => {
   for (const expand of [expandBlowfishKey, expandCast5Key]) {
     const first = expand(repeated(1, 16));
     const second = expand(repeated(2, 16));
@@ -301,7 +301,7 @@ test("native and portable give the same bytes for every MAC", () => {
   }
 });
 
-test("native and portable give the same bytes for every cipher, and undo each other", () => {
+test("native and portable give the same bytes for every cipher, and decrypt each other's output", () => {
   for (const cipher of CIPHERS.filter((cipher) => cipher.blockLength > 0)) {
     for (let blocks = 0; blocks < 40; blocks++) {
       const key = noise(cipher.keyLength, blocks + 7);
@@ -320,7 +320,7 @@ test("native and portable give the same bytes for every cipher, and undo each ot
   }
 });
 
-test("the native supplier has AES and SHA-2 on every runtime, and what OpenSSL lists", () => {
+test("the native supplier has AES and SHA-2 in every runtime, and everything OpenSSL lists", () => {
   for (const name of ["default", "aes128", "aes256"] as const) {
     assert.ok(native.cbc(cipherNamed(name)), name);
   }

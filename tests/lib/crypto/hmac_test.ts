@@ -1,4 +1,4 @@
-// HMAC from digests of whole messages, beside the runtime's own.
+// HMAC from one-shot digests, compared with the runtime's own.
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { test } from "node:test";
@@ -22,7 +22,7 @@ function noise(length: number): Uint8Array {
 }
 
 test("hmacFrom() is HMAC for keys and data of any length, in any order", () => {
-  // Long and short by turns: nothing of one key may be left for the next.
+  // Long and short in turn, so that remains of one key would affect the next.
   for (const keyLength of [64, 0, 20, 63, 1, 65, 20, 200]) {
     for (const dataLength of [4096, 0, 1, 55, 4095, 64, 4097, 100_000]) {
       const [key, data] = [noise(keyLength), noise(dataLength)];
@@ -35,7 +35,7 @@ test("hmacFrom() is HMAC for keys and data of any length, in any order", () => {
   }
 });
 
-test("hmacFrom() gives new bytes each time", () => {
+test("hmacFrom() returns new bytes each time", () => {
   const [key, data] = [noise(20), noise(80)];
   const first = hmac(key, data);
   const copy = first.slice();
@@ -43,7 +43,7 @@ test("hmacFrom() gives new bytes each time", () => {
   assert.deepEqual(first, copy);
 });
 
-test("hmacFrom() keeps nothing of a key", () => {
+test("hmacFrom() keeps no part of a key", () => {
   const seen: Uint8Array[] = [];
   const spying = hmacFrom((message) => seen.push(message), DIGEST_LENGTH, BLOCK_LENGTH, expected);
   spying(noise(20), noise(80));

@@ -11,7 +11,7 @@ interface Case {
   readonly name: string;
   readonly kind: TrustedFile;
   readonly prepare: (path: string, directory: string) => void;
-  /** What is said, with P for the file and D for its directory; undefined if all is well. */
+  /** The message, with P for the file and D for its directory; undefined if all is well. */
   readonly breach?: string;
   readonly evenForced?: true;
   readonly needsRoot?: true;
@@ -149,7 +149,7 @@ for (const { name, kind, prepare, breach, evenForced, needsRoot, trustedGroup } 
   });
 }
 
-test("checkFile() tells a missing directory, forced or not", () => {
+test("checkFile() reports a missing directory, with and without --force", () => {
   withDirectory((directory) => {
     const path = `${directory}/./nowhere/sock`;
     const dir = `${directory}/./nowhere`;

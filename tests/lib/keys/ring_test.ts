@@ -22,7 +22,7 @@ test("keyPath() puts the other keys beside the active one", () => {
   assert.equal(keyPath("/k", "old"), "/k.old");
 });
 
-test("keyFingerprint() is the same for the same key alone, and is no part of it", () => {
+test("keyFingerprint() identifies a key and is not part of it", () => {
   const name = keyFingerprint(subkeys(1));
   assert.match(name, /^[0-9a-f]{16}$/);
   assert.equal(keyFingerprint(subkeys(1)), name);
@@ -46,12 +46,12 @@ test("composeRing() wipes an old key that has expired", () => {
   assert(isWiped(old.subkeys));
 });
 
-test("composeRing() lets an old key retired in the future count no longer than one retired now", () => {
+test("composeRing() keeps an old key retired in the future no longer than one retired now", () => {
   const ring = composeRing([found("active", 1), found("old", 2, 9_999_999)], 1000, 60);
   assert.equal(ring[1]?.expiry, 1060);
 });
 
-test("composeRing() drops the copy that a promotion cut short leaves", () => {
+test("composeRing() drops the copy left by an interrupted promotion", () => {
   const copy = found("old", 1);
   const ring = composeRing([found("active", 1), found("next", 2), copy], 1001, 60);
   assert.deepEqual(ring.map(({ role }) => role), ["active", "next"]);

@@ -10,7 +10,7 @@ import {
 import { GroupUpdater } from "../../../../daemon/munged/groups/groups.ts";
 import { memoryLogger } from "../../scratch.ts";
 
-test("isGroupMember() finds what packGroups() was given, and nothing else", () => {
+test("isGroupMember() finds exactly what packGroups() was given", () => {
   const groups = new Map([[1000, [30, 4]], [0, [0xffff_fffe]], [7, []]]);
   const map = packGroups(groups);
   for (const uid of [0, 1, 7, 1000, 1001]) {
@@ -52,7 +52,7 @@ for (
     ]],
   ] as const
 ) {
-  test(`a GroupUpdater with ${JSON.stringify(change)} says so`, () => {
+  test(`a GroupUpdater with ${JSON.stringify(change)} logs its settings`, () => {
     const logger = memoryLogger();
     new GroupUpdater({ ...DEFAULTS, ...change }, logger, () => {}).announce();
     assert.deepEqual(logger.lines, lines);

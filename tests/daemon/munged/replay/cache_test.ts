@@ -1,4 +1,4 @@
-// The replay cache: remembering, forgetting, growing, purging, and taking over what a process left.
+// The replay cache: remembering, forgetting, growing, purging, and adopting the tables of an earlier process.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
@@ -47,13 +47,13 @@ function key(keys: Uint8Array, index: number): Uint8Array {
 
 const PROCESS = { pid: 4711, uid: 1000 };
 
-/** Presents a credential; whether it was new. */
+/** Presents a credential. Returns whether it was new. */
 function insert(cache: ReplayCache, key: Uint8Array, expiry: number): boolean {
   const presented = { key, requester: PROCESS, isRetry: false, now: NOW };
   return typeof cache.remember(presented, expiry) !== "string";
 }
 
-test("remember() takes each key once, through all growth of the table, within 32 bytes an entry", () => {
+test("remember() accepts each key once as the table grows, using at most 32 bytes per entry", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   const count = 200_000;
@@ -71,7 +71,7 @@ test("remember() takes each key once, through all growth of the table, within 32
   assert.ok(worst <= 32, `${worst} bytes an entry`);
 });
 
-test("remember() tells keys apart that begin with zeros, and keys that differ in one bit", () => {
+test("remember() distinguishes keys that begin with zeros, and keys that differ in one bit", () => {
   const cache = new ReplayCache(createReplayState(null));
   const keys = [new Uint8Array(16)];
   for (let bit = 0; bit < KEY_LENGTH * 8; bit++) {
@@ -86,7 +86,7 @@ test("remember() tells keys apart that begin with zeros, and keys that differ in
   }
 });
 
-test("forget() forgets a key, and only that", () => {
+test("forget() forgets only the given key", () => {
   const cache = new ReplayCache(createReplayState(null));
   const keys = randomKeys(5000);
   for (let i = 0; i < 5000; i++) insert(cache, key(keys, i), NOW);
@@ -94,7 +94,7 @@ test("forget() forgets a key, and only that", () => {
   for (let i = 0; i < 5000; i++) assert.equal(insert(cache, key(keys, i), NOW), i % 2 === 0);
 });
 
-/** What presenting a credential comes to. */
+/** The result of presenting a credential. */
 function present(cache: ReplayCache, key: Uint8Array, how: Partial<Presented> = {}): string {
   const presented = { key, requester: PROCESS, isRetry: false, now: NOW, ...how };
   const found = cache.remember(presented, NOW + 300);
@@ -109,7 +109,7 @@ function decoded(): { cache: ReplayCache; one: Uint8Array } {
   return { cache, one };
 }
 
-test("a retry of the process that decoded is believed, as often as it comes, unless others came before", () => {
+test("every retry by the process that decoded is believed, unless others came first", () => {
   const { cache, one } = decoded();
   for (let times = 0; times < 3; times++) {
     assert.equal(present(cache, one, { isRetry: true }), "retried");
@@ -131,14 +131,14 @@ for (
     "a process without an ID": { pid: 0, uid: PROCESS.uid },
   })
 ) {
-  test(`a retry of ${who} is a replay, and the last one that could be believed`, () => {
+  test(`a retry by ${who} is a replay, and ends all belief in retries`, () => {
     const { cache, one } = decoded();
     assert.equal(present(cache, one, { isRetry: true, requester }), "replayed");
     assert.equal(present(cache, one, { isRetry: true }), "replayed");
   });
 }
 
-test("of a process without an ID no retry is believed", () => {
+test("no retry by a process without an ID is believed", () => {
   const cache = new ReplayCache(createReplayState(null));
   const requester = { pid: 0, uid: PROCESS.uid };
   const one = randomKeys(1);
@@ -146,7 +146,7 @@ test("of a process without an ID no retry is believed", () => {
   assert.equal(present(cache, one, { requester, isRetry: true }), "replayed");
 });
 
-test("a retry is believed as long as clients try, and at no other time that a credential is valid", () => {
+test("a retry is believed only for as long as clients retry", () => {
   const late = (now: number) => {
     const { cache, one } = decoded();
     return present(cache, one, { isRetry: true, now });
@@ -158,7 +158,7 @@ test("a retry is believed as long as clients try, and at no other time that a cr
   assert.equal(late(NOW - 4), "replayed");
 });
 
-test("few of 2^17 guessed processes are believed, and which ones differs from table to table", () => {
+test("few of 2^17 guessed processes are believed, and different ones in each table", () => {
   const believed = () => {
     const cache = new ReplayCache(createReplayState(null));
     const pids: number[] = [];
@@ -176,11 +176,11 @@ test("few of 2^17 guessed processes are believed, and which ones differs from ta
   assert.ok(!first.some((pid) => second.includes(pid)));
 });
 
-test("an answer that is lost makes its credential new, unless a retry was answered since", () => {
+test("a lost answer makes its credential new again, unless a retry was answered since", () => {
   const { cache, one } = decoded();
   const remembered = { key: one, expiry: NOW + 300 };
   assert.equal(present(cache, one), "replayed");
-  cache.forget(remembered); // nobody has got an answer
+  cache.forget(remembered); // no client has received an answer
   assert.equal(present(cache, one), "new");
   assert.equal(present(cache, one, { isRetry: true }), "retried");
   cache.forget(remembered);
@@ -189,7 +189,7 @@ test("an answer that is lost makes its credential new, unless a retry was answer
   assert.equal(present(cache, one), "replayed");
 });
 
-test("a key that is forgotten and remembered again and again has one slot", () => {
+test("a key that is repeatedly forgotten and remembered uses one slot", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   const keys = randomKeys(3000);
@@ -203,7 +203,7 @@ test("a key that is forgotten and remembered again and again has one slot", () =
   assert.deepEqual(replayUsage(state), before);
 });
 
-test("forget() makes no table", () => {
+test("forget() creates no table", () => {
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const state = createReplayState(directory);
   const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
@@ -219,7 +219,7 @@ test("forget() makes no table", () => {
   rmSync(directory, { recursive: true });
 });
 
-test("remember() lets exactly one of several threads have each key", async () => {
+test("remember() gives each key to exactly one of several threads", async () => {
   const state = createReplayState(null);
   const gate = new SharedArrayBuffer(4);
   const keys = randomKeys(100_000);
@@ -245,7 +245,7 @@ test("remember() lets exactly one of several threads have each key", async () =>
   assert.equal(replayUsage(state).entries, 100_000);
 });
 
-test("purgeReplayTables() drops the minutes that are over, and their files", () => {
+test("purgeReplayTables() drops minutes that are over, and their files", () => {
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const state = createReplayState(directory);
   const cache = new ReplayCache(state);
@@ -259,7 +259,7 @@ test("purgeReplayTables() drops the minutes that are over, and their files", () 
   rmSync(directory, { recursive: true });
 });
 
-test("adoptReplayTables() takes live tables over, drops expired ones, sets damaged ones aside", () => {
+test("adoptReplayTables() adopts live tables, drops expired ones and sets damaged ones aside", () => {
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const keys = randomKeys(3000);
   const before = new ReplayCache(createReplayState(directory));
@@ -290,7 +290,7 @@ test("adoptReplayTables() takes live tables over, drops expired ones, sets damag
   rmSync(directory, { recursive: true });
 });
 
-test("adoptReplayTables() gives the holes of a copied table their space", () => {
+test("adoptReplayTables() allocates space for the holes of a copied table", () => {
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const before = new ReplayCache(createReplayState(directory));
   const keys = randomKeys(1000);
@@ -315,7 +315,7 @@ test("adoptReplayTables() gives the holes of a copied table their space", () => 
   rmSync(directory, { recursive: true });
 });
 
-test("credentials of a table that there is no space for are refused, not taken for new", {
+test("credentials of a table for which there is no space are refused, not treated as new", {
   skip: process.platform !== "linux" || process.getuid!() !== 0
     ? "needs root, to mount a file system"
     : false,
@@ -349,7 +349,7 @@ test("credentials of a table that there is no space for are refused, not taken f
   }
 });
 
-test("a table of a time when the clock was far off makes room for one of today", () => {
+test("a table from a time when the clock was far off makes room for a current one", () => {
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const state = createReplayState(directory);
   const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
@@ -363,12 +363,12 @@ test("a table of a time when the clock was far off makes room for one of today",
   rmSync(directory, { recursive: true });
 });
 
-test("threads agree on a minute whose table was dropped and made again", () => {
+test("threads agree on a minute whose table was dropped and recreated", () => {
   const state = createReplayState(null);
   const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
   const keys = randomKeys(1);
   for (const cache of caches) insert(cache, key(keys, 0), NOW);
-  purgeReplayTables(state, NOW + 3600); // the clock leapt, and was set back
+  purgeReplayTables(state, NOW + 3600); // the clock jumped ahead and was set back
   assert.equal(insert(caches[0], key(keys, 0), NOW), true);
   assert.equal(insert(caches[1], key(keys, 0), NOW), false);
   assert.equal(insert(caches[0], key(keys, 0), NOW), false);

@@ -1,4 +1,4 @@
-// A thread of cache_test.ts: inserts the keys it is told, in step with others, and says which were new.
+// A thread of cache_test.ts: inserts the given keys in step with others, and reports which were new.
 import { parentPort, workerData } from "node:worker_threads";
 import { ReplayCache, type ReplayState } from "../../../../daemon/munged/replay/cache.ts";
 

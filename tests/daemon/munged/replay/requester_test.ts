@@ -14,7 +14,7 @@ test("halfSipHash() is HalfSipHash-2-4", () => {
   assert.equal(halfSipHash(k0, k1, k0, k1) >>> 0, 0x8f84_b8d0);
 });
 
-test("requesterTag() depends on process, user and key, and is never that of no process", () => {
+test("requesterTag() depends on process, user and key, and is never the tag of an unknown process", () => {
   const tags = new Set<number>();
   for (
     const [pid, uid, k0, k1] of [[1, 1, 1, 1], [2, 1, 1, 1], [1, 2, 1, 1], [1, 1, 2, 1], [

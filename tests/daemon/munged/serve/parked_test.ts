@@ -1,4 +1,4 @@
-// Parked clients: what is kept for them is bounded, for each user and in all, and who takes most gives way.
+// Parked clients: their resources are bounded, per user and in total, and the user who holds most yields first.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ParkedClient, ParkedClients } from "../../../../daemon/munged/serve/parked.ts";
@@ -7,7 +7,7 @@ import type { Poller } from "../../../../lib/os/poller.ts";
 const LIMITS = { clients: 10, bytes: 1000, bytesOfUser: 500 };
 const [GREEDY, HONEST] = [1000, 0];
 
-/** Parked clients, the descriptors that a poller watches for them, and who was cut off why. */
+/** Parked clients, the descriptors watched for them, and who was disconnected why. */
 function parking(limits = LIMITS) {
   const watched = new Set<number>();
   const ended: [fd: number, reason: string][] = [];
@@ -42,7 +42,7 @@ function parking(limits = LIMITS) {
   return { parked, park, watched, ended };
 }
 
-test("clients are cut off when their time is over, and not before", () => {
+test("clients are disconnected when their time is over, and not before", () => {
   const { parked, park, ended, watched } = parking();
   const { deadline } = park(1, HONEST, 10);
   assert.equal(parked.nextDeadline(), deadline);
@@ -54,14 +54,14 @@ test("clients are cut off when their time is over, and not before", () => {
   assert.equal(watched.size, 0);
 });
 
-test("when descriptors are scarce, the user who holds most of them gives one up", () => {
+test("when descriptors are scarce, the user who holds most of them loses one", () => {
   const { park, ended } = parking();
   park(1, HONEST, 10);
   for (let fd = 2; fd <= 11; fd++) park(fd, GREEDY, 1);
   assert.deepEqual(ended, [[2, "Out of resources"]]);
 });
 
-test("when memory is scarce, the user who takes most of it gives some up", () => {
+test("when memory is scarce, the user who uses most of it loses some", () => {
   const { park, ended } = parking();
   park(1, HONEST, 400);
   park(2, GREEDY, 450);
@@ -69,14 +69,14 @@ test("when memory is scarce, the user who takes most of it gives some up", () =>
   assert.deepEqual(ended, [[2, "Out of resources"]]);
 });
 
-test("a user's clients that leave their answers unread are bounded by themselves", () => {
+test("a user's clients that leave their answers unread have a limit of their own", () => {
   const { park, ended } = parking();
   park(1, HONEST, 100);
   for (let fd = 2; fd <= 6; fd++) park(fd, GREEDY, 120, true);
   assert.deepEqual(ended, [[2, "Out of resources"]]);
 });
 
-test("clients of a user who takes too much are not read until another of them is done", () => {
+test("clients of a user who uses too much are not read until another one is done", () => {
   const { parked, park, watched, ended } = parking();
   const [first, second, third] = [1, 2, 3].map((fd) => park(fd, GREEDY, 180)) as [
     ParkedClient,
@@ -102,7 +102,7 @@ test("clients of a user who takes too much are not read until another of them is
   assert.equal(parked.size, 0);
 });
 
-test("a client that was cut off while it was paused is not watched again", () => {
+test("a client disconnected while paused is not watched again", () => {
   const { parked, park, watched } = parking();
   const [first, second] = [park(1, GREEDY, 300), park(2, GREEDY, 300)];
   assert(parked.mayGather(first));
@@ -112,7 +112,7 @@ test("a client that was cut off while it was paused is not watched again", () =>
   assert.equal(watched.size, 0);
 });
 
-test("a client that waits for its turn keeps its place and gets its time anew", () => {
+test("a client that waits for its turn keeps its place, and its time restarts", () => {
   const { parked, park, watched, ended } = parking();
   const early = park(1, HONEST, 10);
   const late = park(2, HONEST, 10);

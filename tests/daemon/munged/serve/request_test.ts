@@ -1,4 +1,4 @@
-// answerRequest(): what munged decides on each request, with a clock, users and memory of the test's own.
+// answerRequest(): munged's decision on each request, with the test's own clock, users and memory.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createReplayState, ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
@@ -29,7 +29,7 @@ const CLIENT = { pid: 1, uid: 1000, gid: 100 };
 const PAYLOAD = new TextEncoder().encode("a payload");
 const ring = [deriveSubkeys(new Uint8Array(32).fill(7), crypto)];
 
-/** A munged without sockets, and what it logs. */
+/** A munged without sockets, and its log. */
 function munged(changes: Partial<RequestContext> = {}) {
   const log = memoryLogger();
   const refused: MungeErrorCode[] = [];
@@ -89,14 +89,14 @@ test("a credential carries the identity of the client that asked for it, and its
   assert.deepEqual([...payload], [...PAYLOAD]);
 });
 
-test("the validity that a client asks for is granted up to the maximum", () => {
+test("the requested time-to-live is granted up to the maximum", () => {
   const { encode, decode } = munged({ maxTtl: 600 });
   for (const [asked, granted] of [[0, 300], [10, 10], [601, 600], [0xffff_ffff, 600]] as const) {
     assert.equal(decode(encode({ ttl: asked }).credential).ttl, granted);
   }
 });
 
-test("of two decodes the second one is told of a replay, and of what the credential says", () => {
+test("the second of two decodes gets a replay error, with the credential's contents", () => {
   const { encode, decode, refused } = munged();
   const { credential } = encode();
   assert.equal(decode(credential).errno, 0);
@@ -106,7 +106,7 @@ test("of two decodes the second one is told of a replay, and of what the credent
   assert.deepEqual(refused, ["EMUNGE_CRED_REPLAYED"]);
 });
 
-test("a credential out of its time is refused with its contents, and not remembered", () => {
+test("an expired or rewound credential is refused with its contents, and not remembered", () => {
   let time = NOW;
   const { encode, decode } = munged({ now: () => time, timestampDriftMax: 5 });
   const { credential } = encode({ ttl: 60 });
@@ -126,7 +126,7 @@ test("a credential out of its time is refused with its contents, and not remembe
   }
 });
 
-test("a restricted credential tells a client that may not decode it nothing at all", () => {
+test("a restricted credential reveals nothing to a client that may not decode it", () => {
   const { encode, decode } = munged({ isMember: (uid, gid) => uid === 1002 && gid === 77 });
   const forUser = encode({ uidRestriction: 1001 }).credential;
   const forGroup = encode({ gidRestriction: 77 }).credential;
@@ -140,7 +140,7 @@ test("a restricted credential tells a client that may not decode it nothing at a
   assert.equal(decode(forGroup, { pid: 1, uid: 1002, gid: 1 }).errno, 0);
 });
 
-test("a realm serves the clients that may use it, and an unknown one nobody", () => {
+test("a realm serves the clients that may use it, and an unknown realm serves none", () => {
   const { encode } = munged();
   assert.equal(encode({ realm: "gpu" }).errno, ERRNO.EMUNGE_CRED_UNAUTHORIZED);
   assert.equal(encode({ realm: "gpu" }, 0, { pid: 1, uid: 0, gid: 0 }).errno, 0);
@@ -156,7 +156,7 @@ test("one retry too many is refused", () => {
   assert.equal(encode({}, MAX_RETRY + 1).errno, ERRNO.EMUNGE_SOCKET);
 });
 
-test("without memory for its answer a decode is refused, and may be tried again", () => {
+test("a decode without memory for its answer is refused, and can be retried", () => {
   let isPoor = true;
   const { encode, decode, refused } = munged({
     allocate(length) {
@@ -175,7 +175,7 @@ test("without memory for its answer a decode is refused, and may be tried again"
   assert.equal(decode(credential).errno, 0);
 });
 
-test("an error that nobody foresaw is logged, and is not taken for a lack of memory", () => {
+test("an unexpected error is logged, and not mistaken for a lack of memory", () => {
   const { encode, decode, log } = munged({
     isMember() {
       throw new RangeError("Offset is out of bounds");
@@ -187,7 +187,7 @@ test("an error that nobody foresaw is logged, and is not taken for a lack of mem
   assert(log.lines.some((line) => /^error: Internal error: .*out of bounds/.test(line)));
 });
 
-test("root is told the status, and nobody else is answered", () => {
+test("only root gets the status", () => {
   const { ask, log } = munged();
   const answer = ask(formatStatusRequest(0), { pid: 1, uid: 0, gid: 0 })!;
   assert.equal(parseStatusResponse(bodyOf(answer.bytes)), "{}");
@@ -195,7 +195,7 @@ test("root is told the status, and nobody else is answered", () => {
   assert.deepEqual(log.lines, [`info: Invalid message type ${MESSAGE_TYPE.statusRequest}`]);
 });
 
-test("what is no request is cut off without an answer", () => {
+test("a malformed request is disconnected without an answer", () => {
   const { ask, log } = munged();
   const request = formatEncodeRequest(encodeRequest(), 0);
   assert.equal(ask(request.subarray(0, -1 - 4)), null);

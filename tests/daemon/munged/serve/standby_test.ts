@@ -1,11 +1,11 @@
-// Who leaves connections to whom.
+// Which worker leaves connections to another.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createStandby, Standby } from "../../../../daemon/munged/serve/standby.ts";
 
 const THREADS = 4;
 
-test("a worker sees that another one takes connections, and not itself", () => {
+test("a worker sees another one that takes connections, but not itself", () => {
   const shared = createStandby(THREADS);
   const workers = Array.from({ length: THREADS }, (_, i) => new Standby(shared, i + 1));
   for (const worker of workers) {
@@ -16,7 +16,7 @@ test("a worker sees that another one takes connections, and not itself", () => {
   }
 });
 
-test("of workers that stop at once, the last to ask stays", () => {
+test("if all workers stop at once, the last one to ask stays", () => {
   const shared = createStandby(THREADS);
   const workers = Array.from({ length: THREADS }, (_, i) => new Standby(shared, i + 1));
   for (const worker of workers) worker.beginTaking();
@@ -27,7 +27,7 @@ test("of workers that stop at once, the last to ask stays", () => {
   assert.deepEqual(answers, [true, true, true, false]);
 });
 
-test("a worker that died in the middle is not waited for once its number is given again", () => {
+test("a dead worker is not waited for once its number is reused", () => {
   const shared = createStandby(THREADS);
   new Standby(shared, 2).beginTaking();
   const other = new Standby(shared, 1);

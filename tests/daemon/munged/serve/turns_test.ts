@@ -1,5 +1,4 @@
-// Whose turn it is: costly users wait for the others, and are served by one worker at a time while there are
-// any others.
+// Turns: expensive users wait for the others, and one worker at a time serves them as long as there are others.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ParkedClient } from "../../../../daemon/munged/serve/parked.ts";
@@ -15,13 +14,13 @@ function client(uid: number, fd = 0): ParkedClient {
   return { fd, peer, deadline: 0, buffer, done: 0, answer: null, isWatched: false };
 }
 
-/** Workers that share their turns, and a clock of the test's own. */
+/** Workers that share their turns, with the test's own clock. */
 function workers(count: number) {
   const shared = createTurns(count);
   return Array.from({ length: count }, (_, index) => new Turns(shared, index + 1));
 }
 
-test("requests that take no time to speak of never wait", () => {
+test("cheap requests never wait", () => {
   const [turns] = workers(1) as [Turns];
   for (let now = 0; now < 1000; now++) {
     for (const uid of [GREEDY, HONEST]) {
@@ -31,7 +30,7 @@ test("requests that take no time to speak of never wait", () => {
   }
 });
 
-test("a user who is alone may use all of munged, however many requests it makes", () => {
+test("a single user may use all of munged", () => {
   const [turns] = workers(1) as [Turns];
   for (let now = 0; now < 1000; now += 0.5) {
     assert.equal(turns.mustWait(GREEDY, now), false);
@@ -39,7 +38,7 @@ test("a user who is alone may use all of munged, however many requests it makes"
   }
 });
 
-test("a user who floods waits once others are about, and no more when it has stopped", () => {
+test("a flooding user waits while there are others, and no longer once it has stopped", () => {
   const [turns] = workers(1) as [Turns];
   let now = 0;
   for (; now < 200; now += 0.5) turns.charge(GREEDY, now, 0.5, true);
@@ -49,14 +48,14 @@ test("a user who floods waits once others are about, and no more when it has sto
   assert.equal(turns.mustWait(GREEDY, now + 1000), false);
 });
 
-test("the parts of a long request that are received don't make it look cheap", () => {
+test("receiving a long request in parts does not make it look cheap", () => {
   const [turns] = workers(1) as [Turns];
   turns.charge(GREEDY, 0, LONG, true);
   for (let i = 0; i < 100; i++) turns.charge(GREEDY, 0, CHEAP, false);
   assert.equal(turns.mustWait(GREEDY, 5000), true);
 });
 
-test("of those who wait the user who has taken least comes first, each in order", () => {
+test("of those waiting, the user who has used least comes first, each in order", () => {
   const [turns] = workers(1) as [Turns];
   const now = 10_000;
   turns.charge(GREEDY, now, LONG, true);
@@ -74,7 +73,7 @@ test("of those who wait the user who has taken least comes first, each in order"
   assert.equal(turns.hasWaiting, false);
 });
 
-test("while others are about, one worker at a time serves a user who waits", () => {
+test("while there are others, one worker at a time serves a waiting user", () => {
   const [first, second] = workers(2) as [Turns, Turns];
   const now = performance.now();
   for (const turns of [first, second]) {
@@ -95,7 +94,7 @@ test("while others are about, one worker at a time serves a user who waits", () 
   second.release();
 });
 
-test("a worker whose clients have waited for another one gets its turn in the end", () => {
+test("a worker whose clients have waited for another one eventually gets its turn", () => {
   const [first, second] = workers(2) as [Turns, Turns];
   const now = performance.now();
   first.charge(HONEST, now, CHEAP, true);
