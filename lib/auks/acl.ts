@@ -202,7 +202,8 @@ export function aclHosts(acl: Acl): string[] {
  * @param principal as formatPrincipal() writes it.
  * @param address where the client connects from: 4 or 16 bytes.
  * @param hosts addresses of the hosts that rules name; one that is not in it matches nobody.
- * @returns the role by the first rule that matches; undefined if none does.
+ * @returns the role by the first rule that matches; undefined if none does, and if it can't be found out whether one
+ * does before that: a principal that makes it so may be chosen to escape a rule.
  */
 export function roleOf(
   acl: Acl,
@@ -211,9 +212,14 @@ export function roleOf(
   hosts: HostAddresses = new Map(),
 ): Role | undefined {
   const subject = toUtf8.encode(principal);
-  return acl.rules.find((rule) =>
-    (rule.regex === "all" || rule.regex?.test(subject)) && matchesHost(rule.host, address, hosts)
-  )?.role;
+  try {
+    return acl.rules.find(({ regex, host }) =>
+      (regex === "all" || regex?.test(subject)) && matchesHost(host, address, hosts)
+    )?.role;
+  } catch (error) {
+    if (error instanceof RegexError) return undefined;
+    throw error;
+  }
 }
 
 function matchesHost(host: string, address: Uint8Array, hosts: HostAddresses): boolean {

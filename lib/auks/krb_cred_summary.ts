@@ -21,7 +21,7 @@ const toUtf8 = new TextEncoder();
 /**
  * What AUKS keeps of a KRB-CRED beside it: client and address of the first ticket, the times of all.
  *
- * @param cred what {@linkcode parseKrbCred} gave.
+ * @param cred what parseKrbCred() gave.
  * @returns principal, times and flags.
  * @throws {AuksError} CRED_PRINCIPAL_TOO_LONG.
  */
@@ -51,7 +51,7 @@ export function summarizeKrbCred(cred: KrbCred): KrbCredSummary {
  * Why a KRB-CRED is not one of ticket-granting tickets of one client, the first of them for his own realm. The
  * original does not look and stores tickets for any service.
  *
- * @param cred what {@linkcode parseKrbCred} gave.
+ * @param cred what parseKrbCred() gave.
  * @returns the reason, or undefined if it is one.
  */
 export function whyNotTgts(cred: KrbCred): string | undefined {

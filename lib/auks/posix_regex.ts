@@ -1,6 +1,6 @@
 // POSIX extended regular expressions as the GNU C library knows them, in the C locale: whether one matches anywhere
-// in some bytes. The subject may be an attacker's, so the time is bounded by expression times subject; expressions
-// with back-references have a limit of steps instead, beyond which they do not match.
+// in some bytes. The subject may be an attacker's, so the time is bounded by expression times subject; matching
+// expressions with back-references has a limit of steps instead, and ends in an error there.
 import { type Anchor, type Node, parseExpression, RegexError } from "./posix_regex_syntax.ts";
 
 export { RegexError };
@@ -11,7 +11,8 @@ export interface PosixRegex {
    * Whether the expression matches somewhere.
    *
    * @param subject the bytes to search.
-   * @returns true if it does; false also where an expression with back-references takes too many steps.
+   * @returns true if it does.
+   * @throws {RegexError} if an expression with back-references takes too many steps.
    */
   test(subject: Uint8Array): boolean;
 }
@@ -180,7 +181,8 @@ function backtrack({ states, start }: Program, subject: Uint8Array): boolean {
   const seen = new Set<string>();
   const ways: { number: number; at: number; captures: Captures }[] = [];
   for (let at = subject.length; at >= 0; at--) ways.push({ number: start, at, captures: [] });
-  for (let steps = 0; ways.length > 0 && steps < MAX_STEPS; steps++) {
+  for (let steps = 0; ways.length > 0; steps++) {
+    if (steps === MAX_STEPS) throw new RegexError("back-references that take too many steps");
     const { number, at, captures } = ways.pop()!;
     const state = states[number]!;
     const go = (next: number, to = at, now = captures) => {

@@ -230,6 +230,13 @@ describe("errors say where and what", () => {
   }
 });
 
+test("a principal for which a rule takes too long gets no role, rather than the next rule's", () => {
+  const rules = acl(rule("^(a*)(a*)(a*)(a*)(a*)\\1\\2\\3\\4\\5b$", "guest") + rule("*", "admin"));
+  assert.equal(roleOf(rules, "a@R", LOOPBACK), "admin");
+  assert.equal(roleOf(rules, "aab", LOOPBACK), "guest");
+  assert.equal(roleOf(rules, "a".repeat(127), LOOPBACK), undefined);
+});
+
 test("what a role may do, as a table", () => {
   const rows = Object.entries(RIGHTS).map(([role, { add, get, remove, dump }]) =>
     [role, add, get, remove, dump].join(" ")
