@@ -1,5 +1,5 @@
-// A decode request to its answer, in three steps: the credential is opened, remembered against replay, and the
-// answer made. How one is opened is in lib/credential/credential.ts.
+// From a decode request to its answer in three steps: open the credential, enter it into the replay cache, and make the
+// answer. lib/credential opens it.
 import { openCredential, type OpenedCredential } from "../../../lib/credential/credential.ts";
 import { noMemory } from "../../../lib/credential/memory.ts";
 import { MungeError, type MungeErrorCode } from "../../../lib/errors.ts";
@@ -14,33 +14,33 @@ import { DEFAULT_REALM } from "../keys/realms.ts";
 import { addressText, type Answer, type Peer, type RequestContext } from "./context.ts";
 import { asMungeError, checkRetry, logRefusal, parsed, requireUse } from "./refusals.ts";
 
-/** The most that any munged allows, whatever its --max-ttl (cli/munged/options.ts bounds it). */
+/** The maximum any munged can allow; cli/munged/options.ts limits --max-ttl to it. */
 const MAX_TTL_OF_ALL = 3600;
 
-/** A decode on its way: what was asked, and what became of it. */
+/** A decode in progress: the request and its state. */
 interface Decode {
   readonly retry: number;
   readonly peer: Peer;
-  /** The credential as it came. */
+  /** The credential as received. */
   readonly credential: Uint8Array;
   readonly decodeTime: number;
-  /** What it says, once it is known that a key of ours made it. */
+  /** Its contents, once one of our keys is known to have made it. */
   opened: OpenedCredential | undefined;
-  /** The validity that is granted to it, in seconds. */
+  /** The time-to-live granted to it, in seconds. */
   ttl: number;
   /** Why it is refused. */
   refusal: MungeError | null;
   remembered: Answer["remembered"];
 }
 
-/** Refusals of a credential that the client may see: the answer tells all that it says. */
+/** Refusals whose answer still contains everything in the credential. */
 const TELLING: ReadonlySet<MungeErrorCode> = new Set([
   "EMUNGE_CRED_EXPIRED",
   "EMUNGE_CRED_REWOUND",
   "EMUNGE_CRED_REPLAYED",
 ]);
 
-/** The answer to a decode request; null for a malformed one, which is cut off. */
+/** The answer to a decode request; null for a malformed one, whose client is disconnected. */
 export function answerDecode(
   retry: number,
   body: Uint8Array,
@@ -63,14 +63,14 @@ export function answerDecode(
   if (decode.refusal === null) remember(decode, context);
   try {
     return respond(decode, context);
-  } catch (thrown) { // no memory for a large payload: the client may well try again
+  } catch (thrown) { // no memory for a large payload, so the client may retry
     decode.refusal = asMungeError(thrown, context);
     takeBack(decode, context);
     return respond(decode, context);
   }
 }
 
-/** Opens the credential, and checks whether this client may see it and whether it is in time. */
+/** Opens the credential, and checks whether this client may see it and whether it is valid now. */
 function open(decode: Decode, isMissing: boolean, context: RequestContext): void {
   const { retry, peer, credential, decodeTime } = decode;
   try {
@@ -90,13 +90,12 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
   }
 }
 
-/** Enters the credential in the replay cache, unless it is there. */
+/** Enters the credential into the replay cache, unless it is already there. */
 function remember(decode: Decode, context: RequestContext): void {
   const { replayCache, log } = context;
   if (replayCache === null) return;
-  const { encodeTime, ttl, replayKey } = decode.opened!; // its own ttl, whatever is granted
-  // An entry's place follows from the credential alone, so that a munged restarted with another
-  // --max-ttl finds it.
+  const { encodeTime, ttl, replayKey } = decode.opened!; // its own TTL, whatever was granted
+  // The place of an entry depends on the credential alone, so that a munged restarted with a different --max-ttl finds it.
   const expiry = encodeTime + Math.min(ttl, MAX_TTL_OF_ALL);
   try {
     const found = replayCache.remember({
@@ -120,14 +119,14 @@ function remember(decode: Decode, context: RequestContext): void {
   }
 }
 
-/** Removes the entry of a credential whose contents don't reach the client after all. */
+/** Removes the entry of a credential whose contents do not reach the client after all. */
 function takeBack(decode: Decode, { replayCache }: RequestContext): void {
   if (decode.remembered === null) return;
   replayCache!.forget(decode.remembered);
   decode.remembered = null;
 }
 
-/** The answer: what the credential says, or only what is wrong with it. */
+/** The answer: the credential's contents, or only the error. */
 function respond(decode: Decode, context: RequestContext): Answer {
   const { retry, opened, refusal } = decode;
   const tells = refusal === null || TELLING.has(refusal.code);
@@ -143,7 +142,7 @@ function respond(decode: Decode, context: RequestContext): Answer {
   return { bytes, remembered: decode.remembered };
 }
 
-/** What an answer tells of a credential. */
+/** The fields of a credential in an answer. */
 function contentsOf(opened: OpenedCredential, decode: Decode): DecodeResponse {
   const { ttl, decodeTime, refusal } = decode;
   return {
@@ -165,7 +164,7 @@ function contentsOf(opened: OpenedCredential, decode: Decode): DecodeResponse {
   };
 }
 
-/** Whether the client may see the credential (docs/protocol.md, "Reading one"); root has no exemption. */
+/** Whether the client may see the credential (docs/protocol.md, "Reading a credential"); root is not exempt. */
 function authorize(credential: OpenedCredential, peer: Peer, context: RequestContext): void {
   const { uidRestriction, gidRestriction } = credential;
   const authorized = (uidRestriction === ANY_ID || uidRestriction === peer.uid) &&
@@ -180,8 +179,8 @@ function authorize(credential: OpenedCredential, peer: Peer, context: RequestCon
 }
 
 /**
- * What the clock says of a credential. Unless told how far clocks may differ, the reference gives one that
- * is ahead as long as the credential lives (docs/protocol.md, "Reading one").
+ * Checks a credential against the clock. Unless a drift is set, a clock may be ahead by as much as the credential's
+ * time-to-live, as in the reference (docs/protocol.md, "Reading a credential").
  */
 function stateInTime(
   encodeTime: number,

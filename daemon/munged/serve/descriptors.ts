@@ -1,16 +1,16 @@
-// Which worker serves which descriptor, in memory that all threads share: what a worker that died has left
-// open can be closed for it.
+// Which worker serves which descriptor, in memory shared by all threads, so that descriptors left open by a dead worker
+// can be closed.
 import { close } from "../../../lib/os/socket.ts";
 
-/** Descriptors that are kept track of. */
+/** Number of descriptors tracked. */
 export const TRACKED_DESCRIPTORS = 65_536;
 
-/** The table of an engine in which nobody serves anybody yet. */
+/** An empty table for an engine. */
 export function createDescriptorTable(): SharedArrayBuffer {
   return new SharedArrayBuffer(TRACKED_DESCRIPTORS * Uint32Array.BYTES_PER_ELEMENT);
 }
 
-/** Closes all that a worker which is gone has left open. */
+/** Closes everything that a dead worker has left open. */
 export function closeDescriptorsOf(table: SharedArrayBuffer, worker: number): void {
   const owners = new Uint32Array(table);
   for (let fd = owners.indexOf(worker); fd >= 0; fd = owners.indexOf(worker, fd)) {
@@ -24,13 +24,13 @@ export class Descriptors {
   readonly #owners: Uint32Array;
   readonly #worker: number;
 
-  /** @param worker its number, 1 and up. */
+  /** @param worker its number, from 1. */
   constructor(table: SharedArrayBuffer, worker: number) {
     this.#owners = new Uint32Array(table);
     this.#worker = worker;
   }
 
-  /** Notes that this worker serves a descriptor. */
+  /** Records that this worker serves a descriptor. */
   own(fd: number): void {
     if (fd < this.#owners.length) this.#owners[fd] = this.#worker;
   }

@@ -1,5 +1,4 @@
-// An encode request to its answer: the client's identity sealed into a credential. How one is sealed is in
-// lib/credential/credential.ts.
+// From an encode request to its answer: the client's identity, sealed into a credential. lib/credential seals it.
 import { armoredLength, writeArmor } from "../../../lib/credential/armor.ts";
 import { CIPHER_DEFAULT, DEFAULT_CIPHER } from "../../../lib/credential/cipher.ts";
 import { type Randomness, SALT_LENGTH, sealBytes } from "../../../lib/credential/credential.ts";
@@ -22,7 +21,7 @@ const random: Randomness & { readonly all: Uint8Array } = (() => {
   return { all, salt: all.subarray(0, SALT_LENGTH), iv: all.subarray(SALT_LENGTH) };
 })();
 
-/** The answer to an encode request; null for a malformed one, which is cut off. */
+/** The answer to an encode request; null for a malformed one, whose client is disconnected. */
 export function answerEncode(
   retry: number,
   body: Uint8Array,

@@ -1,5 +1,5 @@
-// The engine: the threads that serve requests, seen from the main thread. It starts them, tells them what
-// changes, replaces one that died, and ends them. What a thread does is in worker.ts.
+// The engine: the threads that serve requests, as the main thread sees them. It starts them, tells them about changes,
+// replaces dead ones, and stops them. worker.ts is the code of a thread.
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../../../lib/os/socket.ts";
 import { softLimit } from "../../../lib/os/limits.ts";
@@ -14,9 +14,9 @@ import { createTurns } from "./turns.ts";
 import type { StatusSources } from "../observe/status.ts";
 import { takeWorker, WORKER_FILE } from "./warm_workers.ts";
 
-/** What every worker needs to know; all of it can be posted. */
+/** What every worker needs; can be posted to a thread. */
 export interface EngineSettings {
-  /** Descriptor of the listening, non-blocking socket. */
+  /** Descriptor of the non-blocking listening socket. */
   readonly listener: number;
   /** Threads that serve requests. */
   readonly threads: number;
@@ -27,24 +27,24 @@ export interface EngineSettings {
   readonly originAddress: Uint8Array;
   readonly realms: Realms;
   readonly groups: GroupMap;
-  /** Null when replays are not looked for. */
+  /** Null if replays are not detected. */
   readonly replay: ReplayState | null;
   readonly log: LogTarget;
   readonly status: StatusSources;
 }
 
-/** What one worker is started with. */
+/** What one worker starts with. */
 export interface WorkerSettings extends EngineSettings {
-  /** 1 and up: its mark in `owners`. */
+  /** From 1: its mark in `owners`. */
   readonly number: number;
-  /** Read end of the pipe that tells it to look at its orders. */
+  /** Read end of the pipe that tells it to check its orders. */
   readonly wake: number;
   readonly orders: MessagePort;
-  /** What the workers share (descriptors.ts, standby.ts, turns.ts). */
+  /** Memory that the workers share (descriptors.ts, standby.ts, turns.ts). */
   readonly descriptors: SharedArrayBuffer;
   readonly standby: SharedArrayBuffer;
   readonly turns: SharedArrayBuffer;
-  /** What it may keep for clients that it has to wait for. */
+  /** Limits on what it keeps for parked clients. */
   readonly parking: ParkingLimits;
 }
 
@@ -54,18 +54,18 @@ export type ToWorker =
   | { readonly kind: "realms"; readonly realms: Realms; readonly generation: number }
   | { readonly kind: "stop" };
 
-/** Reports of a worker; "realms" that it uses none of an earlier generation any more. */
+/** Reports of a worker; "realms" means it no longer uses any of an earlier generation. */
 export type FromWorker =
   | { readonly kind: "ready" | "stopped" }
   | { readonly kind: "realms"; readonly generation: number };
 
-/** Descriptors kept for our own files, or half of all where they are few. */
+/** Descriptors reserved for our own files, or half of all if there are few. */
 const RESERVED_DESCRIPTORS = 256;
-/** Bytes of clients' unfinished requests and answers that all workers together keep. */
+/** Bytes of clients' unfinished requests and answers that all workers together may keep. */
 const PARKED_BYTES = 32 * 2 ** 20;
-/** However many workers there are, each has room for some requests of the greatest length. */
+/** However many workers there are, each has room for some requests of maximum length. */
 const LEAST_PARKED_BYTES = 6 * 2 ** 20;
-/** More deaths of workers than this within a minute end munged. */
+/** More worker deaths than this within a minute stop munged. */
 const DEATHS_PER_MINUTE = 10;
 
 interface Thread {
@@ -75,7 +75,7 @@ interface Thread {
   readonly wakeEnd: number;
   readonly pipeEnd: number;
   state: "starting" | "ready" | "stopped";
-  /** Of the realms it uses. */
+  /** Generation of the realms it uses. */
   generation: number;
 }
 
@@ -90,10 +90,10 @@ export class Engine {
   #stopping = false;
   readonly #failed = Promise.withResolvers<Error>();
   #generation = 0;
-  /** What waits for threads to change. */
+  /** Callers that wait for threads to change. */
   readonly #waiting = new Set<() => void>();
 
-  /** Settles when the engine can't go on: workers keep dying. */
+  /** Settles when the engine can't go on because workers keep dying. */
   readonly failed: Promise<Error> = this.#failed.promise;
 
   private constructor(settings: EngineSettings, log: Logger, workerFile: URL) {
@@ -108,9 +108,9 @@ export class Engine {
   }
 
   /**
-   * Starts all threads; the promise settles once they serve requests.
+   * Starts all threads. Settles once they serve requests.
    *
-   * @param workerFile what each thread runs.
+   * @param workerFile the code of each thread.
    */
   static async start(
     settings: EngineSettings,
@@ -132,10 +132,10 @@ export class Engine {
   }
 
   /**
-   * Puts new realms in force. Before any thread encodes with a new key, all threads decode with it; and
-   * before any thread stops decoding with an old one, none encodes with it any more.
+   * Puts new realms in force. All threads decode with a new key before any thread encodes with it, and no thread encodes
+   * with an old key any more before any thread stops decoding with it.
    *
-   * @returns settles when no thread uses anything of the old realms.
+   * @returns settles when no thread uses the old realms.
    */
   async updateRealms(realms: Realms): Promise<void> {
     await this.#putInForce(joinRealms(this.#settings.realms, realms));
@@ -150,7 +150,7 @@ export class Engine {
     await this.#all((thread) => thread.generation >= generation || thread.state === "stopped");
   }
 
-  /** Stops accepting, lets what is in flight finish, and ends all threads. */
+  /** Stops accepting, completes requests in flight, and ends all threads. */
   async stop(): Promise<void> {
     this.#stopping = true;
     shutdown(this.#settings.listener);
@@ -167,7 +167,7 @@ export class Engine {
     }
   }
 
-  /** Settles when every thread passes. */
+  /** Settles when every thread passes the test. */
   #all(passes: (thread: Thread) => boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const check = () => {
@@ -226,7 +226,7 @@ export class Engine {
     });
   }
 
-  /** Closes what a thread held: its pipe, and what one that died can't use any more. */
+  /** Closes a thread's pipe, and everything else that a dead thread can't use any more. */
   #release(thread: Thread): void {
     thread.orders.close();
     close(thread.wakeEnd);
@@ -248,7 +248,7 @@ export class Engine {
   }
 }
 
-/** What each of `threads` may keep for clients, so that memory and descriptors are left for all else. */
+/** What each of `threads` may keep for clients, so that memory and descriptors remain for everything else. */
 function parkingLimits(threads: number): ParkingLimits {
   const limit = Math.min(softLimit("descriptors"), TRACKED_DESCRIPTORS);
   const reserved = Math.min(RESERVED_DESCRIPTORS, limit / 2);
@@ -260,7 +260,7 @@ function parkingLimits(threads: number): ParkingLimits {
   };
 }
 
-/** The realms of both, each with the keys of both: those of the first come first. */
+/** The realms of both, each with the keys of both, the first one's keys first. */
 function joinRealms(first: Realms, second: Realms): Realms {
   const joined = new Map<string, Realm>();
   for (const [name, realm] of [...second, ...first]) {

@@ -1,5 +1,5 @@
-// One client's request and answer on its socket: reading, having request.ts decide, writing, closing. A client
-// whose bytes are not there yet, or that does not take its answer, is parked; nothing here waits.
+// One client's request and answer on its socket: reads, has request.ts decide, writes and closes. Nothing here blocks: a
+// client whose bytes have not arrived yet, or that does not read its answer, is parked.
 import { KeptViews } from "../../../lib/credential/kept_views.ts";
 import { newBytes } from "../../../lib/credential/memory.ts";
 import { MungeError } from "../../../lib/errors.ts";
@@ -19,14 +19,14 @@ import { type ParkedClient, ParkedClients, type ParkingLimits } from "./parked.t
 import type { Poller } from "../../../lib/os/poller.ts";
 import { answerRequest } from "./request.ts";
 
-/** Bytes read at once; a larger request is gathered in memory of its own. */
+/** Bytes read at once; a larger request gets its own memory. */
 const READ_LENGTH = 262_144;
-/** A request of more bytes may keep its worker busy for a while. */
+/** A request with more bytes may keep its worker busy for a while. */
 const LONG_REQUEST = 4096;
-/** Bytes of a response that is made in memory used again and again. */
+/** Maximum length of a response made in reused memory. */
 const OUTPUT_LENGTH = 131_072;
 
-/** What a worker lends to the exchanges with its clients. */
+/** What the exchanges need from their worker. */
 export interface ExchangeParts {
   readonly context: Omit<RequestContext, "allocate">;
   readonly counters: WorkerCounters;
@@ -34,9 +34,9 @@ export interface ExchangeParts {
   readonly limits: ParkingLimits;
   readonly poller: Poller;
   readonly log: Logger;
-  /** Told of a request that may keep the worker busy, before it is answered. */
+  /** Called before a request that may keep the worker busy is answered. */
   expectLong(): void;
-  /** Whether a client whose request is whole has to wait for its turn, in which {@linkcode Exchange.take} is called. */
+  /** Whether a client with a complete request must wait for its turn, when {@linkcode Exchange.take} is called. */
   mustWait(client: ParkedClient): boolean;
 }
 
@@ -56,7 +56,7 @@ export class Exchange {
   readonly #input = new Uint8Array(fixedMemory(READ_LENGTH));
   readonly #inputAddress: number = ptr(this.#input);
   readonly #bodyViews = new KeptViews(this.#input.buffer as ArrayBuffer, HEADER_LENGTH);
-  /** Where responses are made, but for very large ones. */
+  /** Memory for responses, except very large ones. */
   readonly #output = fixedMemory(OUTPUT_LENGTH);
   readonly #outputViews = new KeptViews(this.#output);
   readonly #outputAddress: number = ptr(this.#output);
@@ -74,7 +74,7 @@ export class Exchange {
     this.parked = new ParkedClients(poller, limits, (client, reason) => this.#end(client, reason));
   }
 
-  /** Reads what a new client has sent; mostly that is the whole request. */
+  /** Reads what a new client has sent, which is usually the whole request. */
   begin(fd: number, peer: Peer): void {
     if (this.parked.size > 0 && this.parked.isFull(peer.uid)) {
       this.#park(fd, peer, new Uint8Array(0));
@@ -102,14 +102,14 @@ export class Exchange {
     }
   }
 
-  /** Parks a new client, nothing of which is read before its turn comes. */
+  /** Parks a new client, from which nothing is read before its turn. */
   defer(fd: number, peer: Peer): ParkedClient {
     const client = waiting(fd, peer, new Uint8Array(0), false);
     this.parked.park(client);
     return client;
   }
 
-  /** Goes on with a client whose turn has come, unless it has been cut off meanwhile. */
+  /** Continues with a client whose turn has come, unless it has been disconnected meanwhile. */
   take(client: ParkedClient): void {
     const { fd, peer, buffer } = client;
     if (this.parked.get(fd) !== client) return;
@@ -118,21 +118,21 @@ export class Exchange {
       this.begin(fd, peer);
       return;
     }
-    const header = parseHeader(buffer); // which was acceptable
+    const header = parseHeader(buffer); // which was valid
     this.#respond(fd, peer, header, buffer.subarray(HEADER_LENGTH, HEADER_LENGTH + header.length));
     release(buffer);
   }
 
-  /** Goes on with a parked client that has become ready. */
+  /** Continues with a parked client that has become ready. */
   resume(fd: number): void {
     const client = this.parked.get(fd);
-    if (client === undefined) return; // cut off earlier in this turn
+    if (client === undefined) return; // disconnected earlier in this turn
     if (client.answer === null) this.#receiveMore(client);
     else this.#sendMore(client, client.answer);
     if (this.parked.get(fd) !== client) release(client.buffer);
   }
 
-  /** Ends an exchange in which something was thrown, memory that ran out most likely. */
+  /** Ends an exchange after an exception, most likely for lack of memory. */
   abandon(fd: number, error: Error): void {
     this.#log.limited("serve client", "error", `Failed to serve client: ${error.stack}`);
     const client = this.parked.get(fd);
@@ -140,7 +140,7 @@ export class Exchange {
     if (this.#descriptors.isOwn(fd)) this.#descriptors.hangUp(fd);
   }
 
-  /** The header of a request that may go on, or null. */
+  /** The header of a valid request, or null. */
   #acceptableHeader(bytes: Uint8Array): Header | null {
     try {
       const header = parseHeader(bytes);
@@ -155,7 +155,7 @@ export class Exchange {
     return null;
   }
 
-  /** Answers a whole request; `body` is valid during the call only. */
+  /** Answers a complete request; `body` is valid only during the call. */
   #respond(fd: number, peer: Peer, header: Header, body: Uint8Array): void {
     const begun = this.#counters.begin();
     this.answered++;
@@ -228,7 +228,7 @@ export class Exchange {
     else this.#respond(fd, client.peer, header, client.buffer.subarray(HEADER_LENGTH, end));
   }
 
-  /** Gathers bytes; the memory grows with what has come, not with what the header claims. */
+  /** Gathers bytes; memory grows with what has arrived, not with what the header claims. */
   #append(client: ParkedClient, bytes: Uint8Array): void {
     const needed = client.done + bytes.length;
     if (needed > client.buffer.length) {
@@ -238,7 +238,7 @@ export class Exchange {
       );
       const before = client.buffer.length;
       client.buffer = new Uint8Array((client.buffer.buffer as ArrayBuffer).transfer(room));
-      this.parked.grew(client, room - before); // only now: there may have been no memory for it
+      this.parked.grew(client, room - before); // only now, because the allocation may have failed
     }
     client.buffer.set(bytes, client.done);
     client.done = needed;
@@ -260,7 +260,7 @@ export class Exchange {
     this.#descriptors.hangUp(fd);
   }
 
-  /** Cuts off a client that is parked no more. */
+  /** Disconnects a client that is no longer parked. */
   #end(client: ParkedClient, reason: string): void {
     release(client.buffer);
     if (client.answer !== null) {
@@ -276,7 +276,7 @@ export class Exchange {
     this.#descriptors.hangUp(client.fd);
   }
 
-  /** The client ended its side in the middle of a request. */
+  /** Handles a client that closed its side in the middle of a request. */
   #incomplete(fd: number, received: number, bytes: Uint8Array | null): void {
     if (received < HEADER_LENGTH || bytes === null) {
       this.#log.info(`Received incomplete message header: ${received} of ${HEADER_LENGTH} bytes`);
@@ -294,7 +294,7 @@ export class Exchange {
     this.#descriptors.hangUp(fd);
   }
 
-  /** An answer that did not reach its client must not make the client's next try a replay. */
+  /** Removes the replay entry of an undelivered answer, so that the client's next try is not a replay. */
   #failSend(fd: number, answer: Answer, reason: string): void {
     this.#log.limited(`send: ${reason}`, "info", `Failed to send message: ${reason}`);
     if (answer.remembered !== null) this.#forget(answer.remembered);
@@ -311,13 +311,13 @@ export class Exchange {
   }
 }
 
-/** A client whose request has come in part. */
+/** A client whose request has arrived in part. */
 function waiting(fd: number, peer: Peer, received: Uint8Array, isWatched: boolean): ParkedClient {
   const done = received.length;
   return { fd, peer: { ...peer }, deadline: 0, buffer: received, done, answer: null, isWatched };
 }
 
-/** Gives memory back at once: much of it can come and go before garbage is collected. */
+/** Releases memory at once, because much of it may come and go before garbage is collected. */
 function release(bytes: Uint8Array): void {
   const memory = bytes.buffer as ArrayBuffer;
   if (!memory.detached) memory.transfer(0);

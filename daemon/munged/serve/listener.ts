@@ -1,5 +1,5 @@
-// The socket that clients connect to, as one worker sees it: it takes connections, asks the kernel at once
-// whose each is, and leaves the socket alone while there is nothing to gain from it.
+// One worker's view of the listening socket: it accepts connections, immediately asks the kernel for each client's
+// identity, and leaves the socket alone while there is nothing to gain.
 import { EAGAIN, EINTR, errno, strerror } from "../../../lib/os/libc.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import {
@@ -17,40 +17,40 @@ import type { Peer } from "./context.ts";
 import type { Descriptors } from "./descriptors.ts";
 import type { Standby } from "./standby.ts";
 
-/** Connections served before the parked ones get a look. */
+/** Connections served before the parked clients are checked. */
 const ACCEPTS_PER_TURN = 64;
-/** Pause when the system can't give another descriptor and no client can be made to give one up. */
+/** Pause if the system is out of descriptors and no client can be made to give one up. */
 const DESCRIPTOR_PAUSE_MS = 10;
 /**
- * How long a worker that found the queue empty stands by while another one takes connections. If the other
- * one is held up, or can't keep up, clients have waited no longer than this.
+ * How long a worker that found the queue empty stands by while another one accepts connections. If the other one is held
+ * up or can't keep up, clients wait no longer than this.
  */
 const STANDBY_MS = 1;
 
-/** What a listener works with. */
+/** What a listener needs. */
 export interface ListenerParts {
-  /** The listening, non-blocking socket. */
+  /** The non-blocking listening socket. */
   readonly socket: number;
   readonly poller: Poller;
   readonly standby: Standby;
   readonly descriptors: Descriptors;
-  /** The first descriptor that clients don't keep. */
+  /** The first descriptor not left to clients. */
   readonly firstSpare: number;
   readonly log: Logger;
-  /** Serves a new client, whose `peer` is valid during the call only; never throws. */
+  /** Serves a new client, whose `peer` is valid only during the call; never throws. */
   serve(fd: number, peer: Peer): void;
-  /** Has a parked client give its descriptor up; false if there is none. */
+  /** Makes a parked client give up its descriptor; false if there is none. */
   makeRoom(): boolean;
-  /** Has fewer clients be parked. */
+  /** Lowers the number of parked clients. */
   parkFewer(): void;
 }
 
-/** One worker's hold on the listening socket. */
+/** One worker's view of the listening socket. */
 export class Listener {
   readonly #parts: ListenerParts;
   #isWatching = false;
   #hasEnded = false;
-  /** When the socket is watched again; Infinity while it is. */
+  /** When to watch the socket again; Infinity while it is watched. */
   #nextWatch = Infinity;
 
   constructor(parts: ListenerParts) {
@@ -58,17 +58,17 @@ export class Listener {
     this.#watch();
   }
 
-  /** Whether new clients are waited for: a worker that stands by is not idle. */
+  /** Whether the worker waits for new clients; one that stands by is not idle. */
   get isWatching(): boolean {
     return this.#isWatching;
   }
 
-  /** Milliseconds of the monotonic clock at which it has to be told the time, or Infinity. */
+  /** Milliseconds of the monotonic clock at which it must be called again, or Infinity. */
   get nextDeadline(): number {
     return this.#nextWatch;
   }
 
-  /** Takes connections for a turn; if there are no more, leaves the next ones to a worker that is at it. */
+  /** Accepts connections for a turn; if there are no more, leaves the next ones to an active worker. */
   accept(): void {
     const { standby } = this.#parts;
     standby.beginTaking();
@@ -78,21 +78,21 @@ export class Listener {
     if (outcome === "none" && standby.isOtherTaking()) this.#pause(STANDBY_MS);
   }
 
-  /** Watches the socket again if it is time to. */
+  /** Watches the socket again if it is time. */
   tick(now: number): void {
     if (this.#nextWatch > now) return;
     this.#nextWatch = Infinity;
     this.#watch();
   }
 
-  /** Takes no more connections. */
+  /** Accepts no more connections. */
   end(): void {
     this.#hasEnded = true;
     this.#nextWatch = Infinity;
     this.#unwatch();
   }
 
-  /** Whether new clients are waiting still, none are, or none can be taken. */
+  /** Whether more clients are waiting, none are, or none can be accepted. */
   #acceptTurn(): "more" | "none" | "stuck" {
     const { socket, descriptors, firstSpare, log } = this.#parts;
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
@@ -142,7 +142,7 @@ export class Listener {
   }
 }
 
-/** Whether accept() failed for want of descriptors or memory, of which clients hold some. */
+/** Whether accept() failed for lack of descriptors or memory, of which clients hold some. */
 function isScarcity(reason: number): boolean {
   return reason === EMFILE || reason === ENFILE || reason === ENOBUFS || reason === ENOMEM;
 }

@@ -1,32 +1,32 @@
-// Clients that a worker waits for, each until its deadline: those whose request is not whole yet, those that
-// don't take their answer, and those whose turn has not come. What is kept for them is bounded, for each
-// user and for all together: who takes most gives way first.
+// Clients that a worker waits for, each until its deadline: those whose request is incomplete, those that don't read their
+// answer, and those whose turn has not come. Their resources are bounded, per user and in total; the user who holds most
+// yields first.
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import type { Answer, Peer } from "./context.ts";
 
-/** However scarce descriptors are, some clients' bytes come a moment after them. */
+/** At least this many, because even if descriptors are scarce, some clients' bytes arrive a moment late. */
 const LEAST_PARKED = 2;
 
-/** What a worker may keep for its clients. */
+/** Limits on what a worker keeps for its clients. */
 export interface ParkingLimits {
   /** Clients. */
   readonly clients: number;
   /** Bytes of all clients' unfinished requests and answers. */
   readonly bytes: number;
-  /** Bytes of one user's. */
+  /** Bytes of one user's unfinished requests and answers. */
   readonly bytesOfUser: number;
 }
 
-/** A client that has to be waited for. */
+/** A client that the worker waits for. */
 export interface ParkedClient {
   readonly fd: number;
   readonly peer: Peer;
-  /** Milliseconds of the monotonic clock at which it is cut off. */
+  /** Milliseconds of the monotonic clock at which to disconnect it. */
   deadline: number;
-  /** What is being gathered or sent. */
+  /** The request being received or the answer being sent. */
   buffer: Uint8Array;
-  /** Bytes of the buffer that were received or sent. */
+  /** Bytes of the buffer received or sent so far. */
   done: number;
   /** The answer being sent, or null while the request is being received. */
   readonly answer: Answer | null;
@@ -34,13 +34,13 @@ export interface ParkedClient {
   isWatched: boolean;
 }
 
-/** What one user's parked clients take together. */
+/** Total resources of one user's parked clients. */
 interface Share {
   clients: number;
   bytes: number;
-  /** The one client that may gather beyond the limit, so that one of them gets on. */
+  /** The one client that may exceed the limit, so that at least one makes progress. */
   lead: ParkedClient | null;
-  /** Clients that are not read until others of the user are done. */
+  /** Clients not read until others of the same user are done. */
   readonly paused: ParkedClient[];
 }
 
@@ -49,14 +49,14 @@ export class ParkedClients {
   readonly #poller: Poller;
   readonly #limits: ParkingLimits;
   readonly #giveUp: (client: ParkedClient, reason: string) => void;
-  /** The one with the earliest deadline first. */
+  /** By deadline, the earliest first. */
   readonly #clients = new Map<number, ParkedClient>();
   readonly #shares = new Map<number, Share>();
   #bytes = 0;
-  /** How many clients may be parked: as many as ever once none is. */
+  /** How many clients may be parked; back to the full number once there are none. */
   #most: number;
 
-  /** @param giveUp ends a client that was parked and isn't any more. */
+  /** @param giveUp disconnects a client that is no longer parked. */
   constructor(
     poller: Poller,
     limits: ParkingLimits,
@@ -68,23 +68,23 @@ export class ParkedClients {
     this.#most = limits.clients;
   }
 
-  /** How many there are. */
+  /** Number of parked clients. */
   get size(): number {
     return this.#clients.size;
   }
 
-  /** The client with this descriptor, if it is parked. */
+  /** The parked client with this descriptor, if any. */
   get(fd: number): ParkedClient | undefined {
     return this.#clients.get(fd);
   }
 
-  /** Milliseconds of the monotonic clock at which the next client is to be cut off, or Infinity. */
+  /** Milliseconds of the monotonic clock at which the next client must be disconnected, or Infinity. */
   nextDeadline(): number {
     for (const { deadline } of this.#clients.values()) return deadline;
     return Infinity;
   }
 
-  /** Parks a client, from now on until its deadline. */
+  /** Parks a client until its deadline. */
   park(client: ParkedClient): void {
     client.deadline = performance.now() + MESSAGE_TIMEOUT_MS;
     if (client.isWatched) this.#watch(client);
@@ -110,7 +110,7 @@ export class ParkedClients {
     else this.#resumeNext(share);
   }
 
-  /** Has a client that is whole wait for its turn, with a new deadline, instead of for more bytes. */
+  /** Makes a client with a complete request wait for its turn, with a new deadline, instead of for more bytes. */
   awaitTurn(client: ParkedClient): void {
     this.#unwatch(client);
     this.#clients.delete(client.fd);
@@ -118,13 +118,13 @@ export class ParkedClients {
     this.#clients.set(client.fd, client);
   }
 
-  /** Whether a user's clients take all they may, so that no more of them should be read. */
+  /** Whether a user's clients have reached their limit, so that no more of them should be read. */
   isFull(uid: number): boolean {
     const share = this.#shares.get(uid);
     return share !== undefined && share.bytes >= this.#limits.bytesOfUser;
   }
 
-  /** Whether a client may gather more; if not, it is not read until another one of its user is done. */
+  /** Whether a client may receive more; if not, it is not read until another one of the same user is done. */
   mayGather(client: ParkedClient): boolean {
     const share = this.#shareOf(client.peer.uid);
     if (share.bytes < this.#limits.bytesOfUser || share.lead === client) return true;
@@ -137,26 +137,26 @@ export class ParkedClients {
     return false;
   }
 
-  /** Notes that a client's buffer has become so much longer. */
+  /** Records that a client's buffer has grown. */
   grew(client: ParkedClient, bytes: number): void {
     this.#shareOf(client.peer.uid).bytes += bytes;
     this.#bytes += bytes;
   }
 
-  /** Cuts clients off until those that are left take no more than they may. */
+  /** Disconnects clients until the rest are within the limits. */
   limit(): void {
     while (
       (this.#bytes > this.#limits.bytes || this.#clients.size > this.#most) && this.cutOffOldest()
     );
   }
 
-  /** Has fewer clients wait from now on, for the last descriptors have been reached. */
+  /** Lowers the number of parked clients from now on, because the last descriptors have been reached. */
   keepFewer(): void {
     this.#most = Math.max(LEAST_PARKED, this.#clients.size - 1);
     this.limit();
   }
 
-  /** Cuts off the clients whose time is over. */
+  /** Disconnects the clients whose time is over. */
   cutOff(now: number): void {
     for (const client of this.#clients.values()) {
       if (client.deadline > now) break;
@@ -166,7 +166,7 @@ export class ParkedClients {
   }
 
   /**
-   * Cuts off a client, to make room: of the user who takes most, the one that was waited for the longest.
+   * Disconnects a client to make room: of the user who holds most, the one that has waited longest.
    *
    * @returns false if there is none.
    */
@@ -180,7 +180,7 @@ export class ParkedClients {
     return false;
   }
 
-  /** Cuts off those of a user's clients that have left their answers longest, while they take too much. */
+  /** Disconnects those of a user's clients that have left their answers unread longest, while over the limit. */
   #limitAnswers(uid: number, share: Share): void {
     if (share.bytes <= this.#limits.bytesOfUser) return;
     for (const client of this.#clients.values()) {
@@ -190,7 +190,7 @@ export class ParkedClients {
     }
   }
 
-  /** The user who takes most of what is scarce: of memory, or else of descriptors. */
+  /** The user who holds most of what is scarce: memory, or otherwise descriptors. */
   #greediest(): number | undefined {
     const measure = this.#bytes > this.#limits.bytes ? "bytes" : "clients";
     let greediest: number | undefined;
@@ -220,7 +220,7 @@ export class ParkedClients {
     if (share.paused.length === 0) return;
     const client = share.paused.shift()!;
     if (this.#clients.get(client.fd) === client) this.#watch(client);
-    else this.#resumeNext(share); // it was cut off meanwhile
+    else this.#resumeNext(share); // disconnected meanwhile
   }
 
   #shareOf(uid: number): Share {

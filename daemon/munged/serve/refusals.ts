@@ -1,4 +1,4 @@
-// The refusals that encode and decode requests have in common, and what a client is told of an error.
+// Refusals common to encode and decode requests, and what a client learns about an error.
 import { MungeError } from "../../../lib/errors.ts";
 import { MAX_RETRY } from "../../../lib/protocol/message.ts";
 import type { Peer, RequestContext } from "./context.ts";
@@ -17,7 +17,7 @@ export function parsed<T>(
   }
 }
 
-/** Refuses a client that tries too often. */
+/** Refuses a client with too many retries. */
 export function checkRetry(
   verb: "Encode" | "Decode",
   retry: number,
@@ -41,14 +41,14 @@ export function requireUse(realm: string, peer: Peer, context: RequestContext): 
   );
 }
 
-/** What was thrown, as the client will hear it. Anything unforeseen is refused, and logged. */
+/** Turns an exception into the client's error. Anything unexpected is refused and logged. */
 export function asMungeError(thrown: unknown, context: RequestContext): MungeError {
   if (thrown instanceof MungeError) return thrown;
   context.log.limited("internal", "error", `Internal error: ${(thrown as Error).stack}`);
   return new MungeError("EMUNGE_SNAFU");
 }
 
-/** Without memory or space every request fails, and the log must not be what fills the disk. */
+/** Without memory or disk space every request fails, and the log must not fill the disk. */
 export function logRefusal({ code, message }: MungeError, { log }: RequestContext): void {
   if (code === "EMUNGE_NO_MEMORY") log.limited("no memory", "info", message);
   else log.info(message);

@@ -1,15 +1,15 @@
-// One request to one response: what munged decides, without a socket in sight. Each kind of request has its
-// file; the messages are in lib/protocol/message.ts, the sockets in worker.ts.
+// From one request to one response: munged's decision, without sockets. Each kind of request has its own file; the
+// messages are in lib/protocol/message.ts, the sockets in exchange.ts and listener.ts.
 import { formatStatusResponse, MESSAGE_TYPE } from "../../../lib/protocol/message.ts";
 import type { Answer, Peer, RequestContext } from "./context.ts";
 import { answerDecode } from "./decode.ts";
 import { answerEncode } from "./encode.ts";
 
 /**
- * The answer to a whole request.
+ * The answer to a complete request.
  *
- * @param body valid during the call only.
- * @returns null for a message that is not answered, but cut off.
+ * @param body valid only during the call.
+ * @returns null for a message that gets no answer, whose client is disconnected.
  */
 export function answerRequest(
   type: number,

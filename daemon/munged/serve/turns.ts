@@ -1,61 +1,61 @@
-// Whose request a worker serves next. Most are served as they come. Those of a user who takes much of munged's
-// time wait until nobody else's are left, the user who took least first; and while other users are about, such
-// a user is served by one worker at a time, so that the other workers are there for the others.
+// Whose request a worker serves next. Most are served as they come. Requests of a user who uses much of munged's time wait
+// until no others are left, those of the user who used least first. As long as there are other users, only one worker at a
+// time serves such a user, so that the other workers remain available.
 import type { ParkedClient } from "./parked.ts";
 
-/** A user whose requests take longer than this, on average, waits for the others. */
+/** A user whose requests take longer than this on average waits for the others. */
 const COSTLY_MS = 1;
-/** Requests over which a user's average is taken. */
+/** Number of requests in a user's average. */
 const AVERAGED = 8;
-/** Time within which a user's use of a worker loses half of its weight. */
+/** Half-life of a user's use of a worker. */
 const EPOCH_MS = 64;
-/** A user who has used a worker for longer than this, so weighted, floods: it is about a quarter of its time. */
+/** A user whose weighted use of a worker exceeds this, about a quarter of its time, counts as flooding. */
 const FLOOD_MS = 32;
-/** How long a user counts as being about after a request. */
+/** How long a user counts as active after a request. */
 const ABOUT_MS = 10_000;
-/** How long a worker serves a user alone while another one has clients of the same user waiting. */
+/** How long one worker serves a user while clients of the same user wait at another. */
 const HANDOVER_MS = 50;
-/** Users who are remembered before those that have not been seen for a while are forgotten. */
+/** Number of users remembered before the least recent ones are forgotten. */
 const USERS = 4096;
 
-/** What workers share, in words: a cache line each, lest they slow each other down. Times are of one clock. */
+/** Shared words of a worker: one cache line each, so that workers don't slow each other down. Times share one clock. */
 const WORDS_APART = 16;
-/** The user who waits for their turn and is being served, as `uid + 1`; 0 if none is. */
+/** The user from the queue being served, as `uid + 1`; 0 if none. */
 const SERVED = 0;
 /** The user whose clients wait here for another worker, as `uid + 1`, or 0; and since when. */
 const BLOCKED = 1;
 const BLOCKED_SINCE = 2;
-/** The user who was served last, as `uid + 1`, and when; and when last it was another one than before. */
+/** The user served last, as `uid + 1`, and when; and when this last changed. */
 const LAST = 3;
 const LAST_AT = 4;
 const MIXED_AT = 5;
 
-/** The memory in which the workers of an engine agree on turns. */
+/** Memory through which the workers of an engine agree on turns. */
 export function createTurns(threads: number): SharedArrayBuffer {
   return new SharedArrayBuffer((threads + 1) * WORDS_APART * Int32Array.BYTES_PER_ELEMENT);
 }
 
-/** From a worker's own clock to the one that all threads share, in milliseconds. */
+/** Offset from a worker's own clock to the shared one, in milliseconds. */
 const CLOCK_OFFSET = Number(process.hrtime.bigint() / 1_000_000n) - performance.now();
 
-/** What a worker knows of a user. */
+/** What a worker knows about a user. */
 interface User {
   readonly uid: number;
-  /** Milliseconds that a request takes, on average. */
+  /** Average milliseconds per request. */
   cost: number;
-  /** Milliseconds used, as weighted in `epoch`. */
+  /** Milliseconds used, weighted as of `epoch`. */
   used: number;
   epoch: number;
-  /** Clients whose turn has not come, the one that came first at the end that is taken from. */
+  /** Clients whose turn has not come; the next one is at the end from which they are taken. */
   readonly waiting: ParkedClient[];
 }
 
-/** One worker's view of who has to wait. */
+/** One worker's view of the turns. */
 export class Turns {
   readonly #words: Int32Array;
   readonly #own: number;
   readonly #users = new Map<number, User>();
-  /** Those who have clients waiting. */
+  /** Users with waiting clients. */
   readonly #queue = new Set<User>();
   #lastUid = -1;
   #lastNoted = -Infinity;
@@ -80,7 +80,7 @@ export class Turns {
     return usedBy(user, now) > FLOOD_MS && this.#areOthersAbout(uid, now);
   }
 
-  /** Has a client wait. */
+  /** Makes a client wait. */
   add(client: ParkedClient): void {
     const user = this.#user(client.peer.uid);
     user.waiting.push(client);
@@ -88,8 +88,8 @@ export class Turns {
   }
 
   /**
-   * The client whose turn it is; undefined if nobody waits, or if all who do wait for another worker to be
-   * done with a request of theirs. After it has been served, {@linkcode release} is to be called.
+   * The client whose turn it is; undefined if none waits, or if all that do wait for another worker to finish a request of
+   * the same user. After serving it, call {@linkcode release}.
    */
   next(now: number): ParkedClient | undefined {
     const users = [...this.#queue];
@@ -103,15 +103,15 @@ export class Turns {
     return undefined;
   }
 
-  /** Lets other workers serve the user whose turn it was here. */
+  /** Lets other workers serve the user who was served here. */
   release(): void {
     Atomics.store(this.#words, this.#own + SERVED, 0);
   }
 
   /**
-   * Notes what time a user has taken.
+   * Records the time a user has used.
    *
-   * @param isRequest whether it was for a request that has been answered.
+   * @param isRequest whether it was for an answered request.
    */
   charge(uid: number, now: number, milliseconds: number, isRequest: boolean): void {
     const user = this.#user(uid);
@@ -121,7 +121,7 @@ export class Turns {
     if (uid !== this.#lastUid || now > this.#lastNoted + ABOUT_MS / 10) this.#note(uid, now);
   }
 
-  /** Tells the other workers whom this one serves. */
+  /** Tells the other workers which user this one serves. */
   #note(uid: number, now: number): void {
     const words = this.#words;
     const time = sharedTime(now);
@@ -134,7 +134,7 @@ export class Turns {
     this.#lastNoted = now;
   }
 
-  /** Becomes the one worker that serves a user; false if another one is, or has waited for it for long. */
+  /** Makes this the one worker that serves a user; false if another one is, or has long waited to be. */
   #claim(uid: number, now: number): boolean {
     const words = this.#words;
     const own = this.#own;
@@ -158,7 +158,7 @@ export class Turns {
     return true;
   }
 
-  /** Whether the worker whose words are at `at` waits for its turn with a user, and longer than this one. */
+  /** Whether the worker with its words at `at` has waited longer than this one to serve a user. */
   #goesFirst(at: number, mark: number, waitsSince: number | null, now: number): boolean {
     if (Atomics.load(this.#words, at + BLOCKED) !== mark) return false;
     const since = Atomics.load(this.#words, at + BLOCKED_SINCE);
@@ -166,7 +166,7 @@ export class Turns {
     return elapsed(since, now) > HANDOVER_MS;
   }
 
-  /** Whether any worker has served another user a short while ago. */
+  /** Whether any worker has recently served another user. */
   #areOthersAbout(uid: number, now: number): boolean {
     const words = this.#words;
     const mark = markOf(uid);
@@ -188,7 +188,7 @@ export class Turns {
     return user;
   }
 
-  /** Forgets the half of all users who have been served least lately, but for those who wait. */
+  /** Forgets the half of all users served least recently, except those with waiting clients. */
   #forget(): void {
     const epochs = [...this.#users.values()].map(({ epoch }) => epoch).sort((a, b) => a - b);
     const middle = epochs[epochs.length >> 1]!;
@@ -198,17 +198,17 @@ export class Turns {
   }
 }
 
-/** A user in a word that is 0 for nobody. */
+/** A user as a word; 0 means none. */
 function markOf(uid: number): number {
   return (uid + 1) | 0;
 }
 
-/** A time of this worker on the clock that all share. */
+/** A time of this worker on the shared clock. */
 function sharedTime(now: number): number {
   return Math.floor(now + CLOCK_OFFSET) | 0;
 }
 
-/** Milliseconds since a time of the clock that all share. */
+/** Milliseconds since a time on the shared clock. */
 function elapsed(since: number, now: number): number {
   return (sharedTime(now) - since) | 0;
 }
@@ -217,7 +217,7 @@ function epochOf(now: number): number {
   return Math.floor(now / EPOCH_MS);
 }
 
-/** What a user has used, weighted for now. */
+/** A user's use, weighted as of now. */
 function usedBy({ used, epoch }: User, now: number): number {
   const passed = epochOf(now) - epoch;
   return passed === 0 ? used : passed > 16 ? 0 : used / 2 ** passed;

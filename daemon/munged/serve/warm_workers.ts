@@ -1,8 +1,8 @@
-// Threads for the engine, started before anybody knows what to tell them: they load their code meanwhile.
+// Threads for the engine, started before their settings are known, so that they load their code meanwhile.
 import { Worker } from "node:worker_threads";
 import { threadFile } from "../../../lib/os/thread_file.ts";
 
-/** What each thread runs. */
+/** The code of each thread. */
 export const WORKER_FILE = threadFile("daemon/munged/serve/worker.ts");
 
 const warmWorkers: Worker[] = [];
@@ -12,7 +12,7 @@ export function warmUp(threads: number): void {
   for (let i = 0; i < threads; i++) warmWorkers.push(new Worker(WORKER_FILE));
 }
 
-/** A thread that runs `file` and waits for its settings: one that was started before, or a new one. */
+/** A thread that runs `file` and waits for its settings: one started earlier, or a new one. */
 export function takeWorker(file: URL): Worker {
   return (file === WORKER_FILE ? warmWorkers.pop() : undefined) ?? new Worker(file);
 }

@@ -1,5 +1,5 @@
-// One thread that serves requests, blocking in libc only and never waiting for any one client. Here is what it
-// decides with, which events it waits for and whose turn it is; the sockets are in listener.ts and exchange.ts.
+// One thread that serves requests. It blocks only in libc and never waits for a single client. This file has its event
+// loop, its context for decisions, and turns; the sockets are in listener.ts and exchange.ts.
 import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import type { Subkeys } from "../../../lib/credential/subkeys.ts";
 import { crypto } from "../../../lib/crypto/executable.ts";
@@ -21,23 +21,23 @@ import { Listener } from "./listener.ts";
 import { Standby } from "./standby.ts";
 import { Turns } from "./turns.ts";
 
-/** Descriptors that clients don't keep: for the replay cache's tables, and for what else has to be opened. */
+/** Descriptors reserved for the replay cache's tables and other files. */
 const SPARE_DESCRIPTORS = 14;
-/** Time that clients who wait for their turn get before new ones are looked at. */
+/** Time for clients waiting for their turn before new ones are checked. */
 const TURN_MS = 0.25;
-/** How often clients are looked at again whose user is being served by another worker. */
+/** How often to check clients whose user is being served by another worker. */
 const BLOCKED_MS = 1;
 
 /**
- * Bytes received after which a worker that has been idle for a while collects the garbage they left. The
- * runtime does so when it wants more memory, or in its event loop, which is never run here.
+ * Bytes received after which a worker that has been idle for a while collects their garbage. The runtime does so only
+ * when it needs more memory, or in its event loop, which never runs here.
  */
 const LITTER_MAX = 2 * 2 ** 20;
-/** What a client counts for besides its bytes. */
+/** Bytes a client counts for in addition to its own. */
 const LITTER_PER_CLIENT = 512;
 const IDLE_MS = 100;
 
-// Threads are started before munged knows what to tell them, so that they load their code meanwhile.
+// Threads are started before munged knows their settings, so that they load their code meanwhile.
 const settings = await new Promise<WorkerSettings>((resolve) => {
   parentPort!.once("message", resolve);
 });
@@ -113,11 +113,11 @@ const listener = new Listener({
   parkFewer: () => exchange.parked.keepFewer(),
 });
 
-/** When the last thing was done for a client. */
+/** When something was last done for a client. */
 let clock = performance.now();
 /** Requests that had been answered by then. */
 let answered = 0;
-/** Clients accepted since garbage was collected, and bytes that had been received by then. */
+/** Clients accepted since the last garbage collection, and bytes received by then. */
 let accepted = 0;
 let collectedAt = 0;
 
@@ -125,7 +125,7 @@ function litter(): number {
   return exchange.received - collectedAt + accepted * LITTER_PER_CLIENT;
 }
 
-/** Notes that what was done since the last time was done for a user. */
+/** Charges a user for the time since the last call. */
 function charge(uid: number): void {
   const now = performance.now();
   turns.charge(uid, now, now - clock, exchange.answered !== answered);
@@ -157,13 +157,13 @@ function resume(fd: number): void {
   if (uid !== undefined) charge(uid);
 }
 
-/** Whether all who wait for their turn wait for other workers. */
+/** Whether all clients waiting for their turn wait for other workers. */
 let isBlocked = false;
 
-/** Serves clients who have waited for their turn. */
+/** Serves clients that have waited for their turn. */
 function takeTurns(): void {
   if (!turns.hasWaiting) return;
-  standby.endTaking(); // others had better not count on this worker now
+  standby.endTaking(); // other workers should not count on this one now
   for (const end = clock + TURN_MS; clock < end;) {
     const client = turns.next(clock);
     isBlocked = client === undefined;
@@ -178,7 +178,7 @@ function takeTurns(): void {
   }
 }
 
-/** Serves until the engine says stop. */
+/** Serves until the engine orders it to stop. */
 function serve(): void {
   for (;;) {
     const count = poller.wait(patience());
@@ -201,7 +201,7 @@ function serve(): void {
   }
 }
 
-/** Milliseconds that may be waited for events; -1 for any time. */
+/** Milliseconds to wait for events; -1 for no limit. */
 function patience(): number {
   if (turns.hasWaiting) return isBlocked ? BLOCKED_MS : 0;
   const next = Math.min(exchange.parked.nextDeadline(), listener.nextDeadline);
@@ -244,5 +244,5 @@ try {
   report({ kind: "stopped" });
 } catch (error) {
   log.error(`Worker thread ${settings.number} failed: ${(error as Error).stack}`);
-  process.exit(1); // this thread only
+  process.exit(1); // ends only this thread
 }
