@@ -11,6 +11,8 @@ const IS_ROOT = process.getuid?.() === 0;
 /** Debian packages that tests need, each with a file that shows it is installed. */
 const PEERS: Readonly<Record<string, string>> = {
   munge: "/usr/sbin/munged",
+  "btrfs-progs": "/usr/sbin/mkfs.btrfs",
+  e2fsprogs: "/usr/sbin/mkfs.ext4",
   "libmunge-dev": "/usr/include/munge.h",
   gcc: "/usr/bin/gcc",
   "libc6-dev": "/usr/include/stdio.h",

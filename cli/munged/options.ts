@@ -98,6 +98,13 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
         "replayDir",
       ),
     ),
+    addition(
+      number(
+        "--replay-sync=MS",
+        "Specify milliseconds until a decode is on disk",
+        { key: "replaySync", min: 0, max: MAX_INT },
+      ),
+    ),
     path("--seed-file=PATH", `Specify PRNG seed file [${DEFAULTS.seedFile}]`, "seedFile"),
     flag("--syslog", "Redirect log messages to syslog", "syslog"),
     shown(

@@ -57,7 +57,13 @@ export function number(
   names: string,
   help: string,
   { key, min, max }: {
-    key: "maxTtl" | "defaultTtl" | "numThreads" | "listenBacklog" | "groupUpdateTime";
+    key:
+      | "maxTtl"
+      | "defaultTtl"
+      | "numThreads"
+      | "listenBacklog"
+      | "groupUpdateTime"
+      | "replaySync";
     min: number;
     max: number;
   },

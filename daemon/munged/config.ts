@@ -16,6 +16,8 @@ export interface DaemonConfig {
   seedFile: string;
   /** Directory of the replay cache; null for a cache in memory only. */
   replayDir: string | null;
+  /** Milliseconds within which a decode is on the disk; 0 for before its answer. */
+  replaySync: number;
   /** Longest time-to-live granted, in seconds, 1..3600. */
   maxTtl: number;
   /** Time-to-live, in seconds, of a credential whose maker asks for none. */
@@ -85,6 +87,7 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   pidFile: `${RUN_DIRECTORY}/munged.pid`,
   seedFile: "/var/lib/munge/munged.seed",
   replayDir: "/var/lib/munge/munged.replay",
+  replaySync: 1000,
   maxTtl: 3600,
   defaultTtl: 300,
   timestampDriftMax: null,

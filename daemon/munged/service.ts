@@ -8,7 +8,8 @@ import { softLimit } from "../../lib/os/limits.ts";
 import { forbidCoreDumps, lockMemory, signalText } from "../../lib/os/process.ts";
 import { listenUnix } from "../../lib/os/socket.ts";
 import { systemText } from "../../lib/os/system_text.ts";
-import { purgeReplayTables, type ReplayState } from "./replay/cache.ts";
+import type { ReplayState } from "./replay/minutes.ts";
+import { startUpkeep } from "./replay/upkeep.ts";
 import { COMPATIBLE_VERSION } from "../../lib/version.ts";
 import { type DaemonConfig, DEFAULT_LISTEN_BACKLOG } from "./config.ts";
 import { createCounters } from "./observe/counters.ts";
@@ -34,7 +35,6 @@ const SOMAXCONN = "/proc/sys/net/core/somaxconn";
 const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
 /** How long the start waits for the groups; a name service that takes longer shall not keep munged down. */
 const FIRST_MAP_PATIENCE_MS = 1000;
-const PURGE_INTERVAL_MS = 60_000;
 
 /**
  * Serves until a signal ends it.
@@ -136,7 +136,10 @@ async function start(
   const serving = engine;
   keys.start((realms) => serving.updateRealms(realms));
   const stopMetering = startMetering(config, status, () => keys.realms, log);
-  const purgeTimer = startPurging(replay, config, log);
+  const upkeep = replay === null ? null : startUpkeep(replay, {
+    syncMilliseconds: config.replaySync,
+    drift: config.timestampDriftMax ?? 0,
+  }, log);
   signals.reload = () => {
     log.notice(`Processing signal ${constants.signals.SIGHUP} (${signalText(1)})`);
     for (
@@ -162,10 +165,10 @@ async function start(
     run: () => Promise.race([signals.ended, failed]),
     async stop() {
       updater.stop();
-      clearInterval(purgeTimer);
       stopMetering();
       await keys.stop();
       await serving.stop();
+      await upkeep?.stop();
       removeSocket();
       keys.wipe();
       if (seed.isSecure) writeSeedFile(config.seedFile, log);
@@ -243,22 +246,6 @@ function backlogInForce(asked: number): number {
   } catch {
     return MAX_LISTEN_BACKLOG; // which a system without that file lowers silently
   }
-}
-
-function startPurging(
-  replay: ReplayState | null,
-  { timestampDriftMax }: DaemonConfig,
-  log: Logger,
-): NodeJS.Timeout | undefined {
-  if (replay === null) return undefined;
-  return setInterval(() => {
-    try {
-      purgeReplayTables(replay, Math.floor(Date.now() / 1000) - (timestampDriftMax ?? 0));
-    } catch (error) {
-      const text = `Failed to purge replay cache: ${systemText(error)}`;
-      log.limited("replay purge", "warning", text);
-    }
-  }, PURGE_INTERVAL_MS);
 }
 
 /** The signals that concern munged. */

@@ -88,6 +88,9 @@ It does not restrict who may connect.`,
 across restarts and crashes of the daemon.
 By default it is beside the seed file.
 Each daemon on a host needs its own.`,
+      "replay-sync": `A crash of the daemon forgets nothing.
+A crash of the system or a power failure can forget what was decoded in the last so many milliseconds.
+With 0, each decode is answered only when the disk has it, which takes as long as the disk takes.`,
       socket: `All users must be able to reach it:
 the directories above it need execute permission for all.`,
       stop: `Waits until that daemon is gone,

@@ -14,7 +14,6 @@ import {
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { ERRNO } from "../../lib/errors.ts";
 import { formatEncodeRequest } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { close } from "../../lib/os/socket.ts";
@@ -102,14 +101,16 @@ describe("munged without", () => {
     assert.equal(await munged.stop(), 0);
   });
 
-  test("descriptors for more of the replay cache refuses decodes, and still starts its threads", {
+  test("descriptors for more of the replay cache keeps it in memory, and starts its threads", {
     skip: process.platform !== "linux" && "needs prlimit and epoll",
   }, async () => {
     const munged = await realm.start("ours", [], ["prlimit", "--nofile=64:64"]);
-    // The cache has a file for each minute in which a credential expires: here, more than the limit.
-    const opened = Array.from({ length: 59 }, (_, i) => open(munged.socket, 60 + 60 * i));
-    const refused = opened.filter((errno) => errno !== 0);
-    assert(refused.length > 0 && refused.every((errno) => errno === ERRNO.EMUNGE_NO_MEMORY));
+    // The cache has a file for each minute in which a credential expires: more than there may be.
+    for (let i = 0; i < 59; i++) roundTrip(munged.socket, 60 + 60 * i);
+    await until(
+      "a warning",
+      () => /Failed to write replay journal .*Too many open files/.test(munged.log()),
+    );
     const stallers = new Stallers(munged.socket, 100);
     await stallers.start();
     munged.process.kill("SIGHUP"); // which makes a thread read the groups

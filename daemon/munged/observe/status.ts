@@ -1,6 +1,7 @@
 // munged's status, for `munged --status` and the metrics file, from the memory that the threads share.
 import { ERRNO, ERRORS } from "../../../lib/errors.ts";
-import { type ReplayState, replayUsage } from "../replay/cache.ts";
+import type { ReplayState } from "../replay/minutes.ts";
+import { replayUsage } from "../replay/upkeep.ts";
 import { COMPATIBLE_VERSION, VERSION } from "../../../lib/version.ts";
 import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";
 import { type RecentMessage, recentMessages } from "../../process/recent_messages.ts";

@@ -1,223 +1,45 @@
-// The replay cache: which credentials were decoded on this host and have not expired yet, for all threads
-// of munged at once. One table a minute of expiry (daemon/munged/replay/table.ts); here is which table, who opens it,
-// and when it is dropped.
+// The replay cache: which credentials were decoded on this host and have not expired yet, as one thread of
+// munged asks. One table a minute of expiry (table.ts), which all threads share (minutes.ts), and for each a
+// journal (journal.ts), from which a successor makes the table anew.
+import { eraseRecord, nextReserve, reserveRecords, syncJournal, writeRecord } from "./journal.ts";
+import { journalPath } from "./files.ts";
 import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  unlinkSync,
-} from "node:fs";
-import { join } from "node:path";
-import { lastDescriptors } from "../../../lib/os/process.ts";
-import { openAnonymousFile } from "../../../lib/os/shared_memory.ts";
-import { systemText } from "../../../lib/os/system_text.ts";
-import { type Presented, ReplayTable } from "./table.ts";
-
-/** Tables that can be live at once: more minutes than a credential's expiry can lie ahead. */
-const TABLES = 256;
-const ENTRY_WORDS = 4;
-const STATE = 0;
-const MINUTE = 1;
-const FD = 2;
-/** Counts the tables that the entry has had, so that threads let go of those that were dropped. */
-const SERIAL = 3;
-const ABSENT = 0;
-/** A thread opens, drops or measures the table. */
-const CHANGING = 1;
-const OPEN = 2;
-
-/** A table is dropped this many seconds after its last credential expired. */
-const GRACE_SECONDS = 60;
-const FILE_MODE = 0o600;
-/** Descriptors that tables leave to clients, and to what has to be opened for a moment. */
-const SPARE_DESCRIPTORS = 10;
-
-/** What threads share of a replay cache; can be posted to a worker. */
-export interface ReplayState {
-  /** Which minute's tables are open, and under which descriptor. */
-  readonly tables: SharedArrayBuffer;
-  /** Where tables are kept across restarts, or null to keep them in memory. */
-  readonly directory: string | null;
-}
-
-/** The shared state of a cache that holds nothing yet. */
-export function createReplayState(directory: string | null): ReplayState {
-  const tables = new SharedArrayBuffer(TABLES * ENTRY_WORDS * Int32Array.BYTES_PER_ELEMENT);
-  return { tables, directory };
-}
-
-/** A file in the cache's directory that could not be taken over. */
-export interface LostTable {
-  readonly name: string;
-  /** Why it can't be used: credentials of its minute are refused until it can. Null for what is no table. */
-  readonly reason: string | null;
-}
-
-/**
- * Takes over the tables that an earlier process left in the cache's directory. Expired ones are removed;
- * what is no table, or damaged, is renamed to `NAME.damaged`. A table that there is no space, memory or
- * descriptor for stays where it is, and nothing is inserted in its minute until there is. To be called once,
- * before any thread uses the state, and by one process only (the caller holds the directory's lock).
- *
- * @param now seconds since the epoch.
- */
-export function adoptReplayTables(state: ReplayState, now: number): LostTable[] {
-  const { directory } = state;
-  if (directory === null) return [];
-  const lost: LostTable[] = [];
-  const tables = new Int32Array(state.tables);
-  const files = readdirSync(directory, { withFileTypes: true });
-  for (const file of files) {
-    const { name } = file;
-    if (!/^\d{1,9}$/.test(name)) continue;
-    const path = join(directory, name);
-    const minute = Number(name);
-    if (file.isFile() && isOver(minute, now)) {
-      unlinkSync(path);
-      continue;
-    }
-    const entry = entryOf(minute);
-    try {
-      const fd = tables[entry + STATE] === OPEN || !file.isFile() ? null : adoptTable(path, minute);
-      if (fd === null) {
-        rmSync(`${path}.damaged`, { recursive: true, force: true });
-        renameSync(path, `${path}.damaged`);
-        lost.push({ name, reason: null });
-        continue;
-      }
-      tables[entry + MINUTE] = minute;
-      tables[entry + FD] = fd;
-      tables[entry + STATE] = OPEN;
-    } catch (error) {
-      lost.push({ name, reason: systemText(error) });
-    }
-  }
-  return lost;
-}
-
-/** Descriptor of a table file, or null if it is not one. @throws the system's error. */
-function adoptTable(path: string, minute: number): number | null {
-  const fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  let adopted = false;
-  try {
-    const { uid, mode, size } = fstatSync(requireSpare(fd));
-    adopted = uid === process.geteuid?.() && (mode & 0o077) === 0 &&
-      ReplayTable.adopt(fd, minute, size);
-    return adopted ? fd : null;
-  } finally {
-    if (!adopted) closeSync(fd);
-  }
-}
-
-/** A descriptor that is not one of the last: without those no thread could be started any more. */
-function requireSpare(fd: number): number {
-  return fd < lastDescriptors(SPARE_DESCRIPTORS) ? fd : fail("Too many open files");
-}
-
-/** The minute whose table has the credentials that expire then. */
-function minuteOf(expiry: number): number {
-  return Math.floor(expiry / 60);
-}
-
-/** Where the words of a minute's table begin. */
-function entryOf(minute: number): number {
-  return (minute % TABLES) * ENTRY_WORDS;
-}
-
-/** Keeps other threads from opening or dropping the table; returns the state to {@linkcode unlock} it with. */
-function lock(tables: Int32Array, entry: number): number {
-  for (;;) {
-    const state = Atomics.exchange(tables, entry + STATE, CHANGING);
-    if (state !== CHANGING) return state;
-    Atomics.wait(tables, entry + STATE, CHANGING, 1);
-  }
-}
-
-function unlock(tables: Int32Array, entry: number, state: number): void {
-  Atomics.store(tables, entry + STATE, state);
-  Atomics.notify(tables, entry + STATE);
-}
-
-/**
- * Drops the tables of minutes that are over. For one thread only.
- *
- * @param now seconds since the epoch.
- */
-export function purgeReplayTables(state: ReplayState, now: number): void {
-  const tables = new Int32Array(state.tables);
-  for (let entry = 0; entry < tables.length; entry += ENTRY_WORDS) {
-    if (Atomics.load(tables, entry + STATE) !== OPEN) continue;
-    const minute = tables[entry + MINUTE]!;
-    if (isOver(minute, now)) dropTable(state, tables, minute);
-  }
-}
-
-/** Drops a minute's table, if it is open. */
-function dropTable(state: ReplayState, tables: Int32Array, minute: number): void {
-  const entry = entryOf(minute);
-  let next = lock(tables, entry);
-  try {
-    if (next !== OPEN || tables[entry + MINUTE] !== minute) return;
-    next = ABSENT;
-    dropLocked(state, tables, entry);
-  } finally {
-    unlock(tables, entry, next);
-  }
-}
-
-/** Drops the open table of an entry that this thread has locked. */
-function dropLocked({ directory }: ReplayState, tables: Int32Array, entry: number): void {
-  Atomics.add(tables, entry + SERIAL, 1);
-  closeSync(tables[entry + FD]!);
-  if (directory !== null) rmSync(join(directory, String(tables[entry + MINUTE])), { force: true });
-}
-
-/** Whether every credential that expires in this minute has done so a while ago. */
-function isOver(minute: number, now: number): boolean {
-  return (minute + 1) * 60 + GRACE_SECONDS < now;
-}
-
-/** Live entries and the memory they take, over all tables. */
-export function replayUsage(state: ReplayState): { entries: number; bytes: number } {
-  const tables = new Int32Array(state.tables);
-  const sum = { entries: 0, bytes: 0 };
-  for (let entry = 0; entry < tables.length; entry += ENTRY_WORDS) {
-    if (Atomics.load(tables, entry + STATE) === ABSENT) continue;
-    const present = lock(tables, entry);
-    try {
-      if (present !== OPEN) continue;
-      const table = ReplayTable.open(tables[entry + FD]!);
-      const { entries, bytes } = table.usage();
-      table.close();
-      sum.entries += entries;
-      sum.bytes += bytes;
-    } finally {
-      unlock(tables, entry, present);
-    }
-  }
-  return sum;
-}
+  ENTRY,
+  findMinute,
+  minuteOf,
+  openMinute,
+  type OpenTable,
+  type ReplayState,
+  saveFailure,
+  tableOf,
+  UNSYNCED,
+  withLock,
+} from "./minutes.ts";
+import type { Presented } from "./table.ts";
 
 /** A credential that was new. */
 export interface Remembered {
   readonly key: Uint8Array;
   readonly expiry: number;
+  /** Its record in the journal, or {@linkcode NO_RECORD}. */
+  readonly record: number;
 }
+
+const NO_RECORD = -1;
 
 /** One thread's way into the replay cache. */
 export class ReplayCache {
   readonly #state: ReplayState;
-  readonly #shared: Int32Array;
-  readonly #tables = new Map<number, { readonly table: ReplayTable; readonly serial: number }>();
+  readonly #words: Int32Array;
+  readonly #warn: (text: string) => void;
+  readonly #tables = new Map<number, OpenTable>();
   #newest = 0;
 
-  constructor(state: ReplayState) {
+  /** @param warn takes what keeps entries from the disk. */
+  constructor(state: ReplayState, warn: (text: string) => void = () => {}) {
     this.#state = state;
-    this.#shared = new Int32Array(state.tables);
+    this.#words = new Int32Array(state.shared);
+    this.#warn = warn;
   }
 
   /**
@@ -226,107 +48,95 @@ export class ReplayCache {
    * @param expiry seconds since the epoch until which it must be remembered.
    * @returns what to {@linkcode forget} if the answer can't be delivered, for one that is new; of simultaneous
    * calls with one credential exactly one gets that.
-   * @throws {Error} when there is no space or descriptor for it: then it must not be accepted.
+   * @throws {Error} when there is no memory or descriptor for it: then it must not be accepted.
    */
   remember(presented: Presented, expiry: number): Remembered | "retried" | "replayed" {
-    const verdict = this.#table(minuteOf(expiry)).remember(presented);
-    return verdict === "new" ? { key: presented.key, expiry } : verdict;
+    const minute = minuteOf(expiry);
+    const opened = this.#table(minute);
+    const { table } = opened;
+    const verdict = table.remember(presented);
+    const record = table.hasChanged ? this.#save(opened, minute) : NO_RECORD;
+    return verdict === "new" ? { key: presented.key, expiry, record } : verdict;
   }
 
   /** Forgets a credential whose answer could not be delivered, unless it was accepted once more since. */
-  forget({ key, expiry }: Remembered): void {
+  forget({ key, expiry, record }: Remembered): void {
     const minute = minuteOf(expiry);
-    if (this.#known(minute) !== undefined || this.#isOpen(minute)) this.#table(minute).forget(key);
+    if (this.#known(minute) === undefined && findMinute(this.#words, minute) === null) return;
+    const { table, entry } = this.#table(minute);
+    if (!table.forget(key) || record === NO_RECORD) return;
+    const journal = this.#words[entry + ENTRY.journal]!;
+    if (journal >= 0) eraseRecord(journal, record);
+  }
+
+  /** Appends the entry that was just changed to the journal; the number of its record. */
+  #save({ table, entry }: OpenTable, minute: number): number {
+    const words = this.#words;
+    const journal = words[entry + ENTRY.journal]!;
+    if (journal < 0) return NO_RECORD;
+    const record = Atomics.add(words, entry + ENTRY.records, 1);
+    try {
+      const reserved = Atomics.load(words, entry + ENTRY.reserved);
+      if (record >= reserved) this.#reserve(entry, journal, reserved);
+      writeRecord(journal, record, table.entryBytes);
+      if (this.#state.syncsFirst) syncJournal(journal);
+      else this.#markUnsynced(entry);
+      return record;
+    } catch (error) {
+      Atomics.add(words, entry + ENTRY.unsaved, 1);
+      this.#warn(saveFailure(journalPath(this.#state.directory!, minute), error));
+      return NO_RECORD;
+    }
+  }
+
+  /** Sets space for more records aside, unless another thread does. */
+  #reserve(entry: number, journal: number, reserved: number): void {
+    const next = nextReserve(reserved);
+    const at = entry + ENTRY.reserved;
+    if (Atomics.compareExchange(this.#words, at, reserved, next) !== reserved) return;
+    reserveRecords(journal, reserved, next);
+  }
+
+  #markUnsynced(entry: number): void {
+    const words = this.#words;
+    if (Atomics.load(words, entry + ENTRY.unsynced) === 0) {
+      Atomics.store(words, entry + ENTRY.unsynced, 1);
+    }
+    if (Atomics.load(words, UNSYNCED) === 0 && Atomics.exchange(words, UNSYNCED, 1) === 0) {
+      Atomics.notify(words, UNSYNCED);
+    }
   }
 
   /** The table of a minute, which this thread or another one makes if need be. */
-  #table(minute: number): ReplayTable {
+  #table(minute: number): OpenTable {
     const known = this.#known(minute);
     if (known !== undefined) return known;
     if (this.#tables.has(minute) || minute > this.#newest) this.#letGo(minute);
-    const shared = this.#shared;
-    const entry = entryOf(minute);
-    let next = lock(shared, entry);
-    try {
-      if (next === OPEN && shared[entry + MINUTE] !== minute) {
-        next = ABSENT;
-        dropLocked(this.#state, shared, entry); // it is of a time when the clock was far off
-      }
-      if (next === ABSENT) {
-        shared[entry + FD] = this.#create(minute);
-        shared[entry + MINUTE] = minute;
-        next = OPEN;
-      }
-      const table = ReplayTable.open(shared[entry + FD]!);
-      this.#tables.set(minute, { table, serial: this.#serial(minute) });
-      return table;
-    } finally {
-      unlock(shared, entry, next);
-    }
+    const words = this.#words;
+    const opened = withLock(words, () => {
+      const entry = findMinute(words, minute);
+      if (entry === null) return openMinute(this.#state, words, minute, this.#warn);
+      return { table: tableOf(words, entry), entry, serial: words[entry + ENTRY.serial]! };
+    });
+    this.#tables.set(minute, opened);
+    return opened;
   }
 
   /** The table of a minute, if this thread has opened it and nobody has dropped it since. */
-  #known(minute: number): ReplayTable | undefined {
+  #known(minute: number): OpenTable | undefined {
     const known = this.#tables.get(minute);
-    return known?.serial === this.#serial(minute) ? known.table : undefined;
+    return known !== undefined && this.#isCurrent(known) ? known : undefined;
   }
 
-  /** Whether some thread has opened the table of a minute. */
-  #isOpen(minute: number): boolean {
-    const entry = entryOf(minute);
-    return Atomics.load(this.#shared, entry + STATE) !== ABSENT &&
-      this.#shared[entry + MINUTE] === minute;
+  #isCurrent({ entry, serial }: OpenTable): boolean {
+    return Atomics.load(this.#words, entry + ENTRY.serial) === serial;
   }
 
-  #serial(minute: number): number {
-    return Atomics.load(this.#shared, entryOf(minute) + SERIAL);
-  }
-
-  /** Unmaps the tables that were dropped. */
+  /** Forgets the tables that were dropped. */
   #letGo(newest: number): void {
-    this.#newest = newest;
-    for (const [minute, { table, serial }] of this.#tables) {
-      if (serial === this.#serial(minute)) continue;
-      table.close();
-      this.#tables.delete(minute);
+    this.#newest = Math.max(newest, this.#newest);
+    for (const [minute, opened] of this.#tables) {
+      if (!this.#isCurrent(opened)) this.#tables.delete(minute);
     }
   }
-
-  /** Descriptor of a new table, or of one that could not be taken over when munged started. */
-  #create(minute: number): number {
-    const { directory } = this.#state;
-    if (directory === null) {
-      return formatted(openAnonymousFile(`munged-replay-${minute}`), minute);
-    }
-    const path = join(directory, String(minute));
-    const { O_RDWR, O_CREAT, O_EXCL } = constants;
-    let fd: number;
-    try {
-      fd = openSync(path, O_RDWR | O_CREAT | O_EXCL, FILE_MODE);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      return adoptTable(path, minute) ?? fail(`"${path}" is no replay table`);
-    }
-    try {
-      return formatted(fd, minute);
-    } catch (error) {
-      unlinkSync(path);
-      throw error;
-    }
-  }
-}
-
-/** Makes a table of a new, empty file; closes it if that fails. */
-function formatted(fd: number, minute: number): number {
-  try {
-    ReplayTable.format(requireSpare(fd), minute);
-    return fd;
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-}
-
-function fail(text: string): never {
-  throw new Error(text);
 }

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import { lockFile } from "../../../lib/os/file_lock.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
-import { adoptReplayTables, createReplayState, type ReplayState } from "./cache.ts";
+import { createReplayState, type ReplayState } from "./minutes.ts";
+import { takeOverJournals } from "./takeover.ts";
 import type { DaemonConfig } from "../config.ts";
 import { checkFile } from "../../../lib/files/security.ts";
 import type { Logger } from "../../process/log.ts";
@@ -39,15 +40,15 @@ export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState 
     );
     return createReplayState(null);
   }
-  const state = createReplayState(directory);
+  const state = createReplayState(directory, config.replaySync === 0);
   const oldest = Math.floor(Date.now() / 1000) - (config.timestampDriftMax ?? 0);
-  for (const { name, reason } of adoptReplayTables(state, oldest)) {
+  for (const { name, reason } of takeOverJournals(state, oldest)) {
     const file = join(directory, name);
     log.warning(
       reason === null
         ? `Set aside damaged replay cache file "${file}"`
         : `Failed to use replay cache file "${file}": ${reason}: ` +
-          `credentials that expire within its minute are refused until that is mended`,
+          `credentials that expire within its minute are refused until it can be read`,
     );
   }
   return state;

@@ -86,3 +86,8 @@ function withState(word: number, state: number): number {
 function timeOf(now: number): number {
   return Math.floor(now / TIME_UNIT) & TIME_MASK;
 }
+
+/** Whether the word is one that {@linkcode liveEntry} made. */
+export function isLive(word: number): boolean {
+  return (word & STATE_MASK) === STATE.live;
+}

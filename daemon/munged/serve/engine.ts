@@ -3,7 +3,7 @@
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../../../lib/os/socket.ts";
 import { softLimit } from "../../../lib/os/limits.ts";
-import type { ReplayState } from "../replay/cache.ts";
+import type { ReplayState } from "../replay/minutes.ts";
 import type { GroupMap } from "../groups/map.ts";
 import type { Logger, LogTarget } from "../../process/log.ts";
 import type { Realm, Realms } from "../keys/realms.ts";

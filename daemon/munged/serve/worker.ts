@@ -67,7 +67,10 @@ const context: ExchangeParts["context"] = {
   now: () => Math.floor(Date.now() / 1000),
   fillRandom: (bytes) => globalThis.crypto.getRandomValues(bytes),
   isMember,
-  replayCache: settings.replay === null ? null : new ReplayCache(settings.replay),
+  replayCache: settings.replay === null ? null : new ReplayCache(
+    settings.replay,
+    (text) => log.limited("replay journal", "warning", text),
+  ),
   log,
   status: ({ uid }) =>
     uid === 0 || uid === process.geteuid!()

@@ -1,59 +1,21 @@
-// The replay cache: remembering, forgetting, growing, purging, and adopting the tables of an earlier process.
+// The replay cache in memory: remembering, forgetting, retries, growing, and threads that stop in the middle.
+// What becomes of it on disk and in time is in journal_test.ts and upkeep_test.ts.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  ftruncateSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
-import {
-  adoptReplayTables,
-  createReplayState,
-  purgeReplayTables,
-  ReplayCache,
-  replayUsage,
-} from "../../../../daemon/munged/replay/cache.ts";
+import { ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
 import { RETRY_WINDOW } from "../../../../daemon/munged/replay/entry.ts";
+import {
+  createReplayState,
+  findMinute,
+  tableOf,
+} from "../../../../daemon/munged/replay/minutes.ts";
 import { KEY_LENGTH, type Presented } from "../../../../daemon/munged/replay/table.ts";
+import { replayUsage } from "../../../../daemon/munged/replay/upkeep.ts";
+import { memoryAt } from "../../../../lib/os/anonymous_memory.ts";
+import { insert, key, NOW, PROCESS, randomKeys } from "./presenting.ts";
 
-const NOW = 1_800_000_000;
-
-function randomKeys(count: number): Uint8Array {
-  const keys = new Uint8Array(count * 16);
-  for (let at = 0; at < keys.length; at += 65_536) {
-    crypto.getRandomValues(keys.subarray(at, at + 65_536));
-  }
-  return keys;
-}
-
-function key(keys: Uint8Array, index: number): Uint8Array {
-  return keys.subarray(index * 16, index * 16 + 16);
-}
-
-const PROCESS = { pid: 4711, uid: 1000 };
-
-/** Presents a credential. Returns whether it was new. */
-function insert(cache: ReplayCache, key: Uint8Array, expiry: number): boolean {
-  const presented = { key, requester: PROCESS, isRetry: false, now: NOW };
-  return typeof cache.remember(presented, expiry) !== "string";
-}
-
-test("remember() accepts each key once as the table grows, using at most 32 bytes per entry", () => {
+test("remember() takes each key once, through all growth of the table, within 32 bytes an entry", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   const count = 200_000;
@@ -71,7 +33,7 @@ test("remember() accepts each key once as the table grows, using at most 32 byte
   assert.ok(worst <= 32, `${worst} bytes an entry`);
 });
 
-test("remember() distinguishes keys that begin with zeros, and keys that differ in one bit", () => {
+test("remember() tells keys apart that begin with zeros, and keys that differ in one bit", () => {
   const cache = new ReplayCache(createReplayState(null));
   const keys = [new Uint8Array(16)];
   for (let bit = 0; bit < KEY_LENGTH * 8; bit++) {
@@ -86,15 +48,15 @@ test("remember() distinguishes keys that begin with zeros, and keys that differ 
   }
 });
 
-test("forget() forgets only the given key", () => {
+test("forget() forgets a key, and only that", () => {
   const cache = new ReplayCache(createReplayState(null));
   const keys = randomKeys(5000);
   for (let i = 0; i < 5000; i++) insert(cache, key(keys, i), NOW);
-  for (let i = 0; i < 5000; i += 2) cache.forget({ key: key(keys, i), expiry: NOW });
+  for (let i = 0; i < 5000; i += 2) cache.forget({ key: key(keys, i), expiry: NOW, record: -1 });
   for (let i = 0; i < 5000; i++) assert.equal(insert(cache, key(keys, i), NOW), i % 2 === 0);
 });
 
-/** The result of presenting a credential. */
+/** What presenting a credential comes to. */
 function present(cache: ReplayCache, key: Uint8Array, how: Partial<Presented> = {}): string {
   const presented = { key, requester: PROCESS, isRetry: false, now: NOW, ...how };
   const found = cache.remember(presented, NOW + 300);
@@ -109,7 +71,7 @@ function decoded(): { cache: ReplayCache; one: Uint8Array } {
   return { cache, one };
 }
 
-test("every retry by the process that decoded is believed, unless others came first", () => {
+test("a retry of the process that decoded is believed, as often as it comes, unless others came before", () => {
   const { cache, one } = decoded();
   for (let times = 0; times < 3; times++) {
     assert.equal(present(cache, one, { isRetry: true }), "retried");
@@ -131,14 +93,14 @@ for (
     "a process without an ID": { pid: 0, uid: PROCESS.uid },
   })
 ) {
-  test(`a retry by ${who} is a replay, and ends all belief in retries`, () => {
+  test(`a retry of ${who} is a replay, and the last one that could be believed`, () => {
     const { cache, one } = decoded();
     assert.equal(present(cache, one, { isRetry: true, requester }), "replayed");
     assert.equal(present(cache, one, { isRetry: true }), "replayed");
   });
 }
 
-test("no retry by a process without an ID is believed", () => {
+test("of a process without an ID no retry is believed", () => {
   const cache = new ReplayCache(createReplayState(null));
   const requester = { pid: 0, uid: PROCESS.uid };
   const one = randomKeys(1);
@@ -146,7 +108,7 @@ test("no retry by a process without an ID is believed", () => {
   assert.equal(present(cache, one, { requester, isRetry: true }), "replayed");
 });
 
-test("a retry is believed only for as long as clients retry", () => {
+test("a retry is believed as long as clients try, and at no other time that a credential is valid", () => {
   const late = (now: number) => {
     const { cache, one } = decoded();
     return present(cache, one, { isRetry: true, now });
@@ -158,7 +120,7 @@ test("a retry is believed only for as long as clients retry", () => {
   assert.equal(late(NOW - 4), "replayed");
 });
 
-test("few of 2^17 guessed processes are believed, and different ones in each table", () => {
+test("few of 2^17 guessed processes are believed, and which ones differs from table to table", () => {
   const believed = () => {
     const cache = new ReplayCache(createReplayState(null));
     const pids: number[] = [];
@@ -176,11 +138,11 @@ test("few of 2^17 guessed processes are believed, and different ones in each tab
   assert.ok(!first.some((pid) => second.includes(pid)));
 });
 
-test("a lost answer makes its credential new again, unless a retry was answered since", () => {
+test("an answer that is lost makes its credential new, unless a retry was answered since", () => {
   const { cache, one } = decoded();
-  const remembered = { key: one, expiry: NOW + 300 };
+  const remembered = { key: one, expiry: NOW + 300, record: -1 };
   assert.equal(present(cache, one), "replayed");
-  cache.forget(remembered); // no client has received an answer
+  cache.forget(remembered); // nobody has got an answer
   assert.equal(present(cache, one), "new");
   assert.equal(present(cache, one, { isRetry: true }), "retried");
   cache.forget(remembered);
@@ -189,37 +151,32 @@ test("a lost answer makes its credential new again, unless a retry was answered 
   assert.equal(present(cache, one), "replayed");
 });
 
-test("a key that is repeatedly forgotten and remembered uses one slot", () => {
+test("a key that is forgotten and remembered again and again has one slot", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   const keys = randomKeys(3000);
   for (let i = 0; i < 3000; i++) insert(cache, key(keys, i), NOW); // several segments
   const before = replayUsage(state);
   for (let times = 0; times < 5; times++) {
-    for (let i = 0; i < 3000; i++) cache.forget({ key: key(keys, i), expiry: NOW });
+    for (let i = 0; i < 3000; i++) cache.forget({ key: key(keys, i), expiry: NOW, record: -1 });
     for (let i = 0; i < 3000; i++) assert.equal(insert(cache, key(keys, i), NOW), true);
     for (let i = 0; i < 3000; i++) assert.equal(insert(cache, key(keys, i), NOW), false);
   }
   assert.deepEqual(replayUsage(state), before);
 });
 
-test("forget() creates no table", () => {
-  const directory = mkdtempSync(join(tmpdir(), "replay-"));
-  const state = createReplayState(directory);
+test("forget() makes no table", () => {
+  const state = createReplayState(null);
   const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
-  const keys = randomKeys(1);
-  caches[0].forget({ key: key(keys, 0), expiry: NOW });
-  assert.deepEqual(readdirSync(directory), []);
-  insert(caches[0], key(keys, 0), NOW);
-  caches[1].forget({ key: key(keys, 0), expiry: NOW }); // in a table that another thread made
-  assert.equal(insert(caches[0], key(keys, 0), NOW), true);
-  purgeReplayTables(state, NOW + 3600);
-  for (const cache of caches) cache.forget({ key: key(keys, 0), expiry: NOW });
-  assert.deepEqual(readdirSync(directory), []);
-  rmSync(directory, { recursive: true });
+  const forgotten = { key: randomKeys(1), expiry: NOW, record: -1 };
+  caches[0].forget(forgotten);
+  assert.equal(replayUsage(state).bytes, 0);
+  insert(caches[0], forgotten.key, NOW);
+  caches[1].forget(forgotten); // in a table that another thread made
+  assert.equal(insert(caches[0], forgotten.key, NOW), true);
 });
 
-test("remember() gives each key to exactly one of several threads", async () => {
+test("remember() lets exactly one of several threads have each key", async () => {
   const state = createReplayState(null);
   const gate = new SharedArrayBuffer(4);
   const keys = randomKeys(100_000);
@@ -227,7 +184,7 @@ test("remember() gives each key to exactly one of several threads", async () => 
     { length: 4 },
     () =>
       new Worker(new URL("./inserter.ts", import.meta.url), {
-        workerData: { state, gate, keys, expiry: NOW },
+        workerData: { state, gate, keys, expiry: NOW, record: -1 },
       }),
   );
   const results = threads.map((thread) =>
@@ -245,131 +202,50 @@ test("remember() gives each key to exactly one of several threads", async () => 
   assert.equal(replayUsage(state).entries, 100_000);
 });
 
-test("purgeReplayTables() drops minutes that are over, and their files", () => {
-  const directory = mkdtempSync(join(tmpdir(), "replay-"));
-  const state = createReplayState(directory);
-  const cache = new ReplayCache(state);
-  const keys = randomKeys(2);
-  insert(cache, key(keys, 0), NOW);
-  insert(cache, key(keys, 1), NOW + 300);
-  assert.equal(readdirSync(directory).length, 2);
-  purgeReplayTables(state, NOW + 200);
-  assert.deepEqual(readdirSync(directory), [String((NOW + 300) / 60)]);
-  assert.equal(insert(cache, key(keys, 1), NOW + 300), false);
-  rmSync(directory, { recursive: true });
-});
+/** The first word of a lock, of the threads that insert, and of growth, as table.ts lays its header out. */
+const HEADER = { inserters: 1, growing: 2, growLock: 3 };
 
-test("adoptReplayTables() adopts live tables, drops expired ones and sets damaged ones aside", () => {
-  const directory = mkdtempSync(join(tmpdir(), "replay-"));
-  const keys = randomKeys(3000);
-  const before = new ReplayCache(createReplayState(directory));
-  for (let i = 0; i < 3000; i++) insert(before, key(keys, i), NOW + 60 * (i % 5));
-  const minute = (offset: number) => String(NOW / 60 + offset);
-  const path = (offset: number) => join(directory, minute(offset));
-  assert.equal(statSync(path(0)).mode & 0o777, 0o600);
-  truncateSync(path(1), 5000);
-  chmodSync(path(2), 0o644);
-  writeFileSync(path(3), "not a table", { mode: 0o600 });
-  writeFileSync(join(directory, "notes"), "left alone");
-  writeFileSync(path(-10), "expired long ago");
-  mkdirSync(path(-11));
-
-  const state = createReplayState(directory);
-  const damaged = [minute(-11), minute(1), minute(2), minute(3)];
-  const lost = adoptReplayTables(state, NOW);
-  assert.deepEqual(lost.map(({ name }) => name).sort(), damaged);
-  assert.ok(lost.every(({ reason }) => reason === null));
-  assert.ok(existsSync(`${path(1)}.damaged`));
-  assert.ok(existsSync(join(directory, "notes")));
-  assert.ok(!existsSync(path(-10)));
-  const after = new ReplayCache(state);
-  for (let i = 0; i < 3000; i++) {
-    const damaged = [1, 2, 3].includes(i % 5);
-    assert.equal(insert(after, key(keys, i), NOW + 60 * (i % 5)), damaged);
-  }
-  rmSync(directory, { recursive: true });
-});
-
-test("adoptReplayTables() allocates space for the holes of a copied table", () => {
-  const directory = mkdtempSync(join(tmpdir(), "replay-"));
-  const before = new ReplayCache(createReplayState(directory));
-  const keys = randomKeys(1000);
-  const file = join(directory, String(NOW / 60));
-  insert(before, key(keys, 0), NOW);
-  const first = statSync(file).size;
-  for (let i = 1; i < 1000 && statSync(file).size === first; i++) insert(before, key(keys, i), NOW);
-  const allocated = statSync(file).blocks;
-  const bytes = readFileSync(file);
-  assert.ok(bytes.subarray(first).every((byte) => byte === 0)); // what it has just grown by
-  rmSync(file);
-  const fd = openSync(file, "wx", 0o600);
-  writeSync(fd, bytes, 0, first, 0);
-  ftruncateSync(fd, bytes.length);
-  closeSync(fd);
-  assert.ok(statSync(file).blocks < allocated);
-
-  const state = createReplayState(directory);
-  assert.deepEqual(adoptReplayTables(state, NOW), []);
-  assert.equal(statSync(file).blocks, allocated);
-  assert.equal(insert(new ReplayCache(state), key(keys, 0), NOW), false);
-  rmSync(directory, { recursive: true });
-});
-
-test("credentials of a table for which there is no space are refused, not treated as new", {
-  skip: process.platform !== "linux" || process.getuid!() !== 0
-    ? "needs root, to mount a file system"
-    : false,
-}, (t) => {
-  const directory = mkdtempSync(join(tmpdir(), "replay-"));
-  const before = new ReplayCache(createReplayState(directory));
-  const keys = randomKeys(2880); // with which the table has just grown by 6 pages
-  for (let i = 0; i < 2880; i++) insert(before, key(keys, i), NOW);
-  const bytes = readFileSync(join(directory, String(NOW / 60)));
-  const empty = 6 * 4096;
-  assert.ok(bytes.subarray(-empty).every((byte) => byte === 0));
-  // Room for all but the empty pages, and for another table's beginning.
-  const size = bytes.length - empty + 5 * 4096;
-  const mount = ["-t", "tmpfs", "-o", `size=${size},mode=700`, "none", directory];
-  if (spawnSync("mount", mount).status !== 0) return t.skip("can't mount a file system here");
-  try {
-    const file = join(directory, String(NOW / 60));
-    writeFileSync(file, bytes.subarray(0, -empty), { mode: 0o600 });
-    truncateSync(file, bytes.length);
-    const state = createReplayState(directory);
-    assert.deepEqual(adoptReplayTables(state, NOW), [
-      { name: String(NOW / 60), reason: "No space left on device" },
-    ]);
-    const after = new ReplayCache(state);
-    assert.throws(() => insert(after, key(keys, 0), NOW), /No space left on device/);
-    assert.equal(spawnSync("mount", ["-o", "remount,size=1m", directory]).status, 0);
-    assert.equal(insert(after, key(keys, 0), NOW), false);
-  } finally {
-    spawnSync("umount", ["--lazy", directory]);
-    rmSync(directory, { recursive: true });
-  }
-});
-
-test("a table from a time when the clock was far off makes room for a current one", () => {
-  const directory = mkdtempSync(join(tmpdir(), "replay-"));
-  const state = createReplayState(directory);
-  const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
-  const keys = randomKeys(1);
-  const farAhead = NOW + 256 * 60 * 1000;
-  for (const expiry of [farAhead, NOW]) {
-    assert.equal(insert(caches[0], key(keys, 0), expiry), true);
-    assert.equal(insert(caches[1], key(keys, 0), expiry), false);
-  }
-  assert.deepEqual(readdirSync(directory), [String(NOW / 60)]);
-  rmSync(directory, { recursive: true });
-});
-
-test("threads agree on a minute whose table was dropped and recreated", () => {
+/** A cache whose table's header has a word that a thread left behind, and how long each of some requests took. */
+function withStuck(word: number, requests: number): { failures: string[]; longest: number } {
   const state = createReplayState(null);
-  const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
-  const keys = randomKeys(1);
-  for (const cache of caches) insert(cache, key(keys, 0), NOW);
-  purgeReplayTables(state, NOW + 3600); // the clock jumped ahead and was set back
-  assert.equal(insert(caches[0], key(keys, 0), NOW), true);
-  assert.equal(insert(caches[1], key(keys, 0), NOW), false);
-  assert.equal(insert(caches[0], key(keys, 0), NOW), false);
+  const cache = new ReplayCache(state);
+  const keys = randomKeys(requests + 1);
+  insert(cache, key(keys, requests), NOW);
+  const words = new Int32Array(state.shared);
+  memoryAt(tableOf(words, findMinute(words, NOW / 60)!).address, 4096)[word] = 1;
+  const failures: string[] = [];
+  const begun = performance.now();
+  for (let i = 0; i < requests; i++) {
+    try {
+      insert(cache, key(keys, i), NOW);
+    } catch (error) {
+      failures.push((error as Error).message);
+    }
+  }
+  // Another minute has nothing to do with it.
+  assert.equal(insert(cache, key(keys, 0), NOW + 60), true);
+  return { failures, longest: performance.now() - begun };
+}
+
+for (const [name, word] of Object.entries(HEADER)) {
+  test(`a thread that died and left "${name}" behind costs one wait, and nobody is accepted unremembered`, () => {
+    const { failures, longest } = withStuck(word, 3000);
+    assert.ok(longest < 20_000, `${longest} ms`);
+    assert.ok(failures.length > 0);
+    assert.ok(failures.every((text) => /A thread stopped while it changed/.test(text)));
+  });
+}
+
+test("a lock that a thread left behind costs one wait, and an error for each request", () => {
+  const state = createReplayState(null);
+  const words = new Int32Array(state.shared);
+  words[0] = 1;
+  const cache = new ReplayCache(state);
+  const one = randomKeys(1);
+  assert.throws(() => insert(cache, one, NOW), /A thread stopped/);
+  const begun = performance.now();
+  for (let i = 0; i < 100; i++) assert.throws(() => insert(cache, one, NOW), /A thread stopped/);
+  assert.ok(performance.now() - begun < 1_000);
+  words[0] = 0; // it has only been slow
+  assert.equal(insert(cache, one, NOW), true);
 });

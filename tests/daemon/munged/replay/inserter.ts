@@ -1,6 +1,7 @@
 // A thread of cache_test.ts: inserts the given keys in step with others, and reports which were new.
 import { parentPort, workerData } from "node:worker_threads";
-import { ReplayCache, type ReplayState } from "../../../../daemon/munged/replay/cache.ts";
+import { ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
+import type { ReplayState } from "../../../../daemon/munged/replay/minutes.ts";
 
 const { state, gate, keys, expiry } = workerData as {
   state: ReplayState;

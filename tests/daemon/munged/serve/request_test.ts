@@ -1,7 +1,8 @@
 // answerRequest(): munged's decision on each request, with the test's own clock, users and memory.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createReplayState, ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
+import { ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
+import { createReplayState } from "../../../../daemon/munged/replay/minutes.ts";
 import type { RequestContext } from "../../../../daemon/munged/serve/context.ts";
 import { answerRequest } from "../../../../daemon/munged/serve/request.ts";
 import { noMemory } from "../../../../lib/credential/memory.ts";

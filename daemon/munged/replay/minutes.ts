@@ -1,0 +1,220 @@
+// The tables of all minutes: which are open, under which descriptors, and who makes one. What all threads share
+// of the replay cache is here; one thread's way into it is cache.ts.
+import { closeSync } from "node:fs";
+import { systemText } from "../../../lib/os/system_text.ts";
+import {
+  createJournalFile,
+  journalPath,
+  NotAJournal,
+  openJournalFile,
+  syncDirectory,
+} from "./files.ts";
+import { FIRST_BYTES, readJournal, recordsIn } from "./journal.ts";
+import { newSecret, ReplayTable } from "./table.ts";
+
+/** Tables that can be open at once: more minutes than a credential's expiry can lie ahead and behind. */
+const TABLES = 256;
+/** Words before the first entry. */
+const HEAD = 16;
+const LOCK = 0;
+/** Whether something was written that no sync has covered, and whether there are new files among that. */
+export const UNSYNCED = 1;
+export const UNSYNCED_NAMES = 2;
+/** A cache line: threads must not slow each other down. */
+const ENTRY_WORDS = 16;
+/** Words of an entry. */
+export const ENTRY = {
+  state: 0,
+  minute: 1,
+  /** Address of the table, or of the last one that was here, as a float of two words. */
+  table: 2,
+  /** Descriptor of the journal, or -1. */
+  journal: 9,
+  /** Counts the tables that the entry has had, so that threads let go of those that were dropped. */
+  serial: 4,
+  /** Records in the journal, and for how many there is space. */
+  records: 5,
+  reserved: 6,
+  /** Whether some of the journal's records were not synced. */
+  unsynced: 7,
+  /** Records that could not be written. */
+  unsaved: 8,
+} as const;
+
+/** States of an entry: without a table, with one, and with one that was dropped but may still be in use. */
+export const CLOSED = 0;
+export const OPEN = 1;
+export const DROPPED = 2;
+
+/** How many milliseconds to wait for a thread that opens or drops a table, in pauses of one. */
+const PATIENCE = 3_000;
+
+/** What threads share of a replay cache; can be posted to a worker. */
+export interface ReplayState {
+  readonly shared: SharedArrayBuffer;
+  /** Where journals are kept across restarts, or null to keep everything in memory. */
+  readonly directory: string | null;
+  /** Whether a decode is answered only when the disk has it. */
+  readonly syncsFirst: boolean;
+}
+
+/** The shared state of a cache that holds nothing yet. */
+export function createReplayState(directory: string | null, syncsFirst = false): ReplayState {
+  const words = HEAD + TABLES * ENTRY_WORDS;
+  const shared = new SharedArrayBuffer(words * Int32Array.BYTES_PER_ELEMENT);
+  return { shared, directory, syncsFirst };
+}
+
+/** A table and where its entry begins. */
+export interface OpenTable {
+  readonly table: ReplayTable;
+  readonly entry: number;
+  readonly serial: number;
+}
+
+/** The minute whose table has the credentials that expire then. */
+export function minuteOf(expiry: number): number {
+  return Math.floor(expiry / 60);
+}
+
+/** Where all entries begin. */
+function* entries(words: Int32Array): Generator<number> {
+  for (let entry = HEAD; entry < words.length; entry += ENTRY_WORDS) yield entry;
+}
+
+/** Where the entries of open tables begin. */
+export function* openEntries(words: Int32Array): Generator<number> {
+  for (const entry of entries(words)) {
+    if (Atomics.load(words, entry + ENTRY.state) === OPEN) yield entry;
+  }
+}
+
+/** States of the lock. Who releases it does so from either of the last two. */
+const LOCK_STATE = { free: 0, held: 1, waitedForInVain: 2 } as const;
+
+/** Does something while no other thread opens or drops tables. @throws {Error} when one does for seconds. */
+export function withLock<T>(words: Int32Array, body: () => T): T {
+  const { free, held, waitedForInVain } = LOCK_STATE;
+  for (let pauses = 0;; pauses++) {
+    const found = Atomics.compareExchange(words, LOCK, free, held);
+    if (found === free) break;
+    if (pauses === PATIENCE) Atomics.compareExchange(words, LOCK, held, waitedForInVain);
+    if (pauses === PATIENCE || found === waitedForInVain) {
+      throw new Error("A thread stopped while it changed the replay cache");
+    }
+    Atomics.wait(words, LOCK, held, 1);
+  }
+  try {
+    return body();
+  } finally {
+    Atomics.store(words, LOCK, free);
+    Atomics.notify(words, LOCK);
+  }
+}
+
+/** Where the entry of an open minute begins, or null. */
+export function findMinute(words: Int32Array, minute: number): number | null {
+  for (const entry of openEntries(words)) {
+    if (words[entry + ENTRY.minute] === minute) return entry;
+  }
+  return null;
+}
+
+/** Where the addresses of tables are, in floats. */
+function addressesOf(words: Int32Array): Float64Array {
+  return new Float64Array(words.buffer);
+}
+
+/** This thread's view of the table of an open entry. */
+export function tableOf(words: Int32Array, entry: number): ReplayTable {
+  return ReplayTable.at(addressesOf(words)[(entry + ENTRY.table) / 2]!);
+}
+
+/** A table that is being opened. */
+interface Opening {
+  readonly table: ReplayTable;
+  readonly journal: number;
+  readonly records: number;
+  readonly reserved: number;
+}
+
+/**
+ * Makes the table of a minute that is not open: from its journal if there is one, else empty. To be called with
+ * the lock.
+ *
+ * @param warn takes why there is no journal, though there should be one: no space, most likely. Replays are
+ * found all the same, until munged ends.
+ * @throws {NotAJournal} when something else is in the journal's place.
+ * @throws {Error} when there is no memory for it, or a journal that can't be read: nothing may be accepted then.
+ */
+export function openMinute(
+  state: ReplayState,
+  words: Int32Array,
+  minute: number,
+  warn: (text: string) => void,
+): OpenTable {
+  const entry = freeEntry(words);
+  const addresses = addressesOf(words);
+  const at = (entry + ENTRY.table) / 2;
+  const { table, journal, records, reserved } = open(state, minute, addresses[at]!, warn);
+  addresses[at] = table.address;
+  words[entry + ENTRY.minute] = minute;
+  words[entry + ENTRY.journal] = journal;
+  words[entry + ENTRY.records] = records;
+  words[entry + ENTRY.reserved] = reserved;
+  words[entry + ENTRY.unsynced] = 0;
+  words[entry + ENTRY.unsaved] = 0;
+  if (records === 0 && journal >= 0) Atomics.store(words, UNSYNCED_NAMES, 1);
+  Atomics.store(words, entry + ENTRY.state, OPEN);
+  return { table, entry, serial: words[entry + ENTRY.serial]! };
+}
+
+/** An entry without a table: one whose memory has been used before, if there is one. */
+function freeEntry(words: Int32Array): number {
+  let free: number | undefined;
+  const addresses = addressesOf(words);
+  for (const entry of entries(words)) {
+    if (Atomics.load(words, entry + ENTRY.state) !== CLOSED) continue;
+    if (addresses[(entry + ENTRY.table) / 2] !== 0) return entry;
+    free ??= entry;
+  }
+  if (free === undefined) throw new Error("The replay cache has no room for another minute");
+  return free;
+}
+
+function open(
+  { directory, syncsFirst }: ReplayState,
+  minute: number,
+  used: number,
+  warn: (text: string) => void,
+): Opening {
+  const found = directory === null ? null : openJournalFile(directory, minute);
+  if (found !== null) {
+    try {
+      const read = readJournal(found, minute, used);
+      if (read === null) throw new NotAJournal(journalPath(directory!, minute));
+      return { ...read, journal: found, reserved: read.records };
+    } catch (error) {
+      closeSync(found);
+      throw error;
+    }
+  }
+  const secret = newSecret();
+  const table = ReplayTable.create(used, secret);
+  let journal = -1;
+  if (directory !== null) {
+    try {
+      journal = createJournalFile(directory, minute, secret);
+      if (syncsFirst) syncDirectory(directory);
+    } catch (error) {
+      warn(saveFailure(journalPath(directory, minute), error));
+    }
+  }
+  return { table, journal, records: 0, reserved: recordsIn(FIRST_BYTES) };
+}
+
+/** What the log says when a journal can't be written. */
+export function saveFailure(path: string, error: unknown): string {
+  return `Failed to write replay journal "${path}": ${systemText(error)}: ` +
+    "credentials decoded meanwhile are known until munged ends, and not after a restart";
+}

@@ -1,0 +1,194 @@
+// What the replay cache needs while munged runs, besides the workers: tables and journals of minutes that are
+// over are dropped, spare files made, and what was written is brought to the disk. For one thread only.
+import { closeSync, fdatasync, rmSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { systemText } from "../../../lib/os/system_text.ts";
+import { journalPath, listJournals, makeSpares, syncDirectory } from "./files.ts";
+import {
+  CLOSED,
+  DROPPED,
+  ENTRY,
+  findMinute,
+  openEntries,
+  type ReplayState,
+  tableOf,
+  UNSYNCED,
+  UNSYNCED_NAMES,
+  withLock,
+} from "./minutes.ts";
+import type { Logger } from "../../process/log.ts";
+
+const PURGE_INTERVAL_MS = 60_000;
+/** A table is dropped this many seconds after its last credential expired. */
+const GRACE_SECONDS = 60;
+/** Journals are kept for as long as any --timestamp-drift-max can make their credentials count again. */
+const LONGEST_DRIFT_SECONDS = 3600;
+/**
+ * For how long the clock must have said so, in milliseconds of a clock that nobody sets, before what can't be
+ * made anew is dropped: a clock that was set wrong, and is set right again, has cost nothing.
+ */
+const CERTAINTY_MS = 10 * 60_000;
+
+/** Whether every credential that expires in this minute has done so a while ago. @param now in seconds. */
+export function isOver(minute: number, now: number): boolean {
+  return (minute + 1) * 60 + GRACE_SECONDS < now;
+}
+
+/** Live entries and the memory they take, over all tables. */
+export function replayUsage(state: ReplayState): { entries: number; bytes: number } {
+  const words = new Int32Array(state.shared);
+  const sum = { entries: 0, bytes: 0 };
+  withLock(words, () => {
+    for (const entry of openEntries(words)) {
+      const usage = tableOf(words, entry).usage();
+      sum.entries += usage.entries;
+      sum.bytes += usage.bytes;
+    }
+  });
+  return sum;
+}
+
+/** Drops what is over. */
+export class ReplayPurge {
+  readonly #state: ReplayState;
+  readonly #words: Int32Array;
+  /** Since when each minute is over, on the clock that nobody sets. */
+  readonly #overSince = new Map<number, number>();
+  /** Entries of dropped tables: a thread may have been about to use one when it was dropped. */
+  #dropped: number[] = [];
+
+  constructor(state: ReplayState) {
+    this.#state = state;
+    this.#words = new Int32Array(state.shared);
+  }
+
+  /**
+   * To be called every minute or so.
+   *
+   * @param now seconds since the epoch.
+   * @param drift seconds by which clocks may differ.
+   * @param uptime milliseconds of a clock that nobody sets.
+   */
+  purge(now: number, drift: number, uptime: number): void {
+    const { directory } = this.#state;
+    const words = this.#words;
+    const minutes = new Set<number>();
+    for (const { minute, isFile } of directory === null ? [] : listJournals(directory)) {
+      if (isFile) minutes.add(minute);
+    }
+    withLock(words, () => {
+      this.#dropped.forEach((entry) => this.#release(entry));
+      this.#dropped = [];
+      for (const entry of openEntries(words)) minutes.add(words[entry + ENTRY.minute]!);
+      for (const minute of this.#overSince.keys()) {
+        if (!minutes.has(minute) || !isOver(minute, now - drift)) this.#overSince.delete(minute);
+      }
+      for (const minute of minutes) {
+        if (isOver(minute, now - drift)) this.#drop(minute, now, uptime);
+      }
+    });
+  }
+
+  #drop(minute: number, now: number, uptime: number): void {
+    const since = this.#overSince.get(minute) ?? uptime;
+    this.#overSince.set(minute, since);
+    const isCertain = uptime - since >= CERTAINTY_MS;
+    const words = this.#words;
+    const entry = findMinute(words, minute);
+    if (entry !== null) {
+      if (!isCertain && !this.#isSaved(entry)) return;
+      Atomics.store(words, entry + ENTRY.state, DROPPED);
+      Atomics.add(words, entry + ENTRY.serial, 1);
+      this.#dropped.push(entry);
+    }
+    const { directory } = this.#state;
+    if (directory !== null && isCertain && isOver(minute, now - LONGEST_DRIFT_SECONDS)) {
+      rmSync(journalPath(directory, minute), { force: true });
+    }
+  }
+
+  /** Whether the table can be made anew from its journal. */
+  #isSaved(entry: number): boolean {
+    return this.#words[entry + ENTRY.journal]! >= 0 && this.#words[entry + ENTRY.unsaved] === 0;
+  }
+
+  #release(entry: number): void {
+    const words = this.#words;
+    tableOf(words, entry).clear();
+    const journal = words[entry + ENTRY.journal]!;
+    if (journal >= 0) closeSync(journal);
+    Atomics.store(words, entry + ENTRY.state, CLOSED);
+  }
+}
+
+/** The cares of a running cache. */
+export interface Upkeep {
+  /** Ends them; what was written is on the disk then, if the disk takes it. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Keeps up a cache that workers use.
+ *
+ * @param syncMilliseconds after how long at most what was decoded is on the disk.
+ * @param drift seconds by which clocks may differ.
+ */
+export function startUpkeep(
+  state: ReplayState,
+  { syncMilliseconds, drift }: { readonly syncMilliseconds: number; readonly drift: number },
+  log: Pick<Logger, "limited">,
+): Upkeep {
+  const words = new Int32Array(state.shared);
+  const purge = new ReplayPurge(state);
+  let isStopped = false;
+  const attempt = async (cause: string, what: string, step: () => void | Promise<void>) => {
+    try {
+      await step();
+    } catch (error) {
+      log.limited(cause, "warning", `Failed to ${what}: ${systemText(error)}`);
+    }
+  };
+  const keepSpares = () =>
+    attempt("replay spares", "set space aside for the replay cache", () => {
+      if (state.directory !== null) makeSpares(state.directory);
+    });
+  const save = () =>
+    attempt("replay sync", "write the replay cache to disk", () => syncJournals(state));
+  keepSpares();
+  const timer = setInterval(() => {
+    const now = Math.floor(Date.now() / 1000);
+    attempt("replay purge", "purge replay cache", () => purge.purge(now, drift, performance.now()));
+    keepSpares();
+  }, PURGE_INTERVAL_MS);
+  const saveWhenWritten = async () => {
+    // Without anything to do there is no timer either, so that an idle munged does not wake up.
+    const written = Atomics.waitAsync(words, UNSYNCED, 0);
+    if (written.async) await written.value;
+    await sleep(syncMilliseconds, undefined, { ref: false });
+    if (isStopped) return;
+    await save();
+    saveWhenWritten();
+  };
+  if (state.directory !== null && !state.syncsFirst) saveWhenWritten();
+  return {
+    async stop() {
+      isStopped = true;
+      clearInterval(timer);
+      await save();
+    },
+  };
+}
+
+const sync = promisify(fdatasync);
+
+/** Brings to the disk what was written since the last time. @throws the system's error when it can't. */
+export async function syncJournals(state: ReplayState): Promise<void> {
+  const words = new Int32Array(state.shared);
+  Atomics.store(words, UNSYNCED, 0);
+  for (const entry of openEntries(words)) {
+    if (Atomics.exchange(words, entry + ENTRY.unsynced, 0) === 0) continue;
+    await sync(words[entry + ENTRY.journal]!);
+  }
+  if (Atomics.exchange(words, UNSYNCED_NAMES, 0) !== 0) syncDirectory(state.directory!);
+}

@@ -1,0 +1,40 @@
+// Memory of no file that all threads of a process reach by its address, for what is too large, or comes and
+// goes too often, for a SharedArrayBuffer. It is never unmapped: a thread may have its address still.
+import { FFIType, openLibc, type Pointer, SystemError, toArrayBuffer } from "./libc.ts";
+
+const PROT_READ_WRITE = 3;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = process.platform === "linux" ? 0x20 : 0x1000;
+const MADV_DONTNEED = 4;
+/** (void *) -1 as a number: far beyond any address. */
+const MAP_FAILED = 2 ** 63;
+
+const { i32, i64, u64, ptr: pointer } = FFIType;
+const c = openLibc({
+  mmap: { args: [pointer, u64, i32, i32, i32, i64], returns: pointer },
+  madvise: { args: [pointer, u64, i32], returns: i32 },
+});
+
+/**
+ * Address of new memory, all zeros; whole pages.
+ *
+ * @throws {SystemError} ENOMEM.
+ */
+export function mapMemory(length: number): number {
+  const address = c.mmap(null, length, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (typeof address !== "number" || address >= MAP_FAILED) throw new SystemError("mmap");
+  return address;
+}
+
+/** The words at an address that {@linkcode mapMemory} gave to this thread or another. */
+export function memoryAt(address: number, length: number): Int32Array<ArrayBuffer> {
+  return new Int32Array(toArrayBuffer(address as Pointer, 0, length));
+}
+
+/** Makes memory all zeros again; where the system can, it takes the pages back until they are used. */
+export function clearMemory(address: number, length: number): void {
+  if (process.platform !== "linux") memoryAt(address, length).fill(0);
+  else if (c.madvise(address as Pointer, length, MADV_DONTNEED) < 0) {
+    throw new SystemError("madvise");
+  }
+}

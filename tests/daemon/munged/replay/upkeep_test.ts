@@ -1,0 +1,150 @@
+// The replay cache in time: what is over is dropped, and nothing is forgotten because a clock was wrong for a
+// while, or because another --timestamp-drift-max was in force.
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
+import {
+  createReplayState,
+  ENTRY,
+  findMinute,
+  type ReplayState,
+} from "../../../../daemon/munged/replay/minutes.ts";
+import { takeOverJournals } from "../../../../daemon/munged/replay/takeover.ts";
+import { ReplayPurge, replayUsage, startUpkeep } from "../../../../daemon/munged/replay/upkeep.ts";
+import { memoryLogger } from "../../scratch.ts";
+import { insert, NOW, randomKeys } from "./presenting.ts";
+
+const MINUTE = 60_000;
+
+function withDirectory(body: (directory: string) => void): void {
+  const directory = mkdtempSync(join(tmpdir(), "replay-"));
+  try {
+    body(directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** A purge that is called once a minute, the clock being `ahead` seconds ahead. */
+function purging(state: ReplayState) {
+  const purge = new ReplayPurge(state);
+  let uptime = 0;
+  return (minutes: number, ahead: number, drift = 0) => {
+    for (let i = 0; i < minutes; i++) {
+      purge.purge(NOW + uptime / 1000 + ahead, drift, uptime);
+      uptime += MINUTE;
+    }
+  };
+}
+
+test("a table is dropped when it is over, its journal when that is certain", () => {
+  withDirectory((directory) => {
+    const state = createReplayState(directory);
+    const cache = new ReplayCache(state);
+    insert(cache, randomKeys(1), NOW);
+    insert(cache, randomKeys(1), NOW + 7200);
+    const purge = purging(state);
+    purge(2, 0);
+    assert.equal(replayUsage(state).entries, 2);
+    purge(2, 0);
+    assert.equal(replayUsage(state).entries, 1);
+    assert.equal(readdirSync(directory).length, 2);
+    purge(60, 0);
+    assert.deepEqual(readdirSync(directory), [String((NOW + 7200) / 60)]);
+  });
+});
+
+test("in memory only, a table is dropped when it is certain that it is over", () => {
+  const state = createReplayState(null);
+  const cache = new ReplayCache(state);
+  insert(cache, randomKeys(1), NOW);
+  const purge = purging(state);
+  purge(10, 0);
+  assert.equal(replayUsage(state).entries, 1);
+  purge(10, 0);
+  assert.equal(replayUsage(state).entries, 0);
+});
+
+for (const inMemory of [false, true]) {
+  test(`a clock that is far ahead for some minutes costs nothing${inMemory ? " in memory" : ""}`, () => {
+    withDirectory((directory) => {
+      const state = createReplayState(inMemory ? null : directory);
+      const cache = new ReplayCache(state);
+      const one = randomKeys(1);
+      assert.equal(insert(cache, one, NOW + 3600), true);
+      const purge = purging(state);
+      for (const ahead of [256 * 60, 86_400, 10 * 365 * 86_400]) {
+        assert.equal(insert(cache, randomKeys(1), NOW + 3600 + ahead), true); // one decode by that clock
+        purge(8, ahead);
+        purge(1, 0);
+        assert.equal(insert(cache, one, NOW + 3600), false, `${ahead} s ahead`);
+      }
+    });
+  });
+}
+
+test("a start with the clock a day ahead costs nothing", () => {
+  withDirectory((directory) => {
+    const one = randomKeys(1);
+    assert.equal(insert(new ReplayCache(createReplayState(directory)), one, NOW + 300), true);
+    const state = createReplayState(directory);
+    assert.deepEqual(takeOverJournals(state, NOW + 86_400), []);
+    purging(state)(5, 86_400);
+    assert.equal(insert(new ReplayCache(state), one, NOW + 300), false);
+  });
+});
+
+test("a drift that is allowed again after it was not finds what was decoded within it", () => {
+  withDirectory((directory) => {
+    const one = randomKeys(1);
+    const first = createReplayState(directory);
+    assert.equal(insert(new ReplayCache(first), one, NOW), true);
+    purging(first)(58, 0); // none allowed
+    const second = createReplayState(directory);
+    takeOverJournals(second, NOW + 58 * 60);
+    purging(second)(1, 58 * 60);
+    const third = createReplayState(directory);
+    assert.deepEqual(takeOverJournals(third, NOW + 59 * 60 - 3600), []);
+    assert.equal(insert(new ReplayCache(third), one, NOW), false);
+  });
+});
+
+test("threads agree on a minute whose table was dropped and made again", () => {
+  const state = createReplayState(null);
+  const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
+  const one = randomKeys(1);
+  for (const cache of caches) insert(cache, one, NOW);
+  purging(state)(30, 0);
+  assert.equal(insert(caches[0], one, NOW), true);
+  assert.equal(insert(caches[1], one, NOW), false);
+  assert.equal(insert(caches[0], one, NOW), false);
+});
+
+test("what is decoded is synced after the time that was asked for, and at the end", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "replay-"));
+  const state = createReplayState(directory);
+  const words = new Int32Array(state.shared);
+  const isUnsynced = () => words[findMinute(words, NOW / 60)! + ENTRY.unsynced] === 1;
+  const log = memoryLogger();
+  const upkeep = startUpkeep(state, { syncMilliseconds: 100, drift: 0 }, log);
+  const cache = new ReplayCache(state);
+  for (let round = 0; round < 3; round++) {
+    insert(cache, randomKeys(1), NOW);
+    assert.equal(isUnsynced(), true);
+    await pause(400);
+    assert.equal(isUnsynced(), false);
+  }
+  insert(cache, randomKeys(1), NOW);
+  await upkeep.stop();
+  assert.equal(isUnsynced(), false);
+  // A descriptor that can't be synced is told of, and the next time is tried again.
+  words[findMinute(words, NOW / 60)! + ENTRY.unsynced] = 1;
+  words[findMinute(words, NOW / 60)! + ENTRY.journal] = 99_999;
+  await startUpkeep(state, { syncMilliseconds: 100, drift: 0 }, log).stop();
+  assert.match(log.lines.join(), /Failed to write the replay cache to disk: Bad file descriptor/);
+  rmSync(directory, { recursive: true });
+});
