@@ -22,9 +22,9 @@ function planted(flaw: () => void): Target {
 
 const until = (most: number) => (runs: number) => runs >= most;
 
-function findingOf(target: Target, seed: number): Finding {
+async function findingOf(target: Target, seed: number): Promise<Finding> {
   try {
-    runTarget(target, seed, until(10_000));
+    await runTarget(target, seed, until(10_000));
   } catch (error) {
     if (error instanceof Finding) return error;
     throw error;
@@ -32,36 +32,36 @@ function findingOf(target: Target, seed: number): Finding {
   assert.fail("nothing was found");
 }
 
-test("an error that is no refusal is found, the same one for the same seed", () => {
+test("an error that is no refusal is found, the same one for the same seed", async () => {
   const target = planted(() => assert.fail("out of bounds"));
-  const finding = findingOf(target, 1);
+  const finding = await findingOf(target, 1);
   assert.match(finding.message, /out of bounds/);
-  assert.deepEqual(findingOf(target, 1).bytes, finding.bytes);
+  assert.deepEqual((await findingOf(target, 1)).bytes, finding.bytes);
   assert.throws(() => runCase(target, finding.bytes), Finding);
 });
 
-test("clean refusals are counted, and nothing is found", () => {
+test("clean refusals are counted, and nothing is found", async () => {
   const target = planted(() => {
     throw new RangeError("too long");
   });
-  const { runs, refused } = runTarget(target, 1, until(3000));
+  const { runs, refused } = await runTarget(target, 1, until(3000));
   assert.equal(runs, 3000);
   assert(refused > 300 && refused < 2700, `${refused}`);
 });
 
-test("what is kept of each input shows as growth", () => {
+test("what is kept of each input shows as growth", async () => {
   const kept: unknown[] = [];
   const leak: Target = {
     ...planted(() => {}),
     read: () => void kept.push(Array.from({ length: 200 }, (_, i) => `${i}`)),
   };
-  assert(runTarget(leak, 1, until(6000)).growth > 4_000_000);
+  assert((await runTarget(leak, 1, until(6000))).growth > 4_000_000);
   assert.equal(kept.length > 6000, true);
 });
 
-test("a corpus that is refused is a finding", () => {
+test("a corpus that is refused is a finding", async () => {
   const target = { ...planted(() => {}), corpus: () => [new Uint8Array(3)] };
-  assert.match(findingOf(target, 1).message, /one of the corpus is refused/);
+  assert.match((await findingOf(target, 1)).message, /one of the corpus is refused/);
 });
 
 test("damage leaves the corpus as it is, and other seeds do other damage", () => {
@@ -78,8 +78,8 @@ test("damage leaves the corpus as it is, and other seeds do other damage", () =>
 });
 
 for (const target of TARGETS) {
-  test(`${target.name}: 500 damaged inputs`, () => {
-    const { refused } = runTarget(target, 20261126, until(500));
+  test(`${target.name}: 500 damaged inputs`, async () => {
+    const { refused } = await runTarget(target, 20261126, until(500));
     assert(refused > 0 && refused < 500, `${refused}`);
   });
 }

@@ -45,15 +45,22 @@ if (values.list) {
 } else {
   const seed = numberOf("seed", values.seed);
   console.log(`seed ${seed}`);
-  for (const target of chosen) report(target, seed);
+  let isDone = false;
+  process.on("exit", () => {
+    if (isDone || process.exitCode) return;
+    console.error("scripts/fuzz: Error: a target has ended the program");
+    process.exitCode = 1;
+  });
+  for (const target of chosen) await report(target, seed);
+  isDone = true;
 }
 
-function report(target: Target, seed: number): void {
+async function report(target: Target, seed: number): Promise<void> {
   const ms = 1000 * numberOf("seconds", values.seconds) / chosen.length;
   const most = values.runs === undefined ? Infinity : numberOf("runs", values.runs);
   const deadline = values.runs === undefined ? performance.now() + ms : Infinity;
   try {
-    const { runs, refused, growth } = runTarget(
+    const { runs, refused, growth } = await runTarget(
       target,
       seed,
       (count) => count >= most || performance.now() > deadline,

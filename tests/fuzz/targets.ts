@@ -1,6 +1,7 @@
 // Every target of the fuzzer: what reads bytes that come from elsewhere.
 import { AUKS_TARGETS } from "./auks_targets.ts";
+import { MUNGE_TARGETS } from "./munge_targets.ts";
 import type { Target } from "./target.ts";
 
 /** All targets, in the order in which they run. */
-export const TARGETS: readonly Target[] = [...AUKS_TARGETS];
+export const TARGETS: readonly Target[] = [...MUNGE_TARGETS, ...AUKS_TARGETS];
