@@ -26,6 +26,7 @@ const PEERS: Readonly<Record<string, string>> = {
   slurmd: "/usr/sbin/slurmd",
   "slurm-client": "/usr/bin/srun",
   strace: "/usr/bin/strace",
+  sudo: "/usr/bin/sudo",
   prometheus: "/usr/bin/promtool",
   python3: "/usr/bin/python3",
   "krb5-kdc": "/usr/sbin/krb5kdc",

@@ -1,15 +1,7 @@
 // The messages of munged and its clients whose causes are known: one table, from which doctor explains messages
 // and docs/operations.md gets its troubleshooting section.
-
-/** What a command that fixes something has to name. */
-export interface Place {
-  readonly socketPath: string;
-  readonly keyFile: string;
-  /** Name of the user munged runs as, or the UID if it has no name. */
-  readonly user: string;
-  /** The command that starts munged. */
-  readonly start: string;
-}
+import { advise, type Remedy, run } from "./finding.ts";
+import { changeDirectory, changeFile, giveFile, type Place, quote } from "./place.ts";
 
 /** A message and its cause. */
 export interface Cause {
@@ -18,206 +10,253 @@ export interface Cause {
   readonly pattern: RegExp;
   /** The cause in one sentence. */
   readonly text: string;
-  /** The command that fixes it; `match` is what the pattern matched. */
-  fix(place: Place, match: readonly string[]): string;
+  /** What to do; `match` is what the pattern matched. */
+  remedy(place: Place, match: readonly string[]): Remedy;
 }
 
-/** Quotes a word for the shell if it needs quoting. */
-export function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
-}
+/** Another node's key makes this node a member of the realm; a new one would cut it off. */
+const COPY_KEY =
+  "Copy the key from another node of the realm; only the first node of a new realm creates one (mungekey)";
 
-const newKey = ({ keyFile, user }: Place) =>
-  `${user === "root" ? "" : `sudo -u ${user} `}mungekey --create --keyfile=${quote(keyFile)}`;
-const setClock = () => "chronyc makestep";
+export const copyKey: Remedy = advise(COPY_KEY);
+
+const NEW_CREDENTIAL = advise("Make a new credential");
 
 export const CAUSES: readonly Cause[] = [
   {
     message: "Configuration file is insecure: ... must not be writable by group or other",
     pattern: /Configuration file is insecure: "(.+)" must not be writable/,
     text: "Other users could change munged's settings.",
-    fix: (_place, [, path = ""]) => `chmod go-w ${quote(path)}`,
+    remedy: (place, [, path = ""]) =>
+      changeFile(
+        place,
+        path,
+        (file) => `chmod go-w ${file}`,
+        `Move "${path}" to a directory that only root can write to`,
+      ),
   },
   {
     message: "Configuration file is insecure: ... must be owned by root or UID ...",
     pattern: /Configuration file is insecure: "(.+)" must be owned/,
     text: "Its owner could change munged's settings.",
-    fix: (_place, [, path = ""]) => `chown root ${quote(path)}`,
+    remedy: (place, [, path = ""]) => giveFile(place, path, "root"),
   },
   {
     message: "/etc/munge/munge.conf:...: ...",
     pattern: /^(\/.+?):\d+: /,
     text: "This line of the configuration file is invalid.",
-    fix: (_place, [, path = ""]) => `editor ${quote(path)}`,
+    remedy: () => advise("Correct the line"),
   },
   {
     message: "environment variable ...: Invalid value ...",
     pattern: /environment variable (\w+): /,
     text: "This environment variable has a value that its option does not accept.",
-    fix: (_place, [, name]) => `unset ${name}`,
+    remedy: () => advise("Unset the variable, or correct its value"),
   },
   {
     message: "Failed to find keyfile ...: No such file or directory",
     pattern: /Failed to find keyfile "(.+)": No such file/,
-    text: "There is no key. Copy it from another node, or create the realm's first one.",
-    fix: newKey,
+    text: "There is no key.",
+    remedy: () => copyKey,
   },
   {
     message: "Keyfile is insecure: ... should be owned by UID ...",
     pattern: /Keyfile is insecure: "(.+)" should be owned by UID (\d+)/,
     text: "The key does not belong to the user munged runs as.",
-    fix: ({ user }, [, path = ""]) => `chown ${user} ${quote(path)}`,
+    remedy: (place, [, path = ""]) => giveFile(place, path, place.user),
   },
   {
     message: "Keyfile is insecure: ... should not be readable or writable by ...",
     pattern: /Keyfile is insecure: "(.+)" should not be readable or writable by/,
     text: "Other users can read or change the key, so they could impersonate anyone.",
-    fix: (_place, [, path = ""]) => `chmod 0600 ${quote(path)}`,
+    remedy: (place, [, path = ""]) =>
+      changeFile(
+        place,
+        path,
+        (file) => `chmod 0600 ${file}`,
+        `Move the key to a directory that only root and ${place.user} can write to, with mode 0600`,
+      ),
   },
   {
     message: "Keyfile is insecure: ... should not be a symbolic link",
     pattern: /Keyfile is insecure: "(.+)" should not be a symbolic link/,
     text: "Anyone who can change the link could substitute another key.",
-    fix: (_place, [, path = ""]) =>
-      `cp --remove-destination $(realpath ${quote(path)}) ${quote(path)}`,
+    remedy: ({ user }) =>
+      advise(`Put the key itself in the place of the link, owned by ${user} with mode 0600`),
   },
   {
     message: "Keyfile must be at least 32 bytes",
     pattern: /Keyfile must be at least/,
     text: "The key file is too short: it was truncated, or never filled.",
-    fix: (place) => `${newKey(place)} --force`,
+    remedy: () => copyKey,
   },
   {
     message: "... is insecure: invalid ownership of ...",
     pattern: /is insecure: invalid ownership of "(.+)"/,
     text: "A directory above the file belongs to another user, who could replace the file.",
-    fix: ({ user }, [, path = ""]) => `chown ${user} ${quote(path)}`,
+    remedy: ({ user }) =>
+      advise(`Move the file below directories of root or ${user}, or give the directory to root`),
   },
   {
     message: "... is insecure: ...-writable permissions without sticky bit set on ...",
     pattern: /is insecure: (?:group|world)-writable permissions .* on "(.+)"/,
     text: "Other users can write to a directory above the file, so they could replace the file.",
-    fix: (_place, [, path = ""]) => `chmod go-w ${quote(path)}`,
+    remedy: (place, [, path = ""]) =>
+      changeDirectory(
+        place,
+        path,
+        (directory) => `chmod go-w ${directory}`,
+        "Take the permission to write from others if nobody needs it, or move the file elsewhere",
+      ),
   },
   {
-    message: "Logfile is insecure: ... should ...",
-    pattern: /Logfile is insecure: "(.+)" should/,
+    message: "Logfile is insecure: ... should be owned by UID ...",
+    pattern: /Logfile is insecure: "(.+)" should be owned/,
+    text: "Its owner can change the log.",
+    remedy: (place, [, path = ""]) => giveFile(place, path, place.user),
+  },
+  {
+    message: "Logfile is insecure: ... should not be writable by ...",
+    pattern: /Logfile is insecure: "(.+)" should not be writable/,
     text: "Other users can change the log.",
-    fix: ({ user }, [, path = ""]) => `chown ${user} ${quote(path)} && chmod 0640 ${quote(path)}`,
+    remedy: (place, [, path = ""]) =>
+      changeFile(
+        place,
+        path,
+        (file) => `chmod go-w ${file}`,
+        `Move the log to a directory that only root and ${place.user} can write to`,
+      ),
+  },
+  {
+    message: "Logfile is insecure: ... should not be a symbolic link",
+    pattern: /Logfile is insecure: "(.+)" should not be a symbolic link/,
+    text: "Anyone who can change the link decides where the log goes.",
+    remedy: () => advise("Name the file itself with --log-file"),
   },
   {
     message: "Failed to check ... dir ...: cannot canonicalize ...: No such file or directory",
     pattern: /Failed to check .+ dir ".+": cannot (?:canonicalize|stat) "(.+)": No such file/,
     text: "A directory that munged needs does not exist.",
-    fix: ({ user }, [, path = ""]) => `install -d -m 0755 -o ${user} ${quote(path)}`,
+    remedy: (place, [, path = ""]) =>
+      place.ownerOf(path) === "root"
+        ? run(`install -d -m 0755 -o ${quote(place.user)} ${quote(path)}`)
+        : advise(`Create the directory, for ${place.user} to write to`),
   },
   {
     message: "Socket is inaccessible: execute permissions for all required on ...",
     pattern: /execute permissions for all required on "(.+)"/,
     text: "Some users cannot pass through a directory above the socket.",
-    fix: (_place, [, path = ""]) => `chmod a+x ${quote(path)}`,
+    remedy: (place, [, path = ""]) =>
+      changeDirectory(
+        place,
+        path,
+        (directory) => `chmod a+x ${directory}`,
+        "Move the socket to a directory that all users may pass through",
+      ),
   },
   {
     message: "Failed to lock ...: pid ... bound to socket ...",
     pattern: /Failed to lock ".+": pid (\d+) bound to socket "(.+)"/,
     text: "A munged is already running on this socket.",
-    fix: (_place, [, , path = ""]) => `munged --stop --socket=${quote(path)}`,
+    remedy: () => advise("Nothing, unless another munged is to take its place"),
   },
   {
     message: "Failed to validate lockfile: ... should ...",
     pattern: /Failed to validate lockfile: "(.+)" should/,
     text: "The socket's lock file was not made by munged.",
-    fix: (_place, [, path = ""]) => `rm ${quote(path)}`,
+    remedy: () => advise("Remove the file once you know what it is"),
   },
   {
     message: "Failed to resolve origin ...: Host not found",
     pattern: /Failed to resolve origin "(.+)"/,
     text: "This host's own name does not resolve to an IPv4 address.",
-    fix: (_place, [, name = ""]) => `getent ahostsv4 ${quote(name)}`,
+    remedy: () =>
+      advise("Give the name an address in DNS or /etc/hosts, or name one with --origin"),
   },
   {
     message: "...: No space left on device",
     pattern: /No space left on device/,
     text: "A file system that munged writes to is full.",
-    fix: () => "df -h",
+    remedy: () => advise("Make room on the file system"),
   },
   {
     message: "Failed to access ...: No such file or directory (Did you start munged?)",
     pattern: /Failed to access "(.+)": No such file or directory/,
     text: "munged is not running, or listens on another socket.",
-    fix: ({ start }) => start,
+    remedy: ({ start }) => run(start),
   },
   {
     message: "Failed to access ...: Permission denied",
     pattern: /Failed to access "(.+)": Permission denied/,
     text: "You are not allowed through a directory above the socket.",
-    fix: ({ socketPath }) => `namei -l ${quote(socketPath)}`,
+    remedy: () => advise("Let all users pass through the directories above the socket"),
   },
   {
     message: "Failed to connect to ...: Connection refused",
     pattern: /Failed to connect to "(.+)": Connection refused/,
     text: "Nothing listens on the socket: the munged that created it is gone.",
-    fix: ({ start }) => start,
+    remedy: ({ start }) => run(start),
   },
   {
     message: "Failed to receive message header: Timed-out",
     pattern: /Failed to receive message header: Timed-out/,
     text: "munged received the request but does not answer: it is stopped, or gets no CPU time.",
-    fix: ({ start }) => start,
+    remedy: ({ restart }) => run(restart),
   },
   {
     message: "Invalid credential",
     pattern: /Invalid credential$/,
     text: "It was made with a different key than this host's, or altered on the way.",
-    fix: () => "mungebox doctor OTHER-HOST",
+    remedy: () => advise("Compare the keys of both hosts (mungebox doctor OTHER-HOST)"),
   },
   {
     message: "Invalid credential format",
     pattern: /Invalid credential format|Failed to match armor|Truncated |No credential specified/,
     text: "This is not a credential, or only part of one.",
-    fix: () => "munge -n",
+    remedy: () => NEW_CREDENTIAL,
   },
   {
     message: "Expired credential",
     pattern: /Expired credential/,
     text: "It was decoded after its time-to-live had ended, or the clocks differ.",
-    fix: setClock,
+    remedy: () => advise("Synchronise the clocks, or ask for a longer time-to-live (munge --ttl)"),
   },
   {
     message: "Rewound credential",
     pattern: /Rewound credential/,
     text: "It comes from the future: the clock of the host that made it is ahead of this one's.",
-    fix: setClock,
+    remedy: () => advise("Synchronise the clocks"),
   },
   {
     message: "Replayed credential",
     pattern: /Replayed credential/,
     text: "It has already been decoded on this host, and can be decoded only once.",
-    fix: () => "munge -n",
+    remedy: () => NEW_CREDENTIAL,
   },
   {
     message: "Unauthorized credential for client UID=... GID=...",
     pattern: /Unauthorized credential/,
     text: "It is restricted to another user or group; not even root is exempt.",
-    fix: () => "munge -n --restrict-uid=USER",
+    remedy: () =>
+      advise("Decode it as that user, or make one for this user (munge --restrict-uid)"),
   },
   {
     message: "Unrecognized security realm",
     pattern: /Unrecognized security realm/,
     text:
       "This host has no key for the credential's realm, or you are not allowed to use that realm.",
-    fix: () => "munged --check-config",
+    remedy: () => advise("Compare the realms that munged serves (munged --check-config)"),
   },
 ];
 
-/** The cause of a message and its fix, if known. */
+/** The cause of a message and what to do about it, if known. */
 export function explain(
   text: string,
   place: Place,
-): { text: string; fix: string } | undefined {
+): { text: string; remedy: Remedy } | undefined {
   for (const cause of CAUSES) {
     const match = cause.pattern.exec(text);
-    if (match !== null) return { text: cause.text, fix: cause.fix(place, match) };
+    if (match !== null) return { text: cause.text, remedy: cause.remedy(place, match) };
   }
   return undefined;
 }

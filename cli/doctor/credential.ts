@@ -7,7 +7,7 @@ import { systemText } from "../../lib/os/system_text.ts";
 import { groupById, userById } from "../../lib/os/users.ts";
 import { explain } from "./causes.ts";
 import { openWith } from "./file_key.ts";
-import { type Finding, ok, problem, skipped } from "./finding.ts";
+import { advise, type Finding, ok, problem, skipped } from "./finding.ts";
 import type { Node } from "./node.ts";
 
 /** Decodes a credential, which consumes it, and explains the result. */
@@ -28,34 +28,34 @@ export function examineCredential(text: string, node: Node): Finding {
       return userById(uid) === undefined
         ? problem(
           `The credential is good, but its user, UID ${uid}, is unknown to the name service on this host`,
-          `getent passwd ${uid}`,
+          advise("Find out why: users must be known on all hosts of the realm"),
         )
         : ok(`The credential is good: UID ${uid} made it ${age} s ago`);
     case ERRNO.EMUNGE_CRED_EXPIRED:
       return problem(
         `${refused}: it is ${age} s old and was valid for ${ttl} s, or the clock of its host is behind`,
-        "munge --ttl=SECONDS -n",
+        advise("Synchronise the clocks, or ask for a longer time-to-live (munge --ttl)"),
       );
     case ERRNO.EMUNGE_CRED_REWOUND:
       return problem(
         `${refused}: the clock of the host that made it is ${-age} s ahead of this one's`,
-        "chronyc makestep",
+        advise("Synchronise the clocks"),
       );
     case ERRNO.EMUNGE_CRED_REPLAYED:
       return problem(
         `${refused}: it has already been decoded on this host`,
-        "munge -n",
+        advise("Make a new credential"),
       );
     case ERRNO.EMUNGE_CRED_UNAUTHORIZED:
       return restricted(refused, contents);
     case ERRNO.EMUNGE_CRED_INVALID:
       return problem(
         `${refused}: it was made with a different key than this host's munged has, or altered on the way`,
-        "mungebox doctor HOST-THAT-MADE-IT",
+        advise("Compare the keys of both hosts (mungebox doctor HOST)"),
       );
     default: {
       const cause = explain(refused, node);
-      return problem(cause === undefined ? refused : `${refused}: ${cause.text}`, cause?.fix);
+      return problem(cause === undefined ? refused : `${refused}: ${cause.text}`, cause?.remedy);
     }
   }
 }
@@ -67,15 +67,18 @@ function restricted(refused: string, contents: OpenedCredential | undefined): Fi
     const name = userById(uid)?.name ?? `${uid}`;
     return problem(
       `${refused}: it is restricted to user ${name} (UID ${uid})`,
-      `sudo -u ${name} unmunge`,
+      advise(`Decode it as ${name}`),
     );
   }
   if (gid !== ANY_ID) {
     const name = groupById(gid)?.name ?? `${gid}`;
     return problem(
       `${refused}: it is restricted to group ${name} (GID ${gid})`,
-      `sg ${name} unmunge`,
+      advise("Decode it as a member of that group"),
     );
   }
-  return problem(`${refused}: it is restricted to another user or group`, "munge -n");
+  return problem(
+    `${refused}: it is restricted to another user or group`,
+    advise("Decode it as that user, or make one for this user (munge --restrict-uid)"),
+  );
 }

@@ -1,9 +1,10 @@
 // mungebox doctor: why munge does not work on this host, or between it and other hosts. Prints the cause first,
 // with the command that fixes it. The checks themselves are in checks.ts and hosts.ts.
+import { printable, printableJson } from "../../lib/printable.ts";
 import { VERSION_LINE } from "../../lib/version.ts";
 import { CHECKS } from "./checks.ts";
 import { examineCredential } from "./credential.ts";
-import { type NamedFinding, type Verdict, worst } from "./finding.ts";
+import { type Finding, type NamedFinding, type Verdict, worst } from "./finding.ts";
 import { examineHosts, type HostFinding } from "./hosts.ts";
 import { lookAtNode, type Node } from "./node.ts";
 import { readInput } from "../command_line/files.ts";
@@ -125,6 +126,7 @@ function formatJson(
       verdict: cause.verdict,
       text: cause.text,
       fix: cause.fix,
+      advice: cause.advice,
     },
     version: VERSION_LINE,
     socket: config.socketPath,
@@ -133,7 +135,7 @@ function formatJson(
     checks,
     hosts,
   };
-  return `${JSON.stringify(report)}\n`;
+  return `${printableJson(report)}\n`;
 }
 
 function formatText(
@@ -143,21 +145,31 @@ function formatText(
 ): string {
   const heading = cause === undefined
     ? "munge works here.\n"
-    : `${cause.verdict === "problem" ? "Problem" : "Warning"}: ${cause.text}\n${fixLine(cause, 2)}`;
+    : `${cause.verdict === "problem" ? "Problem" : "Warning"}: ${printable(cause.text)}\n${
+      remedyLine(cause, 2)
+    }`;
   const lines = [
     ...checks,
     ...hosts.map((finding) => ({ ...finding, check: finding.host })),
   ];
   const width = Math.max(...lines.map(({ check }) => check.length));
   const table = lines.map((finding) => {
-    const { verdict, check, text } = finding;
+    const { verdict, text } = finding;
+    const check = printable(finding.check);
     const start = `${verdict.padEnd(8)} ${check.padEnd(width)}  `;
-    return `${start}${text}\n${finding === cause ? "" : fixLine(finding, start.length)}`;
+    return `${start}${printable(text)}\n${
+      finding === cause ? "" : remedyLine(finding, start.length)
+    }`;
   });
   return `${heading}\n${table.join("")}`;
 }
 
-/** The command that fixes it, as a line to copy. */
-function fixLine({ fix }: { readonly fix?: string | undefined }, indent: number): string {
-  return fix === undefined ? "" : `${" ".repeat(indent)}$ ${fix}\n`;
+/** What to do: a command as a line to copy, or words. */
+function remedyLine({ fix, advice }: Finding, indent: number): string {
+  const line = fix !== undefined
+    ? `$ ${fix}`
+    : advice !== undefined
+    ? `-> ${printable(advice)}`
+    : "";
+  return line === "" ? "" : `${" ".repeat(indent)}${line}\n`;
 }

@@ -1,9 +1,25 @@
-// What a check of mungebox doctor finds, and which of several findings is the worst.
+// What a check of mungebox doctor finds, what to do about it, and which of several findings is the worst.
+import { printable } from "../../lib/printable.ts";
 
 /** Verdicts from best to worst; a note reports something unusual that does no harm by itself. */
 const VERDICTS = ["ok", "skipped", "note", "warning", "problem"] as const;
 
 export type Verdict = typeof VERDICTS[number];
+
+/**
+ * What to do: a command that fixes the cause and is safe to run as printed, or words where somebody has to decide
+ * or there is nothing to run.
+ */
+export type Remedy = { readonly fix: string } | { readonly advice: string };
+
+export const advise = (words: string): Remedy => ({ advice: words });
+
+/** A command; one that a terminal would not show as it is has to be left to the reader. */
+export function run(command: string): Remedy {
+  return printable(command) === command
+    ? { fix: command }
+    : advise("The names in the command for this can't be printed");
+}
 
 /** One finding. */
 export interface Finding {
@@ -12,6 +28,8 @@ export interface Finding {
   readonly text: string;
   /** A command that fixes it. */
   readonly fix?: string | undefined;
+  /** What to do, in words. */
+  readonly advice?: string | undefined;
 }
 
 /** A finding with the name of its check. */
@@ -21,16 +39,20 @@ export interface NamedFinding extends Finding {
 
 export const ok = (text: string): Finding => ({ verdict: "ok", text });
 export const skipped = (text: string): Finding => ({ verdict: "skipped", text });
-export const note = (text: string, fix?: string): Finding => ({ verdict: "note", text, fix });
-export const warning = (text: string, fix?: string): Finding => ({
+export const note = (text: string, remedy?: Remedy): Finding => ({
+  verdict: "note",
+  text,
+  ...remedy,
+});
+export const warning = (text: string, remedy?: Remedy): Finding => ({
   verdict: "warning",
   text,
-  fix,
+  ...remedy,
 });
-export const problem = (text: string, fix?: string): Finding => ({
+export const problem = (text: string, remedy?: Remedy): Finding => ({
   verdict: "problem",
   text,
-  fix,
+  ...remedy,
 });
 
 /** The worst finding; the first of equals, because checks run in the order of cause before effect. */

@@ -1,13 +1,14 @@
 // mungebox doctor HOST...: sends a credential to another host and fetches one back over ssh, and judges the
 // host's key, clock and munged by what becomes of them.
-import { spawn } from "node:child_process";
 import { ERRNO, errorText } from "../../lib/errors.ts";
 import type { DecodeResponse } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
-import { quote } from "./causes.ts";
-import { CLOCK_PROBLEM } from "./checks.ts";
-import { type Finding, ok, problem, skipped, warning } from "./finding.ts";
+import { systemText } from "../../lib/os/system_text.ts";
+import { CLOCK_PROBLEM } from "./daemon_checks.ts";
+import { advise, type Finding, ok, problem, run, skipped, warning } from "./finding.ts";
 import { encodeCredential, type Node } from "./node.ts";
+import { quote } from "./place.ts";
+import { type Answer, askHost, type RemoteDecode } from "./remote.ts";
 
 /** What was found about a host. */
 export interface HostFinding extends Finding {
@@ -23,9 +24,6 @@ export interface HostFinding extends Finding {
 const SKEW_WARNING = 30;
 /** Connections at a time. */
 const MAX_CONNECTIONS = 16;
-const TIMEOUT_MS = 60_000;
-const STATUS_NOT_FOUND = 127;
-const SSH_FAILED = 255;
 
 /** Examines hosts, several at a time; in the order given. */
 export async function examineHosts(
@@ -46,157 +44,142 @@ export async function examineHosts(
 }
 
 /** If all hosts share a key that is not ours, ours is the wrong one. */
-function blameOurs(findings: HostFinding[], { keyFile, key }: Node): HostFinding[] {
+function blameOurs(findings: HostFinding[], { key }: Node): HostFinding[] {
   const fingerprints = new Set(findings.map(({ fingerprint }) => fingerprint));
   const [theirs] = fingerprints;
   const isOurs = key.state !== "read" || theirs === undefined || theirs === key.fingerprint;
   if (findings.length < 2 || fingerprints.size !== 1 || isOurs) return findings;
-  return findings.map((finding) => ({
+  return findings.map(({ fix: _fix, ...finding }) => ({
     ...finding,
     text: `${finding.text}; all the other hosts agree, so this host has the wrong one`,
-    fix: `scp -p ${finding.host}:${quote(keyFile)} ${quote(keyFile)}`,
+    advice: "If you trust those hosts, copy the key from one of them to this host",
   }));
 }
 
-/** The other host's answer, one field per line. */
-interface Answer {
-  readonly time: number | undefined;
-  readonly version: string | undefined;
-  readonly report: Report | undefined;
-  readonly encode: { readonly status: number; readonly text: string } | undefined;
-  readonly decode: { readonly status: number; readonly text: string } | undefined;
-}
-
-/** The part of another doctor's report that is used here. */
-interface Report {
-  readonly fingerprint?: string | null;
-  readonly cause?:
-    | { readonly verdict: string; readonly text: string; readonly fix?: string }
-    | null;
-}
+const UNKNOWN = { fingerprint: undefined, version: undefined, skewSeconds: undefined } as const;
 
 async function examineHost(host: string, ssh: string, node: Node): Promise<HostFinding> {
   if (node.exchange.state !== "answered") {
-    const unknown = { fingerprint: undefined, version: undefined, skewSeconds: undefined };
-    return {
-      host,
-      ...unknown,
-      ...skipped("Not checked, because munged does not work on this host"),
-    };
+    const text = "Not checked, because munged does not work on this host";
+    return { host, ...UNKNOWN, ...skipped(text) };
   }
+  try {
+    return await askAndJudge(host, ssh, node);
+  } catch (error) {
+    return { host, ...UNKNOWN, ...skipped(`${host} could not be checked: ${systemText(error)}`) };
+  }
+}
+
+async function askAndJudge(host: string, ssh: string, node: Node): Promise<HostFinding> {
   const client = new BlockingClient(node.socketPath);
-  const made = encodeCredential(client);
+  // Whoever gets hold of it there can use it only as this user, and only with a munged's help.
+  const made = encodeCredential(client, process.geteuid!());
   const credential = new TextDecoder("latin1").decode(made.credential);
   const madeAt = Math.floor(Date.now() / 1000);
-  const { status, output, complaint } = await runThere(host, ssh, farScript(node, credential));
-  const answer = parseAnswer(output);
-  const about = {
-    host,
-    fingerprint: answer.report?.fingerprint ?? undefined,
-    version: answer.version,
-    skewSeconds: undefined,
-  };
-  const there = (command: string) => `ssh ${host} ${quote(command)}`;
-  if (status === SSH_FAILED || answer.time === undefined) {
-    const reason = complaint === "" ? `ssh ended with status ${status}` : complaint;
-    return {
-      ...about,
-      ...problem(`${host} can't be reached over ssh: ${reason}`, `ssh ${host} date`),
-    };
+  const answer = await askHost(host, ssh, { ...node, credential });
+  if ("reason" in answer) {
+    const text = `${host} can't be reached over ssh: ${answer.reason}`;
+    return { host, ...UNKNOWN, ...problem(text, run(`ssh ${quote(host)} date`)) };
   }
-  if (answer.version === undefined) {
-    return {
-      ...about,
-      ...problem(
-        `${host} has neither mungebox nor munge`,
-        `scp ${quote(process.execPath)} ${host}:/usr/local/bin/mungebox`,
-      ),
-    };
+  const { fingerprint, version } = answer;
+  const about = { host, fingerprint, version, skewSeconds: undefined };
+  if (version === undefined) {
+    const text = `${host} has neither mungebox nor munge`;
+    return { ...about, ...problem(text, advise("Install mungebox there")) };
   }
-  const date = skewByDate(answer.time, madeAt);
-  if (answer.encode?.status !== 0 || answer.decode === undefined) {
-    const cause = answer.report?.cause;
-    const reason = cause?.verdict === "problem" ? cause.text : answer.encode?.text ?? "no answer";
-    const fix = cause?.verdict === "problem" && cause.fix !== undefined
-      ? cause.fix
-      : "systemctl restart munge";
-    return {
-      ...about,
-      skewSeconds: date,
-      ...problem(`munged on ${host} is down: ${reason}`, there(fix)),
-    };
+  const skewSeconds = skewByDate(answer.time!, madeAt);
+  const { encode, decode } = answer;
+  if (encode === undefined || "failure" in encode || decode === undefined) {
+    const failure = encode !== undefined && "failure" in encode ? encode.failure : "no answer";
+    const reason = answer.cause?.verdict === "problem" ? answer.cause.text : failure;
+    const text = `munged on ${host} is down: ${reason}`;
+    return { ...about, skewSeconds, ...problem(text, examineThere(host)) };
   }
-  const opened = client.decode({ credential: new TextEncoder().encode(answer.encode.text) });
-  return judge({ ...about, skewSeconds: date }, answer.decode, opened, answer.report, node, there);
+  const opened = client.decode({ credential: new TextEncoder().encode(encode.credential) });
+  return judge({ ...about, skewSeconds }, decode, opened, answer.cause, node);
+}
+
+/** Its own doctor knows best; what it would have us run is not repeated here. */
+function examineThere(host: string) {
+  return run(`ssh ${quote(host)} mungebox doctor`);
 }
 
 /** Judges by both directions: what became of our credential there, and of theirs here. */
 function judge(
   about: Omit<HostFinding, keyof Finding>,
-  there: { readonly status: number; readonly text: string },
+  there: RemoteDecode,
   here: DecodeResponse,
-  report: Report | undefined,
+  cause: Answer["cause"],
   node: Node,
-  command: (words: string) => string,
 ): HostFinding {
-  const { host, fingerprint } = about;
+  const { host } = about;
   const { EMUNGE_CRED_INVALID, EMUNGE_CRED_EXPIRED, EMUNGE_CRED_REWOUND } = ERRNO;
-  const invalid = [there.status, here.errno].map((errno) => errno === EMUNGE_CRED_INVALID);
-  if (invalid.some(Boolean)) {
-    const ours = node.key.state === "read" ? `, here ${node.key.fingerprint}` : "";
-    const prints = fingerprint === undefined ? "" : ` (fingerprint there ${fingerprint}${ours})`;
-    const text = invalid.every(Boolean)
-      ? `${host} has a different key${prints}`
-      : invalid[0]
-      ? `${host} does not know the key that this host encodes with${prints}`
-      : `This host does not know the key that ${host} encodes with${prints}`;
-    const skew = about.skewSeconds ?? 0;
-    const clock = Math.abs(skew) < SKEW_WARNING ? "" : `; also, ${describeSkew(host, skew)}`;
-    return { ...about, ...problem(text + clock, keyFix(host, invalid, report, node)) };
-  }
-  const skewSeconds = skewByCredentials(there.text, here) ?? about.skewSeconds;
+  const invalid = [there.errno, here.errno].map((errno) => errno === EMUNGE_CRED_INVALID);
+  if (invalid.some(Boolean)) return { ...about, ...judgeKeys(about, invalid, node) };
+  const skewSeconds = skewByCredentials(there, here) ?? about.skewSeconds;
   const known = { ...about, skewSeconds };
   const skew = Math.abs(skewSeconds ?? 0);
-  const isTime = [there.status, here.errno].some((errno) =>
+  const isTime = [there.errno, here.errno].some((errno) =>
     errno === EMUNGE_CRED_EXPIRED || errno === EMUNGE_CRED_REWOUND
   );
   if (isTime || skew >= SKEW_WARNING) {
     const make = isTime || skew >= CLOCK_PROBLEM ? problem : warning;
     const effect = isTime ? ", so credentials are refused" : "";
     const text = `${describeSkew(host, skewSeconds ?? 0)}${effect}`;
-    return { ...known, ...make(text, command("chronyc makestep")) };
+    return { ...known, ...make(text, advise("Synchronise the clocks of both hosts")) };
   }
-  const refused = there.status !== 0 ? there.status : here.errno;
+  // Ours is for this user alone, who may have another number there.
+  const refusedThere = there.errno === ERRNO.EMUNGE_CRED_UNAUTHORIZED ? 0 : there.errno;
+  const refused = refusedThere !== 0 ? refusedThere : here.errno;
   if (refused !== 0) {
-    const [by, of] = there.status !== 0 ? [host, "this host"] : ["This host", host];
+    const [by, of] = refusedThere !== 0 ? [host, "this host"] : ["This host", host];
     const text = `${by} refuses credentials from ${of}: ${errorText(refused)}`;
-    return { ...known, ...problem(text, command("mungebox doctor")) };
+    return { ...known, ...problem(text, examineThere(host)) };
   }
-  const cause = report?.cause;
-  if (cause?.verdict === "problem" || cause?.verdict === "warning") {
+  if (cause !== undefined) {
     const make = cause.verdict === "problem" ? problem : warning;
-    return {
-      ...known,
-      ...make(`On ${host}: ${cause.text}`, cause.fix && command(cause.fix)),
-    };
+    return { ...known, ...make(`On ${host}: ${cause.text}`, examineThere(host)) };
   }
   return { ...known, ...ok(`Credentials work both ways, clocks ${skew} s apart`) };
 }
 
-/** A host that lacks only the other's newest key stages it; one without a key ring, or with no key in common, copies it. */
-function keyFix(
-  host: string,
+/**
+ * Hosts that don't open each other's credentials. Which of them is right nobody can tell from here, and a host may
+ * claim what it likes: no key is moved by a command of doctor's.
+ */
+function judgeKeys(
+  { host, fingerprint, skewSeconds }: Omit<HostFinding, keyof Finding>,
   [thereLacks, hereLacks]: readonly boolean[],
-  report: Report | undefined,
-  { keyFile }: Node,
-): string {
-  const path = quote(keyFile);
-  const stage = `mungekey --keyfile=${path} --stage --from=-`;
-  if (thereLacks && hereLacks) return `scp -p ${path} ${host}:${path}`;
-  if (hereLacks) return `ssh ${host} ${quote(`cat ${path}`)} | ${stage}`;
-  return report === undefined
-    ? `scp -p ${path} ${host}:${path}`
-    : `ssh ${host} ${quote(stage)} <${path}`;
+  { key, keyFile }: Node,
+): Finding {
+  const ours = key.state === "read" ? key.fingerprint : undefined;
+  const skew = skewSeconds ?? 0;
+  const clock = Math.abs(skew) < SKEW_WARNING ? "" : `; also, ${describeSkew(host, skew)}`;
+  if (thereLacks && !hereLacks && ours !== undefined && fingerprint === ours) {
+    const text =
+      `${host} refuses credentials from this host, though it says that it has the same key`;
+    return problem(text + clock, examineThere(host));
+  }
+  const prints = fingerprint === undefined
+    ? ""
+    : ` (fingerprint there ${fingerprint}${ours === undefined ? "" : `, here ${ours}`})`;
+  if (thereLacks && hereLacks) {
+    return problem(
+      `${host} has a different key${prints}${clock}`,
+      advise(
+        "Compare both with a third host of the realm, and copy the key to the one that is wrong",
+      ),
+    );
+  }
+  const [lacking, encoding] = thereLacks ? [host, "this host"] : ["This host", host];
+  return problem(
+    `${lacking} does not know the key that ${encoding} encodes with${prints}${clock}`,
+    advise(
+      `If that is the realm's new key, stage the "${keyFile}" of ${encoding} on ${
+        thereLacks ? host : "this host"
+      } (mungekey --stage --from)`,
+    ),
+  );
 }
 
 function describeSkew(host: string, skew: number): string {
@@ -208,15 +191,12 @@ function describeSkew(host: string, skew: number): string {
  * Skew by munged's own clocks: no credential is decoded before it is made, so the two directions bound the skew
  * from above and from below. If the bounds allow 0, it is 0; otherwise it is the middle of the two.
  */
-function skewByCredentials(text: string, here: DecodeResponse): number | undefined {
-  const seconds = (key: string) => {
-    const found = new RegExp(`^${key}:.*?\\((\\d+)\\)`, "m").exec(text)?.[1];
-    return found === undefined ? undefined : Number(found);
-  };
-  const encoded = seconds("ENCODE_TIME");
-  const decoded = seconds("DECODE_TIME");
-  if (encoded === undefined || decoded === undefined || here.encodeTime === 0) return undefined;
-  const most = decoded - encoded;
+function skewByCredentials(there: RemoteDecode, here: DecodeResponse): number | undefined {
+  const { encodeTime, decodeTime } = there;
+  if (encodeTime === undefined || decodeTime === undefined || here.encodeTime === 0) {
+    return undefined;
+  }
+  const most = decodeTime - encodeTime;
   const least = here.encodeTime - here.decodeTime;
   return least <= 0 && most >= 0 ? 0 : Math.round((least + most) / 2);
 }
@@ -225,74 +205,4 @@ function skewByCredentials(text: string, here: DecodeResponse): number | undefin
 function skewByDate(time: number, madeAt: number): number {
   const now = Math.floor(Date.now() / 1000);
   return time < madeAt ? time - madeAt : time > now ? time - now : 0;
-}
-
-/** A script for any POSIX shell, passed on standard input so that no process list shows it. */
-function farScript({ args, socketPath }: Node, credential: string): string {
-  const words = args.map(quote).join(" ");
-  return `PATH=$PATH:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin
-echo "time $(date +%s)"
-if command -v mungebox >/dev/null; then
-  echo "version $(mungebox --version)"
-  echo "doctor $(mungebox doctor --json ${words} 2>/dev/null)"
-  box=mungebox
-elif command -v munge >/dev/null; then
-  echo "version $(munge --version)"
-  box=
-else
-  exit ${STATUS_NOT_FOUND}
-fi
-text=$($box munge -n --socket=${quote(socketPath)} 2>&1)
-echo "encode $? $text"
-text=$(echo '${credential}' | $box unmunge --socket=${quote(socketPath)} -n -m - 2>&1)
-echo "decode $? $text"
-`;
-}
-
-function parseAnswer(output: string): Answer {
-  const line = (name: string) => new RegExp(`^${name} (.*)$`, "m").exec(output)?.[1];
-  const result = (name: string) => {
-    const [, status, text = ""] = new RegExp(`^${name} (\\d+) ([^]*)`, "m").exec(output) ?? [];
-    return status === undefined ? undefined : { status: Number(status), text };
-  };
-  const time = line("time");
-  const encode = result("encode");
-  let report: Report | undefined;
-  try {
-    report = JSON.parse(line("doctor") ?? "null") ?? undefined;
-  } catch {
-    // an older mungebox without doctor
-  }
-  return {
-    time: time === undefined ? undefined : Number(time),
-    version: line("version"),
-    report,
-    encode: encode && { ...encode, text: encode.text.split("\n")[0]!.trim() },
-    decode: result("decode"),
-  };
-}
-
-/** Runs a script on a host; returns its output and the last line of ssh's own messages. */
-function runThere(
-  host: string,
-  ssh: string,
-  script: string,
-): Promise<{ status: number; output: string; complaint: string }> {
-  const [name = "", ...words] = ssh.split(/\s+/).filter((word) => word !== "");
-  return new Promise((resolve) => {
-    const child = spawn(name, [...words, "--", host, "sh -s"], { timeout: TIMEOUT_MS });
-    let output = "";
-    let complaint = "";
-    child.stdout.setEncoding("latin1").on("data", (text: string) => output += text);
-    child.stderr.setEncoding("latin1").on("data", (text: string) => complaint += text);
-    const end = (status: number) =>
-      resolve({ status, output, complaint: complaint.trim().split("\n").at(-1)!.trim() });
-    child.once("error", (error) => {
-      complaint = error.message;
-      end(SSH_FAILED);
-    });
-    child.once("close", (status) => end(status ?? SSH_FAILED));
-    child.stdin.on("error", () => {}); // ssh's own message says more
-    child.stdin.end(script);
-  });
 }

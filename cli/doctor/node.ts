@@ -1,52 +1,23 @@
 // Everything doctor knows about munged on this node, gathered once: its configuration, the holder of the lock,
 // the key in the file, and how the daemon answers. The checks decide what it means.
-import {
-  closeSync,
-  constants,
-  existsSync,
-  lstatSync,
-  openSync,
-  readFileSync,
-  readlinkSync,
-  statSync,
-} from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DaemonConfig } from "../../daemon/munged/config.ts";
+import { lockPath } from "../../daemon/process/lock_file.ts";
+import { CIPHER_DEFAULT } from "../../lib/credential/cipher.ts";
+import { MAC_DEFAULT } from "../../lib/credential/mac.ts";
+import { ZIP_DEFAULT } from "../../lib/credential/zip.ts";
+import { ERRNO } from "../../lib/errors.ts";
 import { checkFile } from "../../lib/files/security.ts";
 import { readKeyFile } from "../../lib/keys/file.ts";
-import { lockFileBreach, lockPath } from "../../daemon/process/lock_file.ts";
-import { CIPHER_DEFAULT } from "../../lib/credential/cipher.ts";
-import { ERRNO } from "../../lib/errors.ts";
-import { MAC_DEFAULT } from "../../lib/credential/mac.ts";
-import { ANY_ID, type DecodeResponse, TTL_DEFAULT } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
-import { lockHolder } from "../../lib/os/file_lock.ts";
-import { systemText } from "../../lib/os/system_text.ts";
+import { systemCode, systemText } from "../../lib/os/system_text.ts";
 import { userById, userByName } from "../../lib/os/users.ts";
-import { ZIP_DEFAULT } from "../../lib/credential/zip.ts";
+import { ANY_ID, type DecodeResponse, TTL_DEFAULT } from "../../lib/protocol/message.ts";
 import { parseArguments, parseConfig } from "../munged/munged.ts";
-import { type Place, quote } from "./causes.ts";
 import { fingerprintOf, openWith, sealWith } from "./file_key.ts";
-
-/** The process that holds the socket's lock. */
-export interface Holder {
-  readonly pid: number;
-  /** Undefined if hidden. */
-  readonly name: string | undefined;
-  readonly uid: number | undefined;
-  readonly executable: string | undefined;
-  /** Whether a signal stopped it. */
-  readonly isStopped: boolean;
-  /** Its command line without the name. */
-  readonly args: readonly string[];
-}
-
-/** The socket's lock. */
-export type Lock =
-  | { readonly state: "free" }
-  | { readonly state: "held"; readonly holder: Holder }
-  | { readonly state: "hidden" }
-  | { readonly state: "bad"; readonly breach: string };
+import { type Lock, lookAtLock } from "./lock.ts";
+import { asUser, hasOnly, ownerOfPath, type Place, quote } from "./place.ts";
 
 /** The key file. */
 export type Key =
@@ -57,11 +28,18 @@ export type Key =
     readonly breaches: readonly string[];
   }
   | { readonly state: "hidden" }
+  | { readonly state: "missing"; readonly breaches: readonly string[] }
   | { readonly state: "bad"; readonly breaches: readonly string[] };
 
 /** The outcome of requests to the daemon. */
 export type Exchange =
-  | { readonly state: "failed"; readonly text: string; readonly answered: boolean }
+  | {
+    readonly state: "failed";
+    readonly text: string;
+    /** The system's code of the call that failed, if one did. */
+    readonly code: string | undefined;
+    readonly answered: boolean;
+  }
   | {
     readonly state: "answered";
     readonly milliseconds: number;
@@ -107,8 +85,8 @@ export function lookAtNode(
   let { config, failure } = readConfig(args, expected);
   const lock = lookAtLock(config.socketPath);
   if (lock.state === "held") {
-    // The running munged's command line says where its files are.
-    const adopted = lock.holder.args.filter((word) =>
+    // The running munged's command line says where its files are; relative paths mean its own directory.
+    const adopted = lock.holder.options.filter((word) =>
       ADOPTED.test(word) && !/=(?!\/).*\//.test(word)
     );
     ({ config, failure } = readConfig([...adopted, ...args], lock.holder.uid));
@@ -118,6 +96,8 @@ export function lookAtNode(
   const seesAll = process.geteuid!() === 0 || process.geteuid!() === uid;
   const key = readKey(config, uid, seesAll);
   const answer = exchange(config.socketPath, key);
+  const start = startCommand(args, user, uid);
+  const files = filesOf(config);
   return {
     config,
     configFailure: failure,
@@ -131,8 +111,17 @@ export function lookAtNode(
     exchange: answer,
     socketPath: config.socketPath,
     keyFile: config.keyFile,
-    start: startCommand(args, user, uid),
+    start,
+    restart: start.startsWith("systemctl") ? start : `${stopCommand(args, user, uid)}; ${start}`,
+    ownerOf: (path) => ownerOfPath(path, uid),
+    isOwnDirectory: (path) => hasOnly(path, files),
   };
+}
+
+/** All files that munged has. */
+function filesOf({ keyFile, logFile, pidFile, replayDir, seedFile, socketPath }: DaemonConfig) {
+  const files = [keyFile, logFile, pidFile, seedFile, socketPath, lockPath(socketPath)];
+  return replayDir === null ? files : [...files, replayDir];
 }
 
 function readConfig(
@@ -149,8 +138,13 @@ function readConfig(
 /** The system's service runs munged with the defaults; any other is started by hand. */
 function startCommand(args: readonly string[], user: string, uid: number | undefined): string {
   if (args.length === 0 && existsSync("/run/systemd/system")) return "systemctl restart munge";
-  const words = ["munged", ...args].map(quote).join(" ");
-  return uid === undefined || uid === process.geteuid!() ? words : `sudo -u ${user} ${words}`;
+  return asUser(user, uid, ["munged", ...args].map(quote).join(" "));
+}
+
+/** Ends the munged that holds the lock of the socket, and nobody else. */
+function stopCommand(args: readonly string[], user: string, uid: number | undefined): string {
+  const sockets = args.filter((word) => word.startsWith("--socket="));
+  return asUser(user, uid, ["munged", "--stop", ...sockets].map(quote).join(" "));
 }
 
 /** Owner of the process that holds the lock or, if there is none, of munged's state directory. */
@@ -166,49 +160,6 @@ function daemonUid(
   return isShared ? process.geteuid!() : directory.uid;
 }
 
-function lookAtLock(socketPath: string): Lock {
-  const path = lockPath(socketPath);
-  let fd: number;
-  try {
-    const stats = lstatSync(path);
-    if (!stats.isFile()) return { state: "bad", breach: lockFileBreach(path, stats, stats.uid)! };
-    fd = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return code === "ENOENT" || code === "ENOTDIR" ? { state: "free" } : { state: "hidden" };
-  }
-  try {
-    const pid = lockHolder(fd);
-    return pid === null ? { state: "free" } : { state: "held", holder: describeProcess(pid) };
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function describeProcess(pid: number): Holder {
-  const read = (name: string) => {
-    try {
-      return readFileSync(`/proc/${pid}/${name}`, "latin1");
-    } catch {
-      return undefined;
-    }
-  };
-  let executable: string | undefined;
-  try {
-    executable = readlinkSync(`/proc/${pid}/exe`);
-  } catch {
-    // visible to its own user and root only
-  }
-  return {
-    pid,
-    name: read("comm")?.trimEnd(),
-    uid: statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid,
-    executable,
-    isStopped: /^State:\s*[Tt]/m.test(read("status") ?? ""),
-    args: read("cmdline")?.split("\0").slice(1, -1) ?? [],
-  };
-}
-
 function readKey(config: DaemonConfig, uid: number | undefined, seesAll: boolean): Key {
   const breaches: string[] = [];
   const collect = { warning: (text: string) => void breaches.push(text) };
@@ -218,11 +169,12 @@ function readKey(config: DaemonConfig, uid: number | undefined, seesAll: boolean
     const bytes = readKeyFile(config.keyFile, rules, { warning: () => {} });
     return { state: "read", bytes, fingerprint: fingerprintOf(bytes), breaches };
   } catch (error) {
-    const text = systemText(error);
-    if (!seesAll && /Permission denied/.test(text)) {
+    const code = systemCode(error);
+    if (!seesAll && code === "EACCES") {
       return breaches.length === 0 ? { state: "hidden" } : { state: "bad", breaches };
     }
-    return { state: "bad", breaches: [...breaches, text] };
+    const state = code === "ENOENT" ? "missing" : "bad";
+    return { state, breaches: [...breaches, systemText(error)] };
   }
 }
 
@@ -235,12 +187,13 @@ function exchange(socketPath: string, key: Key): Exchange {
   try {
     client = new BlockingClient(socketPath);
     const made = encodeCredential(client, uid);
-    if (made.errno !== 0) return { state: "failed", text: made.errorText, answered: true };
+    if (made.errno !== 0) return refused(made.errorText);
     credential = made.credential.slice();
     own = client.decode({ credential });
-    if (own.errno !== 0) return { state: "failed", text: own.errorText, answered: true };
+    if (own.errno !== 0) return refused(own.errorText);
   } catch (error) {
-    return { state: "failed", text: systemText(error), answered: false };
+    const text = systemText(error);
+    return { state: "failed", text, code: systemCode(error), answered: false };
   }
   const answer = {
     state: "answered",
@@ -258,6 +211,10 @@ function exchange(socketPath: string, key: Key): Exchange {
     decodesFileKey: opened.errno !== ERRNO.EMUNGE_CRED_INVALID,
     encodesWithFileKey: openWith(key.bytes, text) !== undefined,
   };
+}
+
+function refused(text: string): Exchange {
+  return { state: "failed", text, code: undefined, answered: true };
 }
 
 /** A credential without payload. */

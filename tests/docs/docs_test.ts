@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { CAUSES } from "../../cli/doctor/causes.ts";
+import type { Place } from "../../cli/doctor/place.ts";
 import { APPLETS } from "../../cli/applets.ts";
 import { USAGE as DOCTOR } from "../../cli/doctor/doctor.ts";
 import { USAGE as HEALTH } from "../../cli/health.ts";
@@ -129,15 +130,19 @@ describe("the pages", () => {
   it("explain in docs/operations.md every message that doctor explains", () => {
     const squeeze = (text: string) => text.replace(/ *\| */g, "|");
     const page = squeeze(readFileSync(join(ROOT, "docs/operations.md"), "utf8"));
-    const place = {
+    const place: Place = {
       socketPath: "/run/munge/munge.socket.2",
       keyFile: "/etc/munge/munge.key",
       user: "munge",
       start: "systemctl restart munge",
+      restart: "systemctl restart munge",
+      ownerOf: () => "root",
+      isOwnDirectory: () => true,
     };
-    const rows = CAUSES.map(({ message, text, fix }) => {
-      const command = fix(place, ["", "NAME", "NAME", "NAME"]).replaceAll("|", "\\|");
-      return squeeze(`| \`${message}\` | ${text} | \`${command}\` |`);
+    const rows = CAUSES.map(({ message, text, remedy }) => {
+      const what = remedy(place, ["", "NAME", "NAME", "NAME"]);
+      const words = "fix" in what ? `\`${what.fix}\`` : what.advice;
+      return squeeze(`| \`${message}\` | ${text} | ${words} |`);
     });
     const missing = rows.filter((row) => !page.includes(row));
     assert.deepEqual(missing, [], missing.join("\n"));

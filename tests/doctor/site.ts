@@ -27,15 +27,27 @@ export interface Outcome {
 export interface Report {
   readonly verdict: string;
   readonly cause:
-    | { readonly check: string; readonly text: string; readonly fix?: string; verdict: string }
+    | {
+      readonly check: string;
+      readonly text: string;
+      readonly fix?: string;
+      readonly advice?: string;
+      readonly verdict: string;
+    }
     | null;
   readonly fingerprint: string | null;
-  readonly checks: readonly { readonly check: string; readonly verdict: string; text: string }[];
+  readonly checks: readonly {
+    readonly check: string;
+    readonly verdict: string;
+    readonly text: string;
+    readonly fix?: string;
+  }[];
   readonly hosts: readonly {
     readonly host: string;
     readonly verdict: string;
     readonly text: string;
     readonly fix?: string;
+    readonly advice?: string;
     readonly skewSeconds?: number;
     readonly fingerprint?: string;
     readonly version?: string;
@@ -123,18 +135,64 @@ export class Site {
   }
 
   /** Runs doctor on this site with more arguments. */
-  doctor(...words: string[]): { status: number | null; report: Report; text: string } {
-    const run = (...more: string[]) => {
-      const { status, stdout, stderr } = spawnSync(
-        join(this.bin, "mungebox"),
-        ["doctor", ...more, ...this.options, ...words],
-        { encoding: "utf8", timeout: 120_000, cwd: "/" },
-      );
-      assert(status !== null && status < 3, stderr);
-      return { status, out: stdout };
-    };
-    const json = run("--json");
-    return { status: json.status, report: JSON.parse(json.out), text: json.out };
+  doctor(...words: string[]): { status: number | null; report: Report } {
+    return this.doctorIn([], ...words);
+  }
+
+  /** Runs doctor by way of another program, as `unshare`. */
+  doctorIn(
+    wrapper: readonly string[],
+    ...words: string[]
+  ): { status: number | null; report: Report } {
+    const [program = "", ...args] = [
+      ...wrapper,
+      join(this.bin, "mungebox"),
+      "doctor",
+      "--json",
+      ...this.options,
+      ...words,
+    ];
+    const { status, stdout, stderr } = spawnSync(program, args, {
+      encoding: "utf8",
+      timeout: 120_000,
+      cwd: "/",
+    });
+    assert(status !== null && status < 3, stderr);
+    return { status, report: JSON.parse(stdout) };
+  }
+
+  /**
+   * Runs a command that doctor prints, where it can do no harm: only this site can be written to. It must leave
+   * alone a process of its own process group, and files that are none of munged's.
+   */
+  runFix(command: string): Outcome {
+    const bystander = join(this.directory, "bystander");
+    mkdirSync(join(bystander, "files"), { recursive: true });
+    writeFileSync(join(bystander, "files/data"), "not munged's", { mode: 0o666 });
+    const describe = () =>
+      spawnSync("find", [bystander, "-printf", "%p %m %u %g %s %T@\\n"], { encoding: "utf8" })
+        .stdout;
+    const before = describe();
+    const script = `
+      sleep 100 & sentinel=$!
+      sh -c "$1"
+      status=$?
+      kill -0 $sentinel || { echo "the process beside it is gone" >&2; exit 99; }
+      kill $sentinel
+      exit $status`;
+    const readOnly = `
+      mount --bind "$2" "$2" && mount -o remount,bind,ro / && exec setsid --wait sh -c "$0" - "$1"`;
+    const args = process.geteuid!() === 0
+      ? ["unshare", "--mount", "sh", "-c", readOnly, script, command, this.directory]
+      : ["setsid", "--wait", "sh", "-c", script, "-", command];
+    const { status, stdout, stderr } = spawnSync(args[0]!, args.slice(1), {
+      encoding: "utf8",
+      timeout: 60_000,
+      cwd: "/",
+      env: { PATH: `${this.bin}:/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
+    });
+    assert.equal(describe(), before, command);
+    return { status, out: stdout, err: stderr };
   }
 
   /** Stops munged, however it was started. */

@@ -1,0 +1,187 @@
+// What another host says of its munge, asked over ssh. Nothing in it is trusted: it is bounded while it arrives,
+// and each field is taken only if it is what it should be.
+import { spawn } from "node:child_process";
+import { quote } from "./place.ts";
+
+/** Another host's answer; undefined is what it did not say, or not as it should. */
+export interface Answer {
+  /** Seconds since the epoch. */
+  readonly time: number | undefined;
+  readonly version: string | undefined;
+  /** Of its key file, if its doctor may read it. */
+  readonly fingerprint: string | undefined;
+  /** What its own doctor found wrong. */
+  readonly cause: RemoteCause | undefined;
+  /** The credential it made, or what kept it from making one. */
+  readonly encode: { readonly credential: string } | { readonly failure: string } | undefined;
+  readonly decode: RemoteDecode | undefined;
+}
+
+/** The first of what another doctor found wrong. */
+export interface RemoteCause {
+  readonly verdict: "problem" | "warning";
+  readonly text: string;
+}
+
+/** What became of our credential on the other host. */
+export interface RemoteDecode {
+  /** The MUNGE error, 0 for none. */
+  readonly errno: number;
+  /** Seconds since the epoch by its munged's clock, if it told. */
+  readonly encodeTime: number | undefined;
+  readonly decodeTime: number | undefined;
+}
+
+/** A host that could not be asked. */
+export interface Unreachable {
+  readonly reason: string;
+}
+
+/** Most that a host may say. */
+const MAX_OUTPUT = 131_072;
+/** Most of ssh's own messages that is kept. */
+const MAX_COMPLAINT = 4096;
+/** Most of a text that is repeated to the reader. */
+const MAX_TEXT = 300;
+const TIMEOUT_MS = 60_000;
+const STATUS_NOT_FOUND = 127;
+const SSH_FAILED = 255;
+
+/** Asks a host about a credential. */
+export async function askHost(
+  host: string,
+  ssh: string,
+  request: {
+    readonly credential: string;
+    readonly socketPath: string;
+    readonly args: readonly string[];
+  },
+): Promise<Answer | Unreachable> {
+  const { status, output, complaint } = await runThere(host, ssh, farScript(request));
+  const answer = parseAnswer(output);
+  if (status !== SSH_FAILED && answer.time !== undefined) return answer;
+  return { reason: complaint === "" ? `ssh ended with status ${status}` : complaint };
+}
+
+/** A script for any POSIX shell, passed on standard input so that no process list shows it. */
+function farScript({ args, socketPath, credential }: Parameters<typeof askHost>[2]): string {
+  const words = args.map(quote).join(" ");
+  return `PATH=$PATH:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin
+echo "time $(date +%s)"
+if command -v mungebox >/dev/null; then
+  echo "version $(mungebox --version)"
+  echo "doctor $(mungebox doctor --json ${words} 2>/dev/null)"
+  box=mungebox
+elif command -v munge >/dev/null; then
+  echo "version $(munge --version)"
+  box=
+else
+  exit ${STATUS_NOT_FOUND}
+fi
+text=$($box munge -n --socket=${quote(socketPath)} 2>&1)
+echo "encode $? $text"
+text=$(echo ${quote(credential)} | $box unmunge --socket=${quote(socketPath)} -n -m - 2>&1)
+echo "decode $? $text"
+`;
+}
+
+/** The fields of an answer. */
+export function parseAnswer(output: string): Answer {
+  const line = (name: string) => new RegExp(`^${name} (.*)$`, "m").exec(output)?.[1];
+  const result = (name: string) => {
+    const [, status, text = ""] = new RegExp(`^${name} (\\d{1,3}) ?([^]*)`, "m").exec(output) ?? [];
+    return status === undefined ? undefined : { status: Number(status), text };
+  };
+  const encode = result("encode");
+  const decode = result("decode");
+  return {
+    time: seconds(line("time")),
+    version: bounded(line("version")),
+    ...parseReport(line("doctor")),
+    encode: encode && parseEncode(encode.status, encode.text),
+    decode: decode && {
+      errno: decode.status,
+      encodeTime: timeIn(decode.text, "ENCODE_TIME"),
+      decodeTime: timeIn(decode.text, "DECODE_TIME"),
+    },
+  };
+}
+
+function parseEncode(status: number, text: string): Answer["encode"] {
+  const first = text.split("\n", 1)[0]!.trim();
+  if (status === 0 && /^MUNGE:[A-Za-z0-9+/=]+:$/.test(first)) return { credential: first };
+  return { failure: bounded(first) || `munge ended with status ${status}` };
+}
+
+function parseReport(json: string | undefined): Pick<Answer, "fingerprint" | "cause"> {
+  let report: unknown;
+  try {
+    report = JSON.parse(json ?? "null");
+  } catch {
+    // an older mungebox without doctor
+  }
+  const { fingerprint, cause } = fields(report);
+  const { verdict, text } = fields(cause);
+  const isCause = (verdict === "problem" || verdict === "warning") && typeof text === "string";
+  return {
+    fingerprint: typeof fingerprint === "string" && /^[0-9a-f]{16}$/.test(fingerprint)
+      ? fingerprint
+      : undefined,
+    cause: isCause ? { verdict, text: bounded(text) } : undefined,
+  };
+}
+
+function fields(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? value as Record<string, unknown> : {};
+}
+
+function bounded<T extends string | undefined>(text: T): T {
+  return (text !== undefined && text.length > MAX_TEXT
+    ? `${text.slice(0, MAX_TEXT)}...`
+    : text) as T;
+}
+
+function seconds(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,12}$/.test(text) ? Number(text) : undefined;
+}
+
+/** The time in a line of unmunge's. */
+function timeIn(text: string, key: string): number | undefined {
+  return seconds(new RegExp(`^${key}:.*?\\((\\d+)\\)`, "m").exec(text)?.[1]);
+}
+
+/** Runs a script on a host; returns its output and the last line of ssh's own messages. */
+function runThere(
+  host: string,
+  ssh: string,
+  script: string,
+): Promise<{ status: number; output: string; complaint: string }> {
+  const [name = "", ...words] = ssh.split(/\s+/).filter((word) => word !== "");
+  return new Promise((resolve) => {
+    const child = spawn(name, [...words, "--", host, "sh -s"], { timeout: TIMEOUT_MS });
+    let output = "";
+    let complaint = "";
+    const end = (status: number) => {
+      const last = complaint.trim().split("\n").at(-1)!.trim();
+      resolve({ status, output, complaint: bounded(last) });
+    };
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      if (output.length <= MAX_OUTPUT) return;
+      output = "";
+      complaint = `It said more than ${MAX_OUTPUT} characters`;
+      child.kill("SIGKILL");
+      end(SSH_FAILED);
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      complaint = (complaint + text).slice(-MAX_COMPLAINT);
+    });
+    child.once("error", (error) => {
+      complaint = error.message;
+      end(SSH_FAILED);
+    });
+    child.once("close", (status) => end(status ?? SSH_FAILED));
+    child.stdin.on("error", () => {}); // ssh's own message says more
+    child.stdin.end(script);
+  });
+}
