@@ -131,15 +131,19 @@ export class Connection {
     this.#proceed();
   }
 
-  /** The other side has gone, or is to go. */
-  close(): void {
-    if (this.#phase === "closed") return;
-    const wasReading = this.#phase === "requests" && !this.#isAnswering;
-    this.#phase = "closed";
-    this.#reader.clear();
-    if (wasReading) {
+  /** The client has gone, without a CLOSE. */
+  vanished(): void {
+    if (this.#phase === "requests" && !this.#isAnswering) {
       this.#host.failed(this, { kind: "reception", error: new AuksError("STREAM_READ") });
     }
+    this.close();
+  }
+
+  /** Ends it, whatever is under way. */
+  close(): void {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#reader.clear();
     if (!this.#isAnswering) this.#release();
   }
 

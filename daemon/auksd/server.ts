@@ -10,6 +10,14 @@ const SWEEP_MS = 250;
 /** Bytes of unfinished messages, and of replies that are not taken, that are kept for all clients together. */
 const PENDING_BYTES_MAX = 64 * 2 ** 20;
 
+/**
+ * Bytes sent and received after which garbage is collected: the runtime would let memory grow with that of the
+ * machine. It takes a millisecond or two.
+ */
+const LITTER_MAX = 16 * 2 ** 20;
+/** What a connection leaves behind besides its bytes. */
+const LITTER_PER_CLIENT = 8192;
+
 /** What the server needs besides what its connections do. */
 export interface ServerSettings {
   /** Connections that may be open at a time. */
@@ -38,6 +46,7 @@ export class Server {
   readonly #due = new Map<Client, number>();
   readonly #sweeper: NodeJS.Timeout;
   #pendingBytes = 0;
+  #litter = 0;
   /** Connections since the start. */
   accepted = 0;
 
@@ -69,7 +78,7 @@ export class Server {
         open: (socket: Socket<Client>) => this.#open(socket),
         data: (socket: Socket<Client>, bytes: Uint8Array) => this.#receive(socket.data, bytes),
         drain: (socket: Socket<Client>) => this.#drain(socket.data),
-        close: (socket: Socket<Client>) => this.#closed(socket.data),
+        close: (socket: Socket<Client>) => this.#vanished(socket.data),
         error: (socket: Socket<Client>) => socket.terminate(),
       },
     };
@@ -88,12 +97,12 @@ export class Server {
     for (const fd of [...this.#listeners.keys()]) this.unlisten(fd);
     const deadline = performance.now() + graceMs;
     for (const client of [...this.#clients]) {
-      if (!client.connection.isAnswering && client.unsent.length === 0) client.socket.terminate();
+      if (!client.connection.isAnswering && client.unsent.length === 0) this.#drop(client);
     }
     while (this.busy > 0 && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    for (const client of [...this.#clients]) client.socket.terminate();
+    for (const client of [...this.#clients]) this.#drop(client);
     clearInterval(this.#sweeper);
   }
 
@@ -105,6 +114,7 @@ export class Server {
       return;
     }
     this.accepted++;
+    this.#tidy(LITTER_PER_CLIENT);
     while (this.#clients.size >= this.#maxConnections) this.#cutOffOldest();
     socket.setNoDelay(true);
     const client: Client = {
@@ -148,7 +158,7 @@ export class Server {
       connection.receive(bytes);
     } catch (error) {
       this.#host.failed(connection, { kind: "bug", error });
-      client.socket.terminate();
+      this.#drop(client);
       return;
     }
     this.#clients.delete(client);
@@ -157,6 +167,7 @@ export class Server {
     if (!connection.isDue) this.#due.delete(client);
     else if (!wasDue || wasAuthenticated !== connection.isAuthenticated) this.#remind(client);
     this.#count(client);
+    this.#tidy(bytes.length);
   }
 
   #remind(client: Client): void {
@@ -165,6 +176,7 @@ export class Server {
   }
 
   #send(client: Client, bytes: Uint8Array): void {
+    this.#tidy(bytes.length);
     if (client.unsent.length === 0) {
       const sent = client.socket.write(bytes);
       if (sent >= bytes.length) {
@@ -197,13 +209,24 @@ export class Server {
     if (client.isEnding) client.socket.end();
   }
 
-  #closed(client: Client | undefined): void {
-    if (client === undefined) return;
+  #vanished(client: Client | undefined): void {
+    if (client === undefined || !this.#clients.has(client)) return;
+    client.connection.vanished();
+    this.#forget(client);
+  }
+
+  /** Cuts a client off. */
+  #drop(client: Client): void {
+    client.connection.close();
+    this.#forget(client);
+    client.socket.terminate();
+  }
+
+  #forget(client: Client): void {
     this.#clients.delete(client);
     this.#due.delete(client);
     for (const bytes of client.unsent) bytes.fill(0);
     client.unsent.length = 0;
-    client.connection.close();
     this.#pendingBytes -= client.counted;
     client.counted = 0;
   }
@@ -220,12 +243,18 @@ export class Server {
     }
   }
 
+  #tidy(litter: number): void {
+    this.#litter += litter;
+    if (this.#litter < LITTER_MAX) return;
+    this.#litter = 0;
+    setImmediate(() => Bun.gc(true));
+  }
+
   /** Cuts off the client that has been silent for longest. */
   #cutOffOldest(isChosen: (client: Client) => boolean = () => true): boolean {
     for (const client of this.#clients) {
       if (client.connection.isAnswering || !isChosen(client)) continue;
-      client.socket.terminate();
-      this.#closed(client);
+      this.#drop(client);
       return true;
     }
     return false;
@@ -236,8 +265,7 @@ export class Server {
     for (const [client, until] of this.#due) {
       if (until > now) return;
       this.#host.failed(client.connection, { kind: "timeout", seconds: PATIENCE_MS / 1000 });
-      client.socket.terminate();
-      this.#closed(client);
+      this.#drop(client);
     }
   }
 }

@@ -2,7 +2,6 @@
 // that can be wrong with files, keys and ports is found before it serves, at the start and at each SIGHUP.
 import { type Acl, aclHosts, type HostAddresses, roleOf } from "../../lib/auks/acl.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
-import { KerberosUnavailable } from "../../lib/krb5/library.ts";
 import { softLimit } from "../../lib/os/limits.ts";
 import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -161,7 +160,8 @@ class Auksd implements ConnectionHost {
   #undo: (() => void)[] = [];
   #timers: NodeJS.Timeout[] = [];
   #end: () => void = () => {};
-  #isReloading = false;
+  /** Settles when all SIGHUPs that came are done. */
+  #reloading: Promise<void> = Promise.resolve();
 
   constructor(
     start: AuksdStart,
@@ -237,6 +237,7 @@ class Auksd implements ConnectionHost {
       this.#takeDirectory(configuration.config.auksd.cacheDir);
       this.#writePidFile(configuration.config.own.pidFile);
       this.#catchSignals();
+      this.#startTimers();
       await this.#load();
       await this.#clean();
     } catch (error) {
@@ -245,7 +246,6 @@ class Auksd implements ConnectionHost {
     }
     this.#listeners = listeners;
     for (const fd of listeners) this.#server.listen(fd);
-    this.#startTimers();
   }
 
   #tell(lines: readonly (readonly [number, string])[]): void {
@@ -339,7 +339,9 @@ class Auksd implements ConnectionHost {
 
   #catchSignals(): void {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => this.#end());
-    process.on("SIGHUP", () => void this.#reload());
+    process.on("SIGHUP", () => {
+      this.#reloading = this.#reloading.then(() => this.#reload());
+    });
     process.on("SIGUSR2", () => {
       this.log.info(1, `dispatcher: ${this.#server.accepted} connections dispatched`);
       this.log.info(1, `dispatcher: ${this.#server.busy} connections pending`);
@@ -349,19 +351,14 @@ class Auksd implements ConnectionHost {
 
   /** Reads everything anew; what can't be put in force leaves all as it was, and the port never closes. */
   async #reload(): Promise<void> {
-    if (this.#isReloading) return;
-    this.#isReloading = true;
     notifyManager("RELOADING=1");
     try {
       await this.#putInForce(readConfiguration(this.#start.file));
     } catch (error) {
-      if (!(error instanceof AuksError || error instanceof KerberosUnavailable)) throw error;
-      const lines = error instanceof AuksError ? describeFailure(error).slice(0, 1) : [];
-      this.#tell(lines);
-      this.log.info(1, `auksd_engine: nothing is changed by SIGHUP: ${error.message}`);
+      if (error instanceof AuksError) this.#tell(describeFailure(error).slice(0, 1));
+      this.log.info(1, `auksd_engine: nothing is changed by SIGHUP: ${systemText(error)}`);
       this.log.reopen();
     } finally {
-      this.#isReloading = false;
       notifyManager("READY=1");
     }
   }
@@ -396,8 +393,12 @@ class Auksd implements ConnectionHost {
     }
     this.#timers.forEach(clearInterval);
     this.#startTimers();
-    await this.#load();
-    await this.#clean();
+    try {
+      await this.#load();
+      await this.#clean();
+    } catch (error) {
+      this.log.info(1, `auks cred repo : ${systemText(error)}`);
+    }
   }
 
   /** Ends within a bounded time. */

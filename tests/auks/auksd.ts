@@ -29,13 +29,15 @@ export interface AuksdOptions {
   /** Path of the keytab. */
   readonly keytab: string;
   readonly acl: string;
-  /** More lines for the blocks of auks.conf. */
+  /** Lines that come first in the blocks of auks.conf, and so count. */
   readonly common?: string;
   readonly auksd?: string;
   readonly own?: string;
   readonly env: NodeJS.ProcessEnv;
   /** Users of the host that the daemon sees, in place of the true ones. */
   readonly accounts?: Readonly<Record<string, number>>;
+  /** Whether every look-up of a user hangs. */
+  readonly hangingAccounts?: boolean;
   /** The daemon's clock at its start, seconds since the epoch. */
   readonly clock?: number;
   /** CacheDir to use, which stays. */
@@ -96,21 +98,21 @@ export class Auksd {
     writeFileSync(
       this.config,
       `common {
+  ${common}
   PrimaryHost = localhost ;
   PrimaryAddress = 127.0.0.1 ;
   PrimaryPort = ${this.port} ;
   PrimaryPrincipal = ${principal ?? "host/mngt.realm.a@REALM.A"} ;
   Retries = 1 ;
-  ${common}
 }
 api { LogLevel = 0 ; }
 auksd {
+  ${auksd}
   ACLFile = ${join(this.directory, "auks.acl")} ;
   CacheDir = ${this.cacheDir} ;
   PrimaryKeytab = ${keytab} ;
   LogLevel = 3 ;
   LogFile = ${join(this.directory, "auksd.log")} ;
-  ${auksd}
 }
 mungebox {
   ${own}
@@ -121,15 +123,17 @@ mungebox {
 
   /** Starts it, in the foreground, and waits until it serves. */
   async start(): Promise<void> {
-    const { env, accounts, clock, files } = this.options;
+    const { env, accounts, hangingAccounts = false, clock, files } = this.options;
     const commands = [...PROGRAM, "auksd", "-F", "-f", this.config];
     const script = ['exec "$@"'];
     if (accounts !== undefined) {
       const passwd = join(this.directory, "passwd");
-      writeFileSync(
-        passwd,
-        Object.entries(accounts).map(([name, uid]) => `${name}:x:${uid}:0::/:/bin/sh\n`).join(""),
-      );
+      // Whoever opens a pipe for reading waits until somebody opens it for writing.
+      if (hangingAccounts) spawnSync("mkfifo", [passwd]);
+      else {writeFileSync(
+          passwd,
+          Object.entries(accounts).map(([name, uid]) => `${name}:x:${uid}:0::/:/bin/sh\n`).join(""),
+        );}
       script.unshift(`mount --bind ${passwd} /etc/passwd`);
     }
     if (files !== undefined) script.unshift(`ulimit -n ${files}`);

@@ -202,10 +202,10 @@ export class RawConnection {
   }
 
   /** The next message; shorter if the other side closes before. */
-  async takeMessage(): Promise<Uint8Array> {
-    const head = await this.take(4);
+  async takeMessage(milliseconds = 15_000): Promise<Uint8Array> {
+    const head = await this.take(4, milliseconds);
     if (head.length < 4) return head;
-    return this.take(new DataView(head.buffer, head.byteOffset).getUint32(0));
+    return this.take(new DataView(head.buffer, head.byteOffset).getUint32(0), milliseconds);
   }
 
   /** Whether the other side closes within the time, and says nothing more before. */

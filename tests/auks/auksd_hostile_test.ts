@@ -1,0 +1,290 @@
+// auksd and those who mean it ill, or are broken: messages cut and changed at every byte, noise, stalls, floods,
+// and a kill at any moment. All get a clean refusal or nothing, and nobody else notices.
+// MUNGEBOX_AUKS_THOROUGH=1 has the numbers that a release is held to; without, they are smaller.
+import assert from "node:assert/strict";
+import { after, before, it } from "node:test";
+import { frame } from "../../daemon/auksd/frames.ts";
+import { formatRequest } from "../../lib/auks/request.ts";
+import { Context } from "../../lib/krb5/context.ts";
+import { suite } from "../suite.ts";
+import { Auksd, type AuksdOptions, SANDBOX_NEEDS } from "./auksd.ts";
+import { type Conversation, madeUpKrbCred, Speaker, VERSIONS } from "./conversation.ts";
+import { Kdc, KDC_NEEDS } from "./kdc.ts";
+import { RawConnection } from "./wire.ts";
+
+const THOROUGH = process.env["MUNGEBOX_AUKS_THOROUGH"] === "1";
+const HANDSHAKES = THOROUGH ? 100_000 : 2_000;
+const KILLS = THOROUGH ? 50 : 3;
+const ADDS = THOROUGH ? 1_000 : 200;
+const IDLE = 1_000;
+
+const USERS = Array.from({ length: ADDS }, (_, at) => `user${at}`);
+const ACL = `rule { principal = ^host/compute[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }
+rule { principal = ^alice@REALM[.]A$ ; host = * ; role = user ; }
+`;
+
+suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
+  let kdc: Kdc;
+  let context: Context;
+  let auksd: Auksd;
+  let alice: Speaker;
+  let admin: Speaker;
+
+  function options(more: Partial<AuksdOptions> = {}): AuksdOptions {
+    return {
+      keytab: kdc.keytab("host/mngt.realm.a"),
+      env: kdc.env,
+      accounts: {
+        root: 0,
+        alice: 2001,
+        ...Object.fromEntries(USERS.map((name, at) => [name, 10_000 + at])),
+      },
+      common: "NAT = yes ;",
+      auksd: "ReplayCache = no ; LogLevel = 1 ;",
+      acl: ACL,
+      ...more,
+    };
+  }
+
+  before(async () => {
+    kdc = await Kdc.start();
+    kdc.enter();
+    kdc.login("alice");
+    kdc.loginService("host/compute.realm.a", "admin");
+    context = Context.open();
+    alice = new Speaker(context, kdc.cache("alice"));
+    admin = new Speaker(context, kdc.cache("admin"));
+    auksd = await Auksd.start(options());
+  });
+
+  after(async () => {
+    await auksd.stop();
+    context.close();
+    await kdc.stop();
+  });
+
+  async function isWell(daemon = auksd): Promise<void> {
+    assert.deepEqual(await alice.ask(daemon.port, { type: "ping" }), { type: "ping" });
+  }
+
+  /** Says things one after another, and waits for no answer but that to the versions. */
+  async function say(parts: readonly Uint8Array[]): Promise<RawConnection> {
+    const connection = await RawConnection.open(auksd.port);
+    for (const part of parts) connection.send(part);
+    return connection;
+  }
+
+  async function inBatches<T>(items: readonly T[], task: (item: T) => Promise<void>) {
+    for (let at = 0; at < items.length; at += 50) {
+      await Promise.all(items.slice(at, at + 50).map(task));
+    }
+  }
+
+  const upTo = (length: number) => Array.from({ length }, (_, at) => at);
+
+  it("each message cut at each byte, and with a bit of each byte flipped", async () => {
+    const talk = alice.write({ type: "get", uid: 2001 });
+    const order = ["versions", "apReq", "request"] as const;
+    for (const [index, part] of order.entries()) {
+      const before = order.slice(0, index).map((each) => talk[each]);
+      const whole = talk[part];
+      await inBatches(upTo(whole.length), async (at) => {
+        const connection = await say([...before, whole.subarray(0, at)]);
+        connection.socket.end();
+        assert(await drained(connection));
+      });
+      await inBatches(upTo(whole.length), async (at) => {
+        const changed = whole.slice();
+        changed[at]! ^= 1 << (at % 8);
+        const connection = await say([...before, changed]);
+        connection.socket.end();
+        assert(await drained(connection));
+      });
+      await isWell();
+    }
+    assert.doesNotMatch(auksd.log, /failed to serve/);
+  });
+
+  it("each request cut and changed before it is encrypted", async () => {
+    const payload = formatRequest({ type: "add", krbCred: madeUpKrbCred("alice@REALM.A") });
+    const { connection, client } = await alice.connect(auksd.port);
+    for (const at of upTo(payload.length)) {
+      const flipped = payload.slice();
+      flipped[at]! ^= 1 << (at % 8);
+      for (const each of [payload.subarray(0, at), flipped]) {
+        if (new DataView(each.slice().buffer).byteLength >= 4 && each[3] === 5) continue; // CLOSE
+        connection.send(frame(client.seal(each)));
+        const reply = client.open(await connection.takeMessage());
+        assert([20, 21, 23, 24, 25].includes(reply[3]!), `byte ${at}: type ${reply[3]}`);
+      }
+    }
+    connection.close();
+    client.free();
+    await isWell();
+    assert.doesNotMatch(auksd.log, /failed to serve/);
+  });
+
+  it("lengths that nobody needs are refused as soon as they are said", async () => {
+    const huge = Uint8Array.of(0x7f, 0xff, 0xff, 0xff);
+    const apReq = new Uint8Array(4);
+    new DataView(apReq.buffer).setUint32(0, 128 * 1024 + 1);
+    const { connection } = await alice.connect(auksd.port);
+    connection.send(Uint8Array.of(0, 1, 0, 0));
+    for (
+      const each of [await say([huge]), await say([VERSIONS, huge]), await say([VERSIONS, apReq])]
+    ) {
+      assert(await drained(each));
+    }
+    assert(await connection.closes());
+    await isWell();
+  });
+
+  it(`${HANDSHAKES} handshakes of noise leave no trace in memory`, async () => {
+    const noise = () => crypto.getRandomValues(new Uint8Array(Math.floor(Math.random() * 200)));
+    const attack = async (count: number) => {
+      for (let at = 0; at < count; at += 50) {
+        await Promise.all(
+          upTo(50).map(async (index) => {
+            const bytes = noise();
+            const connection = await say(index % 2 === 0 ? [bytes] : [VERSIONS, frame(bytes)]);
+            connection.socket.end();
+            await drained(connection);
+          }),
+        );
+      }
+    };
+    await attack(HANDSHAKES / 2);
+    const before = auksd.residentKb;
+    await attack(HANDSHAKES / 2);
+    const grown = auksd.residentKb - before;
+    assert(grown < 20_000, `${grown} KB more`);
+    await isWell();
+    assert.doesNotMatch(auksd.log, /failed to serve/);
+  });
+
+  it("who stalls is cut off after 10 s, wherever it is, and holds nobody up", async () => {
+    const talk = alice.write({ type: "ping" });
+    const authenticated = await alice.connect(auksd.port);
+    authenticated.connection.send(talk.request.subarray(0, 20));
+    const stalled = [
+      await say([]),
+      await say([VERSIONS.subarray(0, 10)]),
+      await say([VERSIONS, talk.apReq.subarray(0, 100)]),
+      authenticated.connection,
+    ];
+    const idle = await alice.connect(auksd.port);
+    const begin = performance.now();
+    await isWell();
+    assert(performance.now() - begin < 1000);
+    for (const connection of stalled) assert(await drained(connection, 12_000));
+    const took = performance.now() - begin;
+    assert(took > 8_000 && took < 12_000, `${took} ms`);
+    // One that is between two messages owes nothing.
+    idle.connection.send(frame(idle.client.seal(formatRequest({ type: "ping" }))));
+    assert.equal(idle.client.open(await idle.connection.takeMessage())[3], 20);
+    idle.connection.close();
+  });
+
+  it("more clients than descriptors: the newest are served", async () => {
+    const daemon = await Auksd.start(options({ files: 200 }));
+    const held: RawConnection[] = [];
+    try {
+      for (let at = 0; at < 400; at++) held.push(await RawConnection.open(daemon.port));
+      await isWell(daemon);
+    } finally {
+      held.forEach((connection) => connection.close());
+      await daemon.stop();
+    }
+  });
+
+  it(`${IDLE} idle connections take nothing of the others' speed`, async () => {
+    const talk = alice.write({ type: "ping" });
+    const rate = async () => {
+      const begin = performance.now();
+      for (let at = 0; at < 300; at++) await talkOnce(talk, auksd.port);
+      return 300 / (performance.now() - begin);
+    };
+    await rate();
+    const idle = await Promise.all(upTo(IDLE).map(() => alice.connect(auksd.port)));
+    const ratios: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      const busy = await rate();
+      ratios.push(busy);
+    }
+    for (const { connection, client } of idle) {
+      connection.close();
+      client.free();
+    }
+    const free: number[] = [];
+    for (let round = 0; round < 5; round++) free.push(await rate());
+    const median = (values: number[]) => values.sort((a, b) => a - b)[2]!;
+    const ratio = median(ratios) / median(free);
+    // The bound is 0.9 of the rate (scripts/bench --auks measures it); here others share the machine.
+    assert(ratio > 0.7, `${ratio}`);
+  });
+
+  it(`killed at any moment during ${ADDS} ADDs, ${KILLS} times: what was acknowledged is there`, async () => {
+    const talks = USERS.map((name) =>
+      admin.write({ type: "add", krbCred: madeUpKrbCred(`${name}@REALM.A`) })
+    );
+    for (let turn = 0; turn < KILLS; turn++) {
+      const daemon = await Auksd.start(options());
+      try {
+        const acknowledged: number[] = [];
+        let next = 0;
+        const client = async () => {
+          while (next < talks.length) {
+            const at = next++;
+            try {
+              if (await talkOnce(talks[at]!, daemon.port)) acknowledged.push(10_000 + at);
+            } catch {
+              return; // the daemon is gone
+            }
+          }
+        };
+        const clients = upTo(4).map(client);
+        setTimeout(() => daemon.signal("SIGKILL"), 20 + Math.random() * ADDS);
+        await Promise.all(clients);
+        daemon.signal("SIGKILL");
+        await daemon.ended();
+        await daemon.start();
+        const dump = await admin.ask(daemon.port, { type: "dump" });
+        assert(dump.type === "dump");
+        const there = new Set(dump.credentials.map(({ uid }) => uid));
+        for (const uid of acknowledged) assert(there.has(uid), `turn ${turn}: ${uid} is lost`);
+        assert.doesNotMatch(daemon.log, /not loaded/);
+      } finally {
+        await daemon.stop();
+      }
+    }
+  });
+});
+
+/** Reads until the daemon closes. */
+async function drained(connection: RawConnection, milliseconds = 5000): Promise<boolean> {
+  const deadline = performance.now() + milliseconds;
+  while (performance.now() < deadline) {
+    const rest = deadline - performance.now();
+    if (await connection.closes(rest)) return true;
+    await connection.take(1 << 20, 1);
+  }
+  return false;
+}
+
+/** One conversation; whether the reply came whole. */
+async function talkOnce(talk: Conversation, port: number): Promise<boolean> {
+  const connection = await RawConnection.open(port);
+  try {
+    connection.send(talk.versions);
+    if ((await connection.take(1)).length === 0) return false;
+    connection.send(talk.apReq);
+    await connection.takeMessage();
+    if ((await connection.takeMessage()).length === 0) return false;
+    connection.send(talk.request);
+    const reply = await connection.takeMessage();
+    connection.send(talk.close);
+    return reply.length > 50;
+  } finally {
+    connection.close();
+  }
+}

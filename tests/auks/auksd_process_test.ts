@@ -1,0 +1,253 @@
+// auksd as a process: what it checks before it serves and with which status it refuses, signals, reloads that
+// take nothing down, the background, and two that want the same directory.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, it } from "node:test";
+import { Context } from "../../lib/krb5/context.ts";
+import { suite } from "../suite.ts";
+import { Auksd, type AuksdOptions, PROGRAM } from "./auksd.ts";
+import { Speaker } from "./conversation.ts";
+import { freePort, Kdc, KDC_NEEDS } from "./kdc.ts";
+import { RawConnection } from "./wire.ts";
+
+const ACL = "rule { principal = ^alice@REALM[.]A$ ; host = * ; role = user ; }\n";
+const NOBODY = "rule { principal = ^nobody@REALM[.]A$ ; host = * ; role = user ; }\n";
+
+suite("auksd as a process", KDC_NEEDS, () => {
+  let kdc: Kdc;
+  let context: Context;
+  let alice: Speaker;
+
+  before(async () => {
+    kdc = await Kdc.start();
+    kdc.enter();
+    kdc.login("alice");
+    context = Context.open();
+    alice = new Speaker(context, kdc.cache("alice"));
+  });
+
+  after(async () => {
+    context.close();
+    await kdc.stop();
+  });
+
+  function options(more: Partial<AuksdOptions> = {}): AuksdOptions {
+    return { keytab: kdc.keytab("host/mngt.realm.a"), env: kdc.env, acl: ACL, ...more };
+  }
+
+  const ping = (auksd: Auksd) => alice.ask(auksd.port, { type: "ping" });
+
+  it("what is wrong is said before anything is served, each with its status", async () => {
+    const auksd = await Auksd.prepare(options());
+    try {
+      const refuse = (status: number, pattern: RegExp, more: Partial<AuksdOptions>) => {
+        auksd.configure(options(more));
+        for (const words of [["-F"], [], ["--check-config"]]) {
+          const { status: found, stderr } = auksd.run(...words);
+          assert.equal(found, status, `${words}: ${stderr}`);
+          assert.match(stderr, pattern);
+        }
+      };
+      refuse(63, /line \d+: .*unexpected/, { auksd: ";" });
+      refuse(158, /unable to open keytab .*No such file|keytab.*not found/i, {
+        keytab: join(kdc.directory, "none.keytab"),
+      });
+      refuse(201, /unable to open cachedir .*\/nowhere: No such file/, {
+        auksd: "CacheDir = /nowhere ;",
+      });
+      refuse(146, /auks\.acl : line 1: "king" is no role/, {
+        acl: ACL.replace("user", "king"),
+      });
+      refuse(150, /\/nowhere\.acl : No such file/, { auksd: "ACLFile = /nowhere.acl ;" });
+      refuse(30, /current host is not an auks server/, {
+        common: "PrimaryHost = elsewhere ; SecondaryHost = elsewhere2 ;",
+      });
+      refuse(154, /names no principal/, { common: 'PrimaryPrincipal = "" ;' });
+      refuse(63, /block mungebox has no key "Dialekt"/, { own: "Dialekt = head ;" });
+      auksd.configure(options());
+      const { status, stdout } = auksd.run("--check-config");
+      assert.equal(status, 0);
+      assert.equal(stdout, `${auksd.config} is in order\n`);
+    } finally {
+      await auksd.stop();
+    }
+  });
+
+  it("a port that is taken: 29, in the foreground and in the background", async () => {
+    const auksd = await Auksd.start(options());
+    try {
+      for (const words of [["-F"], [], ["-v"]]) {
+        const { status, stderr } = auksd.run(...words);
+        assert.equal(status, 29, stderr);
+        assert.match(stderr, /unable to create stream socket .*Address already in use/);
+      }
+      assert.deepEqual(await ping(auksd), { type: "ping" });
+    } finally {
+      await auksd.stop();
+    }
+  });
+
+  it("a directory is one auksd's", async () => {
+    const auksd = await Auksd.start(options());
+    const other = await Auksd.prepare(options({ cacheDir: auksd.cacheDir }));
+    try {
+      const { status, stderr } = other.run("-F");
+      assert.equal(status, 201);
+      assert.match(stderr, new RegExp(`pid ${auksd.pid} uses "${auksd.cacheDir}"`));
+      auksd.signal("SIGTERM");
+      assert.equal(await auksd.ended(), 0);
+      assert(!existsSync(join(auksd.cacheDir, ".auksd.lock")));
+    } finally {
+      await auksd.stop();
+      await other.stop();
+    }
+  });
+
+  it("TERM and INT end it with 0 though clients are connected, whatever they do", async () => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      const auksd = await Auksd.start(options());
+      const idle = await Promise.all(
+        Array.from({ length: 20 }, () => RawConnection.open(auksd.port)),
+      );
+      const { connection } = await alice.connect(auksd.port);
+      const begin = performance.now();
+      auksd.signal(signal);
+      assert.equal(await auksd.ended(), 0);
+      assert(performance.now() - begin < 4000);
+      assert.match(
+        auksd.log,
+        /asked to no longer accept requests\n.*connections dispatched\n.*connections pending\n.*auksd {5}: exiting\n$/,
+      );
+      for (const each of [...idle, connection]) each.close();
+      await auksd.stop();
+    }
+  });
+
+  it("HUP puts a new ACL in force, for connections that are open, too", async () => {
+    const auksd = await Auksd.start(options());
+    try {
+      const open = await alice.connect(auksd.port);
+      assert.deepEqual(await ping(auksd), { type: "ping" });
+      const from = auksd.log.length;
+      auksd.configure(options({ acl: NOBODY }));
+      auksd.signal("SIGHUP");
+      await auksd.logged(/initialization succeed[^]*creds removed/, from);
+      await assert.rejects(ping(auksd), /closed/);
+      open.connection.send(new Uint8Array(8));
+      assert(await open.connection.closes());
+    } finally {
+      await auksd.stop();
+    }
+  });
+
+  it("HUP with a mistake in a file changes nothing, and the port stays open", async () => {
+    const auksd = await Auksd.start(options());
+    try {
+      const mistakes: readonly Partial<AuksdOptions>[] = [
+        { auksd: ";" },
+        { acl: "rule {" },
+        { keytab: "/nowhere.keytab" },
+        { auksd: "CacheDir = /nowhere ;" },
+        { common: "PrimaryAddress = 192.0.2.1 ;" },
+      ];
+      for (const mistake of mistakes) {
+        const from = auksd.log.length;
+        auksd.configure(options(mistake));
+        auksd.signal("SIGHUP");
+        await auksd.logged(/nothing is changed by SIGHUP: /, from);
+        assert.deepEqual(await ping(auksd), { type: "ping" });
+      }
+    } finally {
+      await auksd.stop();
+    }
+  });
+
+  it("HUP with another port and another CacheDir moves there", async () => {
+    const auksd = await Auksd.start(options());
+    try {
+      const port = await freePort();
+      const cacheDir = join(auksd.directory, "other");
+      mkdirSync(cacheDir, { mode: 0o700 });
+      const from = auksd.log.length;
+      auksd.configure(options({
+        common: `PrimaryPort = ${port} ;`,
+        auksd: `CacheDir = ${cacheDir} ;`,
+      }));
+      auksd.signal("SIGHUP");
+      await auksd.logged(/creds removed/, from);
+      assert.deepEqual(await alice.ask(port, { type: "ping" }), { type: "ping" });
+      await assert.rejects(ping(auksd), /ECONNREFUSED/);
+    } finally {
+      await auksd.stop();
+    }
+  });
+
+  it("USR2 tells of connections", async () => {
+    const auksd = await Auksd.start(options());
+    try {
+      await ping(auksd);
+      const from = auksd.log.length;
+      auksd.signal("SIGUSR2");
+      await auksd.logged(
+        /dispatcher: \d+ connections dispatched\n.*dispatcher: 0 connections pending/,
+        from,
+      );
+    } finally {
+      await auksd.stop();
+    }
+  });
+
+  it("in the background: it serves when the command ends, from CacheDir, with a PID file", async () => {
+    const auksd = await Auksd.prepare(options());
+    const pidFile = join(auksd.directory, "auksd.pid");
+    auksd.configure(options({ own: `PidFile = ${pidFile} ;` }));
+    const { status, stderr, stdout } = auksd.run();
+    assert.equal(status, 0, stderr);
+    assert.equal(stdout + stderr, "");
+    const pid = Number(readFileSync(pidFile, "utf8"));
+    try {
+      assert.deepEqual(await ping(auksd), { type: "ping" });
+      assert.equal(readlinkSync(`/proc/${pid}/cwd`), auksd.cacheDir);
+      const limits = readFileSync(`/proc/${pid}/limits`, "utf8");
+      assert.match(limits, /Max core file size +0 +0/);
+      assert.match(readFileSync(join(auksd.directory, "auksd.log"), "utf8"), /stream created on/);
+    } finally {
+      process.kill(pid, "SIGTERM");
+    }
+    while (existsSync(`/proc/${pid}`)) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert(!existsSync(pidFile));
+    await auksd.stop();
+  });
+
+  it("the command line: usage, and complaints with a status that is none of success", () => {
+    const run = (...words: string[]) => {
+      const [program = "", ...args] = [...PROGRAM, "auksd", ...words];
+      return spawnSync(program, args, { encoding: "utf8" });
+    };
+    const help = run("-h");
+    assert.equal(help.status, 0);
+    assert.match(
+      help.stdout,
+      /^\nUsage : auksd \[-h\] \[-dv\] \[-F\] \[-f conffile\]\n\n\t-h\t\tshow this message\n \t-d\t\tincrease debug level/,
+    );
+    const wrong = run("-Z");
+    assert.equal(wrong.status, 1);
+    assert.equal(wrong.stderr, "auksd: invalid option -- 'Z'\n");
+    assert.equal(run("-f").stderr, "auksd: option requires an argument -- 'f'\n");
+  });
+
+  it("a mistake in the configuration is told in the original's words with -v", () => {
+    const file = join(kdc.directory, "broken.conf");
+    writeFileSync(file, ";\n");
+    const [program = "", ...args] = [...PROGRAM, "auksd", "-v", "-f", file];
+    const { stdout, status } = spawnSync(program, args, { encoding: "utf8", env: kdc.env });
+    assert.equal(status, 63);
+    assert.match(
+      stdout,
+      /\[INFO1\] \[euid=\d+,pid=\d+\] auksd_engine: unable to parse configuration file .*broken\.conf : line 1: ';' unexpected \(syntax error\)\n.*exiting : unable to parse configuration file\n$/,
+    );
+    rmSync(file);
+  });
+});
