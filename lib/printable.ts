@@ -1,15 +1,15 @@
-// Text from elsewhere (another host, a credential, a daemon, a name service, a log) as it may reach a terminal or
-// a log: without escape sequences, line ends, and characters that turn the direction of what follows.
+// Makes foreign text (from another host, a credential, a daemon, a name service, a log) safe for a terminal or a log:
+// without escape sequences, line ends, and characters that change the direction of text.
 
 /**
- * Control characters (C0, DEL, C1), line and paragraph separators, the characters that steer bidirectional text,
- * and halves of surrogate pairs.
+ * Control characters (C0, DEL, C1), line and paragraph separators, characters that control bidirectional text, and
+ * unpaired surrogates.
  */
 const UNPRINTABLE =
   /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
 
 /**
- * The text with whatever is not printable as an escape sequence, in one line.
+ * The text in one line, with everything unprintable as an escape sequence.
  *
  * @example
  * ```ts
@@ -25,7 +25,7 @@ export function printable(text: string): string {
   });
 }
 
-/** A value as JSON in one line, with whatever is not printable as an escape sequence of JSON's. */
+/** A value as one line of JSON, with everything unprintable as a JSON escape sequence. */
 export function printableJson(value: unknown): string {
   return JSON.stringify(value).replace(
     UNPRINTABLE,

@@ -1,4 +1,4 @@
-// What auks does, by the option that asks for it.
+// The actions of auks, by option.
 import { isatty } from "node:tty";
 import { dumpTable } from "../../lib/auks/dump_table.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
@@ -26,7 +26,7 @@ import { renew } from "./renew.ts";
 
 type Perform = (settings: Settings, opened: OpenedConfiguration) => Promise<void>;
 
-/** What an action asks auksd with. */
+/** What an action needs to ask auksd. */
 function asking({ configuration }: OpenedConfiguration): [Context, ClientSettings] {
   return [Context.open(), clientSettings(configuration, undefined)];
 }
@@ -103,8 +103,8 @@ export const ACTIONS: Readonly<Record<Action, Perform>> = {
 /**
  * The UID of -u, or the caller's.
  *
- * @throws {AuksError} API_PACK_UID for what is neither a number nor the name of an account, which the original
- * takes for 0.
+ * @throws {AuksError} API_PACK_UID for a text that is neither a number nor an account's name, which the original treats as
+ * 0.
  */
 function requestedUid(text: string | undefined): number {
   if (text === undefined) return process.geteuid!();
@@ -114,7 +114,7 @@ function requestedUid(text: string | undefined): number {
   }
   const user = userByName(text);
   if (user !== undefined) return user.uid;
-  throw new AuksError("API_PACK_UID", `there is no user "${text}"`);
+  throw new AuksError("API_PACK_UID", `unknown user "${text}"`);
 }
 
 function storeCredential(context: Context, ccache: string | undefined, krbCred: Uint8Array): void {
@@ -127,7 +127,7 @@ function storeCredential(context: Context, ccache: string | undefined, krbCred: 
   }
 }
 
-/** The KRB-CRED of what auks --send wrote to our standard input. */
+/** The KRB-CRED that auks --send wrote to our standard input. */
 async function readSent(): Promise<Uint8Array> {
   let received = new Uint8Array(0);
   let wanted = SEND_HEADER_LENGTH;

@@ -1,5 +1,5 @@
-// auks: asks auksd for a sign of life, gives it the user's ticket, fetches, removes and lists tickets, and
-// renews the one in a credential cache.
+// auks: pings auksd, sends it the user's ticket, fetches, removes and lists tickets, and renews the ticket in a credential
+// cache.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
 import { choice, option, text } from "../command_line/vocabulary.ts";
 import { print, printError } from "../command_line/print.ts";
@@ -11,13 +11,13 @@ import {
   parseAuksOptions,
 } from "./usage.ts";
 
-/** What is asked for. */
+/** The requested action. */
 export type Action = "ping" | "add" | "get" | "remove" | "dump" | "renew" | "send" | "receive";
 
-/** The command line, read. */
+/** The parsed command line. */
 export interface Settings {
   action: Action;
-  /** Undefined for the usual file. */
+  /** Undefined for the default file. */
   config: string | undefined;
   /** Undefined for the default credential cache. */
   ccache: string | undefined;
@@ -64,7 +64,7 @@ export const USAGE: AuksUsage<Settings> = {
   ],
 };
 
-/** Runs auks; the exit status. */
+/** Runs auks. Returns the exit status. */
 export async function run(program: string, args: readonly string[]): Promise<number> {
   const settings: Settings = {
     action: "ping",
@@ -94,7 +94,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
   return 0;
 }
 
-/** Reports a failure in the original's words, the reason behind them. */
+/** Reports a failure in the original's words, followed by the reason. */
 function fail(stage: "init" | "request", error: unknown): number {
   const isKerberosMissing = error instanceof Error && error.name === "KerberosUnavailable";
   const known = error instanceof AuksError

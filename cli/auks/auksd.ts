@@ -1,13 +1,13 @@
-// auksd: keeps the users' tickets and hands them out. Here is its command line; the daemon is in daemon/auksd.
+// auksd: stores users' tickets and hands them out. This file has its command line; the daemon is in daemon/auksd.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
 import { print, printError } from "../command_line/print.ts";
 import { flag, text } from "../command_line/vocabulary.ts";
 import type { AuksdRun } from "../../daemon/auksd/main.ts";
 import { type AuksUsage, counter, HELP_OPTION, parseAuksOptions } from "./usage.ts";
 
-/** The command line, read. */
+/** The parsed command line. */
 interface Settings {
-  /** Undefined for the usual file. */
+  /** Undefined for the default file. */
   config: string | undefined;
   foreground: boolean;
   checkConfig: boolean;
@@ -33,7 +33,7 @@ export const USAGE: AuksUsage<Settings> = {
   ],
 };
 
-/** Runs auksd; the exit status. */
+/** Runs auksd. Returns the exit status. */
 export async function run(program: string, args: readonly string[]): Promise<number> {
   const settings: Settings = {
     config: undefined,

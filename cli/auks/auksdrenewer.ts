@@ -1,4 +1,4 @@
-// auksdrenewer: renews the tickets that auksd keeps before they expire.
+// auksdrenewer: renews auksd's tickets before they expire.
 import { type AuksLog, createAuksLog } from "../../daemon/process/auks_log.ts";
 import { enterBackground } from "../../daemon/process/background.ts";
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
@@ -65,7 +65,7 @@ function parseCount(value: string, most: number): number {
   return Number(number);
 }
 
-/** Runs auksdrenewer; the exit status. */
+/** Runs auksdrenewer. Returns the exit status. */
 export async function run(program: string, args: readonly string[]): Promise<number> {
   const settings: Settings = {
     config: undefined,
@@ -133,7 +133,7 @@ async function renew(
   }
 }
 
-/** The configuration as it is now, or the old one if it is no good any more. */
+/** The current configuration, or the old one if the current one is invalid. */
 function reload(settings: Settings, old: OpenedConfiguration, log: AuksLog): OpenedConfiguration {
   try {
     return openConfiguration({ ...settings, verbose: 0, debug: 0 });
@@ -146,7 +146,7 @@ function reload(settings: Settings, old: OpenedConfiguration, log: AuksLog): Ope
 
 const levelsOf = ({ verbose, debug }: Settings) => ({ info: verbose, debug });
 
-/** Where the log goes, as the original has it: -F wins over -l, and -v alone leads to the log of clients. */
+/** The log's target, as in the original: -F overrides -l, and -v alone selects the clients' log. */
 function logOf(settings: Settings, { configuration, log }: OpenedConfiguration): AuksLog {
   const { foreground, logFile, verbose, debug } = settings;
   const { renewer } = configuration.config;

@@ -1,4 +1,4 @@
-// aukspriv: keeps the credential cache of root, or of another account, filled with a ticket got by a keytab.
+// aukspriv: keeps a ticket obtained with a keytab in the credential cache of root or another account.
 import { keepCache, linesOf } from "../../daemon/aukspriv/keep.ts";
 import { createReport } from "../../daemon/aukspriv/report.ts";
 import { readSettings, SettingError } from "../../daemon/aukspriv/settings.ts";
@@ -42,12 +42,12 @@ export const USAGE: AuksUsage<Settings> = {
   ],
 };
 
-/** Names the process that takes a turn for another. */
+/** Marks a process that only takes one turn. */
 const TURN = "AUKS_PRIV_TURN";
-/** What keeps the original, too, from going into the background. */
+/** Mistakes that also keep the original from going into the background. */
 const DONE = "AUKS_PRIV_DONE";
 
-/** Runs aukspriv; the exit status. */
+/** Runs aukspriv. Returns the exit status. */
 export async function run(program: string, args: readonly string[]): Promise<number> {
   const settings: Settings = { foreground: process.env[DONE] === "yes", once: false };
   parseAuksOptions(program, USAGE, settings, args);
@@ -77,7 +77,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
   }
 }
 
-/** Takes a turn in a process that is killed when it takes longer than `timeout` seconds. */
+/** Takes a turn in a process that is killed if it takes longer than `timeout` seconds. */
 async function turnInProcess(timeout: number): Promise<TurnOutcome> {
   const command = IS_COMPILED ? [process.execPath] : [process.execPath, Bun.main];
   const child = Bun.spawn([...command, "aukspriv"], {

@@ -1,4 +1,4 @@
-// auks.conf as a command of AUKS opens it: read, told about on standard output with -v, and its log.
+// auks.conf for AUKS's commands: reads it, reports it on standard output with -v, and opens its log.
 import {
   type AuksLog,
   type AuksLogTarget,
@@ -14,7 +14,7 @@ import {
 } from "../../lib/auks_client/configuration.ts";
 import { printError } from "../command_line/print.ts";
 
-/** What the command line says about configuration and log. */
+/** The command line's settings for configuration and log. */
 export interface ConfigurationOptions {
   readonly config: string | undefined;
   readonly verbose: number;
@@ -28,7 +28,7 @@ export interface OpenedConfiguration {
 }
 
 /**
- * Reads auks.conf. Until it is read, -v and -d decide what is told, afterwards its own levels.
+ * Reads auks.conf. Until then -v and -d decide what is reported; afterwards, its own levels do.
  *
  * @throws {AuksError}
  */
@@ -61,7 +61,7 @@ function tellBlocks(log: AuksLog, { file, hasRenewer }: ClientConfiguration): vo
   }
 }
 
-/** The values in the original's words; those that are not given, as the original takes them. */
+/** The values in the original's words; missing ones with the original's defaults. */
 function tellValues(log: AuksLog, { config }: ClientConfiguration): void {
   const { primary, api, renewer } = config;
   const secondary = config.secondary ??
@@ -98,7 +98,7 @@ function logValues(prefix: string, config: LogConfig): string[] {
   ];
 }
 
-/** The log that the block `api` asks for. */
+/** The log for the block `api`. */
 function apiLog({ config: { api } }: ClientConfiguration): AuksLog {
   const levels = { info: api.logLevel, debug: api.debugLevel };
   return api.useSyslog

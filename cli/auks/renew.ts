@@ -1,5 +1,5 @@
-// auks -R: renews the ticket of a credential cache once, or again and again until it has expired for good. The
-// loop is ended by a signal, when the job that it serves is over.
+// auks -R: renews the ticket of a credential cache once, or repeatedly until it can no longer be renewed. A signal ends the
+// loop when its job is over.
 import { AuksError } from "../../lib/auks/errors.ts";
 import { isExpired, type Lifetime } from "../../lib/auks/store_rules.ts";
 import type { ClientSettings } from "../../lib/auks_client/client.ts";
@@ -11,7 +11,7 @@ import type { AuksLog } from "../../daemon/process/auks_log.ts";
 import type { Settings } from "./auks.ts";
 import { logTo, type OpenedConfiguration } from "./configuration.ts";
 
-/** A ticket that can't be renewed any more is told of when so much is left, or twice MinLifeTime. */
+/** Warns of a ticket that can no longer be renewed when this much is left, or twice MinLifeTime. */
 const NOTICE_S = 3600;
 
 /** Renews once, or until the ticket has expired. @throws {AuksError} */
@@ -42,7 +42,7 @@ interface Turns {
   readonly log: AuksLog;
 }
 
-/** Renews the ticket if it is due. @returns its times, and what the helper script failed of. */
+/** Renews the ticket if it is due. @returns its times, and the helper script's failure, if any. */
 async function turn(turns: Turns, eager: boolean) {
   const { context, client, ccache, minLifeTime, log } = turns;
   const { source, lifetime } = await renewCache(context, client, { ccache, minLifeTime, eager });
@@ -57,7 +57,7 @@ function runHelper({ helperScript, ccache }: Turns, event: HelperEvent) {
 
 async function renewForEver(turns: Turns, delay: number): Promise<never> {
   const { log, minLifeTime } = turns;
-  /** Of the ticket that was seen last. */
+  /** Of the ticket seen last. */
   let seen: Lifetime | undefined;
   let noticed = 0;
   for (;;) {
@@ -68,7 +68,7 @@ async function renewForEver(turns: Turns, delay: number): Promise<never> {
     } catch (error) {
       if (!(error instanceof AuksError)) throw error;
       if (error instanceof NotRenewed) seen = error.lifetime;
-      // What can't be read at the start, or has expired for good, no waiting brings back.
+      // Waiting does not help if the ticket can't be read at the start, or can no longer be renewed.
       if (seen === undefined || isExpired(seen, Date.now() / 1000)) throw error;
       if (error.error !== "CRED_STILL_VALID") log.info(1, `auks -R: ${error.message}`);
     }
@@ -86,13 +86,13 @@ async function renewForEver(turns: Turns, delay: number): Promise<never> {
   }
 }
 
-/** Whether a ticket dies soon, and for good unless its user logs in anew. */
+/** Whether a ticket expires soon and can't be renewed unless its user logs in again. */
 function isEnding({ endtime, renewTill }: Lifetime, minLifeTime: number): boolean {
   const left = endtime - Date.now() / 1000;
   return left <= Math.max(NOTICE_S, 2 * minLifeTime) && endtime >= renewTill;
 }
 
-/** Delay, and at most half of what is left of the ticket; a little less, lest all jobs ask at once. */
+/** The delay, but at most half of the ticket's remaining time; slightly randomised, so that jobs don't ask all at once. */
 async function pause(delay: number, seen: Lifetime | undefined): Promise<void> {
   const left = seen === undefined ? Infinity : seen.endtime - Date.now() / 1000;
   const seconds = Math.max(1, Math.min(Math.max(1, delay), left / 2)) * (0.9 + Math.random() / 10);

@@ -1,12 +1,11 @@
-// What `auksdrenewer --status` prints: the credentials that auksd keeps as `auks -D` lists them, with what will
-// become of each.
+// The output of `auksdrenewer --status`: auksd's credentials as `auks -D` lists them, with what will happen to each.
 import { dumpTable } from "../../lib/auks/dump_table.ts";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { whyNotDue } from "../../lib/auks/store_rules.ts";
 import { isoTime } from "../../lib/os/local_time.ts";
 import { isAtItsEnd } from "../../daemon/auksdrenewer/schedule.ts";
 
-/** The list, and a line with the sums. */
+/** The list, and a line with totals. */
 export function formatStatus(
   credentials: readonly PackedCredential[],
   minLifeTime: number,

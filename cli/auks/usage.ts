@@ -1,27 +1,27 @@
-// The command line as the programs of AUKS take it: GNU getopt's complaints on standard error, and the usage
-// on standard output in the original's layout. What each option does is in the tables of the programs.
+// The command-line conventions of AUKS's programs: GNU getopt's messages on standard error, and the usage on standard output
+// in the original's layout. The options are in the programs' own tables.
 import { getopt, GetoptError } from "../command_line/getopt.ts";
 import { type Option, printAndExit, type Usage } from "../command_line/options.ts";
 import { print, printError } from "../command_line/print.ts";
 import { option } from "../command_line/vocabulary.ts";
 
-/** The command line of a program of AUKS: the original's options, then ours. */
+/** The command line of an AUKS program: the original's options, then ours. */
 export interface AuksUsage<Settings> extends Usage<Settings> {
   readonly synopsis: string;
   readonly groups: readonly [
     originals: readonly Option<Settings>[],
     additions: readonly Option<Settings>[],
   ];
-  /** How the original names an option and its usage begins. */
+  /** How the original's usage spells an option. */
   readonly layout: keyof typeof LAYOUTS;
 }
 
-/** The exit status for a mistake on the command line; the original's is 0, which tells scripts all is well. */
+/** The exit status for a mistake on the command line; the original's is 0, which scripts take for success. */
 const MISTAKE = 1;
 
 /**
- * Reads a command line into `settings`, option by option. Words that are no options are ignored, as the
- * original does. A mistake ends the process, with the complaint and the usage.
+ * Reads a command line into `settings`, option by option. Like the original, it ignores words that are not options. A
+ * mistake ends the process with a message and the usage.
  *
  * @param program base name of argv[0].
  * @param args the words after it.
@@ -55,7 +55,7 @@ export const HELP_OPTION: Option<unknown> = {
     printAndExit(formatAuksUsage(program, usage as AuksUsage<never>)),
 };
 
-/** An option that adds one to a level each time it is given. */
+/** An option that increases a level each time it is given. */
 export function counter(
   names: string,
   help: string,
@@ -66,7 +66,7 @@ export function counter(
   });
 }
 
-/** The usage: its lines for the original's options are the original's, typing errors aside. */
+/** The usage; the original's lines for its options, with typing errors corrected. */
 export function formatAuksUsage(program: string, usage: AuksUsage<never>): string {
   const [originals, additions] = usage.groups;
   const { opening, line, between, closing } = LAYOUTS[usage.layout];
@@ -84,7 +84,7 @@ interface Layout {
   readonly closing: string;
 }
 
-/** What follows the names starts at the third tab stop, if they leave room for it. */
+/** Descriptions start at the third tab stop if the names leave room. */
 const TWO_STOPS = 16;
 
 function formatLong(option: Option<never>): string {
@@ -112,7 +112,7 @@ const LAYOUTS = {
   },
 } as const satisfies Readonly<Record<string, Layout>>;
 
-/** What GNU getopt says of a mistake. */
+/** GNU getopt's message for a mistake. */
 function complaint(usage: AuksUsage<never>, { problem, word, option }: GetoptError): string {
   if (!word.startsWith("--")) {
     return problem === "missing"

@@ -1,4 +1,4 @@
-// What goes between the renewer and its threads: a KRB-CRED to renew, and what came of it. Plain data.
+// What the renewer and its threads exchange, as plain data: a KRB-CRED to renew, and the outcome.
 
 /** A renewal to make. */
 export interface KdcTask {
@@ -6,7 +6,7 @@ export interface KdcTask {
   readonly krbCred: Uint8Array;
 }
 
-/** What came of it. */
+/** Its outcome. */
 export type KdcResult =
   & { readonly id: number }
   & (

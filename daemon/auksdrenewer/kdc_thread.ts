@@ -44,7 +44,7 @@ function renewTask({ id, krbCred }: KdcTask): KdcResult {
   }
 }
 
-/** A TGT for another realm, by the renewed one of the user's own. */
+/** A TGT for another realm, by means of the user's own renewed one. */
 function otherRealmTicket(context: Context, tgt: Credential, server: string): Credential {
   const cache = CredentialCache.unique(context, "MEMORY");
   try {

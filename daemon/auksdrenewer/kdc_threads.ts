@@ -1,9 +1,9 @@
-// Renewals at the KDC by several threads, so that a slow KDC holds up no more than one of them.
+// Renewals at the KDC by several threads, so that a slow KDC holds up only one of them.
 import { Worker } from "node:worker_threads";
 import { threadFile } from "../../lib/os/thread_file.ts";
 import type { KdcResult, KdcTask } from "./kdc_task.ts";
 
-/** Renews a KRB-CRED, when a thread is free. */
+/** Renews a KRB-CRED when a thread is free. */
 export type Renew = (krbCred: Uint8Array) => Promise<KdcResult>;
 
 interface Waiting {
@@ -11,7 +11,7 @@ interface Waiting {
   resolve(result: KdcResult): void;
 }
 
-/** Threads that renew tickets; started when there is something to do. */
+/** Threads that renew tickets; started on demand. */
 export class KdcThreads {
   readonly #limit: number;
   readonly #idle: Worker[] = [];
@@ -20,12 +20,12 @@ export class KdcThreads {
   readonly #running = new Map<Worker, Waiting>();
   #tasks = 0;
 
-  /** @param limit how many renewals may be under way at once. */
+  /** @param limit maximum number of concurrent renewals. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** Renews a KRB-CRED, which is wiped in the thread. */
+  /** Renews a KRB-CRED, which the thread wipes. */
   renew(krbCred: Uint8Array): Promise<KdcResult> {
     return new Promise((resolve) => {
       this.#queue.push({ task: { id: ++this.#tasks, krbCred }, resolve });
@@ -33,7 +33,7 @@ export class KdcThreads {
     });
   }
 
-  /** Ends all threads; what is under way is given up. */
+  /** Ends all threads, abandoning renewals in progress. */
   async stop(): Promise<void> {
     await Promise.all([...this.#all].map((worker) => worker.terminate()));
   }

@@ -1,20 +1,20 @@
-// What auksdrenewer has done, as metrics for Prometheus.
+// auksdrenewer's metrics for Prometheus.
 import { type Metric, type Sample } from "../process/prometheus.ts";
 import type { Tally } from "./round.ts";
 
-/** What is measured. */
+/** The measured values. */
 export interface RenewerNumbers {
-  /** Added up over all rounds. */
+  /** Sums over all rounds. */
   readonly totals: Tally;
   /** Of the last round in which auksd listed its credentials. */
   readonly last: Tally;
-  /** Rounds in which it did not. */
+  /** Number of rounds in which it did not. */
   readonly failedRounds: number;
   /** When the last round ended, seconds since the epoch; 0 before the first. */
   readonly roundEnd: number;
-  /** How long it took, seconds. */
+  /** Its duration in seconds. */
   readonly roundSeconds: number;
-  /** Realms whose KDCs do not answer, with the number of tries in a row. */
+  /** Realms whose KDCs do not answer, with the number of consecutive tries. */
   readonly silentRealms: ReadonlyMap<string, number>;
 }
 

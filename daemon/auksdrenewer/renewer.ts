@@ -10,7 +10,7 @@ import { METRICS, type RenewerNumbers } from "./metrics.ts";
 import { carryOut, emptyTally, type RoundLimits, type Tally } from "./round.ts";
 import { RealmBackOff, Spread } from "./schedule.ts";
 
-/** What the renewer is run with; read anew on SIGHUP. */
+/** The renewer's settings; read again on SIGHUP. */
 export interface RenewerSettings {
   readonly client: ClientSettings;
   readonly limits: RoundLimits;
@@ -20,7 +20,7 @@ export interface RenewerSettings {
   readonly metricsFile: string | undefined;
 }
 
-/** Why the loop has ended. */
+/** Why the loop ended. */
 export type Ending = "stop" | "reload";
 
 /** Runs rounds until SIGTERM or SIGINT, or SIGHUP. */
@@ -94,14 +94,14 @@ function addUp(totals: Tally, round: Tally): void {
   for (const key of Object.keys(totals) as (keyof Tally)[]) totals[key] += round[key];
 }
 
-/** What the signals so far ask for, and a promise that is kept when one comes. */
+/** What the signals so far ask for, and a promise that settles when one arrives. */
 function listenForSignals() {
   let asked: Ending | undefined;
   const { promise: wake, resolve } = Promise.withResolvers<void>();
   const meanings = { SIGTERM: "stop", SIGINT: "stop", SIGHUP: "reload" } as const;
   for (const [signal, meaning] of Object.entries(meanings)) {
     process.once(signal as keyof typeof meanings, () => {
-      // Who is to end does not begin anew.
+      // A renewer that is stopping does not reload.
       if (asked !== "stop") asked = meaning;
       resolve();
     });

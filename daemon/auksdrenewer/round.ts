@@ -1,12 +1,12 @@
-// One round of auksdrenewer: lists what auksd keeps, and renews what is due, several at once and evenly spread
-// over the time until the next round. The daemon's answers, the KDC's and the clock come from outside.
+// One round of auksdrenewer: lists auksd's credentials and renews those that are due, several at a time and spread evenly
+// over the time until the next round. The daemon, the KDC and the clock are arguments.
 import { AuksError } from "../../lib/auks/errors.ts";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import type { KdcResult } from "./kdc_task.ts";
 import { isAtItsEnd, type RealmBackOff, realmOf, type Spread } from "./schedule.ts";
 
-/** What a round works with. */
+/** What a round needs. */
 export interface RoundTools {
   dump(): Promise<readonly PackedCredential[]>;
   get(uid: number): Promise<PackedCredential>;
@@ -19,25 +19,25 @@ export interface RoundTools {
   readonly spread: Spread;
   readonly backOff: RealmBackOff;
   readonly log: AuksLog;
-  /** Whether the renewer was told to end. */
+  /** Whether the renewer has been told to stop. */
   stopped(): boolean;
 }
 
-/** How much a round may do. */
+/** Limits of a round. */
 export interface RoundLimits {
   /** Seconds between the starts of two rounds. */
   readonly delay: number;
-  /** Renewals under way at once. */
+  /** Maximum number of concurrent renewals. */
   readonly parallel: number;
-  /** The most requests to KDCs that are begun in a second. */
+  /** Maximum number of new KDC requests per second. */
   readonly perSecond: number;
 }
 
-/** What a round did; added up, what the renewer did. */
+/** What a round did; summed up, what the renewer did. */
 export interface Tally {
   dumped: number;
   renewed: number;
-  /** Due, but another renewer had done it. */
+  /** Due, but already renewed by another renewer. */
   alreadyDone: number;
   failed: number;
   /** Due, but no KDC of the realm answers. */
@@ -46,15 +46,15 @@ export interface Tally {
   ending: number;
 }
 
-/** A tally of nothing. */
+/** An empty tally. */
 export function emptyTally(): Tally {
   return { dumped: 0, renewed: 0, alreadyDone: 0, failed: 0, postponed: 0, ending: 0 };
 }
 
-/** The part of the time until the next round that renewals are spread over. */
+/** The share of the time until the next round over which renewals are spread. */
 const SPREAD_OVER = 0.8;
 
-/** Carries out one round. @throws {AuksError} when auksd does not list its credentials. */
+/** Carries out one round. @throws {AuksError} if auksd does not list its credentials. */
 export async function carryOut(tools: RoundTools, limits: RoundLimits): Promise<Tally> {
   const { log, spread, now, sleep, stopped } = tools;
   const tally = emptyTally();
@@ -73,7 +73,7 @@ export async function carryOut(tools: RoundTools, limits: RoundLimits): Promise<
     1 / limits.perSecond,
   );
   const running = new Set<Promise<void>>();
-  // The fewer there are, the sooner they are done: spreading is for crowds.
+  // A few are done at once; spreading is only for many.
   const pause = due.length <= limits.parallel ? 0 : Math.min(interval, 1);
   for (const credential of due) {
     if (stopped()) break;

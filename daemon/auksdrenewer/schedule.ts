@@ -1,31 +1,31 @@
-// When which credential is renewed, without clock, network or KDC: due ones are spread over time, and a realm
-// whose KDC does not answer is left alone for longer and longer.
+// Decides when to renew which credential, without clock, network or KDC: spreads renewals over time, and leaves a realm
+// whose KDC does not answer alone for longer and longer.
 import { type Lifetime, whyNotDue } from "../../lib/auks/store_rules.ts";
 
-/** A credential as the schedule sees it. */
+/** What the schedule knows about a credential. */
 export interface Renewable extends Lifetime {
   readonly uid: number;
   readonly principal: string;
 }
 
-/** How credentials are spread. */
+/** How to spread renewals. */
 export interface SpreadRules {
-  /** Seconds before its end at which a credential is renewed at the latest. */
+  /** A credential is renewed at the latest this many seconds before it expires. */
   readonly minLifeTime: number;
-  /** Gives numbers from 0 to 1. */
+  /** Returns random numbers from 0 to 1. */
   random(): number;
 }
 
-/** The part of its life by which a credential may be renewed before it has to be. */
+/** The share of its lifetime by which a credential may be renewed early. */
 const EARLY = 1 / 8;
 
 /**
- * Decides for each credential how long before it is due it is renewed. Tickets that were all got in the same
- * minute, at the start of a working day or by a batch of jobs, so become due one by one.
+ * Decides how early to renew each credential, so that tickets obtained in the same minute, at the start of a working day
+ * or by a batch of jobs, become due one by one.
  */
 export class Spread {
   readonly #rules: SpreadRules;
-  /** By uid: the end of the ticket that a draw was made for, and the draw. */
+  /** By UID: the end of the ticket for which a random number was drawn, and that number. */
   #draws = new Map<number, { readonly endtime: number; readonly draw: number }>();
 
   constructor(rules: SpreadRules) {
@@ -33,10 +33,10 @@ export class Spread {
   }
 
   /**
-   * The credentials to renew now, the most urgent first; those that are about equally urgent in an order of
-   * this renewer's own, so that two renewers don't go through them side by side.
+   * The credentials to renew now, the most urgent first. Equally urgent ones are in this renewer's own random order, so that
+   * two renewers don't process them in parallel.
    *
-   * @param credentials all there are; what is not among them is forgotten.
+   * @param credentials all credentials; others are forgotten.
    * @param now seconds since the epoch.
    */
   due<C extends Renewable>(credentials: readonly C[], now: number): C[] {
@@ -58,7 +58,7 @@ export class Spread {
   }
 }
 
-/** Whether a renewal would give nothing: the ticket lasts as long as it may already. */
+/** Whether a renewal would be useless, because the ticket already lasts as long as it can. */
 export function isAtItsEnd({ endtime, renewTill }: Lifetime): boolean {
   return endtime >= renewTill;
 }
@@ -66,12 +66,12 @@ export function isAtItsEnd({ endtime, renewTill }: Lifetime): boolean {
 const FIRST_PAUSE_S = 5;
 const LONGEST_PAUSE_S = 300;
 
-/** What is known of the KDCs of one realm. */
+/** What is known about the KDCs of one realm. */
 interface RealmState {
   failures: number;
-  /** Seconds since the epoch from which on they are asked again. */
+  /** When to ask them again, seconds since the epoch. */
   until: number;
-  /** Whether one request is under way to see if they are back. */
+  /** Whether a request is in progress to find out if they are back. */
   probing: boolean;
 }
 
@@ -79,7 +79,7 @@ interface RealmState {
 export class RealmBackOff {
   readonly #realms = new Map<string, RealmState>();
 
-  /** Whether a realm may be asked now; the first to be told so after a pause finds out for all others. */
+  /** Whether a realm may be asked now; after a pause, the first caller finds out for all others. */
   mayAsk(realm: string, now: number): boolean {
     const state = this.#realms.get(realm);
     if (state === undefined) return true;
@@ -88,21 +88,21 @@ export class RealmBackOff {
     return true;
   }
 
-  /** A KDC of the realm answered, be it with a refusal. */
+  /** Records that a KDC of the realm answered, even if with a refusal. */
   answered(realm: string): void {
     this.#realms.delete(realm);
   }
 
-  /** The KDC was not asked after all, so that another has to find out. */
+  /** Records that the KDC was not asked after all, so that another caller must find out. */
   unasked(realm: string): void {
     const state = this.#realms.get(realm);
     if (state !== undefined) state.probing = false;
   }
 
-  /** No KDC of the realm answered. @returns seconds of the pause. */
+  /** Records that no KDC of the realm answered. @returns the pause in seconds. */
   silent(realm: string, now: number): number {
     const known = this.#realms.get(realm);
-    // Requests that were under way at once fail at once, and count as one.
+    // Concurrent requests fail together, and count as one.
     if (known !== undefined && now < known.until) return known.until - now;
     const failures = (known?.failures ?? 0) + 1;
     const pause = Math.min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S);
@@ -110,7 +110,7 @@ export class RealmBackOff {
     return pause;
   }
 
-  /** The realms that are left alone, with the number of times in a row that nobody answered. */
+  /** The realms left alone for now, with the number of consecutive failures. */
   get silentRealms(): ReadonlyMap<string, number> {
     return new Map([...this.#realms].map(([realm, { failures }]) => [realm, failures]));
   }

@@ -1,11 +1,11 @@
-// Spans of time as kinit and sleep(1) take them. No clock here.
+// Durations in the formats of kinit and sleep(1).
 
 const UNITS: Readonly<Record<string, number>> = { d: 86_400, h: 3_600, m: 60, s: 1 };
 
 /**
- * The seconds of `36000`, `10h`, `1d12h` or `10:30` (hours and minutes, or with seconds).
+ * Seconds for `36000`, `10h`, `1d12h` or `10:30` (hours and minutes, optionally with seconds).
  *
- * @returns undefined for what is no span of time.
+ * @returns undefined if it is not a duration.
  */
 export function parseDuration(text: string): number | undefined {
   if (/^\d{1,9}$/.test(text)) return Number(text);

@@ -1,23 +1,23 @@
-// aukspriv's loop: a turn, a line about it, and a rest until two thirds of what the KDC granted are over. How a
-// turn is taken, and where lines go, is its caller's.
+// aukspriv's loop: a turn, a line about it, and a pause until two thirds of the granted lifetime are over. The caller
+// supplies the turn and the log.
 import type { AuksprivSettings } from "./settings.ts";
 import type { TurnOutcome } from "./turn.ts";
 
-/** The longest rest at once: the clock may be set, and the machine may sleep, between two looks at it. */
+/** Longest single pause, because the clock may be changed and the machine may sleep in between. */
 const MAX_REST_MS = 30_000;
-/** The shortest time between two turns, however short the tickets are. */
+/** Shortest time between two turns, however short the tickets' lifetime. */
 const MIN_INTERVAL_S = 1;
 
-/** What the loop is run with. */
+/** What the loop needs. */
 export interface Keeper {
   readonly settings: Pick<AuksprivSettings, "keytab" | "renewInterval" | "errorInterval">;
   takeTurn(): Promise<TurnOutcome>;
   report(line: string): void;
-  /** Called after the first turn, however it went. */
+  /** Called after the first turn, whatever its outcome. */
   begun(): void;
 }
 
-/** Keeps the cache filled, for ever. */
+/** Keeps a valid ticket in the cache, forever. */
 export async function keepCache({ settings, takeTurn, report, begun }: Keeper): Promise<never> {
   for (let first = true;; first = false) {
     const started = Date.now();
@@ -28,7 +28,7 @@ export async function keepCache({ settings, takeTurn, report, begun }: Keeper): 
   }
 }
 
-/** What is told of a turn, in the original's words; why a principal was chosen is told once. */
+/** The log line about a turn, in the original's words; the reason for a principal is logged once. */
 export function linesOf(outcome: TurnOutcome, keytab: string, first: boolean): string[] {
   const { principal } = outcome;
   if ("failure" in outcome) {
@@ -55,7 +55,7 @@ export function restAfter(
 
 async function restUntil(time: number): Promise<void> {
   const begun = Date.now();
-  // A clock that was set back must not make the rest longer than it was to be.
+  // A clock that was set back must not make the pause longer.
   for (let rested = 0; Date.now() < time && rested < time - begun;) {
     const rest = Math.max(1, Math.min(time - Date.now(), MAX_REST_MS));
     await new Promise((resolve) => setTimeout(resolve, rest));

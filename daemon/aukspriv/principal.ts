@@ -1,21 +1,21 @@
-// Which principal of a keytab a host's ticket is got for. Pure: the keytab and the host's name are given.
+// Chooses the keytab's principal for a host's ticket. Pure: takes the keytab and the host's name as arguments.
 
-/** A principal that may do, and why it was taken. */
+/** A candidate, and the reason for it. */
 export interface Candidate {
   readonly principal: string;
   readonly reason: string;
 }
 
-/** Services whose keys lie in many keytabs, and which are nobody's identity. */
+/** Services whose keys are in many keytabs, but which are no host's identity. */
 const NEVER_A_CLIENT = /^(?:RestrictedKrbHost|krbtgt|kadmin|HTTP|nfs|cifs|ldap|DNS|GC|TERMSRV)\//i;
 
-/** The kinds of principals that stand for a host, the likeliest first. */
+/** Kinds of principals that stand for a host, the most likely first. */
 const KINDS: readonly {
   readonly reason: string;
   matches(name: string, host: string, short: string): boolean;
 }[] = [
   {
-    // Active Directory gives tickets to the account of the machine alone: host/... is but an alias of it.
+    // Active Directory gives tickets only to the machine's account; host/... is just an alias for it.
     reason: "the machine account of Active Directory",
     matches: (name, _host, short) =>
       name.toLowerCase() === `${short.slice(0, 15)}$` || name.toLowerCase() === `${short}$`,
@@ -38,11 +38,10 @@ const KINDS: readonly {
 ];
 
 /**
- * The principals of a keytab that may be this host's, the likeliest first. If the KDC does not know one,
- * the next may be tried.
+ * The principals of a keytab that may be this host's, the most likely first. If the KDC does not know one, try the next.
  *
- * @param principals of the keytab's entries, in their order, repeated for each key.
- * @param hostName as gethostname() gives it, with or without the domain.
+ * @param principals of the keytab's entries, in order, repeated for each key.
+ * @param hostName from gethostname(), with or without the domain.
  */
 export function chooseCandidates(
   principals: readonly string[],

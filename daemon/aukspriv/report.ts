@@ -1,4 +1,4 @@
-// Where aukspriv's lines go: syslog with a priority of the administrator's choice, or standard output.
+// The log of aukspriv: syslog with the administrator's priority, or standard output.
 import { openDatagramSocket } from "../../lib/os/datagram.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { writeWhole } from "../../lib/os/standard_streams.ts";
@@ -27,27 +27,27 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   error: "err",
   warn: "warning",
 };
-/** What date(1) prints in the C locale. */
+/** The date in the format of date(1) in the C locale. */
 const DATE = "%a %b %e %H:%M:%S %Z %Y";
 
 /**
- * The number of a priority as logger(1) takes it: `local3.notice`, or a level alone.
+ * The number of a priority in the format of logger(1): `local3.notice`, or just a level.
  *
- * @throws {SettingError} for another.
+ * @throws {SettingError} for any other text.
  */
 export function syslogPriority(text: string): number {
   const [, facility = "user", level = ""] = /^(?:([a-z0-9]+)\.)?([a-z]+)$/.exec(text) ?? [];
   const severity = LEVELS.indexOf(OTHER_NAMES[level] ?? level);
   const number = FACILITIES[facility];
   if (severity >= 0 && number !== undefined) return number << 3 | severity;
-  throw new SettingError(`AUKS_PRIV_SYSLOG_PRIO: "${text}" is no priority of syslog`);
+  throw new SettingError(`AUKS_PRIV_SYSLOG_PRIO: "${text}" is not a syslog priority`);
 }
 
 /**
  * Takes lines.
  *
  * @param priority of syslog; undefined for standard output.
- * @throws {SettingError} for a priority that there is not.
+ * @throws {SettingError} for an unknown priority.
  */
 export function createReport(priority: string | undefined): (line: string) => void {
   if (priority === undefined) return printLine;
@@ -57,7 +57,7 @@ export function createReport(priority: string | undefined): (line: string) => vo
     try {
       sendSyslog(socket, number, "aukspriv", escapeTabless(line));
     } catch {
-      // No syslog runs, and standard output is nobody's in the background: there is nowhere to say so.
+      // No syslog is running, and in the background there is no standard output: there is nowhere to report it.
     }
   };
 }
@@ -67,7 +67,7 @@ function printLine(line: string): void {
   writeWhole(1, new TextEncoder().encode(`${date} [INFO1] aukspriv:  ${escapeTabless(line)}\n`));
 }
 
-/** The original's texts have tabs, which are harmless. */
+/** The original's texts contain tabs, which are harmless. */
 function escapeTabless(line: string): string {
   return line.split("\t").map(printable).join("\t");
 }

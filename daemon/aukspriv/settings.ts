@@ -1,28 +1,28 @@
-// What aukspriv is told: the variables of /etc/sysconfig/aukspriv, and the options of kinit in one of them.
+// aukspriv's settings: the variables of /etc/sysconfig/aukspriv, one of which contains kinit options.
 import type { InitialTicketOptions } from "../../lib/krb5/tickets.ts";
 import { parseDuration } from "./duration.ts";
 
-/** How aukspriv works. */
+/** aukspriv's settings. */
 export interface AuksprivSettings {
-  /** The account whose credential cache is kept. */
+  /** The account whose credential cache to maintain. */
   readonly user: string;
   readonly keytab: string;
-  /** Undefined to have it chosen from the keytab. */
+  /** Undefined to choose one from the keytab. */
   readonly principal: string | undefined;
-  /** What is asked of the KDC; krb5.conf decides about the rest. */
+  /** Requested from the KDC; krb5.conf decides the rest. */
   readonly request: InitialTicketOptions;
-  /** The cache to keep; undefined for the account's default one. */
+  /** The cache to maintain; undefined for the account's default one. */
   readonly ccache: string | undefined;
-  /** The longest time between two turns, seconds; undefined to go by what the KDC grants alone. */
+  /** Maximum seconds between two turns; undefined to go only by the granted lifetime. */
   readonly renewInterval: number | undefined;
   readonly errorInterval: number;
-  /** How long one attempt may take, seconds. */
+  /** Maximum seconds for one attempt. */
   readonly timeout: number;
   /** `facility.level` for syslog; undefined for standard output. */
   readonly syslogPriority: string | undefined;
 }
 
-/** A variable that aukspriv can't work with; the message names it. */
+/** An invalid variable; the message names it. */
 export class SettingError extends Error {
   override readonly name = "SettingError";
 }
@@ -30,7 +30,7 @@ export class SettingError extends Error {
 /**
  * Reads the settings from an environment.
  *
- * @throws {SettingError} for a value that can't be understood.
+ * @throws {SettingError} for an invalid value.
  */
 export function readSettings(
   environment: Readonly<Record<string, string | undefined>>,
@@ -58,9 +58,9 @@ export function readSettings(
 
 function duration(name: string, text: string): number {
   const seconds = parseDuration(text);
-  // An interval of nothing would be a loop that never rests, and a limit of nothing never enough.
+  // An interval of 0 would be a busy loop, and a limit of 0 would never suffice.
   if (seconds === undefined || seconds === 0) {
-    throw new SettingError(`${name}: "${text}" is no number of seconds above 0`);
+    throw new SettingError(`${name}: "${text}" is not a positive number of seconds`);
   }
   return seconds;
 }
@@ -68,7 +68,7 @@ function duration(name: string, text: string): number {
 type KinitOptions = InitialTicketOptions & { readonly ccache?: string };
 type Change = (value: string) => Partial<KinitOptions>;
 
-/** The options of kinit that mean something here, with whether they take a value. */
+/** The kinit options supported here, and whether they take a value. */
 const KINIT_OPTIONS: Readonly<Record<string, { takes: boolean; change: Change }>> = {
   l: { takes: true, change: (value) => ({ lifetime: duration("AUKS_KINIT_OPTS -l", value) }) },
   r: {
@@ -81,7 +81,7 @@ const KINIT_OPTIONS: Readonly<Record<string, { takes: boolean; change: Change }>
   p: { takes: false, change: () => ({ proxiable: true }) },
   P: { takes: false, change: () => ({ proxiable: false }) },
   C: { takes: false, change: () => ({ canonicalize: true }) },
-  // Neither changes anything: addresses are never asked for, and there is nothing to tell more of.
+  // Neither has an effect: addresses are never requested, and there is nothing more to report.
   A: { takes: false, change: () => ({}) },
   V: { takes: false, change: () => ({}) },
 };

@@ -1,5 +1,5 @@
-// One turn of aukspriv: the host's ticket by its keytab, put into the credential cache of the account. It runs
-// in a process of its own, which may be killed when the KDC takes too long and may become the account.
+// One turn of aukspriv: gets the host's ticket with its keytab and puts it into the account's credential cache. It runs in
+// a process of its own, which can be killed if the KDC takes too long and can switch to the account.
 import { hostname } from "node:os";
 import { replaceTickets } from "../../lib/auks_client/credential_cache.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";
@@ -11,20 +11,20 @@ import { userByName } from "../../lib/os/users.ts";
 import { type Candidate, chooseCandidates } from "./principal.ts";
 import type { AuksprivSettings } from "./settings.ts";
 
-/** What a turn came to; plain data, as it goes from one process to another. */
+/** The outcome of a turn; plain data, because it goes from one process to another. */
 export type TurnOutcome =
   | {
     readonly principal: string;
-    /** Why this principal, where the keytab left a choice. */
+    /** The reason for this principal, if the keytab left a choice. */
     readonly reason: string | undefined;
-    /** When the ticket ends, seconds since the epoch. */
+    /** When the ticket expires, seconds since the epoch. */
     readonly endTime: number;
   }
   | { readonly principal: string; readonly failure: string };
 
 const KDC_ERR_C_PRINCIPAL_UNKNOWN = 6;
 
-/** Gets a ticket and stores it. Whatever goes wrong is in the outcome, never thrown. */
+/** Gets a ticket and stores it. Errors are in the outcome, never thrown. */
 export function takeTurn(settings: AuksprivSettings): TurnOutcome {
   let principal = settings.principal ?? "a principal";
   try {
@@ -85,10 +85,10 @@ function store(context: Context, { user, ccache }: AuksprivSettings, ticket: Cre
   replaceTickets(context, ccache, [ticket]);
 }
 
-/** Takes on an account for good: the cache is then the account's, and named after it. */
+/** Switches to an account permanently, so that the cache belongs to it and is named after it. */
 function becomeUser(name: string): void {
   const user = userByName(name);
-  if (user === undefined) throw new Error(`there is no account ${name} (AUKS_PRIV_USER)`);
+  if (user === undefined) throw new Error(`unknown account ${name} (AUKS_PRIV_USER)`);
   if (user.uid === process.getuid!()) return;
   if (process.getuid!() !== 0) {
     throw new Error(`only root can keep the credential cache of ${name} (AUKS_PRIV_USER)`);

@@ -1,12 +1,12 @@
-// munged from its command line on. Each step loads what it needs, and no more: three processes start until
-// munged is in the background, and two of them have nothing to do but that.
+// munged from its command line to its service. Each step loads only what it needs, because three processes start until
+// munged is in the background, and two of them do nothing else.
 import type { DaemonConfig } from "./config.ts";
 import { enterBackground } from "../process/background.ts";
 import { requireResources } from "./resources.ts";
 import { warmUp } from "./serve/warm_workers.ts";
 
 /**
- * Runs munged until a signal ends it, or stops a running one if `config` says so.
+ * Runs munged until a signal stops it, or stops a running one if `config` says so.
  *
  * @returns the exit status.
  */

@@ -1,5 +1,5 @@
-// What munged gets ready before it serves, in the reference's order: log, origin, memory, seed, key, groups,
-// replay cache, socket, workers; and at the end all of it taken down again.
+// Everything munged sets up before it serves, in the reference's order: log, origin, memory, seed, key, groups, replay
+// cache, socket, workers; and taking it down again at the end.
 import { chmodSync, lstatSync, readFileSync, unlinkSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -30,16 +30,16 @@ import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { notifyManager } from "../process/systemd.ts";
 
 const SOCKET_MODE = 0o777;
-/** Where Linux has the longest listen queue there may be, net.core.somaxconn. */
+/** Linux's maximum length of a listen queue, net.core.somaxconn. */
 const SOMAXCONN = "/proc/sys/net/core/somaxconn";
 const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
-/** How long the start waits for the groups; a name service that takes longer shall not keep munged down. */
+/** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
 const FIRST_MAP_PATIENCE_MS = 1000;
 
 /**
  * Serves until a signal ends it.
  *
- * @param announceReady called once requests are served.
+ * @param announceReady called once munged serves requests.
  * @returns the exit status.
  */
 export async function serve(config: DaemonConfig, announceReady: AnnounceReady): Promise<number> {
@@ -65,7 +65,7 @@ export async function serve(config: DaemonConfig, announceReady: AnnounceReady):
   }
 }
 
-/** A munged that serves requests. */
+/** A running munged. */
 interface RunningDaemon {
   /** Settles with the exit status when a signal or a failure ends it. */
   run(): Promise<number>;
@@ -89,7 +89,7 @@ async function start(
     engine?.updateGroups(map);
   });
   updater.announce();
-  const firstMap = updater.start(); // in a thread, while the rest is got ready
+  const firstMap = updater.start(); // in a thread, in parallel with the rest
   checkFile("socket", config.socketPath, config, log);
   const lock = lockSocket(config, log);
   const signals = catchSignals(log);
@@ -124,7 +124,7 @@ async function start(
       log: logTarget,
       status,
     }, log);
-    engine.updateGroups(groups); // the first map may have come while the threads were starting
+    engine.updateGroups(groups); // the first map may have arrived while the threads were starting
     const { numThreads } = config;
     log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
     if (config.mlockall) lockAllMemory(log);
@@ -173,7 +173,7 @@ async function start(
       keys.wipe();
       if (seed.isSecure) writeSeedFile(config.seedFile, log);
       removePidFile(config.pidFile, log);
-      removeLock(lock, log); // last: now another munged may start
+      removeLock(lock, log); // last, because another munged may start from now on
       log.notice(`Stopping munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
     },
   };
@@ -199,10 +199,10 @@ function seedRandomness(config: DaemonConfig, log: Logger): { isSecure: boolean 
   return seed;
 }
 
-/** The socket that clients find munged by. */
+/** The socket on which clients reach munged. */
 interface BoundSocket {
   readonly listener: number;
-  /** Removes it, unless it is another daemon's by then. */
+  /** Removes it, unless it belongs to another daemon by then. */
   remove(): void;
 }
 
@@ -238,32 +238,32 @@ function openSocket(config: DaemonConfig, log: Logger): BoundSocket {
   };
 }
 
-/** The length of the listen queue; -1 stands for the longest there may be. */
+/** The length of the listen queue; -1 stands for the maximum. */
 function backlogInForce(asked: number): number {
   if (asked >= 0) return asked === 0 ? DEFAULT_LISTEN_BACKLOG : asked;
   try {
     return Number(readFileSync(SOMAXCONN, "utf8"));
   } catch {
-    return MAX_LISTEN_BACKLOG; // which a system without that file lowers silently
+    return MAX_LISTEN_BACKLOG; // which a system without that file silently lowers
   }
 }
 
-/** The signals that concern munged. */
+/** The signals munged handles. */
 interface Signals {
-  /** Settles with the exit status when one ends munged. */
+  /** Settles with the exit status when one stops munged. */
   readonly ended: Promise<number>;
-  /** What SIGHUP asks for; nothing until it is set. */
+  /** The action for SIGHUP; none until it is set. */
   reload: () => void;
 }
 
-/** Catches signals from now on: whoever can reach munged may send some, even before its start is over. */
+/** Catches signals from now on, because they may arrive even before munged has started completely. */
 function catchSignals(log: Logger): Signals {
   const { promise: ended, resolve } = Promise.withResolvers<number>();
   const signals: Signals = { ended, reload: () => {} };
   process.on("SIGHUP", () => signals.reload());
   let isEnding = false;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
-    // The handler stays: a second signal must not cut the orderly end short.
+    // The handler stays, so that a second signal does not interrupt the orderly shutdown.
     process.on(name, () => {
       if (isEnding) return;
       isEnding = true;

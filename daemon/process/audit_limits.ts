@@ -1,18 +1,18 @@
-// How many lines about refusals a log gets: a few a minute of each cause, and then their number.
+// Limits the log lines about refusals: a few a minute per cause, then only their number.
 
 const AUDIT_LIMIT_MS = 60_000;
-/** Lines of one cause within that time. */
+/** Lines per cause within that time. */
 const AUDIT_LINES = 5;
 
-/** Limits what is logged of refusals, of which anybody can cause as many as they like. */
+/** Limits logged refusals, because any client can cause any number of them. */
 export class AuditLimits {
   readonly #causes = new Map<string, { since: number; lines: number; suppressed: number }>();
 
   /**
    * Whether a line of this cause may be written.
    *
-   * @param cause from a fixed set of words, as each is remembered.
-   * @returns how many were left out before it, or null if it is to be left out, too.
+   * @param cause from a fixed set of words, because each is remembered.
+   * @returns how many were suppressed before it, or null if it is to be suppressed as well.
    */
   pass(cause: string): number | null {
     const now = performance.now();

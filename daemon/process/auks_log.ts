@@ -1,5 +1,5 @@
-// The log of AUKS's programs as administrators' scripts read it: `CTIME [INFOn] [euid=E,pid=P] text`, where
-// n is the line's level and a line shows if that is not above the configured one.
+// The log of AUKS's programs, in the format that administrators' scripts read: `CTIME [INFOn] [euid=E,pid=P] text`, where n
+// is the line's level. Lines above the configured level are dropped.
 import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
 import type { LogConfig } from "../../lib/auks/config.ts";
 import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
@@ -8,23 +8,23 @@ import { systemText } from "../../lib/os/system_text.ts";
 import { printable } from "../../lib/printable.ts";
 import { SYSLOG_SOCKET } from "./log.ts";
 
-/** Where lines go. A file is opened when there is a first line for it. */
+/** Target of a log. A file is opened when its first line is written. */
 export type AuksLogTarget =
   | { readonly kind: "descriptor"; readonly fd: number }
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "syslog"; readonly program: string };
 
-/** How much is wanted: lines up to these levels. */
+/** Levels up to which lines are logged. */
 export interface AuksLogLevels {
   readonly info: number;
   readonly debug: number;
 }
 
-/** Takes lines; never throws, as a full disk must not end a daemon. */
+/** Takes lines; never throws, because a full disk must not stop a daemon. */
 export interface AuksLog {
   info(level: number, text: string): void;
   debug(level: number, text: string): void;
-  /** Opens a log file anew, after logrotate has moved the old one. */
+  /** Reopens a log file after logrotate has moved the old one. */
   reopen(): void;
 }
 
@@ -36,7 +36,7 @@ const CTIME = "%a %b %e %H:%M:%S %Y";
 /**
  * A log that writes to `target`.
  *
- * @param complain is told once why lines can't be written.
+ * @param complain is called once with the reason if lines can't be written.
  */
 export function createAuksLog(
   target: AuksLogTarget,
@@ -70,10 +70,10 @@ export function createAuksLog(
   };
 }
 
-/** Names of streams that are open already. */
+/** Names of streams that are already open. */
 const STREAMS: Readonly<Record<string, number>> = { "/dev/stdout": 1, "/dev/stderr": 2 };
 
-/** Opens a log file for appending; root must not be led elsewhere by a link in /tmp. */
+/** Opens a log file for appending; a link in /tmp must not redirect root to another file. */
 function openLogFile(path: string): number {
   const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
   const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, LOG_MODE);
@@ -83,7 +83,7 @@ function openLogFile(path: string): number {
   throw new Error("Not a regular file");
 }
 
-/** A log for nobody. */
+/** A log that discards everything. */
 export const SILENT: AuksLog = { info() {}, debug() {}, reopen() {} };
 
 /** A log to the two files of a block of auks.conf. @param complain as for {@linkcode createAuksLog}. */
@@ -121,7 +121,7 @@ function writeAuksLine(target: AuksLogTarget, sink: number, line: string): void 
   writeSync(sink, `${formatLocalTime(Math.floor(Date.now() / 1000), CTIME)} ${line}\n`);
 }
 
-/** Sends a line to syslog. @throws {Error} when nobody takes it. */
+/** Sends a line to syslog. @throws {Error} if it is not accepted. */
 export function sendSyslog(socket: number, priority: number, program: string, line: string): void {
   const stamp = formatLocalTime(Math.floor(Date.now() / 1000), "%b %e %H:%M:%S");
   const message = `<${priority}>${stamp} ${program}[${process.pid}]: ${line}`;

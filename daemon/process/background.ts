@@ -16,10 +16,10 @@ const READY = 0;
 export type AnnounceReady = () => void;
 
 /**
- * Returns in the daemon only, with / as its directory and standard error still the caller's. In the
- * process the user started it ends with status 0 once the daemon is ready, or with what {@linkcode announceFailure} says, or 1 if the
- * daemon ended without a word.
- * The program's name becomes the daemon's for ps and pidof.
+ * Returns only in the daemon, with / as its working directory and still the caller's standard error. The process that
+ * the user started exits with status 0 once the daemon is ready, with the status from {@linkcode announceFailure}, or
+ * with 1 if the daemon ends without calling either.
+ * ps and pidof show the daemon under the program's name.
  */
 export function enterBackground(
   { program, commandLine }: { readonly program: string; readonly commandLine: readonly string[] },
@@ -80,7 +80,7 @@ function isPipe(fd: number): boolean {
   }
 }
 
-/** A descriptor of /dev/null. @throws {Error} in the reference's words, if it can't be opened. */
+/** A descriptor of /dev/null. @throws {Error} in the reference's words if it can't be opened. */
 function openNull(): number {
   try {
     return openSync("/dev/null", constants.O_RDWR);
@@ -98,7 +98,7 @@ function announceReady(): void {
   closeSync(PIPE_FD);
 }
 
-/** Has the caller's command, if it still waits, end with this status; to be called in the daemon only. */
+/** Makes the caller's command, if it is still waiting, exit with this status. Call it in the daemon only. */
 export function announceFailure(status: number): void {
   if (isPipe(PIPE_FD)) writeSync(PIPE_FD, Uint8Array.of(status));
 }

@@ -1,5 +1,5 @@
 // The lock that ensures one daemon per socket: a write lock on SOCKET.lock, by which --stop, ours and the reference's,
-// finds the daemon. A directory that only one daemon may use is locked in the same way.
+// finds the daemon. A directory that only one daemon may use is locked the same way.
 import {
   closeSync,
   constants,
@@ -50,14 +50,14 @@ export function lockSocket(
 /**
  * Takes the lock of a directory that only one daemon may use.
  *
- * @param program whose directory it is; the lock file is `.PROGRAM.lock` in it.
+ * @param program the directory's owner; the lock file is `.PROGRAM.lock` in it.
  * @throws {MungeError} if another daemon holds the lock, or the lock file is not ours alone.
  */
 export function lockDirectory(directory: string, program: string): FileLock {
   return lock(join(directory, `.${program}.lock`), `uses "${directory}"`);
 }
 
-/** @param what what a process that holds the lock does. */
+/** @param what what the holder of the lock does, for the message. */
 function lock(path: string, what: string): FileLock {
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     const fd = openLockFile(path);

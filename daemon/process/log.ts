@@ -107,9 +107,9 @@ function sharedMemory(): Pick<LogTarget, "recent" | "limits"> {
 }
 
 /**
- * Opens the log file anew under the same descriptor number, after logrotate has moved the old one.
+ * Reopens the log file under the same descriptor number, after logrotate has moved the old one.
  *
- * @throws {MungeError} when that fails; the old file then stays in use.
+ * @throws {MungeError} if that fails; the old file then stays in use.
  */
 export function reopenLog(target: LogTarget, config: LogConfig): void {
   if (target.kind !== "file") return;
@@ -189,7 +189,7 @@ const FORMATS: Record<LogFormat, (level: LogLevel, text: string, fields: AuditFi
   },
 };
 
-/** An event with what is told of it, `Refused decode: cause=... uid=...`. */
+/** An event with its fields, `Refused decode: cause=... uid=...`. */
 export function eventText(event: string, fields: AuditFields): string {
   const words = Object.entries(fields).map(([name, value]) => ` ${name}=${quoted(value)}`);
   return words.length === 0 ? event : `${event}:${words.join("")}`;
@@ -234,7 +234,7 @@ let isReaderStuck = false;
 /** A reader of standard error that does not read must not keep munged from serving. */
 function waitForReader(fd: number): void {
   isReaderStuck = !canWrite(fd, isReaderStuck ? 0 : READER_PATIENCE_MS);
-  if (isReaderStuck) throw new Error("Nobody reads the log");
+  if (isReaderStuck) throw new Error("The log is not being read");
 }
 
 function seconds(): number {

@@ -1,12 +1,12 @@
-// A daemon's numbers in Prometheus's text format, and the file in which its node exporter's textfile collector
-// finds them. Which numbers there are is the daemon's business.
+// Metrics in Prometheus's text format, and the file for its node exporter's textfile collector. Each daemon defines its
+// own metrics.
 import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
 import { systemText } from "../../lib/os/system_text.ts";
 
 const FILE_INTERVAL_MS = 15_000;
 const FILE_MODE = 0o644;
 
-/** What tells the samples of one metric apart. */
+/** The labels that distinguish samples of one metric. */
 export type Labels = Readonly<Record<string, string | number>>;
 /** A value; the suffix is for the parts of a histogram. */
 export type Sample = readonly [labels: Labels, value: number, suffix?: string];
@@ -40,9 +40,9 @@ function formatLabels(labels: Labels): string {
 /**
  * Keeps a metrics file up to date.
  *
- * @param format makes its content.
- * @param complain is told each time that it can't be written.
- * @returns what stops it, and removes the file: the numbers in it would look alive.
+ * @param format produces its contents.
+ * @param complain is called each time it can't be written.
+ * @returns a function that stops it and removes the file, whose numbers would otherwise look current.
  */
 export function keepMetricsFile(
   path: string,
@@ -65,7 +65,7 @@ export function keepMetricsFile(
 }
 
 function replaceFile(path: string, text: string): void {
-  // Not *.prom, which the collector would read.
+  // Not *.prom, because the collector would read it.
   const temporary = `${path}.${process.pid}.tmp`;
   removeFile(temporary);
   const { O_WRONLY, O_CREAT, O_EXCL } = constants;

@@ -1,5 +1,5 @@
-// The first of munged's two copies on its way into the background (background.ts): it leads the new session,
-// starts the daemon and ends. It loads nothing else, as the user waits for it.
+// The first of the two copies on the way into the background (background.ts): it leads the new session, starts the daemon
+// and exits. It loads nothing else, because the user is waiting for it.
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 
 /** Says what a copy of ourselves is for; the daemon removes it from its environment. */
@@ -8,10 +8,10 @@ export const STAGE = "MUNGED_STAGE";
 export const PIPE_FD = 3;
 
 /**
- * How a copy is started: with nothing to read and nobody to write to but standard error, and the pipe.
+ * How to start a copy: with standard error and the pipe, and no other input or output.
  *
- * @param nothing a descriptor of /dev/null, for the runtime would create that where it is missing; or `"inherit"`
- * where standard input and output are that already.
+ * @param nothing a descriptor of /dev/null, because the runtime would create the file if it is missing; or `"inherit"`
+ * if standard input and output already are /dev/null.
  */
 export function copyOptions(
   program: string,

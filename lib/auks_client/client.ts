@@ -1,5 +1,5 @@
-// Asking auksd: rounds over its servers with pauses between them, until one has answered. What can't get
-// better by waiting is reported at once.
+// Requests to auksd: rounds over its servers, with pauses in between, until one answers. Failures that waiting does not
+// cure are reported at once.
 import { AuksError, type AuksErrorName } from "../auks/errors.ts";
 import { formatRequest } from "../auks/request.ts";
 import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
@@ -16,14 +16,14 @@ export interface AuksServer extends Endpoint {
   readonly principal: string;
 }
 
-/** How auksd is asked. */
+/** How to reach auksd. */
 export interface ClientSettings {
-  /** In the order in which they are tried. */
+  /** In the order to try them. */
   readonly servers: readonly AuksServer[];
   readonly nat: boolean;
   /** Rounds over all servers. */
   readonly retries: number;
-  /** For connecting; 0 for the system's own limit. */
+  /** For connecting; 0 for the system's limit. */
   readonly timeoutMs: number;
   /** Between two rounds. */
   readonly delayMs: number;
@@ -31,10 +31,10 @@ export interface ClientSettings {
   readonly ccache: string | undefined;
 }
 
-/** No server has answered. */
+/** No server answered. */
 export class RequestFailure extends Error {
   override readonly name = "RequestFailure";
-  /** What the original calls it, where it tells at all. */
+  /** The original's error, if it reports one. */
   readonly error: AuksErrorName;
 
   /** @param reason in the user's terms. */
@@ -44,9 +44,9 @@ export class RequestFailure extends Error {
   }
 }
 
-/** The longest silence of a daemon that has to answer, whatever Timeout says. */
+/** Maximum silence of a daemon that has to answer, regardless of Timeout. */
 const SILENCE_MS = 30_000;
-/** Failures of the KDC, or of finding it, that pass. */
+/** Transient failures of the KDC, or of finding it. */
 const PASSING: ReadonlySet<number> = new Set([
   KRB5.KDC_UNREACH,
   KRB5.REALM_CANT_RESOLVE,
@@ -58,9 +58,9 @@ const KRB_AP_ERR_TKT_EXPIRED = 32;
 /**
  * Lets `ask` talk to the first server that authenticates us.
  *
- * @param context where libkrb5's calls are made; some of them wait for a KDC and block.
- * @param ask makes requests of a session; it is run once at most.
- * @throws {RequestFailure} when no server answers.
+ * @param context for libkrb5's calls, some of which wait for a KDC and block.
+ * @param ask makes requests in a session; called at most once.
+ * @throws {RequestFailure} if no server answers.
  */
 export async function withSession<T>(
   context: Context,
@@ -85,7 +85,7 @@ export async function withSession<T>(
   }
 }
 
-/** What is told of the failures of one round: first of all those that waiting does not cure. */
+/** The failure to report for a round: preferably one that waiting does not cure. */
 function summarize(failures: readonly AttemptFailure[]): RequestFailure {
   if (failures.length === 0) {
     return new RequestFailure("API_CONNECTION", "the configuration names no auksd");

@@ -1,4 +1,4 @@
-// auks.conf as client programs find, read and use it. What its keys mean is in lib/auks/config.ts.
+// How client programs find, read and use auks.conf. lib/auks/config.ts has the meaning of its keys.
 import { existsSync, readFileSync } from "node:fs";
 import { type ClientConfig, clientConfig, type Server } from "../auks/config.ts";
 import { AuksError } from "../auks/errors.ts";
@@ -8,10 +8,10 @@ import { tcpPort } from "../os/service_port.ts";
 import { systemText } from "../os/system_text.ts";
 import type { AuksServer, ClientSettings } from "./client.ts";
 
-/** Where packages put the file, and where a plain build of the original looks for it. */
+/** Default paths: that of packages, and that of a plain build of the original. */
 const DEFAULT_FILES = ["/etc/auks/auks.conf", "/etc/auks.conf"] as const;
 
-/** A configuration, and the names of the blocks that it was read from. */
+/** A configuration, with the names of the blocks it was read from. */
 export interface ClientConfiguration {
   readonly file: string;
   readonly config: ClientConfig;
@@ -19,9 +19,9 @@ export interface ClientConfiguration {
 }
 
 /**
- * The file that is read.
+ * The file to read.
  *
- * @param given with -f; undefined if it was not.
+ * @param given the argument of -f; undefined without it.
  */
 export function configurationFile(given: string | undefined): string {
   return given ?? process.env["AUKS_CONF"] ??
@@ -55,7 +55,7 @@ function hasSlashPrincipal({ key, value }: { key: string; value: Uint8Array }): 
   return /principal$/i.test(key) && !new TextDecoder().decode(value).includes("@");
 }
 
-/** The realms of this host; libkrb5 is only asked where it matters. */
+/** The realms of this host; asks libkrb5 only if it matters. */
 function realmsOf(matters: boolean): string[] {
   if (!matters) return [];
   try {
@@ -63,15 +63,15 @@ function realmsOf(matters: boolean): string[] {
     return [context.defaultRealm];
   } catch (error) {
     if (!(error instanceof KerberosError)) throw error;
-    return []; // no default realm: then no name without one can be meant
+    return []; // no default realm, so names without a realm are not possible
   }
 }
 
 /**
- * How auksd is asked by this configuration.
+ * How to reach auksd with this configuration.
  *
  * @param ccache to authenticate with; undefined for the default one.
- * @throws {AuksError} CONFIG_PARSE for a port that there is not.
+ * @throws {AuksError} CONFIG_PARSE for an unknown port.
  */
 export function clientSettings(
   { config, file }: ClientConfiguration,
@@ -92,7 +92,7 @@ export function clientSettings(
 function reach({ address, port, principal }: Server, file: string): AuksServer {
   const number = tcpPort(port);
   if (number === undefined) {
-    throw new AuksError("CONFIG_PARSE", `${file} : there is no port "${port}"`);
+    throw new AuksError("CONFIG_PARSE", `${file} : unknown port "${port}"`);
   }
   return { host: address, port: number, principal };
 }

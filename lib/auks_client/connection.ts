@@ -1,14 +1,14 @@
-// A TCP connection to auksd: every step has a time limit, and whatever arrives is bounded before it is kept.
-// What the bytes mean is not known here.
+// A TCP connection to auksd: every step has a time limit, and input is bounded before it is stored. It does not interpret
+// the bytes.
 import { lookup } from "node:dns/promises";
 import { connect, type Socket } from "node:net";
 
-/** Nobody is there to talk to, or nobody any more: worth another try. */
+/** The daemon can't be reached, or is gone; worth another try. */
 export class ConnectionFailure extends Error {
   override readonly name = "ConnectionFailure";
 }
 
-/** Where a daemon is. */
+/** The place of a daemon. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
@@ -39,7 +39,7 @@ function systemText(error: unknown): string {
   return TEXTS[(code ?? "").replace(/^DNS_/, "")] ?? code ?? message;
 }
 
-/** How much is taken from the kernel before it is asked for. */
+/** How much to take from the kernel before it is requested. */
 const READ_AHEAD = 1 << 20;
 
 /** An open connection; {@linkcode close} ends it. */
@@ -74,8 +74,8 @@ export class Connection {
    * Connects to the first address of `host` that answers.
    *
    * @param timeoutMs for all of its addresses together; 0 for the system's own limit.
-   * @param silenceMs how long the daemon may be silent when it is its turn.
-   * @throws {ConnectionFailure} when none does.
+   * @param silenceMs how long the daemon may be silent when it has to answer.
+   * @throws {ConnectionFailure} if none does.
    */
   static async open(
     { host, port }: Endpoint,
@@ -102,7 +102,7 @@ export class Connection {
     return { local: addressBytes(localAddress ?? ""), remote: addressBytes(remoteAddress ?? "") };
   }
 
-  /** Sends bytes, without waiting for them to go out. */
+  /** Sends bytes, without waiting for completion. */
   send(bytes: Uint8Array): void {
     this.#socket.write(bytes);
   }
@@ -110,7 +110,7 @@ export class Connection {
   /**
    * Receives exactly `length` bytes.
    *
-   * @throws {ConnectionFailure} when the daemon ends the connection first, or is silent for too long.
+   * @throws {ConnectionFailure} if the daemon closes the connection first, or is silent for too long.
    */
   async receive(length: number): Promise<Uint8Array> {
     while (this.#length < length) {
@@ -124,10 +124,10 @@ export class Connection {
   }
 
   /**
-   * Receives a message: a length of 4 bytes, big-endian, and that many bytes.
+   * Receives a message: a 4-byte big-endian length and that many bytes.
    *
-   * @param most longer ones are refused before any of them is kept.
-   * @throws {ConnectionFailure} as {@linkcode receive}, or when it is too long.
+   * @param most longer messages are refused before any of their bytes is stored.
+   * @throws {ConnectionFailure} as {@linkcode receive}, or if it is too long.
    */
   async receiveMessage(most: number): Promise<Uint8Array> {
     const header = await this.receive(4);
@@ -138,7 +138,7 @@ export class Connection {
     return await this.receive(length);
   }
 
-  /** Ends the connection, after what was sent has gone out. */
+  /** Closes the connection after everything has been sent. */
   close(): void {
     this.#socket.end();
     this.#socket.unref();
@@ -180,7 +180,7 @@ function connectTo(address: string, port: number, limit: number): Promise<Socket
   return limit === Infinity ? connected : withLimit(connected, limit, () => socket.destroy());
 }
 
-/** A promise that is given up, with ETIMEDOUT, after so many milliseconds. */
+/** Rejects with ETIMEDOUT if a promise takes longer than this. */
 async function withLimit<T>(
   promise: Promise<T>,
   milliseconds: number,
@@ -198,7 +198,7 @@ async function withLimit<T>(
   }
 }
 
-/** The bytes of an address in numbers: 4, or 16. */
+/** The 4 or 16 bytes of a numeric address. */
 export function addressBytes(text: string): Uint8Array {
   const dotted = /(?:^|^::ffff:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/i.exec(text);
   if (dotted !== null) return Uint8Array.from(dotted.slice(1), Number);

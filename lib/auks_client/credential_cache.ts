@@ -1,5 +1,5 @@
-// Credential caches as AUKS's clients use them: the TGTs in one, and new ones put in their place. What a
-// reader of the cache sees is either the old tickets or the new ones, never none.
+// Credential caches as AUKS's clients use them: reads the TGTs of a cache and replaces them. A reader of the cache sees
+// either the old tickets or the new ones, never none.
 import { chownSync, lstatSync, renameSync, rmSync } from "node:fs";
 import { AuksError } from "../auks/errors.ts";
 import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
@@ -9,13 +9,13 @@ import { systemText } from "../os/system_text.ts";
 
 /** The tickets in a cache, in libkrb5's memory; {@linkcode free} wipes them. */
 export interface CachedTickets {
-  /** The cache's full name, `FILE:/tmp/krb5cc_2000`. */
+  /** The cache's full name, such as `FILE:/tmp/krb5cc_2000`. */
   readonly cacheName: string;
-  /** Whose they are, `bob@REALM.A`. */
+  /** The principal, such as `bob@REALM.A`. */
   readonly principal: string;
-  /** The TGT of the principal's own realm that ends last. */
+  /** The TGT for the principal's own realm that expires last. */
   readonly tgt: Credential;
-  /** A TGT for another realm, if there is one. */
+  /** A TGT for another realm, if any. */
   readonly crossRealm: Credential | undefined;
   /** Tickets for services. */
   readonly services: readonly Credential[];
@@ -85,11 +85,11 @@ function readAll(cache: CredentialCache) {
 }
 
 /**
- * Puts tickets in place of what a cache had; the first one's client becomes the cache's principal.
+ * Replaces the contents of a cache by these tickets; the first one's client becomes the cache's principal.
  *
  * @param name as for {@linkcode openCache}.
- * @throws {AuksError} KRB5_CCACHE_OPEN, KRB5_CCACHE_INIT or KRB5_STORE; the cache is then as it was, unless
- * it is of a type that libkrb5 can't replace in one step.
+ * @throws {AuksError} KRB5_CCACHE_OPEN, KRB5_CCACHE_INIT or KRB5_STORE; the cache is then unchanged, unless libkrb5 can't
+ * replace a cache of this type atomically.
  */
 export function replaceTickets(
   context: Context,
@@ -104,7 +104,7 @@ export function replaceTickets(
 
 let unfinishedFiles = 0;
 
-/** Fills a new file beside the old one, which it then takes the place of. */
+/** Fills a new file beside the old one and renames it over that. */
 function replaceFileCache(
   context: Context,
   path: string,
@@ -126,7 +126,7 @@ function replaceFileCache(
   }
 }
 
-/** A cache that root replaces stays its owner's. */
+/** Keeps the owner of a cache that root replaces. */
 function keepOwner(path: string, unfinished: string): void {
   if (process.geteuid!() !== 0) return;
   const old = lstatSync(path, { throwIfNoEntry: false });

@@ -1,15 +1,15 @@
-// HelperScript: the site's program that is run after a ticket has come, to get AFS tokens for example.
+// HelperScript: the site's program that runs after a ticket has arrived, for example to get AFS tokens.
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 
-/** What has happened, in AUKS_EVENT of the script's environment. */
+/** What has happened; AUKS_EVENT in the script's environment. */
 export type HelperEvent = "renewed" | "expiring";
 
-/** How long a script may take before it is killed: renewals wait for it. */
+/** How long a script may take before it is killed, because renewals wait for it. */
 const LIMIT_MS = 60_000;
 
 /**
- * Runs the script and waits for it, as whoever runs us.
+ * Runs the script as the current user and waits for it.
  *
  * @param path undefined for none; a file that can't be executed counts as none, as in the original.
  * @param ccache its KRB5CCNAME; undefined to leave that as it is.

@@ -1,11 +1,10 @@
-// What a daemon's KRB-ERROR (RFC 4120, section 5.9.1) means for whoever asked. The original's client shows
-// none of it.
+// The meaning of a daemon's KRB-ERROR (RFC 4120, section 5.9.1) for the user. The original's client does not show it.
 import { DerError, DerReader, TAG } from "../auks/der.ts";
 
 /** A refusal in the user's terms. */
 export interface KrbErrorExplanation {
   readonly reason: string;
-  /** Whether another try may go well. */
+  /** Whether another try may succeed. */
   readonly passes: boolean;
 }
 
@@ -54,7 +53,7 @@ const at = (now: number) => `by the daemon's clock, ${new Date(now).toISOString(
 /**
  * Explains a daemon's refusal to authenticate a client.
  *
- * @param message what came in place of an empty message.
+ * @param message received in place of an empty message.
  * @param service the principal that the ticket was for.
  * @param now this host's clock, milliseconds since the epoch.
  */
@@ -91,7 +90,7 @@ function readKrbError(message: Uint8Array): KrbError | undefined {
   }
 }
 
-/** `20261126103731Z` in milliseconds since the epoch. */
+/** Milliseconds since the epoch for `20261126103731Z`. */
 function readTime(bytes: Uint8Array | undefined): number {
   const digits = new TextDecoder().decode(bytes);
   return Date.parse(

@@ -1,5 +1,4 @@
-// The KRB-CRED that is given to auksd: the user's TGT, good from every address, and a TGT for another realm
-// where there is one.
+// The KRB-CRED sent to auksd: the user's TGT, valid from any address, and a TGT for another realm if there is one.
 import { AuksError } from "../auks/errors.ts";
 import { type Context, KerberosError } from "../krb5/context.ts";
 import { type Credential, makeKrbCred } from "../krb5/credential.ts";
@@ -8,30 +7,30 @@ import { forwardedTicket, serviceTicket } from "../krb5/tickets.ts";
 import { userByName } from "../os/users.ts";
 import { openCache, readTickets } from "./credential_cache.ts";
 
-/** What is sent, and about whom. */
+/** What is sent, and for which user. */
 export interface OutgoingCredential {
   readonly principal: string;
-  /** The user whom this host maps the principal to. */
+  /** The user to which this host maps the principal. */
   readonly uid: number;
   readonly endTime: number;
-  /** A secret; whoever has sent it wipes it. */
+  /** A secret; the sender wipes it. */
   readonly krbCred: Uint8Array;
 }
 
-/** Where the credential comes from. */
+/** The source of the credential. */
 export interface CredentialSource {
   /** Name of the cache; undefined for the default one. */
   readonly ccache: string | undefined;
-  /** Realm whose TGT is added; "" for none. */
+  /** Realm for which to add a TGT; "" for none. */
   readonly crossRealm: string;
-  /** Takes what does not keep the local TGT from being sent. */
+  /** Called with problems that do not keep the local TGT from being sent. */
   warn(text: string): void;
 }
 
 /**
  * Reads the TGT of a cache and packs it.
  *
- * @throws {AuksError} for a cache without a TGT that can be used, or a principal without an account.
+ * @throws {AuksError} for a cache without a usable TGT, or a principal without an account.
  */
 export function prepareCredential(
   context: Context,
@@ -61,10 +60,10 @@ export function prepareCredential(
 }
 
 /**
- * The UID that this host knows a principal by.
+ * The UID to which this host maps a principal.
  *
- * @throws {AuksError} CRED_NO_LOCAL_NAME or CRED_NO_ACCOUNT. The original takes some other user's UID for a
- * name without account.
+ * @throws {AuksError} CRED_NO_LOCAL_NAME or CRED_NO_ACCOUNT. The original uses some other user's UID for a name without
+ * an account.
  */
 export function uidOf(context: Context, name: string): number {
   using principal = Principal.parse(context, name);
@@ -88,7 +87,7 @@ function forwarded(context: Context, tgt: Credential): Credential {
   }
 }
 
-/** A TGT for another realm, asked for as any program does that uses a service there. */
+/** A TGT for another realm, requested like any program that uses a service there. */
 function crossRealmTicket(
   context: Context,
   ccache: string | undefined,

@@ -1,5 +1,5 @@
-// One look at the ticket of a cache, and its renewal: a fresher one from auksd if there is one, otherwise from
-// the KDC. When to look again is its caller's.
+// Checks the ticket of a cache once and renews it: with a fresher one from auksd if there is one, otherwise at the KDC. The
+// caller decides when to check again.
 import { AuksError } from "../auks/errors.ts";
 import type { PackedCredential } from "../auks/packed_credential.ts";
 import { type Lifetime, whyNotDue } from "../auks/store_rules.ts";
@@ -11,25 +11,25 @@ import { type CachedTickets, readTickets, replaceTickets } from "./credential_ca
 import { uidOf } from "./outgoing_credential.ts";
 import { get } from "./requests.ts";
 
-/** What is renewed, and by which rules. */
+/** What to renew, and by which rules. */
 export interface RenewalTarget {
   /** Name of the cache; undefined for the default one. */
   readonly ccache: string | undefined;
-  /** Seconds before its end from which on a ticket is due. */
+  /** A ticket is due when it has no more than this many seconds left. */
   readonly minLifeTime: number;
-  /** Whether to look at auksd for a fresher ticket although the one there is is not due. */
+  /** Whether to ask auksd for a fresher ticket even if the current one is not due. */
   readonly eager: boolean;
 }
 
-/** A renewal that was made. */
+/** A completed renewal. */
 export interface Renewal {
-  /** Where the new ticket is from. */
+  /** The source of the new ticket. */
   readonly source: "auksd" | "KDC";
   /** Of the new ticket. */
   readonly lifetime: Lifetime;
 }
 
-/** A ticket that can't be renewed, with what is known of it. */
+/** A ticket that can't be renewed, with what is known about it. */
 export class NotRenewed extends AuksError {
   readonly lifetime: Lifetime;
 
@@ -40,11 +40,11 @@ export class NotRenewed extends AuksError {
 }
 
 /**
- * Looks at the ticket and renews it if it is due.
+ * Checks the ticket and renews it if it is due.
  *
- * @throws {NotRenewed} when it is not due (CRED_STILL_VALID), can't be (CRED_TOO_SHORT, CRED_EXPIRED ...), or
- * neither auksd nor the KDC gives another (KRB5_RENEW).
- * @throws {AuksError} when the cache can't be read or written.
+ * @throws {NotRenewed} if it is not due (CRED_STILL_VALID), can't be renewed (CRED_TOO_SHORT, CRED_EXPIRED ...), or neither
+ * auksd nor the KDC provides a new one (KRB5_RENEW).
+ * @throws {AuksError} if the cache can't be read or written.
  */
 export async function renewCache(
   context: Context,
@@ -78,7 +78,7 @@ export function lifetimeOf(ticket: Credential): Lifetime {
   };
 }
 
-/** The tickets that auksd keeps of the same principal, if they end later; to be freed. */
+/** auksd's tickets for the same principal, if they expire later; the caller frees them. */
 async function fresherOf(
   context: Context,
   settings: ClientSettings,
@@ -88,10 +88,10 @@ async function fresherOf(
   try {
     kept = await get(context, settings, accountOf(context, principal));
   } catch (error) {
-    if (error instanceof AuksError) return undefined; // then the KDC is asked, and has the last word
+    if (error instanceof AuksError) return undefined; // then the KDC is asked, and decides
     throw error;
   }
-  // The original takes whatever comes, an expired ticket in place of a good one.
+  // The original accepts anything, even an expired ticket in place of a valid one.
   if (kept.principal !== principal || kept.endtime <= tgt.endTime) return undefined;
   const credentials = readCredentials(context, kept.krbCred);
   const first = credentials[0];
@@ -109,7 +109,7 @@ function accountOf(context: Context, principal: string): number {
   }
 }
 
-/** The tickets of a KRB-CRED; to be freed. @throws {AuksError} KRB5_LOAD. */
+/** The tickets of a KRB-CRED; the caller frees them. @throws {AuksError} KRB5_LOAD. */
 export function readCredentials(context: Context, krbCred: Uint8Array): Credential[] {
   try {
     return readKrbCred(context, krbCred);
@@ -133,7 +133,7 @@ function atKdc(context: Context, { tgt }: CachedTickets, lifetime: Lifetime): Cr
   throw fail("it has reached the end of its renewable life");
 }
 
-/** Puts new tickets into the cache, beside those for services that are still good. */
+/** Puts new tickets into the cache, and keeps service tickets that are still valid. */
 function store(
   context: Context,
   ccache: string | undefined,

@@ -1,4 +1,4 @@
-// The requests of AUKS, each with what the original reports when it fails; the reason stands behind that.
+// The requests of AUKS, each with the original's error if it fails, followed by the reason.
 import { AuksError, type AuksErrorName } from "../auks/errors.ts";
 import { type AddReport, parseReply, type Reply } from "../auks/reply.ts";
 import { formatRequest, type Request } from "../auks/request.ts";
@@ -7,7 +7,7 @@ import type { Context } from "../krb5/context.ts";
 import { type ClientSettings, RequestFailure, withSession } from "./client.ts";
 import type { Session } from "./session.ts";
 
-/** Most bytes of a reply: a credential of any dialect has 33 KB, and a dump one for each user. */
+/** Maximum length of a reply: a credential of any dialect has 33 KB, and a dump has one per user. */
 const MAX_REPLY_LENGTH = 1 << 20;
 const MAX_DUMP_LENGTH = 1 << 30;
 
@@ -15,7 +15,7 @@ type RequestType = "ping" | "add" | "get" | "remove" | "dump";
 type RequestOf<T extends RequestType> = { readonly type: T } & Request;
 type ReplyOf<T extends RequestType> = { readonly type: T } & Reply;
 
-/** What is reported, whatever really went wrong; undefined where the original tells. */
+/** The error to report, whatever went wrong; undefined where the original is specific. */
 const REPORTED: Readonly<
   Record<
     RequestType,
@@ -29,16 +29,16 @@ const REPORTED: Readonly<
   dump: { failed: "API_REQUEST", refused: "API_REPLY_TYPE" },
 };
 
-/** Asks whether the daemon answers us. @throws {AuksError} */
+/** Checks that the daemon answers. @throws {AuksError} */
 export async function ping(context: Context, settings: ClientSettings): Promise<void> {
   await request(context, settings, { type: "ping" });
 }
 
 /**
- * Gives the daemon a credential.
+ * Sends the daemon a credential.
  *
  * @param krbCred from {@linkcode import("./outgoing_credential.ts").prepareCredential}.
- * @returns what became of it, if the daemon is ours.
+ * @returns what the daemon did with it, if the daemon is ours.
  * @throws {AuksError}
  */
 export async function add(
@@ -49,7 +49,7 @@ export async function add(
   return (await request(context, settings, { type: "add", krbCred })).report;
 }
 
-/** Fetches the credential of a user. @throws {AuksError} */
+/** Fetches a user's credential. @throws {AuksError} */
 export async function get(
   context: Context,
   settings: ClientSettings,
@@ -58,7 +58,7 @@ export async function get(
   return (await request(context, settings, { type: "get", uid, anyDialect: true })).credential;
 }
 
-/** Has the daemon forget the credential of a user. @throws {AuksError} */
+/** Makes the daemon remove a user's credential. @throws {AuksError} */
 export async function remove(
   context: Context,
   settings: ClientSettings,
@@ -89,10 +89,10 @@ async function request<T extends RequestType>(
 }
 
 /**
- * Makes one request of an open session.
+ * Makes one request in an open session.
  *
- * @throws {AttemptFailure} when the connection fails.
- * @throws {AuksError} for a refusal, or a reply that can't be understood.
+ * @throws {AttemptFailure} if the connection fails.
+ * @throws {AuksError} for a refusal or an unintelligible reply.
  */
 export async function requestOf<T extends RequestType>(
   session: Session,

@@ -1,6 +1,5 @@
-// One authenticated conversation with an auksd: the client's side of sendauth, then requests and replies in
-// KRB-PRIV messages. What requests say, and whether a failure is worth another try elsewhere, is not known
-// here; every failure says what it means.
+// One authenticated conversation with auksd: the client's side of sendauth, then requests and replies in KRB-PRIV messages.
+// It knows neither the contents of requests nor whether to try another server; every failure says what it means.
 import type { AuksErrorName } from "../auks/errors.ts";
 import { ClientAuthentication, DUMMY_ADDRESS } from "../krb5/authentication.ts";
 import { type Context, KerberosError } from "../krb5/context.ts";
@@ -8,14 +7,14 @@ import type { Credential } from "../krb5/credential.ts";
 import { type Connection, ConnectionFailure } from "./connection.ts";
 import { explainKrbError, type KrbErrorExplanation } from "./krb_error.ts";
 
-/** An attempt at one server went wrong. */
+/** A failed attempt at one server. */
 export class AttemptFailure extends Error {
   override readonly name = "AttemptFailure";
-  /** What the original calls it. */
+  /** The original's error. */
   readonly error: AuksErrorName;
-  /** Whether it may go well in a while, without anybody doing anything. */
+  /** Whether it may succeed later without intervention. */
   readonly passes: boolean;
-  /** Whether the daemon knew who was asking: then the request may have been carried out. */
+  /** Whether the client was authenticated, so that the request may have been carried out. */
   readonly authenticated: boolean;
 
   /** @param reason in the user's terms. */
@@ -35,21 +34,21 @@ export class AttemptFailure extends Error {
 const VERSIONS = new TextEncoder().encode("\0\0\0\x13KRB5_SENDAUTH_V1.0\0\0\0\0\x040.1\0");
 /** KRB-ERRORs and AP-REPs are a few hundred bytes. */
 const MAX_HANDSHAKE_MESSAGE = 1 << 16;
-/** A KRB-PRIV is so much longer than what is in it, at most. */
+/** Maximum overhead of a KRB-PRIV over its contents. */
 const KRB_PRIV_OVERHEAD = 1024;
 const ADDRESS_TYPES: Readonly<Record<number, number>> = { 4: 2, 16: 24 };
 
-/** What the daemon answered to the versions. */
+/** The daemon's possible answers to the versions. */
 const REFUSED_VERSIONS: Readonly<Record<number, string>> = {
   1: "the daemon does not know this version of Kerberos's sendauth",
-  2: "what listens there is not auksd: it refuses AUKS's version",
+  2: "the server there is not auksd: it refuses AUKS's version",
 };
 
 /** An authenticated connection; {@linkcode close} ends it. */
 export class Session {
   readonly #connection: Connection;
   readonly #authentication: ClientAuthentication;
-  /** Who asks, for explanations. */
+  /** The client, for explanations. */
   readonly #client: string;
   #broken = false;
 
@@ -66,9 +65,9 @@ export class Session {
   /**
    * Authenticates.
    *
-   * @param connection to the daemon, on which nothing has been said yet; closed when that fails.
+   * @param connection a fresh connection to the daemon; closed on failure.
    * @param ticket for the daemon's principal.
-   * @param nat whether both sides leave their addresses out of it.
+   * @param nat whether both sides leave out their addresses.
    * @throws {AttemptFailure}
    */
   static async open(
@@ -92,9 +91,9 @@ export class Session {
   }
 
   /**
-   * Sends a request and waits for the reply to it.
+   * Sends a request and waits for its reply.
    *
-   * @param most length of the reply.
+   * @param most maximum length of the reply.
    * @throws {AttemptFailure}
    */
   async request(payload: Uint8Array, most: number): Promise<Uint8Array> {
@@ -118,7 +117,7 @@ export class Session {
     }
   }
 
-  /** Takes leave with a message, if the daemon still listens, and ends the connection. */
+  /** Sends a closing message, if the daemon still listens, and closes the connection. */
   close(leave: Uint8Array): void {
     if (!this.#broken) this.#send(leave);
     this.#connection.close();
@@ -142,7 +141,7 @@ async function authenticate(
   connection.send(VERSIONS);
   const [verdict] = await connection.receive(1);
   if (verdict !== 0) {
-    const reason = REFUSED_VERSIONS[verdict!] ?? "what listens there is not auksd";
+    const reason = REFUSED_VERSIONS[verdict!] ?? "the server there is not auksd";
     throw new AttemptFailure("STREAM_SENDAUTH", reason);
   }
   connection.send(frame(authentication.request(ticket)));
@@ -169,7 +168,7 @@ function hostAddress(bytes: Uint8Array): { type: number; bytes: Uint8Array } {
   return { type: ADDRESS_TYPES[bytes.length]!, bytes };
 }
 
-/** A message with its length before it. */
+/** A message preceded by its length. */
 function frame(message: Uint8Array): Uint8Array {
   const framed = new Uint8Array(4 + message.length);
   new DataView(framed.buffer).setUint32(0, message.length);

@@ -1,5 +1,5 @@
-// The two halves of libkrb5's sendauth exchange on buffers instead of a descriptor, and the KRB-PRIV messages
-// of a connection that is authenticated. What goes around them on the wire is AUKS's business.
+// Both sides of libkrb5's sendauth exchange, on buffers instead of a descriptor, and the KRB-PRIV messages of an
+// authenticated connection. Their framing on the wire belongs to AUKS.
 import { read } from "../os/libc.ts";
 import type { Context } from "./context.ts";
 import type { Credential } from "./credential.ts";
@@ -20,14 +20,14 @@ import {
 } from "./memory.ts";
 import { type Principal, principalText } from "./principal.ts";
 
-/** An address as Kerberos messages have it (RFC 4120, section 7.5.3). */
+/** An address in Kerberos messages (RFC 4120, section 7.5.3). */
 export interface HostAddress {
   /** 2: IPv4, 24: IPv6. */
   readonly type: number;
   readonly bytes: Uint8Array;
 }
 
-/** What both sides of an AUKS connection with NAT = yes take for both addresses. */
+/** The address that both sides of an AUKS connection with NAT = yes use for both ends. */
 export const DUMMY_ADDRESS: HostAddress = { type: 2, bytes: new TextEncoder().encode("dummy") };
 
 const ADDRESS_BYTES_MAX = 16;
@@ -35,7 +35,7 @@ const DO_SEQUENCE = 4;
 const MUTUAL_REQUIRED = 0x2000_0000;
 const USE_SUBKEY = 1;
 
-/** Where calls that may make a krb5_auth_context find the one they are to use. */
+/** Cell for the krb5_auth_context that calls use or create. */
 const own = lastingMemory(8);
 const ownView = new DataView(own.bytes.buffer);
 const addresses = [0, 1].map(() => lastingMemory(ADDRESS.bytes + ADDRESS_BYTES_MAX));
@@ -53,7 +53,7 @@ function putAddress(slot: 0 | 1, { type, bytes }: HostAddress): Address {
 
 /** One side of a connection: its keys, sequence numbers and addresses (a krb5_auth_context). */
 class Authentication {
-  /** For the subclasses. */
+  /** For subclasses. */
   protected readonly context: Context;
   protected readonly address: Address;
 
@@ -65,7 +65,7 @@ class Authentication {
     krb5.krb5_auth_con_setflags(context.address, this.address, DO_SEQUENCE);
   }
 
-  /** Says what the addresses of both sides are in KRB-PRIV messages. @throws {KerberosError} */
+  /** Sets the addresses of both sides in KRB-PRIV messages. @throws {KerberosError} */
   setAddresses(local: HostAddress, remote: HostAddress): void {
     const code = libkrb5().krb5_auth_con_setaddrs(
       this.context.address,
@@ -76,7 +76,7 @@ class Authentication {
     this.context.check("krb5_auth_con_setaddrs", code);
   }
 
-  /** The next KRB-PRIV to the other side. @throws {KerberosError} */
+  /** Makes the next KRB-PRIV for the other side. @throws {KerberosError} */
   seal(payload: Uint8Array): Uint8Array {
     const { context, address } = this;
     const code = withData(
@@ -88,8 +88,7 @@ class Authentication {
   }
 
   /**
-   * What the other side's next KRB-PRIV says. After an error the same message may be tried again, with other
-   * addresses.
+   * Reads the other side's next KRB-PRIV. After an error, the same message may be tried again with other addresses.
    *
    * @throws {KerberosError}
    */
@@ -116,7 +115,7 @@ class Authentication {
 /** The client's side. */
 export class ClientAuthentication extends Authentication {
   /**
-   * The AP-REQ for a service: mutual authentication wanted, with a subkey and a sequence number.
+   * The AP-REQ for a service, requesting mutual authentication, with a subkey and a sequence number.
    *
    * @param ticket from serviceTicket().
    * @throws {KerberosError}
@@ -136,7 +135,7 @@ export class ClientAuthentication extends Authentication {
     return takeOutput(context.address);
   }
 
-  /** Takes the service's AP-REP. @throws {KerberosError} when it is not the right one. */
+  /** Checks the service's AP-REP. @throws {KerberosError} if it is not the right one. */
   readReply(reply: Uint8Array): void {
     const { context, address } = this;
     clearCells();
@@ -149,18 +148,18 @@ export class ClientAuthentication extends Authentication {
   }
 }
 
-/** libkrb5's record of authenticators that were seen; one for a thread. */
+/** libkrb5's replay cache of authenticators; one per thread. */
 export class ReplayCache {
   readonly #context: Context;
   readonly #name: string;
 
-  /** @param name `dfl:` for the one that krb5.conf or KRB5RCACHENAME says, `none:` for none. */
+  /** @param name `dfl:` for the one from krb5.conf or KRB5RCACHENAME, `none:` for none. */
   constructor(context: Context, name: "dfl:" | "none:") {
     this.#context = context;
     this.#name = name;
   }
 
-  /** A krb5_rcache, for one who will free it. @throws {KerberosError} */
+  /** A krb5_rcache, which the caller frees. @throws {KerberosError} */
   open(): Address {
     const code = libkrb5().k5_rc_resolve(this.#context.address, cText(this.#name), resultCell);
     this.#context.check("k5_rc_resolve", code);
@@ -170,7 +169,7 @@ export class ReplayCache {
 
 /** The service's side, once a client has authenticated. */
 export class ServerAuthentication extends Authentication {
-  /** Who the client is: `alice@REALM.A`. */
+  /** The client: `alice@REALM.A`. */
   client = "";
   /** Whether the client waits for an AP-REP. */
   wantsReply = false;
@@ -178,8 +177,8 @@ export class ServerAuthentication extends Authentication {
   /**
    * Checks a client's AP-REQ.
    *
-   * @param server the only principal whose tickets are taken.
-   * @throws {KerberosError} when it is refused, most often with a protocolCode.
+   * @param server the only principal whose tickets are accepted.
+   * @throws {KerberosError} if it is refused, usually with a protocolCode.
    */
   static accept(
     context: Context,

@@ -1,14 +1,14 @@
-// A krb5_context: the library's configuration as one thread uses it, and the errors of its calls.
+// A krb5_context: the library's configuration for one thread, and the errors of its calls.
 import { checkLayout } from "./layout.ts";
 import { libkrb5 } from "./library.ts";
 import { type Address, clearCells, resultAddress, resultCell, textAt } from "./memory.ts";
 
-/** libkrb5 refused something. */
+/** An error from libkrb5. */
 export class KerberosError extends Error {
   override readonly name = "KerberosError";
-  /** What was asked for, "krb5_cc_resolve". */
+  /** The failed call, such as "krb5_cc_resolve". */
   readonly call: string;
-  /** The library's number; {@linkcode protocolCode} tells those that go over the wire. */
+  /** The library's number; {@linkcode protocolCode} has the number used on the wire. */
   readonly code: number;
 
   /** @param text the library's own text for the error. */
@@ -18,15 +18,15 @@ export class KerberosError extends Error {
     this.code = code;
   }
 
-  /** The error number of RFC 4120 (section 7.5.9), or undefined for an error of the library's own. */
+  /** The error number of RFC 4120 (section 7.5.9), or undefined for one of the library's own errors. */
   get protocolCode(): number | undefined {
     return protocolCode(this.code);
   }
 }
 
-/** ERROR_TABLE_BASE_krb5: libkrb5's codes from here on are RFC 4120's numbers. */
+/** ERROR_TABLE_BASE_krb5: from here, libkrb5's codes are RFC 4120's numbers. */
 const PROTOCOL_BASE = -1765328384;
-/** Codes of the library's own begin behind these. */
+/** The library's own codes begin after these. */
 const PROTOCOL_CODES = 128;
 
 function protocolCode(code: number): number | undefined {
@@ -34,7 +34,7 @@ function protocolCode(code: number): number | undefined {
   return number >= 0 && number < PROTOCOL_CODES ? number : undefined;
 }
 
-/** Codes of libkrb5's own that callers look for. */
+/** libkrb5's own codes that callers check for. */
 export const KRB5 = {
   CONFIG_NOTENUFSPACE: -1765328247,
   CC_UNKNOWN_TYPE: -1765328244,
@@ -52,9 +52,9 @@ export const KRB5 = {
   RC_REPLAY: -1765328221,
 } as const;
 
-/** One thread's use of libkrb5. Whatever is made with a context is to be freed before it is closed. */
+/** One thread's use of libkrb5. Everything made with a context must be freed before it is closed. */
 export class Context {
-  /** For the neighbours of this file. */
+  /** For other files in this folder. */
   readonly address: Address;
 
   private constructor(address: Address) {
@@ -62,16 +62,16 @@ export class Context {
   }
 
   /**
-   * Reads krb5.conf (or what KRB5_CONFIG names).
+   * Reads krb5.conf, or the file named by KRB5_CONFIG.
    *
-   * @throws {KerberosUnavailable} when libkrb5 is missing, too old, or lays out its structs in another way.
+   * @throws {KerberosUnavailable} if libkrb5 is missing, too old, or has a different struct layout.
    * @throws {KerberosError} for a configuration that can't be read.
    */
   static open(): Context {
     clearCells();
     const code = libkrb5().krb5_init_context(resultCell);
     if (code !== 0) {
-      // Without a context the library has the plain text for a code, too.
+      // Without a context, the library still has the plain text for a code.
       throw new KerberosError("krb5_init_context", code, errorText(null, code));
     }
     const context = new Context(resultAddress());
@@ -88,7 +88,7 @@ export class Context {
     this.close();
   }
 
-  /** The realm of names without one. @throws {KerberosError} when none is configured. */
+  /** The realm of names without one. @throws {KerberosError} if none is configured. */
   get defaultRealm(): string {
     this.check(
       "krb5_get_default_realm",
@@ -100,7 +100,7 @@ export class Context {
     return realm;
   }
 
-  /** Throws the error that a code stands for, if it does. @throws {KerberosError} */
+  /** Throws the error for a code, if it is one. @throws {KerberosError} */
   check(call: string, code: number): void {
     if (code !== 0) throw new KerberosError(call, code, errorText(this.address, code));
   }

@@ -1,4 +1,4 @@
-// Tickets with their session keys (krb5_creds), and KRB-CRED messages made of them and read into them.
+// Tickets with their session keys (krb5_creds), and conversion from and to KRB-CRED messages.
 import { read } from "../os/libc.ts";
 import type { Context } from "./context.ts";
 import { ADDRESS, CREDS } from "./layout.ts";
@@ -19,7 +19,7 @@ import {
 } from "./memory.ts";
 import { Principal, principalText } from "./principal.ts";
 
-/** Flags of a ticket (RFC 4120, section 5.3), as libkrb5 has them. */
+/** Ticket flags (RFC 4120, section 5.3), with libkrb5's values. */
 export const TICKET_FLAGS = {
   forwardable: 0x4000_0000,
   forwarded: 0x2000_0000,
@@ -33,7 +33,7 @@ export const TICKET_FLAGS = {
 /** A ticket and its session key in libkrb5's memory; {@linkcode free} wipes both. */
 export class Credential {
   readonly #context: Context;
-  /** For the neighbours of this file. */
+  /** For other files in this folder. */
   readonly address: Address;
 
   /** @param address of a krb5_creds that the new object frees. */
@@ -42,19 +42,19 @@ export class Credential {
     this.address = address;
   }
 
-  /** A copy of a krb5_creds that stays its owner's. @throws {KerberosError} */
+  /** A copy of a krb5_creds, which its owner keeps. @throws {KerberosError} */
   static copy(context: Context, address: Address): Credential {
     const code = libkrb5().krb5_copy_creds(context.address, address, resultCell);
     context.check("krb5_copy_creds", code);
     return new Credential(context, resultAddress());
   }
 
-  /** Whose ticket it is: `alice@REALM.A`. */
+  /** The client: `alice@REALM.A`. */
   get client(): string {
     return principalText(this.#context, read.ptr(this.address, CREDS.client) as Address);
   }
 
-  /** What it is for: `krbtgt/REALM.A@REALM.A`. */
+  /** The service: `krbtgt/REALM.A@REALM.A`. */
   get server(): string {
     return principalText(this.#context, read.ptr(this.address, CREDS.server) as Address);
   }
@@ -70,17 +70,17 @@ export class Credential {
     return new Principal(this.#context, resultAddress());
   }
 
-  /** When the client proved who it is. Seconds since 1970, as all the times here. */
+  /** When the client authenticated. Seconds since 1970, like all times here. */
   get authTime(): number {
     return read.u32(this.address, CREDS.authTime);
   }
 
-  /** When the ticket begins to be good; 0 where the KDC said nothing, so from {@linkcode authTime} on. */
+  /** When the ticket becomes valid; 0 if the KDC did not say, which means {@linkcode authTime}. */
   get startTime(): number {
     return read.u32(this.address, CREDS.startTime);
   }
 
-  /** When it ends. */
+  /** When it expires. */
   get endTime(): number {
     return read.u32(this.address, CREDS.endTime);
   }
@@ -100,7 +100,7 @@ export class Credential {
     return read.u32(this.address, CREDS.keyEnctype);
   }
 
-  /** The addresses it is good from; none for any. */
+  /** The addresses it is valid for; none for any. */
   get addresses(): { type: number; bytes: Uint8Array }[] {
     const list = read.ptr(this.address, CREDS.addresses) as Address;
     const found: { type: number; bytes: Uint8Array }[] = [];
@@ -143,7 +143,7 @@ export function wipeCredential(address: Address): void {
   wipeData(address + CREDS.ticket as Address);
 }
 
-/** Runs `call` with a krb5_auth_context that has neither key nor flags: what it makes is in the clear. */
+/** Runs `call` with a krb5_auth_context without key and flags, so that its output is in the clear. */
 function withPlainAuthentication<T>(context: Context, call: (address: Address) => T): T {
   const krb5 = libkrb5();
   context.check("krb5_auth_con_init", krb5.krb5_auth_con_init(context.address, secondCell));
@@ -160,7 +160,7 @@ function withPlainAuthentication<T>(context: Context, call: (address: Address) =
 }
 
 /**
- * A KRB-CRED in the clear with these tickets and their session keys, as AUKS sends and stores it.
+ * An unencrypted KRB-CRED with these tickets and their session keys, as AUKS sends and stores it.
  *
  * @throws {KerberosError}
  */
@@ -189,9 +189,9 @@ export function makeKrbCred(context: Context, credentials: readonly Credential[]
 }
 
 /**
- * The tickets of a KRB-CRED in the clear, in their order; each is to be freed.
+ * The tickets of an unencrypted KRB-CRED, in order; the caller frees each.
  *
- * @throws {KerberosError} when it is malformed, or encrypted.
+ * @throws {KerberosError} if it is malformed or encrypted.
  */
 export function readKrbCred(context: Context, bytes: Uint8Array): Credential[] {
   const krb5 = libkrb5();

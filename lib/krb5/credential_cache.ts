@@ -1,4 +1,4 @@
-// Credential caches of every type that libkrb5 knows (FILE, DIR, KEYRING, KCM, MEMORY).
+// Credential caches of every type that libkrb5 supports (FILE, DIR, KEYRING, KCM, MEMORY).
 import { type Context, KRB5 } from "./context.ts";
 import { Credential, wipeCredential } from "./credential.ts";
 import { CREDS } from "./layout.ts";
@@ -15,10 +15,10 @@ import {
 } from "./memory.ts";
 import { Principal } from "./principal.ts";
 
-/** An open cache; one of close(), destroy() and moveTo() ends its use. */
+/** An open cache; close(), destroy() or moveTo() ends its use. */
 export class CredentialCache {
   readonly #context: Context;
-  /** For the neighbours of this file. */
+  /** For other files in this folder. */
   readonly address: Address;
 
   private constructor(context: Context, address: Address) {
@@ -26,16 +26,16 @@ export class CredentialCache {
     this.address = address;
   }
 
-  /** The one that KRB5CCNAME or krb5.conf names; it need not exist. @throws {KerberosError} */
+  /** The cache named by KRB5CCNAME or krb5.conf; need not exist. @throws {KerberosError} */
   static default(context: Context): CredentialCache {
     context.check("krb5_cc_default", libkrb5().krb5_cc_default(context.address, resultCell));
     return new CredentialCache(context, resultAddress());
   }
 
   /**
-   * The one of this name, `TYPE:REST` or the path of a file; it need not exist.
+   * The cache with this name, `TYPE:REST` or a file's path; need not exist.
    *
-   * @throws {KerberosError} with {@linkcode KRB5.CC_UNKNOWN_TYPE} among others.
+   * @throws {KerberosError} {@linkcode KRB5.CC_UNKNOWN_TYPE} and others.
    */
   static resolve(context: Context, name: string): CredentialCache {
     const code = libkrb5().krb5_cc_resolve(context.address, cText(name), resultCell);
@@ -43,7 +43,7 @@ export class CredentialCache {
     return new CredentialCache(context, resultAddress());
   }
 
-  /** A new one of a type, with a name that none has. @throws {KerberosError} */
+  /** A new cache of a type, with a unique name. @throws {KerberosError} */
   static unique(context: Context, type: string): CredentialCache {
     const code = libkrb5().krb5_cc_new_unique(context.address, cText(type), null, resultCell);
     context.check("krb5_cc_new_unique", code);
@@ -56,7 +56,7 @@ export class CredentialCache {
     return type === null ? "" : textAt(type as Address);
   }
 
-  /** `TYPE:REST`, which {@linkcode resolve} takes. */
+  /** `TYPE:REST`, as for {@linkcode resolve}. */
   get name(): string {
     const code = libkrb5().krb5_cc_get_full_name(this.#context.address, this.address, resultCell);
     this.#context.check("krb5_cc_get_full_name", code);
@@ -66,7 +66,7 @@ export class CredentialCache {
     return name;
   }
 
-  /** Whose tickets are in it; to be freed. @throws {KerberosError} when it can't be read. */
+  /** The principal of its tickets; the caller frees it. @throws {KerberosError} if it can't be read. */
   principal(): Principal {
     const code = libkrb5().krb5_cc_get_principal(this.#context.address, this.address, resultCell);
     this.#context.check("krb5_cc_get_principal", code);
@@ -74,10 +74,9 @@ export class CredentialCache {
   }
 
   /**
-   * All tickets in it, in the cache's order, without the entries in which libkrb5 keeps notes; each is to be
-   * freed.
+   * All its tickets, in the cache's order, without the entries for libkrb5's own settings; the caller frees each.
    *
-   * @throws {KerberosError} when it can't be read.
+   * @throws {KerberosError} if it can't be read.
    */
   credentials(): Credential[] {
     const krb5 = libkrb5();
@@ -112,7 +111,7 @@ export class CredentialCache {
     }
   }
 
-  /** Makes it, or empties it, for this principal's tickets. @throws {KerberosError} */
+  /** Creates or empties it, for this principal's tickets. @throws {KerberosError} */
   initialize(principal: Principal): void {
     const { address } = this.#context;
     const code = libkrb5().krb5_cc_initialize(address, this.address, principal.address);
@@ -126,24 +125,24 @@ export class CredentialCache {
     this.#context.check("krb5_cc_store_cred", code);
   }
 
-  /** Puts all it has in place of what `target` had, at once for those who read it. @throws {KerberosError} */
+  /** Replaces the contents of `target` by its own, atomically for readers. @throws {KerberosError} */
   moveTo(target: CredentialCache): void {
     const code = libkrb5().krb5_cc_move(this.#context.address, this.address, target.address);
     this.#context.check("krb5_cc_move", code);
   }
 
-  /** Makes it the primary one of its collection. @throws {KerberosError} */
+  /** Makes it the primary cache of its collection. @throws {KerberosError} */
   switchTo(): void {
     const code = libkrb5().krb5_cc_switch(this.#context.address, this.address);
     this.#context.check("krb5_cc_switch", code);
   }
 
-  /** Closes it; what is in it stays. */
+  /** Closes it; its contents stay. */
   close(): void {
     libkrb5().krb5_cc_close(this.#context.address, this.address);
   }
 
-  /** Wipes it out. @throws {KerberosError} */
+  /** Destroys it. @throws {KerberosError} */
   destroy(): void {
     const code = libkrb5().krb5_cc_destroy(this.#context.address, this.address);
     this.#context.check("krb5_cc_destroy", code);
@@ -154,13 +153,13 @@ export class CredentialCache {
   }
 }
 
-/** Where cache entries that are no tickets claim to be from (krb5_cc_set_config). */
+/** The realm of cache entries that are not tickets (krb5_cc_set_config). */
 const NOTES_REALM = "@X-CACHECONF:";
 
-/** What a cache's next ticket is read into. */
+/** Memory for the next ticket of a cache. */
 const entry = lastingMemory(CREDS.bytes);
 
-/** Whether caches of this type have a primary one that can be switched. */
+/** Whether caches of this type have a switchable primary one. */
 export function supportsSwitch(context: Context, type: string): boolean {
   return libkrb5().krb5_cc_support_switch(context.address, cText(type)) !== 0;
 }

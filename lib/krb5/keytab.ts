@@ -14,21 +14,21 @@ import {
 } from "./memory.ts";
 import { principalText } from "./principal.ts";
 
-/** What a keytab says of one key. */
+/** A keytab's entry for one key. */
 export interface KeytabEntry {
   readonly principal: string;
   readonly version: number;
   readonly enctype: number;
 }
 
-/** What a keytab's next entry is read into. */
+/** Memory for the next entry of a keytab. */
 const entryAddress = lastingMemory(KEYTAB_ENTRY.bytes).at;
 let copies = 0;
 
-/** An open keytab, to be closed. */
+/** An open keytab, which must be closed. */
 export class Keytab {
   readonly #context: Context;
-  /** For the neighbours of this file. */
+  /** For other files in this folder. */
   readonly address: Address;
 
   private constructor(context: Context, address: Address) {
@@ -36,20 +36,20 @@ export class Keytab {
     this.address = address;
   }
 
-  /** The one that KRB5_KTNAME or krb5.conf names. @throws {KerberosError} */
+  /** The keytab named by KRB5_KTNAME or krb5.conf. @throws {KerberosError} */
   static default(context: Context): Keytab {
     context.check("krb5_kt_default", libkrb5().krb5_kt_default(context.address, resultCell));
     return new Keytab(context, resultAddress());
   }
 
-  /** The one of this name, `TYPE:REST` or the path of a file; it need not exist. @throws {KerberosError} */
+  /** The keytab with this name, `TYPE:REST` or a file's path; need not exist. @throws {KerberosError} */
   static resolve(context: Context, name: string): Keytab {
     const code = libkrb5().krb5_kt_resolve(context.address, cText(name), resultCell);
     context.check("krb5_kt_resolve", code);
     return new Keytab(context, resultAddress());
   }
 
-  /** What is in it, in no certain order. @throws {KerberosError} when it can't be read. */
+  /** Its entries, in no particular order. @throws {KerberosError} if it can't be read. */
   entries(): KeytabEntry[] {
     const found: KeytabEntry[] = [];
     this.#each((address) => {
@@ -66,9 +66,9 @@ export class Keytab {
   }
 
   /**
-   * A copy in this process's memory, which is read without opening a file. It is gone once closed.
+   * A copy in this process's memory, which can be read without opening a file. It disappears when closed.
    *
-   * @throws {KerberosError} when this one can't be read.
+   * @throws {KerberosError} if this keytab can't be read.
    */
   copyToMemory(): Keytab {
     const copy = Keytab.resolve(this.#context, `MEMORY:mungebox-${process.pid}-${++copies}`);

@@ -1,5 +1,5 @@
-// Where libkrb5's structs have what, as its public header declares them for 64 bits, and a check that the
-// library at hand agrees: a credential whose values are known is read and looked at.
+// The layout of libkrb5's structs in its public header for 64 bits, and a check that the installed library agrees: it
+// reads a credential with known values.
 import { read } from "../os/libc.ts";
 import { KerberosUnavailable, libkrb5 } from "./library.ts";
 import {
@@ -34,7 +34,7 @@ export const CREDS = {
 /** krb5_principal_data; the components are an array of krb5_data. */
 export const PRINCIPAL = { realm: 8, components: 24, count: 32, type: 36 } as const;
 
-/** krb5_data, of which others hold arrays. */
+/** krb5_data, of which other structs hold arrays. */
 export const DATA_SIZE = 16;
 
 /** krb5_address. */
@@ -49,7 +49,7 @@ export const AUTHENTICATOR = { client: 8, subkey: 32 } as const;
 /** krb5_ticket, and the krb5_enc_tkt_part to which it points once decrypted. */
 export const TICKET = { server: 8, decrypted: 48, endTime: 56 } as const;
 
-/** A KRB-CRED (RFC 4120, section 5.8) of krbtgt/REALM@REALM for user@REALM with the values below. */
+/** A KRB-CRED (RFC 4120, section 5.8) for krbtgt/REALM@REALM and user@REALM, with the values below. */
 const SAMPLE = Uint8Array.fromBase64(
   "doIBUTCCAU2gAwIBBaEDAgEWokMwQWE/MD2gAwIBBaEHGwVSRUFMTaIaMBigAwIBAqERMA8bBmtyYnRndBsFUkVB" +
     "TE2jETAPoAMCARKiCAQGdGlja2V0o4H7MIH4oAMCAQCigfAEge19geowgeeggcwwgckwgcagGzAZoAMCARGhEgQQ" +
@@ -64,9 +64,9 @@ const KEY = Uint8Array.from({ length: 16 }, (_, at) => at + 1);
 let checked = false;
 
 /**
- * Has the library read a known credential and finds every value where it should be; once in each thread.
+ * Makes the library read a known credential, and checks that every value is in its place; once per thread.
  *
- * @throws {KerberosUnavailable} when it is elsewhere.
+ * @throws {KerberosUnavailable} if one is not.
  */
 export function checkLayout(context: Address): void {
   if (checked) return;
@@ -88,7 +88,7 @@ export function checkLayout(context: Address): void {
   checked = true;
 }
 
-/** The name of a field that is not where {@linkcode CREDS} and the others have it. */
+/** The name of a field that is not where {@linkcode CREDS} and the others say. */
 function wrongField(creds: Address): string | undefined {
   const word = (at: number) => read.u32(creds, at);
   const numbers: Readonly<Record<string, readonly [number, number]>> = {
@@ -101,7 +101,7 @@ function wrongField(creds: Address): string | undefined {
     flags: [word(CREDS.flags), 0x50e1_0000],
     ticket: [word(CREDS.ticket + 4), SAMPLE_TICKET_BYTES],
   };
-  // Pointers are followed only once all numbers around them are right.
+  // Pointers are followed only if all numbers around them are right.
   for (const [name, [found, expected]] of Object.entries(numbers)) {
     if (found !== expected) return `krb5_creds.${name}`;
   }

@@ -1,18 +1,18 @@
-// The door to libkrb5 (MIT krb5 1.18 or later): opens it when it is first needed and declares every function
-// that is called. Its neighbours turn these into contexts, principals, caches and tickets; nobody else
-// calls libkrb5. What is known of its structs is in layout.ts.
+// Access to libkrb5 (MIT krb5 1.18 or later): opens it on first use and declares every function that is called. The other
+// files in this folder build contexts, principals, caches and tickets on it; no other code calls libkrb5. The layout of
+// its structs is in layout.ts.
 import type * as bunFfi from "bun:ffi";
 import type { FFIFunction, Library } from "bun:ffi";
 
 const SONAME = "libkrb5.so.3";
 const NEEDED = "MIT Kerberos 1.18 or later";
 
-/** libkrb5 is not there, or not one that can be used; the message is one line for the user. */
+/** libkrb5 is missing or unusable; the message is one line for the user. */
 export class KerberosUnavailable extends Error {
   override readonly name = "KerberosUnavailable";
 }
 
-// krb5_error_code is i32, krb5_boolean u32, krb5_deltat and krb5_timestamp i32; all structs go by address.
+// krb5_error_code is i32, krb5_boolean u32, krb5_deltat and krb5_timestamp i32; all structs are passed by address.
 const code = "i32";
 const P = "ptr";
 const nothing = "void";
@@ -94,7 +94,7 @@ const SYMBOLS = {
   krb5_free_data: { args: [P, P], returns: nothing },
   krb5_free_data_contents: { args: [P, P], returns: nothing },
 
-  // Exported, but in no public header; they came with 1.18.
+  // Exported, but in no public header; since 1.18.
   k5_rc_resolve: { args: [P, P, P], returns: code },
   k5_rc_close: { args: [P, P], returns: nothing },
 } as const satisfies Record<string, FFIFunction>;
@@ -107,7 +107,7 @@ const { CString, dlopen, ptr } = (Bun as unknown as {
   };
 }).FFI;
 
-/** Where the C library's own dlopen() is: glibc 2.34 and later, glibc before it, musl. */
+/** The libraries with the C library's own dlopen(): glibc since 2.34, earlier glibc, musl. */
 const LOADERS = [
   "libc.so.6",
   "libdl.so.2",
@@ -116,8 +116,8 @@ const LOADERS = [
 const RTLD_LAZY = 1;
 
 /**
- * Has the system's loader load a library from where libraries are. The runtime's dlopen(), asked alone,
- * would go on and look in the current directory, which may be anybody's.
+ * Makes the system's loader load a library from the system's directories. The runtime's dlopen() alone would also look in
+ * the current directory, which any user may control.
  */
 function load(name: string): void {
   for (const loader of LOADERS) {
@@ -142,7 +142,7 @@ function load(name: string): void {
 /**
  * Opens a library as libkrb5.
  *
- * @throws {KerberosUnavailable} when it is missing, or lacks a function.
+ * @throws {KerberosUnavailable} if it is missing or lacks a function.
  */
 export function openLibrary(name: string): Functions {
   load(name);
@@ -159,9 +159,9 @@ export function openLibrary(name: string): Functions {
 let opened: Functions | undefined;
 
 /**
- * The functions of libkrb5, which is loaded by the first call.
+ * The functions of libkrb5, which the first call loads.
  *
- * @throws {KerberosUnavailable} when it is missing, or too old.
+ * @throws {KerberosUnavailable} if it is missing or too old.
  */
 export function libkrb5(): Functions {
   return opened ??= openLibrary(SONAME);

@@ -1,15 +1,15 @@
-// Memory that libkrb5 reads and writes: cells for what calls give back, buffers for what they are given, and
-// copies of what is theirs. All calls are synchronous, so each thread needs one of each only.
+// Memory that libkrb5 reads and writes: cells for results, buffers for arguments, and copies of the library's own data.
+// All calls are synchronous, so each thread needs only one of each.
 import { CString, fixedMemory, type Pointer, ptr, read, toArrayBuffer } from "../os/libc.ts";
 import { libkrb5 } from "./library.ts";
 
-/** The address of a thing of libkrb5's. */
+/** The address of a libkrb5 object. */
 export type Address = Pointer;
 
-/** What libkrb5 is told addresses of must live on, though nothing of ours may name it any more. */
+/** Keeps memory alive whose address libkrb5 has, even if none of our code refers to it any more. */
 const kept: Uint8Array[] = [];
 
-/** Memory that is there for as long as this thread. */
+/** Memory that lives as long as this thread. */
 export function lastingMemory(
   length: number,
 ): { readonly bytes: Uint8Array; readonly at: Address } {
@@ -19,9 +19,9 @@ export function lastingMemory(
 }
 
 const cells = lastingMemory(16);
-/** Where a call puts the address, or the number, that it gives back. */
+/** Cell for the address or number that a call returns. */
 export const resultCell: Address = cells.at;
-/** The same for the second result of one call, or for what stays over several calls, such as a cursor. */
+/** The same for the second result of a call, or for values used by several calls, such as a cursor. */
 export const secondCell: Address = (resultCell + 8) as Address;
 
 /** Empties both cells, so that a call that writes nothing leaves 0. */
@@ -29,17 +29,17 @@ export function clearCells(): void {
   cells.bytes.fill(0);
 }
 
-/** The address that the last call gave back; it may be 0 only for calls that may give back nothing. */
+/** The address that the last call returned; 0 only for calls that may return nothing. */
 export function resultAddress(): Address {
   return read.ptr(resultCell, 0) as Address;
 }
 
-/** The second address that the last call gave back. */
+/** The second address that the last call returned. */
 export function secondAddress(): Address {
   return read.ptr(secondCell, 0) as Address;
 }
 
-/** A buffer that grows, whose content is wiped after use. */
+/** A growing buffer whose contents are wiped after use. */
 class Scratch {
   #memory = new Uint8Array(fixedMemory(4096));
   #address = ptr(this.#memory);
@@ -64,17 +64,17 @@ class Scratch {
 const texts = [new Scratch(), new Scratch()] as const;
 
 /**
- * The address of a C string, good for one call.
+ * The address of a C string, valid for one call.
  *
- * @param slot another one for each string of that call.
- * @throws {Error} when the text has a NUL in it.
+ * @param slot a different one for each string of that call.
+ * @throws {Error} if the text contains a NUL.
  */
 export function cText(text: string, slot: 0 | 1 = 0): Address {
   if (text.includes("\0")) throw new Error("A NUL character has no place in Kerberos names");
   return texts[slot].put(new TextEncoder().encode(text), true);
 }
 
-/** The text at an address that libkrb5 keeps. */
+/** The text at an address in libkrb5's memory. */
 export function textAt(address: Address): string {
   return new CString(address).toString();
 }
@@ -87,7 +87,7 @@ const inputData = lastingMemory(16);
 const input = new DataView(inputData.bytes.buffer);
 const inputBytes = new Scratch();
 
-/** Calls with the address of a krb5_data that holds a copy of `bytes`; the copy is wiped afterwards. */
+/** Calls with the address of a krb5_data that holds a copy of `bytes`, then wipes the copy. */
 export function withData<T>(bytes: Uint8Array, call: (data: Address) => T): T {
   const at = inputBytes.put(bytes);
   input.setUint32(DATA_LENGTH, bytes.length, true);
@@ -99,10 +99,10 @@ export function withData<T>(bytes: Uint8Array, call: (data: Address) => T): T {
   }
 }
 
-/** The address of a krb5_data for a call to fill; {@linkcode takeOutput} then has what it holds. */
+/** The address of a krb5_data for a call to fill; {@linkcode takeOutput} then returns its contents. */
 export const outputData: Address = lastingMemory(16).at;
 
-/** A copy of what a call put into {@linkcode outputData}; the original is wiped and freed. */
+/** A copy of the contents of {@linkcode outputData}; wipes and frees the original. */
 export function takeOutput(context: Address): Uint8Array {
   const bytes = copyData(outputData);
   wipeData(outputData);
@@ -110,7 +110,7 @@ export function takeOutput(context: Address): Uint8Array {
   return bytes;
 }
 
-/** Where the bytes of a krb5_data are. */
+/** Address of the bytes of a krb5_data. */
 export function dataAddress(data: Address): Address {
   return read.ptr(data, DATA_BYTES) as Address;
 }

@@ -1,4 +1,4 @@
-// Kerberos principals by libkrb5: their text, their parts, and the local name that krb5.conf maps them to.
+// Kerberos principals in libkrb5: their text, their parts, and the local user that krb5.conf maps them to.
 import { read } from "../os/libc.ts";
 import { type Context, KRB5 } from "./context.ts";
 import { DATA_SIZE, PRINCIPAL } from "./layout.ts";
@@ -13,14 +13,14 @@ import {
   textAt,
 } from "./memory.ts";
 
-/** The most bytes of a local name, its NUL included. */
+/** Maximum length of a local name, including its NUL. */
 const LOCAL_NAME_BYTES = 256;
 const localNameAddress = lastingMemory(LOCAL_NAME_BYTES).at;
 
-/** A principal in libkrb5's memory; whoever made it frees it. */
+/** A principal in libkrb5's memory; its creator frees it. */
 export class Principal {
   readonly #context: Context;
-  /** For the neighbours of this file. */
+  /** For other files in this folder. */
   readonly address: Address;
 
   /** @param address of a krb5_principal that the new object frees. */
@@ -30,9 +30,9 @@ export class Principal {
   }
 
   /**
-   * Reads a name; one without realm is of the default realm.
+   * Parses a name; one without a realm is in the default realm.
    *
-   * @throws {KerberosError} when it is malformed.
+   * @throws {KerberosError} if it is malformed.
    */
   static parse(context: Context, text: string): Principal {
     const code = libkrb5().krb5_parse_name(context.address, cText(text), resultCell);
@@ -40,17 +40,17 @@ export class Principal {
     return new Principal(context, resultAddress());
   }
 
-  /** The name with its realm, `host/node1.realm.a@REALM.A`, special characters escaped. */
+  /** The name with its realm, `host/node1.realm.a@REALM.A`, with special characters escaped. */
   get text(): string {
     return principalText(this.#context, this.address);
   }
 
-  /** The realm, as it is. */
+  /** The realm, unescaped. */
   get realm(): string {
     return new TextDecoder().decode(copyData(this.address + PRINCIPAL.realm as Address));
   }
 
-  /** What stands between the slashes before the realm, as it is. */
+  /** The components before the realm, unescaped. */
   get components(): string[] {
     const first = read.ptr(this.address, PRINCIPAL.components);
     return Array.from(
@@ -60,11 +60,11 @@ export class Principal {
   }
 
   /**
-   * The local user's name that auth_to_local of krb5.conf maps the principal to. Whether there is such an
-   * account is not looked at; a plugin of libkrb5 may ask a server, and block.
+   * The name of the local user to which auth_to_local in krb5.conf maps the principal. The account need not exist; a
+   * libkrb5 plugin may ask a server, and block.
    *
-   * @returns null when no rule fits.
-   * @throws {KerberosError} when a rule can't be used.
+   * @returns null if no rule matches.
+   * @throws {KerberosError} if a rule is invalid.
    */
   localName(): string | null {
     const code = libkrb5().krb5_aname_to_localname(
@@ -94,7 +94,7 @@ const NO_LOCAL_NAME: ReadonlySet<number> = new Set([
   KRB5.PLUGIN_NO_HANDLE,
 ]);
 
-/** The text of a krb5_principal that somebody else frees. */
+/** The text of a krb5_principal, which the caller still owns. */
 export function principalText(context: Context, address: Address): string {
   const code = libkrb5().krb5_unparse_name(context.address, address, resultCell);
   context.check("krb5_unparse_name", code);

@@ -1,4 +1,4 @@
-// Tickets from a KDC: for a service, forwarded, renewed, for another realm, and the first one by a keytab.
+// Tickets from a KDC: for a service, forwarded, renewed, for another realm, and an initial one from a keytab.
 // Each call here may block for as long as libkrb5 waits for the KDC.
 import type { Context } from "./context.ts";
 import { Credential, TICKET_FLAGS, wipeCredential } from "./credential.ts";
@@ -9,22 +9,22 @@ import { libkrb5 } from "./library.ts";
 import { type Address, clearCells, lastingMemory, resultAddress, resultCell } from "./memory.ts";
 import { Principal } from "./principal.ts";
 
-/** Options of a request to the KDC (RFC 4120, section 5.4.1), as libkrb5 has them. */
+/** KDC options (RFC 4120, section 5.4.1), with libkrb5's values. */
 export const KDC_OPTIONS = {
   forwarded: 0x2000_0000,
   canonicalize: 0x0001_0000,
   renew: 0x0000_0002,
 } as const;
 
-/** Flags of a ticket that are at the same time the options that ask for a ticket with them. */
+/** Ticket flags that are also the options that request them. */
 const INHERITED = TICKET_FLAGS.forwardable | TICKET_FLAGS.forwarded | TICKET_FLAGS.proxiable |
   0x0800_0000 | 0x0400_0000 | 0x0200_0000 | TICKET_FLAGS.renewable;
 
-/** A krb5_creds that says what is asked for, or takes what is given. */
+/** A krb5_creds for a request or a result. */
 const creds = lastingMemory(CREDS.bytes);
 const credsView = new DataView(creds.bytes.buffer);
 
-/** Calls with a krb5_creds that asks for a ticket of `client` for `server`. */
+/** Calls with a krb5_creds that requests a ticket of `client` for `server`. */
 function withRequest(client: Principal, server: Principal, call: (request: Address) => number) {
   creds.bytes.fill(0);
   credsView.setBigUint64(CREDS.client, BigInt(client.address), true);
@@ -34,7 +34,7 @@ function withRequest(client: Principal, server: Principal, call: (request: Addre
 }
 
 /**
- * The ticket for a service: the one in the cache, or one from the KDC, which goes into the cache.
+ * The ticket for a service: from the cache, or from the KDC, in which case it is added to the cache.
  *
  * @throws {KerberosError}
  */
@@ -54,7 +54,7 @@ export function serviceTicket(
 }
 
 /**
- * A ticket for `server` that the KDC gives for a TGT, with the TGT's own flags and without addresses.
+ * A ticket for `server` from the KDC, by means of a TGT, with the TGT's flags and without addresses.
  *
  * @param options {@linkcode KDC_OPTIONS}, added to those flags.
  * @throws {KerberosError}
@@ -84,7 +84,7 @@ export function ticketByTgt(
   return new Credential(context, resultAddress());
 }
 
-/** The TGT again, good from everywhere. @throws {KerberosError} */
+/** The same TGT, valid from any address. @throws {KerberosError} */
 export function forwardedTicket(context: Context, tgt: Credential): Credential {
   return ticketByTgt(
     context,
@@ -94,18 +94,18 @@ export function forwardedTicket(context: Context, tgt: Credential): Credential {
   );
 }
 
-/** The TGT with a new end. @throws {KerberosError} */
+/** The renewed TGT. @throws {KerberosError} */
 export function renewedTicket(context: Context, tgt: Credential): Credential {
   return ticketByTgt(context, tgt, tgt.server, KDC_OPTIONS.canonicalize | KDC_OPTIONS.renew);
 }
 
-/** What a first ticket should be like; times are in seconds. */
+/** Properties of an initial ticket. Times are in seconds. */
 export interface InitialTicketOptions {
   readonly lifetime?: number;
   readonly renewLifetime?: number;
   readonly forwardable?: boolean;
   readonly proxiable?: boolean;
-  /** Whether the KDC may answer with another name of the principal. */
+  /** Whether the KDC may answer with another name for the principal. */
   readonly canonicalize?: boolean;
 }
 

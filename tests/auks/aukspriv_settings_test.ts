@@ -61,7 +61,7 @@ describe("readSettings()", () => {
     const [environment, text] of [
       [
         { AUKS_PRIV_ERROR_INT: "soon" },
-        'AUKS_PRIV_ERROR_INT: "soon" is no number of seconds above 0',
+        'AUKS_PRIV_ERROR_INT: "soon" is not a positive number of seconds',
       ],
       [{ AUKS_PRIV_RENEW_INT: "0" }, "AUKS_PRIV_RENEW_INT"],
       [{ AUKS_KINIT_OPTS: "-T /tmp/armor" }, "AUKS_KINIT_OPTS: -T is not supported"],

@@ -172,7 +172,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
       encoding: "utf8",
     });
     assert.equal(status, 1);
-    assert.match(stderr, /there is no account no such user \(AUKS_PRIV_USER\)/);
+    assert.match(stderr, /unknown account no such user \(AUKS_PRIV_USER\)/);
   });
 
   it("refuses variables that it can't work with", () => {

@@ -384,7 +384,7 @@ suite("auks", KDC_NEEDS, () => {
     const { port } = await keeper("head", false, { greeting: new TextEncoder().encode("220 ") });
     const { status, err } = await auks(["-f", configuration(port), "-a"]);
     assert.equal(status, 153);
-    assert.match(err, /what listens there is not auksd/);
+    assert.match(err, /the server there is not auksd/);
   });
 
   it("a refusal of the original, which has no reason, gets a likely one", async () => {
@@ -441,7 +441,7 @@ suite("auks", KDC_NEEDS, () => {
     const conf = configuration("nosuchservice");
     const { status, err } = await auks(["-f", conf, "-p"]);
     assert.equal(status, 63);
-    assert.match(err, /^Auks API request failed : .*there is no port "nosuchservice"/);
+    assert.match(err, /^Auks API request failed : .*unknown port "nosuchservice"/);
     const known = await auks(["-f", configuration("domain", { Retries: "1" }), "-a"]);
     assert.match(known.err, /localhost:53: /);
   });
