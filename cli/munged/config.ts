@@ -23,7 +23,7 @@ export const DEFAULT_CONFIG_FILE = `${CONFIG_DIRECTORY}/munge.conf`;
 export interface ConfigOption<Settings> extends Option<Settings> {
   /** Valid on a command line only. */
   readonly once?: true;
-  /** Its environment variable; `MUNGE_LONG_NAME` if absent. */
+  /** Its environment variable; `MUNGEBOX_LONG_NAME` if absent. */
   readonly variable?: string;
   /** Undoes a flag. */
   clear?(settings: Settings): void;
@@ -34,9 +34,12 @@ export interface ConfigOption<Settings> extends Option<Settings> {
 /** The source of each option's value, by long name; without defaults. */
 export type Sources = Map<string, string>;
 
+/** A prefix that nobody else uses: `MUNGE_KEY_FILE`, say, means something to many container images. */
+const VARIABLE_PREFIX = "MUNGEBOX_";
+
 /** The environment variable for an option. */
 function variableOf({ long, variable }: ConfigOption<never>): string {
-  return variable ?? `MUNGE_${long.toUpperCase().replaceAll("-", "_")}`;
+  return variable ?? `${VARIABLE_PREFIX}${long.toUpperCase().replaceAll("-", "_")}`;
 }
 
 /**
@@ -65,10 +68,30 @@ export function applyFile<Settings>(
       candidate.long === key || variableOf(candidate) === key
     );
     if (option === undefined) refuse(`${place}: Unknown key "${key}"`);
-    const [, quoted, plain = ""] = /^(?:"(.*)"|(.*?))(?:\s+#.*)?$/.exec(value) ?? [];
-    apply(option, settings, quoted ?? plain, place);
+    const parsed = parseValue(value);
+    if (parsed === undefined) refuse(`${place}: Text behind a quoted value, or no closing quote`);
+    apply(option, settings, parsed, place);
     sources.set(option.long, place);
   });
+}
+
+/**
+ * A value, with a comment behind it taken off. In double quotes it may contain anything, `"` and `\` behind a
+ * backslash.
+ *
+ * @returns undefined for a quote that is not closed, and for anything but a comment behind one that is.
+ */
+export function parseValue(text: string): string | undefined {
+  if (!text.startsWith('"')) return text.replace(/(?:^|\s+)#.*$/, "");
+  const quoted = /^"((?:[^"\\]|\\.)*)"(?:\s*|\s+#.*)$/.exec(text)?.[1];
+  return quoted?.replace(/\\(.)/g, "$1");
+}
+
+/** A value as {@linkcode parseValue} takes it. */
+export function formatValue(value: string): string {
+  return parseValue(value) === value && value.trim() === value
+    ? value
+    : `"${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** Applies the environment. @throws {MungeError} for the first mistake. */
@@ -97,7 +120,9 @@ export function formatSettings<Settings>(
     const source = sources.get(option.long) ?? "default";
     const values = option.show?.(settings) ?? [];
     if (values.length === 0) return `${`# ${option.long}=`.padEnd(47)} # ${source}\n`;
-    return values.map((value) => `${`${option.long}=${value}`.padEnd(47)} # ${source}\n`).join("");
+    return values.map((value) =>
+      `${`${option.long}=${formatValue(value)}`.padEnd(47)} # ${source}\n`
+    ).join("");
   }).join("");
 }
 

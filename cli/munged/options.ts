@@ -173,15 +173,21 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
       ),
     ),
     task("status", "Display the status of the daemon bound to socket"),
-    seconds("--timestamp-drift-max=SECS", "Specify how far clocks may differ (in seconds)", {
-      key: "timestampDriftMax",
-      max: 3600,
-    }),
-    addition(number("--ttl=SECS", "Specify default time-to-live (in seconds)", {
-      key: "defaultTtl",
-      min: 1,
-      max: 3600,
-    })),
+    {
+      ...seconds("--timestamp-drift-max=SECS", "Specify how far clocks may differ (in seconds)", {
+        key: "timestampDriftMax",
+        max: 3600,
+      }),
+      variable: "MUNGE_TIMESTAMP_DRIFT_MAX",
+    },
+    {
+      ...addition(number("--ttl=SECS", "Specify default time-to-live (in seconds)", {
+        key: "defaultTtl",
+        min: 1,
+        max: 3600,
+      })),
+      variable: "MUNGE_TTL",
+    },
   ],
 ];
 

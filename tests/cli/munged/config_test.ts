@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { formatValue, parseValue } from "../../../cli/munged/config.ts";
 import { parseConfig } from "../../../cli/munged/munged.ts";
 import { withDirectory } from "../../daemon/scratch.ts";
 
@@ -51,7 +52,11 @@ realm-allow=a=user:0,group:7
 
 test("the command line overrides the environment, which overrides the file, which overrides the default", () => {
   withFile("max-ttl=600\nnum-threads=3\nsyslog=1\nttl=7\n", (path) => {
-    const environment = { MUNGE_MAX_TTL: "700", MUNGE_NUM_THREADS: "4", MUNGE_SYSLOG: "0" };
+    const environment = {
+      MUNGEBOX_MAX_TTL: "700",
+      MUNGEBOX_NUM_THREADS: "4",
+      MUNGEBOX_SYSLOG: "0",
+    };
     const config = parse(path, ["--max-ttl=800"], environment);
     assert.equal(config.maxTtl, 800);
     assert.equal(config.numThreads, 4);
@@ -64,7 +69,7 @@ test("the command line overrides the environment, which overrides the file, whic
 for (
   const [line, complaint] of [
     ["max-ttl=0", 'Invalid value "0" for max-ttl'],
-    ["MUNGE_MAX_TTL=x", 'Invalid value "x" for max-ttl'],
+    ["MUNGEBOX_MAX_TTL=x", 'Invalid value "x" for max-ttl'],
     ["no-such-option=1", 'Unknown key "no-such-option"'],
     ["stop=1", 'Unknown key "stop"'],
     ["help=1", 'Unknown key "help"'],
@@ -82,6 +87,58 @@ for (
     });
   });
 }
+
+test("a value ends at a comment, a quoted one at its quote", () => {
+  const values = {
+    "/a": "/a",
+    "/a # b": "/a",
+    "/a#b": "/a#b",
+    "": "",
+    "# b": "",
+    '"/a"': "/a",
+    '"/a" # was "/b"': "/a",
+    '"/a # b"': "/a # b",
+    '"/a # b" # "c"': "/a # b",
+    '"  "': "  ",
+    '"a\\"b\\\\c"': 'a"b\\c',
+    'a"b': 'a"b',
+  };
+  for (const [text, value] of Object.entries(values)) assert.equal(parseValue(text), value, text);
+  for (const text of ['"/a', '"/a" b', '"/a"b', '"/a"# b', '"a\\"']) {
+    assert.equal(parseValue(text), undefined, text);
+    withFile(`key-file=${text}\n`, (path) => {
+      assert.throws(() => parse(path), {
+        message: `${path}:1: Text behind a quoted value, or no closing quote`,
+      });
+    });
+  }
+  withFile('key-file = "/a" # was "/b"\n', (path) => assert.equal(parse(path).keyFile, "/a"));
+});
+
+test("every value survives being written and read", () => {
+  for (const value of ["/a", "/a # b", '"', '"a"', "\\", 'a "b" # c \\', " a ", "#", "", "a#"]) {
+    assert.equal(parseValue(formatValue(value)), value, value);
+  }
+});
+
+test("variables of others that only look like ours mean nothing", () => {
+  withFile("", (path) => {
+    const others = {
+      MUNGE_KEY_FILE: "x",
+      MUNGE_MAX_TTL: "x",
+      MUNGE_SOCKET: "x",
+      MUNGE_ORIGIN: "x",
+    };
+    assert.deepEqual(parse(path, [], others), parse(path));
+    const ours = {
+      MUNGE_TTL: "7",
+      MUNGE_TIMESTAMP_DRIFT_MAX: "8",
+      MUNGE_KEY_ROTATION_SECONDS: "9",
+    };
+    const { defaultTtl, timestampDriftMax, keyRotationTime } = parse(path, [], ours);
+    assert.deepEqual([defaultTtl, timestampDriftMax, keyRotationTime], [7, 8, 9]);
+  });
+});
 
 test("a bad value in the environment names its variable", () => {
   withFile("", (path) => {
@@ -110,7 +167,7 @@ test("munged --check-config prints each value and its source, in the form of a f
         `--config=${config}`,
         "--check-config",
         "--num-threads=5",
-      ], { env: { ...process.env, MUNGE_TTL: "42" }, encoding: "utf8" });
+      ], { env: { PATH: process.env["PATH"], MUNGE_TTL: "42" }, encoding: "utf8" });
     const { status, stdout } = run(path);
     assert.equal(status, 0);
     const lines = stdout.split("\n").map((line) => line.replace(/ +/g, " "));
