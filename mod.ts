@@ -8,8 +8,8 @@
  * import { decode, encode } from "mungebox";
  *
  * const credential = await encode("hello");
- * const { payload, uid, gid } = await decode(credential);
- * console.log(new TextDecoder().decode(payload), uid === process.getuid?.(), gid >= 0); // "hello" true true
+ * const { payload, uid } = await decode(credential, { as: "text" });
+ * console.log(payload, uid === process.getuid?.()); // "hello" true
  * ```
  *
  * @module
@@ -20,32 +20,41 @@ export {
   encode,
   type EncodeOptions,
 } from "./lib/client/encode.ts";
-export { type AcceptOptions, decode, type DecodeOptions } from "./lib/client/decode.ts";
-export { decodeSync, encodeSync } from "./lib/client/sync.ts";
-export type { Credential, DecodedCredential } from "./lib/client/decoded_credential.ts";
-export { CredentialSource, type CredentialSourceOptions } from "./lib/client/credential_source.ts";
-export { openCredential, sealCredential, type SealOptions } from "./lib/offline/offline.ts";
-export { MungeClient, type TransactOptions } from "./lib/client/client.ts";
 export {
-  ANY_ID,
-  type DecodeRequest,
-  type DecodeResponse,
-  type EncodeRequest,
-  type EncodeResponse,
-  MAX_PAYLOAD_LENGTH,
-  TTL_DEFAULT,
-  TTL_MAXIMUM,
-} from "./lib/protocol/message.ts";
+  type AcceptOptions,
+  decode,
+  type DecodedAs,
+  type DecodeOptions,
+  type FormlessOptions,
+  type PayloadAs,
+} from "./lib/client/decode.ts";
+export { decodeSync, encodeSync } from "./lib/client/sync.ts";
+export type {
+  Credential,
+  DecodedCredential,
+  RejectionCode,
+} from "./lib/client/decoded_credential.ts";
+export { CredentialSource, type CredentialSourceOptions } from "./lib/client/credential_source.ts";
+export { Munge, type MungeOptions } from "./lib/client/munge.ts";
+export { MAX_PAYLOAD_LENGTH } from "./lib/credential/fields.ts";
+export { TTL_DEFAULT, TTL_MAXIMUM } from "./lib/protocol/message.ts";
 export { DEFAULT_SOCKET } from "./lib/paths.ts";
 export { ciphers, type Enumeration, macs, zips } from "./lib/client/enumerations.ts";
 export type { CipherName } from "./lib/credential/cipher.ts";
 export type { MacName } from "./lib/credential/mac.ts";
 export type { ZipName } from "./lib/credential/zip.ts";
 export {
+  LibraryError,
+  type LibraryErrorCode,
+  MungeError,
+  RejectedCredentialError,
+  type RequestError,
+} from "./lib/client/errors.ts";
+export {
+  type CodedError,
   ERRNO,
   errorCode,
   errorText,
-  MungeError,
   type MungeErrorCode,
   type MungeErrorOptions,
 } from "./lib/errors.ts";

@@ -1,5 +1,4 @@
-// The nineteen MUNGE errors (docs/protocol.md, "Numbers") and the error class that everything here throws.
-import type { DecodedCredential } from "./client/decoded_credential.ts";
+// The nineteen MUNGE errors (docs/protocol.md, "Numbers") and the error classes that everything here throws.
 
 /** The symbolic name of a MUNGE error, as in `munge.h`: `"EMUNGE_CRED_REPLAYED"`. */
 export type MungeErrorCode =
@@ -104,38 +103,43 @@ export interface MungeErrorOptions {
   readonly cause?: unknown;
   /** Path of munged's socket. */
   readonly socketPath?: string | undefined;
-  /** The credential, which was decoded in spite of the error. */
-  readonly credential?: DecodedCredential | undefined;
 }
 
 /**
- * An error of MUNGE, as a number, a name and a text for the user.
+ * An error with a name and a number, and a text for the user.
  *
- * @example
- * ```ts
- * import { MungeError } from "mungebox";
- *
- * const error = new MungeError("EMUNGE_CRED_REPLAYED");
- * console.log(error.errno, error.message); // 17 "Replayed credential"
- * ```
+ * @typeParam Code the symbolic names that it may have.
  */
-export class MungeError extends Error {
+export class CodedError<Code extends string> extends Error {
   /** Always `"MungeError"`. */
   override readonly name = "MungeError";
   /** The symbolic name, `"EMUNGE_CRED_EXPIRED"`. */
-  readonly code: MungeErrorCode;
+  readonly code: Code;
   /** The number on the wire and the exit status of `munge` and `unmunge`, 1..18. */
   readonly errno: number;
   /** Path of the socket of the munged that was asked; undefined if none was. */
   readonly socketPath: string | undefined;
-  /**
-   * The whole credential if the code is `"EMUNGE_CRED_EXPIRED"`, `"EMUNGE_CRED_REWOUND"` or
-   * `"EMUNGE_CRED_REPLAYED"`: it was made with the key, but must not be accepted.
-   */
-  readonly credential: DecodedCredential | undefined;
 
   /**
    * Makes an error, for the caller to throw.
+   *
+   * @param code the symbolic name.
+   * @param errno the number.
+   * @param message the text for the user.
+   * @param options what else is known.
+   */
+  constructor(code: Code, errno: number, message: string, options: MungeErrorOptions = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.errno = errno;
+    this.socketPath = options.socketPath;
+  }
+}
+
+/** One of the nineteen errors. What everything but the library's own face throws. */
+export class MungeError extends CodedError<MungeErrorCode> {
+  /**
+   * Makes an error; throwing it is the caller's.
    *
    * @param code the symbolic name.
    * @param message the text for the user; the standard text of the code unless given.
@@ -146,11 +150,7 @@ export class MungeError extends Error {
     message: string = errorText(ERRNO[code]),
     options: MungeErrorOptions = {},
   ) {
-    super(message, "cause" in options ? { cause: options.cause } : undefined);
-    this.code = code;
-    this.errno = ERRNO[code];
-    this.socketPath = options.socketPath;
-    this.credential = options.credential;
+    super(code, ERRNO[code], message, options);
   }
 }
 

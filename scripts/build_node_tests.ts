@@ -4,6 +4,13 @@ import { readdirSync, rmSync } from "node:fs";
 
 const OUTPUT = "dist/node-tests";
 
+/** The package's entry points, as the tests import them and as its users do. */
+const ENTRIES: readonly (readonly [file: RegExp, name: string])[] = [
+  [/\/mod\.ts$/, "mungebox"],
+  [/\/lib\/offline\/offline\.ts$/, "mungebox/offline"],
+  [/\/lib\/client\/protocol\.ts$/, "mungebox/protocol"],
+];
+
 rmSync(OUTPUT, { recursive: true, force: true });
 const build = await Bun.build({
   entrypoints: readdirSync("tests/mod").filter((name) => name.endsWith("_test.ts"))
@@ -14,7 +21,9 @@ const build = await Bun.build({
   plugins: [{
     name: "the built library",
     setup({ onResolve }) {
-      onResolve({ filter: /\/mod\.ts$/ }, () => ({ path: "mungebox", external: true }));
+      for (const [file, name] of ENTRIES) {
+        onResolve({ filter: file }, () => ({ path: name, external: true }));
+      }
     },
   }],
 });

@@ -20,7 +20,7 @@ import { isReaderGone, writeWhole } from "../../lib/os/standard_streams.ts";
 import { userByName } from "../../lib/os/users.ts";
 import { wholeNumber } from "../command_line/values.ts";
 import { print, printError } from "../command_line/print.ts";
-import type { Action, Settings } from "./auks.ts";
+import type { Action, Settings } from "./settings.ts";
 import type { OpenedConfiguration } from "./configuration.ts";
 import { renew } from "./renew.ts";
 

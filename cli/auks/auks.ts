@@ -3,6 +3,7 @@
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
 import { choice, option, text } from "../command_line/vocabulary.ts";
 import { print, printError } from "../command_line/print.ts";
+import type { Settings } from "./settings.ts";
 import {
   type AuksUsage,
   counter,
@@ -10,24 +11,6 @@ import {
   HELP_OPTION,
   parseAuksOptions,
 } from "./usage.ts";
-
-/** The requested action. */
-export type Action = "ping" | "add" | "get" | "remove" | "dump" | "renew" | "send" | "receive";
-
-/** The parsed command line. */
-export interface Settings {
-  action: Action;
-  /** Undefined for the default file. */
-  config: string | undefined;
-  /** Undefined for the default credential cache. */
-  ccache: string | undefined;
-  /** A number or a name; undefined for the caller. */
-  uid: string | undefined;
-  /** How often to renew. */
-  mode: string;
-  verbose: number;
-  debug: number;
-}
 
 /** The command line of auks. */
 export const USAGE: AuksUsage<Settings> = {

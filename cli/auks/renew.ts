@@ -8,7 +8,7 @@ import { type HelperEvent, runHelperScript } from "../../lib/auks_client/helper_
 import { NotRenewed, renewCache } from "../../lib/auks_client/renewal.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import type { AuksLog } from "../../daemon/process/auks_log.ts";
-import type { Settings } from "./auks.ts";
+import type { Settings } from "./settings.ts";
 import { logTo, type OpenedConfiguration } from "./configuration.ts";
 
 /** Warns of a ticket that can no longer be renewed when this much is left, or twice MinLifeTime. */

@@ -1,6 +1,6 @@
 // Why munged refuses a credential: from munged's answer and, where the key can be read, from the credential itself.
 import { ERRNO, errorText } from "../../lib/errors.ts";
-import type { OpenedCredential } from "../../lib/credential/credential.ts";
+import type { OpenedCredential } from "../../lib/credential/fields.ts";
 import { ANY_ID } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { systemText } from "../../lib/os/system_text.ts";

@@ -1,13 +1,11 @@
 // Credentials made and opened directly with the key file's key, without munged.
 import { randomFillSync } from "node:crypto";
 import { DEFAULT_CIPHER } from "../../lib/credential/cipher.ts";
-import {
-  openCredential,
-  type OpenedCredential,
-  SALT_LENGTH,
-  sealCredential,
-} from "../../lib/credential/credential.ts";
-import { crypto } from "../../lib/crypto/executable.ts";
+import { armor, unarmor } from "../../lib/credential/armor.ts";
+import { type OpenedCredential, SALT_LENGTH } from "../../lib/credential/fields.ts";
+import { openBytes } from "../../lib/credential/open.ts";
+import { sealBytes } from "../../lib/credential/seal.ts";
+import { primitives } from "../../lib/primitives/executable.ts";
 import { keyFingerprint } from "../../lib/keys/ring.ts";
 import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../../lib/credential/subkeys.ts";
 import { DEFAULT_MAC } from "../../lib/credential/mac.ts";
@@ -40,20 +38,20 @@ export function sealWith(key: Uint8Array, uid: number, gid: number): string {
     salt: randomFillSync(new Uint8Array(SALT_LENGTH)),
     iv: randomFillSync(new Uint8Array(DEFAULT_CIPHER.blockLength)),
   };
-  return withSubkeys(key, (subkeys) => sealCredential(fields, subkeys, random, crypto));
+  return withSubkeys(key, (subkeys) => armor(sealBytes(fields, subkeys, random, primitives)));
 }
 
 /** The contents of a credential; undefined if it is malformed or was not made with the key. */
 export function openWith(key: Uint8Array, text: string): OpenedCredential | undefined {
   try {
-    return withSubkeys(key, (subkeys) => openCredential(text, () => [subkeys], crypto));
+    return withSubkeys(key, (subkeys) => openBytes(unarmor(text), () => [subkeys], primitives));
   } catch {
     return undefined;
   }
 }
 
 function withSubkeys<T>(key: Uint8Array, use: (subkeys: Subkeys) => T): T {
-  const subkeys = deriveSubkeys(key, crypto);
+  const subkeys = deriveSubkeys(key, primitives);
   try {
     return use(subkeys);
   } finally {

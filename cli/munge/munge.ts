@@ -1,6 +1,7 @@
 // munge: turns a payload into a credential.
 import { ERRNO, errorCode, MungeError } from "../../lib/errors.ts";
-import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../../lib/protocol/message.ts";
+import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
+import { ANY_ID } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/os/blocking_client.ts";
 import { ignoreHangup } from "../../lib/os/standard_streams.ts";
 import { setEffectiveGroup, setEffectiveUser } from "../../lib/os/identity.ts";

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { readKeyFile } from "../../lib/keys/file.ts";
-import { crypto } from "../../lib/crypto/executable.ts";
+import { primitives } from "../../lib/primitives/executable.ts";
 import { KEY_ROLES, keyFingerprint, keyPath, retiredKeyExpiry } from "../../lib/keys/ring.ts";
 import { deriveSubkeys, wipeSubkeys } from "../../lib/credential/subkeys.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
@@ -179,7 +179,7 @@ function refuseWhileCounting(command: KeyCommand, action: string, path: string):
 }
 
 function fingerprintOf(bytes: Uint8Array): string {
-  const subkeys = deriveSubkeys(bytes, crypto);
+  const subkeys = deriveSubkeys(bytes, primitives);
   try {
     return keyFingerprint(subkeys);
   } finally {

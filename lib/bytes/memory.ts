@@ -24,3 +24,18 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
 export function noMemory(cause: unknown): MungeError {
   return new MungeError("EMUNGE_NO_MEMORY", undefined, { cause });
 }
+
+/** Up to this many bytes a copy is cheaper than a view, for which the engine first moves the whole array. */
+export const SHORT_LENGTH = 512;
+
+/** Copies `source` from `start` to `end` into `target` at `at`. */
+export function copyBytes(
+  target: Uint8Array,
+  at: number,
+  source: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  if (end - start > SHORT_LENGTH) target.set(source.subarray(start, end), at);
+  else for (let i = start; i < end; i++) target[at + i - start] = source[i]!;
+}

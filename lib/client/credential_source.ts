@@ -5,6 +5,7 @@ import { onAbort } from "./abort.ts";
 import { decode } from "./decode.ts";
 import { type CallOptions, type CredentialOptions, encode } from "./encode.ts";
 import { MungeError } from "../errors.ts";
+import { LibraryError } from "./errors.ts";
 
 /** Parts of its TTL after which a credential is renewed, and after which it is handed out no more. */
 const RENEWED_AT = 0.5;
@@ -70,7 +71,7 @@ export class CredentialSource implements AsyncDisposable {
    * @param options how long to wait: `timeoutMs` is 10,000 unless given.
    * @returns a credential with at least a tenth of its TTL left.
    * @throws {MungeError} as {@linkcode encode} does, at once unless it is `EMUNGE_SOCKET` or
-   * `EMUNGE_TIMEOUT`, else the last such error when `timeoutMs` are over; `EMUNGE_BAD_ARG` once the
+   * `EMUNGE_TIMEOUT`, else the last such error when `timeoutMs` are over; `ERR_SOURCE_DISPOSED` once the
    * source is disposed of.
    * @throws the signal's reason once it is aborted.
    *
@@ -95,7 +96,7 @@ export class CredentialSource implements AsyncDisposable {
    *
    * @param options how long to wait.
    * @returns a new credential.
-   * @throws {MungeError} as {@linkcode encode} does; `EMUNGE_BAD_ARG` once the source is disposed of.
+   * @throws {MungeError} as {@linkcode encode} does; `ERR_SOURCE_DISPOSED` once the source is disposed of.
    * @throws the signal's reason once it is aborted.
    *
    * @example
@@ -119,7 +120,7 @@ export class CredentialSource implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#timer);
     this.#cached = undefined;
-    this.#closed.abort(new MungeError("EMUNGE_BAD_ARG", "Credential source is closed"));
+    this.#closed.abort(new LibraryError("ERR_SOURCE_DISPOSED"));
     await this.#renewing?.catch(() => {});
   }
 
@@ -200,7 +201,7 @@ export class CredentialSource implements AsyncDisposable {
   async #grantedTtl(signal: AbortSignal): Promise<number> {
     const { ttl, socketPath } = this.#options;
     const probe = await encode("", { ttl, socketPath, signal });
-    return (await decode(probe, { ignoreTtl: true, socketPath, signal })).ttl;
+    return (await decode(probe, { ignoreTimeAndReplay: true, socketPath, signal })).ttl;
   }
 
   /** Pauses, unless the source is disposed of. Keeps no process from ending. */

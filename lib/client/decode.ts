@@ -1,28 +1,49 @@
 // decode(): has munged check and open a credential.
+import { errorCode, MungeError } from "../errors.ts";
+import { DEFAULT_SOCKET } from "../paths.ts";
+import type { DecodeRequest, DecodeResponse } from "../protocol/message.ts";
+import { decodeTransaction } from "../protocol/transaction.ts";
 import { bytesOf } from "./arguments.ts";
 import { transact } from "./client.ts";
-import { credentialOf, dateOf, type DecodedCredential } from "./decoded_credential.ts";
+import {
+  credentialOf,
+  dateOf,
+  type DecodedCredential,
+  isRejection,
+  type RejectionCode,
+} from "./decoded_credential.ts";
 import type { CallOptions } from "./encode.ts";
-import { errorCode, MungeError, type MungeErrorCode } from "../errors.ts";
-import type { DecodeRequest, DecodeResponse } from "../protocol/message.ts";
-import { DEFAULT_SOCKET } from "../paths.ts";
-import { decodeTransaction } from "../protocol/transaction.ts";
+import { LibraryError, RejectedCredentialError } from "./errors.ts";
 
-/** Who decodes, and what is accepted. */
+/** What is accepted, and in which form it is returned. */
 export interface AcceptOptions {
-  /**
-   * Accepts credentials that are expired, rewound or replayed; `status` tells which. For tests and
-   * forensics: a service that does so lets anyone in who once saw a credential.
-   */
-  readonly ignoreTtl?: boolean | undefined;
   /** Accepts replayed credentials, as a service does that retries its own requests; `status` tells. */
   readonly ignoreReplay?: boolean | undefined;
+  /**
+   * Accepts credentials that are expired, rewound or replayed; `status` tells which. For tests and
+   * forensics: a service that does so lets in anyone who ever saw a credential. This is what the C library calls
+   * `MUNGE_OPT_IGNORE_TTL`.
+   */
+  readonly ignoreTimeAndReplay?: boolean | undefined;
+  /** The form of the payload: `"bytes"` unless given, or `"text"` for a string, which must be UTF-8. */
+  readonly as?: "bytes" | "text" | undefined;
   /** Path of munged's socket; {@linkcode DEFAULT_SOCKET} unless given. */
   readonly socketPath?: string | undefined;
 }
 
 /** Options of {@linkcode decode}. */
 export interface DecodeOptions extends AcceptOptions, CallOptions {}
+
+/** The type of a payload in a form: a string for `"text"`, else bytes. */
+export type PayloadAs<Form> = Form extends "text" ? string : Uint8Array;
+
+/** As {@linkcode DecodedCredential}, with the payload in the form that the options ask for. */
+export type DecodedAs<Options extends AcceptOptions> = DecodedCredential<
+  PayloadAs<Options extends { readonly as?: infer Form } ? Form : undefined>
+>;
+
+/** Options that ask for no form. */
+export type FormlessOptions = { readonly as?: undefined };
 
 /**
  * Has munged check a credential, and tells who made it. A credential can be decoded once on each host.
@@ -36,6 +57,7 @@ export interface DecodeOptions extends AcceptOptions, CallOptions {}
  * others; `EMUNGE_CRED_EXPIRED`, `EMUNGE_CRED_REWOUND` (from the future) or `EMUNGE_CRED_REPLAYED`, each
  * with the decoded `credential` attached; `EMUNGE_BAD_LENGTH` for one that is too long, `EMUNGE_SOCKET`
  * if munged can't be asked, `EMUNGE_TIMEOUT` when `timeoutMs` are over.
+ * `ERR_PAYLOAD_NOT_TEXT` for a payload that is not the text it is asked for as.
  * @throws the signal's reason once it is aborted.
  *
  * @example
@@ -43,22 +65,22 @@ export interface DecodeOptions extends AcceptOptions, CallOptions {}
  * import { decode, encode, MungeError } from "mungebox";
  *
  * const credential = await encode("hello");
- * const { payload, uid } = await decode(credential);
- * console.log(new TextDecoder().decode(payload), uid === process.getuid?.()); // "hello" true
+ * const { payload, uid } = await decode(credential, { as: "text" });
+ * console.log(payload, uid === process.getuid?.()); // "hello" true
  *
  * try {
  *   await decode(credential);
  * } catch (error) {
  *   if (!(error instanceof MungeError)) throw error;
- *   console.log(error.code, error.credential?.uid === uid); // "EMUNGE_CRED_REPLAYED" true
+ *   if (error.code === "EMUNGE_CRED_REPLAYED") console.log(error.credential.uid === uid); // true
  * }
  * ```
  */
-export async function decode(
+export async function decode<const Options extends DecodeOptions = FormlessOptions>(
   credential: string | Uint8Array,
-  options: DecodeOptions = {},
-): Promise<DecodedCredential> {
-  const { socketPath = DEFAULT_SOCKET } = options;
+  options?: Options,
+): Promise<DecodedAs<Options>> {
+  const { socketPath = DEFAULT_SOCKET } = options ?? {};
   const transaction = decodeTransaction(decodeRequest(credential));
   return acceptedIn(await transact(socketPath, transaction, options), socketPath, options);
 }
@@ -70,34 +92,42 @@ export function decodeRequest(credential: string | Uint8Array): DecodeRequest {
   return { credential: bytes };
 }
 
-/** The states that a credential may be accepted in nevertheless, and the options that do so. */
+/** Why a credential may not be accepted, and the options that accept it nevertheless. */
 const IGNORED_WITH: {
-  readonly [code in MungeErrorCode]?: readonly ("ignoreTtl" | "ignoreReplay")[];
+  readonly [code in RejectionCode]: readonly ("ignoreReplay" | "ignoreTimeAndReplay")[];
 } = {
-  EMUNGE_CRED_EXPIRED: ["ignoreTtl"],
-  EMUNGE_CRED_REWOUND: ["ignoreTtl"],
-  EMUNGE_CRED_REPLAYED: ["ignoreTtl", "ignoreReplay"],
+  EMUNGE_CRED_EXPIRED: ["ignoreTimeAndReplay"],
+  EMUNGE_CRED_REWOUND: ["ignoreTimeAndReplay"],
+  EMUNGE_CRED_REPLAYED: ["ignoreReplay", "ignoreTimeAndReplay"],
 };
 
-/** The credential in munged's answer. Throws the error in it unless the options have it ignored. */
-export function acceptedIn(
+/** The credential in munged's answer. Throws the error in it unless the options ignore it. */
+export function acceptedIn<Options extends AcceptOptions>(
   response: DecodeResponse,
   socketPath: string,
-  options: AcceptOptions,
-): DecodedCredential {
-  const status = errorCode(response.errno);
-  const ignoredWith = IGNORED_WITH[status];
+  options: Options | undefined,
+): DecodedAs<Options> {
+  const code = errorCode(response.errno);
   const text = response.errorText || undefined;
-  if (status !== "EMUNGE_SUCCESS" && ignoredWith === undefined) {
-    throw new MungeError(status, text, { socketPath });
+  if (code !== "EMUNGE_SUCCESS" && !isRejection(code)) {
+    throw new MungeError(code, text, { socketPath });
   }
-  const credential: DecodedCredential = {
-    ...credentialOf(response),
-    status,
-    decodeTime: dateOf(response.decodeTime),
-  };
-  if (ignoredWith === undefined || ignoredWith.some((option) => options[option])) {
-    return credential;
+  const decodeTime = dateOf(response.decodeTime);
+  if (code !== "EMUNGE_SUCCESS" && !IGNORED_WITH[code].some((option) => options?.[option])) {
+    const credential = { ...credentialOf(response), status: code, decodeTime };
+    throw new RejectedCredentialError(credential, text, { socketPath });
   }
-  throw new MungeError(status, text, { socketPath, credential });
+  const credential: DecodedCredential = { ...credentialOf(response), status: code, decodeTime };
+  const accepted = options?.as === "text"
+    ? { ...credential, payload: textOf(credential.payload, socketPath) }
+    : credential;
+  return accepted as DecodedAs<Options>;
+}
+
+function textOf(payload: Uint8Array, socketPath: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload);
+  } catch (cause) {
+    throw new LibraryError("ERR_PAYLOAD_NOT_TEXT", { cause, socketPath });
+  }
 }

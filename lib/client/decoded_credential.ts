@@ -1,16 +1,19 @@
 // What a credential says, in the library's terms: names for numbers, Date for seconds, text for addresses.
 import type { CipherName } from "../credential/cipher.ts";
-import type { CredentialFields } from "../credential/credential.ts";
-import { ciphers, macs, zips } from "./enumerations.ts";
-import type { MungeErrorCode } from "../errors.ts";
+import type { CredentialFields } from "../credential/fields.ts";
 import type { MacName } from "../credential/mac.ts";
-import { ANY_ID } from "../protocol/message.ts";
 import type { ZipName } from "../credential/zip.ts";
+import { ANY_ID } from "../protocol/message.ts";
+import { ciphers, macs, zips } from "./enumerations.ts";
 
-/** What a credential says. */
-export interface Credential {
+/**
+ * What a credential says.
+ *
+ * @typeParam Payload bytes, or a text where that was asked for.
+ */
+export interface Credential<Payload extends Uint8Array | string = Uint8Array> {
   /** The payload; empty if there was none. */
-  readonly payload: Uint8Array;
+  readonly payload: Payload;
   /** UID of the process that made the credential, as its kernel told munged. */
   readonly uid: number;
   /** GID of the process that made the credential, as its kernel told munged. */
@@ -35,13 +38,35 @@ export interface Credential {
   readonly gidRestriction: number | undefined;
 }
 
-/** What munged says of a credential that was made with its key. */
-export interface DecodedCredential extends Credential {
+/** Why a credential that was made with the key is not accepted. */
+export type RejectionCode =
+  | "EMUNGE_CRED_EXPIRED"
+  | "EMUNGE_CRED_REWOUND"
+  | "EMUNGE_CRED_REPLAYED";
+
+const REJECTION_CODES: ReadonlySet<string> = new Set<RejectionCode>([
+  "EMUNGE_CRED_EXPIRED",
+  "EMUNGE_CRED_REWOUND",
+  "EMUNGE_CRED_REPLAYED",
+]);
+
+/** Whether a code is that of an error with which munged still tells what the credential says. */
+export function isRejection(code: string): code is RejectionCode {
+  return REJECTION_CODES.has(code);
+}
+
+/**
+ * What munged says of a credential that was made with its key.
+ *
+ * @typeParam Payload bytes, or a text where that was asked for.
+ */
+export interface DecodedCredential<Payload extends Uint8Array | string = Uint8Array>
+  extends Credential<Payload> {
   /**
-   * `"EMUNGE_SUCCESS"`; or `"EMUNGE_CRED_EXPIRED"`, `"EMUNGE_CRED_REWOUND"` or `"EMUNGE_CRED_REPLAYED"`
-   * in a credential that is accepted with an `ignore...` option, or comes with an error.
+   * `"EMUNGE_SUCCESS"`, or the code of the error in a credential that is accepted with an `ignore...` option, or
+   * comes with an error.
    */
-  readonly status: MungeErrorCode;
+  readonly status: "EMUNGE_SUCCESS" | RejectionCode;
   /** When munged decoded it, in whole seconds. */
   readonly decodeTime: Date;
 }

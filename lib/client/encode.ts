@@ -9,6 +9,7 @@ import {
 } from "./arguments.ts";
 import type { CipherName } from "../credential/cipher.ts";
 import { transact } from "./client.ts";
+import { isRejection } from "./decoded_credential.ts";
 import { errorCode, MungeError } from "../errors.ts";
 import type { MacName } from "../credential/mac.ts";
 import { type EncodeRequest, type EncodeResponse, TTL_DEFAULT } from "../protocol/message.ts";
@@ -104,5 +105,10 @@ export function encodeRequest(
 export function credentialIn(response: EncodeResponse, socketPath: string): string {
   const { errno, errorText, credential } = response;
   if (errno === 0) return new TextDecoder().decode(credential);
-  throw new MungeError(errorCode(errno), errorText || undefined, { socketPath });
+  const code = errorCode(errno);
+  // Those are errors of a credential that was decoded, which comes with them: nothing that an encode can have.
+  if (!isRejection(code)) throw new MungeError(code, errorText || undefined, { socketPath });
+  throw new MungeError("EMUNGE_SNAFU", `munged answered an encode with "${errorText || code}"`, {
+    socketPath,
+  });
 }

@@ -1,10 +1,16 @@
 // encodeSync() and decodeSync(): the same without promises, where the runtime can make blocking calls into
 // the system's library. Of the three that is Bun, whose modules nothing else may load.
 import { createRequire } from "node:module";
-import { acceptedIn, type AcceptOptions, decodeRequest } from "./decode.ts";
-import type { DecodedCredential } from "./decoded_credential.ts";
+import {
+  acceptedIn,
+  type AcceptOptions,
+  type DecodedAs,
+  decodeRequest,
+  type FormlessOptions,
+} from "./decode.ts";
 import { credentialIn, type CredentialOptions, encodeRequest } from "./encode.ts";
-import { atSocket, MungeError } from "../errors.ts";
+import { LibraryError } from "./errors.ts";
+import { atSocket } from "../errors.ts";
 import type {
   DecodeRequest,
   DecodeResponse,
@@ -37,7 +43,7 @@ function clientOf(socketPath: string): BlockingClient {
 
 function blockingClientModule(): BlockingClientModule {
   if (!isBun) {
-    throw new MungeError("EMUNGE_SNAFU", "Synchronous calls need Bun: use encode() and decode()");
+    throw new LibraryError("ERR_SYNC_UNAVAILABLE");
   }
   // Without an ending: the file is .ts here and .js in the npm package. Bundlers don't follow this, so
   // that a bundle for Node.js never names a module of Bun's.
@@ -50,15 +56,14 @@ function blockingClientModule(): BlockingClientModule {
  * @param payload what to carry: bytes, or a text, which goes as UTF-8.
  * @param options what the credential is to be like.
  * @returns the credential.
- * @throws {MungeError} as {@linkcode encode} does; `EMUNGE_SNAFU` in a runtime other than Bun.
+ * @throws {MungeError} as {@linkcode encode} does; `ERR_SYNC_UNAVAILABLE` in a runtime other than Bun.
  *
  * @example
  * ```ts
  * import { decodeSync, encodeSync } from "mungebox";
  *
  * if ("Bun" in globalThis) {
- *   const { payload } = decodeSync(encodeSync("hello"));
- *   console.log(new TextDecoder().decode(payload));
+ *   console.log(decodeSync(encodeSync("hello"), { as: "text" }).payload);
  * }
  * ```
  */
@@ -77,7 +82,7 @@ export function encodeSync(
  * @param credential the credential.
  * @param options what is accepted.
  * @returns who made it, the payload, and everything else it says.
- * @throws {MungeError} as {@linkcode decode} does; `EMUNGE_SNAFU` in a runtime other than Bun.
+ * @throws {MungeError} as {@linkcode decode} does; `ERR_SYNC_UNAVAILABLE` in a runtime other than Bun.
  *
  * @example
  * ```ts
@@ -93,11 +98,11 @@ export function encodeSync(
  * }
  * ```
  */
-export function decodeSync(
+export function decodeSync<const Options extends AcceptOptions = FormlessOptions>(
   credential: string | Uint8Array,
-  options: AcceptOptions = {},
-): DecodedCredential {
-  const { socketPath = DEFAULT_SOCKET } = options;
+  options?: Options,
+): DecodedAs<Options> {
+  const { socketPath = DEFAULT_SOCKET } = options ?? {};
   const request = decodeRequest(credential);
   return blocking(
     socketPath,

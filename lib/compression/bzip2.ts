@@ -2,9 +2,11 @@
 // bounded buffers. The package's own wrapper is not used, because it writes globals and leaks memory on errors.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { MungeError } from "../errors.ts";
+import type { Codec } from "./choice.ts";
 
 /** An error of libbzip2; the message has its BZ_* number. */
-export class Bzip2Error extends Error {
+class Bzip2Error extends Error {
   override readonly name = "Bzip2Error";
 }
 
@@ -39,7 +41,7 @@ const BZ_OK = 0;
 const EBADF = 8; // WASI's number
 
 /** A loaded libbzip2. Not reentrant, but its two functions never yield. */
-export class Bzip2 {
+class Bzip2 {
   readonly #module: WebAssembly.Module;
   #exports: Exports;
 
@@ -123,10 +125,22 @@ function instantiate(module: WebAssembly.Module): Exports {
   return exports;
 }
 
-/** Reads and compiles libbzip2. This takes about 10 ms and 16 MiB of address space, so only on first use. */
-export function openBzip2(): Bzip2 {
-  return new Bzip2(new WebAssembly.Module(readFileSync(wasmPath())));
+let loaded: Bzip2 | undefined;
+
+/** libbzip2, loaded when first needed: about 10 ms and 16 MiB of address space. */
+function library(): Bzip2 {
+  try {
+    return loaded ??= new Bzip2(new WebAssembly.Module(readFileSync(wasmPath())));
+  } catch (cause) {
+    throw new MungeError("EMUNGE_BAD_ZIP", "Failed to load bzip2", { cause });
+  }
 }
+
+/** bzip2 at level 9. */
+export const bzip2: Codec = {
+  compress: (data) => library().compress(data),
+  decompress: (stream, bound) => library().decompress(stream, bound),
+};
 
 function wasmPath(): string {
   // Bun's bundler puts a file named in require() into the compiled binary. Deno would treat an import() of it as

@@ -9,6 +9,8 @@ export interface Mac {
   readonly name: MacName;
   /** Bytes in the MAC; 0 for none. */
   readonly length: number;
+  /** Bytes that its digest takes at a time; 0 for none. */
+  readonly digestBlockLength: number;
 }
 
 /** Name of a MAC; `none` is never valid, and `default` requests {@linkcode DEFAULT_MAC}. */
@@ -16,13 +18,13 @@ export type MacName = "none" | "default" | "md5" | "sha1" | "ripemd160" | "sha25
 
 /** All MACs; the index is the number. */
 export const MACS: readonly Mac[] = [
-  { number: 0, name: "none", length: 0 },
-  { number: 1, name: "default", length: 32 },
-  { number: 2, name: "md5", length: 16 },
-  { number: 3, name: "sha1", length: 20 },
-  { number: 4, name: "ripemd160", length: 20 },
-  { number: 5, name: "sha256", length: 32 },
-  { number: 6, name: "sha512", length: 64 },
+  { number: 0, name: "none", length: 0, digestBlockLength: 0 },
+  { number: 1, name: "default", length: 32, digestBlockLength: 64 },
+  { number: 2, name: "md5", length: 16, digestBlockLength: 64 },
+  { number: 3, name: "sha1", length: 20, digestBlockLength: 64 },
+  { number: 4, name: "ripemd160", length: 20, digestBlockLength: 64 },
+  { number: 5, name: "sha256", length: 32, digestBlockLength: 64 },
+  { number: 6, name: "sha512", length: 64, digestBlockLength: 128 },
 ];
 
 /** Number that requests the default MAC. */

@@ -1,7 +1,9 @@
-// Derives from the bytes of a key file the two subkeys that make and check credentials (docs/protocol.md,
-// "The credential").
-import type { Crypto } from "../crypto/choice.ts";
+// Derives from the bytes of a key file the two subkeys that make and check credentials, and from them the key that
+// encrypts one credential (docs/protocol.md, "The credential").
 import { MungeError } from "../errors.ts";
+import type { Cipher } from "./cipher.ts";
+import type { Mac } from "./mac.ts";
+import type { Cryptography } from "./primitives.ts";
 
 /** Minimum length of a key in bytes. */
 export const MIN_KEY_LENGTH = 32;
@@ -22,7 +24,7 @@ export interface Subkeys {
  * @param key all bytes of the key file, at least {@linkcode MIN_KEY_LENGTH}; the caller wipes them.
  * @throws {MungeError} EMUNGE_BAD_ARG if the key is too short.
  */
-export function deriveSubkeys(key: Uint8Array, crypto: Crypto): Subkeys {
+export function deriveSubkeys(key: Uint8Array, { sha1 }: Pick<Cryptography, "sha1">): Subkeys {
   if (key.length < MIN_KEY_LENGTH) {
     throw new MungeError("EMUNGE_BAD_ARG", `Key must be at least ${MIN_KEY_LENGTH} bytes`);
   }
@@ -30,15 +32,30 @@ export function deriveSubkeys(key: Uint8Array, crypto: Crypto): Subkeys {
   labelled.set(key);
   try {
     labelled[key.length] = 0x31; // "1"
-    const dek = crypto.sha1(labelled);
+    const dek = sha1(labelled);
     labelled[key.length] = 0x32; // "2"
-    return { dek, mac: crypto.sha1(labelled) };
+    return { dek, mac: sha1(labelled) };
   } finally {
     labelled.fill(0);
   }
 }
 
-/** Overwrites a secret. A loop, because Buffer's fill() takes longer than anything else done with a short key. */
+/** The data encryption key: HMAC of the MAC, truncated to the cipher's key length; the caller wipes it. */
+export function dataKey(
+  cipher: Cipher,
+  mac: Mac,
+  subkeys: Subkeys,
+  tag: Uint8Array,
+  { hmac }: Pick<Cryptography, "hmac">,
+): Uint8Array {
+  const whole = hmac(mac, subkeys.dek, tag);
+  const key = new Uint8Array(cipher.keyLength);
+  for (let i = 0; i < key.length; i++) key[i] = whole[i]!;
+  wipe(whole);
+  return key;
+}
+
+/** Overwrites a secret. A loop, as a Buffer's fill() takes longer than all else done with a short key. */
 export function wipe(secret: Uint8Array): void {
   for (let i = 0; i < secret.length; i++) secret[i] = 0;
 }

@@ -3,7 +3,7 @@ import { expandBlowfishKey } from "./blowfish.ts";
 import { expandCast5Key } from "./cast5.ts";
 import { cbcOf } from "./cbc.ts";
 import type { CipherName } from "../credential/cipher.ts";
-import type { Cbc, Supplier } from "./choice.ts";
+import type { Cbc, CryptographySupplier } from "./choice.ts";
 
 const CBCS: { readonly [name in CipherName]?: Cbc } = {
   blowfish: cbcOf(expandBlowfishKey),
@@ -11,7 +11,7 @@ const CBCS: { readonly [name in CipherName]?: Cbc } = {
 };
 
 /** Supplies only Blowfish and CAST5, in plain TypeScript. */
-export const blockCiphers: Supplier = {
+export const blockCiphers: CryptographySupplier = {
   hmac: () => undefined,
   sha1: () => undefined,
   cbc: (cipher) => CBCS[cipher.name],

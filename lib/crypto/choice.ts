@@ -1,25 +1,9 @@
-// The primitives that the credential format needs, and the choice of a supplier for each. The suppliers are listed
-// in lib/crypto/library.ts for the library and in lib/crypto/executable.ts for the executable.
-import type { Cipher } from "../credential/cipher.ts";
-import { CIPHERS } from "../credential/cipher.ts";
+// The choice of a supplier for each primitive of cryptography that the credential format needs. The suppliers are
+// listed in lib/primitives.
+import { type Cipher, CIPHERS } from "../credential/cipher.ts";
+import { type Mac, MACS } from "../credential/mac.ts";
+import type { Cryptography } from "../credential/primitives.ts";
 import { MungeError } from "../errors.ts";
-import type { Mac } from "../credential/mac.ts";
-import { MACS } from "../credential/mac.ts";
-
-/**
- * The primitives of the credential format. Pure: same arguments, same bytes. Results may be Buffers, whose
- * slice() shares memory, so call subarray() instead.
- */
-export interface Crypto {
-  /** HMAC (RFC 2104) over `data`: `mac.length` new bytes. */
-  hmac(mac: Mac, key: Uint8Array, data: Uint8Array): Uint8Array;
-  /** SHA-1 (for the subkeys of lib/credential/subkeys.ts): 20 new bytes. */
-  sha1(data: Uint8Array): Uint8Array;
-  /** CBC over whole blocks, without padding: as many new bytes as `data` has. */
-  encryptBlocks(cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;
-  /** The inverse of {@linkcode encryptBlocks}. */
-  decryptBlocks(cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;
-}
 
 /** HMAC with one digest: key and data in, the MAC out in new bytes. */
 export type HmacFunction = (key: Uint8Array, data: Uint8Array) => Uint8Array;
@@ -33,8 +17,8 @@ export interface Cbc {
   readonly decrypt: CbcFunction;
 }
 
-/** A supplier of primitives. Each function returns undefined for what the supplier can't do. */
-export interface Supplier {
+/** A supplier of cryptography. Each function returns undefined for what the supplier can't do. */
+export interface CryptographySupplier {
   hmac(mac: Mac): HmacFunction | undefined;
   sha1(): DigestFunction | undefined;
   cbc(cipher: Cipher): Cbc | undefined;
@@ -47,8 +31,8 @@ export interface Supplier {
  * The functions of the result throw MungeError: EMUNGE_BAD_MAC for the MAC none, EMUNGE_BAD_CIPHER for the
  * cipher none, EMUNGE_SNAFU for a key, IV or data of a length the cipher can't take.
  */
-export function chooseCrypto(...suppliers: readonly Supplier[]): Crypto {
-  const first = <T>(ask: (supplier: Supplier) => T | undefined): T | undefined => {
+export function chooseCryptography(...suppliers: readonly CryptographySupplier[]): Cryptography {
+  const first = <T>(ask: (supplier: CryptographySupplier) => T | undefined): T | undefined => {
     for (const supplier of suppliers) {
       const answer = ask(supplier);
       if (answer !== undefined) return answer;

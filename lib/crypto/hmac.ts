@@ -1,7 +1,7 @@
 // HMAC (RFC 2104) built on one-shot digests. The runtime's own HMAC allocates an object each time, in memory that
 // is cold by then; that costs munged 0.7 us more per credential, an eighth of its own work.
 import type { HmacFunction } from "./choice.ts";
-import { KeptViews } from "../credential/kept_views.ts";
+import { KeptViews } from "../bytes/kept_views.ts";
 
 /** Writes the digest of a whole message to the beginning of `output`. */
 export type DigestInto = (message: Uint8Array, output: Uint8Array) => void;

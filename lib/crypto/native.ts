@@ -2,7 +2,7 @@
 // out what the runtime really has (OpenSSL 3 disables some by default).
 import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
 import type { Cipher, CipherName } from "../credential/cipher.ts";
-import type { DigestFunction, HmacFunction, Supplier } from "./choice.ts";
+import type { CryptographySupplier, DigestFunction, HmacFunction } from "./choice.ts";
 import { type DigestInto, hmacFrom } from "./hmac.ts";
 import type { Mac, MacName } from "../credential/mac.ts";
 
@@ -106,4 +106,4 @@ function cbc(cipher: Cipher) {
 }
 
 /** What the runtime has natively. */
-export const native: Supplier = { hmac, sha1, cbc };
+export const native: CryptographySupplier = { hmac, sha1, cbc };

@@ -6,7 +6,7 @@ import { md5, ripemd160, sha1 } from "@noble/hashes/legacy.js";
 import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import type { CipherName } from "../credential/cipher.ts";
 import { blockCiphers } from "./block_ciphers.ts";
-import type { Cbc, Supplier } from "./choice.ts";
+import type { Cbc, CryptographySupplier } from "./choice.ts";
 import type { MacName } from "../credential/mac.ts";
 
 const DIGESTS: { readonly [name in MacName]?: typeof sha256 | typeof sha512 | typeof sha1 } = {
@@ -30,7 +30,7 @@ const CBCS: { readonly [name in CipherName]?: Cbc } = {
 };
 
 /** Supplies every primitive, in plain TypeScript. */
-export const portable: Supplier = {
+export const portable: CryptographySupplier = {
   hmac(mac) {
     const digest = DIGESTS[mac.name];
     return digest && ((key, data) => nobleHmac(digest, key, data));

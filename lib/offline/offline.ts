@@ -11,18 +11,21 @@ import {
   zipNumber,
 } from "../client/arguments.ts";
 import { CIPHER_DEFAULT, type CipherName, DEFAULT_CIPHER } from "../credential/cipher.ts";
-import {
-  openCredential as open,
-  SALT_LENGTH,
-  sealCredential as seal,
-} from "../credential/credential.ts";
-import { crypto } from "../crypto/library.ts";
+import { armor, unarmor } from "../credential/armor.ts";
+import { SALT_LENGTH } from "../credential/fields.ts";
+import { openBytes } from "../credential/open.ts";
+import { sealBytes } from "../credential/seal.ts";
+import { primitives } from "../primitives/library.ts";
 import { type Credential, credentialOf } from "../client/decoded_credential.ts";
 import { MungeError } from "../errors.ts";
 import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../credential/subkeys.ts";
 import { DEFAULT_MAC, MAC_DEFAULT, type MacName } from "../credential/mac.ts";
 import { checkedRealm } from "../credential/realm.ts";
 import { DEFAULT_ZIP, ZIP_DEFAULT, type ZipName } from "../credential/zip.ts";
+
+export type { Credential };
+export { MungeError } from "../client/errors.ts";
+export type { MungeErrorCode } from "../errors.ts";
 
 const MAX_IV_LENGTH = 16;
 const DEFAULT_TTL = 300;
@@ -73,7 +76,7 @@ export interface SealOptions {
  *
  * @example
  * ```ts
- * import { openCredential, sealCredential } from "mungebox";
+ * import { openCredential, sealCredential } from "mungebox/offline";
  *
  * const key = new Uint8Array(32).fill(0x6b); // a test key, not a real one
  * const credential = await sealCredential({ uid: 1000, gid: 100, payload: "hello" }, key);
@@ -103,7 +106,7 @@ export async function sealCredential(fields: SealOptions, key: Uint8Array): Prom
     salt: randomness(fields.salt, SALT_LENGTH, "salt"),
     iv: randomness(fields.iv, MAX_IV_LENGTH, "IV"),
   };
-  return withSubkeys(key, (subkeys) => seal(numbers, subkeys, random, crypto));
+  return withSubkeys(key, (subkeys) => armor(sealBytes(numbers, subkeys, random, primitives)));
 }
 
 /**
@@ -121,13 +124,13 @@ export async function sealCredential(fields: SealOptions, key: Uint8Array): Prom
  *
  * @example
  * ```ts
- * import { MungeError, openCredential } from "mungebox";
+ * import { openCredential } from "mungebox/offline";
  *
  * const key = new Uint8Array(32).fill(0x6b);
  * try {
  *   await openCredential("MUNGE:AwQFAA==:", key);
  * } catch (error) {
- *   console.log((error as MungeError).message); // "Truncated security realm length"
+ *   console.log((error as Error).message); // "Truncated security realm length"
  * }
  * ```
  */
@@ -141,13 +144,13 @@ export async function openCredential(
     : latin1(bytesOf(credential, "Credential"));
   return withSubkeys(
     key,
-    (subkeys) => credentialOf(open(text, () => [subkeys], crypto)),
+    (subkeys) => credentialOf(openBytes(unarmor(text), () => [subkeys], primitives)),
   );
 }
 
 /** Calls a pure function with the key's subkeys, then wipes them. */
 function withSubkeys<T>(key: Uint8Array, call: (subkeys: Subkeys) => T): T {
-  const subkeys = deriveSubkeys(bytesOf(key, "Key"), crypto);
+  const subkeys = deriveSubkeys(bytesOf(key, "Key"), primitives);
   try {
     return call(subkeys);
   } finally {

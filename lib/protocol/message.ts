@@ -1,13 +1,13 @@
 // The messages between client and daemon (docs/protocol.md, "One request, one response"): formatting and parsing of
 // whole bodies, without sockets.
+import { FieldReader, type Truncation } from "../bytes/field_reader.ts";
+import { putU32, readU32 } from "../bytes/integers.ts";
 import { MungeError } from "../errors.ts";
 
 /** Bytes in the header of every message. */
 export const HEADER_LENGTH = 11;
 /** Maximum length of a request's body in bytes. */
 export const MAX_REQUEST_LENGTH = 2_097_152;
-/** Maximum length of a payload in bytes. */
-export const MAX_PAYLOAD_LENGTH = 1_048_576;
 /** Milliseconds that either side allows for sending or receiving a message. */
 export const MESSAGE_TIMEOUT_MS = 2_000;
 /** Highest value of the retry byte that munged still answers. */
@@ -134,20 +134,6 @@ export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> 
   payload: new Uint8Array(0),
 };
 
-/** Writes 4 bytes, big-endian. */
-function putU32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
-}
-
-/** Reads 4 bytes, big-endian. */
-function readU32(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
-}
-
-const NO_BYTES = new Uint8Array(0);
 const NUL = new Uint8Array(1);
 
 /** Provides the memory for a message; munged's reuses the same memory. */
@@ -176,14 +162,12 @@ class FieldWriter {
   }
 
   u8(value: number): this {
-    this.#bytes[this.#at] = value;
-    this.#at += 1;
+    this.#bytes[this.#at++] = value;
     return this;
   }
 
   u32(value: number): this {
-    putU32(this.#bytes, this.#at, value);
-    this.#at += 4;
+    this.#at = putU32(this.#bytes, this.#at, value);
     return this;
   }
 
@@ -210,56 +194,23 @@ function string8Length(value: string): number {
   return value.length === 0 ? 1 : value.length + 2;
 }
 
-/** Reads the fields of a message one after another; a message that ends early is malformed. */
-class FieldReader {
-  readonly #bytes: Uint8Array;
-  readonly #type: MessageType;
-  #at = 0;
-
-  constructor(bytes: Uint8Array, type: MessageType) {
-    this.#bytes = bytes;
-    this.#type = type;
-  }
-
-  #advance(length: number): number {
-    const at = this.#at;
-    if (length > this.#bytes.length - at) {
-      throw new MungeError("EMUNGE_SOCKET", `Failed to unpack message type ${this.#type}`);
-    }
-    this.#at = at + length;
-    return at;
-  }
-
-  u8(): number {
-    return this.#bytes[this.#advance(1)]!;
-  }
-
-  u32(): number {
-    return readU32(this.#bytes, this.#advance(4));
-  }
-
-  bytes(length: number): Uint8Array {
-    const at = this.#advance(length);
-    return length === 0 ? NO_BYTES : this.#bytes.subarray(at, at + length);
-  }
-
-  /** As {@linkcode bytes}, without a NUL at the end. */
-  bytesBeforeNul(length: number): Uint8Array {
-    const at = this.#advance(length);
-    const end = at + length;
-    if (length === 0) return NO_BYTES;
-    return this.#bytes.subarray(at, this.#bytes[end - 1] === 0 ? end - 1 : end);
-  }
-
-  string8(): string {
-    const length = this.u8();
-    return length === 0 ? "" : latin1(this.bytesBeforeNul(length));
-  }
+/** A text behind its 8-bit length. */
+function string8(reader: FieldReader, field: string): string {
+  return reader.text(reader.u8(field), field);
 }
 
-function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+/** The error for a body that is too short for its fields. */
+function truncationOf(type: MessageType): Truncation {
+  return () => new MungeError("EMUNGE_SOCKET", `Failed to unpack message type ${type}`);
 }
+
+const TRUNCATED = {
+  encodeRequest: truncationOf(MESSAGE_TYPE.encodeRequest),
+  encodeResponse: truncationOf(MESSAGE_TYPE.encodeResponse),
+  decodeRequest: truncationOf(MESSAGE_TYPE.decodeRequest),
+  decodeResponse: truncationOf(MESSAGE_TYPE.decodeResponse),
+  statusResponse: truncationOf(MESSAGE_TYPE.statusResponse),
+} as const;
 
 /**
  * Parses the header in the first {@linkcode HEADER_LENGTH} bytes.
@@ -290,16 +241,16 @@ export function formatEncodeRequest(request: EncodeRequest, retry: number): Uint
 
 /** The fields of an encode request's body; the payload is a view of `body`. */
 export function parseEncodeRequest(body: Uint8Array): EncodeRequest {
-  const reader = new FieldReader(body, MESSAGE_TYPE.encodeRequest);
+  const reader = new FieldReader(body, 0, TRUNCATED.encodeRequest);
   return {
-    cipher: reader.u8(),
-    mac: reader.u8(),
-    zip: reader.u8(),
-    realm: reader.string8(),
-    ttl: reader.u32(),
-    uidRestriction: reader.u32(),
-    gidRestriction: reader.u32(),
-    payload: reader.bytes(reader.u32()),
+    cipher: reader.u8("cipher"),
+    mac: reader.u8("mac"),
+    zip: reader.u8("zip"),
+    realm: string8(reader, "realm"),
+    ttl: reader.u32("ttl"),
+    uidRestriction: reader.u32("uidRestriction"),
+    gidRestriction: reader.u32("gidRestriction"),
+    payload: reader.view(reader.u32("payload"), "payload"),
   };
 }
 
@@ -342,11 +293,11 @@ export function formatEncodeSuccess(
 
 /** The fields of an encode response's body; the credential is a view of `body`. */
 export function parseEncodeResponse(body: Uint8Array): EncodeResponse {
-  const reader = new FieldReader(body, MESSAGE_TYPE.encodeResponse);
+  const reader = new FieldReader(body, 0, TRUNCATED.encodeResponse);
   return {
-    errno: reader.u8(),
-    errorText: reader.string8(),
-    credential: reader.bytesBeforeNul(reader.u32()),
+    errno: reader.u8("errno"),
+    errorText: string8(reader, "errorText"),
+    credential: reader.viewBeforeNul(reader.u32("credential"), "credential"),
   };
 }
 
@@ -360,8 +311,8 @@ export function formatDecodeRequest(request: DecodeRequest, retry: number): Uint
 
 /** The fields of a decode request's body; the credential is a view of `body`. */
 export function parseDecodeRequest(body: Uint8Array): DecodeRequest {
-  const reader = new FieldReader(body, MESSAGE_TYPE.decodeRequest);
-  return { credential: reader.bytesBeforeNul(reader.u32()) };
+  const reader = new FieldReader(body, 0, TRUNCATED.decodeRequest);
+  return { credential: reader.viewBeforeNul(reader.u32("credential"), "credential") };
 }
 
 /** Header and body of a decode response; `retry` is that of the request. */
@@ -386,23 +337,23 @@ export function formatDecodeResponse(
 
 /** The fields of a decode response's body; address and payload are views of `body`. */
 export function parseDecodeResponse(body: Uint8Array): DecodeResponse {
-  const reader = new FieldReader(body, MESSAGE_TYPE.decodeResponse);
+  const reader = new FieldReader(body, 0, TRUNCATED.decodeResponse);
   return {
-    errno: reader.u8(),
-    errorText: reader.string8(),
-    cipher: reader.u8(),
-    mac: reader.u8(),
-    zip: reader.u8(),
-    realm: reader.string8(),
-    ttl: reader.u32(),
-    originAddress: reader.bytes(reader.u8()),
-    encodeTime: reader.u32(),
-    decodeTime: reader.u32(),
-    uid: reader.u32(),
-    gid: reader.u32(),
-    uidRestriction: reader.u32(),
-    gidRestriction: reader.u32(),
-    payload: reader.bytes(reader.u32()),
+    errno: reader.u8("errno"),
+    errorText: string8(reader, "errorText"),
+    cipher: reader.u8("cipher"),
+    mac: reader.u8("mac"),
+    zip: reader.u8("zip"),
+    realm: string8(reader, "realm"),
+    ttl: reader.u32("ttl"),
+    originAddress: reader.view(reader.u8("originAddress"), "originAddress"),
+    encodeTime: reader.u32("encodeTime"),
+    decodeTime: reader.u32("decodeTime"),
+    uid: reader.u32("uid"),
+    gid: reader.u32("gid"),
+    uidRestriction: reader.u32("uidRestriction"),
+    gidRestriction: reader.u32("gidRestriction"),
+    payload: reader.view(reader.u32("payload"), "payload"),
   };
 }
 
@@ -421,6 +372,6 @@ export function formatStatusResponse(json: string, retry: number): Uint8Array {
 
 /** The JSON of a status response's body. */
 export function parseStatusResponse(body: Uint8Array): string {
-  const reader = new FieldReader(body, MESSAGE_TYPE.statusResponse);
-  return new TextDecoder().decode(reader.bytes(reader.u32()));
+  const reader = new FieldReader(body, 0, TRUNCATED.statusResponse);
+  return new TextDecoder().decode(reader.view(reader.u32("status"), "status"));
 }

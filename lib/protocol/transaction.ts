@@ -1,5 +1,6 @@
 // One transaction as both clients see it: what is sent, what may come back, and the error text if it fails, in the
 // reference's words. No I/O.
+import { MAX_PAYLOAD_LENGTH } from "../credential/fields.ts";
 import { MungeError } from "../errors.ts";
 import {
   type DecodeRequest,
@@ -10,7 +11,6 @@ import {
   formatEncodeRequest,
   formatStatusRequest,
   HEADER_LENGTH,
-  MAX_PAYLOAD_LENGTH,
   MAX_REQUEST_LENGTH,
   MESSAGE_TYPE,
   type MessageType,

@@ -12,7 +12,7 @@ import { NO_GROUPS } from "../../daemon/munged/groups/map.ts";
 import { stderrLog } from "../../daemon/process/log.ts";
 import { createRecentMessages } from "../../daemon/process/recent_messages.ts";
 import { DEFAULTS } from "../../daemon/munged/config.ts";
-import { crypto } from "../../lib/crypto/library.ts";
+import { primitives } from "../../lib/primitives/library.ts";
 import { ERRNO } from "../../lib/errors.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
 import { formatEncodeRequest } from "../../lib/protocol/message.ts";
@@ -47,7 +47,7 @@ describe("workers that die", () => {
   });
 
   function start(workerFile = "mortal_worker.ts"): Promise<Engine> {
-    const subkeys = deriveSubkeys(new Uint8Array(128).fill(7), crypto);
+    const subkeys = deriveSubkeys(new Uint8Array(128).fill(7), primitives);
     const key = { subkeys, fingerprint: "0", role: "active", since: 0, expiry: null } as const;
     const settings: EngineSettings = {
       listener: listenUnix(socketPath, 64),

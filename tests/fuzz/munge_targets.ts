@@ -6,11 +6,12 @@ import { join } from "node:path";
 import { parseArguments, parseConfig } from "../../cli/munged/munged.ts";
 import { armor, unarmor } from "../../lib/credential/armor.ts";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
-import { openCredential, sealBytes } from "../../lib/credential/credential.ts";
+import { openBytes } from "../../lib/credential/open.ts";
+import { sealBytes } from "../../lib/credential/seal.ts";
 import { MACS } from "../../lib/credential/mac.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
 import { ZIPS } from "../../lib/credential/zip.ts";
-import { crypto } from "../../lib/crypto/executable.ts";
+import { primitives } from "../../lib/primitives/executable.ts";
 import { MungeError } from "../../lib/errors.ts";
 import {
   formatDecodeRequest,
@@ -33,11 +34,11 @@ import { readVectors } from "../vectors/vectors.ts";
 import type { Target } from "./target.ts";
 
 const { key, random, vectors } = readVectors();
-const subkeys = deriveSubkeys(key, crypto);
+const subkeys = deriveSubkeys(key, primitives);
 const isRefusal = (error: unknown) => error instanceof MungeError;
 const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1");
 const bytesOf = (text: string) => new Uint8Array(Buffer.from(text, "latin1"));
-const open = (text: string) => openCredential(text, () => [subkeys], crypto);
+const open = (text: string) => openBytes(unarmor(text), () => [subkeys], primitives);
 
 /** The bytes of every vector; no others are ever authentic. */
 const authentic = new Set(vectors.map(({ credential }) => latin1(unarmor(credential))));
@@ -50,7 +51,7 @@ function isAuthentic(bytes: Uint8Array): void {
 function plainCredentials(): Uint8Array[] {
   return vectors.map(({ fields }) => {
     const mac = MACS[fields.mac]!;
-    const bytes = sealBytes({ ...fields, cipher: 0 }, subkeys, random, crypto);
+    const bytes = sealBytes({ ...fields, cipher: 0 }, subkeys, random, primitives);
     const outerLength = outerLengthOf(bytes);
     return Uint8Array.from([
       ...bytes.subarray(0, outerLength),
@@ -70,7 +71,7 @@ function readAuthenticated(bytes: Uint8Array): void {
   const mac = MACS[bytes[2] ?? 0];
   const isKnown = bytes[1] === 0 && mac !== undefined && mac.length > 0 && mac.name !== "default";
   if (outerLength > bytes.length || !isKnown) throw new MungeError("EMUNGE_BAD_CRED");
-  const tag = crypto.hmac(mac, subkeys.mac, bytes);
+  const tag = primitives.hmac(mac, subkeys.mac, bytes);
   open(armor(Uint8Array.from([
     ...bytes.subarray(0, outerLength),
     ...tag,

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Status } from "../../daemon/munged/observe/status.ts";
-import { MungeClient } from "../../lib/client/client.ts";
+import { MungeClient } from "../../lib/client/protocol.ts";
 import { errorText } from "../../lib/errors.ts";
 import { type Make, type Munged, Realm } from "./realm.ts";
 

@@ -4,16 +4,18 @@ import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
-import { type CredentialFields, sealCredential } from "../../lib/credential/credential.ts";
-import { crypto } from "../../lib/crypto/library.ts";
+import { armor } from "../../lib/credential/armor.ts";
+import type { CredentialFields } from "../../lib/credential/fields.ts";
+import { sealBytes } from "../../lib/credential/seal.ts";
+import { primitives } from "../../lib/primitives/library.ts";
 import { deriveSubkeys, type Subkeys } from "../../lib/credential/subkeys.ts";
+import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import {
   ANY_ID,
   type DecodeResponse,
   formatDecodeRequest,
   formatEncodeRequest,
   HEADER_LENGTH,
-  MAX_PAYLOAD_LENGTH,
 } from "../../lib/protocol/message.ts";
 import { exchange, exchangeRaw } from "./raw.ts";
 import { hasReference, type Munged, Realm } from "./realm.ts";
@@ -70,7 +72,7 @@ suite("malformed input", { "the reference": hasReference }, () => {
 
   before(async () => {
     realm = new Realm();
-    subkeys = deriveSubkeys(realm.key, crypto);
+    subkeys = deriveSubkeys(realm.key, primitives);
     // The reference opens credentials of any realm with its one key.
     const sameKey = `--realm=gpu=${join(realm.directory, "key")}`;
     [ours, reference] = await Promise.all([
@@ -97,7 +99,7 @@ suite("malformed input", { "the reference": hasReference }, () => {
       ...fields,
     };
     const random = { salt: randomBytes(8), iv: randomBytes(16) };
-    return new TextEncoder().encode(sealCredential(plain, subkeys, random, crypto));
+    return new TextEncoder().encode(armor(sealBytes(plain, subkeys, random, primitives)));
   }
 
   /** The bytes inside the armor. */

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { sealCredential } from "../../lib/credential/credential.ts";
-import { crypto } from "../../lib/crypto/library.ts";
+import { armor } from "../../lib/credential/armor.ts";
+import { sealBytes } from "../../lib/credential/seal.ts";
+import { primitives } from "../../lib/primitives/library.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
 import { ANY_ID } from "../../lib/protocol/message.ts";
 import {
@@ -208,12 +209,12 @@ suite("our programs and the C ones with both daemons", { "the reference": hasRef
   });
 
   it("expired and rewound credentials are returned whole by both daemons", async () => {
-    const subkeys = deriveSubkeys(realm.key, crypto);
+    const subkeys = deriveSubkeys(realm.key, primitives);
     const now = Math.floor(Date.now() / 1000);
     for (
       const [offset, ttl, errno] of [[-400, 300, 15], [400, 300, 16], [-3700, 5000, 15]] as const
     ) {
-      const credential = new TextEncoder().encode(sealCredential(
+      const credential = new TextEncoder().encode(armor(sealBytes(
         {
           cipher: 4,
           mac: 5,
@@ -230,8 +231,8 @@ suite("our programs and the C ones with both daemons", { "the reference": hasRef
         },
         subkeys,
         { salt: new Uint8Array(8), iv: new Uint8Array(16) },
-        crypto,
-      ));
+        primitives,
+      )));
       const answers = await Promise.all(
         MAKES.map((make) => rawDecode(daemons[make].socket, { credential })),
       );

@@ -13,8 +13,9 @@ import {
   parseHeader,
   RESET_DECODE_RESPONSE,
 } from "../../lib/protocol/message.ts";
+import { ANY_ID, MungeClient } from "../../lib/client/protocol.ts";
+import { openCredential, sealCredential, type SealOptions } from "../../lib/offline/offline.ts";
 import {
-  ANY_ID,
   ciphers,
   CredentialSource,
   decode,
@@ -24,14 +25,11 @@ import {
   ERRNO,
   errorCode,
   errorText,
+  LibraryError,
   macs,
   MAX_PAYLOAD_LENGTH,
-  MungeClient,
   MungeError,
-  type MungeErrorCode,
-  openCredential,
-  sealCredential,
-  type SealOptions,
+  RejectedCredentialError,
   TTL_DEFAULT,
   TTL_MAXIMUM,
   zips,
@@ -43,6 +41,11 @@ const gid = process.getgid!();
 const text = (payload: Uint8Array) => new TextDecoder().decode(payload);
 const times = <T>(count: number, make: (i: number) => T) =>
   Array.from({ length: count }, (_, i) => make(i));
+const REJECTIONS: readonly string[] = [
+  "EMUNGE_CRED_EXPIRED",
+  "EMUNGE_CRED_REWOUND",
+  "EMUNGE_CRED_REPLAYED",
+];
 const secondsFromNow = (seconds: number) => new Date(Date.now() + seconds * 1000);
 
 /** The MungeError with which a call ends. */
@@ -51,14 +54,14 @@ async function errorOf(call: Promise<unknown> | (() => unknown)): Promise<MungeE
     await (typeof call === "function" ? call() : call);
   } catch (error) {
     assert.ok(error instanceof MungeError, String(error));
-    assert.equal(error.errno, ERRNO[error.code]);
+    if (!(error instanceof LibraryError)) assert.equal(error.errno, ERRNO[error.code]);
     return error;
   }
   assert.fail("no error");
 }
 
 async function assertRefused(
-  code: MungeErrorCode,
+  code: MungeError["code"],
   message: string | RegExp,
   call: Promise<unknown> | (() => unknown),
 ): Promise<MungeError> {
@@ -155,7 +158,10 @@ for (const program of PROGRAMS) {
         ], [3601, 3600]] as const
       ) {
         const credential = await encode("", { ttl, socketPath });
-        assert.equal((await decode(credential, { socketPath, ignoreTtl: true })).ttl, granted);
+        assert.equal(
+          (await decode(credential, { socketPath, ignoreTimeAndReplay: true })).ttl,
+          granted,
+        );
       }
     });
 
@@ -218,7 +224,7 @@ for (const program of PROGRAMS) {
         assert.equal(error.credential?.status, code);
         assert.equal(text(error.credential.payload), "sealed");
         assert.equal(error.credential.uid, uid);
-        const ignored = await decode(credential, { socketPath, ignoreTtl: true });
+        const ignored = await decode(credential, { socketPath, ignoreTimeAndReplay: true });
         assert.equal(ignored.status, code);
         assert.equal(text(ignored.payload), "sealed");
         const replay = decode(credential, { socketPath, ignoreReplay: true });
@@ -372,8 +378,12 @@ for (const program of PROGRAMS) {
     test("the synchronous calls do the same in Bun, and say what they need elsewhere", async () => {
       if (!("Bun" in globalThis)) {
         const words = "Synchronous calls need Bun: use encode() and decode()";
-        await assertRefused("EMUNGE_SNAFU", words, () => encodeSync("x", { socketPath }));
-        await assertRefused("EMUNGE_SNAFU", words, () => decodeSync("MUNGE:x:", { socketPath }));
+        await assertRefused("ERR_SYNC_UNAVAILABLE", words, () => encodeSync("x", { socketPath }));
+        await assertRefused(
+          "ERR_SYNC_UNAVAILABLE",
+          words,
+          () => decodeSync("MUNGE:x:", { socketPath }),
+        );
         return;
       }
       const credential = encodeSync("x", { socketPath, ttl: 5, cipher: "aes256" });
@@ -474,12 +484,20 @@ for (const program of PROGRAMS) {
 
     test("a disposed source refuses waiting and later callers", async () => {
       const source = new CredentialSource({ socketPath: `${socketPath}.missing` });
-      const waiting = assertRefused("EMUNGE_BAD_ARG", "Credential source is closed", source.get());
+      const waiting = assertRefused(
+        "ERR_SOURCE_DISPOSED",
+        "Credential source is disposed of",
+        source.get(),
+      );
       await pause(20);
       await source[Symbol.asyncDispose]();
       await waiting;
-      await assertRefused("EMUNGE_BAD_ARG", "Credential source is closed", source.get());
-      await assertRefused("EMUNGE_BAD_ARG", "Credential source is closed", source.fresh());
+      await assertRefused("ERR_SOURCE_DISPOSED", "Credential source is disposed of", source.get());
+      await assertRefused(
+        "ERR_SOURCE_DISPOSED",
+        "Credential source is disposed of",
+        source.fresh(),
+      );
       await source[Symbol.asyncDispose]();
     });
 
@@ -494,7 +512,7 @@ for (const program of PROGRAMS) {
       });
       assert.match(await source.get(), /^MUNGE:.*:$/);
       assert.equal(calls, 3);
-      await assertRefused("EMUNGE_BAD_ARG", "Credential source is closed", source.get());
+      await assertRefused("ERR_SOURCE_DISPOSED", "Credential source is disposed of", source.get());
     });
   });
 }
@@ -530,17 +548,19 @@ describe("the library without a daemon", () => {
           type === 2
             ? formatEncodeResponse({ errno, errorText: text, credential: new Uint8Array(0) }, 0)
             : formatDecodeResponse({ ...RESET_DECODE_RESPONSE, errno, errorText: text }, 0);
-        for (
-          const call of [
-            () => encode("", { socketPath }),
-            () => decode("MUNGE:x:", { socketPath }),
-          ]
-        ) {
+        const encoding = () => encode("", { socketPath });
+        for (const call of [encoding, () => decode("MUNGE:x:", { socketPath })]) {
           const error = await errorOf(call);
+          assert.equal(error.socketPath, socketPath);
+          if (call === encoding && REJECTIONS.includes(errorCode(errno))) {
+            // Errors of a decoded credential, which an encode has none of.
+            assert.equal(error.code, "EMUNGE_SNAFU");
+            assert.match(error.message, /^munged answered an encode with "/);
+            continue;
+          }
           assert.equal(error.errno, errno);
           assert.equal(error.code, errorCode(errno));
           assert.equal(error.message, text || errorText(errno));
-          assert.equal(error.socketPath, socketPath);
         }
       }
     }
@@ -680,14 +700,22 @@ describe("the library without a daemon", () => {
     assert.equal(macs.isValid(0), false);
   });
 
-  test("MungeError has name, number and text", () => {
-    const error = new MungeError("EMUNGE_CRED_REPLAYED");
+  test("a rejected credential is an error with its code, number, text and credential", async () => {
+    const key = new Uint8Array(32).fill(0x6b);
+    const sealed = await openCredential(await sealCredential({ uid: 1, gid: 2 }, key), key);
+    const status = "EMUNGE_CRED_REPLAYED";
+    const error = new RejectedCredentialError({ ...sealed, status, decodeTime: new Date() });
+    assert.ok(error instanceof MungeError);
     assert.equal(error.name, "MungeError");
+    assert.equal(error.code, status);
     assert.equal(error.errno, 17);
     assert.equal(error.message, "Replayed credential");
+    assert.equal(error.credential.uid, 1);
     assert.equal(error.socketPath, undefined);
-    assert.equal(error.credential, undefined);
     assert.equal("cause" in error, false);
+  });
+
+  test("numbers that no error has are named as unknown", () => {
     assert.equal(errorText(99), "Unknown error");
     assert.equal(errorCode(99), "EMUNGE_SNAFU");
   });

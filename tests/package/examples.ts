@@ -27,8 +27,7 @@ export function findExamples(): Example[] {
   const below = (folder: string, ending: string) =>
     readdirSync(folder, { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(ending)).map((name) => `${folder}/${name}`);
-  return ["README.md", ...below("docs", ".md"), "mod.ts", ...below("lib", ".ts")]
-    .filter((path) => !path.startsWith("docs/api/")).sort()
+  return ["README.md", ...below("docs", ".md"), "mod.ts", ...below("lib", ".ts")].sort()
     .flatMap(examplesIn)
     .filter(({ code }) => !OWN_FILE.test(code));
 }

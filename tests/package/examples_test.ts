@@ -78,7 +78,7 @@ describe("examples", { skip: program === undefined && "munged is not available" 
 
 /** Makes the installed package use a different socket than the site's. */
 function setDefaultSocket(folder: string, socketPath: string): void {
-  const path = join(folder, "lib/retry.js");
+  const path = join(folder, "lib/paths.js");
   const code = readFileSync(path, "utf8");
   const changed = code.replace(/(DEFAULT_SOCKET = )[^;]+;/, `$1${JSON.stringify(socketPath)};`);
   assert.notEqual(changed, code);

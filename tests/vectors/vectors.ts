@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
-import type { CredentialFields, Randomness } from "../../lib/credential/credential.ts";
+import type { CredentialFields, Randomness } from "../../lib/credential/fields.ts";
 import { MACS } from "../../lib/credential/mac.ts";
 import { ZIPS } from "../../lib/credential/zip.ts";
 

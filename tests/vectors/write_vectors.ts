@@ -4,8 +4,9 @@
 // trustworthy because the reference opens each of them (tests/interop/vectors_test.ts).
 import { writeFileSync } from "node:fs";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
-import { sealCredential } from "../../lib/credential/credential.ts";
-import { crypto } from "../../lib/crypto/library.ts";
+import { armor } from "../../lib/credential/armor.ts";
+import { sealBytes } from "../../lib/credential/seal.ts";
+import { primitives } from "../../lib/primitives/library.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
 import { MACS } from "../../lib/credential/mac.ts";
 import { ANY_ID } from "../../lib/protocol/message.ts";
@@ -53,7 +54,7 @@ function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-const subkeys = deriveSubkeys(KEY, crypto);
+const subkeys = deriveSubkeys(KEY, primitives);
 const credentials = choices.map((choice) => {
   const { cipher = "aes128", mac = "sha256", zip = "none", realm = "" } = choice;
   const { uidRestriction = ANY_ID, gidRestriction = ANY_ID, payload = "" } = choice;
@@ -69,7 +70,7 @@ const credentials = choices.map((choice) => {
     originAddress: ORIGIN,
     ...COMMON,
   };
-  const credential = sealCredential(fields, subkeys, { salt: SALT, iv: IV }, crypto);
+  const credential = armor(sealBytes(fields, subkeys, { salt: SALT, iv: IV }, primitives));
   return {
     cipher,
     mac,

@@ -2,7 +2,7 @@
 // workers, and wipes them when they are no longer valid.
 import { type BigIntStats, lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { crypto } from "../../../lib/crypto/executable.ts";
+import { primitives } from "../../../lib/primitives/executable.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import {
   composeRing,
@@ -232,7 +232,7 @@ export class KeyStore {
   #readSubkeys(path: string): Subkeys {
     const key = readKeyFile(path, this.#config, this.#log);
     try {
-      return shareSubkeys(deriveSubkeys(key, crypto));
+      return shareSubkeys(deriveSubkeys(key, primitives));
     } finally {
       key.fill(0);
     }

@@ -1,8 +1,8 @@
 // Inputs and output of a decision on a request, as plain types: the client, the context of the request, and the answer.
 // The decisions are in request.ts, encode.ts and decode.ts; worker.ts provides the context.
-import type { OpenedCredential } from "../../../lib/credential/credential.ts";
+import type { OpenedCredential } from "../../../lib/credential/fields.ts";
+import type { Primitives } from "../../../lib/credential/primitives.ts";
 import type { Subkeys } from "../../../lib/credential/subkeys.ts";
-import type { Crypto } from "../../../lib/crypto/choice.ts";
 import type { MungeErrorCode } from "../../../lib/errors.ts";
 import type { Allocate } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
@@ -18,7 +18,7 @@ export interface Peer {
 
 /** What a decision needs besides the request. */
 export interface RequestContext {
-  readonly crypto: Crypto;
+  readonly primitives: Primitives;
   /** Keys of a realm, the active one first. Throws EMUNGE_BAD_REALM for an unknown realm. */
   ringOf(realm: string): readonly Subkeys[];
   /** Whether a client may encode and decode in a named realm. */

@@ -1,7 +1,9 @@
 // From a decode request to its answer in three steps: open the credential, enter it into the replay cache, and make the
 // answer. lib/credential opens it.
-import { openCredential, type OpenedCredential } from "../../../lib/credential/credential.ts";
-import { noMemory } from "../../../lib/credential/memory.ts";
+import { noMemory } from "../../../lib/bytes/memory.ts";
+import { unarmor } from "../../../lib/credential/armor.ts";
+import type { OpenedCredential } from "../../../lib/credential/fields.ts";
+import { openBytes } from "../../../lib/credential/open.ts";
 import { MungeError, type MungeErrorCode } from "../../../lib/errors.ts";
 import {
   ANY_ID,
@@ -78,7 +80,8 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
     if (isMissing) {
       throw new MungeError("EMUNGE_SNAFU", "No credential specified in decode request");
     }
-    const opened = openCredential(latin1.decode(credential), context.ringOf, context.crypto);
+    const bytes = unarmor(latin1.decode(credential));
+    const opened = openBytes(bytes, context.ringOf, context.primitives);
     decode.opened = opened;
     decode.ttl = Math.min(opened.ttl, context.maxTtl);
     if (opened.realm !== DEFAULT_REALM) requireUse(opened.realm, peer, context);

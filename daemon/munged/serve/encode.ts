@@ -1,7 +1,8 @@
 // From an encode request to its answer: the client's identity, sealed into a credential. lib/credential seals it.
 import { armoredLength, writeArmor } from "../../../lib/credential/armor.ts";
 import { CIPHER_DEFAULT, DEFAULT_CIPHER } from "../../../lib/credential/cipher.ts";
-import { type Randomness, SALT_LENGTH, sealBytes } from "../../../lib/credential/credential.ts";
+import { type Randomness, SALT_LENGTH } from "../../../lib/credential/fields.ts";
+import { sealBytes } from "../../../lib/credential/seal.ts";
 import { DEFAULT_MAC, MAC_DEFAULT } from "../../../lib/credential/mac.ts";
 import { DEFAULT_ZIP, ZIP_DEFAULT } from "../../../lib/credential/zip.ts";
 import {
@@ -54,7 +55,7 @@ export function answerEncode(
       },
       context.ringOf(request.realm)[0]!,
       random,
-      context.crypto,
+      context.primitives,
     );
     const bytes = formatEncodeSuccess(
       armoredLength(credential.length),

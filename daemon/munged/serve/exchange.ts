@@ -1,7 +1,7 @@
 // One client's request and answer on its socket: reads, has request.ts decide, writes and closes. Nothing here blocks: a
 // client whose bytes have not arrived yet, or that does not read its answer, is parked.
-import { KeptViews } from "../../../lib/credential/kept_views.ts";
-import { newBytes } from "../../../lib/credential/memory.ts";
+import { KeptViews } from "../../../lib/bytes/kept_views.ts";
+import { newBytes } from "../../../lib/bytes/memory.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import { EAGAIN, EINTR, errno, fixedMemory, ptr, strerror } from "../../../lib/os/libc.ts";
 import { receive, send } from "../../../lib/os/socket.ts";

@@ -2,14 +2,14 @@
 // loop, its context for decisions, and turns; the sockets are in listener.ts and exchange.ts.
 import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import type { Subkeys } from "../../../lib/credential/subkeys.ts";
-import { crypto } from "../../../lib/crypto/executable.ts";
+import { primitives } from "../../../lib/primitives/executable.ts";
 import { openPoller } from "../../../lib/os/poller.ts";
 import { lastDescriptors } from "../../../lib/os/process.ts";
 import { drainPipe } from "../../../lib/os/socket.ts";
 import { createLogger } from "../../process/log.ts";
 import { isGroupMember } from "../groups/map.ts";
 import { DEFAULT_REALM, mayUseRealm, requireRealm } from "../keys/realms.ts";
-import { audit } from "../observe/audit.ts";
+import { audit } from "./audit.ts";
 import { WorkerCounters } from "../observe/counters.ts";
 import { collectStatus } from "../observe/status.ts";
 import { ReplayCache } from "../replay/cache.ts";
@@ -57,7 +57,7 @@ function isMember(uid: number, gid: number): boolean {
 const counters = new WorkerCounters(settings.status.counters, settings.number);
 
 const context: ExchangeParts["context"] = {
-  crypto,
+  primitives,
   ringOf: (realm) => realm === DEFAULT_REALM ? ring : ringOf(realm),
   mayUse: (realm, { uid, gid }) => mayUseRealm(requireRealm(realms, realm), uid, gid, isMember),
   maxTtl: settings.maxTtl,
@@ -65,7 +65,7 @@ const context: ExchangeParts["context"] = {
   timestampDriftMax: settings.timestampDriftMax,
   originAddress: settings.originAddress,
   now: () => Math.floor(Date.now() / 1000),
-  fillRandom: (bytes) => globalThis.crypto.getRandomValues(bytes),
+  fillRandom: (bytes) => crypto.getRandomValues(bytes),
   isMember,
   replayCache: settings.replay === null ? null : new ReplayCache(
     settings.replay,

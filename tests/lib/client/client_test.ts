@@ -17,12 +17,12 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { MungeClient } from "../../../lib/client/client.ts";
+import { MungeClient } from "../../../lib/client/protocol.ts";
+import { MAX_PAYLOAD_LENGTH } from "../../../lib/credential/fields.ts";
 import {
   ANY_ID,
   formatEncodeResponse,
   HEADER_LENGTH,
-  MAX_PAYLOAD_LENGTH,
   MAX_REQUEST_LENGTH,
   parseDecodeRequest,
   parseEncodeRequest,

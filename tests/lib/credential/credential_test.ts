@@ -2,21 +2,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CIPHERS } from "../../../lib/credential/cipher.ts";
+import { armor, unarmor } from "../../../lib/credential/armor.ts";
 import {
   type CredentialFields,
-  openCredential,
+  MAX_PAYLOAD_LENGTH,
   type Randomness,
-  sealCredential,
-} from "../../../lib/credential/credential.ts";
-import { crypto } from "../../../lib/crypto/library.ts";
+} from "../../../lib/credential/fields.ts";
+import { openBytes } from "../../../lib/credential/open.ts";
+import { sealBytes } from "../../../lib/credential/seal.ts";
+import { primitives } from "../../../lib/primitives/library.ts";
 import { MungeError, type MungeErrorCode } from "../../../lib/errors.ts";
 import { deriveSubkeys } from "../../../lib/credential/subkeys.ts";
-import { MACS } from "../../../lib/credential/mac.ts";
-import { ANY_ID, MAX_PAYLOAD_LENGTH } from "../../../lib/protocol/message.ts";
+import { type Mac, MACS } from "../../../lib/credential/mac.ts";
+import { ANY_ID } from "../../../lib/protocol/message.ts";
 import { ZIPS } from "../../../lib/credential/zip.ts";
 
-const subkeys = deriveSubkeys(new Uint8Array(32).fill(0x6b), crypto);
-const otherSubkeys = deriveSubkeys(new Uint8Array(32).fill(0x6c), crypto);
+const subkeys = deriveSubkeys(new Uint8Array(32).fill(0x6b), primitives);
+const otherSubkeys = deriveSubkeys(new Uint8Array(32).fill(0x6c), primitives);
 const random: Randomness = {
   salt: Uint8Array.from({ length: 8 }, (_, i) => i + 1),
   iv: Uint8Array.from({ length: 16 }, (_, i) => 0x10 + i),
@@ -37,11 +39,11 @@ const plain: CredentialFields = {
 };
 
 function seal(fields: Partial<CredentialFields> = {}): string {
-  return sealCredential({ ...plain, ...fields }, subkeys, random, crypto);
+  return armor(sealBytes({ ...plain, ...fields }, subkeys, random, primitives));
 }
 
 function open(text: string) {
-  return openCredential(text, () => [subkeys], crypto);
+  return openBytes(unarmor(text), () => [subkeys], primitives);
 }
 
 function assertRefused(code: MungeErrorCode, message: string | RegExp, run: () => unknown) {
@@ -61,7 +63,7 @@ const zips = ZIPS.filter(({ name }) => name !== "default");
 for (const cipher of ciphers) {
   for (const mac of macs) {
     const valid = mac.length >= cipher.keyLength;
-    test(`sealCredential() ${valid ? "accepts" : "refuses"} ${cipher.name} with ${mac.name}`, () => {
+    test(`sealBytes() ${valid ? "takes" : "refuses"} ${cipher.name} with ${mac.name}`, () => {
       for (const zip of zips) {
         for (const length of [0, 1, 15, 16, 17, 4096, 70_000]) {
           const payload = new Uint8Array(length).fill(0x41);
@@ -87,12 +89,12 @@ for (const cipher of ciphers) {
   }
 }
 
-test("sealCredential() drops compression that does not help", () => {
+test("sealBytes() drops a compression that does not help", () => {
   assert.equal(open(seal({ zip: 3 })).zip, 0);
   assert.equal(open(seal({ zip: 2, payload: new Uint8Array(0) })).zip, 0);
 });
 
-test("sealCredential() refuses types that no credential carries, and payloads that are too long", () => {
+test("sealBytes() refuses types that no credential carries, and payloads too long", () => {
   assertRefused("EMUNGE_BAD_CIPHER", "Invalid cipher type 1", () => seal({ cipher: 1 }));
   assertRefused("EMUNGE_BAD_CIPHER", "Invalid cipher type 6", () => seal({ cipher: 6 }));
   assertRefused("EMUNGE_BAD_MAC", "Invalid MAC type 0", () => seal({ mac: 0 }));
@@ -103,22 +105,22 @@ test("sealCredential() refuses types that no credential carries, and payloads th
   assertRefused("EMUNGE_BAD_LENGTH", "Exceeded maximum message length", () => seal({ payload }));
 });
 
-test("sealCredential() carries a realm in the clear, protected by the MAC", () => {
+test("sealBytes() carries a realm in the open, bound by the MAC", () => {
   const credential = seal({ realm: "gpu" });
   assert.equal(open(credential).realm, "gpu");
   const renamed = mutate(credential, (bytes) => bytes.set(new TextEncoder().encode("cpu"), 5));
   assertRefused("EMUNGE_CRED_INVALID", "Invalid credential", () => open(renamed));
 });
 
-test("openCredential() tries each key of the ring and no other", () => {
+test("openBytes() tries each key of the ring, and no other", () => {
   const credential = seal();
-  const opened = openCredential(credential, () => [otherSubkeys, subkeys], crypto);
+  const opened = openBytes(unarmor(credential), () => [otherSubkeys, subkeys], primitives);
   assert.equal(opened.uid, 1000);
   assertRefused("EMUNGE_CRED_INVALID", "Invalid credential", () => {
-    openCredential(credential, () => [otherSubkeys], crypto);
+    openBytes(unarmor(credential), () => [otherSubkeys], primitives);
   });
   assertRefused("EMUNGE_CRED_INVALID", "Invalid credential", () => {
-    openCredential(credential, () => [], crypto);
+    openBytes(unarmor(credential), () => [], primitives);
   });
 });
 
@@ -128,7 +130,7 @@ function mutate(credential: string, change: (bytes: Uint8Array) => Uint8Array | 
   return `MUNGE:${Buffer.from(change(bytes) ?? bytes).toString("base64")}:`;
 }
 
-test("openCredential() refuses a credential with any one bit flipped", () => {
+test("openBytes() refuses a credential with any one bit flipped", () => {
   for (
     const fields of [{}, { cipher: 0 }, { zip: 3, payload: new Uint8Array(500) }, { cipher: 2 }]
   ) {
@@ -143,7 +145,7 @@ test("openCredential() refuses a credential with any one bit flipped", () => {
   }
 });
 
-test("openCredential() refuses a credential truncated anywhere, and names the missing field", () => {
+test("openBytes() refuses a credential cut anywhere, with the field that is missing", () => {
   const credential = seal({ realm: "gpu" });
   const fields: readonly [number, string][] = [
     [1, "Truncated credential version"],
@@ -167,7 +169,7 @@ test("openCredential() refuses a credential truncated anywhere, and names the mi
   }
 });
 
-test("openCredential() gives the same answer to bad padding and a bad MAC", () => {
+test("openBytes() answers bad padding and a bad MAC alike", () => {
   const credential = seal({ payload: new Uint8Array(64) });
   // Flipping a bit in the last block but one breaks the padding; in the first block, only the MAC.
   const badPadding = mutate(credential, (bytes) => {
@@ -181,7 +183,36 @@ test("openCredential() gives the same answer to bad padding and a bad MAC", () =
   }
 });
 
-test("openCredential() removes the armor as the reference does", () => {
+test("openBytes() authenticates as much for every padding, good or bad", () => {
+  for (const mac of macs) {
+    for (let length = 0; length < 200; length++) {
+      const bytes = unarmor(seal({ mac: mac.number, payload: new Uint8Array(length) }));
+      const works = [0, 1, 2, 7, 8, 15, 16, 17, 255].map((padding) => {
+        let blocks = 0;
+        const counting = {
+          ...primitives,
+          hmac(mac: Mac, key: Uint8Array, data: Uint8Array) {
+            // A digest works through whole blocks: the data, a bit, and the data's length.
+            const { digestBlockLength } = mac;
+            if (key === subkeys.mac) {
+              blocks += Math.ceil((data.length + 1 + digestBlockLength / 8) / digestBlockLength);
+            }
+            return primitives.hmac(mac, key, data);
+          },
+          decryptBlocks: (_: unknown, __: unknown, ___: unknown, data: Uint8Array) =>
+            new Uint8Array(data.length).fill(padding),
+        };
+        assertRefused("EMUNGE_CRED_INVALID", "Invalid credential", () => {
+          openBytes(bytes, () => [subkeys], counting);
+        });
+        return blocks;
+      });
+      assert.equal(new Set(works).size, 1, `${mac.name}, ${length}: ${works}`);
+    }
+  }
+});
+
+test("openBytes() takes the armor off as the reference does", () => {
   const credential = seal();
   for (
     const wrapped of [
@@ -205,7 +236,7 @@ test("openCredential() removes the armor as the reference does", () => {
   for (const [text, code, message] of refused) assertRefused(code, message, () => open(text));
 });
 
-test("openCredential() decompresses nothing before checking the MAC", () => {
+test("openBytes() decompresses nothing before the MAC was checked", () => {
   const compressed = seal({ cipher: 0, zip: 2, payload: new Uint8Array(4096) });
   const credential = mutate(compressed, (bytes) => {
     bytes[5 + 32]! ^= 1; // after OUTER and the MAC: the magic number, without which nothing is decompressed

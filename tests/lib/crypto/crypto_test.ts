@@ -6,15 +6,15 @@ import { expandBlowfishKey } from "../../../lib/crypto/blowfish.ts";
 import { expandCast5Key } from "../../../lib/crypto/cast5.ts";
 import { type BlockCipher, cbcOf } from "../../../lib/crypto/cbc.ts";
 import { type CipherName, CIPHERS } from "../../../lib/credential/cipher.ts";
-import { crypto } from "../../../lib/crypto/library.ts";
-import { chooseCrypto } from "../../../lib/crypto/choice.ts";
+import { primitives } from "../../../lib/primitives/library.ts";
+import { chooseCryptography } from "../../../lib/crypto/choice.ts";
 import { native } from "../../../lib/crypto/native.ts";
 import { portable } from "../../../lib/crypto/portable.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import { type MacName, MACS } from "../../../lib/credential/mac.ts";
 
-const inTypeScript = chooseCrypto(portable);
-const BOTH = { native: crypto, portable: inTypeScript };
+const inTypeScript = chooseCryptography(portable);
+const BOTH = { native: primitives, portable: inTypeScript };
 
 const bytes = (hex: string) => new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));
 const hex = (data: Uint8Array) => Buffer.from(data).toString("hex");
@@ -293,7 +293,7 @@ test("native and portable give the same bytes for every MAC", () => {
       const key = noise(length % 150, length + 1);
       const data = noise(length, mac.number + length);
       const expected = inTypeScript.hmac(mac, key, data);
-      const actual = crypto.hmac(mac, key, data);
+      const actual = primitives.hmac(mac, key, data);
       assert.ok(actual instanceof Uint8Array);
       assert.equal(actual.length, mac.length);
       assert.equal(hex(actual), hex(expected), `${mac.name} ${length}`);
@@ -307,7 +307,7 @@ test("native and portable give the same bytes for every cipher, and decrypt each
       const key = noise(cipher.keyLength, blocks + 7);
       const iv = noise(cipher.blockLength, blocks + 11);
       const data = noise(blocks * cipher.blockLength + 1, blocks + 13).subarray(1);
-      const encrypted = crypto.encryptBlocks(cipher, key, iv, data);
+      const encrypted = primitives.encryptBlocks(cipher, key, iv, data);
       assert.ok(encrypted instanceof Uint8Array);
       assert.equal(
         hex(encrypted),
@@ -315,7 +315,7 @@ test("native and portable give the same bytes for every cipher, and decrypt each
         cipher.name,
       );
       assert.equal(hex(inTypeScript.decryptBlocks(cipher, key, iv, encrypted)), hex(data));
-      assert.equal(hex(crypto.decryptBlocks(cipher, key, iv, encrypted)), hex(data));
+      assert.equal(hex(primitives.decryptBlocks(cipher, key, iv, encrypted)), hex(data));
     }
   }
 });

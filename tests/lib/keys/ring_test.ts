@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crypto } from "../../../lib/crypto/library.ts";
+import { primitives } from "../../../lib/primitives/library.ts";
 import { composeRing, type FoundKey, keyFingerprint, keyPath } from "../../../lib/keys/ring.ts";
 import { deriveSubkeys, type Subkeys } from "../../../lib/credential/subkeys.ts";
 
 function subkeys(seed: number): Subkeys {
-  return deriveSubkeys(new Uint8Array(32).fill(seed), crypto);
+  return deriveSubkeys(new Uint8Array(32).fill(seed), primitives);
 }
 
 function found(role: FoundKey["role"], seed: number, since = 1000): FoundKey {

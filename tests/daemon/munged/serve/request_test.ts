@@ -5,9 +5,9 @@ import { ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
 import { createReplayState } from "../../../../daemon/munged/replay/minutes.ts";
 import type { RequestContext } from "../../../../daemon/munged/serve/context.ts";
 import { answerRequest } from "../../../../daemon/munged/serve/request.ts";
-import { noMemory } from "../../../../lib/credential/memory.ts";
+import { noMemory } from "../../../../lib/bytes/memory.ts";
 import { deriveSubkeys } from "../../../../lib/credential/subkeys.ts";
-import { crypto } from "../../../../lib/crypto/library.ts";
+import { primitives } from "../../../../lib/primitives/library.ts";
 import { ERRNO, MungeError, type MungeErrorCode } from "../../../../lib/errors.ts";
 import {
   type EncodeRequest,
@@ -28,14 +28,14 @@ import { memoryLogger } from "../../scratch.ts";
 const NOW = 1_700_000_000;
 const CLIENT = { pid: 1, uid: 1000, gid: 100 };
 const PAYLOAD = new TextEncoder().encode("a payload");
-const ring = [deriveSubkeys(new Uint8Array(32).fill(7), crypto)];
+const ring = [deriveSubkeys(new Uint8Array(32).fill(7), primitives)];
 
 /** A munged without sockets, and its log. */
 function munged(changes: Partial<RequestContext> = {}) {
   const log = memoryLogger();
   const refused: MungeErrorCode[] = [];
   const context: RequestContext = {
-    crypto,
+    primitives,
     ringOf(realm) {
       if (realm === "" || realm === "gpu") return ring;
       throw new MungeError("EMUNGE_BAD_REALM");
@@ -46,7 +46,7 @@ function munged(changes: Partial<RequestContext> = {}) {
     timestampDriftMax: null,
     originAddress: new Uint8Array([192, 0, 2, 1]),
     now: () => NOW,
-    fillRandom: (bytes) => globalThis.crypto.getRandomValues(bytes),
+    fillRandom: (bytes) => crypto.getRandomValues(bytes),
     isMember: () => false,
     replayCache: new ReplayCache(createReplayState(null)),
     allocate: (length) => new Uint8Array(length),

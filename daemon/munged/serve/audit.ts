@@ -1,9 +1,10 @@
 // The log line about a refused decode: who asked, where the credential came from, its realm, and why it was
 // refused.
-import { claimedRealm } from "../../../lib/credential/credential.ts";
+import { unarmor } from "../../../lib/credential/armor.ts";
+import { parseOuter } from "../../../lib/credential/outer.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import type { AuditFields, Logger } from "../../process/log.ts";
-import { addressText, type Refusal } from "../serve/context.ts";
+import { addressText, type Refusal } from "./context.ts";
 
 /** Logs a refused decode, or only counts it if there were many like it. */
 export function audit(refusal: Refusal, log: Logger): void {
@@ -28,7 +29,7 @@ function fieldsOf({ peer, credential, opened, decodeTime }: Refusal): AuditField
 
 function realmClaimedBy(credential: Uint8Array): string {
   try {
-    return claimedRealm(new TextDecoder("latin1").decode(credential)) || "-";
+    return parseOuter(unarmor(new TextDecoder("latin1").decode(credential))).realm || "-";
   } catch (error) {
     if (error instanceof MungeError) return "?";
     throw error;

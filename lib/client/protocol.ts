@@ -1,0 +1,86 @@
+/**
+ * The protocol level of MUNGE: requests and responses as they go over munged's socket. Most programs want `encode()`
+ * and `decode()` of `mungebox` instead, which throw the daemon's errors.
+ *
+ * @module
+ */
+import { DEFAULT_SOCKET } from "../paths.ts";
+import type {
+  DecodeRequest,
+  DecodeResponse,
+  EncodeRequest,
+  EncodeResponse,
+} from "../protocol/message.ts";
+import { decodeTransaction, encodeTransaction } from "../protocol/transaction.ts";
+import { transact, type TransactOptions } from "./client.ts";
+
+export type { TransactOptions };
+export type { DecodeRequest, DecodeResponse, EncodeRequest, EncodeResponse };
+export { ANY_ID } from "../protocol/message.ts";
+export { DEFAULT_SOCKET };
+export { ERRNO, errorCode, errorText, type MungeErrorCode } from "../errors.ts";
+export { MungeError } from "./errors.ts";
+
+/**
+ * A client of one munged, at the level of the protocol: requests in, responses out, with the retries of
+ * libmunge. At most 64 transactions with one munged are under way at a time; the others wait their turn.
+ *
+ * @example
+ * ```ts
+ * import { ANY_ID, MungeClient } from "mungebox/protocol";
+ *
+ * const client = new MungeClient();
+ * const { errno, credential } = await client.encode({
+ *   cipher: 1,
+ *   mac: 1,
+ *   zip: 1,
+ *   realm: "",
+ *   ttl: 0,
+ *   uidRestriction: ANY_ID,
+ *   gidRestriction: ANY_ID,
+ *   payload: new TextEncoder().encode("hello"),
+ * });
+ * console.log(errno, (await client.decode({ credential })).uid === process.getuid?.()); // 0 true
+ * ```
+ */
+export class MungeClient {
+  /** Path of the socket that munged listens on. */
+  readonly socketPath: string;
+
+  /**
+   * Connects to nothing yet: each transaction has a connection of its own.
+   *
+   * @param socketPath the socket that munged listens on; {@linkcode DEFAULT_SOCKET} unless given.
+   */
+  constructor(socketPath: string = DEFAULT_SOCKET) {
+    this.socketPath = socketPath;
+  }
+
+  /**
+   * Asks for a credential.
+   *
+   * @param request what goes on the wire.
+   * @param options how the transaction may be cut short.
+   * @returns the response, which may be one that carries an error of the daemon.
+   * @throws {MungeError} `EMUNGE_SOCKET` if there is no socket, nobody behind it, or no whole answer after
+   * five tries; `EMUNGE_BAD_LENGTH` for a message that is too long; `EMUNGE_OVERFLOW` for a path that is;
+   * `EMUNGE_TIMEOUT` when `timeoutMs` are over.
+   * @throws the signal's reason once it is aborted.
+   */
+  encode(request: EncodeRequest, options?: TransactOptions): Promise<EncodeResponse> {
+    return transact(this.socketPath, encodeTransaction(request), options);
+  }
+
+  /**
+   * Opens a credential.
+   *
+   * @param request what goes on the wire.
+   * @param options how the transaction may be cut short.
+   * @returns the response, which may be one that carries an error of the daemon.
+   * @throws {MungeError} as {@linkcode MungeClient.encode} does.
+   * @throws the signal's reason once it is aborted.
+   */
+  decode(request: DecodeRequest, options?: TransactOptions): Promise<DecodeResponse> {
+    return transact(this.socketPath, decodeTransaction(request), options);
+  }
+}

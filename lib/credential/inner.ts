@@ -1,0 +1,111 @@
+// INNER, the part of a credential that is encrypted: salt, origin, times, IDs and payload, and the compressed form
+// of it (docs/protocol.md, "The credential").
+import { FieldReader } from "../bytes/field_reader.ts";
+import { putU32, readU32 } from "../bytes/integers.ts";
+import { copyBytes, newBytes, SHORT_LENGTH } from "../bytes/memory.ts";
+import { MungeError } from "../errors.ts";
+import {
+  type CredentialFields,
+  MAX_PAYLOAD_LENGTH,
+  type OpenedCredential,
+  REPLAY_KEY_LENGTH,
+  SALT_LENGTH,
+} from "./fields.ts";
+import { type Outer, truncated } from "./outer.ts";
+import type { Compression } from "./primitives.ts";
+import type { Zip } from "./zip.ts";
+
+const ADDRESS_LENGTH = 4;
+/** All of INNER but the payload. */
+const HEAD_LENGTH = SALT_LENGTH + 1 + ADDRESS_LENGTH + 28;
+const MAX_INNER_LENGTH = HEAD_LENGTH + MAX_PAYLOAD_LENGTH;
+const COMPRESSED_MAGIC = 0xcaca_caca;
+const COMPRESSED_HEAD_LENGTH = 8;
+
+/** Unencrypted INNER, after room for OUTER, which the MAC covers as well. */
+export function formatInner(fields: CredentialFields, start: number, salt: Uint8Array): Uint8Array {
+  const { originAddress, payload } = fields;
+  const head = HEAD_LENGTH - ADDRESS_LENGTH + originAddress.length;
+  const bytes = newBytes(start + head + payload.length);
+  copyBytes(bytes, start, salt, 0, SALT_LENGTH);
+  let at = start + SALT_LENGTH;
+  bytes[at] = originAddress.length;
+  copyBytes(bytes, at + 1, originAddress, 0, originAddress.length);
+  at = putU32(bytes, at + 1 + originAddress.length, fields.encodeTime);
+  at = putU32(bytes, at, fields.ttl);
+  at = putU32(bytes, at, fields.uid);
+  at = putU32(bytes, at, fields.gid);
+  at = putU32(bytes, at, fields.uidRestriction);
+  at = putU32(bytes, at, fields.gidRestriction);
+  at = putU32(bytes, at, payload.length);
+  if (payload.length > 0) bytes.set(payload, at);
+  return bytes;
+}
+
+/** Reads INNER in plain, which begins at `start`. */
+export function parseInner(bytes: Uint8Array, start: number, outer: Outer): OpenedCredential {
+  const fields = new FieldReader(bytes, start, truncated);
+  fields.skip(SALT_LENGTH, "salt");
+  const originAddress = fields.copy(fields.u8("origin IP addr length"), "origin IP addr");
+  if (originAddress.length !== 0 && originAddress.length !== ADDRESS_LENGTH) {
+    throw new MungeError("EMUNGE_BAD_CRED", "Invalid origin IP addr length");
+  }
+  return {
+    cipher: outer.cipher.number,
+    mac: outer.mac.number,
+    zip: outer.zip.number,
+    realm: outer.realm,
+    originAddress,
+    encodeTime: fields.u32("encode time"),
+    ttl: fields.u32("time-to-live"),
+    uid: fields.u32("UID"),
+    gid: fields.u32("GID"),
+    uidRestriction: fields.u32("UID restriction"),
+    gidRestriction: fields.u32("GID restriction"),
+    payload: payloadIn(fields),
+    replayKey: outer.tag.slice(0, REPLAY_KEY_LENGTH),
+  };
+}
+
+/** The payload: a copy of a short one, a view of a long one. */
+function payloadIn(fields: FieldReader): Uint8Array {
+  const length = fields.u32("data length");
+  return length <= SHORT_LENGTH ? fields.copy(length, "data") : fields.view(length, "data");
+}
+
+/** `plain` with INNER compressed, after its header, or null if that is not shorter. */
+export function compressInner(
+  zip: Zip,
+  plain: Uint8Array,
+  start: number,
+  { compress }: Compression,
+): Uint8Array | null {
+  const inner = plain.subarray(start);
+  const stream = compress(zip, inner);
+  const length = COMPRESSED_HEAD_LENGTH + stream.length;
+  if (length >= inner.length) return null;
+  const bytes = newBytes(start + length);
+  const at = putU32(bytes, putU32(bytes, start, COMPRESSED_MAGIC), inner.length);
+  bytes.set(stream, at);
+  return bytes;
+}
+
+/**
+ * The inverse of {@linkcode compressInner}: INNER alone. The stated length, itself bounded, bounds what is
+ * produced.
+ *
+ * @throws {MungeError} EMUNGE_SNAFU for a compression header that is not one, EMUNGE_CRED_INVALID for a bad stream.
+ */
+export function decompressInner(
+  zip: Zip,
+  bytes: Uint8Array,
+  start: number,
+  { decompress }: Compression,
+): Uint8Array {
+  const streamStart = start + COMPRESSED_HEAD_LENGTH;
+  const length = bytes.length >= streamStart ? readU32(bytes, start + 4) : 0;
+  if (length === 0 || length > MAX_INNER_LENGTH || readU32(bytes, start) !== COMPRESSED_MAGIC) {
+    throw new MungeError("EMUNGE_SNAFU", "Failed to decompress credential");
+  }
+  return decompress(zip, bytes.subarray(streamStart), length);
+}

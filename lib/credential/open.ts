@@ -1,0 +1,121 @@
+// Opening: from the bytes of a credential to its fields, once a key is found that made it (docs/protocol.md, "The
+// credential"). Pure. Who may decode it, whether it is in time and whether it was seen before is munged's to say
+// (daemon/munged/serve/decode.ts).
+import { copyBytes, copyOf, newBytes } from "../bytes/memory.ts";
+import { MungeError } from "../errors.ts";
+import type { OpenedCredential } from "./fields.ts";
+import { decompressInner, parseInner } from "./inner.ts";
+import type { Mac } from "./mac.ts";
+import { type Outer, parseOuter } from "./outer.ts";
+import type { Primitives } from "./primitives.ts";
+import { dataKey, type Subkeys, wipe } from "./subkeys.ts";
+
+/**
+ * Verifies that a credential was made with one of the keys, and reads it.
+ *
+ * @param bytes of the credential, without the armor.
+ * @param ringOf the keys that may have made a credential of this realm, the likeliest first.
+ * @returns the fields; the payload is a view of bytes that nothing else holds.
+ * @throws {MungeError} EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC,
+ * EMUNGE_BAD_ZIP as its bytes fail to parse, EMUNGE_CRED_INVALID if no key made it; padding and MAC failures
+ * are the same error. EMUNGE_SNAFU if a made credential's compression header is not one. EMUNGE_NO_MEMORY.
+ */
+export function openBytes(
+  bytes: Uint8Array,
+  ringOf: (realm: string) => readonly Subkeys[],
+  primitives: Primitives,
+): OpenedCredential {
+  const outer = parseOuter(bytes);
+  const { zip, outerLength } = outer;
+  const ring = ringOf(outer.realm);
+  for (let i = 0; i < ring.length; i++) {
+    const authenticated = authenticatedBytes(bytes, outer, ring[i]!, primitives);
+    if (authenticated === null) continue;
+    if (zip.number === 0) return parseInner(authenticated, outerLength, outer);
+    return parseInner(decompressInner(zip, authenticated, outerLength, primitives), 0, outer);
+  }
+  throw new MungeError("EMUNGE_CRED_INVALID");
+}
+
+/**
+ * OUTER and INNER in plain, as the MAC covers them, if these subkeys made the credential, else null. Neither the
+ * result nor the time it takes distinguishes bad padding from a bad MAC (Vaudenay 2002; Lucky Thirteen 2013).
+ */
+function authenticatedBytes(
+  bytes: Uint8Array,
+  outer: Outer,
+  subkeys: Subkeys,
+  primitives: Primitives,
+): Uint8Array | null {
+  const { cipher, mac, tag, outerLength } = outer;
+  const { blockLength } = cipher;
+  const start = outerLength + mac.length;
+  const length = bytes.length - start;
+  const whole = blockLength === 0 ? length : length - (length % blockLength);
+  const blocks = copyOf(bytes, start, start + whole);
+  let intact = whole === length && (blockLength === 0 || whole > 0) ? 1 : 0;
+  let plain: Uint8Array = blocks;
+  let padding = 0;
+  if (blockLength > 0 && whole > 0) {
+    const iv = bytes.slice(outerLength - blockLength, outerLength);
+    const key = dataKey(cipher, mac, subkeys, tag, primitives);
+    plain = primitives.decryptBlocks(cipher, key, iv, blocks);
+    wipe(key);
+    padding = validPadding(plain, blockLength);
+    intact &= padding === 0 ? 0 : 1;
+    padding ||= 1; // the MAC of a bad one is computed as well
+  }
+  const authenticated = behindOuter(bytes, outerLength, plain, plain.length - padding);
+  const expected = primitives.hmac(mac, subkeys.mac, authenticated);
+  if ((equalInConstantTime(expected, tag) & intact) === 1) return authenticated;
+  if (padding > 0) {
+    // Padding decides how many bytes the MAC covered. Each refusal computes another MAC, of the length that makes up
+    // for the difference.
+    const longest = plain.length - 1;
+    const shortest = plain.length - blockLength;
+    const other = isShort(authenticated.length, outerLength + shortest, mac) ? longest : shortest;
+    primitives.hmac(mac, subkeys.mac, behindOuter(bytes, outerLength, plain, other));
+  }
+  return null;
+}
+
+/** OUTER and the first `length` bytes of `plain`. */
+function behindOuter(
+  bytes: Uint8Array,
+  outerLength: number,
+  plain: Uint8Array,
+  length: number,
+): Uint8Array {
+  const joined = newBytes(outerLength + length);
+  copyBytes(joined, 0, bytes, 0, outerLength);
+  copyBytes(joined, outerLength, plain, 0, length);
+  return joined;
+}
+
+/** Whether the MAC's digest takes no more blocks for `length` bytes than for the fewest that there may be. */
+function isShort(length: number, shortest: number, mac: Mac): boolean {
+  return digestBlocks(length, mac) === digestBlocks(shortest, mac);
+}
+
+/** Blocks that a digest works through: the message, a bit, and its length (RFC 6234 section 4). */
+function digestBlocks(length: number, { digestBlockLength }: Mac): number {
+  return Math.ceil((length + 1 + digestBlockLength / 8) / digestBlockLength);
+}
+
+/** Length of the PKCS#7 padding at the end of `plain`, 0 if invalid; always looks at a whole block. */
+function validPadding(plain: Uint8Array, blockLength: number): number {
+  const padding = plain[plain.length - 1]!;
+  let wrong = (padding - 1) >>> 8 | (blockLength - padding) >>> 8;
+  for (let i = 1; i <= blockLength; i++) {
+    const within = ~((padding - i) >> 31); // all ones for the last `padding` bytes, otherwise 0
+    wrong |= (plain[plain.length - i]! ^ padding) & within;
+  }
+  return wrong === 0 ? padding : 0;
+}
+
+/** 1 if the two, of the same length, are equal, otherwise 0; takes the same time wherever they differ. */
+function equalInConstantTime(a: Uint8Array, b: Uint8Array): number {
+  let difference = a.length ^ b.length;
+  for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;
+  return difference === 0 ? 1 : 0;
+}

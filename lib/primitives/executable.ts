@@ -1,0 +1,15 @@
+// What the executable computes with: the runtime compiled into it has everything natively but CAST5 and bzip2, so
+// that no other implementation has to be loaded, or trusted.
+import { bzip2 } from "../compression/bzip2.ts";
+import { chooseCompression } from "../compression/choice.ts";
+import { nativeCompression } from "../compression/native.ts";
+import type { Primitives } from "../credential/primitives.ts";
+import { blockCiphers } from "../crypto/block_ciphers.ts";
+import { chooseCryptography } from "../crypto/choice.ts";
+import { native } from "../crypto/native.ts";
+
+/** The primitives of munged and its tools. */
+export const primitives: Primitives = {
+  ...chooseCryptography(native, blockCiphers),
+  ...chooseCompression(nativeCompression, { bzlib: bzip2 }),
+};
