@@ -31,6 +31,9 @@ can open the credential.`;
 const TTL = `The daemon that opens the credential lowers it to its own
 .Fl -max-ttl .`;
 
+const IGNORE = `Such a credential is as good as any:
+STATUS is Success, and the exit status is 0.`;
+
 const CLIENT_STATUS = `0 on success, otherwise the error's number in
 .Xr munge 7 ,
 which is 1 for mistakes on the command line.`;
@@ -75,12 +78,12 @@ that belongs to the daemon's user.
 No other user may be able to read or write it,
 or to write to the directories above it.`,
       "listen-backlog": `How many clients may wait to be accepted.
-The kernel has a limit of its own.`,
+0 stands for the default, and \\-1 for the most that the system allows.`,
       "max-ttl": "Longer times-to-live in credentials are lowered to this.",
       mlockall: `This keeps secrets out of swap space.
-The limit on locked memory
+Unless the daemon runs as root, the limit on locked memory
 .Pq Dv RLIMIT_MEMLOCK
-must be unlimited.`,
+has to allow for all of its memory.`,
       "no-replay-dir": `After a restart, credentials opened before it can be opened once more.`,
       origin: `This address goes into every credential made on this host.
 It does not restrict who may connect.`,
@@ -89,8 +92,10 @@ across restarts and crashes of the daemon.
 By default it is beside the seed file.
 Each daemon on a host needs its own.`,
       "replay-sync": `A crash of the daemon forgets nothing.
-A crash of the system or a power failure can forget what was decoded in the last so many milliseconds.
-With 0, each decode is answered only when the disk has it, which takes as long as the disk takes.`,
+A crash of the system or a power failure can forget
+what was decoded in the last so many milliseconds.
+With 0, each decode is answered only when the disk has it,
+which takes as long as the disk takes.`,
       socket: `All users must be able to reach it:
 the directories above it need execute permission for all.`,
       stop: `Waits until that daemon is gone,
@@ -99,9 +104,25 @@ and kills it if it takes longer than five seconds.`,
     },
     sections: [
       [
+        "ENVIRONMENT",
+        `An option that is not given, and that the configuration file sets,
+can also be set by a variable: its long name in capitals behind
+.Ev MUNGEBOX_ ,
+as in
+.Ev MUNGEBOX_MAX_TTL .
+A variable overrides the file, and the command line overrides both.
+Three variables have names of their own:
+.Ev MUNGE_TTL ,
+.Ev MUNGE_TIMESTAMP_DRIFT_MAX
+and
+.Ev MUNGE_KEY_ROTATION_SECONDS .`,
+      ],
+      [
         "FILES",
         list([
+          ["Pa /etc/munge/munge.conf", "options, one a line, as in max-ttl=600"],
           ["Pa /etc/munge/munge.key", "the key"],
+          ["Pa /etc/munge/realms", "keys of other realms, each NAME.key"],
           ["Pa /run/munge/munge.socket.2", "the socket, with its lock beside it"],
           ["Pa /run/munge/munged.pid", "the process ID"],
           ["Pa /var/log/munge/munged.log", "the log"],
@@ -110,7 +131,16 @@ and kills it if it takes longer than five seconds.`,
           ["Pa /etc/default/munge", "options for the system's service"],
         ]),
       ],
-      ["EXIT STATUS", "0 if the daemon was started or stopped, 1 otherwise."],
+      [
+        "EXIT STATUS",
+        `0 if the daemon was started or stopped,
+or what was asked for was printed, 1 otherwise.
+With
+.Fl -status ,
+the number of an error in
+.Xr munge 7
+if the daemon cannot be asked.`,
+      ],
       [
         "SIGNALS",
         list([
@@ -163,7 +193,14 @@ is an older name for
       force: "The old key is replaced only once the new one is complete and on disk.",
     },
     sections: [
-      ["FILES", list([["Pa /etc/munge/munge.key", "the key"]])],
+      [
+        "FILES",
+        list([
+          ["Pa /etc/munge/munge.key", "the key"],
+          ["Pa /etc/munge/munge.key.next", "the staged key"],
+          ["Pa /etc/munge/munge.key.old", "the retired key"],
+        ]),
+      ],
       ["EXIT STATUS", "0 on success, 1 otherwise."],
     ],
     seeAlso: ["munge 7", "munged 8"],
@@ -213,10 +250,12 @@ who made it, when, and on which host,
 followed by an empty line and the payload.
 A credential can be opened only once on each host.`,
     details: {
-      keys: "Names of lines, in any order, separated by commas.",
+      keys: `Names of lines, in any order, separated by commas.
+Restrictions that the credential does not have are left out.`,
       numeric: "Prints numbers instead of names for addresses, times, types and users.",
-      "ignore-ttl": "The STATUS line still reports the actual state.",
-      "ignore-replay": "The STATUS line still reports the actual state.",
+      "ignore-ttl": IGNORE,
+      "ignore-replay": IGNORE,
+      "no-output": "Then the name service is not asked for anything either.",
     },
     sections: [
       [
@@ -251,7 +290,10 @@ Without a number of credentials or a duration, it runs for one second.`,
       length: "A letter may follow: k, m or g for powers of 1000, K, M or G for powers of 1024.",
       "num-creds": "A letter may follow, as for the payload's length.",
     },
-    sections: [["EXIT STATUS", "0 if it ran to the end, 1 for a mistake on the command line."]],
+    sections: [[
+      "EXIT STATUS",
+      "0 if it ran to the end, 1 for a mistake on the command line,\n130 if it was interrupted.",
+    ]],
     seeAlso: ["munge 1", "unmunge 1", "munge 7", "munged 8"],
   },
   {
@@ -280,7 +322,7 @@ even if that is a symbolic link or belongs to another user,
 and gives the daemon a copy in memory.
 .It Nm Cm doctor Oo Fl -json Oc Oo Ar munged-options Oc Op Ar host ...
 Finds out why munge does not work on this host, or between it and others,
-and prints the cause and the command that fixes it.
+and prints the cause and what to do about it.
 .It Nm Cm health Op Fl S Ar path
 Makes and opens a credential, as a health check for the daemon.
 .El`,
