@@ -1,10 +1,10 @@
-// Which local user a principal is, and which addresses a host has: asked in a thread of their own, since the
-// name service may take its time, and remembered for a short while.
+// Maps principals to local users and hosts to addresses. A separate thread does it, because the name service may be slow;
+// the results are cached for a short while.
 import { Worker } from "node:worker_threads";
 import { AuksError, type AuksErrorName } from "../../lib/auks/errors.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
 
-/** What the thread is asked. */
+/** A question to the thread. */
 export type Question =
   & { readonly id: number }
   & (
@@ -12,7 +12,7 @@ export type Question =
     | { readonly host: string }
   );
 
-/** What it answers. */
+/** Its answer. */
 export interface Answer {
   readonly id: number;
   readonly uid?: number;
@@ -21,14 +21,14 @@ export interface Answer {
   readonly reason?: string;
 }
 
-/** How long a user is remembered, and how long that there is none. */
+/** How long a user is cached, and how long its absence. */
 const KNOWN_MS = 60_000;
 const UNKNOWN_MS = 5_000;
-/** Principals that are remembered; there are hardly more users. */
+/** Maximum number of cached principals; there are rarely more users. */
 const REMEMBERED_MAX = 65_536;
-/** How long an answer is waited for, before whoever asked is refused. */
+/** How long to wait for an answer before the client is refused. */
 const PATIENCE_MS = 8_000;
-/** Questions that may wait; whoever comes then is refused at once. */
+/** Maximum number of waiting questions; further clients are refused at once. */
 const WAITING_MAX = 65_536;
 
 interface Remembered {
@@ -50,15 +50,15 @@ export class Accounts {
   #worker: Worker | undefined;
   #lastId = 0;
 
-  /** @param complain is told when the thread dies; another one takes its place. */
+  /** @param complain called if the thread dies; another one replaces it. */
   constructor(complain: (text: string) => void) {
     this.#complain = complain;
   }
 
   /**
-   * The uid of a principal, if it is remembered.
+   * The cached UID of a principal, if any.
    *
-   * @throws {AuksError} if it is remembered that it has none.
+   * @throws {AuksError} if its absence is cached.
    */
   recall(principal: string): number | undefined {
     const found = this.#remembered.get(principal);
@@ -68,7 +68,7 @@ export class Accounts {
   }
 
   /**
-   * The uid of the user that a principal is here.
+   * The UID of the local user for a principal.
    *
    * @throws {AuksError} CRED_NO_LOCAL_NAME, CRED_NO_ACCOUNT, or GENERIC if the name service takes too long.
    */
@@ -109,19 +109,19 @@ export class Accounts {
     this.#remembered.set(principal, { outcome, until: performance.now() + lasts });
   }
 
-  /** The addresses of a host, 4 or 16 bytes each; none if it has none, or nobody says so in time. */
+  /** The addresses of a host, 4 or 16 bytes each; none if it has none, or the answer is late. */
   async addressesOf(host: string): Promise<readonly Uint8Array[]> {
     return (await this.#ask({ host })).addresses ?? [];
   }
 
-  /** Forgets everything, krb5.conf included. */
+  /** Forgets everything, including krb5.conf. */
   forget(): void {
     this.#remembered.clear();
     this.#asked.clear();
     this.#end("the configuration changed meanwhile");
   }
 
-  /** Ends the thread; questions that wait are refused. */
+  /** Ends the thread, and refuses waiting questions. */
   stop(): void {
     this.#end("auksd is ending");
   }

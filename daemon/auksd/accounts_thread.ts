@@ -1,5 +1,5 @@
-// The thread that maps principals to local users: krb5.conf's rules first, then the name service, which may
-// keep it waiting. daemon/auksd/accounts.ts asks it.
+// The thread that maps principals to local users: first krb5.conf's rules, then the name service, which may block.
+// accounts.ts asks it.
 import { parentPort } from "node:worker_threads";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";
@@ -33,7 +33,10 @@ function uidOf(name: string): number {
   }
   const user = userByName(local);
   if (user === undefined) {
-    throw new AuksError("CRED_NO_ACCOUNT", `${name} is ${local} here, whom nobody knows`);
+    throw new AuksError(
+      "CRED_NO_ACCOUNT",
+      `${name} maps to ${local}, which is not an account here`,
+    );
   }
   return user.uid;
 }

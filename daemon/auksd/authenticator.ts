@@ -1,5 +1,5 @@
-// auksd's Kerberos side: its principal, its keys, and the check of clients' AP-REQs. The keytab is kept in
-// memory and read anew when a client's ticket does not fit it and the file has changed.
+// auksd's Kerberos side: its principal, its keys, and the verification of clients' AP-REQs. The keytab is kept in memory,
+// and read again if a client's ticket does not match it and the file has changed.
 import { type Stats, statSync } from "node:fs";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { parsePrincipal, type Principal as PrincipalName } from "../../lib/auks/principal.ts";
@@ -9,21 +9,21 @@ import { Keytab } from "../../lib/krb5/keytab.ts";
 import { Principal } from "../../lib/krb5/principal.ts";
 import { formatKrbError } from "./krb_error.ts";
 
-/** Of RFC 4120: what has no number of its own. */
+/** The generic error of RFC 4120. */
 const KRB_ERR_GENERIC = 60;
-/** Refusals that a newer keytab may turn into acceptance: wrong key, unknown version of it, no key at all. */
+/** Refusals that a newer keytab may cure: wrong key, unknown key version, no key at all. */
 const OLD_KEYS: ReadonlySet<number | undefined> = new Set([31, 44, 45]);
 
-/** What an authenticator is made of. */
+/** The settings of an authenticator. */
 export interface AuthenticatorSettings {
-  /** auksd's own; without a realm it is of the default one. */
+  /** auksd's own; in the default realm if it names none. */
   readonly principal: string;
   readonly keytab: string;
-  /** Whether authenticators that were seen before are refused, with libkrb5's own record of them. */
+  /** Whether replayed authenticators are refused, using libkrb5's replay cache. */
   readonly replayCache: boolean;
 }
 
-/** Checks clients; those that are checked keep it alive until they are gone. */
+/** Verifies clients, which keep it alive until they are gone. */
 export class Authenticator {
   readonly #context: Context;
   readonly #principal: Principal;
@@ -53,7 +53,7 @@ export class Authenticator {
   /**
    * Reads krb5.conf and the keytab.
    *
-   * @throws {AuksError} when auksd has no principal, or the keytab can't be read.
+   * @throws {AuksError} if auksd has no principal, or the keytab can't be read.
    * @throws {KerberosUnavailable} without libkrb5.
    */
   static open(settings: AuthenticatorSettings): Authenticator {
@@ -80,20 +80,20 @@ export class Authenticator {
     }
   }
 
-  /** auksd's own name, with its realm. */
+  /** auksd's principal, with its realm. */
   get principal(): string {
     return this.#principal.text;
   }
 
-  /** Whether there is a key for it; without one every client is refused. */
+  /** Whether it has a key; without one, every client is refused. */
   get hasKey(): boolean {
     return this.#keytab.entries().some(({ principal }) => principal === this.principal);
   }
 
   /**
-   * Checks an AP-REQ. The result is to be given back by {@linkcode release}.
+   * Verifies an AP-REQ. Pass the result to {@linkcode release} afterwards.
    *
-   * @throws {KerberosError} why it is refused.
+   * @throws {KerberosError} with the reason for a refusal.
    */
   accept(request: Uint8Array): ServerAuthentication {
     let client: ServerAuthentication;
@@ -118,14 +118,14 @@ export class Authenticator {
     );
   }
 
-  /** Frees what {@linkcode accept} gave. */
+  /** Frees the result of {@linkcode accept}. */
   release(client: ServerAuthentication): void {
     client.free();
     this.#clients--;
     this.#closeIfUnused();
   }
 
-  /** The KRB-ERROR for an AP-REQ that was refused. */
+  /** The KRB-ERROR for a refused AP-REQ. */
   refusal(error: KerberosError): Uint8Array {
     return formatKrbError({
       code: error.protocolCode ?? KRB_ERR_GENERIC,
@@ -135,7 +135,7 @@ export class Authenticator {
     });
   }
 
-  /** Ends its use once the last client is gone. */
+  /** Closes it once the last client is gone. */
   retire(): void {
     this.#retired = true;
     this.#closeIfUnused();
@@ -148,7 +148,7 @@ export class Authenticator {
     this.#context.close();
   }
 
-  /** Reads the keytab anew if the file is another one than it was. */
+  /** Reads the keytab again if the file has changed. */
   #takeNewKeytab(): boolean {
     const stats = statSync(keytabPath(this.#keytabFile), { throwIfNoEntry: false });
     const old = this.#keytabStats;
@@ -192,7 +192,7 @@ function readKeytab(context: Context, file: string): Keytab {
   }
 }
 
-/** The path of a keytab's name, which may say its type. */
+/** The path in a keytab's name, which may include its type. */
 function keytabPath(name: string): string {
   return name.replace(/^(?:WR)?FILE:/, "");
 }

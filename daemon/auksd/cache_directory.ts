@@ -1,5 +1,5 @@
-// CacheDir: a credential cache file for each user, as the original has them, so that an auksd of either kind
-// takes over the other's. Written in a thread of its own (daemon/auksd/files_thread.ts).
+// CacheDir: one credential cache file per user, as in the original, so that either auksd can take over from the other. A
+// separate thread writes it (files_thread.ts).
 import {
   closeSync,
   constants,
@@ -25,26 +25,26 @@ export function fileName(uid: number): string {
   return `${PREFIX}${uid}`;
 }
 
-/** The name under which it is written; the original's auksd reads none that begins with a dot. */
+/** Temporary name while writing; the original's auksd ignores names that begin with a dot. */
 export function unfinishedName(uid: number): string {
   return `.${fileName(uid)}.new`;
 }
 
-/** What the thread is started with. */
+/** What the thread starts with. */
 export interface FilesThreadData {
   readonly directory: string;
-  /** Whether files are to survive a crash of the machine before they are acknowledged. */
+  /** Whether files must be safe from a system crash before they are acknowledged. */
   readonly sync: boolean;
 }
 
-/** What it is told to do: write a file, or without bytes remove it. */
+/** An order: write a file or, without bytes, remove it. */
 export interface FileOrder {
   readonly id: number;
   readonly uid: number;
   readonly bytes?: Uint8Array;
 }
 
-/** What it did; done unless there is a failure. */
+/** Its outcome; success unless there is a failure. */
 export interface FileReport {
   readonly id: number;
   readonly failure?: string;
@@ -58,16 +58,16 @@ export class CacheDirectory {
   #worker: Worker | undefined;
   #lastId = 0;
 
-  /** @param sync whether what is acknowledged has to survive a crash of the machine, too. */
+  /** @param sync whether acknowledged files must survive a system crash. */
   constructor(path: string, sync: boolean) {
     this.path = path;
     this.#sync = sync;
   }
 
   /**
-   * Looks whether files can be made in it, and read by nobody else.
+   * Checks that files can be created in it, and that no other user can read them.
    *
-   * @returns what is not as it should be, but does not keep auksd from working.
+   * @returns problems that do not keep auksd from working.
    * @throws {AuksError} REPO_CACHE_DIR_OPEN
    */
   check(): string[] {
@@ -95,7 +95,7 @@ export class CacheDirectory {
     }
   }
 
-  /** Names of the users' files; what an auksd left unfinished is removed. @throws {AuksError} */
+  /** Names of the users' files; removes unfinished ones. @throws {AuksError} */
   names(): string[] {
     try {
       const names = readdirSync(this.path);
@@ -106,7 +106,7 @@ export class CacheDirectory {
     }
   }
 
-  /** What is in a file; the caller wipes it. @throws {Error} the system's. */
+  /** The contents of a file, which the caller wipes. @throws {Error} the system's error. */
   read(name: string): Uint8Array {
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     const fd = openSync(join(this.path, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -126,9 +126,9 @@ export class CacheDirectory {
   }
 
   /**
-   * Puts a file in place of the one that a user has, if any; it is there once the promise settles.
+   * Replaces a user's file, if any. It is in place once the promise settles.
    *
-   * @param bytes are handed over.
+   * @param bytes handed over to the thread.
    * @throws {AuksError} KRB5_STORE; the old file then stays.
    */
   async write(uid: number, bytes: Uint8Array): Promise<void> {
@@ -138,7 +138,7 @@ export class CacheDirectory {
     }
   }
 
-  /** Removes a user's file, which may be gone already. @throws {AuksError} REPO_UNLINK */
+  /** Removes a user's file, which may already be gone. @throws {AuksError} REPO_UNLINK */
   async remove(uid: number): Promise<void> {
     const { failure } = await this.#order({ id: ++this.#lastId, uid });
     if (failure !== undefined) {
@@ -146,7 +146,7 @@ export class CacheDirectory {
     }
   }
 
-  /** Settles when all that was ordered has been done, and ends the thread. */
+  /** Settles when all orders have been carried out, and ends the thread. */
   async stop(): Promise<void> {
     while (this.#waiting.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await this.#worker?.terminate();
@@ -157,7 +157,7 @@ export class CacheDirectory {
     return new Promise((resolve) => {
       this.#waiting.set(order.id, resolve);
       this.#worker ??= this.#start();
-      // Moved, not copied: no copy of the keys is left behind.
+      // Transferred, not copied, so that no copy of the keys remains.
       this.#worker.postMessage(
         order,
         order.bytes === undefined ? [] : [order.bytes.buffer as ArrayBuffer],

@@ -1,5 +1,5 @@
-// auks.conf and auks.acl as auksd finds, reads and checks them, and what it tells of them in its log. What their
-// keys mean is in lib/auks.
+// How auksd finds, reads and checks auks.conf and auks.acl, and what it logs about them. lib/auks has the meaning of their
+// keys.
 import { existsSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { type Acl, parseAcl } from "../../lib/auks/acl.ts";
@@ -16,24 +16,24 @@ import { parseBlocks } from "../../lib/auks/grammar.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 
-/** Where packages put the file, and where a plain build of the original looks for it. */
+/** Default paths: that of packages, and that of a plain build of the original. */
 const DEFAULT_FILES = ["/etc/auks/auks.conf", "/etc/auks.conf"] as const;
 
-/** Everything auksd is told by files. */
+/** auksd's settings from files. */
 export interface AuksdConfiguration {
   readonly file: string;
   readonly config: DaemonConfig;
   readonly role: DaemonRole;
-  /** Where it listens, and who it is. */
+  /** Its address and its principal. */
   readonly server: Server;
   readonly keytab: string;
   readonly acl: Acl;
   readonly packing: Packings;
-  /** What to tell the administrator of both files. */
+  /** Warnings about both files for the administrator. */
   readonly warnings: readonly string[];
 }
 
-/** The configuration file: what -f says, AUKSD_CONF, or the first default one that is there. */
+/** The configuration file: from -f, from AUKSD_CONF, or the first default one that exists. */
 export function configurationFile(given: string | undefined): string {
   return given ?? process.env["AUKSD_CONF"] ??
     DEFAULT_FILES.find((file) => existsSync(file)) ?? DEFAULT_FILES[0];
@@ -72,7 +72,7 @@ function readFile(file: string, error: AuksErrorName): Uint8Array {
   }
 }
 
-/** The realms that a name may end in without saying so: krb5.conf's default one. */
+/** The realms of names without one: krb5.conf's default realm. */
 function realms(): string[] {
   try {
     using context = Context.open();
@@ -86,7 +86,7 @@ function realms(): string[] {
 /** A line of the log and its level. */
 export type LogLine = readonly [level: number, text: string];
 
-/** What the original logs of a configuration that it has read. */
+/** The original's log lines about a configuration. */
 export function describeConfiguration(configuration: AuksdConfiguration): LogLine[] {
   const { file, config, role } = configuration;
   const { auksd } = config;
@@ -135,7 +135,7 @@ function describeServer(
   ];
 }
 
-/** What the original logs of a configuration that it can't use, by the error. */
+/** The original's log lines about an unusable configuration, by error. */
 export function describeFailure(error: AuksError): LogLine[] {
   const detail = error.error === "CONFIG_PARSE"
     ? `unable to parse configuration file ${error.reason}`

@@ -1,5 +1,5 @@
-// One client's connection: the exchange of versions, authentication, and then its requests one after another,
-// as facts from the wire say (sendauth of libkrb5, KRB-PRIV messages). Sockets and clocks are the server's.
+// One client's connection: version exchange, authentication, then its requests one after another (libkrb5's sendauth and
+// KRB-PRIV messages). Sockets and clocks belong to the server.
 import { plainAddress } from "../../lib/auks/host_address.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { MAX_REQUEST_LENGTH } from "../../lib/auks/request.ts";
@@ -17,25 +17,25 @@ import type { Answer } from "./requests.ts";
 const SENDAUTH_VERSION = new TextEncoder().encode("KRB5_SENDAUTH_V1.0\0");
 const APPLICATION_VERSION = new TextEncoder().encode("0.1\0");
 const VERDICT = { fine: 0, wrongSendauth: 1, wrongApplication: 2 } as const;
-/** A version has 19 bytes; a wrong one may have some more. */
+/** A version has 19 bytes; a wrong one may be slightly longer. */
 const MAX_VERSION_LENGTH = 1024;
-/** An AP-REQ with the largest PAC that Active Directory puts into a ticket, and some. */
+/** An AP-REQ with the largest PAC that Active Directory puts into a ticket, plus reserve. */
 const MAX_AP_REQ_LENGTH = 128 * 1024;
-/** What encryption and addresses add to a payload, at the most. */
+/** Maximum overhead of encryption and addresses. */
 const KRB_PRIV_OVERHEAD = 512;
 const MAX_PRIV_LENGTH = MAX_REQUEST_LENGTH + KRB_PRIV_OVERHEAD;
-/** Bytes of requests that may wait while one is being answered; the network holds back the rest. */
+/** Bytes of requests that may wait while one is being answered; the rest stays in the network. */
 const MAX_WAITING_BYTES = MAX_PRIV_LENGTH * 2;
-/** Of RFC 4120: the addresses of a message are not those of its sender and receiver. */
+/** RFC 4120: the addresses of a message are not those of its sender and receiver. */
 const KRB_AP_ERR_BADADDR = 38;
 
-/** What a connection needs of the server. */
+/** What a connection needs from the server. */
 export interface ConnectionHost {
   /** The authenticator in force. */
   readonly authenticator: Authenticator;
-  /** Which addresses to expect first in KRB-PRIV messages; the client's decide. */
+  /** Which addresses to expect first in KRB-PRIV messages; the client's messages decide. */
   readonly nat: boolean;
-  /** Answers a request of an authenticated client; undefined if it has no role. */
+  /** Answers an authenticated client's request; undefined if the client has no role. */
   answer(
     payload: Uint8Array,
     principal: string,
@@ -43,11 +43,11 @@ export interface ConnectionHost {
   ): Answer | Promise<Answer> | undefined;
   /** Whether a client has a role. */
   admits(principal: string, connection: Connection): boolean;
-  /** Logs what went wrong with a connection. */
+  /** Logs a failed connection. */
   failed(connection: Connection, event: ConnectionFailure): void;
 }
 
-/** What may go wrong besides requests. */
+/** Failures outside of requests. */
 export type ConnectionFailure =
   | { readonly kind: "authentication"; readonly reason: string; readonly code?: number }
   | { readonly kind: "principal" }
@@ -58,11 +58,11 @@ export type ConnectionFailure =
 
 /** The socket's side of a connection. */
 export interface Wire {
-  /** Sends bytes, which are the wire's from then on: it wipes them once they are gone. */
+  /** Sends bytes and takes ownership of them; wipes them once they are sent. */
   send(bytes: Uint8Array): void;
-  /** Closes once all is sent. */
+  /** Closes once everything is sent. */
   end(): void;
-  /** Stops, and goes on with, taking bytes from the network. */
+  /** Stops or resumes reading from the network. */
   pause(): void;
   resume(): void;
 }
@@ -71,7 +71,7 @@ type Phase = "sendauth version" | "application version" | "AP-REQ" | "requests" 
 
 /** One connection. */
 export class Connection {
-  /** Where the client is, 4 or 16 bytes. */
+  /** The client's address, 4 or 16 bytes. */
   readonly remote: Uint8Array;
   readonly remoteText: string;
   readonly #local: Uint8Array;
@@ -100,12 +100,12 @@ export class Connection {
     this.remoteText = remoteText;
   }
 
-  /** Whether the client has to say something within a time limit. */
+  /** Whether a time limit applies to the client's next message. */
   get isDue(): boolean {
     return this.#phase !== "requests" || (this.#reader.isPending && !this.#isAnswering);
   }
 
-  /** Whether the client has shown who it is. */
+  /** Whether the client is authenticated. */
   get isAuthenticated(): boolean {
     return this.#authentication !== undefined;
   }
@@ -115,12 +115,12 @@ export class Connection {
     return this.#isAnswering;
   }
 
-  /** Bytes of messages that are not whole yet, or wait. */
+  /** Bytes of incomplete or waiting messages. */
   get pendingBytes(): number {
     return this.#reader.pendingBytes;
   }
 
-  /** Takes bytes of the client. @throws {unknown} only for mistakes of ours; the connection is to be closed. */
+  /** Takes the client's bytes. @throws {unknown} only for bugs of ours; then close the connection. */
   receive(bytes: Uint8Array): void {
     if (this.#phase === "closed") return;
     this.#reader.push(bytes);
@@ -156,7 +156,7 @@ export class Connection {
     }
   }
 
-  /** Does what the next message asks for; false while there is none. */
+  /** Processes the next message; false if there is none yet. */
   #step(): boolean {
     switch (this.#phase) {
       case "sendauth version": {
@@ -219,7 +219,7 @@ export class Connection {
     this.#authentication = client;
     this.#setAddresses(this.#host.nat);
     const nothing = new Uint8Array(0);
-    // In one write: sent as two, the second one would wait for the client's delayed acknowledgement.
+    // In one write; as two, the second would wait for the client's delayed acknowledgement.
     this.#wire.send(client.wantsReply ? frame(nothing, client.reply()) : frame(nothing));
     if (new TextEncoder().encode(client.client).length > MAX_PRINCIPAL_LENGTH) {
       this.#refuse({ kind: "principal" });
@@ -266,7 +266,7 @@ export class Connection {
     this.#wire.send(frame(sealed));
   }
 
-  /** What a KRB-PRIV says; the first one shows whether the client uses its own address or NAT's. */
+  /** Reads a KRB-PRIV; the first one shows whether the client uses its own address or NAT's. */
   #open(message: Uint8Array): Uint8Array | undefined {
     const client = this.#authentication!;
     try {

@@ -1,5 +1,5 @@
-// The thread that writes CacheDir: a disk, or a file server, that takes its time keeps nobody waiting but those
-// whose tickets it is to have. What came while it was at work is done together, and made durable together.
+// The thread that writes CacheDir, so that a slow disk or file server delays only the clients whose tickets it stores.
+// Orders that arrive while it is busy are written, and made durable, together.
 import {
   closeSync,
   constants,
@@ -71,7 +71,7 @@ function write(task: Task): void {
   }
 }
 
-/** Puts it in the old one's place, or removes that. */
+/** Renames it over the old one, or removes that. */
 function finish(task: Task): void {
   const { order, fd } = task;
   const path = join(directory, fileName(order.uid));
@@ -89,7 +89,7 @@ function finish(task: Task): void {
   renameSync(join(directory, unfinishedName(order.uid)), path);
 }
 
-/** Makes the names durable, too: nothing is acknowledged before. */
+/** Makes the names durable as well; nothing is acknowledged before. */
 function syncDirectory(tasks: readonly Task[]): void {
   try {
     const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);

@@ -1,7 +1,7 @@
-// What AUKS's connections are made of: messages of a u32 length and that many bytes. Pieces come in as the
-// network has them, whole messages go out, and none is longer than its reader allows.
+// The framing of AUKS's connections: a u32 length, then that many bytes. Gathers pieces from the network into complete
+// messages, none longer than its reader allows.
 
-/** A length that is not allowed here. */
+/** A message longer than allowed. */
 export class FrameTooLong extends Error {}
 
 const LENGTH_BYTES = 4;
@@ -12,17 +12,17 @@ export class FrameReader {
   #start = 0;
   #end = 0;
 
-  /** Whether bytes are there that were not taken. */
+  /** Whether there are bytes that have not been taken. */
   get isPending(): boolean {
     return this.#end > this.#start;
   }
 
-  /** How many bytes are there that were not taken. */
+  /** Number of bytes that have not been taken. */
   get pendingBytes(): number {
     return this.#end - this.#start;
   }
 
-  /** Adds what came. */
+  /** Adds received bytes. */
   push(bytes: Uint8Array): void {
     const length = this.#end - this.#start;
     if (this.#end + bytes.length > this.#buffer.length) {
@@ -40,8 +40,8 @@ export class FrameReader {
   /**
    * Takes the next message.
    *
-   * @param longest the most bytes it may have.
-   * @returns its bytes, valid until the next push(); undefined while it is not there.
+   * @param longest its maximum length.
+   * @returns its bytes, valid until the next push(); undefined if incomplete.
    * @throws {FrameTooLong} as soon as its length is known.
    */
   take(longest: number): Uint8Array | undefined {
@@ -63,7 +63,7 @@ export class FrameReader {
     return message;
   }
 
-  /** Forgets all there is, and keeps no memory for it. */
+  /** Discards everything and releases its memory. */
   clear(): void {
     this.#buffer.fill(0);
     this.#buffer = new Uint8Array(0);
@@ -72,7 +72,7 @@ export class FrameReader {
   }
 }
 
-/** Messages as they go over the wire, one after another in one piece. */
+/** Messages in wire format, one after another in one buffer. */
 export function frame(...messages: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const message of messages) length += LENGTH_BYTES + message.length;

@@ -1,5 +1,5 @@
-// What auksd says and counts of requests and connections: the original's lines, which administrators' scripts
-// read, the audit lines of ours, and the counters behind the metrics.
+// auksd's log lines and counters for requests and connections: the original's lines, which administrators' scripts read,
+// our own audit lines, and the counters behind the metrics.
 import { AuksError } from "../../lib/auks/errors.ts";
 import { reasonOfError } from "../../lib/auks/reasons.ts";
 import type { AuksLog } from "../process/auks_log.ts";
@@ -8,14 +8,14 @@ import { type AuditFields, eventText } from "../process/log.ts";
 import type { Connection, ConnectionFailure } from "./connection.ts";
 import type { RequestEvent } from "./requests.ts";
 
-/** The original numbers its threads; ours is one. */
+/** The original numbers its threads; we have one. */
 const WORKER = "worker[1]";
 
 /** The log and the counters. */
 export class Journal {
   readonly #log: () => AuksLog;
   readonly #audits = new AuditLimits();
-  /** Requests by kind and result, "add stored"; connections that failed by what it was. */
+  /** Requests by kind and result, such as "add stored"; failed connections by cause. */
   readonly requests = new Map<string, number>();
   readonly failures = new Map<string, number>();
 
@@ -24,7 +24,7 @@ export class Journal {
     this.#log = log;
   }
 
-  /** A request was answered. */
+  /** Records an answered request. */
   requestFinished(event: RequestEvent): void {
     const { kind, requester, error, added, removed, replicated } = event;
     count(this.requests, `${kind} ${resultOf(event)}`);
@@ -50,7 +50,7 @@ export class Journal {
     }
   }
 
-  /** A connection went wrong outside of a request. */
+  /** Records a connection that failed outside of a request. */
   connectionFailed(connection: Connection, failure: ConnectionFailure): void {
     count(this.failures, failure.kind);
     const address = connection.remoteText;

@@ -6,20 +6,20 @@ const KRB_ERROR = 30;
 const PVNO = 5;
 const toUtf8 = new TextEncoder();
 
-/** What a refusal says. */
+/** The contents of a refusal. */
 export interface Refusal {
-  /** The number of RFC 4120, section 7.5.9. */
+  /** The error number of RFC 4120, section 7.5.9. */
   readonly code: number;
   /** The library's text. */
   readonly text: string;
-  /** Who refuses. */
+  /** The refusing principal. */
   readonly server: Principal;
   /** The refuser's clock, milliseconds since the epoch. */
   readonly now: number;
 }
 
 /**
- * Writes a KRB-ERROR with the fields of the original's: times, code, server and a text with a NUL at its end.
+ * Writes a KRB-ERROR with the same fields as the original: times, code, server and a NUL-terminated text.
  *
  * @returns its DER.
  */

@@ -1,22 +1,22 @@
-// The sockets that auksd listens on: one for each address that its configuration's name stands for.
+// The sockets on which auksd listens: one for each address of the name in its configuration.
 import { AuksError } from "../../lib/auks/errors.ts";
 import { lookUpAddresses, type SocketAddress } from "../../lib/os/addresses.ts";
 import { SystemError } from "../../lib/os/libc.ts";
 import { close } from "../../lib/os/socket.ts";
 import { listenTcp } from "../../lib/os/tcp.ts";
 
-/** A host may have a name for each of its networks, but an address that is not here can't be bound. */
+/** A name may have addresses of other hosts, which can't be bound. */
 const EAFNOSUPPORT = process.platform === "linux" ? 97 : 47;
 const EADDRNOTAVAIL = process.platform === "linux" ? 99 : 49;
 const MIN_BACKLOG = 128;
 
 /**
- * Listens on every address of `address` that this host has, IPv6 beside IPv4. Blocks while names are looked up.
+ * Listens on every address of `address` that this host has, IPv6 and IPv4. Blocks during the look-up.
  *
  * @param address empty for all.
- * @param backlog connections that may wait to be accepted; a small number, as the original's, is raised.
+ * @param backlog connections that may wait to be accepted; a small number, like the original's, is raised.
  * @returns descriptors.
- * @throws {AuksError} AUKSD_SOCKET when none can be bound, or one is taken.
+ * @throws {AuksError} AUKSD_SOCKET if none can be bound, or one is in use.
  */
 export function openListeners(address: string, port: string, backlog: number): number[] {
   const found = lookUpAddresses(address, port);

@@ -8,7 +8,7 @@ import {
   SILENT,
 } from "../process/auks_log.ts";
 
-/** Where the log goes, by the command line. */
+/** The log's target, from the command line. */
 export type LogChoice =
   | { readonly kind: "files" }
   /** Standard error, with the levels of the configuration. */
@@ -20,7 +20,7 @@ export type LogChoice =
  * Opens the log.
  *
  * @param config the levels and files; undefined before it is read.
- * @param complain is told once why lines can't be written.
+ * @param complain is called once with the reason if lines can't be written.
  */
 export function openLog(
   choice: LogChoice,

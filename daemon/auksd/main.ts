@@ -1,5 +1,5 @@
-// auksd from its command line on: the configuration is read and checked in the process that the user started,
-// so that its mistakes are that command's failure; then it goes into the background, and serves.
+// auksd from its command line to its service: the process that the user started reads and checks the configuration, so that
+// mistakes make that command fail; then it goes into the background and serves.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
 import { resolve } from "node:path";
 import { announceFailure, enterBackground } from "../process/background.ts";
@@ -11,42 +11,42 @@ import {
 } from "./configuration.ts";
 import { type LogChoice, openLog } from "./log.ts";
 
-/** How auksd is to run. */
+/** How to run auksd. */
 export interface AuksdRun {
   /** Base name of argv[0]. */
   readonly program: string;
-  /** The words after it, for starting ourselves anew in the background. */
+  /** The arguments after it, for starting ourselves again in the background. */
   readonly commandLine: readonly string[];
-  /** Undefined for the usual file. */
+  /** Undefined for the default file. */
   readonly config: string | undefined;
   readonly log: LogChoice;
 }
 
 /**
- * Runs auksd until a signal ends it.
+ * Runs auksd until a signal stops it.
  *
  * @returns the exit status.
- * @throws {AuksError} when it can't start.
+ * @throws {AuksError} if it can't start.
  */
 export async function runAuksd(run: AuksdRun): Promise<number> {
   const configuration = read(run);
   const background = run.log.kind === "files";
-  const file = resolve(configuration.file); // as SIGHUP will find it from another directory
+  const file = resolve(configuration.file); // as SIGHUP finds it from another working directory
   const announceReady = background ? enterBackground(run) : () => {};
   const { serve } = await import("./service.ts");
   try {
     return await serve({ configuration, file, log: run.log, background }, announceReady);
   } catch (error) {
-    // The command of whoever started it ends with the status; the text goes to the same standard error.
+    // The caller's command exits with the status; the text goes to the same standard error.
     if (background && error instanceof AuksError) announceFailure(auksExitStatus(error.code));
     throw error;
   }
 }
 
 /**
- * Checks what auksd would check at its start.
+ * Checks everything auksd checks at startup.
  *
- * @returns the file that was read, and what it would warn of.
+ * @returns the file it read, and its warnings.
  * @throws {AuksError} what would keep it from starting.
  */
 export async function checkAuksd(

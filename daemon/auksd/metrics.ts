@@ -1,17 +1,17 @@
-// auksd's numbers for Prometheus.
+// auksd's metrics for Prometheus.
 import { formatMetrics, keepMetricsFile, type Metric, type Sample } from "../process/prometheus.ts";
 import type { Journal } from "./journal.ts";
 import type { Server } from "./server.ts";
 import type { Store } from "./store.ts";
 
-/** Where the numbers come from. */
+/** Sources of the metrics. */
 export interface MetricsSources {
   readonly journal: Journal;
   readonly store: Store;
   readonly server: Server;
 }
 
-/** All metrics; docs/monitoring has what to make of them. */
+/** All metrics. */
 export const METRICS: readonly Metric<MetricsSources>[] = [
   {
     name: "auksd_start_time_seconds",
@@ -67,7 +67,7 @@ const START_TIME = Math.floor(Date.now() / 1000);
 /**
  * Keeps the metrics file up to date.
  *
- * @returns what stops it, and removes the file.
+ * @returns a function that stops it and removes the file.
  */
 export function startMetrics(
   path: string,

@@ -1,5 +1,5 @@
-// What auksd does about each request, and what it answers: rights, users, the store. Everything that is
-// refused or fails is answered with the reason.
+// How auksd handles each request: rights, users, the store, and the reply. A refused or failed request is answered with the
+// reason.
 import { type Acl, type Reach, RIGHTS, type Role } from "../../lib/auks/acl.ts";
 import type { Packings } from "../../lib/auks/own_config.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
@@ -20,47 +20,47 @@ import { reasonOfError, REASONS } from "../../lib/auks/reasons.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Store } from "./store.ts";
 
-/** Who asks. */
+/** The client. */
 export interface Requester {
   readonly principal: string;
   readonly role: Role;
-  /** Where from, as text. */
+  /** Its address, as text. */
   readonly address: string;
 }
 
-/** What requests are answered with. */
+/** What handling requests needs. */
 export interface RequestContext {
   readonly store: Store;
   readonly accounts: Accounts;
   readonly packing: Packings;
   readonly acl: Acl;
-  /** Takes what came of every request. */
+  /** Called with the outcome of every request. */
   finished(event: RequestEvent): void;
 }
 
-/** Requests by name, "invalid" for bytes that are none. */
+/** Requests by name; "invalid" for malformed ones. */
 export type RequestKind = Request["type"] | "invalid";
 
-/** A request and what came of it. */
+/** A request and its outcome. */
 export interface RequestEvent {
   readonly kind: RequestKind;
   readonly requester: Requester;
-  /** Why it was refused, or failed. */
+  /** Why it was refused or failed. */
   readonly error?: AuksError;
   /** What an ADD did. */
   readonly added?: AddReport & { readonly principal: string };
-  /** Whose ticket a REMOVE removed. */
+  /** The owner of the ticket that a REMOVE removed. */
   readonly removed?: { readonly uid: number; readonly principal: string };
-  /** Whether the other daemon of the pair passed it on. */
+  /** Whether the other daemon of the pair forwarded it. */
   readonly replicated?: boolean;
-  /** The ticket, for passing it on; good until the reply is sent. */
+  /** The ticket, for forwarding; valid until the reply is sent. */
   readonly krbCred?: Uint8Array;
 }
 
-/** A reply's bytes, to be wiped by whoever sends them; null for a request that closes the connection. */
+/** A reply's bytes, which the sender wipes; null for a request that closes the connection. */
 export type Answer = Uint8Array | null;
 
-/** Answers a request; at once unless files or users have to be waited for. */
+/** Answers a request; immediately, unless it has to wait for files or users. */
 export function answerRequest(
   payload: Uint8Array,
   requester: Requester,
@@ -113,7 +113,7 @@ function refuse(
   return formatErrorReply(reason, cause.reason === undefined ? text : `${text}: ${cause.reason}`);
 }
 
-/** Clients of ours say that they read everything. */
+/** Our clients announce that they can read every format. */
 function packingFor({ anyDialect = false }: RequestMark, { packing }: RequestContext): Packing {
   return anyDialect ? packing.ours : packing.foreign;
 }

@@ -1,13 +1,13 @@
-// auksd's sockets: what listens, what was accepted, how long each client may take, and whom to cut off when
-// descriptors or memory run out. What clients say is connection.ts's business.
+// auksd's sockets: listening, accepting, time limits for clients, and which client to disconnect if descriptors or memory
+// run out. connection.ts handles what clients send.
 import type { Socket, TCPSocketListener } from "bun";
 import { parseAddress } from "../../lib/auks/host_address.ts";
 import { Connection, type ConnectionHost, type Wire } from "./connection.ts";
 
-/** How long a client may take for the whole handshake, for each message, and to take a part of a reply. */
+/** How long a client may take for the whole handshake, for each message, and to read part of a reply. */
 export const PATIENCE_MS = 10_000;
 const SWEEP_MS = 250;
-/** Bytes of unfinished messages, and of replies that are not taken, that are kept for all clients together. */
+/** Bytes of incomplete messages and unread replies kept for all clients together. */
 const PENDING_BYTES_MAX = 64 * 2 ** 20;
 
 /**
@@ -18,31 +18,31 @@ const LITTER_MAX = 16 * 2 ** 20;
 /** What a connection leaves behind besides its bytes. */
 const LITTER_PER_CLIENT = 8192;
 
-/** What the server needs besides what its connections do. */
+/** What the server needs in addition to its connections. */
 export interface ServerSettings {
-  /** Connections that may be open at a time. */
+  /** Maximum number of open connections. */
   readonly maxConnections: number;
 }
 
 interface Client {
   readonly socket: Socket<Client>;
   connection: Connection;
-  /** What the socket would not take yet. */
+  /** Bytes that the socket has not accepted yet. */
   readonly unsent: Uint8Array[];
   unsentFrom: number;
   isEnding: boolean;
-  /** Bytes that count for it among all that is pending. */
+  /** Its share of all pending bytes. */
   counted: number;
 }
 
-/** Listens, and serves clients, until it is stopped. */
+/** Listens and serves clients until stopped. */
 export class Server {
   readonly #host: ConnectionHost;
   readonly #maxConnections: number;
   readonly #listeners = new Map<number, TCPSocketListener<Client>>();
-  /** All clients, the one that has been silent for longest first. */
+  /** All clients, the one silent for longest first. */
   readonly #clients = new Set<Client>();
-  /** Clients that are to do something until the time given, the one whose time ends first in front. */
+  /** Clients with a time limit and its end, the earliest first. */
   readonly #due = new Map<Client, number>();
   readonly #sweeper: NodeJS.Timeout;
   #pendingBytes = 0;
@@ -56,12 +56,12 @@ export class Server {
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
   }
 
-  /** How many clients are connected. */
+  /** Number of connected clients. */
   get size(): number {
     return this.#clients.size;
   }
 
-  /** How many of them a reply is being made for, or wait for the rest of one. */
+  /** Number of clients that wait for a reply or the rest of one. */
   get busy(): number {
     let count = 0;
     for (const { connection, unsent } of this.#clients) {
@@ -70,7 +70,7 @@ export class Server {
     return count;
   }
 
-  /** Accepts clients from a socket that listens. */
+  /** Accepts clients from a listening socket. */
   listen(fd: number): void {
     const options = {
       fd,
@@ -82,17 +82,17 @@ export class Server {
         error: (socket: Socket<Client>) => socket.terminate(),
       },
     };
-    // Bun takes a descriptor that listens already; its types don't say so.
+    // Bun accepts a listening descriptor, though its types don't say so.
     this.#listeners.set(fd, Bun.listen<Client>(options as never));
   }
 
-  /** Accepts no more from a socket, which is closed; clients stay. */
+  /** Closes a listening socket; its clients stay. */
   unlisten(fd: number): void {
     this.#listeners.get(fd)?.stop(false);
     this.#listeners.delete(fd);
   }
 
-  /** Accepts no more, lets replies under way be sent for a moment, and cuts off whoever is left. */
+  /** Stops accepting, gives replies in progress a moment, then disconnects the remaining clients. */
   async stop(graceMs: number): Promise<void> {
     for (const fd of [...this.#listeners.keys()]) this.unlisten(fd);
     const deadline = performance.now() + graceMs;
@@ -110,7 +110,7 @@ export class Server {
     const local = parseAddress(plain(socket.localAddress));
     const remote = parseAddress(plain(socket.remoteAddress));
     if (local === undefined || remote === undefined) {
-      socket.terminate(); // it has gone already
+      socket.terminate(); // it is already gone
       return;
     }
     this.accepted++;
@@ -163,7 +163,7 @@ export class Server {
     }
     this.#clients.delete(client);
     this.#clients.add(client);
-    // The handshake has one time limit for all of it; then each message has one from its first byte on.
+    // The whole handshake has one time limit; after that, each message has one from its first byte.
     if (!connection.isDue) this.#due.delete(client);
     else if (!wasDue || wasAuthenticated !== connection.isAuthenticated) this.#remind(client);
     this.#count(client);
@@ -237,7 +237,7 @@ export class Server {
     for (const unsent of client.unsent) bytes += unsent.length;
     this.#pendingBytes += bytes - client.counted;
     client.counted = bytes;
-    // One large reply alone, that of a DUMP, may be more.
+    // Only one large reply, to a DUMP, may exceed this.
     while (this.#pendingBytes > PENDING_BYTES_MAX && this.#clients.size > 1) {
       if (!this.#cutOffOldest((other) => other !== client && other.counted > 0)) return;
     }
@@ -250,7 +250,7 @@ export class Server {
     setImmediate(() => Bun.gc(true));
   }
 
-  /** Cuts off the client that has been silent for longest. */
+  /** Disconnects the client silent for longest. */
   #cutOffOldest(isChosen: (client: Client) => boolean = () => true): boolean {
     for (const client of this.#clients) {
       if (client.connection.isAnswering || !isChosen(client)) continue;

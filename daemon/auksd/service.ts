@@ -1,5 +1,5 @@
-// A running auksd: what it gets ready before it serves, what signals make it do, and how it ends. Everything
-// that can be wrong with files, keys and ports is found before it serves, at the start and at each SIGHUP.
+// A running auksd: its preparations, its signals and its shutdown. All problems with files, keys and ports are found before
+// it serves, at startup and on each SIGHUP.
 import { type Acl, aclHosts, type HostAddresses, roleOf } from "../../lib/auks/acl.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
@@ -31,22 +31,22 @@ import { Store } from "./store.ts";
 /** How auksd was started. */
 export interface AuksdStart {
   readonly configuration: AuksdConfiguration;
-  /** Where it was read, from any directory. */
+  /** Its absolute path. */
   readonly file: string;
   readonly log: LogChoice;
-  /** Whether it goes, or has gone, into the background. */
+  /** Whether it runs, or will run, in the background. */
   readonly background: boolean;
 }
 
-/** Descriptors that clients don't get: files, threads, name service. */
+/** Descriptors reserved for files, threads and the name service. */
 const RESERVED_DESCRIPTORS = 64;
-/** How long replies under way may take when auksd ends. */
+/** How long replies in progress may take when auksd stops. */
 const GRACE_MS = 3_000;
-/** How often the addresses of hosts in the ACL are looked up again. */
+/** How often to look up the addresses of hosts in the ACL again. */
 const HOSTS_INTERVAL_MS = 60_000;
 const MIN_CLEAN_DELAY_S = 1;
 
-/** What a configuration comes to, ready to be put in force. */
+/** A checked configuration, ready to be put in force. */
 interface Prepared {
   readonly configuration: AuksdConfiguration;
   readonly authenticator: Authenticator;
@@ -56,11 +56,11 @@ interface Prepared {
 }
 
 /**
- * Serves until a signal ends it.
+ * Serves until a signal stops it.
  *
  * @param announceReady called once it serves.
  * @returns the exit status.
- * @throws {AuksError} when it can't be got ready.
+ * @throws {AuksError} if its preparations fail.
  */
 export async function serve(start: AuksdStart, announceReady: AnnounceReady): Promise<number> {
   forbidCoreDumps();
@@ -84,7 +84,7 @@ export async function serve(start: AuksdStart, announceReady: AnnounceReady): Pr
   }
 }
 
-/** Checks all that a configuration needs, and puts nothing in force. @throws {AuksError} */
+/** Checks everything a configuration needs, without putting it in force. @throws {AuksError} */
 async function prepare(configuration: AuksdConfiguration, accounts: Accounts): Promise<Prepared> {
   const { config, server, keytab } = configuration;
   const directory = new CacheDirectory(config.auksd.cacheDir, config.own.sync);
@@ -104,10 +104,10 @@ async function prepare(configuration: AuksdConfiguration, accounts: Accounts): P
 }
 
 /**
- * What `auksd --check-config` finds.
+ * The checks of `auksd --check-config`.
  *
  * @returns the warnings.
- * @throws {AuksError} for what would keep it from starting; the port is not looked at.
+ * @throws {AuksError} for anything that would keep it from starting; does not check the port.
  */
 export async function checkConfiguration(
   configuration: AuksdConfiguration,
@@ -132,7 +132,7 @@ async function lookUpHosts(
     aclHosts(acl).map(async (host) => {
       const addresses = await accounts.addressesOf(host);
       if (addresses.length === 0) {
-        warnings.push(`${host}, which the ACL names, has no address: its rules match nobody`);
+        warnings.push(`${host}, named in the ACL, has no address, so its rules match no client`);
       }
       found.set(host, addresses);
     }),
@@ -199,7 +199,7 @@ class Auksd implements ConnectionHost {
   }
 
   answer(payload: Uint8Array, principal: string, connection: Connection) {
-    // At each request: the ACL may have changed since the client came.
+    // On each request, because the ACL may have changed since the client connected.
     const role = this.#roleOf(principal, connection);
     if (role === undefined) return undefined;
     const { remoteText: address } = connection;
@@ -226,7 +226,7 @@ class Auksd implements ConnectionHost {
     };
   }
 
-  /** Binds the port, takes the directory, loads it, and serves. @throws {AuksError} */
+  /** Binds the port, locks and loads the directory, and serves. @throws {AuksError} */
   async start(): Promise<void> {
     const { configuration } = this.#prepared;
     this.#tell(describeConfiguration(configuration));
@@ -330,7 +330,7 @@ class Auksd implements ConnectionHost {
     const { acl } = this.#prepared.configuration;
     const hosts = new Map(await lookUpHosts(acl, this.#accounts, []));
     if (this.#prepared.configuration.acl !== acl) return; // reloaded meanwhile
-    // A name service that fails for a moment takes nobody's role away.
+    // A momentary failure of the name service does not take any client's role away.
     for (const [host, addresses] of hosts) {
       if (addresses.length === 0) hosts.set(host, this.#prepared.hosts.get(host) ?? []);
     }
@@ -349,7 +349,7 @@ class Auksd implements ConnectionHost {
     process.on("SIGPIPE", () => {});
   }
 
-  /** Reads everything anew; what can't be put in force leaves all as it was, and the port never closes. */
+  /** Reads everything again. If it is invalid, nothing changes, and the port never closes. */
   async #reload(): Promise<void> {
     notifyManager("RELOADING=1");
     try {
@@ -401,7 +401,7 @@ class Auksd implements ConnectionHost {
     }
   }
 
-  /** Ends within a bounded time. */
+  /** Stops within a bounded time. */
   async stop(): Promise<void> {
     this.log.info(1, "dispatcher: asked to no longer accept requests");
     this.log.info(1, `dispatcher: ${this.#server.accepted} connections dispatched`);

@@ -1,5 +1,4 @@
-// The credentials that auksd keeps: one a user, in memory and in CacheDir. Which of two is the better one is
-// decided in lib/auks/store_rules.ts.
+// auksd's credentials: one per user, in memory and in CacheDir. lib/auks/store_rules.ts decides which of two is better.
 import { formatCcache, parseCcache, tgtsOf } from "../../lib/auks/ccache.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { formatKrbCred } from "../../lib/auks/krb_cred_writer.ts";
@@ -11,10 +10,10 @@ import { addOutcome, isStale } from "../../lib/auks/store_rules.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { CacheDirectory } from "./cache_directory.ts";
 
-/** What loading CacheDir came to. */
+/** The outcome of loading CacheDir. */
 export interface LoadReport {
   readonly loaded: number;
-  /** Why each of the others was left out. */
+  /** Why each of the others was skipped. */
   readonly skipped: readonly string[];
 }
 
@@ -24,7 +23,7 @@ export type FindUid = (principal: string) => Promise<number>;
 /** auksd's credentials. */
 export class Store {
   readonly #byUid = new Map<number, PackedCredential>();
-  /** What is being done for each user; the next thing waits for it. */
+  /** The operation in progress for each user; the next one waits for it. */
   readonly #busy = new Map<number, Promise<unknown>>();
   #directory: CacheDirectory;
 
@@ -32,7 +31,7 @@ export class Store {
     this.#directory = directory;
   }
 
-  /** How many users have one. */
+  /** Number of users with a credential. */
   get size(): number {
     return this.#byUid.size;
   }
@@ -42,7 +41,7 @@ export class Store {
     return this.#byUid.get(uid);
   }
 
-  /** All credentials in the order of the original's DUMP: by the uid's decimal string. */
+  /** All credentials in the order of the original's DUMP: by the UID's decimal string. */
   all(): PackedCredential[] {
     const byName = [...this.#byUid].map(([uid, credential]) => ({ name: String(uid), credential }));
     byName.sort((one, other) => one.name < other.name ? -1 : 1);
@@ -50,11 +49,11 @@ export class Store {
   }
 
   /**
-   * Takes a credential unless a better one is there. It is in CacheDir, too, once the promise settles.
+   * Stores a credential unless there is a better one. It is in CacheDir as well once the promise settles.
    *
-   * @param cred what `krbCred` holds.
-   * @param krbCred the KRB-CRED, of which a copy is kept.
-   * @throws {AuksError} when the file can't be written; then all is as it was.
+   * @param cred the parsed `krbCred`.
+   * @param krbCred the KRB-CRED, which is copied.
+   * @throws {AuksError} if the file can't be written; then nothing changes.
    */
   add(uid: number, cred: KrbCred, krbCred: Uint8Array): Promise<AddReport> {
     const kept = krbCred.slice();
@@ -77,10 +76,10 @@ export class Store {
   }
 
   /**
-   * Removes a user's credential, file included.
+   * Removes a user's credential and its file.
    *
    * @returns false if there was none.
-   * @throws {AuksError} when the file can't be removed; then all is as it was.
+   * @throws {AuksError} if the file can't be removed; then nothing changes.
    */
   remove(uid: number): Promise<boolean> {
     return this.#inTurn(uid, async () => {
@@ -91,7 +90,7 @@ export class Store {
     });
   }
 
-  /** Removes what is of no use any more. @returns how many there were, and what could not be removed. */
+  /** Removes useless credentials. @returns their number, and the ones that could not be removed. */
   async clean(): Promise<{ removed: number; failures: string[] }> {
     const failures: string[] = [];
     let removed = 0;
@@ -99,7 +98,7 @@ export class Store {
     await Promise.all(stale.map(({ uid }) =>
       this.#inTurn(uid, async () => {
         const found = this.#byUid.get(uid);
-        if (found === undefined || !isStale(found, now())) return; // a better one came meanwhile
+        if (found === undefined || !isStale(found, now())) return; // a better one has arrived meanwhile
         try {
           await this.#directory.remove(uid);
           this.#drop(uid);
@@ -113,9 +112,9 @@ export class Store {
   }
 
   /**
-   * Reads CacheDir by the rule of ADD: what is in memory stays if it is better.
+   * Reads CacheDir by the rules of ADD: a better credential in memory stays.
    *
-   * @throws {AuksError} when the directory can't be read.
+   * @throws {AuksError} if the directory can't be read.
    */
   async load(findUid: FindUid): Promise<LoadReport> {
     const skipped: string[] = [];
@@ -154,14 +153,14 @@ export class Store {
     }
   }
 
-  /** Uses another CacheDir from now on; what is in memory stays and is written when it changes. */
+  /** Uses another CacheDir from now on; memory stays, and is written when it changes. */
   async moveTo(directory: CacheDirectory): Promise<void> {
     const old = this.#directory;
     this.#directory = directory;
     await old.stop();
   }
 
-  /** Ends all writing, and wipes the memory. */
+  /** Completes all writing, and wipes the memory. */
   async stop(): Promise<void> {
     await Promise.allSettled(this.#busy.values());
     await this.#directory.stop();
@@ -178,7 +177,7 @@ export class Store {
     this.#byUid.delete(uid);
   }
 
-  /** Does things for one user one after another. */
+  /** Runs the operations of one user one after another. */
   #inTurn<T>(uid: number, task: () => Promise<T>): Promise<T> {
     const before = this.#busy.get(uid);
     const done = before === undefined ? task() : before.then(task, task);

@@ -1,18 +1,18 @@
-// auks.acl: which principal may do what, and from where. The rules of a file, the role of a client by them, and what
-// to warn an administrator of.
+// auks.acl: which principal may do what, and from where. Parses the rules, finds a client's role, and collects warnings for
+// the administrator.
 import { AuksError } from "./errors.ts";
 import { expressionWarnings } from "./expression_warnings.ts";
 import { type Block, parseBlocks, type Setting } from "./grammar.ts";
 import { parseAddress, sameAddress } from "./host_address.ts";
 import { compileRegex, type PosixRegex, RegexError } from "./posix_regex.ts";
 
-/** What a client is; one whom no rule names is nothing, and gets no answer. */
+/** A client's role; a client without one gets no answer. */
 export type Role = "admin" | "user" | "guest";
 
-/** Whose credentials a request may touch. */
+/** Whose credentials a request may access. */
 export type Reach = "any" | "own" | "none";
 
-/** What a role may do. */
+/** The rights of a role. */
 export interface Rights {
   readonly add: Reach;
   readonly get: Reach;
@@ -20,7 +20,7 @@ export interface Rights {
   readonly dump: boolean;
 }
 
-/** What each role may do. PING and LIST are everybody's who has a role. */
+/** The rights of each role. Every client with a role may PING and LIST. */
 export const RIGHTS: { readonly [role in Role]: Rights } = {
   admin: { add: "any", get: "any", remove: "any", dump: true },
   user: { add: "own", get: "own", remove: "own", dump: false },
@@ -29,40 +29,39 @@ export const RIGHTS: { readonly [role in Role]: Rights } = {
 
 /** A rule of the file. */
 export interface AclRule {
-  /** The expression as it is used. */
+  /** The expression in use. */
   readonly principal: string;
   /** `*`, an address or a name. */
   readonly host: string;
   readonly role: Role;
   /** Line in the file, from 1. */
   readonly line: number;
-  /** `"all"` for `*`; undefined for an expression that does not compile, which matches nobody. */
+  /** `"all"` for `*`; undefined for an expression that does not compile, which matches no principal. */
   readonly regex: PosixRegex | "all" | undefined;
 }
 
 /** The rules of a file. */
 export interface Acl {
-  /** The first one that matches decides. */
+  /** The first match decides. */
   readonly rules: readonly AclRule[];
-  /** What to tell the administrator, each with file and line. */
+  /** Warnings for the administrator, with file and line. */
   readonly warnings: readonly string[];
 }
 
-/** Addresses of the hosts that rules name, as {@linkcode aclHosts} lists them. */
+/** Addresses of the hosts in rules, as listed by {@linkcode aclHosts}. */
 export type HostAddresses = ReadonlyMap<string, readonly Uint8Array[]>;
 
 const utf8 = new TextDecoder();
 const toUtf8 = new TextEncoder();
 
 /**
- * Reads the rules of a file.
+ * Parses the rules of a file.
  *
  * @param bytes the whole file.
  * @param file its name, for errors and warnings.
  * @param knownRealms realms of krb5.conf, for expressions in the notation of the HOWTO.
- * @returns the rules; none if no block is a `rule`, and then nobody gets in.
- * @throws {AuksError} ACL_PARSE, ACL_EMPTY; ACL_INVALID for a rule without principal or host, or with a role that
- * is none.
+ * @returns the rules; without any `rule` block there are none, and no client is admitted.
+ * @throws {AuksError} ACL_PARSE, ACL_EMPTY; ACL_INVALID for a rule without principal or host, or with an unknown role.
  *
  * @example
  * ```ts
@@ -91,7 +90,7 @@ export function parseAcl(
     const rule = readRule(block, file, knownRealms, warnings);
     if (rule !== undefined) rules.push(rule);
   }
-  if (rules.length === 0) warnings.push(`${file} : no rule, so nobody gets in`);
+  if (rules.length === 0) warnings.push(`${file} : no rule, so no client is admitted`);
   return { rules, warnings };
 }
 
@@ -129,7 +128,7 @@ function readRule(
   if (expression !== written) {
     warn(line, `${utf8.decode(written)} is read as ${text}, which is the right way to write it`);
   }
-  if (text === "*" && role === "admin") warn(line, `${text} makes everybody an admin`);
+  if (text === "*" && role === "admin") warn(line, `${text} makes every principal an admin`);
   return {
     principal: text,
     host: utf8.decode(host.value),
@@ -139,7 +138,7 @@ function readRule(
   };
 }
 
-/** As the original compares them: `guest` by its beginning. */
+/** Compares like the original: `guest` by its prefix. */
 function parseRole(text: string): Role | undefined {
   if (text === "admin" || text === "user") return text;
   return text.startsWith("guest") ? "guest" : undefined;
@@ -158,16 +157,17 @@ function compile(
   } catch (error) {
     if (!(error instanceof RegexError)) throw error;
     warn(
-      `the rule matches nobody, as ${utf8.decode(expression)} is no expression: ${error.message}`,
+      `the rule matches no principal, because ${
+        utf8.decode(expression)
+      } is not a valid expression: ${error.message}`,
     );
     return undefined;
   }
 }
 
 /**
- * Reads an expression that ends in `/REALM.A$`, as AUKS's HOWTO of 2014 to 2021 has it, as one that ends in
- * `@REALM.A$`; undefined if it does not, or if it may be meant for a ticket-granting service's own name, which ends
- * in a realm by right.
+ * Turns an expression that ends in `/REALM.A$`, as in AUKS's HOWTO of 2014 to 2021, into one that ends in `@REALM.A$`;
+ * undefined if it does not, or if it may mean a ticket-granting service, whose name rightly ends in a realm.
  */
 function readSlashRealmExpression(
   expression: Uint8Array,
@@ -184,10 +184,10 @@ function readSlashRealmExpression(
 }
 
 /**
- * The hosts that rules name, for the caller to look up when the file is loaded.
+ * The host names in rules, for the caller to look up when the file is loaded.
  *
  * @param acl the rules.
- * @returns each of them once; addresses are not among them.
+ * @returns each once, without addresses.
  */
 export function aclHosts(acl: Acl): string[] {
   const hosts = acl.rules.map(({ host }) => host)
@@ -199,11 +199,11 @@ export function aclHosts(acl: Acl): string[] {
  * The role of a client.
  *
  * @param acl the rules.
- * @param principal as formatPrincipal() writes it.
- * @param address where the client connects from: 4 or 16 bytes.
- * @param hosts addresses of the hosts that rules name; one that is not in it matches nobody.
- * @returns the role by the first rule that matches; undefined if none does, and if it can't be found out whether one
- * does before that: a principal that makes it so may be chosen to escape a rule.
+ * @param principal in the form of formatPrincipal().
+ * @param address of the client: 4 or 16 bytes.
+ * @param hosts addresses of the hosts in rules; a host that is missing matches no client.
+ * @returns the role of the first matching rule; undefined if none matches, or if matching fails for an earlier rule,
+ * because an attacker could choose a principal that makes it fail.
  */
 export function roleOf(
   acl: Acl,

@@ -1,31 +1,31 @@
-// Credential cache files of version 4, as libkrb5 has them under FILE: and AUKS in CacheDir: from bytes, to bytes.
+// Credential cache files of version 4, as used by libkrb5 for FILE: and by AUKS in CacheDir: parsing and formatting.
 import { AuksError } from "./errors.ts";
 import type { Credential, HostAddress } from "./credential.ts";
 import { type Principal, samePrincipal, tgsRealm } from "./principal.ts";
 
-/** A credential as a cache has it. */
+/** A credential in a cache. */
 export interface CachedCredential extends Credential {
   /** Whether the ticket is encrypted under another ticket's session key. */
   readonly isSkey: boolean;
-  /** Authorization data, opaque here. */
+  /** Authorization data, not interpreted here. */
   readonly authdata: readonly HostAddress[];
   /** DER of a second ticket; empty if there is none. */
   readonly secondTicket: Uint8Array;
 }
 
-/** What a cache file holds. */
+/** The contents of a cache file. */
 export interface Ccache {
   /** Whose cache it is. */
   readonly principal: Principal;
-  /** In the file's order, without the entries in which libkrb5 keeps its own settings. */
+  /** In the file's order, without the entries for libkrb5's own settings. */
   readonly credentials: readonly CachedCredential[];
 }
 
-/** Most bytes of a cache file that is read. */
+/** Maximum size of a cache file. */
 export const MAX_CCACHE_LENGTH = 1_048_576;
 
 const VERSION = 0x0504;
-/** Realm of the entries in which libkrb5 keeps its own settings. */
+/** Realm of the entries for libkrb5's own settings. */
 const CONFIGURATION_REALM = "X-CACHECONF:";
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const toUtf8 = new TextEncoder();
@@ -134,11 +134,11 @@ function unreadable(why: string): AuksError {
 }
 
 /**
- * Reads a cache file. Keys and tickets are views of the bytes.
+ * Parses a cache file. Keys and tickets are views of the bytes.
  *
  * @param bytes the whole file.
- * @returns what it holds.
- * @throws {AuksError} KRB5_CCACHE_READ if it is anything but a cache of version 4.
+ * @returns its contents.
+ * @throws {AuksError} KRB5_CCACHE_READ if it is not a valid version 4 cache.
  *
  * @example
  * ```ts
@@ -156,7 +156,7 @@ export function parseCcache(bytes: Uint8Array): Ccache {
   if (bytes.length === 0) throw unreadable("it is empty");
   const version = reader.u16();
   if (version !== VERSION) throw unreadable(`it begins with 0x${version.toString(16)}`);
-  // Tags of the header (the clock's distance from the KDC's) are of no use here.
+  // The header's tags (the offset to the KDC's clock) are not used here.
   reader.bytes(reader.u16());
   const principal = reader.principal();
   const credentials: CachedCredential[] = [];
@@ -168,15 +168,15 @@ export function parseCcache(bytes: Uint8Array): Ccache {
 }
 
 /**
- * The tickets that AUKS takes out of a cache: the first one for the realm of its principal, and the first one of
- * that realm for another.
+ * The tickets that AUKS takes from a cache: the first one for its principal's own realm, and that realm's first one for
+ * another realm.
  *
- * @param ccache what {@linkcode parseCcache} gave.
- * @returns one or two, that of the own realm first; none if that is missing.
+ * @param ccache from {@linkcode parseCcache}.
+ * @returns one or two, the own realm's first; none if that is missing.
  */
 export function tgtsOf(ccache: Ccache): readonly CachedCredential[] {
   const { principal, credentials } = ccache;
-  // libkrb5 leaves a credential that was removed in its place, with an end of 0.
+  // libkrb5 leaves a removed credential in place, with an end of 0.
   const tgts = credentials.filter(({ client, server, endtime }) =>
     endtime > 0 && samePrincipal(client, principal) && server.realm === principal.realm &&
     tgsRealm(server) !== undefined
@@ -187,7 +187,7 @@ export function tgtsOf(ccache: Ccache): readonly CachedCredential[] {
   return other === undefined ? [own] : [own, other];
 }
 
-/** Writes what {@linkcode Reader} reads into a buffer that is long enough. */
+/** The inverse of {@linkcode Reader}, into a buffer that is long enough. */
 class Writer {
   readonly bytes: Uint8Array;
   readonly #view: DataView;
@@ -274,10 +274,10 @@ function credentialLength(credential: Credential & Partial<CachedCredential>): n
 }
 
 /**
- * Writes a cache file with a header of length 0, as auksd has them in CacheDir.
+ * Formats a cache file with an empty header, as in auksd's CacheDir.
  *
- * @param principal whose cache it is.
- * @param credentials what is in it, in order; of a cache or of a KRB-CRED.
+ * @param principal of the cache.
+ * @param credentials its contents, in order; from a cache or a KRB-CRED.
  * @returns the file's bytes; the caller wipes them.
  *
  * @example

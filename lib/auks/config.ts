@@ -1,16 +1,16 @@
-// auks.conf: what its blocks mean to the client programs and to auksd. Tables of keys drive reading, defaults and
-// checks; the files it names are not looked at here.
+// auks.conf: what its blocks mean to the client programs and to auksd. Tables of keys drive parsing, defaults and checks;
+// files named in it are not accessed here.
 import { AuksError } from "./errors.ts";
 import { only, Values } from "./config_values.ts";
 import type { Block } from "./grammar.ts";
 import { type OwnConfig, readOwnConfig } from "./own_config.ts";
 import { readSlashRealm } from "./principal.ts";
 
-/** Where an auksd is, and who it is. */
+/** The address and principal of an auksd. */
 export interface Server {
-  /** Compared with the host's name to find the role of an auksd. */
+  /** Compared with the host's name to determine the role of an auksd. */
   readonly host: string;
-  /** Address to bind and to connect to; empty for any. */
+  /** Address to bind and connect to; empty for any. */
   readonly address: string;
   /** A number or the name of a service. */
   readonly port: string;
@@ -18,28 +18,28 @@ export interface Server {
   readonly principal: string;
 }
 
-/** What clients and daemon share. */
+/** Settings shared by clients and daemon. */
 export interface CommonConfig {
   readonly primary: Server;
-  /** Undefined if no key of it is given; the original then takes localhost:12345. */
+  /** Undefined if none of its keys is given; the original then uses localhost:12345. */
   readonly secondary: Server | undefined;
-  /** Realm of which clients add a ticket as well; empty for none. */
+  /** Realm for which clients also add a ticket; empty for none. */
   readonly crossRealm: string;
-  /** Whether addresses are kept out of the messages. */
+  /** Whether messages omit addresses. */
   readonly nat: boolean;
   /** Rounds over primary and secondary. */
   readonly retries: number;
-  /** Seconds of a connection attempt; 0 for the system's. */
+  /** Seconds for a connection attempt; 0 for the system's limit. */
   readonly timeout: number;
   /** Seconds between rounds. */
   readonly delay: number;
   /** Our own settings. */
   readonly own: OwnConfig;
-  /** What to tell the administrator about the file, each with its line. */
+  /** Warnings about the file for the administrator, with lines. */
   readonly warnings: readonly string[];
 }
 
-/** Where a program logs, and how much. */
+/** A program's log file and levels. */
 export interface LogConfig {
   /** Undefined for none. */
   readonly logFile: string | undefined;
@@ -49,51 +49,51 @@ export interface LogConfig {
   readonly debugLevel: number;
 }
 
-/** auks.conf as the client programs see it. */
+/** auks.conf for the client programs. */
 export interface ClientConfig extends CommonConfig {
   readonly api: LogConfig & {
     readonly useSyslog: boolean;
-    /** Program to run when a ticket has come; undefined for none. */
+    /** Program to run when a ticket has arrived; undefined for none. */
     readonly helperScript: string | undefined;
   };
   readonly renewer: LogConfig & {
     /** Seconds between rounds. */
     readonly delay: number;
-    /** Seconds before the end of a ticket from which on it is renewed. */
+    /** Tickets are renewed when they have no more than this many seconds left. */
     readonly minLifeTime: number;
   };
 }
 
-/** auks.conf as auksd sees it. */
+/** auks.conf for auksd. */
 export interface DaemonConfig extends CommonConfig {
   readonly auksd: LogConfig & {
     readonly primaryKeytab: string;
     readonly secondaryKeytab: string;
     readonly cacheDir: string;
     readonly aclFile: string;
-    /** Connections that may wait; the backlog. */
+    /** The listen backlog. */
     readonly queueSize: number;
-    /** Credentials that the original allocates ahead. */
+    /** Credentials for which the original allocates memory in advance. */
     readonly repoSize: number;
-    /** Threads of the original. */
+    /** Number of the original's threads. */
     readonly workers: number;
-    /** Seconds between two turns of the cleaner. */
+    /** Seconds between two runs of the cleaner. */
     readonly cleanDelay: number;
     readonly replayCache: boolean;
   };
 }
 
-/** What the caller knows and the file does not say. */
+/** What the caller knows beyond the file. */
 export interface ConfigContext {
   /** Name of the file, for errors and warnings. */
   readonly file: string;
-  /** Where auks.acl is if ACLFile does not say. */
+  /** Path of auks.acl without ACLFile. */
   readonly aclFile?: string;
   /** Realms of krb5.conf, for principals in the notation of the HOWTO. */
   readonly knownRealms?: readonly string[];
 }
 
-/** Blocks that some program of AUKS reads, by the beginning of their names, and ours. */
+/** Blocks read by some AUKS program, by name prefix, and our own. */
 const KNOWN_BLOCKS = /^(common|api|auksd|ren|mungebox$)/;
 const DEFAULT_PORT = "12345";
 const DEFAULT_ACL_FILE = "/etc/auks/auks.acl";
@@ -164,14 +164,14 @@ function log(values: Values, file: string | undefined, level: number): LogConfig
 }
 
 /**
- * auks.conf for `auks`, `auksdrenewer` and the SPANK plugin: one block `common` and one `api`, and the last block
- * `renewer`. As in the original, longer names with these beginnings are these blocks as well.
+ * auks.conf for `auks`, `auksdrenewer` and the SPANK plugin: one block `common`, one `api`, and the last block `renewer`.
+ * As in the original, longer names with these prefixes count as well.
  *
- * @param blocks what parseBlocks() gave.
- * @param context what the file does not say.
- * @returns all values, those that are not given preset. Log files are not preset: the original's is in /tmp.
- * @throws {AuksError} CONFIG_INCOMPLETE if a block is missing or there twice; CONFIG_PARSE for mistakes in the
- * block `mungebox`.
+ * @param blocks from parseBlocks().
+ * @param context what the caller knows beyond the file.
+ * @returns all values, with defaults for missing ones. Log files have no default; the original's is in /tmp.
+ * @throws {AuksError} CONFIG_INCOMPLETE if a block is missing or duplicate; CONFIG_PARSE for mistakes in the block
+ * `mungebox`.
  *
  * @example
  * ```ts
@@ -211,9 +211,9 @@ export function clientConfig(blocks: readonly Block[], context: ConfigContext): 
 /**
  * auks.conf for auksd: one block `common` and one whose name begins with `auksd`.
  *
- * @param blocks what parseBlocks() gave.
- * @param context what the file does not say.
- * @returns all values, those that are not given preset.
+ * @param blocks from parseBlocks().
+ * @param context what the caller knows beyond the file.
+ * @returns all values, with defaults for missing ones.
  * @throws {AuksError} as {@linkcode clientConfig}.
  *
  * @example
@@ -252,16 +252,15 @@ export function daemonConfig(blocks: readonly Block[], context: ConfigContext): 
   return config;
 }
 
-/** What an auksd is on its host. */
+/** The role of auksd on a host. */
 export type DaemonRole = "primary" | "secondary" | "local primary";
 
 /**
  * The role of auksd on a host.
  *
  * @param config the hosts.
- * @param hostname what gethostname() says; case and domain count.
- * @returns the role; `"local primary"` on any host if one of the hosts is "localhost", which a secondary that is
- * not configured counts as.
+ * @param hostname from gethostname(); case and domain matter.
+ * @returns the role; `"local primary"` on any host if one of the hosts is "localhost", as an unconfigured secondary is.
  * @throws {AuksError} AUKSD_NOT_A_SERVER.
  */
 export function daemonRole(config: CommonConfig, hostname: string): DaemonRole {

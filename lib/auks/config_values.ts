@@ -1,11 +1,11 @@
-// The values of a block of auks.conf: texts, numbers and booleans as the original reads them, and what to warn of.
+// The values of a block of auks.conf: texts, numbers and booleans as the original parses them, with warnings.
 import { AuksError } from "./errors.ts";
 import type { Block, Setting } from "./grammar.ts";
 
 const MAX_LONG = 2n ** 63n - 1n;
 const utf8 = new TextDecoder();
 
-/** The settings of one block by key; of a key that comes twice the first one counts. */
+/** The settings of one block by key; the first of duplicate keys counts. */
 export class Values {
   readonly #settings = new Map<string, Setting>();
   readonly #asked = new Set<string>();
@@ -13,9 +13,9 @@ export class Values {
   readonly #warnings: string[];
 
   /**
-   * @param block the block; undefined for one that is not there.
+   * @param block the block; undefined if missing.
    * @param file name of the file, for warnings.
-   * @param warnings where they go.
+   * @param warnings receives warnings.
    */
   constructor(block: Block | undefined, file: string, warnings: string[]) {
     this.#file = file;
@@ -27,12 +27,12 @@ export class Values {
     }
   }
 
-  /** Settings in the order of the file, a key that comes twice once. */
+  /** Settings in the file's order, without duplicate keys. */
   all(): Iterable<Setting> {
     return this.#settings.values();
   }
 
-  /** The setting of a key in any case. */
+  /** The setting for a key, ignoring case. */
   find(key: string): Setting | undefined {
     this.#asked.add(key.toLowerCase());
     return this.#settings.get(key.toLowerCase());
@@ -49,7 +49,7 @@ export class Values {
     return text;
   }
 
-  /** A number, read as far as it goes. */
+  /** A number; trailing text is ignored. */
   number(key: string, preset: number): number {
     const text = this.text(key);
     if (text === undefined) return preset;
@@ -60,7 +60,7 @@ export class Values {
     return value;
   }
 
-  /** A boolean: `yes` in any case is true, and everything else is false. */
+  /** A boolean: `yes` in any case is true, everything else is false. */
   yes(key: string, preset: boolean): boolean {
     const text = this.text(key)?.toLowerCase();
     if (text === undefined) return preset;
@@ -70,10 +70,10 @@ export class Values {
     return text === "yes";
   }
 
-  /** Warns of the keys that nobody has asked for, which the original passes over in silence. */
+  /** Warns of unknown keys, which the original silently ignores. */
   warnOfUnknown(): void {
     for (const [key, setting] of this.#settings) {
-      if (!this.#asked.has(key)) this.#warn(setting, "is no key of this block, and is ignored");
+      if (!this.#asked.has(key)) this.#warn(setting, "is not a key of this block and is ignored");
     }
   }
 
@@ -82,24 +82,24 @@ export class Values {
   }
 }
 
-/** A number as C's strtol() reads it, kept to 32 bits; what does not fit 64 bits is the preset. */
+/** A number parsed like C's strtol() and truncated to 32 bits; the default if it does not fit into 64 bits. */
 function parseNumber(text: string, preset: number): number {
   const digits = /^[ \t\n\v\f\r]*([+-]?\d+)/.exec(text)?.[1];
   if (digits === undefined) return 0;
   const value = BigInt(digits);
-  // strtol() gives the two ends of its range also for what lies beyond, so the original takes them for that.
+  // strtol() returns the limits of its range for values beyond it, so the original treats the limits as such values.
   if (value >= MAX_LONG || value <= -MAX_LONG - 1n) return preset;
   return Number(BigInt.asIntN(32, value));
 }
 
 /**
- * The one block of a kind that there has to be.
+ * The one block of a kind that must exist.
  *
  * @param blocks all of that kind.
- * @param name what they are called in the error.
+ * @param name their name in the error.
  * @param file name of the file, for the error.
  * @returns the block.
- * @throws {AuksError} CONFIG_INCOMPLETE if there is none, or a second one.
+ * @throws {AuksError} CONFIG_INCOMPLETE if there is none or more than one.
  */
 export function only(blocks: readonly Block[], name: string, file: string): Block {
   const [block, second] = blocks;

@@ -1,20 +1,20 @@
-// A ticket with what its owner has to know to use it, as KRB-CREDs and caches both hold it.
+// A ticket with everything its owner needs to use it, as in KRB-CREDs and caches.
 import type { Principal } from "./principal.ts";
 
-/** An address that a ticket is bound to. */
+/** An address to which a ticket is bound. */
 export interface HostAddress {
   /** 2 for IPv4, 24 for IPv6. */
   readonly type: number;
   readonly bytes: Uint8Array;
 }
 
-/** A ticket and what its owner has to know to use it. */
+/** A ticket and everything its owner needs to use it. */
 export interface Credential {
   readonly client: Principal;
   readonly server: Principal;
   /** The session key: a secret. */
   readonly key: { readonly enctype: number; readonly bytes: Uint8Array };
-  /** Ticket flags, the first one in the highest bit. */
+  /** Ticket flags, the first in the highest bit. */
   readonly flags: number;
   /** Seconds since the epoch. */
   readonly authtime: number;
@@ -24,16 +24,16 @@ export interface Credential {
   readonly endtime: number;
   /** Seconds since the epoch; 0 if it can't be renewed. */
   readonly renewTill: number;
-  /** Empty for a ticket that is good everywhere. */
+  /** Empty for a ticket valid from any address. */
   readonly addresses: readonly HostAddress[];
   /** DER of the ticket. */
   readonly ticket: Uint8Array;
 }
 
 /**
- * Overwrites the session keys of credentials with zeros, and the tickets with them.
+ * Overwrites the session keys and tickets of credentials with zeros.
  *
- * @param credentials of a KRB-CRED or a cache; their keys and tickets must not be in use.
+ * @param credentials from a KRB-CRED or a cache; their keys and tickets must not be in use.
  */
 export function wipeCredentials(credentials: readonly Credential[]): void {
   for (const { key, ticket } of credentials) {

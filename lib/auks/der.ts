@@ -1,7 +1,7 @@
-// The little of DER (X.690) that a KRB-CRED needs: a reader that accepts one encoding of each value and never
-// believes a length, and a writer that fills one buffer, so that keys leave no copies behind.
+// The part of DER (X.690) that a KRB-CRED needs: a reader that accepts only one encoding of each value and checks every
+// length, and a writer that fills a single buffer, so that no copies of keys remain.
 
-/** Tags of universal types, and what turns a number into a tag of another class. */
+/** Tags of universal types, and functions for tags of other classes. */
 export const TAG = {
   integer: 0x02,
   bitString: 0x03,
@@ -15,16 +15,16 @@ export const TAG = {
   application: (number: number) => 0x60 | number,
 } as const;
 
-/** Bytes that are not the DER that was expected. */
+/** Bytes that are not the expected DER. */
 export class DerError extends Error {}
 
-/** Reads values one after another out of a part of a buffer, of which it copies nothing. */
+/** Reads values one after another from part of a buffer, without copying. */
 export class DerReader {
   readonly #bytes: Uint8Array;
   #at = 0;
 
   /**
-   * @param bytes what to read.
+   * @param bytes the DER.
    *
    * @example
    * ```ts
@@ -43,7 +43,7 @@ export class DerReader {
     return this.#at === this.#bytes.length;
   }
 
-  /** @throws {DerError} if something is left to read. */
+  /** @throws {DerError} if anything is left to read. */
   end(): void {
     if (!this.atEnd) throw new DerError(`${this.#bytes.length - this.#at} bytes too many`);
   }
@@ -51,9 +51,9 @@ export class DerReader {
   /**
    * Takes the contents of a value.
    *
-   * @param tag the tag it has to have.
+   * @param tag its required tag.
    * @returns its contents, a view.
-   * @throws {DerError} if another tag comes, or if the value is longer than what holds it.
+   * @throws {DerError} for a different tag, or a value longer than its container.
    */
   take(tag: number): Uint8Array {
     const found = this.#bytes[this.#at];
@@ -70,9 +70,9 @@ export class DerReader {
   }
 
   /**
-   * Takes a value that holds others.
+   * Takes a constructed value.
    *
-   * @param tag the tag it has to have.
+   * @param tag its required tag.
    * @returns a reader of its contents.
    * @throws {DerError} as {@linkcode DerReader.take}.
    */
@@ -81,10 +81,10 @@ export class DerReader {
   }
 
   /**
-   * Takes a value that holds others, if it is there.
+   * Takes an optional constructed value.
    *
-   * @param tag the tag it may have.
-   * @returns a reader of its contents, or undefined if another tag or nothing comes.
+   * @param tag its tag, if present.
+   * @returns a reader of its contents, or undefined for a different tag or at the end.
    * @throws {DerError} as {@linkcode DerReader.take}.
    */
   openIf(tag: number): DerReader | undefined {
@@ -92,9 +92,9 @@ export class DerReader {
   }
 
   /**
-   * Takes a whole value, tag and length included.
+   * Takes a complete value, including tag and length.
    *
-   * @param tag the tag it has to have.
+   * @param tag its required tag.
    * @returns the value, a view.
    * @throws {DerError} as {@linkcode DerReader.take}.
    */
@@ -105,10 +105,10 @@ export class DerReader {
   }
 
   /**
-   * Takes an INTEGER of 32 bits, signed.
+   * Takes a signed 32-bit INTEGER.
    *
    * @returns the number.
-   * @throws {DerError} if it has more bits, or bytes that say nothing.
+   * @throws {DerError} if it has more bits or redundant bytes.
    */
   integer(): number {
     const bytes = this.take(TAG.integer);
@@ -145,14 +145,14 @@ export class DerReader {
   }
 }
 
-/** A value to be written: bytes as they are, or a tag with what it holds. */
+/** A value to write: raw bytes, or a tag with its contents. */
 export type DerNode = Uint8Array | { readonly tag: number; readonly parts: readonly DerNode[] };
 
 /**
- * A value that holds others.
+ * A constructed value.
  *
  * @param tag its tag.
- * @param parts what it holds, in order.
+ * @param parts its contents, in order.
  * @returns the value, for {@linkcode formatDer}.
  */
 export function node(tag: number, ...parts: DerNode[]): DerNode {
@@ -160,7 +160,7 @@ export function node(tag: number, ...parts: DerNode[]): DerNode {
 }
 
 /**
- * An INTEGER of 32 bits, signed.
+ * A signed 32-bit INTEGER.
  *
  * @param value the number.
  * @returns the value, for {@linkcode formatDer}.
@@ -178,7 +178,7 @@ export function integerNode(value: number): DerNode {
 }
 
 /**
- * Writes a value into a buffer of its own.
+ * Writes a value into a new buffer.
  *
  * @param root the value.
  * @returns its DER.

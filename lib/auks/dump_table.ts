@@ -1,4 +1,4 @@
-// The table of `auks -D`: a line for each credential that the daemon has.
+// The table of `auks -D`: one line for each of the daemon's credentials.
 import type { PackedCredential } from "./packed_credential.ts";
 
 /** Heading and width of each column. */
@@ -11,11 +11,11 @@ const COLUMNS = [
 ] as const;
 
 /**
- * The lines of `auks -D`, as the original prints them.
+ * The lines of `auks -D`, as printed by the original.
  *
- * @param credentials what the daemon has, in the order of its reply.
- * @param formatTime writes seconds since the epoch in local time as `2026-11-26T09:40:08+0000`.
- * @returns the heading and a line for each credential, without newlines.
+ * @param credentials the daemon's credentials, in the order of its reply.
+ * @param formatTime formats seconds since the epoch in local time as `2026-11-26T09:40:08+0000`.
+ * @returns the heading and one line per credential, without newlines.
  *
  * @example
  * ```ts

@@ -1,7 +1,7 @@
-// AUKS's errors: the number and text of each, which scripts compare, and the error class that everything in
-// this folder throws.
+// AUKS's errors: their numbers and texts, which scripts compare, and the error class that everything in this folder
+// throws.
 
-/** Every AUKS error by its name here: the number that the original has for it, and its text. */
+/** Every AUKS error by our name for it: the original's number and text. */
 export const AUKS_ERRORS = {
   SUCCESS: [0, "success"],
   GENERIC: [-1, "generic error"],
@@ -140,10 +140,10 @@ const NAMES: ReadonlyMap<number, AuksErrorName> = new Map(
 );
 
 /**
- * The text of an error number, as the original prints it.
+ * The original's text for an error number.
  *
  * @param code the number, 0 or negative.
- * @returns the text, `"unknown error"` for a number that is not in the table.
+ * @returns the text, or `"unknown error"` for an unknown number.
  *
  * @example
  * ```ts
@@ -158,11 +158,11 @@ export function auksErrorText(code: number): string {
 }
 
 /**
- * The exit status of an error number: its low 8 bits, as in the original, but 1 where those are 0 for a
- * failure (-100608).
+ * The exit status for an error number: its low 8 bits, as in the original, but 1 for a failure where those are 0
+ * (-100608).
  *
  * @param code the number, 0 or negative.
- * @returns 0 for success only.
+ * @returns 0 only for success.
  *
  * @example
  * ```ts
@@ -175,16 +175,16 @@ export function auksExitStatus(code: number): number {
   return (code & 255) === 0 && code !== 0 ? 1 : code & 255;
 }
 
-/** An AUKS failure: the original's number and text, and what is really wrong, where that is known. */
+/** An AUKS failure: the original's number and text and, if known, the actual reason. */
 export class AuksError extends Error {
   /** Name in {@linkcode AUKS_ERRORS}. */
   readonly error: AuksErrorName;
-  /** What is wrong, in the user's terms; the original has none of it. */
+  /** The reason in the user's terms, which the original does not give. */
   readonly reason: string | undefined;
 
   /**
    * @param error name of the error.
-   * @param reason what is wrong, for people; neither keys nor tickets.
+   * @param reason the reason, for people; must not contain keys or tickets.
    *
    * @example
    * ```ts

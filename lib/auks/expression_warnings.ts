@@ -1,12 +1,12 @@
-// What a regular expression of auks.acl lets in, or keeps out, that its author may not have thought of.
+// Warnings about regular expressions in auks.acl that admit, or exclude, more than their author may have intended.
 import { ANY, type Node, parseExpression } from "./posix_regex_syntax.ts";
 
 /**
- * What to tell the administrator of an expression.
+ * Warnings for the administrator about an expression.
  *
- * @param expression an expression that compiles.
- * @param text the same for the warnings.
- * @returns one sentence for each.
+ * @param expression a valid expression.
+ * @param text the expression as text, for the warnings.
+ * @returns one sentence per warning.
  *
  * @example
  * ```ts
@@ -18,7 +18,7 @@ import { ANY, type Node, parseExpression } from "./posix_regex_syntax.ts";
  * ```
  */
 export function expressionWarnings(expression: Uint8Array, text: string): string[] {
-  if (text === "") return ["an empty expression matches everybody"];
+  if (text === "") return ["an empty expression matches every principal"];
   const tree = parseExpression(expression);
   const warnings: string[] = [];
   if (!isAtEdge(tree, "^") || !isAtEdge(tree, "$")) {
@@ -35,7 +35,7 @@ export function expressionWarnings(expression: Uint8Array, text: string): string
   return warnings;
 }
 
-/** Whether whatever matches begins at ^, or ends at $. */
+/** Whether every match begins at ^, or ends at $. */
 function isAtEdge(tree: Node, edge: "^" | "$"): boolean {
   switch (tree.kind) {
     case "anchor":
@@ -59,7 +59,7 @@ function partsOf(tree: Node): readonly Node[] {
   return "parts" in tree ? tree.parts : "part" in tree ? [tree.part] : [];
 }
 
-/** A dot that is repeated stands for any character on purpose. */
+/** A repeated dot is meant to match any character. */
 function hasPlainDot(tree: Node): boolean {
   if (tree.kind === "repeat" && isDot(tree.part)) return false;
   return isDot(tree) || partsOf(tree).some(hasPlainDot);
@@ -69,7 +69,7 @@ function isDot(tree: Node): boolean {
   return tree.kind === "set" && tree.set === ANY;
 }
 
-/** Letters and digits repeated, as the HOWTO has it for the names of users. */
+/** Repeated letters and digits, as in the HOWTO for user names. */
 function hasAlnumOnly(tree: Node): boolean {
   const isFound = tree.kind === "repeat" && tree.most === Infinity && isAlnum(tree.part);
   return isFound || partsOf(tree).some(hasAlnumOnly);

@@ -1,14 +1,13 @@
-// The grammar of auks.conf and auks.acl: blocks of keys and values. What the names mean is the business of
-// config.ts and acl.ts.
+// The grammar of auks.conf and auks.acl: blocks of keys and values. config.ts and acl.ts know the meaning of the names.
 //
 //     file  = { block } ;   block = name "{" { key "=" value ";" } "}" ;
 import { AuksError, type AuksErrorName } from "./errors.ts";
 
 /** A key and its value. */
 export interface Setting {
-  /** As it is written; case does not count. */
+  /** As written; case does not matter. */
   readonly key: string;
-  /** Bytes, as the file need not be UTF-8. */
+  /** Bytes, because the file need not be UTF-8. */
   readonly value: Uint8Array;
   /** Line of the key, from 1. */
   readonly line: number;
@@ -16,7 +15,7 @@ export interface Setting {
 
 /** A block. */
 export interface Block {
-  /** As it is written; case counts. */
+  /** As written; case matters. */
   readonly name: string;
   /** In the file's order. */
   readonly settings: readonly Setting[];
@@ -24,14 +23,14 @@ export interface Block {
   readonly line: number;
 }
 
-/** Which of the original's errors a file that can't be read is. */
+/** The original's errors for an invalid file. */
 export interface GrammarErrors {
   readonly syntax: AuksErrorName;
-  /** No block at all, at which the original crashes. */
+  /** No block at all, which makes the original crash. */
   readonly empty: AuksErrorName;
 }
 
-/** Most bytes of a value; the original reads stray memory behind a longer one. */
+/** Maximum length of a value; the original reads stray memory after a longer one. */
 export const MAX_VALUE_LENGTH = 1023;
 
 const CODE = {
@@ -61,13 +60,13 @@ function isNamePart(byte: number | undefined): boolean {
 }
 
 /**
- * Reads the blocks of a file.
+ * Parses the blocks of a file.
  *
  * @param bytes the whole file.
  * @param file its name, for errors.
- * @param errors which errors to throw; those of auks.conf if left out.
+ * @param errors which errors to throw; by default those of auks.conf.
  * @returns at least one block.
- * @throws {AuksError} with file, line and what is wrong as its reason.
+ * @throws {AuksError} with file, line and problem as its reason.
  *
  * @example
  * ```ts
@@ -134,7 +133,7 @@ class Parser {
     return new AuksError(this.#error, `${this.#file} : line ${line}: ${what}`);
   }
 
-  /** The byte at the current place, where nothing would do but others. */
+  /** The unexpected byte at the current position. */
   #unexpected(): AuksError {
     const byte = this.#bytes[this.#at];
     if (byte === undefined) return this.#unexpectedEnd();
@@ -199,14 +198,14 @@ class Parser {
     return Uint8Array.from(value);
   }
 
-  /** Comments are gone before quotes are looked at, so that a # leaves a quote without its end. */
+  /** Comments are removed before quotes are parsed, so that a # leaves a quote unterminated. */
   #quoted(quote: number, complaint: string): Uint8Array {
     const value: number[] = [];
     for (this.#at++;; this.#at++) {
       let byte = this.#bytes[this.#at];
       if (byte === CODE.backslash && quote === CODE.doubleQuote) {
         byte = this.#bytes[++this.#at];
-        // A comment takes the rest of the line, but not the backslash before it.
+        // A comment removes the rest of the line, but not a backslash before it.
         if (byte === CODE.hash) byte = this.#skipComment();
         if (byte === CODE.newline) {
           this.#line++;

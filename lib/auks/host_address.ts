@@ -1,10 +1,10 @@
-// Addresses of hosts, IPv4 and IPv6: as text, as bytes, and which are the same.
+// IPv4 and IPv6 addresses of hosts: text, bytes, and comparison.
 
 /**
- * The IPv4 address within an IPv6 one (::ffff:a.b.c.d), as a socket for both shows it.
+ * The IPv4 address inside an IPv6 one (::ffff:a.b.c.d), as reported by a dual-stack socket.
  *
  * @param address 4 or 16 bytes.
- * @returns its 4 bytes; the address itself if it is another.
+ * @returns its 4 bytes, or the address itself if it is not of that kind.
  */
 export function plainAddress(address: Uint8Array): Uint8Array {
   const isMapped = address.length === 16 && address[10] === 0xff && address[11] === 0xff &&
@@ -13,11 +13,11 @@ export function plainAddress(address: Uint8Array): Uint8Array {
 }
 
 /**
- * Whether two addresses are the same one.
+ * Whether two addresses are the same.
  *
  * @param a 4 or 16 bytes.
  * @param b another.
- * @returns true if they are, also if one of them is written as IPv6.
+ * @returns true if they are, even if one is an IPv4 address in IPv6 form.
  */
 export function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
   const plain = plainAddress(a);
@@ -26,7 +26,7 @@ export function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /**
- * Reads an address.
+ * Parses an address.
  *
  * @param text four decimal numbers, or an IPv6 address.
  * @returns 4 or 16 bytes; undefined if it is neither.

@@ -3,22 +3,22 @@
 const SHAPE = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
 
 /**
- * Reads a time.
+ * Parses a time.
  *
- * @param text as {@linkcode formatKerberosTime} writes it.
- * @returns seconds since the epoch, of 32 bits; undefined if there is no such time.
+ * @param text in the form of {@linkcode formatKerberosTime}.
+ * @returns 32-bit seconds since the epoch; undefined for an invalid time.
  */
 export function parseKerberosTime(text: string): number | undefined {
   const [, year, month, day, hour, minute, second] = SHAPE.exec(text) ?? [];
   if (second === undefined) return undefined;
   const seconds = Date.UTC(+year!, +month! - 1, +day!, +hour!, +minute!, +second) / 1000;
-  // Date takes the 32nd of a month, and years below 100 for those of another century.
+  // Date accepts the 32nd of a month, and maps years below 100 to another century.
   const exists = seconds >= 0 && seconds <= 0xffff_ffff && formatKerberosTime(seconds) === text;
   return exists ? seconds : undefined;
 }
 
 /**
- * Writes a time.
+ * Formats a time.
  *
  * @param seconds since the epoch.
  * @returns 15 characters.

@@ -1,27 +1,27 @@
-// A KRB-CRED in the clear (RFC 4120 section 5.8.1, EncryptedData of etype 0), which is how AUKS carries tickets,
-// read strictly. Writing one is in krb_cred_writer.ts.
+// Strict parser for an unencrypted KRB-CRED (RFC 4120 section 5.8.1, EncryptedData of etype 0), in which AUKS carries
+// tickets. The writer is in krb_cred_writer.ts.
 import type { Credential, HostAddress } from "./credential.ts";
 import { DerError, DerReader, TAG } from "./der.ts";
 import { AuksError } from "./errors.ts";
 import { parseKerberosTime } from "./kerberos_time.ts";
 import type { Principal } from "./principal.ts";
 
-/** Most tickets in a KRB-CRED; AUKS has one or two. */
+/** Maximum number of tickets in a KRB-CRED; AUKS uses one or two. */
 export const MAX_TICKETS = 16;
-/** Most bytes of a KRB-CRED that any AUKS takes. */
+/** Maximum size of a KRB-CRED that any AUKS accepts. */
 export const MAX_KRB_CRED_LENGTH = 32_768;
 
-/** What a KRB-CRED holds. */
+/** The contents of a KRB-CRED. */
 export interface KrbCred {
-  /** At least one; the first is the ticket of the client's own realm. */
+  /** At least one; the first is for the client's own realm. */
   readonly credentials: readonly Credential[];
-  /** When it was made, seconds since the epoch; 0 if it does not say. */
+  /** When it was made, seconds since the epoch; 0 if absent. */
   readonly timestamp: number;
   /** Microseconds of that. */
   readonly usec: number;
 }
 
-/** Version of Kerberos, in the message and in each ticket. */
+/** Kerberos version, in the message and in each ticket. */
 export const PVNO = 5;
 /** Type of the message. */
 export const MSG_TYPE = 22;
@@ -29,11 +29,11 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const ascii = new TextDecoder("latin1");
 
 /**
- * Reads a KRB-CRED. Keys and tickets are views of the bytes, so that wipeCredentials() of either is enough.
+ * Parses a KRB-CRED. Keys and tickets are views of the bytes, so wiping either is enough.
  *
- * @param bytes the KRB-CRED and nothing behind it.
- * @returns what it holds.
- * @throws {AuksError} CRED_TOO_LARGE, or CRED_READ if it is anything but one encoding of a KRB-CRED in the clear.
+ * @param bytes exactly the KRB-CRED.
+ * @returns its contents.
+ * @throws {AuksError} CRED_TOO_LARGE, or CRED_READ if it is not a strict encoding of an unencrypted KRB-CRED.
  *
  * @example
  * ```ts
@@ -73,7 +73,7 @@ function readKrbCred(bytes: Uint8Array): KrbCred {
 
   const reader = new DerReader(inner);
   const part = reader.open(TAG.application(29));
-  // A null cipher pads nothing, so nothing may follow.
+  // A null cipher does not pad, so nothing may follow.
   reader.end();
   const parts = part.open(TAG.sequence);
   part.end();
@@ -95,7 +95,7 @@ function field<T>(reader: DerReader, number: number, read: (reader: DerReader) =
   return value;
 }
 
-/** Takes the field [number] if it is there. */
+/** Takes the field [number] if present. */
 function optional<T>(
   reader: DerReader,
   number: number,
@@ -123,7 +123,7 @@ function readTickets(reader: DerReader): Uint8Array[] {
   return tickets;
 }
 
-/** A ticket's shape is checked (RFC 4120 section 5.3); what is in it is its server's business. */
+/** Checks the structure of a ticket (RFC 4120 section 5.3); its contents are for its server. */
 function readTicket(list: DerReader): Uint8Array {
   const bytes = list.whole(TAG.application(1));
   const outer = new DerReader(bytes).open(TAG.application(1));
@@ -135,7 +135,7 @@ function readTicket(list: DerReader): Uint8Array {
   field(fields, 3, (r) => {
     const data = r.open(TAG.sequence);
     field(data, 0, (f) => f.integer());
-    // The key's version: 32 bits with or without a sign, which makes 5 bytes of some.
+    // The key version: signed or unsigned 32 bits, which may take 5 bytes.
     optional(data, 1, (f) => f.take(TAG.integer));
     field(data, 2, (f) => f.take(TAG.octetString));
     data.end();
@@ -229,7 +229,7 @@ function readTime(reader: DerReader): number {
   const text = ascii.decode(reader.take(TAG.generalizedTime));
   const seconds = parseKerberosTime(text);
   if (seconds === undefined) {
-    throw new DerError(`there is no time ${JSON.stringify(text.slice(0, 20))}`);
+    throw new DerError(`invalid time ${JSON.stringify(text.slice(0, 20))}`);
   }
   return seconds;
 }

@@ -1,11 +1,11 @@
-// What AUKS makes of a KRB-CRED: whose it is, how long it lasts, and whether it is one that AUKS is for.
+// AUKS's view of a KRB-CRED: its owner, its lifetime, and whether it is of the kind AUKS is for.
 import { AuksError } from "./errors.ts";
 import type { KrbCred } from "./krb_cred.ts";
 import { formatPrincipal, MAX_PRINCIPAL_LENGTH, samePrincipal, tgsRealm } from "./principal.ts";
 
-/** What AUKS keeps of a KRB-CRED beside it. */
+/** What AUKS stores along with a KRB-CRED. */
 export interface KrbCredSummary {
-  /** Client of the first ticket, at most 127 bytes. */
+  /** The first ticket's client, at most 127 bytes. */
   readonly principal: string;
   readonly starttime: number;
   readonly endtime: number;
@@ -19,9 +19,9 @@ export interface KrbCredSummary {
 const toUtf8 = new TextEncoder();
 
 /**
- * What AUKS keeps of a KRB-CRED beside it: client and address of the first ticket, the times of all.
+ * What AUKS stores along with a KRB-CRED: client and address of the first ticket, and the times of all.
  *
- * @param cred what parseKrbCred() gave.
+ * @param cred from parseKrbCred().
  * @returns principal, times and flags.
  * @throws {AuksError} CRED_PRINCIPAL_TOO_LONG.
  */
@@ -38,7 +38,7 @@ export function summarizeKrbCred(cred: KrbCred): KrbCredSummary {
   }
   return {
     principal,
-    // A ticket that does not say when it begins is valid from the authentication on (RFC 4120 section 5.3).
+    // A ticket without a start time is valid from its authentication time (RFC 4120 section 5.3).
     starttime: Math.min(...credentials.map(({ starttime, authtime }) => starttime || authtime)),
     endtime: Math.min(...credentials.map(({ endtime }) => endtime)),
     renewTill: Math.max(...credentials.map(({ renewTill }) => renewTill)),
@@ -48,10 +48,10 @@ export function summarizeKrbCred(cred: KrbCred): KrbCredSummary {
 }
 
 /**
- * Why a KRB-CRED is not one of ticket-granting tickets of one client, the first of them for his own realm. The
- * original does not look and stores tickets for any service.
+ * Why a KRB-CRED does not consist of ticket-granting tickets of one client, the first for the client's own realm. The
+ * original does not check this and stores tickets for any service.
  *
- * @param cred what parseKrbCred() gave.
+ * @param cred from parseKrbCred().
  * @returns the reason, or undefined if it is one.
  */
 export function whyNotTgts(cred: KrbCred): string | undefined {

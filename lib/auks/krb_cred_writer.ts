@@ -1,4 +1,4 @@
-// Writing a KRB-CRED in the clear, as libkrb5 does.
+// Formats an unencrypted KRB-CRED as libkrb5 does.
 import type { Credential, HostAddress } from "./credential.ts";
 import { type DerNode, formatDer, integerNode, node, TAG } from "./der.ts";
 import { formatKerberosTime } from "./kerberos_time.ts";
@@ -8,9 +8,9 @@ import type { Principal } from "./principal.ts";
 const toUtf8 = new TextEncoder();
 
 /**
- * Writes a KRB-CRED, byte for byte as libkrb5 does.
+ * Formats a KRB-CRED, byte for byte like libkrb5.
  *
- * @param cred what it holds.
+ * @param cred its contents.
  * @returns its DER; the caller wipes it.
  *
  * @example

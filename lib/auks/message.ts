@@ -1,4 +1,4 @@
-// What requests and replies share: their types, and numbers of 4 bytes, big-endian.
+// What requests and replies share: their types, and 4-byte big-endian numbers.
 
 /** The number of each message. */
 export const MESSAGE_TYPE = {
@@ -9,7 +9,7 @@ export const MESSAGE_TYPE = {
   remove: 4,
   close: 5,
   dump: 6,
-  /** In the files of `auks --send` only. */
+  /** Only in the files of `auks --send`. */
   credDump: 7,
   pingReply: 20,
   errorReply: 21,
@@ -20,11 +20,11 @@ export const MESSAGE_TYPE = {
 } as const;
 
 /**
- * Writes 4-byte numbers, and bytes behind them.
+ * Writes 4-byte numbers, followed by bytes.
  *
  * @param numbers the numbers.
  * @param tail the bytes.
- * @returns a buffer of its own.
+ * @returns a new buffer.
  */
 export function formatNumbers(numbers: readonly number[], tail?: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(4 * numbers.length + (tail?.length ?? 0));
@@ -35,11 +35,11 @@ export function formatNumbers(numbers: readonly number[], tail?: Uint8Array): Ui
 }
 
 /**
- * Reads a 4-byte number, of which bytes that are missing at the end count as zeros.
+ * Reads a 4-byte number; missing bytes at the end count as zeros.
  *
- * @param bytes where it is.
- * @param at where it begins.
- * @returns the number, without a sign.
+ * @param bytes the buffer.
+ * @param at its offset.
+ * @returns the unsigned number.
  */
 export function u32At(bytes: Uint8Array, at: number): number {
   return ((bytes[at] ?? 0) << 24 | (bytes[at + 1] ?? 0) << 16 | (bytes[at + 2] ?? 0) << 8 |

@@ -1,44 +1,44 @@
-// The block `mungebox` of auks.conf, which the original ignores. Nothing in it is ignored or guessed here.
+// The block `mungebox` of auks.conf, which the original ignores. Here nothing in it is ignored or guessed.
 import { only, Values } from "./config_values.ts";
 import { AuksError } from "./errors.ts";
 import type { Block } from "./grammar.ts";
 import type { Packing } from "./reply.ts";
 
-/** What the block says. */
+/** The settings of the block. */
 export interface OwnConfig {
   /** How the daemon packs credentials. */
   readonly dialect: DialectSetting;
-  /** Whether the daemons of a pair tell each other what they accept. */
+  /** Whether the daemons of a pair forward accepted tickets to each other. */
   readonly replicate: boolean;
-  /** Whether a ticket is on disk, rather than with the kernel, before its user hears that it is stored. */
+  /** Whether a ticket must be on disk, not just written to the kernel, before it is acknowledged. */
   readonly sync: boolean;
-  /** Whether all pages of the daemon's memory are locked. */
+  /** Whether to lock all of the daemon's memory. */
   readonly lockMemory: boolean;
-  /** Where the daemon writes its process ID; empty for nowhere. */
+  /** Path of the PID file; empty for none. */
   readonly pidFile: string;
-  /** Where it writes its numbers in Prometheus's format; empty for nowhere. */
+  /** Path of the Prometheus metrics file; empty for none. */
   readonly metricsFile: string;
 }
 
 /** Value of `Dialect` in the block `mungebox`. */
 export type DialectSetting = keyof typeof DIALECT_SETTINGS;
 
-/** How the daemon packs for whom. */
+/** How the daemon packs credentials for different clients. */
 export interface Packings {
-  /** For the original's clients, which don't say what they read. */
+  /** For the original's clients, which do not announce what they can read. */
   readonly foreign: Packing;
-  /** For ours, which say that they read everything. */
+  /** For our clients, which announce that they can read everything. */
   readonly ours: Packing;
 }
 
-/** Without padding where every released client that has the layout reads that: AUKS 0.5.2 and older do not. */
+/** Without padding, if every released client with the layout can read that; AUKS 0.5.2 and older can't. */
 const PACKINGS = {
   "0.4": { dialect: "0.4", compact: false },
   "0.5": { dialect: "0.5", compact: false },
   head: { dialect: "head", compact: true },
 } as const satisfies Readonly<Record<string, Packing>>;
 
-/** How each `Dialect` packs. `auto` serves AUKS 0.5.3 and 0.5.4, and ours with tickets of any size. */
+/** The packing for each `Dialect`. `auto` serves AUKS 0.5.3 and 0.5.4, and our clients with tickets of any size. */
 export const DIALECT_SETTINGS = {
   auto: { foreign: { dialect: "0.5", compact: true }, ours: PACKINGS.head },
   "0.4": { foreign: PACKINGS["0.4"], ours: PACKINGS["0.4"] },
@@ -57,7 +57,7 @@ const ABSOLUTE_PATH = {
   read: (text: string) => text.startsWith("/") ? text : undefined,
 };
 
-/** Reads one key of our own block; undefined for a value that it can't have. */
+/** Reads one key of our own block; undefined for an invalid value. */
 const OWN_KEYS: {
   readonly [key in keyof OwnConfig]: {
     readonly preset: OwnConfig[key];
@@ -80,7 +80,7 @@ const OWN_KEYS: {
   metricsFile: { preset: "", ...ABSOLUTE_PATH },
 };
 
-/** As they are compared. */
+/** In the form for comparison. */
 const OWN_NAMES: ReadonlySet<string> = new Set(
   Object.keys(OWN_KEYS).map((key) => key.toLowerCase()),
 );
@@ -89,9 +89,9 @@ const OWN_NAMES: ReadonlySet<string> = new Set(
  * Reads the block.
  *
  * @param blocks all blocks of the file.
- * @param context name of the file, and where warnings go.
- * @returns all values, those that are not given preset.
- * @throws {AuksError} CONFIG_PARSE for a key or a value that there is not, CONFIG_INCOMPLETE for a second block.
+ * @param context the file's name, and the receiver of warnings.
+ * @returns all values, with defaults for missing ones.
+ * @throws {AuksError} CONFIG_PARSE for an unknown key or value, CONFIG_INCOMPLETE for a second block.
  */
 export function readOwnConfig(
   blocks: readonly Block[],

@@ -1,11 +1,11 @@
-// A credential as the daemon packs it into GET and DUMP replies: three dialects of one format under one version
-// string, all of them read and written.
+// The format in which the daemon packs credentials into GET and DUMP replies: three dialects under one version string, all
+// of which we read and write.
 import { AuksError } from "./errors.ts";
 import type { KrbCredSummary } from "./krb_cred_summary.ts";
 import { MAX_KRB_CRED_LENGTH } from "./krb_cred.ts";
 import { MAX_PRINCIPAL_LENGTH } from "./principal.ts";
 
-/** What differs between the dialects. */
+/** Differences between the dialects. */
 export const DIALECTS = {
   /** AUKS 0.4. */
   "0.4": { hasCrossrealm: false, maxLength: 2048 },
@@ -18,24 +18,24 @@ export const DIALECTS = {
 /** Layout of a packed credential. */
 export type Dialect = keyof typeof DIALECTS;
 
-/** A credential as AUKS keeps it. */
+/** A credential as stored by AUKS. */
 export interface PackedCredential extends KrbCredSummary {
   readonly uid: number;
   /** The KRB-CRED; a secret. */
   readonly krbCred: Uint8Array;
 }
 
-/** Bytes of the field that holds the principal and its NUL. */
+/** Size of the field with the principal and its NUL. */
 const PRINCIPAL_FIELD = MAX_PRINCIPAL_LENGTH + 2;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const toUtf8 = new TextEncoder();
 
 /**
- * How many bytes a packed credential has.
+ * The size of a packed credential in bytes.
  *
  * @param krbCredLength bytes of its KRB-CRED.
  * @param dialect the layout.
- * @param compact whether the field of the KRB-CRED is as long as that, rather than as long as the original's.
+ * @param compact whether the KRB-CRED's field is only as long as its contents, instead of as long as the original's.
  * @returns the number of bytes.
  */
 export function packedLength(krbCredLength: number, dialect: Dialect, compact: boolean): number {
@@ -45,15 +45,15 @@ export function packedLength(krbCredLength: number, dialect: Dialect, compact: b
 }
 
 /**
- * Packs a credential. What the original fills with its memory's left-overs is zero.
+ * Packs a credential. Fields that the original fills with leftover memory are zero.
  *
  * @param credential the credential.
  * @param dialect the layout.
- * @param compact leave out the padding behind the KRB-CRED: 0.5.3 and later read that, older ones do not.
- * @param target where to put it, all zeros; a buffer of its own if left out.
+ * @param compact omit the padding after the KRB-CRED, which 0.5.3 and later can read, but older versions can't.
+ * @param target buffer for it, all zeros; by default a new one.
  * @param at position in the target.
  * @returns the target.
- * @throws {AuksError} CRED_TOO_LARGE, if this dialect's readers take no KRB-CRED of that size;
+ * @throws {AuksError} CRED_TOO_LARGE if this dialect's readers do not accept a KRB-CRED of that size;
  * CRED_PRINCIPAL_TOO_LONG.
  *
  * @example
@@ -114,22 +114,22 @@ export function packCredential(
   return target;
 }
 
-/** A packed credential that was read. */
+/** An unpacked credential. */
 export interface Unpacked {
   readonly credential: PackedCredential;
-  /** The layout it had; a compact one of 0.4 can't be told from one of 0.5 and counts as that. */
+  /** Its layout; a compact 0.4 one is indistinguishable from 0.5 and counts as that. */
   readonly dialect: Dialect;
-  /** How many bytes it took. */
+  /** Its size in bytes. */
   readonly length: number;
 }
 
 /**
- * Reads a packed credential of any dialect. The KRB-CRED is a view of the bytes and has not been looked into.
+ * Unpacks a credential of any dialect. The KRB-CRED is an unparsed view of the bytes.
  *
- * @param bytes where it is; what follows it is ignored.
- * @param at where it begins.
+ * @param bytes the buffer; anything after the credential is ignored.
+ * @param at its offset.
  * @returns the credential and how it was packed.
- * @throws {AuksError} API_REPLY_CORRUPTED if it is not whole or contradicts itself.
+ * @throws {AuksError} API_REPLY_CORRUPTED if it is incomplete or inconsistent.
  */
 export function unpackCredential(bytes: Uint8Array, at = 0): Unpacked {
   const start = at;
@@ -156,7 +156,7 @@ export function unpackCredential(bytes: Uint8Array, at = 0): Unpacked {
   const endtime = u32();
   const renewTill = u32();
   const addressless = flag("addressless");
-  // Here HEAD has a flag and the others the length of the longest KRB-CRED, which is never 0 or 1.
+  // Here HEAD has a flag, and the others have the maximum length of a KRB-CRED, which is never 0 or 1.
   const next = u32();
   const hasCrossrealm = next <= 1;
   const maxLength = hasCrossrealm ? u32() : next;
@@ -165,7 +165,7 @@ export function unpackCredential(bytes: Uint8Array, at = 0): Unpacked {
     throw corrupted(`a KRB-CRED of ${length} bytes in ${maxLength}`);
   }
   const data = bytes.subarray(at, take(maxLength));
-  // A status, of which only 0 has ever been seen.
+  // A status, which has only ever been seen as 0.
   u32();
   return {
     credential: {
@@ -183,7 +183,7 @@ export function unpackCredential(bytes: Uint8Array, at = 0): Unpacked {
   };
 }
 
-/** The principal ends at its NUL; behind that, the original sends whatever its memory held. */
+/** The principal ends at its NUL; after that, the original sends leftover memory. */
 function readPrincipalField(field: Uint8Array): string {
   const end = field.indexOf(0);
   if (end <= 0) throw corrupted(end === 0 ? "no principal" : "a principal without its NUL");

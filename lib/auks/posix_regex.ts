@@ -1,11 +1,11 @@
-// POSIX extended regular expressions as the GNU C library knows them, in the C locale: whether one matches anywhere
-// in some bytes. The subject may be an attacker's, so the time is bounded by expression times subject; matching
-// expressions with back-references has a limit of steps instead, and ends in an error there.
+// POSIX extended regular expressions as in the GNU C library, in the C locale: whether one matches anywhere in some bytes.
+// The subject may come from an attacker, so the time is bounded by the size of the expression times that of the subject.
+// Expressions with back-references have a step limit instead, beyond which matching fails with an error.
 import { type Anchor, type Node, parseExpression, RegexError } from "./posix_regex_syntax.ts";
 
 export { RegexError };
 
-/** An expression that is ready to match. */
+/** A compiled expression. */
 export interface PosixRegex {
   /**
    * Whether the expression matches somewhere.
@@ -17,14 +17,14 @@ export interface PosixRegex {
   test(subject: Uint8Array): boolean;
 }
 
-/** Most states of an expression with its intervals written out. */
+/** Maximum number of states, with intervals expanded. */
 const MAX_STATES = 50_000;
-/** Most steps of a match with back-references. */
+/** Maximum number of steps of a match with back-references. */
 const MAX_STEPS = 200_000;
 
 /**
- * One state. `next` and `other` are the numbers of the states behind it; a state without condition leads to both
- * at once.
+ * One state. `next` and `other` are the numbers of the following states; a state without a condition leads to both at
+ * once.
  */
 type State =
   | { readonly kind: "set"; readonly set: Uint8Array; next: number }
@@ -33,15 +33,15 @@ type State =
   | { readonly kind: "open" | "close" | "back"; readonly group: number; next: number }
   | { readonly kind: "match" };
 
-/** Whether a place in the subject is of some kind: its start, the end of a word. */
+/** Whether a position in the subject is of some kind, such as its start or the end of a word. */
 type Condition = (subject: Uint8Array, at: number) => boolean;
 
 /**
  * Compiles an expression.
  *
  * @param expression its bytes.
- * @returns what matches it.
- * @throws {RegexError} if the C library would refuse it too, or if its intervals make it too large.
+ * @returns the compiled expression.
+ * @throws {RegexError} if the C library would refuse it as well, or if its intervals make it too large.
  *
  * @example
  * ```ts
@@ -90,7 +90,7 @@ class Program {
     return this.states.push(state) - 1;
   }
 
-  /** Adds the states of a part of the tree, and gives the number of its first. */
+  /** Adds the states of part of the tree. Returns the number of the first. */
   build(tree: Node, next: number): number {
     switch (tree.kind) {
       case "set":
@@ -117,7 +117,7 @@ class Program {
     return this.add({ kind: "open", group, next: this.build(part, close) });
   }
 
-  /** An interval is written out: the part as often as it has to be there, then as often as it may be. */
+  /** Expands an interval: the part as often as required, then as often as allowed. */
   #repeat(part: Node, least: number, most: number, next: number): number {
     let first = next;
     if (most === Infinity) {
@@ -132,14 +132,14 @@ class Program {
     for (let i = 0; i < least; i++) {
       const behind = first;
       first = this.build(part, behind);
-      // A part without states, however often, is nothing.
+      // A part without states stays empty, however often it is repeated.
       if (first === behind) break;
     }
     return first;
   }
 }
 
-/** Follows all ways at once: a state is looked at once for each byte of the subject, whatever led to it. */
+/** Follows all paths at once: each state is visited at most once per byte of the subject. */
 function simulate({ states, start }: Program, subject: Uint8Array): boolean {
   const seen = new Int32Array(states.length).fill(-1);
   let current: number[] = [];
@@ -173,10 +173,10 @@ function simulate({ states, start }: Program, subject: Uint8Array): boolean {
   return false;
 }
 
-/** What each group has matched: where it began and ended, two numbers a group. */
+/** What each group has matched: start and end, two numbers per group. */
 type Captures = readonly (number | undefined)[];
 
-/** Tries one way after another, as what a group has matched depends on the way. */
+/** Tries one path after another, because what a group has matched depends on the path. */
 function backtrack({ states, start }: Program, subject: Uint8Array): boolean {
   const seen = new Set<string>();
   const ways: { number: number; at: number; captures: Captures }[] = [];
@@ -198,7 +198,7 @@ function backtrack({ states, start }: Program, subject: Uint8Array): boolean {
         if (state.holds(subject, at)) go(state.next);
         break;
       case "fork": {
-        // Only here can ways meet again, or turn in a circle.
+        // Only here can paths meet again or loop.
         const key = `${number} ${at} ${captures}`;
         if (seen.has(key)) break;
         seen.add(key);

@@ -1,9 +1,9 @@
-// The syntax of POSIX extended regular expressions with the GNU C library's additions: from bytes to a tree. Where
-// POSIX leaves the meaning open, this follows the C library, against which the tests check it.
+// The syntax of POSIX extended regular expressions with the GNU C library's extensions: from bytes to a tree. Where POSIX
+// leaves the meaning open, this follows the C library, against which the tests check it.
 
-/** What an expression is made of. */
+/** The parts of an expression. */
 export type Node =
-  /** One byte out of 256, each 0 or 1. */
+  /** One byte from a set: 256 entries, each 0 or 1. */
   | { readonly kind: "set"; readonly set: Uint8Array }
   | { readonly kind: "anchor"; readonly anchor: Anchor }
   | { readonly kind: "sequence"; readonly parts: readonly Node[] }
@@ -13,17 +13,17 @@ export type Node =
   | { readonly kind: "group"; readonly number: number; readonly part: Node }
   | { readonly kind: "back"; readonly group: number };
 
-/** A place that matches no byte, by the character that stands for it; b to > follow a backslash. */
+/** A position that matches no byte, by its character; b to > follow a backslash. */
 export type Anchor = "^" | "$" | "b" | "B" | "<" | ">";
 
-/** An expression that can't be compiled. */
+/** An invalid expression. */
 export class RegexError extends Error {}
 
-/** Most repetitions in an interval (RE_DUP_MAX). */
+/** Maximum number of repetitions in an interval (RE_DUP_MAX). */
 const MAX_REPETITIONS = 0x7fff;
-/** Longest name in `[:...:]`. */
+/** Maximum length of a name in `[:...:]`. */
 const MAX_CLASS_NAME = 32;
-/** Deepest nesting of groups. */
+/** Maximum nesting depth of groups. */
 const MAX_DEPTH = 250;
 
 /** The classes of the C locale. */
@@ -43,14 +43,14 @@ const CLASSES: Readonly<Record<string, RegExp>> = {
   xdigit: /[0-9A-Fa-f]/,
 };
 
-/** What a letter behind a backslash stands for, other than itself. */
+/** Meanings of a letter after a backslash, other than itself. */
 const ESCAPED_SETS: Readonly<Record<string, Uint8Array>> = {
   w: setOf(/[0-9A-Za-z_]/),
   W: invert(setOf(/[0-9A-Za-z_]/)),
   s: setOf(CLASSES["space"]!),
   S: invert(setOf(CLASSES["space"]!)),
 };
-/** A backquote and a quote are the ends of the subject, which are the ends of the only line. */
+/** Backquote and quote stand for the ends of the subject, which are the ends of its only line. */
 const ESCAPED_ANCHORS: Readonly<Record<string, Anchor>> = {
   "`": "^",
   "'": "$",
@@ -59,7 +59,7 @@ const ESCAPED_ANCHORS: Readonly<Record<string, Anchor>> = {
   b: "b",
   B: "B",
 };
-/** What a dot matches: every byte but NUL. */
+/** What a dot matches: every byte except NUL. */
 export const ANY = invert(single(0));
 
 function setOf(pattern: RegExp): Uint8Array {
@@ -80,18 +80,18 @@ function invert(set: Uint8Array): Uint8Array {
 }
 
 /**
- * Reads an expression.
+ * Parses an expression.
  *
  * @param expression its bytes.
  * @returns its tree.
- * @throws {RegexError} if it is none.
+ * @throws {RegexError} if it is invalid.
  */
 export function parseExpression(expression: Uint8Array): Node {
   return new Parser(expression).whole();
 }
 
 class Parser {
-  /** Each byte a character. */
+  /** One character per byte. */
   readonly #text: string;
   #at = 0;
   #groups = 0;
@@ -112,7 +112,7 @@ class Parser {
     return this.#text[this.#at];
   }
 
-  /** Whether a branch ends here. A ) that closes nothing is a character. */
+  /** Whether a branch ends here. An unmatched ) is an ordinary character. */
   #branchEnds(): boolean {
     return this.#next === undefined || this.#next === "|" ||
       (this.#next === ")" && this.#depth > 0);
@@ -135,7 +135,7 @@ class Parser {
 
   #repeated(): Node {
     let part = this.#atom();
-    // An anchor can't be repeated, so what follows one begins an expression, which it can't.
+    // An anchor can't be repeated, and a repetition can't begin an expression.
     if (part.kind === "anchor") return part;
     while (this.#next !== undefined && "*+?{".includes(this.#next)) {
       const [least, most] = this.#repetitions();
@@ -161,7 +161,7 @@ class Parser {
     const [whole, first = "", comma, last = ""] =
       /^(\d*)(?:(,)(\d*))?\}/.exec(this.#text.slice(this.#at)) ?? [];
     if (whole === undefined || (first === "" && comma === undefined)) {
-      throw new RegexError("an interval that is none");
+      throw new RegexError("a malformed interval");
     }
     this.#at += whole.length;
     const least = Number(first);
@@ -221,7 +221,7 @@ class Parser {
     return { kind: "back", group };
   }
 
-  /** What is between [ and ], the [ being taken. */
+  /** The text between [ and ], after the [. */
   #bracket(): Uint8Array {
     const negated = this.#next === "^";
     if (negated) this.#at++;
@@ -278,7 +278,7 @@ class Parser {
       if (pattern === undefined) throw new RegexError(`no class [:${name}:]`);
       return setOf(pattern);
     }
-    // The C locale has no collating element of more than one character.
+    // The C locale has no collating elements of more than one character.
     if (name.length !== 1) throw new RegexError(`no collating element ${name}`);
     return kind === "=" ? single(name.charCodeAt(0)) : name.charCodeAt(0);
   }

@@ -1,7 +1,7 @@
-// Kerberos principals: the parts of a name and how they are written (RFC 1964 section 2.1.1, as libkrb5 does).
+// Kerberos principals: the components of a name and its text form (RFC 1964 section 2.1.1, as in libkrb5).
 import { AuksError } from "./errors.ts";
 
-/** Most bytes of a principal's name in AUKS. */
+/** Maximum length of a principal's name in AUKS, in bytes. */
 export const MAX_PRINCIPAL_LENGTH = 127;
 
 /** A name in a realm. */
@@ -13,7 +13,7 @@ export interface Principal {
   readonly nameType: number;
 }
 
-/** What is written behind a backslash for a character that would mean something else or nothing. */
+/** Escape letters for special characters. */
 const ESCAPES: Readonly<Record<string, string>> = {
   "\n": "n",
   "\t": "t",
@@ -25,10 +25,10 @@ const UNESCAPES: Readonly<Record<string, string>> = Object.fromEntries(
 );
 
 /**
- * Writes a principal as `name/instance@REALM`.
+ * Formats a principal as `name/instance@REALM`.
  *
  * @param principal the principal.
- * @returns its name, with a backslash before `/`, `@` and `\` within a part.
+ * @returns its name, with a backslash before `/`, `@` and `\` within a component.
  *
  * @example
  * ```ts
@@ -47,13 +47,12 @@ function escape(part: string): string {
 }
 
 /**
- * Reads a principal's name.
+ * Parses a principal's name.
  *
- * @param name as {@linkcode formatPrincipal} writes it; the realm may be left out.
+ * @param name in the form of {@linkcode formatPrincipal}; the realm is optional.
  * @param defaultRealm realm of a name without one.
  * @returns the principal.
- * @throws {AuksError} CRED_PRINCIPAL if it has two realms or ends in a backslash, or has none and there is no
- * default.
+ * @throws {AuksError} CRED_PRINCIPAL if it has two realms, ends in a backslash, or has no realm and there is no default.
  *
  * @example
  * ```ts
@@ -87,11 +86,11 @@ export function parsePrincipal(name: string, defaultRealm?: string): Principal {
 }
 
 function malformed(name: string, why: string): AuksError {
-  return new AuksError("CRED_PRINCIPAL", `${JSON.stringify(name)} is no principal: ${why}`);
+  return new AuksError("CRED_PRINCIPAL", `${JSON.stringify(name)} is not a principal: ${why}`);
 }
 
 /**
- * Whether two principals are the same one; the type of the name does not matter.
+ * Whether two principals are the same, ignoring name types.
  *
  * @param a a principal.
  * @param b another.
@@ -103,31 +102,31 @@ export function samePrincipal(a: Principal, b: Principal): boolean {
 }
 
 /**
- * Whether a principal is that of a ticket-granting service, and of which realm.
+ * The realm of a ticket-granting service, if a principal is one.
  *
  * @param principal the principal of a service.
- * @returns the realm that the tickets are for: that of the principal itself for `krbtgt/R@R`.
+ * @returns the realm that its tickets are for: the principal's own for `krbtgt/R@R`.
  */
 export function tgsRealm(principal: Principal): string | undefined {
   const [name, realm] = principal.components;
   return principal.components.length === 2 && name === "krbtgt" ? realm : undefined;
 }
 
-/** A name in the notation of the HOWTO, and what it stands for. */
+/** A name in the HOWTO's notation, and its meaning. */
 export interface SlashRealm {
   /** The name with `@` before its realm. */
   readonly name: string;
-  /** What to tell the administrator. */
+  /** The warning for the administrator. */
   readonly warning: string;
 }
 
 /**
- * Reads `host/mngt.realm.a/REALM.A`, as AUKS's HOWTO of 2014 to 2021 has it, as `host/mngt.realm.a@REALM.A`.
+ * Interprets `host/mngt.realm.a/REALM.A`, as in AUKS's HOWTO of 2014 to 2021, as `host/mngt.realm.a@REALM.A`.
  *
  * @param name a principal's name.
- * @param knownRealms realms of krb5.conf, the default one among them.
- * @returns what it stands for; undefined if it has a realm, if its last component is not a known one, or if it is
- * the name of a ticket-granting service, which ends in a realm by right.
+ * @param knownRealms realms of krb5.conf, including the default one.
+ * @returns its meaning; undefined if it has a realm, if its last component is not a known realm, or if it is the name of a
+ * ticket-granting service, which rightly ends in a realm.
  *
  * @example
  * ```ts

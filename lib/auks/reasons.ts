@@ -1,5 +1,5 @@
-// Why a request was refused: the codes that our daemon sends behind an ERROR reply, which the original leaves
-// without any, and the error of the original that each of them is.
+// Why a request was refused: the codes that our daemon adds to an ERROR reply, where the original has none, and the
+// original's error for each.
 import type { AuksError, AuksErrorName } from "./errors.ts";
 
 /** Every reason: its number on the wire, the original's error that the daemon logs, and the text for the user. */
@@ -34,10 +34,10 @@ const BY_ERROR: ReadonlyMap<AuksErrorName, Reason> = new Map(
 );
 
 /**
- * The reason of a number on the wire.
+ * The reason for a number on the wire.
  *
- * @param number what a reply has.
- * @returns the reason; `"other"` for one that a later daemon may have.
+ * @param number from a reply.
+ * @returns the reason; `"other"` for an unknown one, from a later daemon.
  */
 export function reasonOfNumber(number: number): Reason {
   return BY_NUMBER.get(number) ?? "other";
@@ -46,8 +46,8 @@ export function reasonOfNumber(number: number): Reason {
 /**
  * The reason to send for an error.
  *
- * @param error what went wrong with the request.
- * @returns the reason; `"other"` for an error that no request's content can cause.
+ * @param error the request's error.
+ * @returns the reason; `"other"` for an error that the contents of a request can't cause.
  */
 export function reasonOfError(error: AuksError): Reason {
   return BY_ERROR.get(error.error) ?? "other";

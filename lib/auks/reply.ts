@@ -1,5 +1,5 @@
-// The replies of AUKS as they are within a KRB-PRIV: from bytes, to bytes. What ours says beyond the original stands
-// behind what the original reads, which ignores it.
+// AUKS's replies, inside a KRB-PRIV: parsing and formatting. Our additions come after the part that the original reads; it
+// ignores them.
 import { AuksError } from "./errors.ts";
 import { formatNumbers, MESSAGE_TYPE, u32At } from "./message.ts";
 import {
@@ -11,15 +11,15 @@ import {
 } from "./packed_credential.ts";
 import { type Reason, reasonOfNumber, REASONS } from "./reasons.ts";
 
-/** What an ADD did to the store: it took what came, or kept the better one that was there. */
+/** The effect of an ADD: stored the new credential, or kept a better one. */
 export type AddOutcome = "stored" | "kept";
 
-/** What our daemon says of an ADD that succeeded. */
+/** Our daemon's report on a successful ADD. */
 export interface AddReport {
   readonly outcome: AddOutcome;
-  /** The user whose credential it is. */
+  /** The credential's owner. */
   readonly uid: number;
-  /** When what is stored now ends, seconds since the epoch. */
+  /** When the stored credential expires, seconds since the epoch. */
   readonly endtime: number;
   /** Until when it can be renewed; 0 if it can't. */
   readonly renewTill: number;
@@ -30,7 +30,7 @@ export type Reply =
   | { readonly type: "ping" | "remove" }
   | {
     readonly type: "add";
-    /** Of our daemons only. */
+    /** Only from our daemons. */
     readonly report: AddReport | undefined;
   }
   | { readonly type: "get"; readonly credential: PackedCredential; readonly dialect: Dialect }
@@ -42,7 +42,7 @@ export type Reply =
   }
   | {
     readonly type: "error";
-    /** Of our daemons only. */
+    /** Only from our daemons. */
     readonly reason: Reason | undefined;
     /** The reason in words; empty without one. */
     readonly text: string;
@@ -51,20 +51,20 @@ export type Reply =
 /** How the daemon packs credentials. */
 export interface Packing {
   readonly dialect: Dialect;
-  /** Without padding, which AUKS 0.5.3 and later read. */
+  /** Without padding, which AUKS 0.5.3 and later can read. */
   readonly compact: boolean;
 }
 
 const OUTCOMES: readonly AddOutcome[] = ["kept", "stored"];
-/** Most bytes of an ERROR reply's text. */
+/** Maximum length of an ERROR reply's text in bytes. */
 const MAX_TEXT_LENGTH = 1024;
 const utf8 = new TextDecoder("utf-8");
 const toUtf8 = new TextEncoder();
 
 /**
- * The reply to a PING, a LIST or a REMOVE that succeeded.
+ * The reply to a successful PING, LIST or REMOVE.
  *
- * @param type the request; LIST has the reply of PING.
+ * @param type the request; LIST has the same reply as PING.
  * @returns the reply's bytes.
  */
 export function formatPlainReply(type: "ping" | "remove"): Uint8Array {
@@ -72,7 +72,7 @@ export function formatPlainReply(type: "ping" | "remove"): Uint8Array {
 }
 
 /**
- * The reply to an ADD that succeeded: the original's, and behind it what was done.
+ * The reply to a successful ADD: the original's, followed by our report.
  *
  * @param report what was done.
  * @returns the reply's bytes.
@@ -88,9 +88,9 @@ export function formatAddReply(report: AddReport): Uint8Array {
 }
 
 /**
- * The reply to a GET that succeeded.
+ * The reply to a successful GET.
  *
- * @param credential what is stored.
+ * @param credential the stored credential.
  * @param packing how to pack it.
  * @returns the reply's bytes; the caller wipes them.
  * @throws {AuksError} as packCredential().
@@ -103,10 +103,10 @@ export function formatGetReply(credential: PackedCredential, packing: Packing): 
 }
 
 /**
- * The reply to a DUMP. The original lists by the uid's decimal string; the order is the caller's business.
+ * The reply to a DUMP. The original sorts by the UID's decimal string; here the caller decides the order.
  *
- * @param credentials everything that is stored.
- * @param packing how to pack them; those that are too large for the dialect have to be left out before.
+ * @param credentials all stored credentials.
+ * @param packing how to pack them; the caller must leave out those too large for the dialect.
  * @returns the reply's bytes; the caller wipes them.
  * @throws {AuksError} as packCredential().
  */
@@ -129,11 +129,11 @@ export function formatDumpReply(
 }
 
 /**
- * The reply to a request that was refused or failed: the original's, and behind it why, as a number, the length
- * of a text, and the text.
+ * The reply to a refused or failed request: the original's, followed by the reason as a number, the length of a text, and
+ * the text.
  *
- * @param reason why.
- * @param text the reason in words; that of the table if left out.
+ * @param reason the reason.
+ * @param text the reason in words; by default the table's.
  * @returns the reply's bytes.
  */
 export function formatErrorReply(reason: Reason, text: string = REASONS[reason][2]): Uint8Array {
@@ -142,11 +142,11 @@ export function formatErrorReply(reason: Reason, text: string = REASONS[reason][
 }
 
 /**
- * Reads a reply.
+ * Parses a reply.
  *
  * @param bytes the payload of a KRB-PRIV.
- * @returns the reply; KRB-CREDs are views of the bytes and have not been looked into.
- * @throws {AuksError} API_REPLY_TYPE if it is no reply; API_REPLY_CORRUPTED if its content is not whole.
+ * @returns the reply; KRB-CREDs are unparsed views of the bytes.
+ * @throws {AuksError} API_REPLY_TYPE if it is not a reply; API_REPLY_CORRUPTED if it is incomplete.
  *
  * @example
  * ```ts
@@ -193,7 +193,7 @@ function parseDump(bytes: Uint8Array): Reply {
   const credentials: PackedCredential[] = [];
   let dialect: Dialect | undefined;
   let at = 8;
-  // Each turn takes bytes that are there, so the count allocates nothing.
+  // Each iteration consumes existing bytes, so a false count allocates nothing.
   for (let i = 0; i < count; i++) {
     const unpacked = unpackCredential(bytes, at);
     credentials.push(unpacked.credential);

@@ -1,5 +1,5 @@
-// The requests of AUKS as they are within a KRB-PRIV: from bytes, to bytes. What ours say of a request stands
-// behind what the original reads, which ignores it.
+// AUKS's requests, inside a KRB-PRIV: parsing and formatting. Our clients' additions come after the part that the original
+// reads; it ignores them.
 import { AuksError } from "./errors.ts";
 import { MAX_KRB_CRED_LENGTH } from "./krb_cred.ts";
 import { formatNumbers, MESSAGE_TYPE, u32At } from "./message.ts";
@@ -12,24 +12,24 @@ export type Request =
   | { readonly type: "add"; readonly krbCred: Uint8Array; readonly replicated?: boolean }
   | { readonly type: "remove"; readonly uid: number; readonly replicated?: boolean };
 
-/** What ours say of a request behind it. */
+/** Our additions to a request. */
 export interface RequestMark {
-  /** The other daemon of the pair sends this, which need not be told of it again. */
+  /** Sent by the other daemon of the pair, to which it need not be forwarded. */
   readonly replicated?: boolean;
-  /** The client reads credentials however they are packed. */
+  /** The client can read every packing of credentials. */
   readonly anyDialect?: boolean;
 }
 
-/** Largest request: ADD of the largest KRB-CRED, and what ours puts behind it. */
+/** Maximum size of a request: an ADD of the largest KRB-CRED, with our additions. */
 export const MAX_REQUEST_LENGTH = 4 + 4 + MAX_KRB_CRED_LENGTH + 8;
 
-/** Opens what ours put behind a request: "mbox", and then the sum of {@linkcode MARKS}. */
+/** Start of our additions to a request: "mbox", followed by the sum of {@linkcode MARKS}. */
 const MARK = 0x6d62_6f78;
 const MARK_LENGTH = 8;
 const MARKS = { replicated: 1, anyDialect: 2 } as const satisfies Record<keyof RequestMark, number>;
 
 /**
- * Writes a request.
+ * Formats a request.
  *
  * @param request the request.
  * @returns its bytes; the caller wipes those of an ADD.
@@ -67,20 +67,19 @@ function formatMark({ replicated = false, anyDialect = false }: RequestMark): Ui
   return sum === 0 ? new Uint8Array(0) : formatNumbers([MARK, sum]);
 }
 
-/** Whether the mark that begins at `at`, and ends the request, says this. */
+/** Whether the addition at `at`, at the end of the request, contains this mark. */
 function hasMark(bytes: Uint8Array, at: number, name: keyof RequestMark): boolean {
   return bytes.length === at + MARK_LENGTH && u32At(bytes, at) === MARK &&
     (u32At(bytes, at + 4) & MARKS[name]) !== 0;
 }
 
 /**
- * Reads a request. Numbers that are cut off count as if zeros followed, and what is behind a request is ignored,
- * as in the original.
+ * Parses a request. As in the original, truncated numbers are padded with zeros, and anything after a request is ignored.
  *
  * @param bytes the payload of a KRB-PRIV.
- * @returns the request; the KRB-CRED of an ADD is a view of the bytes and has not been looked into.
- * @throws {AuksError} AUKSD_UNKNOWN_REQUEST; of an ADD CRED_NULL, CRED_TOO_LARGE, or CRED_READ if it is shorter
- * than it says.
+ * @returns the request; the KRB-CRED of an ADD is an unparsed view of the bytes.
+ * @throws {AuksError} AUKSD_UNKNOWN_REQUEST; for an ADD also CRED_NULL, CRED_TOO_LARGE, or CRED_READ if it is shorter than
+ * its stated length.
  *
  * @example
  * ```ts

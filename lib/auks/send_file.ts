@@ -1,4 +1,4 @@
-// What `auks --send` writes and `auks --receive` reads: a packed credential with its length before it.
+// The format that `auks --send` writes and `auks --receive` reads: a packed credential preceded by its length.
 import { AuksError } from "./errors.ts";
 import { MESSAGE_TYPE } from "./message.ts";
 import {
@@ -9,14 +9,14 @@ import {
 } from "./packed_credential.ts";
 import { MAX_KRB_CRED_LENGTH } from "./krb_cred.ts";
 
-/** Bytes of the length, before the message. */
+/** Size of the length before the message. */
 export const SEND_HEADER_LENGTH = 8;
-/** Most bytes of the message, and the only number of them that the original writes. */
+/** Maximum size of the message, and the only size that the original writes. */
 const MAX_MESSAGE_LENGTH = 4 + packedLength(MAX_KRB_CRED_LENGTH, "head", false);
 
 /**
- * Writes what `auks --send` sends. The length is little-endian, as on every machine that mungebox is for; the
- * original has the machine's own order.
+ * Formats the output of `auks --send`. The length is little-endian, as on every platform of mungebox; the original uses the
+ * machine's byte order.
  *
  * @param credential the credential.
  * @returns the bytes; the caller wipes them.
@@ -31,11 +31,11 @@ export function formatSendFile(credential: PackedCredential): Uint8Array {
 }
 
 /**
- * How many bytes follow the length.
+ * The number of bytes after the length.
  *
  * @param header the first 8 bytes.
- * @returns the number of bytes of the message.
- * @throws {AuksError} API_REPLY_CORRUPTED if they are no length of such a message, of either byte order.
+ * @returns the size of the message.
+ * @throws {AuksError} API_REPLY_CORRUPTED if they are not a valid length in either byte order.
  */
 export function sendFileLength(header: Uint8Array): number {
   if (header.length < SEND_HEADER_LENGTH) throw notSent("it is cut off");
@@ -48,9 +48,9 @@ export function sendFileLength(header: Uint8Array): number {
 }
 
 /**
- * Reads what `auks --send` wrote.
+ * Parses the output of `auks --send`.
  *
- * @param bytes all of it, and nothing behind it.
+ * @param bytes exactly the output.
  * @returns the credential, whose KRB-CRED is a view of the bytes.
  * @throws {AuksError} API_REPLY_CORRUPTED if it is anything else.
  *

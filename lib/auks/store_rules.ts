@@ -1,9 +1,8 @@
-// What the daemon decides about the credentials it keeps, and what makes one due for renewal. The clock is an
-// argument everywhere.
+// The daemon's decisions about its credentials, and when one is due for renewal. The clock is always an argument.
 import type { AuksErrorName } from "./errors.ts";
 import type { AddOutcome } from "./reply.ts";
 
-/** The times of a credential, seconds since the epoch. */
+/** The times of a credential, in seconds since the epoch. */
 export interface Lifetime {
   readonly starttime: number;
   readonly endtime: number;
@@ -12,13 +11,13 @@ export interface Lifetime {
 }
 
 /**
- * What an ADD does to what is stored under its uid. As in the original, the one that can be renewed for longer
- * stays, and of equals the one that ends later; unlike in the original, an expired one never blocks another.
+ * The effect of an ADD on the stored credential of the same UID. As in the original, the one that can be renewed for longer
+ * wins; if equal, the one that expires later does. Unlike in the original, an expired one never blocks another.
  *
- * @param stored what is there, if anything.
- * @param added what comes.
+ * @param stored the stored credential, if any.
+ * @param added the new credential.
  * @param now seconds since the epoch.
- * @returns whether to store what comes.
+ * @returns whether to store the new one.
  *
  * @example
  * ```ts
@@ -41,11 +40,11 @@ export function addOutcome(stored: Lifetime | undefined, added: Lifetime, now: n
 }
 
 /**
- * Whether a credential is of no use any more.
+ * Whether a credential has expired.
  *
  * @param lifetime its times.
  * @param now seconds since the epoch.
- * @returns true from the second at which it ends.
+ * @returns true from the second in which it expires.
  */
 export function isExpired(lifetime: Lifetime, now: number): boolean {
   return lifetime.endtime <= now;
@@ -56,7 +55,7 @@ export function isExpired(lifetime: Lifetime, now: number): boolean {
  *
  * @param lifetime its times.
  * @param now seconds since the epoch.
- * @returns true if it has ended, or could be renewed and can't be any more.
+ * @returns true if it has expired, or was renewable but no longer is.
  */
 export function isStale(lifetime: Lifetime, now: number): boolean {
   return lifetime.endtime < now || (lifetime.renewTill > 0 && lifetime.renewTill < now);
@@ -66,9 +65,9 @@ export function isStale(lifetime: Lifetime, now: number): boolean {
  * Whether a credential is due for renewal.
  *
  * @param lifetime its times.
- * @param minLifeTime seconds before its end from which on it is due; one that lives no longer is never due.
+ * @param minLifeTime it is due when this many seconds or fewer are left; one with no longer lifetime is never due.
  * @param now seconds since the epoch.
- * @returns undefined if it is due, otherwise the error that says why not.
+ * @returns undefined if it is due, otherwise the error with the reason.
  *
  * @example
  * ```ts

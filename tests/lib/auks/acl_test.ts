@@ -185,7 +185,7 @@ describe("warnings", () => {
     const [text, expected] of [
       [
         `\n${rule("^(bob@")}`,
-        /FILE : line 2: the rule matches nobody, as \^\(bob@ is no expression/,
+        /FILE : line 2: the rule matches no principal, because \^\(bob@ is not a valid expression/,
       ],
       [rule("^bob@REALM.A$"), /a dot in \^bob@REALM\.A\$ matches any character/],
       [rule("^bob@REALM[.]A.B$"), /a dot in/],
@@ -195,12 +195,12 @@ describe("warnings", () => {
       [rule("^bob@R\\$"), /is not between \^ and \$/],
       [rule("^a@R$|b@R$"), /is not between \^ and \$/],
       [rule("(^a@R$|b@R$)"), /is not between \^ and \$/],
-      [rule("^?a@R$"), /is no expression/],
+      [rule("^?a@R$"), /is not a valid expression/],
       [rule("(^)*a@R$"), /is not between \^ and \$/],
       [rule("^[[:alnum:]]*@R$"), /matches no name with -, _ or \. where it has \[\[:alnum:\]\]/],
       [rule("^(x/)?([0-9A-Za-z]+)@R$"), /matches no name with -, _ or \./],
-      [rule('""'), /an empty expression matches everybody/],
-      [rule("*", "admin"), /makes everybody an admin/],
+      [rule('""'), /an empty expression matches every principal/],
+      [rule("*", "admin"), /makes every principal an admin/],
       ["rule { principal = x ; host = * ; }", /line 1: the rule has no role and is left out/],
       ["Rule { }", /line 1: block "Rule" is no rule and is ignored\nFILE : no rule, so nobody/],
     ] as const

@@ -213,15 +213,15 @@ describe("what the original does not tell or do", () => {
       ["common { NAT = true ; } api { }", 'line 1: NAT "true" counts as no, as all but yes does'],
       [
         "common { PrimaryHots = x ; } api { }",
-        "line 1: PrimaryHots is no key of this block, and is ignored",
+        "line 1: PrimaryHots is not a key of this block and is ignored",
       ],
       [
         "common { } api { Retries = 1 ; }",
-        "line 1: Retries is no key of this block, and is ignored",
+        "line 1: Retries is not a key of this block and is ignored",
       ],
       [
         "common { } api { } renewer { x = 1 ; }",
-        "line 1: x is no key of this block, and is ignored",
+        "line 1: x is not a key of this block and is ignored",
       ],
       ["common { } api { }\nApi { }", 'line 2: block "Api" is not known, and is ignored'],
     ] as const
