@@ -60,6 +60,11 @@ describe("hosts", () => {
     assert.equal(roleOf(rules, "bob@REALM.A", MAPPED), "user");
     assert.equal(roleOf(rules, "bob@REALM.A", Uint8Array.of(127, 0, 0, 2)), undefined);
     assert.deepEqual(aclHosts(rules), []);
+    for (const at of [0, 9, 10, 11]) {
+      const other = MAPPED.slice();
+      other[at] = 1;
+      assert.equal(roleOf(rules, "bob@REALM.A", other), undefined, `${at}`);
+    }
     const six = acl(rule("*", "user", "2001:db8::1"));
     const address = parseAddress("2001:db8::1")!;
     assert.equal(roleOf(six, "bob@REALM.A", address), "user");

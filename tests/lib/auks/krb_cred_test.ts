@@ -258,6 +258,7 @@ describe("what AUKS computes from a KRB-CRED", () => {
     });
     const reversed = { ...cred, credentials: credentials.toReversed() };
     assert.equal(summarizeKrbCred(reversed).addressless, true);
+    assert.equal(summarizeKrbCred(bobs({})).crossrealm, false);
   });
 
   test("a ticket without a start begins with the authentication", () => {
@@ -320,10 +321,18 @@ test("wiping leaves neither keys nor tickets in the bytes that were read", () =>
 
 describe("DER", () => {
   test("integers are read as they were written, in one encoding", () => {
-    fc.assert(fc.property(fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff }), (value) => {
+    const check = (value: number) => {
       const bytes = formatDer(integerNode(value));
       assert.equal(new DerReader(bytes).integer(), value);
-    }));
+    };
+    fc.assert(fc.property(fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff }), check));
+    // Where a byte more begins.
+    for (const power of [0, 7, 8, 15, 16, 23, 24, 31]) {
+      for (const value of [2 ** power, 2 ** power - 1, 2 ** power + 1]) {
+        if (value < 2 ** 31) check(value);
+        if (-value >= -(2 ** 31)) check(-value);
+      }
+    }
     for (const bytes of [[2, 0], [2, 2, 0, 127], [2, 2, 255, 128], [2, 5, 1, 0, 0, 0, 0], [2, 1]]) {
       assert.throws(() => new DerReader(Uint8Array.from(bytes)).integer(), DerError, `${bytes}`);
     }

@@ -12,7 +12,12 @@ import {
   formatPlainReply,
   parseReply,
 } from "../../../lib/auks/reply.ts";
-import { formatRequest, parseRequest, type Request } from "../../../lib/auks/request.ts";
+import {
+  formatRequest,
+  MAX_REQUEST_LENGTH,
+  parseRequest,
+  type Request,
+} from "../../../lib/auks/request.ts";
 import { type Reason, reasonOfError, reasonOfNumber, REASONS } from "../../../lib/auks/reasons.ts";
 import { packedCredential, record, seconds } from "./arbitraries.ts";
 import { plainBytes, transcripts } from "./reference.ts";
@@ -138,6 +143,17 @@ describe("requests", () => {
   });
 });
 
+test("the largest request is an ADD of the largest KRB-CRED that is passed on", () => {
+  const krbCred = new Uint8Array(32_768);
+  assert.equal(
+    formatRequest({ type: "add", krbCred, replicated: true }).length,
+    MAX_REQUEST_LENGTH,
+  );
+  assert.equal(parseRequest(formatRequest({ type: "add", krbCred })).type, "add");
+  const larger = formatRequest({ type: "add", krbCred: new Uint8Array(32_769) });
+  assert.throws(() => parseRequest(larger), isError("CRED_TOO_LARGE"));
+});
+
 describe("replies", () => {
   const sent = transcripts().flatMap(({ name, dialect, priv }) =>
     priv.filter(({ from }) => from === "server").map(({ plain, meaning }) => ({
@@ -213,6 +229,11 @@ describe("replies", () => {
     assert.equal(text("caf\u00e9"), "caf\u00e9");
     assert.equal(text("\x1b[31mred\n\x9b\0"), " [31mred   ");
     assert.equal(text("x".repeat(5000)).length, 1024);
+    assert.deepEqual(parseReply(formatErrorReply("other", "")), {
+      type: "error",
+      reason: "other",
+      text: "",
+    });
     const nothing = { type: "error", reason: undefined, text: "" };
     const bytes = formatErrorReply("notFound");
     for (let length = 4; length < bytes.length; length++) {

@@ -250,6 +250,7 @@ describe("the files of auks --send", () => {
     const other = bytes.slice();
     other[11] = 24;
     assert.throws(() => parseSendFile(other), isCorrupted);
+    assert.equal(sendFileLength(bytes.subarray(0, 8)), bytes.length - 8);
     for (const length of [0n, 3n, 32_942n, 2n ** 32n]) {
       const header = new Uint8Array(8);
       new DataView(header.buffer).setBigUint64(0, length, true);
