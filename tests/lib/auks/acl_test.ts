@@ -207,7 +207,10 @@ describe("warnings", () => {
       [rule('""'), /an empty expression matches every principal/],
       [rule("*", "admin"), /makes every principal an admin/],
       ["rule { principal = x ; host = * ; }", /line 1: the rule has no role and is left out/],
-      ["Rule { }", /line 1: block "Rule" is no rule and is ignored\nFILE : no rule, so no client is admitted/],
+      [
+        "Rule { }",
+        /line 1: block "Rule" is no rule and is ignored\nFILE : no rule, so no client is admitted/,
+      ],
     ] as const
   ) {
     test(JSON.stringify(text), () => assert.match(warnings(text), expected));

@@ -114,7 +114,7 @@ describe("any KRB-CRED", () => {
         }
         assert(refused > 100, `${refused}`);
       }),
-      { numRuns: 20 },
+      { numRuns: 8 },
     );
   });
 
