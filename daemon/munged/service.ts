@@ -5,6 +5,7 @@ import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../lib/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
+import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 import { forbidCoreDumps, lockMemory, signalText } from "../../lib/os/process.ts";
 import { listenUnix } from "../../lib/os/socket.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -36,6 +37,9 @@ const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
 /** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
 const FIRST_MAP_PATIENCE_MS = 1000;
 
+/** When everything that a start does has been done. */
+const SETTLED_MS = 2_000;
+
 /**
  * Serves until a signal ends it.
  *
@@ -53,6 +57,7 @@ export async function serve(config: DaemonConfig, announceReady: AnnounceReady):
     const daemon = await start(config, origin, log, target);
     announceReady();
     notifyManager("READY=1");
+    setTimeout(releaseProgramPages, SETTLED_MS);
     const status = await daemon.run();
     notifyManager("STOPPING=1");
     await daemon.stop();

@@ -32,7 +32,7 @@ function limited(limit: "v" | "d", bytes: number, command: readonly string[]) {
 }
 
 /** One field of /proc/PID/status, in bytes. */
-function memoryOf(pid: number, field: "VmData" | "VmSize"): number {
+function memoryOf(pid: number, field: "VmData" | "VmRSS"): number {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
 }
@@ -91,5 +91,13 @@ describe("memory limits", { skip: process.platform !== "linux" }, () => {
     client.stdin!.end();
     assert.deepEqual(await once(client, "exit"), [0, null]);
     assert(memoryOf(munged.process.pid!, "VmData") <= 160 * MIB);
+  });
+
+  it("munged with 2 threads gives back what only its start needed: at most 45 MiB are resident", async () => {
+    const idle = await realm.start("ours");
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    const resident = memoryOf(idle.process.pid!, "VmRSS");
+    assert(resident <= 45 * MIB, `${resident / MIB} MiB`);
+    assert.equal(realm.run("ours", "munge", ["-n", `--socket=${idle.socket}`]).status, 0);
   });
 });
