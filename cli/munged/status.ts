@@ -21,8 +21,8 @@ function askStatus(socket: string): string {
     if (!(error instanceof MungeError) || !isHangup(error.cause)) throw error;
     throw new MungeError(
       error.code,
-      `The munged at "${socket}" closed the connection instead of answering: ours tells its status to root and ` +
-        "its own user only, and other implementations to nobody",
+      `The munged at "${socket}" closed the connection without an answer: our munged reports its status to root ` +
+        "and its own user only, and other implementations don't support this",
       { cause: error },
     );
   }

@@ -83,7 +83,7 @@ export function parseAcl(
   for (const block of blocks) {
     if (block.name !== "rule") {
       warnings.push(
-        `${file} : line ${block.line}: block "${block.name}" is no rule and is ignored`,
+        `${file} : line ${block.line}: block "${block.name}" is not a rule and is ignored`,
       );
       continue;
     }
@@ -114,7 +114,7 @@ function readRule(
   const roleText = utf8.decode(roleSetting.value);
   const role = parseRole(roleText);
   if (role === undefined) {
-    throw invalid(roleSetting.line, `"${roleText}" is no role: admin, user or guest`);
+    throw invalid(roleSetting.line, `"${roleText}" is not a role: admin, user or guest`);
   }
   const principal = find("principal");
   if (principal === undefined) throw invalid(block.line, "the rule has no principal");

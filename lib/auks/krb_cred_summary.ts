@@ -59,7 +59,7 @@ export function whyNotTgts(cred: KrbCred): string | undefined {
   for (const [i, credential] of cred.credentials.entries()) {
     const server = formatPrincipal(credential.server);
     const realm = tgsRealm(credential.server);
-    if (realm === undefined) return `a ticket for ${server} is no ticket-granting ticket`;
+    if (realm === undefined) return `a ticket for ${server} is not a ticket-granting ticket`;
     if (credential.server.realm !== client.realm) {
       return `the ticket for ${server} is not of the realm of ${formatPrincipal(client)}`;
     }

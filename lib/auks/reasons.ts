@@ -13,7 +13,7 @@ export const REASONS = {
   noAccount: [7, "CRED_NO_ACCOUNT", "the daemon's host has no such account"],
   noTicket: [8, "CRED_NULL", "the request holds no ticket"],
   notATicket: [9, "CRED_READ", "the request holds no readable ticket"],
-  notATgt: [10, "AUKSD_CORRUPTED_REQUEST", "the ticket is no ticket-granting ticket"],
+  notATgt: [10, "AUKSD_CORRUPTED_REQUEST", "the ticket is not a ticket-granting ticket"],
   tooLarge: [11, "CRED_TOO_LARGE", "the ticket is too large"],
   principalTooLong: [12, "CRED_PRINCIPAL_TOO_LONG", "the principal's name is too long"],
   unknownRequest: [13, "AUKSD_UNKNOWN_REQUEST", "the daemon does not know this request"],

@@ -1,5 +1,4 @@
-// An auksd of ours for the tests: its files in a directory of its own, its port a free one, and where a test
-// wants that, a clock and accounts that no other program sees.
+// A private auksd for the tests: its own directory, a free port and, if a test wants that, its own clock and accounts.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -13,7 +12,7 @@ const FAKETIME = [
   "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
 ].find((file) => existsSync(file));
 
-/** What a daemon with accounts or a clock of its own needs, for suite(). */
+/** The needs of a daemon with its own accounts or clock, for suite(). */
 export const SANDBOX_NEEDS = {
   root: process.getuid!() === 0,
   faketime: FAKETIME !== undefined,
@@ -29,18 +28,18 @@ export interface AuksdOptions {
   /** Path of the keytab. */
   readonly keytab: string;
   readonly acl: string;
-  /** Lines that come first in the blocks of auks.conf, and so count. */
+  /** Lines that come first in the blocks of auks.conf, and so take precedence. */
   readonly common?: string;
   readonly auksd?: string;
   readonly own?: string;
   readonly env: NodeJS.ProcessEnv;
-  /** Users of the host that the daemon sees, in place of the true ones. */
+  /** Users of the host, as the daemon sees them. */
   readonly accounts?: Readonly<Record<string, number>>;
   /** Whether every look-up of a user hangs. */
   readonly hangingAccounts?: boolean;
-  /** The daemon's clock at its start, seconds since the epoch. */
+  /** The daemon's clock at startup, seconds since the epoch. */
   readonly clock?: number;
-  /** CacheDir to use, which stays. */
+  /** CacheDir to use, which is not removed. */
   readonly cacheDir?: string;
   readonly port?: number;
   /** The shell's limit of open files. */
@@ -72,7 +71,7 @@ export class Auksd {
     return auksd;
   }
 
-  /** One that is configured, and not started. */
+  /** One that is configured but not started. */
   static async prepare(options: AuksdOptions): Promise<Auksd> {
     return new Auksd(options, options.port ?? await freePort());
   }
@@ -87,7 +86,7 @@ export class Auksd {
     return this.#log;
   }
 
-  /** Its process; with accounts of its own that of the daemon, too, as everything before it is exec'd. */
+  /** Its process, even with its own accounts, because everything before it is exec'd. */
   get pid(): number {
     return this.#child!.pid!;
   }
@@ -128,7 +127,7 @@ mungebox {
     const script = ['exec "$@"'];
     if (accounts !== undefined) {
       const passwd = join(this.directory, "passwd");
-      // Whoever opens a pipe for reading waits until somebody opens it for writing.
+      // Opening a pipe for reading blocks until another process opens it for writing.
       if (hangingAccounts) spawnSync("mkfifo", [passwd]);
       else {writeFileSync(
           passwd,
@@ -166,7 +165,7 @@ mungebox {
     this.#child!.kill(name);
   }
 
-  /** Waits for its end; the exit status, or the signal. */
+  /** Waits for its end. Returns the exit status or the signal. */
   async ended(): Promise<number | string | null> {
     const child = this.#child!;
     if (child.exitCode === null && child.signalCode === null) {
@@ -175,7 +174,7 @@ mungebox {
     return child.signalCode ?? child.exitCode;
   }
 
-  /** Ends it, if it runs still, and removes its directory. */
+  /** Stops it, if it is still running, and removes its directory. */
   async stop(): Promise<void> {
     if (this.#child !== undefined) {
       this.signal("SIGTERM");
@@ -184,7 +183,7 @@ mungebox {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** Waits until the log has a line that matches, after a part of it that the test knows. */
+  /** Waits for a matching line in the log, after the part the test already knows. */
   async logged(pattern: RegExp, from = 0): Promise<string> {
     for (let attempt = 0; attempt < 500; attempt++) {
       const found = pattern.exec(this.#log.slice(from));
@@ -199,7 +198,7 @@ mungebox {
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.pid}/status`, "utf8"))![1]);
   }
 
-  /** Runs `auksd` with these words and this daemon's configuration; for what ends at once. */
+  /** Runs `auksd` with these arguments and this daemon's configuration, for commands that end at once. */
   run(...words: string[]) {
     const [program = "", ...args] = [...PROGRAM, "auksd", ...words, "-f", this.config];
     return spawnSync(program, args, { env: this.options.env, encoding: "utf8" });
@@ -216,7 +215,7 @@ function clockOf(clock: number): NodeJS.ProcessEnv {
   };
 }
 
-/** Whether something takes connections there; it hears nothing, and is told nothing. */
+/** Whether a server accepts connections there; sends and receives nothing. */
 function canConnect(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");

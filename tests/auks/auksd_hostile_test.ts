@@ -1,6 +1,6 @@
-// auksd and those who mean it ill, or are broken: messages cut and changed at every byte, noise, stalls, floods,
-// and a kill at any moment. All get a clean refusal or nothing, and nobody else notices.
-// MUNGEBOX_AUKS_THOROUGH=1 has the numbers that a release is held to; without, they are smaller.
+// auksd and hostile or broken clients: messages truncated and altered at every byte, noise, stalls, floods, and kills at any
+// moment. All get a clean refusal or nothing, and other clients are not affected. MUNGEBOX_AUKS_THOROUGH=1 uses the numbers
+// required of a release; without it, they are smaller.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { frame } from "../../daemon/auksd/frames.ts";
@@ -67,7 +67,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.deepEqual(await alice.ask(daemon.port, { type: "ping" }), { type: "ping" });
   }
 
-  /** Says things one after another, and waits for no answer but that to the versions. */
+  /** Sends messages one after another, waiting only for the answer to the versions. */
   async function say(parts: readonly Uint8Array[]): Promise<RawConnection> {
     const connection = await RawConnection.open(auksd.port);
     for (const part of parts) connection.send(part);
@@ -82,7 +82,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
 
   const upTo = (length: number) => Array.from({ length }, (_, at) => at);
 
-  it("each message cut at each byte, and with a bit of each byte flipped", async () => {
+  it("each message truncated at each byte, and with a bit of each byte flipped", async () => {
     const talk = alice.write({ type: "get", uid: 2001 });
     const order = ["versions", "apReq", "request"] as const;
     for (const [index, part] of order.entries()) {
@@ -105,7 +105,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.doesNotMatch(auksd.log, /failed to serve/);
   });
 
-  it("each request cut and changed before it is encrypted", async () => {
+  it("each request truncated and altered before encryption", async () => {
     const payload = formatRequest({ type: "add", krbCred: madeUpKrbCred("alice@REALM.A") });
     const { connection, client } = await alice.connect(auksd.port);
     for (const at of upTo(payload.length)) {
@@ -124,7 +124,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.doesNotMatch(auksd.log, /failed to serve/);
   });
 
-  it("lengths that nobody needs are refused as soon as they are said", async () => {
+  it("excessive lengths are refused as soon as they arrive", async () => {
     const huge = Uint8Array.of(0x7f, 0xff, 0xff, 0xff);
     const apReq = new Uint8Array(4);
     new DataView(apReq.buffer).setUint32(0, 128 * 1024 + 1);
@@ -162,7 +162,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.doesNotMatch(auksd.log, /failed to serve/);
   });
 
-  it("who stalls is cut off after 10 s, wherever it is, and holds nobody up", async () => {
+  it("a client that stalls at any point is disconnected after 10 s, and holds up no other", async () => {
     const talk = alice.write({ type: "ping" });
     const authenticated = await alice.connect(auksd.port);
     authenticated.connection.send(talk.request.subarray(0, 20));
@@ -179,7 +179,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     for (const connection of stalled) assert(await drained(connection, 12_000));
     const took = performance.now() - begin;
     assert(took > 8_000 && took < 12_000, `${took} ms`);
-    // One that is between two messages owes nothing.
+    // A client between two messages has no time limit.
     idle.connection.send(frame(idle.client.seal(formatRequest({ type: "ping" }))));
     assert.equal(idle.client.open(await idle.connection.takeMessage())[3], 20);
     idle.connection.close();
@@ -197,7 +197,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it(`${IDLE} idle connections take nothing of the others' speed`, async () => {
+  it(`${IDLE} idle connections do not slow down the others`, async () => {
     const talk = alice.write({ type: "ping" });
     const rate = async () => {
       const begin = performance.now();
@@ -219,11 +219,11 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     for (let round = 0; round < 5; round++) free.push(await rate());
     const median = (values: number[]) => values.sort((a, b) => a - b)[2]!;
     const ratio = median(ratios) / median(free);
-    // The bound is 0.9 of the rate (scripts/bench --auks measures it); here others share the machine.
+    // The limit is 0.9 of the rate (scripts/bench --auks measures it); here other tests share the machine.
     assert(ratio > 0.7, `${ratio}`);
   });
 
-  it(`killed at any moment during ${ADDS} ADDs, ${KILLS} times: what was acknowledged is there`, async () => {
+  it(`killed at any moment during ${ADDS} ADDs, ${KILLS} times: everything acknowledged is there`, async () => {
     const talks = USERS.map((name) =>
       admin.write({ type: "add", krbCred: madeUpKrbCred(`${name}@REALM.A`) })
     );
@@ -271,7 +271,7 @@ async function drained(connection: RawConnection, milliseconds = 5000): Promise<
   return false;
 }
 
-/** One conversation; whether the reply came whole. */
+/** One conversation. Returns whether the reply was complete. */
 async function talkOnce(talk: Conversation, port: number): Promise<boolean> {
   const connection = await RawConnection.open(port);
   try {

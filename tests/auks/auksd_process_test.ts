@@ -1,5 +1,5 @@
-// auksd as a process: what it checks before it serves and with which status it refuses, signals, reloads that
-// take nothing down, the background, and two that want the same directory.
+// auksd as a process: its checks before it serves and their exit statuses, signals, reloads without interruption, the
+// background, and two daemons that want the same directory.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
@@ -39,7 +39,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
 
   const ping = (auksd: Auksd) => alice.ask(auksd.port, { type: "ping" });
 
-  it("what is wrong is said before anything is served, each with its status", async () => {
+  it("mistakes are reported before it serves, each with its own status", async () => {
     const auksd = await Auksd.prepare(options());
     try {
       const refuse = (status: number, pattern: RegExp, more: Partial<AuksdOptions>) => {
@@ -57,7 +57,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
       refuse(201, /unable to open cachedir .*\/nowhere: No such file/, {
         auksd: "CacheDir = /nowhere ;",
       });
-      refuse(146, /auks\.acl : line 1: "king" is no role/, {
+      refuse(146, /auks\.acl : line 1: "king" is not a role/, {
         acl: ACL.replace("user", "king"),
       });
       refuse(150, /\/nowhere\.acl : No such file/, { auksd: "ACLFile = /nowhere.acl ;" });
@@ -75,7 +75,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("a port that is taken: 29, in the foreground and in the background", async () => {
+  it("a port in use: status 29, in the foreground and in the background", async () => {
     const auksd = await Auksd.start(options());
     try {
       for (const words of [["-F"], [], ["-v"]]) {
@@ -89,7 +89,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("a directory is one auksd's", async () => {
+  it("only one auksd uses a directory", async () => {
     const auksd = await Auksd.start(options());
     const other = await Auksd.prepare(options({ cacheDir: auksd.cacheDir }));
     try {
@@ -105,7 +105,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("TERM and INT end it with 0 though clients are connected, whatever they do", async () => {
+  it("TERM and INT stop it with 0, whatever its clients are doing", async () => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       const auksd = await Auksd.start(options());
       const idle = await Promise.all(
@@ -125,7 +125,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("HUP puts a new ACL in force, for connections that are open, too", async () => {
+  it("HUP puts a new ACL in force, even for open connections", async () => {
     const auksd = await Auksd.start(options());
     try {
       const open = await alice.connect(auksd.port);
@@ -184,7 +184,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("USR2 tells of connections", async () => {
+  it("USR2 logs connections", async () => {
     const auksd = await Auksd.start(options());
     try {
       await ping(auksd);
@@ -199,7 +199,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("in the background: it serves when the command ends, from CacheDir, with a PID file", async () => {
+  it("in the background, it serves by the time the command ends, from CacheDir, with a PID file", async () => {
     const auksd = await Auksd.prepare(options());
     const pidFile = join(auksd.directory, "auksd.pid");
     auksd.configure(options({ own: `PidFile = ${pidFile} ;` }));
@@ -221,7 +221,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     await auksd.stop();
   });
 
-  it("the command line: usage, and complaints with a status that is none of success", () => {
+  it("the command line: usage, and errors with a non-zero status", () => {
     const run = (...words: string[]) => {
       const [program = "", ...args] = [...PROGRAM, "auksd", ...words];
       return spawnSync(program, args, { encoding: "utf8" });
@@ -238,7 +238,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     assert.equal(run("-f").stderr, "auksd: option requires an argument -- 'f'\n");
   });
 
-  it("a mistake in the configuration is told in the original's words with -v", () => {
+  it("-v reports a mistake in the configuration in the original's words", () => {
     const file = join(kdc.directory, "broken.conf");
     writeFileSync(file, ";\n");
     const [program = "", ...args] = [...PROGRAM, "auksd", "-v", "-f", file];

@@ -1,5 +1,5 @@
-// auksd with a KDC's tickets: every request by every role, what is stored and what is refused with which reason,
-// and CacheDir as others find it.
+// auksd with a KDC's tickets: every request by every role, what is stored, what is refused for which reason, and CacheDir as
+// other programs see it.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -65,7 +65,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   const ask = (who: string, request: Request, daemon = auksd) =>
     speakers[who]!.ask(daemon.port, request);
 
-  /** The KRB-CRED of the TGT that kinit got. */
+  /** The KRB-CRED of kinit's TGT. */
   function tgtOf(user: string): Uint8Array {
     using cache = CredentialCache.resolve(context, kdc.cache(user));
     const credentials = cache.credentials();
@@ -81,7 +81,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.equal(reply.type === "error" && reply.reason, reason);
   }
 
-  it("everybody with a role pings; who has none is cut off", async () => {
+  it("every client with a role may ping; one without is disconnected", async () => {
     for (const who of ["alice", "bob", "ghost", "admin"]) {
       assert.deepEqual(await ask(who, { type: "ping" }), { type: "ping" });
     }
@@ -91,7 +91,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     await auksd.logged(/bob@REALM\.A from 127\.0\.0\.1 : ping request succeed/);
   });
 
-  it("a user adds, gets and removes what is his own, and hears what was done", async () => {
+  it("a user adds, gets and removes their own ticket, and gets a report", async () => {
     const krbCred = tgtOf("alice");
     const added = await ask("alice", { type: "add", krbCred });
     assert(added.type === "add");
@@ -114,7 +114,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     );
   });
 
-  it("an admin does it for everybody, and lists in the original's order", async () => {
+  it("an admin does so for every user, and lists in the original's order", async () => {
     for (const user of ["bob", "alice", "carol"]) {
       const reply = await ask("admin", { type: "add", krbCred: madeUpKrbCred(`${user}@REALM.A`) });
       assert.equal(reply.type, "add");
@@ -138,7 +138,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     await ask("admin", { type: "remove", uid: UID.bob });
   });
 
-  it("what can't be a ticket to keep is refused with the reason", async () => {
+  it("an unsuitable ticket is refused with the reason", async () => {
     const add = (principal: string, more = {}): Request => ({
       type: "add",
       krbCred: madeUpKrbCred(principal, more),
@@ -159,7 +159,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.deepEqual(readdirSync(auksd.cacheDir).filter((name) => !name.startsWith(".")), []);
   });
 
-  it("of two tickets the better one stays, and one that has expired never does", async () => {
+  it("the better of two tickets stays, and an expired one never does", async () => {
     const now = Math.floor(Date.now() / 1000);
     const outcome = async (endtime: number, renewTill: number) => {
       const krbCred = madeUpKrbCred("bob@REALM.A", { endtime, renewTill });
@@ -175,7 +175,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     await ask("bob", { type: "remove", uid: UID.bob });
   });
 
-  it("CacheDir: files that klist reads, for the owner only, and there again after a restart", async () => {
+  it("CacheDir: files that klist can read, for the owner only, and used again after a restart", async () => {
     const daemon = await Auksd.start(options());
     try {
       assert.equal(
@@ -224,7 +224,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("a directory that takes no files: ADD is refused, and GET has nothing", async () => {
+  it("a directory that can't be written: ADD is refused, and GET finds nothing", async () => {
     const daemon = await Auksd.start(options());
     try {
       rmSync(daemon.cacheDir, { recursive: true });
@@ -240,7 +240,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("IPv6 beside IPv4, with addresses in the messages", async () => {
+  it("IPv6 as well as IPv4, with addresses in the messages", async () => {
     const daemon = await Auksd.start(options({ common: `PrimaryAddress = "" ;` }));
     try {
       for (const host of ["127.0.0.1", "::1"]) {
@@ -254,7 +254,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("a new keytab is taken without a word, when a client's ticket needs it", async () => {
+  it("a new keytab is read automatically when a client's ticket needs it", async () => {
     const keytab = join(kdc.directory, "copy.keytab");
     cpSync(kdc.keytab("host/login.realm.a"), keytab);
     const daemon = await Auksd.start(options({ keytab }));
@@ -269,7 +269,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("numbers for Prometheus", async () => {
+  it("metrics for Prometheus", async () => {
     const metricsFile = join(kdc.directory, "auksd.prom");
     const daemon = await Auksd.start(options({ own: `MetricsFile = ${metricsFile} ;` }));
     try {
@@ -283,7 +283,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.throws(() => statSync(metricsFile));
   });
 
-  it("a name service that hangs keeps nobody waiting but who needs it", async () => {
+  it("a hanging name service delays only the clients that need it", async () => {
     const daemon = await Auksd.start(options({ hangingAccounts: true }));
     try {
       const begin = performance.now();

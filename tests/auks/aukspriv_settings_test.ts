@@ -1,4 +1,4 @@
-// aukspriv's variables, spans of time, and the choice among a keytab's principals.
+// aukspriv's variables, durations, and the choice among a keytab's principals.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { parseDuration } from "../../daemon/aukspriv/duration.ts";
@@ -20,7 +20,7 @@ describe("parseDuration()", () => {
     it(`${text} is ${seconds} s`, () => assert.equal(parseDuration(text), seconds));
   }
   for (const text of ["", "x", "-1", "5 m", "1h1d", "1.5h", "1:60", "99999999999", "h"]) {
-    it(`"${text}" is none`, () => assert.equal(parseDuration(text), undefined));
+    it(`"${text}" is not a duration`, () => assert.equal(parseDuration(text), undefined));
   }
 });
 
@@ -39,11 +39,11 @@ describe("readSettings()", () => {
     });
   });
 
-  it("takes an empty variable as one that is not set", () => {
+  it("treats an empty variable as unset", () => {
     assert.deepEqual(readSettings({ AUKS_PRIV_PRINC: "", AUKS_PRIV_KEYTAB: "" }), readSettings({}));
   });
 
-  it("reads kinit's options, together and apart", () => {
+  it("reads kinit's options, clustered and separate", () => {
     const { request, ccache } = readSettings({
       AUKS_KINIT_OPTS: " -r 2d -fP -l10h  -c KEYRING:session:host ",
       AUKS_PRIV_LIFETIME: "77",
@@ -82,7 +82,7 @@ describe("chooseCandidates()", () => {
   const choose = (principals: string[], host: string) =>
     chooseCandidates(principals, host).map(({ principal }) => principal);
 
-  it("takes the only one, whatever it is called", () => {
+  it("takes the only one, whatever its name", () => {
     assert.deepEqual(choose(["nfs/a.realm.a@REALM.A", "nfs/a.realm.a@REALM.A"], "mngt"), [
       "nfs/a.realm.a@REALM.A",
     ]);
@@ -99,7 +99,7 @@ describe("chooseCandidates()", () => {
     assert(!choose(keytab, "node1").includes("RestrictedKrbHost/NODE1@AD.EXAMPLE"));
   });
 
-  it("takes this host's name before others', and a service's never", () => {
+  it("prefers this host's name, and never takes a service's", () => {
     const keytab = [
       "nfs/mngt.realm.a@REALM.A",
       "host/alias.realm.a@REALM.A",
@@ -115,7 +115,7 @@ describe("chooseCandidates()", () => {
     }
   });
 
-  it("has nobody where there are services only, or nothing", () => {
+  it("finds none if there are only services, or nothing", () => {
     assert.deepEqual(choose(["nfs/a@R", "HTTP/a@R"], "a"), []);
     assert.deepEqual(choose([], "a"), []);
   });

@@ -1,4 +1,4 @@
-// aukspriv with a real KDC: what it says, what it stores, for whom, and that it leaves nothing behind.
+// aukspriv with a real KDC: what it prints, what it stores and for whom, and that it leaves nothing behind.
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
@@ -42,7 +42,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     ...more,
   });
 
-  /** Runs `aukspriv -v` until it has said so many lines, then ends it. */
+  /** Runs `aukspriv -v` until it has printed this many lines, then stops it. */
   async function watch(lines: number, more: Record<string, string> = {}): Promise<string[]> {
     rmSync(cache(), { force: true });
     const child = spawn(process.execPath, [MAIN, "aukspriv", "-v"], { env: environment(more) });
@@ -82,7 +82,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     assert.equal(statSync(cache()).mode & 0o777, 0o600);
   });
 
-  it("takes a principal as it is given", async () => {
+  it("uses a given principal", async () => {
     const lines = await watch(1, {
       AUKS_PRIV_PRINC: "host/mngt.realm.a",
       AUKS_PRIV_LIFETIME: "600",
@@ -90,7 +90,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     assert.deepEqual(lines, [built("host/mngt.realm.a")]);
   });
 
-  it("asks as AUKS_KINIT_OPTS says", async () => {
+  it("requests tickets according to AUKS_KINIT_OPTS", async () => {
     assert.deepEqual(await watch(1, { AUKS_KINIT_OPTS: "-r 2d -f" }), [built(MNGT)]);
     assert.match(klist("-f"), /Flags: FR/);
   });
@@ -103,7 +103,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     assert(seconds > 1.4 && seconds < 3.5, `${seconds} s`);
   });
 
-  it("tells what is wrong, and tries again after AUKS_PRIV_ERROR_INT", async () => {
+  it("reports errors, and retries after AUKS_PRIV_ERROR_INT", async () => {
     const missing = "/nowhere/krb5.keytab";
     const line = failed("a principal", missing, `Key table file '${missing}' not found`);
     assert.deepEqual(
@@ -120,7 +120,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     assert(!existsSync(cache()));
   });
 
-  it("chooses among several principals, says why, and goes on to one the KDC knows", async () => {
+  it("chooses among several principals, explains why, and goes on to one the KDC knows", async () => {
     const several = join(kdc.directory, "several.keytab");
     const input = [
       "addent -password -p RestrictedKrbHost/NODE@REALM.A -k 1 -e aes256-cts",
@@ -153,7 +153,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     }
   });
 
-  it("keeps the cache of another account", () => {
+  it("maintains the cache of another account", () => {
     rmSync(cache(), { force: true });
     chmodSync(join(kdc.directory, "caches"), 0o777);
     const { status, stdout } = spawnSync(process.execPath, [MAIN, "aukspriv", "--once"], {
@@ -166,7 +166,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     assert.match(klist(), new RegExp(MNGT));
   });
 
-  it("--once fails when there is no ticket", () => {
+  it("--once fails without a ticket", () => {
     const { status, stderr } = spawnSync(process.execPath, [MAIN, "aukspriv", "--once"], {
       env: environment({ AUKS_PRIV_USER: "no such user" }),
       encoding: "utf8",
@@ -175,7 +175,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     assert.match(stderr, /unknown account no such user \(AUKS_PRIV_USER\)/);
   });
 
-  it("refuses variables that it can't work with", () => {
+  it("refuses invalid variables", () => {
     for (const more of [{ AUKS_PRIV_ERROR_INT: "x" }, { AUKS_PRIV_SYSLOG_PRIO: "local9.notice" }]) {
       const { status, stderr } = spawnSync(process.execPath, [MAIN, "aukspriv"], {
         env: environment(more),
@@ -186,7 +186,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     }
   });
 
-  it("goes into the background, its cache filled, and ends on TERM with nothing left", async () => {
+  it("goes into the background once its cache is filled, and leaves nothing behind on TERM", async () => {
     rmSync(cache(), { force: true });
     const mark = `mark-${process.pid}`;
     const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, "aukspriv"], {

@@ -1,5 +1,4 @@
-// auks against an auksd that plays every part: dialects, refusals, silence, servers that are not there. The KDC
-// is real, and so are the credential caches.
+// auks against a scripted auksd: dialects, refusals, silence, missing servers. The KDC and the credential caches are real.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
@@ -35,7 +34,7 @@ suite("auks", KDC_NEEDS, () => {
   const stored = new Map<number, PackedCredential>();
   const daemons: ScriptedAuksd[] = [];
 
-  /** The uid of the account that bob's principal is mapped to, which every system has. */
+  /** The UID to which bob's principal is mapped; an account that every system has. */
   const BOB = 1;
 
   before(async () => {
@@ -57,7 +56,7 @@ suite("auks", KDC_NEEDS, () => {
     await kdc?.stop();
   });
 
-  /** A daemon that keeps what it is given, and packs it in a dialect. */
+  /** A daemon that stores credentials and packs them in a given dialect. */
   async function keeper(
     dialect: Dialect = "head",
     compact = false,
@@ -110,7 +109,7 @@ suite("auks", KDC_NEEDS, () => {
 
   let files = 0;
 
-  /** Writes an auks.conf. @param settings of the block common that are other than usual. */
+  /** Writes an auks.conf. @param settings of the block common that differ from the default. */
   function configuration(port: number | string, settings: Record<string, string> = {}): string {
     const path = join(kdc.directory, `auks-${++files}.conf`);
     const common = {
@@ -185,12 +184,12 @@ suite("auks", KDC_NEEDS, () => {
     }
   }
 
-  it("speaks with addresses, too", async () => {
+  it("works with addresses as well", async () => {
     const { port } = await keeper("0.5", false, { nat: false });
     assert.equal((await auks(["-f", configuration(port, { NAT: "no" }), "-p"])).out, SUCCESS);
   });
 
-  it("-v -a says what became of the ticket", async () => {
+  it("-v -a reports what happened to the ticket", async () => {
     const { port } = await keeper();
     assert.equal(
       (await auks(["-f", configuration(port), "-v", "-a"])).out,
@@ -223,7 +222,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.match(nowhere.err, /krb5 cred : unable to init credential cache \(/);
   });
 
-  it("-g fails with what the original says, whatever it is, and leaves the cache as it was", async () => {
+  it("-g fails with the original's message in every case, and leaves the cache unchanged", async () => {
     const { port } = await keeper();
     const conf = configuration(port);
     stored.clear();
@@ -254,7 +253,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.equal((await auks(["-f", conf, "-g", "-u1", "-C", "MEMORY:x"])).out, SUCCESS);
   });
 
-  it("leaves nothing beside the cache it fills", async () => {
+  it("leaves no other files beside the cache", async () => {
     const { port } = await keeper();
     const conf = configuration(port);
     await auks(["-f", conf, "-a"]);
@@ -264,7 +263,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.deepEqual(readdirSync(directory), ["cache"]);
   });
 
-  /** What can't get better by waiting: told at once, with the reason behind the original's text. */
+  /** Failures that waiting does not cure: reported at once, with the reason after the original's text. */
   const LASTING: readonly {
     readonly name: string;
     readonly cache?: string;
@@ -332,7 +331,7 @@ suite("auks", KDC_NEEDS, () => {
   ];
 
   for (const { name, cache, more, args, status, err } of LASTING) {
-    it(`${name} is told at once`, async () => {
+    it(`${name} is reported at once`, async () => {
       const daemon = await keeper();
       const conf = configuration(daemon.port, more);
       const result = await auks(["-f", conf, ...args], cache);
@@ -344,7 +343,7 @@ suite("auks", KDC_NEEDS, () => {
     });
   }
 
-  it("an expired ticket is told at once, and never sent", async () => {
+  it("an expired ticket is reported at once, and never sent", async () => {
     const { port } = await keeper();
     const conf = configuration(port);
     kdc.login("bob", ["-l", "1"], "short");
@@ -361,7 +360,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.match(add.err, /krb5 cred : TGT has expired \(the ticket in .* ended at 20/);
   });
 
-  it("who may not come in is told so, with the settings that may be wrong", async () => {
+  it("a client without access gets a reason that names the settings to check", async () => {
     const { port } = await keeper("head", false, { closesAfterAuthentication: true });
     const conf = configuration(port);
     const ping = await auks(["-f", conf, "-p"]);
@@ -373,14 +372,14 @@ suite("auks", KDC_NEEDS, () => {
     assert(add.seconds < 0.9);
   });
 
-  it("NAT that differs is told", async () => {
+  it("a mismatch of NAT is reported", async () => {
     const { port } = await keeper("head", false, { nat: true });
     const { status, err } = await auks(["-f", configuration(port, { NAT: "no" }), "-p"]);
     assert.equal(status, 90);
     assert.match(err, /NAT is not the same on both sides/);
   });
 
-  it("a service that is not auksd is told from one", async () => {
+  it("a service that is not auksd is recognised", async () => {
     const { port } = await keeper("head", false, { greeting: new TextEncoder().encode("220 ") });
     const { status, err } = await auks(["-f", configuration(port), "-a"]);
     assert.equal(status, 153);
@@ -422,7 +421,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.equal(secondary.connections, 1);
   });
 
-  it("a host name that there is not is told", async () => {
+  it("an unknown host name is reported", async () => {
     const conf = configuration(1, { PrimaryHost: "nowhere.invalid", Retries: "1" });
     const { status, err } = await auks(["-f", conf, "-a"]);
     assert.equal(status, 247);
@@ -468,7 +467,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A listener whose queue is full: the kernel drops whoever else wants to connect. */
+/** A listener with a full queue, so that the kernel drops further connections. */
 async function fullListener(): Promise<{ port: number; close(): void }> {
   const { socket, bind, listen, close } = openLibc({
     socket: { args: ["i32", "i32", "i32"], returns: "i32" },

@@ -1,5 +1,5 @@
-// Whole conversations with auksd as bytes made beforehand: auksd's side depends on nothing it says itself, so one
-// AP-REQ and the messages behind it can be sent on any number of connections. Only with ReplayCache = no.
+// Complete conversations with auksd as prepared bytes: the client's side does not depend on auksd's answers, so an AP-REQ and
+// the following messages can be sent on any number of connections. Works only with ReplayCache = no.
 import { type DerNode, formatDer, integerNode, node, TAG } from "../../lib/auks/der.ts";
 import type { Credential as TicketContent } from "../../lib/auks/credential.ts";
 import { formatKrbCred } from "../../lib/auks/krb_cred_writer.ts";
@@ -22,7 +22,7 @@ export const VERSIONS: Uint8Array = frame(
 
 const IPV6_LOOPBACK = { type: 24, bytes: Uint8Array.of(...new Array<number>(15).fill(0), 1) };
 
-/** What a client sends, in the order of its writes. */
+/** A client's messages, in order of its writes. */
 export interface Conversation {
   readonly versions: Uint8Array;
   readonly apReq: Uint8Array;
@@ -63,7 +63,7 @@ export class Speaker {
     return { versions: VERSIONS, apReq, request: sealed, close };
   }
 
-  /** Connects, authenticates and asks; the reply. */
+  /** Connects, authenticates and sends a request. Returns the reply. */
   async ask(port: number, request: Request, host?: string): Promise<Reply> {
     const { connection, client } = await this.connect(port, host);
     connection.send(frame(client.seal(formatRequest(request))));
@@ -76,7 +76,7 @@ export class Speaker {
     return reply;
   }
 
-  /** Connects and authenticates; over IPv6 with true addresses, otherwise with those of NAT = yes. */
+  /** Connects and authenticates; over IPv6 with real addresses, otherwise with those of NAT = yes. */
   async connect(
     port: number,
     host?: string,
@@ -95,7 +95,7 @@ export class Speaker {
   }
 }
 
-/** What a made-up ticket may say. */
+/** Fields of a fabricated ticket. */
 export interface TicketOptions {
   readonly server?: string;
   readonly endtime?: number;
@@ -104,7 +104,7 @@ export interface TicketOptions {
   readonly addresses?: TicketContent["addresses"];
 }
 
-/** A KRB-CRED of a ticket that no KDC gave: auksd can't look into tickets, and need not. */
+/** A KRB-CRED with a fabricated ticket; auksd can't decrypt tickets and need not. */
 export function madeUpKrbCred(principal: string, options: TicketOptions = {}): Uint8Array {
   const now = Math.floor(Date.now() / 1000);
   return formatKrbCred({

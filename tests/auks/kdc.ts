@@ -1,5 +1,5 @@
-// A KDC of MIT Kerberos on loopback for the tests: a realm with its principals, database, keytabs and
-// configuration in a directory of its own, found by environment variables alone.
+// An MIT Kerberos KDC on loopback for the tests: a realm with its principals, database, keytabs and configuration in its own
+// directory, selected only by environment variables.
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cString, openLibc, ptr } from "../../lib/os/libc.ts";
 
-/** Programs without which there is no KDC, for suite(). */
+/** The programs a KDC needs, for suite(). */
 export const KDC_NEEDS = {
   "krb5-kdc": existsSync("/usr/sbin/krb5kdc"),
   "kadmin.local of krb5-admin-server": existsSync("/usr/sbin/kadmin.local"),
@@ -46,7 +46,7 @@ export class Kdc {
     const env = environment(directory);
     const run = (program: string, ...args: string[]) =>
       execFileSync(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
-    // A weak source of randomness is good enough for keys that live for minutes.
+    // A weak source of randomness suffices for keys that live for minutes.
     run("/usr/sbin/kdb5_util", "create", "-s", "-W", "-r", "REALM.A", "-P", "master");
     const queries = [
       ...USERS.map((name) => `addprinc -pw "${PASSWORD}" ${name}`),
@@ -67,7 +67,7 @@ export class Kdc {
     return spawn("/usr/sbin/krb5kdc", ["-n", "-r", "REALM.A"], { env: this.env, stdio: "ignore" });
   }
 
-  /** Ends the KDC; {@linkcode up} starts it again. */
+  /** Stops the KDC; {@linkcode up} starts it again. */
   async down(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#server.once("exit", () => resolve());
@@ -75,23 +75,23 @@ export class Kdc {
     });
   }
 
-  /** Starts the KDC again, where it was. */
+  /** Starts the KDC again, on the same port. */
   async up(): Promise<void> {
     this.#server = this.#spawn();
     await this.#answers();
   }
 
-  /** What a program's environment says to find this realm. */
+  /** Environment variables for this realm. */
   get env(): NodeJS.ProcessEnv {
     return environment(this.directory);
   }
 
-  /** The same, with a credential cache of this name of its own. */
+  /** The same, with its own credential cache of this name. */
   envOf(cache: string): NodeJS.ProcessEnv {
     return { ...this.env, KRB5CCNAME: `FILE:${this.cache(cache)}` };
   }
 
-  /** Has this very process find the realm; libkrb5 reads the C library's environment, not `process.env`. */
+  /** Makes this process use the realm; libkrb5 reads the C library's environment, not `process.env`. */
   enter(): void {
     const { setenv } = openLibc({ setenv: { args: ["ptr", "ptr", "i32"], returns: "i32" } });
     for (const [name, value] of Object.entries(this.env)) {
@@ -110,7 +110,7 @@ export class Kdc {
   }
 
   /**
-   * Gets a user's TGT into the cache of his name.
+   * Gets a user's TGT into the cache named after the user.
    *
    * @param options of kinit, such as "-l", "10m".
    */
@@ -122,7 +122,7 @@ export class Kdc {
     });
   }
 
-  /** Gets a service's TGT by its keytab into the cache of its name, without what is behind the slash. */
+  /** Gets a service's TGT with its keytab into the cache named after the part before the slash. */
   loginService(service: string, cache: string = service.split("/").join("-")): void {
     execFileSync("/usr/bin/kinit", ["-k", "-t", this.keytab(service), service], {
       env: this.envOf(cache),
@@ -130,7 +130,7 @@ export class Kdc {
     });
   }
 
-  /** Ends the KDC and removes its directory. */
+  /** Stops the KDC and removes its directory. */
   async stop(): Promise<void> {
     await this.down();
     rmSync(this.directory, { recursive: true, force: true });
@@ -201,7 +201,7 @@ function kdcConfiguration(directory: string, port: number): string {
 `;
 }
 
-/** A port of loopback that nobody listens on. */
+/** A loopback port without a listener. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -1,5 +1,4 @@
-// lib/krb5 against libkrb5 itself and a KDC: every wrapper is called, and what it gives is compared with what
-// Kerberos's own programs say.
+// lib/krb5 with libkrb5 and a KDC: calls every wrapper and compares the results with Kerberos's own programs.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -50,7 +49,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
     await kdc.stop();
   });
 
-  it("a library that is missing or too old is one clear line", () => {
+  it("a missing or outdated library gives one clear line", () => {
     assert.throws(
       () => openLibrary("libkrb5-of-nobody.so.3"),
       (error: Error) =>
@@ -66,7 +65,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
     );
   });
 
-  it("no library of the current directory is ever loaded", () => {
+  it("no library in the current directory is ever loaded", () => {
     const file = kdc.cache("libkrb5-of-nobody.so.3");
     execFileSync("cp", ["/bin/true", file]);
     const script = `import { openLibrary } from ${
@@ -94,7 +93,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
     assert.throws(() => Principal.parse(context, "a@b@c"), KerberosError);
   });
 
-  it("credential caches: what kinit put there, and what klist finds afterwards", () => {
+  it("credential caches: what kinit stored, and what klist finds afterwards", () => {
     using cache = CredentialCache.resolve(context, kdc.cache("alice"));
     assert.equal(cache.type, "FILE");
     assert.equal(cache.name, `FILE:${kdc.cache("alice")}`);
@@ -128,7 +127,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
     assert.equal(readFileSync(kdc.cache("primary"), "utf8"), "tkt1\n");
   });
 
-  it("caches that can't be used: the library's codes", () => {
+  it("unusable caches: the library's codes", () => {
     const code = (wanted: number) => (error: unknown) =>
       error instanceof KerberosError && error.code === wanted && error.message !== "";
     assert.throws(() => CredentialCache.resolve(context, "FISH:x"), code(KRB5.CC_UNKNOWN_TYPE));
@@ -137,7 +136,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
     assert.throws(() => missing.credentials(), code(KRB5.FCC_NOFILE));
   });
 
-  it("keytabs: entries, and a copy in memory that works without the file", () => {
+  it("keytabs: entries, and an in-memory copy that works without the file", () => {
     using keytab = Keytab.resolve(context, kdc.keytab("host/compute.realm.a"));
     assert.deepEqual(
       [...new Set(keytab.entries().map(({ principal, version }) => `${principal} ${version}`))],

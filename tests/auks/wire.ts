@@ -1,5 +1,5 @@
-// What auksd says on the wire, taken apart without any code of the daemon's: a raw connection, and KRB-PRIV and
-// AP-REP messages decrypted by libk5crypto with the keys that a transcript tells.
+// Parses auksd's messages without any of the daemon's code: a raw connection, and KRB-PRIV and AP-REP messages decrypted by
+// libk5crypto with the keys from a transcript.
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { connect, type Socket } from "node:net";
 import { DerReader, TAG } from "../../lib/auks/der.ts";
@@ -9,7 +9,7 @@ const crypto = dlopen("libk5crypto.so.3", {
   krb5_c_decrypt: { args: [pointer, pointer, i32, pointer, pointer, pointer], returns: i32 },
 }).symbols;
 
-/** A key as transcripts have it. */
+/** A key in a transcript. */
 export interface Key {
   readonly enctype: number;
   readonly base64: string;
@@ -18,10 +18,10 @@ export interface Key {
 /** Key usages of RFC 4120, section 7.5.1. */
 export const USAGE = { apRep: 12, priv: 13 } as const;
 
-/** Decrypts; throws for a wrong key, or bytes that were changed. */
+/** Decrypts; throws for a wrong key or altered bytes. */
 function decrypt(key: Key, usage: number, cipher: Uint8Array): Uint8Array {
   const keyBytes = Uint8Array.fromBase64(key.base64);
-  const input = new Uint8Array(cipher); // a copy, at an address of its own
+  const input = new Uint8Array(cipher); // a copy, with a stable address
   const plain = new Uint8Array(cipher.length);
   const keyblock = new DataView(new ArrayBuffer(24));
   keyblock.setInt32(4, key.enctype, true);
@@ -54,7 +54,7 @@ function encryptedPart(message: Uint8Array, application: number, number: number)
   );
 }
 
-/** How many bytes tag and length of a value take. */
+/** Size of a value's tag and length. */
 function octetsAt(value: Uint8Array): number {
   const first = value[1]!;
   return first < 0x80 ? 2 : 2 + (first & 0x7f);
@@ -95,7 +95,7 @@ function octets(value: Uint8Array): Uint8Array {
   return value.subarray(octetsAt(value));
 }
 
-/** What a KRB-PRIV says. */
+/** The contents of a KRB-PRIV. */
 export interface Priv {
   readonly plain: Uint8Array;
   readonly sequence: number | undefined;
@@ -105,7 +105,7 @@ export interface Priv {
   readonly hasTime: boolean;
 }
 
-/** Takes a KRB-PRIV apart. */
+/** Parses a KRB-PRIV. */
 export function openPriv(message: Uint8Array, key: Key): Priv {
   const part = fieldsOf(decrypt(key, USAGE.priv, encryptedPart(message, 21, 3)), 28);
   return {
@@ -123,16 +123,16 @@ function address(value: Uint8Array | undefined): string | undefined {
   return `${integer(fields.get(0))} ${octets(fields.get(1)!).toHex()}`;
 }
 
-/** What an AP-REP says. */
+/** The contents of an AP-REP. */
 export interface ApRep {
-  /** As GeneralizedTime has it. */
+  /** As GeneralizedTime. */
   readonly time: string;
   readonly cusec: number | undefined;
   readonly subkey: Key | undefined;
   readonly sequence: number | undefined;
 }
 
-/** Takes an AP-REP apart. */
+/** Parses an AP-REP. */
 export function openApRep(message: Uint8Array, sessionKey: Key): ApRep {
   const part = fieldsOf(decrypt(sessionKey, USAGE.apRep, encryptedPart(message, 15, 2)), 27);
   const subkey = part.get(2);
@@ -153,7 +153,7 @@ export function krbErrorCode(message: Uint8Array): number | undefined {
   return integer(fieldsOf(message, 30).get(6));
 }
 
-/** A connection that reads what it is told to. */
+/** A connection with explicit reads. */
 export class RawConnection {
   readonly socket: Socket;
   #received: Uint8Array = new Uint8Array(0);
@@ -174,7 +174,7 @@ export class RawConnection {
     }
   }
 
-  /** Connects to a port of loopback. */
+  /** Connects to a loopback port. */
   static open(port: number, host = "127.0.0.1"): Promise<RawConnection> {
     return new Promise((resolve, reject) => {
       const socket = connect({ port, host, noDelay: true });
@@ -188,7 +188,7 @@ export class RawConnection {
     this.socket.write(bytes);
   }
 
-  /** The next bytes; fewer if the other side closes before, or says nothing for so long. */
+  /** The next bytes; fewer if the other side closes first, or is silent for too long. */
   async take(length: number, milliseconds = 5000): Promise<Uint8Array> {
     const deadline = performance.now() + milliseconds;
     while (this.#received.length < length && !this.#ended) {
@@ -201,14 +201,14 @@ export class RawConnection {
     return taken;
   }
 
-  /** The next message; shorter if the other side closes before. */
+  /** The next message; shorter if the other side closes first. */
   async takeMessage(milliseconds = 15_000): Promise<Uint8Array> {
     const head = await this.take(4, milliseconds);
     if (head.length < 4) return head;
     return this.take(new DataView(head.buffer, head.byteOffset).getUint32(0), milliseconds);
   }
 
-  /** Whether the other side closes within the time, and says nothing more before. */
+  /** Whether the other side closes within the time without sending anything more. */
   async closes(milliseconds = 2000): Promise<boolean> {
     const deadline = performance.now() + milliseconds;
     while (!this.#ended && this.#received.length === 0) {

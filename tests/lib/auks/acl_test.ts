@@ -1,4 +1,4 @@
-// auks.acl: the roles that the real daemon gives by each file of the reference, and where ours differs on purpose.
+// auks.acl: the roles the real daemon assigns for each reference file, and where ours differs on purpose.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const rule = (principal: string, role = "user", host = "*") =>
 
 /** Files with hosts other than `*`, which the original never matches. */
 const WITH_HOSTS = ["host-address.acl", "host-name.acl"];
-/** What SIGSEGV looks like to a shell. */
+/** SIGSEGV as a shell's exit status. */
 const CRASHED = 139;
 
 describe("every file of the reference gives the roles of the real daemon", () => {
@@ -31,7 +31,7 @@ describe("every file of the reference gives the roles of the real daemon", () =>
           assert(error instanceof AuksError);
           assert.equal(error.status, auksd.status === CRASHED ? 147 : auksd.status);
           const log: string[] = auksd["log at -vvvvv"] ?? [];
-          // The original counts on from the last line of auks.conf.
+          // The original continues counting from the last line of auks.conf.
           const line = log.find((each) => each.includes("parse configuration file FILE"))
             ?.replace(/^.*(?=FILE)/, "")
             .replace(/\d+(?=:)/, (number) => `${+number - auksd["lines of auks.conf before it"]}`);
@@ -54,7 +54,7 @@ describe("every file of the reference gives the roles of the real daemon", () =>
 describe("hosts", () => {
   const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1);
 
-  test("an address, also one that a socket for both shows as IPv6", () => {
+  test("an address, even if a dual-stack socket reports it as IPv6", () => {
     const rules = parseAcl(readFileSync(join(FOLDER, "host-address.acl")), "FILE");
     assert.equal(roleOf(rules, "bob@REALM.A", LOOPBACK), "user");
     assert.equal(roleOf(rules, "bob@REALM.A", MAPPED), "user");
@@ -71,13 +71,17 @@ describe("hosts", () => {
     assert.equal(roleOf(six, "bob@REALM.A", LOOPBACK), undefined);
   });
 
-  test("a name, by the addresses that the caller has found for it", () => {
+  test("a name, by the addresses that the caller found for it", () => {
     const rules = parseAcl(readFileSync(join(FOLDER, "host-name.acl")), "FILE");
     assert.deepEqual(aclHosts(rules), ["login"]);
     const hosts = new Map([["login", [Uint8Array.of(10, 0, 0, 9), LOOPBACK]]]);
     assert.equal(roleOf(rules, "bob@REALM.A", LOOPBACK, hosts), "user");
     assert.equal(roleOf(rules, "bob@REALM.A", Uint8Array.of(10, 0, 0, 8), hosts), undefined);
-    assert.equal(roleOf(rules, "bob@REALM.A", LOOPBACK), undefined, "a name nobody looked up");
+    assert.equal(
+      roleOf(rules, "bob@REALM.A", LOOPBACK),
+      undefined,
+      "a name that was not looked up",
+    );
   });
 
   test("addresses as text", () => {
@@ -120,7 +124,7 @@ describe("the notation of the HOWTO", () => {
     return [rules[0]!.principal, warnings.some((warning) => warning.includes("is read as"))];
   };
 
-  test("its file lets in whom it means, where the realm is known, with warnings", () => {
+  test("its file admits the intended clients if the realm is known, with warnings", () => {
     const bytes = readFileSync(join(FOLDER, "howto.acl"));
     const rules = parseAcl(bytes, "FILE", ["REALM.A"]);
     assert.equal(roleOf(rules, "host/mngt.realm.a@REALM.A", LOOPBACK), "admin");
@@ -142,7 +146,7 @@ describe("the notation of the HOWTO", () => {
       ["^host/mngt/REALM.A", "^host/mngt@REALM.A"],
     ] as const
   ) {
-    test(`${expression} is ${meant}`, () => {
+    test(`${expression} means ${meant}`, () => {
       assert.deepEqual(read(expression, "REALM.B", "REALM.A"), [meant, true]);
     });
   }
@@ -158,7 +162,7 @@ describe("the notation of the HOWTO", () => {
       "^host/REALMXA$",
     ]
   ) {
-    test(`${expression} is what it is`, () => {
+    test(`${expression} is left as it is`, () => {
       assert.deepEqual(read(expression, "REALM.A"), [expression, false]);
     });
   }
@@ -167,7 +171,7 @@ describe("the notation of the HOWTO", () => {
 describe("warnings", () => {
   const warnings = (text: string) => acl(text).warnings.join("\n");
 
-  test("none for an expression that is well written", () => {
+  test("none for a well-written expression", () => {
     for (
       const expression of [
         "*",
@@ -209,7 +213,7 @@ describe("warnings", () => {
       ["rule { principal = x ; host = * ; }", /line 1: the rule has no role and is left out/],
       [
         "Rule { }",
-        /line 1: block "Rule" is no rule and is ignored\nFILE : no rule, so no client is admitted/,
+        /line 1: block "Rule" is not a rule and is ignored\nFILE : no rule, so no client is admitted/,
       ],
     ] as const
   ) {
@@ -224,7 +228,7 @@ describe("errors say where and what", () => {
       ["rule { principal = * ; role = user ; }", "FILE : line 1: the rule has no host"],
       [
         "rule { principal = * ; host = * ;\n role = Admin ; }",
-        'FILE : line 2: "Admin" is no role: admin, user or guest',
+        'FILE : line 2: "Admin" is not a role: admin, user or guest',
       ],
       ["", "FILE has no block"],
     ] as const
@@ -238,14 +242,14 @@ describe("errors say where and what", () => {
   }
 });
 
-test("a principal for which a rule takes too long gets no role, rather than the next rule's", () => {
+test("a principal for which matching a rule takes too long gets no role, rather than the next rule's", () => {
   const rules = acl(rule("^(a*)(a*)(a*)(a*)(a*)\\1\\2\\3\\4\\5b$", "guest") + rule("*", "admin"));
   assert.equal(roleOf(rules, "a@R", LOOPBACK), "admin");
   assert.equal(roleOf(rules, "aab", LOOPBACK), "guest");
   assert.equal(roleOf(rules, "a".repeat(127), LOOPBACK), undefined);
 });
 
-test("what a role may do, as a table", () => {
+test("the rights of each role, as a table", () => {
   const rows = Object.entries(RIGHTS).map(([role, { add, get, remove, dump }]) =>
     [role, add, get, remove, dump].join(" ")
   );

@@ -1,4 +1,4 @@
-// Credential cache files: those of the real programs, generated ones, and everything that is none.
+// Credential cache files: those of the real programs, generated ones, and invalid ones.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
@@ -84,14 +84,14 @@ describe("caches of the real programs", () => {
 });
 
 describe("any cache", () => {
-  test("is read as it was written", () => {
+  test("survives formatting and parsing", () => {
     fc.assert(fc.property(ccache, (each) => {
       const bytes = formatCcache(each.principal, each.credentials);
       assert.deepEqual(parseCcache(bytes), each);
     }));
   });
 
-  test("cut off is refused, or has fewer credentials", () => {
+  test("truncated is refused, or has fewer credentials", () => {
     fc.assert(
       fc.property(ccache, (each) => {
         const bytes = formatCcache(each.principal, each.credentials);
@@ -110,7 +110,7 @@ describe("any cache", () => {
     );
   });
 
-  test("with any byte changed is refused, or read", () => {
+  test("with any byte changed is refused or parsed", () => {
     fc.assert(
       fc.property(ccache, fc.integer({ min: 1, max: 255 }), (each, change) => {
         const bytes = formatCcache(each.principal, each.credentials);
@@ -133,14 +133,14 @@ describe("any cache", () => {
   });
 });
 
-describe("what is no cache of version 4", () => {
+describe("files that are not version 4 caches", () => {
   for (
     const [bytes, reason] of [
       [[], /it is empty/],
       [[5], /cut off/],
       [[5, 3, 0, 0], /it begins with 0x503/],
       [[5, 4, 0, 9, 0], /cut off/],
-      // Billions of components that are not there.
+      // Billions of missing components.
       [[5, 4, 0, 0, 0, 0, 0, 1, 255, 255, 255, 255, 0, 0, 0, 1, 65], /cut off/],
       [[5, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 255, 255, 255, 255, 65], /cut off/],
       [[5, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 255], /not UTF-8/],
@@ -149,7 +149,7 @@ describe("what is no cache of version 4", () => {
     test(`${bytes}`, () => isRefused(Uint8Array.from(bytes), reason));
   }
 
-  test("a file that is too long is not looked at", () => {
+  test("a file that is too long is not parsed", () => {
     isRefused(new Uint8Array(MAX_CCACHE_LENGTH + 1), /it has 1048577 bytes/);
   });
 });

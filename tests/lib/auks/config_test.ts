@@ -1,4 +1,4 @@
-// auks.conf: what the real programs make of each file of the reference, and where ours differs on purpose.
+// auks.conf: how the real programs interpret each reference file, and where ours differs on purpose.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ const bytesOf = (text: string) => new TextEncoder().encode(text);
 const client = (text: string) => clientConfig(parseBlocks(bytesOf(text), "FILE"), { file: "FILE" });
 const daemon = (text: string) => daemonConfig(parseBlocks(bytesOf(text), "FILE"), { file: "FILE" });
 
-/** The error that `run` ends in. */
+/** The error that `run` throws. */
 function failure(run: () => unknown): AuksError {
   try {
     run();
@@ -44,7 +44,7 @@ function commonValues({ primary, secondary, ...common }: CommonConfig) {
     PrimaryAddress: primary.address,
     PrimaryPort: primary.port,
     PrimaryPrincipal: primary.principal,
-    // Ours has no secondary that nobody configured.
+    // Ours has no secondary unless one is configured.
     SecondaryHost: secondary?.host ?? "localhost",
     SecondaryAddress: secondary?.address ?? "localhost",
     SecondaryPort: secondary?.port ?? "12345",
@@ -62,7 +62,7 @@ function clientValues(bytes: Uint8Array) {
     Retries: config.retries,
     Timeout: config.timeout,
     Delay: config.delay,
-    // Ours has no log in /tmp that nobody configured.
+    // Ours has no log in /tmp unless one is configured.
     LogFile: api.logFile ?? "/tmp/auksapi.log",
     LogLevel: api.logLevel,
     DebugFile: api.debugFile ?? "/tmp/auksapi.log",
@@ -96,9 +96,9 @@ function daemonValues(bytes: Uint8Array) {
   };
 }
 
-/** The original reads stray memory behind such values. */
+/** The original reads stray memory after such values. */
 const TOO_LONG = ["value-of-1024.conf", "bare-value-of-1100.conf"];
-/** What SIGSEGV looks like to a shell. */
+/** SIGSEGV as a shell's exit status. */
 const CRASHED = 139;
 
 function compare(
@@ -117,7 +117,7 @@ function compare(
     assert.deepEqual(values(bytes), recorded.values);
     return;
   }
-  // The ACL is another file's business.
+  // acl_test.ts tests the ACL.
   if (recorded.accepted || recorded.status === 150) return;
   const error = failure(() => values(bytes));
   assert.equal(error.status, recorded.status === CRASHED ? 62 : recorded.status);
@@ -147,7 +147,7 @@ describe("every file of the reference is read as the real programs do", () => {
   }
 });
 
-describe("what the original does not tell or do", () => {
+describe("what the original does not report or do", () => {
   for (
     const [text, reason] of [
       ["common { }", 'FILE : there is no block "api"'],
@@ -166,7 +166,7 @@ describe("what the original does not tell or do", () => {
     });
   }
 
-  test("a secondary is there if any key of it is", () => {
+  test("a secondary exists if any of its keys does", () => {
     assert.equal(client("common { } api { }").secondary, undefined);
     const { secondary } = client("common { SecondaryPrincipal = auks/m2@R ; } api { }");
     assert.deepEqual(secondary, {
@@ -177,7 +177,7 @@ describe("what the original does not tell or do", () => {
     });
   });
 
-  test("no log file is preset for the api, and keys that are not given are off", () => {
+  test("the api has no default log file, and missing keys are off", () => {
     const { api } = client("common { } api { }");
     assert.deepEqual(api, {
       logFile: undefined,
@@ -190,14 +190,14 @@ describe("what the original does not tell or do", () => {
     assert.equal(client("common { } api { UseSyslog = 2 ; }").api.useSyslog, true);
   });
 
-  test("where auks.acl is, is said by the file or by the caller", () => {
+  test("the path of auks.acl comes from the file or the caller", () => {
     const blocks = parseBlocks(bytesOf("common { } auksd { }"), "FILE");
     assert.equal(daemonConfig(blocks, { file: "FILE" }).auksd.aclFile, "/etc/auks/auks.acl");
     const elsewhere = daemonConfig(blocks, { file: "FILE", aclFile: "/opt/auks.acl" });
     assert.equal(elsewhere.auksd.aclFile, "/opt/auks.acl");
   });
 
-  test("warnings: a key twice, a value that is not UTF-8", () => {
+  test("warnings: a duplicate key, a value that is not UTF-8", () => {
     const { warnings } = client("common { NAT = yes ;\n nat = no ; } api { }");
     assert.deepEqual(warnings, ["FILE : line 2: nat is given twice, the first one counts"]);
     const latin1 = readFileSync(join(FOLDER, "latin1.conf"));
@@ -255,7 +255,7 @@ describe("what the original does not tell or do", () => {
 describe("the block mungebox", () => {
   const withOwn = (own: string) => daemon(`common { } auksd { } mungebox { ${own} }`).own;
 
-  test("presets, values in any case", () => {
+  test("defaults, values in any case", () => {
     const presets = {
       dialect: "auto",
       replicate: false,

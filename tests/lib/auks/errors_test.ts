@@ -1,4 +1,4 @@
-// The table of errors, and what the real `auks -D` prints.
+// The table of errors, and the output of the real `auks -D`.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const { commands } = JSON.parse(
   readFileSync(join(import.meta.dirname, "../../auks/reference/commands.json"), "utf8"),
 ) as { commands: { command: string; stdout: string; stderr: string; status: number }[] };
 
-test("no failure has the status of success, and no number is there twice", () => {
+test("no failure has the status of success, and no number is used twice", () => {
   const codes = Object.values(AUKS_ERRORS).map(([code]) => code);
   assert.equal(codes.length, 121);
   assert.equal(new Set(codes).size, codes.length);

@@ -1,4 +1,4 @@
-// KRB-CREDs: those that real programs made, generated ones, and everything that is none.
+// KRB-CREDs: those of real programs, generated ones, and invalid ones.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
@@ -19,7 +19,7 @@ import { parseSendFile } from "../../../lib/auks/send_file.ts";
 import { krbCred } from "./arbitraries.ts";
 import { describeCredential, plainBytes, referenceFile, transcripts } from "./reference.ts";
 
-/** One whose tickets are bob's TGT, with some of it changed. */
+/** One with bob's TGT, partly changed. */
 function bobs(...changes: Partial<Credential>[]): KrbCred {
   const cred = parseKrbCred(parseSendFile(referenceFile("send-bob")).krbCred);
   return {
@@ -58,7 +58,7 @@ describe("KRB-CREDs of real clients", () => {
     });
   }
 
-  test("a file of CacheDir becomes one again", () => {
+  test("a file of CacheDir can be converted back", () => {
     const ccache = parseCcache(referenceFile("cachedir-head/aukscc_2002"));
     const bytes = formatKrbCred({ credentials: tgtsOf(ccache), timestamp: 1_795_689_498, usec: 7 });
     const { credentials } = parseKrbCred(bytes);
@@ -71,7 +71,7 @@ describe("KRB-CREDs of real clients", () => {
 });
 
 describe("any KRB-CRED", () => {
-  test("is read as it was written", () => {
+  test("survives formatting and parsing", () => {
     fc.assert(fc.property(krbCred, (cred) => {
       assert.deepEqual(parseKrbCred(formatKrbCred(cred)), cred);
     }));
@@ -82,7 +82,7 @@ describe("any KRB-CRED", () => {
     assert.deepEqual(parseKrbCred(formatKrbCred(cred)), { ...cred, usec: 0 });
   });
 
-  test("is refused when cut off anywhere", () => {
+  test("is refused when truncated anywhere", () => {
     fc.assert(
       fc.property(krbCred, (cred) => {
         const bytes = formatKrbCred(cred);
@@ -92,7 +92,7 @@ describe("any KRB-CRED", () => {
     );
   });
 
-  test("with any byte changed is refused, or is another KRB-CRED as it is written", () => {
+  test("with any byte changed is refused, or is another strictly encoded KRB-CRED", () => {
     fc.assert(
       fc.property(krbCred, fc.integer({ min: 1, max: 255 }), (cred, change) => {
         const bytes = formatKrbCred(cred);
@@ -109,7 +109,7 @@ describe("any KRB-CRED", () => {
             continue;
           }
           assert.notDeepEqual(parsed, cred);
-          // A time of 0 is left out where it may be.
+          // A time of 0 is omitted where possible.
           if (!hasZeroTime(parsed)) assert.deepEqual(formatKrbCred(parsed), changed);
         }
         assert(refused > 100, `${refused}`);
@@ -141,7 +141,7 @@ describe("any KRB-CRED", () => {
     assert.deepEqual(parseKrbCred(formatKrbCred(bobs({ ticket }))).credentials[0]!.ticket, ticket);
   });
 
-  test("with something behind it is refused", () => {
+  test("followed by anything is refused", () => {
     isRefused(Uint8Array.from([...formatKrbCred(bobs({})), 0]), /1 bytes too many/);
   });
 });
@@ -153,9 +153,9 @@ function hasZeroTime({ credentials, timestamp }: KrbCred): boolean {
     );
 }
 
-describe("what is not as it has to be", () => {
+describe("invalid fields", () => {
   const bytes = formatKrbCred(bobs({}));
-  /** Replaces the only place where `from` is in the hexadecimal text. */
+  /** Replaces the only occurrence of `from` in the hexadecimal text. */
   const replaced = (from: string, to: string) => {
     const parts = Buffer.from(bytes).toString("hex").split(from);
     assert.equal(parts.length, 2, `${from} is there ${parts.length - 1} times`);
@@ -230,7 +230,7 @@ describe("what is not as it has to be", () => {
     isRefused(many(MAX_TICKETS + 1), /more than 16 tickets/);
   });
 
-  test("the largest is read, and one byte more is refused", () => {
+  test("the largest is parsed, and one byte more is refused", () => {
     const key = (length: number) => ({ enctype: 18, bytes: new Uint8Array(length) });
     const rest = formatKrbCred(bobs({ key: key(20_000) })).length - 20_000;
     const largest = formatKrbCred(bobs({ key: key(MAX_KRB_CRED_LENGTH - rest) }));
@@ -261,11 +261,11 @@ describe("what AUKS computes from a KRB-CRED", () => {
     assert.equal(summarizeKrbCred(bobs({})).crossrealm, false);
   });
 
-  test("a ticket without a start begins with the authentication", () => {
+  test("a ticket without a start time begins with the authentication", () => {
     assert.equal(summarizeKrbCred(bobs({ authtime: 5, starttime: 0 })).starttime, 5);
   });
 
-  test("127 bytes of a principal are the most", () => {
+  test("a principal has at most 127 bytes", () => {
     const named = (length: number) =>
       bobs({ client: parsePrincipal(`${"\u00e9".repeat((length - 8) / 2)}x@REALM.A`) });
     assert.equal(summarizeKrbCred(named(126)).principal.length, 68);
@@ -276,7 +276,7 @@ describe("what AUKS computes from a KRB-CRED", () => {
   });
 });
 
-describe("ticket-granting tickets of one client, the first for his own realm", () => {
+describe("ticket-granting tickets of one client, the first for the client's own realm", () => {
   const server = (name: string) => ({ server: parsePrincipal(name) });
   const own = server("krbtgt/REALM.A@REALM.A");
   const other = server("krbtgt/REALM.B@REALM.A");
@@ -288,11 +288,11 @@ describe("ticket-granting tickets of one client, the first for his own realm", (
 
   for (
     const [why, cred] of [
-      ["no ticket-granting ticket", bobs(server("host/mngt.realm.a@REALM.A"))],
-      ["no ticket-granting ticket", bobs(own, server("host/mngt.realm.a@REALM.A"))],
-      ["no ticket-granting ticket", bobs(server("krbtgt@REALM.A"))],
-      ["no ticket-granting ticket", bobs(server("krbtgt/REALM.A/x@REALM.A"))],
-      ["no ticket-granting ticket", bobs(server("KRBTGT/REALM.A@REALM.A"))],
+      ["not a ticket-granting ticket", bobs(server("host/mngt.realm.a@REALM.A"))],
+      ["not a ticket-granting ticket", bobs(own, server("host/mngt.realm.a@REALM.A"))],
+      ["not a ticket-granting ticket", bobs(server("krbtgt@REALM.A"))],
+      ["not a ticket-granting ticket", bobs(server("krbtgt/REALM.A/x@REALM.A"))],
+      ["not a ticket-granting ticket", bobs(server("KRBTGT/REALM.A@REALM.A"))],
       ["is not of the realm of bob@REALM.A", bobs(server("krbtgt/REALM.A@REALM.B"))],
       ["the first ticket is for krbtgt/REALM.B@REALM.A", bobs(other)],
       ["two tickets for krbtgt/REALM.A@REALM.A", bobs(own, own)],
@@ -308,7 +308,7 @@ describe("ticket-granting tickets of one client, the first for his own realm", (
   }
 });
 
-test("wiping leaves neither keys nor tickets in the bytes that were read", () => {
+test("wiping leaves neither keys nor tickets in the parsed bytes", () => {
   const bytes = formatKrbCred(bobs({}));
   const { credentials } = parseKrbCred(bytes);
   const { key, ticket } = credentials[0]!;
@@ -320,7 +320,7 @@ test("wiping leaves neither keys nor tickets in the bytes that were read", () =>
 });
 
 describe("DER", () => {
-  test("integers are read as they were written, in one encoding", () => {
+  test("integers survive writing and reading, in one encoding", () => {
     const check = (value: number) => {
       const bytes = formatDer(integerNode(value));
       assert.equal(new DerReader(bytes).integer(), value);

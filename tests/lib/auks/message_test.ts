@@ -1,4 +1,4 @@
-// Requests and replies: those of the real programs, what ours add behind them, and what is neither.
+// Requests and replies: those of the real programs, our additions, and invalid ones.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
@@ -39,7 +39,7 @@ const request: fc.Arbitrary<Request> = fc.oneof(
 );
 
 describe("requests", () => {
-  /** What the real daemon takes each message for, by the name in the reference. */
+  /** How the real daemon interprets each message, by its name in the reference. */
   const TYPES: Readonly<Record<string, string>> = {
     PING: "ping",
     LIST: "list",
@@ -49,7 +49,7 @@ describe("requests", () => {
     CLOSE: "close",
     DUMP: "dump",
   };
-  /** Those that the real daemon refuses for what they are. */
+  /** Messages that the real daemon refuses as such. */
   const REFUSED: Readonly<Record<string, string>> = {
     "msg-add-length-negative.json": "CRED_TOO_LARGE",
     "msg-add-length-too-large.json": "CRED_TOO_LARGE",
@@ -84,13 +84,13 @@ describe("requests", () => {
     }
   });
 
-  test("any is read as it was written", () => {
+  test("any survives formatting and parsing", () => {
     fc.assert(fc.property(request, (each) => {
       assert.deepEqual(parseRequest(formatRequest(each)), each);
     }));
   });
 
-  test("what is cut off counts as zeros", () => {
+  test("truncated numbers are padded with zeros", () => {
     assert.deepEqual(parseRequest(bytesOf()), { type: "ping" });
     assert.deepEqual(parseRequest(bytesOf(0, 0)), { type: "ping" });
     assert.deepEqual(parseRequest(bytesOf(0, 0, 0, 3)), { type: "get", uid: 0, anyDialect: false });
@@ -99,7 +99,7 @@ describe("requests", () => {
     assert.throws(() => parseRequest(bytesOf(1)), isError("AUKSD_UNKNOWN_REQUEST"));
   });
 
-  test("what is behind one is ignored, unless ours put it there", () => {
+  test("anything after one is ignored, unless it is our addition", () => {
     const behind = (...numbers: number[]) =>
       parseRequest(Uint8Array.from([...formatRequest({ type: "remove", uid: 7 }), ...numbers]));
     const mark = [0x6d, 0x62, 0x6f, 0x78];
@@ -119,7 +119,7 @@ describe("requests", () => {
     ) assert.equal(isReplicated(behind(...tail)), false, `${tail}`);
   });
 
-  test("an ADD that is cut off anywhere is refused", () => {
+  test("an ADD truncated anywhere is refused", () => {
     const bytes = formatRequest({ type: "add", krbCred: new Uint8Array(50) });
     for (let length = 4; length < bytes.length; length++) {
       assert.throws(
@@ -191,7 +191,7 @@ describe("replies", () => {
     }
   });
 
-  test("an ADD's report stands behind the original's success", () => {
+  test("an ADD's report follows the original's success", () => {
     const report = record<AddReport>({
       outcome: fc.constantFrom("stored", "kept"),
       uid: seconds,
@@ -213,14 +213,14 @@ describe("replies", () => {
   });
 
   for (const reason of Object.keys(REASONS) as Reason[]) {
-    test(`an ERROR because of ${reason} stands behind the original's ERROR`, () => {
+    test(`an ERROR because of ${reason} follows the original's ERROR`, () => {
       const bytes = formatErrorReply(reason);
       assert.deepEqual([...bytes.subarray(0, 4)], [0, 0, 0, 21]);
       assert.deepEqual(parseReply(bytes), { type: "error", reason, text: REASONS[reason][2] });
     });
   }
 
-  test("an ERROR's text is bounded, and plain on a terminal", () => {
+  test("an ERROR's text is bounded, and safe for a terminal", () => {
     const text = (given: string) => {
       const reply = parseReply(formatErrorReply("other", given));
       assert(reply.type === "error");
@@ -243,7 +243,7 @@ describe("replies", () => {
     assert.deepEqual(parseReply(bytes), nothing);
   });
 
-  test("a reason of a later daemon is other, with its text", () => {
+  test("a later daemon's reason is other, with its text", () => {
     const bytes = formatErrorReply("notFound", "for a reason of tomorrow");
     bytes[6] = 1;
     assert.deepEqual(parseReply(bytes), {
@@ -253,7 +253,7 @@ describe("replies", () => {
     });
   });
 
-  test("GET and DUMP of every packing are read as they were written", () => {
+  test("GET and DUMP in every packing survive formatting and parsing", () => {
     const packing = record({
       dialect: fc.constantFrom("0.4", "0.5", "head"),
       compact: fc.boolean(),
@@ -275,7 +275,7 @@ describe("replies", () => {
     }));
   });
 
-  test("a GET or DUMP that is cut off anywhere is refused", () => {
+  test("a GET or DUMP truncated anywhere is refused", () => {
     const [credential] = fc.sample(packedCredential, { numRuns: 1, seed: 3 });
     const packing = { dialect: "head", compact: true } as const;
     for (
@@ -286,7 +286,7 @@ describe("replies", () => {
     ) {
       for (let length = 4; length < bytes.length; length++) {
         const isEmptyDump = bytes[3] === 26 && length < 8;
-        // A count that is cut off reads as none.
+        // A truncated count is read as 0.
         if (isEmptyDump) continue;
         const cut = () => parseReply(bytes.subarray(0, length));
         assert.throws(cut, isError("API_REPLY_CORRUPTED"), `${length}`);
@@ -294,12 +294,12 @@ describe("replies", () => {
     }
   });
 
-  test("a DUMP that claims billions is refused at the first that is not there", () => {
+  test("a DUMP that claims billions is refused at the first missing one", () => {
     const bytes = bytesOf(0, 0, 0, 26, 255, 255, 255, 255);
     assert.throws(() => parseReply(bytes), isError("API_REPLY_CORRUPTED"));
   });
 
-  test("what is no reply", () => {
+  test("messages that are not replies", () => {
     for (const bytes of [bytesOf(), bytesOf(0, 0, 0, 0), bytesOf(0, 0, 0, 22), bytesOf(20)]) {
       assert.throws(() => parseReply(bytes), isError("API_REPLY_TYPE"), `${bytes}`);
     }
@@ -314,7 +314,7 @@ describe("reasons", () => {
     for (const [, error] of rows) assert(error in AUKS_ERRORS);
   });
 
-  test("of an error, of a number, and of those without", () => {
+  test("for an error, for a number, and for unknown ones", () => {
     assert.equal(reasonOfError(new AuksError("CRED_NO_ACCOUNT")), "noAccount");
     assert.equal(reasonOfError(new AuksError("STREAM_READ")), "other");
     assert.equal(reasonOfNumber(2), "notFound");

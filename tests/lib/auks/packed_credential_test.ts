@@ -1,4 +1,4 @@
-// Packed credentials and the files of `auks --send`: what real daemons sent, every dialect, and what is neither.
+// Packed credentials and the files of `auks --send`: those of real daemons, every dialect, and invalid ones.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
@@ -89,7 +89,7 @@ describe("what real daemons sent", () => {
         compare(unpacked.credential, each);
         const again = packCredential(unpacked.credential, unpacked.dialect, false);
         assert.equal(again.length, unpacked.length);
-        // The original's bytes behind principal and KRB-CRED are left-overs; ours are zeros.
+        // The original's bytes after principal and KRB-CRED are leftover memory; ours are zeros.
         const { principal, krbCred } = unpacked.credential;
         const there = bytes.slice(at, at + unpacked.length);
         there.fill(0, 4 + principal.length, 4 + 129);
@@ -105,7 +105,7 @@ describe("what real daemons sent", () => {
 describe("every dialect, with and without padding", () => {
   for (const dialect of DIALECT_NAMES) {
     for (const compact of [false, true]) {
-      test(`${dialect}${compact ? " compact" : ""}: is read as it was packed`, () => {
+      test(`${dialect}${compact ? " compact" : ""}: survives packing and unpacking`, () => {
         fc.assert(fc.property(packedCredential, (credential) => {
           const bytes = packCredential(credential, dialect, compact);
           assert.equal(bytes.length, packedLength(credential.krbCred.length, dialect, compact));
@@ -113,14 +113,14 @@ describe("every dialect, with and without padding", () => {
           const crossrealm = dialect === "head" && credential.crossrealm;
           assert.deepEqual(unpacked.credential, { ...credential, crossrealm });
           assert.equal(unpacked.length, bytes.length);
-          // Nothing tells a compact one of 0.4 from one of 0.5.
+          // A compact 0.4 one is indistinguishable from 0.5.
           if (compact && dialect === "0.4") return;
           if (compact && dialect === "0.5" && credential.krbCred.length === 2048) return;
           assert.equal(unpacked.dialect, dialect);
         }));
       });
 
-      test(`${dialect}${compact ? " compact" : ""}: cut off anywhere is refused`, () => {
+      test(`${dialect}${compact ? " compact" : ""}: truncated anywhere is refused`, () => {
         const bytes = packCredential(BOB, dialect, compact);
         for (let length = 0; length < bytes.length; length++) {
           assert.throws(() => unpackCredential(bytes.subarray(0, length)), isCorrupted);
@@ -142,7 +142,7 @@ describe("every dialect, with and without padding", () => {
     });
   }
 
-  test("any byte changed: refused, or read", () => {
+  test("with any byte changed: refused or unpacked", () => {
     fc.assert(
       fc.property(packedCredential, fc.integer({ min: 1, max: 255 }), (credential, change) => {
         const bytes = packCredential(credential, "head", true);
@@ -162,13 +162,13 @@ describe("every dialect, with and without padding", () => {
   });
 });
 
-describe("what is no packed credential", () => {
+describe("invalid packed credentials", () => {
   const packed = (change: (view: DataView, bytes: Uint8Array) => void) => {
     const bytes = packCredential(BOB, "0.5", true);
     change(new DataView(bytes.buffer), bytes);
     return bytes;
   };
-  /** Places of the fields: the principal's field begins at 4. */
+  /** Offsets of the fields; the principal's field begins at 4. */
   const UID = 4 + 129;
   const ADDRESSLESS = UID + 4 * 4;
   const MAX_LENGTH = ADDRESSLESS + 4;
@@ -191,7 +191,7 @@ describe("what is no packed credential", () => {
     test(what, () => assert.throws(() => unpackCredential(packed(change)), isCorrupted));
   }
 
-  test("a KRB-CRED larger than any AUKS takes", () => {
+  test("a KRB-CRED larger than any AUKS accepts", () => {
     const bytes = new Uint8Array(packedLength(32_769, "0.5", true));
     bytes.set(packCredential(BOB, "0.5", true));
     const view = new DataView(bytes.buffer);
@@ -225,13 +225,13 @@ describe("the files of auks --send", () => {
     });
   }
 
-  test("a length of the other byte order is read as well", () => {
+  test("a length in the other byte order is accepted as well", () => {
     const bytes = referenceFile("send-bob").slice();
     bytes.subarray(0, 8).reverse();
     assert.equal(parseSendFile(bytes).principal, "bob@REALM.A");
   });
 
-  test("a compact one is read as well", () => {
+  test("a compact one is accepted as well", () => {
     const packed = packCredential(BOB, "head", true);
     const bytes = new Uint8Array(12 + packed.length);
     const view = new DataView(bytes.buffer);
@@ -241,7 +241,7 @@ describe("the files of auks --send", () => {
     assert.deepEqual(parseSendFile(bytes), BOB);
   });
 
-  test("cut off, longer, of another type or with an impossible length", () => {
+  test("truncated, too long, of another type or with an impossible length", () => {
     const bytes = referenceFile("send-bob");
     for (const length of [0, 7, 8, 11, 12, 200, bytes.length - 1]) {
       assert.throws(() => parseSendFile(bytes.subarray(0, length)), isCorrupted, `${length}`);

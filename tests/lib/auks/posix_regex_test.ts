@@ -1,4 +1,4 @@
-// Regular expressions of auks.acl against the C library's own regcomp() and regexec(), compiled for the occasion.
+// Regular expressions of auks.acl against the C library's own regcomp() and regexec(), in a C program compiled for this test.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -14,7 +14,7 @@ interface Case {
   readonly subjects: readonly string[];
 }
 
-/** Strings of one character a byte. */
+/** Strings with one character per byte. */
 const bytesOf = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 const wordOf = (text: string) => `x${Buffer.from(text, "latin1").toString("hex")}`;
 
@@ -44,7 +44,7 @@ const PRINCIPALS = [
   "{}[]()^$|*+?\\.",
 ];
 
-/** Expressions that people write, and the corners of the syntax. */
+/** Typical expressions, and corner cases of the syntax. */
 const EXPRESSIONS = [
   "",
   "^",
@@ -246,10 +246,10 @@ const TOKENS = [
   "\\.",
   "\xe9",
 ];
-/** Anything at all, most of which does not compile. */
+/** Arbitrary text, most of which does not compile. */
 const soup = fc.array(fc.constantFrom(...TOKENS), { maxLength: 9 }).map((parts) => parts.join(""));
 const LEAVES = [..."ab_.-@", ".", "[ab]", "[^a]", "[[:alpha:]]", "\\w", "\\W", "\\S"];
-/** Expressions that compile, of the constructs in each other. */
+/** Valid expressions with nested constructs. */
 const { expression: structured } = fc.letrec<{ expression: string }>((tie) => ({
   expression: fc.oneof(
     { maxDepth: 4 },
@@ -262,7 +262,7 @@ const { expression: structured } = fc.letrec<{ expression: string }>((tie) => ({
       ),
   ),
 }));
-/** Anchors between others, but not in what is repeated: there, the C library finds matches that are none. */
+/** Anchors in between, but not in repeated parts, where the C library finds false matches. */
 const anchored = fc.array(
   fc.oneof(
     fc.constantFrom(...LEAVES, ...LEAVES.map((leaf) => `${leaf}*`)),
@@ -282,7 +282,7 @@ const anchored = fc.array(
   ),
   { minLength: 1, maxLength: 6 },
 ).map((parts) => parts.join(""));
-/** Back-references to groups that are matched once. */
+/** Back-references to groups matched once. */
 const backReference = fc.tuple(
   fc.constantFrom("", "^"),
   fc.constantFrom("(a|b)", "([ab]*)", "(.)", "(ab?)", "(a*)(b*)"),
@@ -308,7 +308,7 @@ const subject = fc.array(fc.constantFrom(..."aaabbb01_@./- {[]^\\\xe9"), { maxLe
   .map((characters) => characters.join(""));
 
 const RUNS = 6000;
-/** The same each time, as the C library has errors of its own in corners that few seeds reach. */
+/** A fixed seed, because the C library has bugs of its own in corner cases that few seeds reach. */
 const SEED = 16;
 
 suite("as the C library", { gcc: existsSync("/usr/bin/gcc") }, () => {
@@ -341,7 +341,7 @@ suite("as the C library", { gcc: existsSync("/usr/bin/gcc") }, () => {
     return opinions.filter((opinion) => opinion.includes("1")).length;
   }
 
-  test("expressions people write, and the corners of the syntax", () => {
+  test("typical expressions, and corner cases of the syntax", () => {
     const matching = compare(
       EXPRESSIONS.map((expression) => ({ expression, subjects: PRINCIPALS })),
     );
@@ -393,11 +393,11 @@ test("no expression takes long, whatever the subject", () => {
   assert(seconds < 20, `${seconds} s`);
 });
 
-test("an expression that its intervals make too large is refused, and soon", () => {
+test("an expression made too large by its intervals is refused quickly", () => {
   for (const expression of ["(a{1000}){1000}", "((a?){300}){300}", "a{32767}{32767}{32767}"]) {
     assert.throws(() => compileRegex(bytesOf(expression)), RegexError, expression);
   }
-  // Nothing, however often, is nothing.
+  // An empty expression stays empty, however often it is repeated.
   assert(compileRegex(bytesOf("a{0}{32767}{32767}{32767}")).test(bytesOf("b")));
   assert.throws(() => compileRegex(bytesOf("(".repeat(1000) + ")".repeat(1000))), RegexError);
 });

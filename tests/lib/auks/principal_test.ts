@@ -12,12 +12,12 @@ import {
 } from "../../../lib/auks/principal.ts";
 import { principal } from "./arbitraries.ts";
 
-test("any principal is read as it was written", () => {
+test("any principal survives formatting and parsing", () => {
   fc.assert(fc.property(principal, (each) => {
     const read = parsePrincipal(formatPrincipal(each));
     assert.deepEqual(read, { ...each, nameType: 1 });
     assert(samePrincipal(read, each));
-    // Neither of these may stand in the subject of an ACL's expression.
+    // Neither may occur in the subject of an ACL's expression.
     assert(!/[\n\0]/.test(formatPrincipal(each)));
   }));
 });
@@ -41,7 +41,7 @@ describe("names as libkrb5 reads them", () => {
   }
 
   for (const name of ["a@b@c", "a\\", "a@", "a"]) {
-    test(`${name} is none without a default realm`, () => {
+    test(`${name} is invalid without a default realm`, () => {
       assert.throws(
         () => parsePrincipal(name),
         (error) => error instanceof AuksError && error.error === "CRED_PRINCIPAL",
@@ -50,7 +50,7 @@ describe("names as libkrb5 reads them", () => {
   }
 });
 
-test("what libkrb5 writes with a backslash, in names and realms alike", () => {
+test("characters that libkrb5 escapes, in names and realms", () => {
   const name = { realm: "R/S@T\\", components: ["a/b@c\\", "\n\t\b\0"], nameType: 1 };
   assert.equal(formatPrincipal(name), "a\\/b\\@c\\\\/\\n\\t\\b\\0@R\\/S\\@T\\\\");
 });

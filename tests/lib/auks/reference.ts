@@ -1,4 +1,4 @@
-// What the reference of the real programs holds, read for the tests.
+// Reads the recorded reference of the real programs for the tests.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Credential } from "../../../lib/auks/credential.ts";
@@ -21,7 +21,7 @@ export interface Priv {
   };
 }
 
-/** A credential as the reference describes it. */
+/** A credential as described in the reference. */
 export interface RecordedCredential {
   readonly client: string;
   readonly server: string;
@@ -42,12 +42,12 @@ export function referenceFile(name: string): Uint8Array {
   return new Uint8Array(readFileSync(join(FOLDER, "files", name)));
 }
 
-/** What files.json says of each file. */
+/** The entry of each file in files.json. */
 export function describedFiles<T>(): Record<string, T> {
   return JSON.parse(readFileSync(join(FOLDER, "files/files.json"), "utf8"));
 }
 
-/** The decrypted messages of all transcripts that have any. */
+/** The decrypted messages of all transcripts with any. */
 export function transcripts(): { name: string; dialect: string; priv: readonly Priv[] }[] {
   return readdirSync(join(FOLDER, "transcripts")).flatMap((name) => {
     const { dialect, decrypted } = JSON.parse(
@@ -70,7 +70,7 @@ export function plainBytes(plain: Plain): Uint8Array {
   );
 }
 
-/** A credential as the reference describes it. */
+/** A credential as described in the reference. */
 export function describeCredential(credential: Credential): RecordedCredential {
   const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
   return {

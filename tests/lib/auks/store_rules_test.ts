@@ -1,4 +1,4 @@
-// Which credential stays, which goes and which is due: the real daemon's decisions, and where ours differ.
+// Which credential stays, which is removed and which is due: the real daemon's decisions, and where ours differ.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
@@ -44,7 +44,7 @@ describe("an ADD", () => {
     }
   });
 
-  test("an expired one never blocks one that has not, whatever their renewal", () => {
+  test("an expired one never blocks one that has not expired, whatever their renewal times", () => {
     const expired = life(NOW, NOW + 500);
     assert.equal(addOutcome(expired, life(NOW + 1, 0), NOW), "stored");
     assert.equal(addOutcome(life(NOW + 1, 0), expired, NOW), "kept");
@@ -52,7 +52,7 @@ describe("an ADD", () => {
     assert.equal(addOutcome(expired, life(NOW, NOW + 501), NOW), "stored");
   });
 
-  test("what the daemon ends up with does not depend on the order", () => {
+  test("the result does not depend on the order", () => {
     fc.assert(fc.property(lifetime, lifetime, fc.nat(20), (a, b, now) => {
       const keeps = (stored: Lifetime, added: Lifetime) => {
         const kept = addOutcome(stored, added, now) === "stored" ? added : stored;
@@ -78,7 +78,7 @@ test("the cleaner's rule", () => {
   assert.equal(isExpired(life(NOW + 1, 0), NOW), false);
 });
 
-test("what is due for renewal, and the original's errors of what is not", () => {
+test("what is due for renewal, and the original's errors for what is not", () => {
   for (
     const [starttime, endtime, minLifeTime, expected] of [
       [500, 500, 300, "CRED_NOT_RENEWABLE"],
