@@ -59,14 +59,15 @@ export function stopDaemon(
 }
 
 /**
- * Waits until a process is gone: it no longer exists, its process ID has been reused, or it is a zombie that no parent
- * waits for. Where /proc does not show it, a process that has released the lock gets a moment to clean up.
+ * Waits until a process is gone: it no longer exists, or its process ID has been reused. A zombie is waited for, as init
+ * reaps it soon, but not killed once more if nobody does. A process that /proc does not show gets a moment to clean up
+ * after it has released the lock.
  */
 function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
   const deadline = performance.now() + patienceMs;
   const first = lookAt(pid);
   let released: number | undefined;
-  while (performance.now() < deadline) {
+  for (;;) {
     try {
       process.kill(pid, 0);
     } catch (error) {
@@ -74,14 +75,11 @@ function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
     }
     const now = lookAt(pid);
     if (first !== undefined && now !== undefined && now.start !== first.start) return true;
-    if (lockHolder(fd) !== pid) {
-      released ??= performance.now();
-      if (now?.state === "Z") return true;
-      if (now === undefined && performance.now() - released > CLEANUP_MS) return true;
-    }
+    if (lockHolder(fd) !== pid) released ??= performance.now();
+    if (performance.now() >= deadline) return released !== undefined && now?.state === "Z";
+    if (now === undefined && performance.now() - (released ?? Infinity) > CLEANUP_MS) return true;
     Bun.sleepSync(POLL_MS);
   }
-  return false;
 }
 
 /** State and start time of a process; undefined if /proc does not show it. */

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, symlinkSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, symlinkSync } from "node:fs";
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -9,19 +9,29 @@ import { memoryLogger, withDirectory } from "../scratch.ts";
 
 const source = fileURLToPath(new URL("../../../daemon/process/lock_file.ts", import.meta.url));
 
-/** Starts a process and waits until it holds the socket's lock. */
-function startHolder(socketPath: string): { pid: number } {
+/**
+ * Starts a process and waits until it holds the socket's lock. Its parent reaps it, as init does: this one could not
+ * while it waits.
+ *
+ * @param more what else it does; `fd` has the lock.
+ */
+function startHolder(socketPath: string, more = ""): { pid: number } {
+  const held = `${socketPath}.held`;
   const program = `
     const { lockSocket } = await import(${JSON.stringify(source)});
-    lockSocket({ socketPath: ${JSON.stringify(socketPath)}, force: false }, { warning() {} });
-    require("node:fs").writeFileSync(${JSON.stringify(`${socketPath}.held`)}, "");
+    const fs = require("node:fs");
+    const settings = { socketPath: ${JSON.stringify(socketPath)}, force: false };
+    const { fd } = lockSocket(settings, { warning() {} });
+    ${more}
+    fs.writeFileSync(${JSON.stringify(`${held}.part`)}, String(process.pid));
+    fs.renameSync(${JSON.stringify(`${held}.part`)}, ${JSON.stringify(held)});
     setInterval(() => {}, 1000);`;
-  const child = Bun.spawn([process.execPath, "-e", program], {
+  Bun.spawn(["sh", "-c", '"$0" -e "$1" & wait', process.execPath, program], {
     stdio: ["ignore", "ignore", "inherit"],
   });
   const deadline = performance.now() + 10_000;
-  while (!existsSync(`${socketPath}.held`) && performance.now() < deadline) Bun.sleepSync(10);
-  return child;
+  while (!existsSync(held) && performance.now() < deadline) Bun.sleepSync(10);
+  return { pid: Number(readFileSync(held, "utf8")) };
 }
 
 test("lockSocket() names the process that holds the lock, and stopDaemon() stops it", () => {
@@ -42,6 +52,21 @@ test("lockSocket() names the process that holds the lock, and stopDaemon() stops
       `error: Failed to query socket lockfile "${socketPath}.lock": Lock not held ` +
         "(Cannot find running process)",
     );
+  });
+});
+
+test("stopDaemon() returns only when the process is gone, not when its lock is", () => {
+  withDirectory((directory) => {
+    const socketPath = `${directory}/sock`;
+    const { pid } = startHolder(
+      socketPath,
+      `process.on("SIGTERM", () => {
+        fs.closeSync(fd);
+        setTimeout(() => process.exit(0), 700);
+      });`,
+    );
+    assert.equal(stopDaemon({ socketPath, verbose: false }, memoryLogger()), 0);
+    assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
   });
 });
 
