@@ -9,7 +9,7 @@ import { canWrite, duplicateOver } from "../../lib/os/process.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { checkFile, type SecurityRules } from "../../lib/files/security.ts";
 import type { LogFormat } from "./log_format.ts";
-import { AuditLimits } from "./audit_limits.ts";
+import { createClientLimits, passClientLimit } from "./client_limits.ts";
 import { createLogLimits, passLogLimit } from "./log_limits.ts";
 import { createRecentMessages, rememberMessage } from "./recent_messages.ts";
 
@@ -38,6 +38,8 @@ export interface LogTarget {
   readonly recent: SharedArrayBuffer;
   /** When each cause was last logged, in memory shared by all threads. */
   readonly limits: SharedArrayBuffer;
+  /** What clients have caused to be logged, in memory shared by all threads. */
+  readonly clients: SharedArrayBuffer;
 }
 
 /** Severities with their syslog priority. */
@@ -54,12 +56,19 @@ export interface Logger extends Record<LogLevel, (text: string) => void> {
    */
   limited(cause: string, level: LogLevel, text: string): void;
   /**
-   * Logs who was refused what; at most a few lines a minute per cause, with the number of suppressed lines.
+   * Logs, as Info, what a client caused; at most a few lines a minute per cause and user, with the number of
+   * suppressed lines, and a few kilobytes a second of all.
    *
-   * @param cause from a fixed set of words, because each is remembered.
-   * @param describe called only if a line is written.
+   * @param cause from a fixed set of words.
    */
-  audit(event: string, cause: string, describe: () => AuditFields): void;
+  client(uid: number, cause: string, text: string): void;
+  /**
+   * Logs who was refused what, within the same limits.
+   *
+   * @param cause from a fixed set of words.
+   * @param describe called only if there may be a line.
+   */
+  audit(event: string, uid: number, cause: string, describe: () => AuditFields): void;
 }
 
 /** The fields of an event, in this order. */
@@ -67,6 +76,8 @@ export type AuditFields = Readonly<Record<string, string | number>>;
 
 /** How long to wait for a reader of standard error; then messages are dropped until it reads again. */
 const READER_PATIENCE_MS = 1_000;
+/** The most bytes before a line's text and behind it: time, level, program, and how many were suppressed. */
+const LINE_HEAD = 100;
 const LOG_MODE = 0o640;
 /** LOG_DAEMON << 3 */
 const SYSLOG_FACILITY = 3 << 3;
@@ -102,8 +113,12 @@ export function openLog(config: LogConfig, early: Logger): LogTarget {
   return { ...common, kind: "file", fd: openLogFile(config) };
 }
 
-function sharedMemory(): Pick<LogTarget, "recent" | "limits"> {
-  return { recent: createRecentMessages(), limits: createLogLimits() };
+function sharedMemory(): Pick<LogTarget, "recent" | "limits" | "clients"> {
+  return {
+    recent: createRecentMessages(),
+    limits: createLogLimits(),
+    clients: createClientLimits(),
+  };
 }
 
 /**
@@ -147,6 +162,8 @@ export function createLogger(target: LogTarget): Logger {
   const write = WRITERS[target.kind];
   const put = (level: LogLevel, text: string, fields: AuditFields) =>
     write(target, level, FORMATS[target.format](level, text, fields));
+  const lengthOf = (text: string, fields: AuditFields) =>
+    Buffer.byteLength(FORMATS[target.format]("info", text, fields)) + LINE_HEAD;
   let lost = 0;
   const log = (level: LogLevel, text: string, fields: AuditFields = {}) => {
     try {
@@ -158,7 +175,6 @@ export function createLogger(target: LogTarget): Logger {
     }
     if (level === "error" || level === "warning") rememberMessage(target.recent, level, text);
   };
-  const audits = new AuditLimits();
   return {
     error: (text) => log("error", text),
     warning: (text) => log("warning", text),
@@ -170,15 +186,26 @@ export function createLogger(target: LogTarget): Logger {
     limited(cause, level, text) {
       const suppressed = passLogLimit(target.limits, cause);
       if (suppressed === null) return;
-      log(level, suppressed === 0 ? text : `${text} (${suppressed} more like it were not logged)`);
+      log(level, withSuppressed(text, suppressed));
     },
-    audit(event, cause, describe) {
-      const suppressed = audits.pass(cause);
+    client(uid, cause, text) {
+      const suppressed = passClientLimit(target.clients, cause, uid, () => lengthOf(text, {}));
+      if (suppressed !== null) log("info", withSuppressed(text, suppressed));
+    },
+    audit(event, uid, cause, describe) {
+      let fields: AuditFields = { cause };
+      const suppressed = passClientLimit(target.clients, `audit ${cause}`, uid, () => {
+        fields = { cause, ...describe() };
+        return lengthOf(event, fields);
+      });
       if (suppressed === null) return;
-      const fields = { cause, ...describe() };
       log("info", event, suppressed === 0 ? fields : { ...fields, suppressed });
     },
   };
+}
+
+function withSuppressed(text: string, suppressed: number): string {
+  return suppressed === 0 ? text : `${text} (${suppressed} more like it were not logged)`;
 }
 
 const FORMATS: Record<LogFormat, (level: LogLevel, text: string, fields: AuditFields) => string> = {

@@ -34,7 +34,7 @@ export function passLogLimit(memory: SharedArrayBuffer, cause: string): number |
 
 /** The slot of a cause, used or free; null if other causes have all slots. */
 function findSlot(words: Int32Array, cause: string): number | null {
-  const hash = hashOf(cause);
+  const hash = hashText(cause);
   for (let i = 0; i < SLOTS; i++) {
     const slot = ((hash >>> 1) + i) % SLOTS * SLOT_WORDS;
     const present = Atomics.compareExchange(words, slot + CAUSE, 0, hash);
@@ -44,7 +44,7 @@ function findSlot(words: Int32Array, cause: string): number | null {
 }
 
 /** FNV-1a, but never 0. */
-function hashOf(text: string): number {
+export function hashText(text: string): number {
   let hash = 0x811c_9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x0100_0193);
   return hash | 1;

@@ -9,7 +9,7 @@ import { addressText, type Refusal } from "./context.ts";
 /** Logs a refused decode, or only counts it if there were many like it. */
 export function audit(refusal: Refusal, log: Logger): void {
   const cause = refusal.error.replace("EMUNGE_", "").toLowerCase();
-  log.audit("Refused decode", cause, () => fieldsOf(refusal));
+  log.audit("Refused decode", refusal.peer.uid, cause, () => fieldsOf(refusal));
 }
 
 /** Marks unverified fields as claimed. */

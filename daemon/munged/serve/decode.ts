@@ -49,7 +49,7 @@ export function answerDecode(
   peer: Peer,
   context: RequestContext,
 ): Answer | null {
-  const request = parsed(parseDecodeRequest, body, context);
+  const request = parsed(parseDecodeRequest, body, peer, context);
   if (request === null) return null;
   const decode: Decode = {
     retry,
@@ -111,7 +111,11 @@ function remember(decode: Decode, context: RequestContext): void {
       decode.refusal = new MungeError("EMUNGE_CRED_REPLAYED");
     } else if (found === "retried") {
       const { uid, gid } = decode.peer;
-      log.info(`Allowed credential replay for client UID=${uid} GID=${gid}`);
+      log.client(
+        uid,
+        "allowed replay",
+        `Allowed credential replay for client UID=${uid} GID=${gid}`,
+      );
     } else {
       decode.remembered = found;
     }
@@ -134,8 +138,10 @@ function respond(decode: Decode, context: RequestContext): Answer {
   const { retry, opened, refusal } = decode;
   const tells = refusal === null || TELLING.has(refusal.code);
   if (refusal !== null) {
-    if (tells) context.log.info(`${refusal.message} from ${addressText(opened!.originAddress)}`);
-    else logRefusal(refusal, context);
+    if (tells) {
+      const text = `${refusal.message} from ${addressText(opened!.originAddress)}`;
+      context.log.client(decode.peer.uid, refusal.code, text);
+    } else logRefusal(refusal, decode.peer, context);
     context.refused({ ...decode, error: refusal.code });
   }
   const response = tells

@@ -29,7 +29,7 @@ export function answerEncode(
   peer: Peer,
   context: RequestContext,
 ): Answer | null {
-  const request = parsed(parseEncodeRequest, body, context);
+  const request = parsed(parseEncodeRequest, body, peer, context);
   if (request === null) return null;
   try {
     checkRetry("Encode", retry, peer, context);
@@ -66,7 +66,7 @@ export function answerEncode(
     return { bytes, remembered: null };
   } catch (thrown) {
     const error = asMungeError(thrown, context);
-    logRefusal(error, context);
+    logRefusal(error, peer, context);
     const response = { errno: error.errno, errorText: error.message, credential: NO_BYTES };
     return { bytes: formatEncodeResponse(response, retry, context.allocate), remembered: null };
   }

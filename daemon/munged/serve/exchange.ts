@@ -82,7 +82,7 @@ export class Exchange {
     }
     const count = receive(fd, this.#inputAddress, READ_LENGTH);
     if (count <= 0) {
-      if (count === 0) this.#incomplete(fd, 0, null);
+      if (count === 0) this.#incomplete(fd, peer, 0, null);
       else if (errno() === EAGAIN) this.#park(fd, peer, new Uint8Array(0));
       else this.#failReceive(fd, strerror(errno()));
       return;
@@ -92,7 +92,7 @@ export class Exchange {
       this.#park(fd, peer, this.#input.slice(0, count));
       return;
     }
-    const header = this.#acceptableHeader(this.#input);
+    const header = this.#acceptableHeader(this.#input, peer);
     if (header === null) this.#descriptors.hangUp(fd);
     else if (count < HEADER_LENGTH + header.length) {
       this.#park(fd, peer, this.#input.slice(0, count));
@@ -141,16 +141,18 @@ export class Exchange {
   }
 
   /** The header of a valid request, or null. */
-  #acceptableHeader(bytes: Uint8Array): Header | null {
+  #acceptableHeader(bytes: Uint8Array, { uid }: Peer): Header | null {
     try {
       const header = parseHeader(bytes);
       if (header.length <= MAX_REQUEST_LENGTH) return header;
-      this.#log.info(
+      this.#log.client(
+        uid,
+        "header",
         `Failed to receive message: Size ${header.length} exceeded maximum of ${MAX_REQUEST_LENGTH}`,
       );
     } catch (error) {
       if (!(error instanceof MungeError)) throw error;
-      this.#log.info(error.message);
+      this.#log.client(uid, "header", error.message);
     }
     return null;
   }
@@ -206,14 +208,14 @@ export class Exchange {
       if (count < 0 && (errno() === EAGAIN || errno() === EINTR)) return;
       const reason = count < 0 ? strerror(errno()) : null;
       this.parked.remove(client);
-      if (reason === null) this.#incomplete(fd, client.done, client.buffer);
+      if (reason === null) this.#incomplete(fd, client.peer, client.done, client.buffer);
       else this.#failReceive(fd, reason);
       return;
     }
     this.received += count;
     this.#append(client, this.#input.subarray(0, count));
     if (client.done < HEADER_LENGTH) return;
-    const header = this.#acceptableHeader(client.buffer);
+    const header = this.#acceptableHeader(client.buffer, client.peer);
     const end = header === null ? 0 : HEADER_LENGTH + header.length;
     if (client.done < end) {
       this.parked.limit();
@@ -277,15 +279,12 @@ export class Exchange {
   }
 
   /** Handles a client that closed its side in the middle of a request. */
-  #incomplete(fd: number, received: number, bytes: Uint8Array | null): void {
-    if (received < HEADER_LENGTH || bytes === null) {
-      this.#log.info(`Received incomplete message header: ${received} of ${HEADER_LENGTH} bytes`);
-    } else {
-      const { length } = parseHeader(bytes);
-      this.#log.info(
-        `Received incomplete message body: ${received - HEADER_LENGTH} of ${length} bytes`,
-      );
-    }
+  #incomplete(fd: number, { uid }: Peer, received: number, bytes: Uint8Array | null): void {
+    const [part, count, length] = received < HEADER_LENGTH || bytes === null
+      ? ["header", received, HEADER_LENGTH]
+      : ["body", received - HEADER_LENGTH, parseHeader(bytes).length];
+    const text = `Received incomplete message ${part}: ${count} of ${length} bytes`;
+    this.#log.client(uid, "incomplete", text);
     this.#descriptors.hangUp(fd);
   }
 

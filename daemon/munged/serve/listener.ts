@@ -106,7 +106,7 @@ export class Listener {
         if (identifyPeer(fd)) {
           this.#parts.serve(fd, peer);
         } else {
-          log.info(`Failed to identify client: ${strerror(errno())}`);
+          log.limited("identify", "info", `Failed to identify client: ${strerror(errno())}`);
           descriptors.hangUp(fd);
         }
         continue;

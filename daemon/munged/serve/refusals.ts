@@ -7,12 +7,13 @@ import type { Peer, RequestContext } from "./context.ts";
 export function parsed<T>(
   parse: (body: Uint8Array) => T,
   body: Uint8Array,
+  peer: Peer,
   context: RequestContext,
 ) {
   try {
     return parse(body);
   } catch (thrown) {
-    context.log.info(asMungeError(thrown, context).message);
+    context.log.client(peer.uid, "message", asMungeError(thrown, context).message);
     return null;
   }
 }
@@ -25,7 +26,8 @@ export function checkRetry(
   context: RequestContext,
 ) {
   if (retry === 0) return;
-  context.log.info(`${verb} retry #${retry} for client UID=${peer.uid} GID=${peer.gid}`);
+  const { uid, gid } = peer;
+  context.log.client(uid, "retry", `${verb} retry #${retry} for client UID=${uid} GID=${gid}`);
   if (retry > MAX_RETRY) {
     const text = `Exceeded maximum number of ${verb.toLowerCase()} attempts`;
     throw new MungeError("EMUNGE_SOCKET", text);
@@ -49,7 +51,11 @@ export function asMungeError(thrown: unknown, context: RequestContext): MungeErr
 }
 
 /** Without memory or disk space every request fails, and the log must not fill the disk. */
-export function logRefusal({ code, message }: MungeError, { log }: RequestContext): void {
+export function logRefusal(
+  { code, message }: MungeError,
+  { uid }: Peer,
+  { log }: RequestContext,
+): void {
   if (code === "EMUNGE_NO_MEMORY") log.limited("no memory", "info", message);
-  else log.info(message);
+  else log.client(uid, code, message);
 }

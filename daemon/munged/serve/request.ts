@@ -29,6 +29,6 @@ export function answerRequest(
       return { bytes: formatStatusResponse(status, retry), remembered: null };
     }
   }
-  context.log.info(`Invalid message type ${type}`);
+  context.log.client(peer.uid, "message", `Invalid message type ${type}`);
   return null;
 }

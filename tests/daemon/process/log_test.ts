@@ -1,5 +1,6 @@
 import {
   closeSync,
+  fstatSync,
   openSync,
   readFileSync,
   readSync,
@@ -11,6 +12,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { DEFAULTS } from "../../../daemon/munged/config.ts";
 import { createLogger, type Logger, openLog, reopenLog } from "../../../daemon/process/log.ts";
+import { createClientLimits } from "../../../daemon/process/client_limits.ts";
 import { createLogLimits } from "../../../daemon/process/log_limits.ts";
 import { createRecentMessages, recentMessages } from "../../../daemon/process/recent_messages.ts";
 import { duplicateOver, openBlockingPipe } from "../../../lib/os/process.ts";
@@ -23,6 +25,7 @@ const TARGET = {
   format: "text",
   recent: createRecentMessages(),
   limits: createLogLimits(),
+  clients: createClientLimits(),
 } as const;
 
 test("a log file has mode 0640 regardless of the umask, and lines with time and level", () => {
@@ -147,37 +150,78 @@ test("a logger with a bad descriptor does not throw", () => {
 });
 
 /** The output of a logger with a given format. */
-function logged(format: "text" | "json", use: (logger: Logger) => void): string {
+function logged(
+  format: "text" | "json",
+  use: (logger: Logger, size: () => number) => void,
+): string {
   let text = "";
   withDirectory((directory) => {
     const fd = openSync(`${directory}/log`, "w");
-    use(createLogger({ ...TARGET, kind: "stderr", fd, format }));
+    const clients = createClientLimits();
+    const logger = createLogger({ ...TARGET, clients, kind: "stderr", fd, format });
+    use(logger, () => fstatSync(fd).size);
     closeSync(fd);
     text = readFileSync(`${directory}/log`, "utf8");
   });
   return text;
 }
 
-test("audit() logs five lines a minute per cause, then how many were suppressed", (context) => {
+test("audit() and client() log ten lines a minute per cause and user, then how many were suppressed", (context) => {
   let now = 1000;
-  context.mock.method(performance, "now", () => now);
+  context.mock.method(process, "hrtime", () => [now, 0]);
   const text = logged("text", (logger) => {
-    for (let count = 0; count < 8; count++) logger.audit("Refused", "a", () => ({ uid: count }));
-    logger.audit("Refused", "b", () => ({}));
-    now += 60_000;
-    logger.audit("Refused", "a", () => ({ uid: 9 }));
+    for (let count = 0; count < 13; count++) {
+      logger.audit("Refused", 7, "a", () => ({ uid: count }));
+      logger.client(7, "a", `refused ${count}`);
+      now++; // for the bytes a second
+    }
+    logger.client(7, "b", "another cause");
+    logger.client(8, "a", "another user");
+    now += 60;
+    logger.audit("Refused", 7, "a", () => ({ uid: 20 }));
+    logger.client(7, "a", "refused 20");
+    logger.client(7, "a", "refused 21");
   });
-  assert.equal(
-    text,
-    [0, 1, 2, 3, 4].map((uid) => `munged: Info: Refused: cause=a uid=${uid}\n`).join("") +
-      "munged: Info: Refused: cause=b\nmunged: Info: Refused: cause=a uid=9 suppressed=3\n",
-  );
+  const lines = Array.from({ length: 10 }, (_, count) => [
+    `munged: Info: Refused: cause=a uid=${count}`,
+    `munged: Info: refused ${count}`,
+  ]).flat();
+  assert.deepEqual(text.trimEnd().split("\n"), [
+    ...lines,
+    "munged: Info: another cause",
+    "munged: Info: another user",
+    "munged: Info: Refused: cause=a uid=20 suppressed=3",
+    "munged: Info: refused 20 (3 more like it were not logged)",
+    "munged: Info: refused 21",
+  ]);
+});
+
+test("whatever clients do, they cause at most 10 kB of log within any second", (context) => {
+  let now = 0; // in milliseconds
+  context.mock.method(process, "hrtime", () => [1000 + Math.floor(now / 1000), now % 1000 * 1e6]);
+  const sizes: { at: number; bytes: number }[] = [];
+  const text = logged("text", (logger, size) => {
+    for (; now < 20_000; now += 10) {
+      for (let uid = 0; uid < 30; uid++) {
+        const bytes = 40 + (uid * 97 + now) % 1000;
+        logger.client(uid + now, "a", "x".repeat(bytes));
+        logger.audit("Refused", uid + now, "a", () => ({ realm: "\u001b".repeat(bytes) }));
+      }
+      sizes.push({ at: now, bytes: size() });
+    }
+  });
+  const total = Buffer.byteLength(text);
+  assert.ok(total > 20 * 2_500, `${total} bytes: the log is of use still`);
+  for (const { at, bytes } of sizes) {
+    const later = sizes.findLast((size) => size.at <= at + 1_000)!;
+    assert.ok(later.bytes - bytes <= 10_000, `${later.bytes - bytes} bytes after ${at} ms`);
+  }
 });
 
 test("a JSON log has one object per line, whatever the text contains", () => {
   const text = logged("json", (logger) => {
     logger.warning('a "text"\nwith lines');
-    logger.audit("Refused", "a", () => ({ uid: 1, realm: "x" }));
+    logger.audit("Refused", 1, "a", () => ({ uid: 1, realm: "x" }));
   });
   const [first, second] = text.trimEnd().split("\n").map((line) => JSON.parse(line));
   assert.equal(first.level, "warning");
@@ -210,7 +254,7 @@ test("audit() keeps a client's value from looking like other fields", () => {
   withDirectory((directory) => {
     const fd = openSync(`${directory}/log`, "w");
     const logger = createLogger({ ...TARGET, kind: "file", fd });
-    logger.audit("Refused", "bad_realm", () => ({ claimed_realm: 'x uid=0 cause="none"' }));
+    logger.audit("Refused", 1, "bad_realm", () => ({ claimed_realm: 'x uid=0 cause="none"' }));
     closeSync(fd);
     const line = readFileSync(`${directory}/log`, "utf8");
     assert.match(line, / claimed_realm="x uid=0 cause=\\"none\\""$/m);
