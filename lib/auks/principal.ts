@@ -52,7 +52,8 @@ function escape(part: string): string {
  * @param name in the form of {@linkcode formatPrincipal}; the realm is optional.
  * @param defaultRealm realm of a name without one.
  * @returns the principal.
- * @throws {AuksError} CRED_PRINCIPAL if it has two realms, ends in a backslash, or has no realm and there is no default.
+ * @throws {AuksError} CRED_PRINCIPAL if it has two realms, an unescaped slash in its realm, a backslash at its end, or
+ * no realm, and there is no default.
  *
  * @example
  * ```ts
@@ -77,8 +78,10 @@ export function parsePrincipal(name: string, defaultRealm?: string): Principal {
     } else if (character === "@") {
       if (realm !== undefined) throw malformed(name, "it has two realms");
       realm = "";
-    } else if (character === "/" && realm === undefined) components.push("");
-    else add(character);
+    } else if (character === "/") {
+      if (realm !== undefined) throw malformed(name, "its realm contains a /");
+      components.push("");
+    } else add(character);
   }
   realm ??= defaultRealm;
   if (realm === undefined || realm === "") throw malformed(name, "it has no realm");

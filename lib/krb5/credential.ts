@@ -95,9 +95,9 @@ export class Credential {
     return read.u32(this.address, CREDS.flags);
   }
 
-  /** Enctype of the session key. */
+  /** Enctype of the session key; private ones are negative. */
   get keyEnctype(): number {
-    return read.u32(this.address, CREDS.keyEnctype);
+    return read.i32(this.address, CREDS.keyEnctype);
   }
 
   /** The addresses it is valid for; none for any. */
@@ -109,7 +109,7 @@ export class Credential {
       const address = read.ptr(list, at) as Address;
       if ((address as number) === 0) return found;
       found.push({
-        type: read.u32(address, ADDRESS.type),
+        type: read.i32(address, ADDRESS.type),
         bytes: copyBytes(
           read.ptr(address, ADDRESS.contents) as Address,
           read.u32(address, ADDRESS.length),
