@@ -15,7 +15,7 @@ export const KDC_NEEDS = {
 } as const;
 
 /** The password of each user. */
-const PASSWORD = "correct horse";
+export const PASSWORD = "correct horse";
 const USERS = ["alice", "bob", "ghost"] as const;
 /** auksd's own, an admin's, and one of a host that the tests' ACLs refuse. */
 const SERVICES = ["host/mngt.realm.a", "host/compute.realm.a", "host/login.realm.a"] as const;
@@ -24,6 +24,8 @@ const SERVICES = ["host/mngt.realm.a", "host/compute.realm.a", "host/login.realm
 export interface KdcOptions {
   /** Lines of krb5.conf for the section of the realm, auth_to_local rules among them. */
   readonly realmLines?: readonly string[];
+  /** More principals, with the password of all. */
+  readonly users?: readonly string[];
 }
 
 /** A running KDC of REALM.A. */
@@ -37,7 +39,7 @@ export class Kdc {
   }
 
   /** Makes the realm and starts its KDC: alice, bob and ghost; host/mngt, host/compute, host/login. */
-  static async start({ realmLines = [] }: KdcOptions = {}): Promise<Kdc> {
+  static async start({ realmLines = [], users = [] }: KdcOptions = {}): Promise<Kdc> {
     const directory = mkdtempSync(join(tmpdir(), "mungebox-kdc-"));
     const port = await freePort();
     writeFileSync(join(directory, "krb5.conf"), configuration(port, realmLines));
@@ -49,7 +51,7 @@ export class Kdc {
     // A weak source of randomness suffices for keys that live for minutes.
     run("/usr/sbin/kdb5_util", "create", "-s", "-W", "-r", "REALM.A", "-P", "master");
     const queries = [
-      ...USERS.map((name) => `addprinc -pw "${PASSWORD}" ${name}`),
+      ...[...USERS, ...users].map((name) => `addprinc -pw "${PASSWORD}" ${name}`),
       ...SERVICES.map((name) => `addprinc -randkey ${name}`),
       ...SERVICES.map((name) => `ktadd -k ${join(directory, keytabName(name))} ${name}`),
     ];

@@ -1,0 +1,421 @@
+// The command lines of the real AUKS (reference/commands.json) on three nodes with a real KDC and our auksd: each
+// prints what the original prints, with a reason behind it where it fails, and ends with the same status. Where
+// ours is meant to do something else, it is in DIFFERENT, with the reason.
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ChildProcess } from "node:child_process";
+import { after, before, it } from "node:test";
+import { suite } from "../suite.ts";
+import { type Difference, DIFFERENT } from "./command_differences.ts";
+import { freePort, Kdc, KDC_NEEDS, PASSWORD } from "./kdc.ts";
+import { type CommandResult, Node, NODE_NEEDS } from "./nodes.ts";
+
+interface Row {
+  readonly n: number;
+  readonly section: string;
+  readonly node: "mngt" | "login" | "compute";
+  readonly account: string;
+  readonly KRB5CCNAME?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly command: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly status: number;
+  readonly seconds?: number;
+  readonly "ended by"?: string;
+  readonly "auksd log"?: readonly string[];
+  readonly afterwards?: Readonly<Record<string, string>>;
+}
+
+const { commands } = JSON.parse(
+  readFileSync(join(import.meta.dirname, "reference/commands.json"), "utf8"),
+) as { commands: readonly Row[] };
+
+const RULE = "RULE:[2:$1/$2@$0](^host/.*@REALM\\.A$)s/.*/root/";
+/** What the recorded daemon listened on. */
+const RECORDED_PORT = /(primary daemon port is |mngt:)12345/;
+
+/** Typing errors of the original's usage that ours does not have. */
+const USAGE_CORRECTIONS: readonly (readonly [string, string])[] = [
+  ["[-r|--remove [-D|--dump]", "[-r|--remove] [-D|--dump]"],
+  [
+    "-C --ccache ccache\tConfiguration file",
+    "-C --ccache ccache\tCredential cache to read or to fill",
+  ],
+  ["forground", "foreground"],
+];
+
+suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
+  let kdc: Kdc;
+  let port: number;
+  const nodes: Record<Row["node"], Node> = Object.create(null);
+  let daemon: ChildProcess | undefined;
+  let daemonLog = "";
+
+  before(async () => {
+    kdc = await Kdc.start({
+      realmLines: [`auth_to_local = ${RULE}`, "auth_to_local = DEFAULT"],
+      users: ["bob/admin", "bob-x"],
+    });
+    port = await freePort();
+    const files = configurations(port, readFileSync(join(kdc.directory, "krb5.conf"), "utf8"));
+    for (const name of ["mngt", "login", "compute"] as const) {
+      nodes[name] = await Node.start(name, kdc, files);
+      nodes[name].write("/tmp/secret.conf", files["/etc/auks/auks.conf"]!, 0o600);
+      for (const [path, script] of Object.entries(SCRIPTS)) nodes[name].write(path, script, 0o755);
+      await root(name, "mkdir -m 700 /tmp/cache");
+      await root(name, `kinit -k -c /tmp/krb5cc_0 host/${name}.realm.a`);
+    }
+  });
+
+  after(async () => {
+    daemon?.kill("SIGKILL");
+    for (const node of Object.values(nodes)) node.stop();
+    await kdc?.stop();
+  });
+
+  /** Runs what the test itself needs. */
+  async function root(node: Row["node"], command: string, account = "root"): Promise<string> {
+    const { status, out, err } = await nodes[node].run(command, { account });
+    assert.equal(status, 0, `${command}: ${err}`);
+    return out;
+  }
+
+  /** Gets a ticket into a cache of the login node. */
+  async function ticket(cache: string, principal: string, account: string, options = "") {
+    const password = `echo '${PASSWORD}' |`;
+    await root("login", `${password} kinit -c /tmp/${cache} ${options} ${principal}`, account);
+  }
+
+  async function startDaemon(): Promise<void> {
+    daemonLog = "";
+    daemon = nodes.mngt.start("exec auksd -F", { account: "root" });
+    daemon.stderr!.on("data", (text) => daemonLog += text);
+    for (let i = 0; i < 200 && !daemonLog.includes("listening queue"); i++) await pause(0.05);
+    assert.match(daemonLog, /listening queue/);
+  }
+
+  async function stopDaemon(): Promise<void> {
+    const ended = new Promise((resolve) => daemon!.once("exit", resolve));
+    daemon!.kill("SIGTERM");
+    await ended;
+    daemon = undefined;
+  }
+
+  /** What has to be there before a section. */
+  const PREPARE: Readonly<Record<string, () => Promise<void>>> = {
+    "auks without a ccache": startDaemon,
+    "auks with a ticket": () => ticket("krb5cc_bob", "bob", "bob"),
+    "two users, an admin": async () => {
+      await ticket("krb5cc_alice", "alice", "alice");
+      await root("login", "install -m 644 /tmp/krb5cc_alice /tmp/readable");
+    },
+    "tickets that do not do": async () => {
+      await ticket("krb5cc_short", "bob", "bob", "-l 1");
+      await ticket("krb5cc_svc", "bob", "bob", "-S host/mngt.realm.a@REALM.A");
+      await ticket("krb5cc_ghost", "ghost", "root");
+      await ticket("krb5cc_badm", "bob/admin", "root");
+      await ticket("krb5cc_bobx", "bob-x", "root");
+      await pause(2);
+    },
+    "renewing": async () => {
+      await ticket("krb5cc_500", "bob", "bob", "-l 500");
+      await ticket("fresh_603", "bob", "bob", "-l 603");
+      await root("login", "cp /tmp/krb5cc_bob /tmp/longer", "bob");
+      await ticket("krb5cc_nr", "bob", "bob", "-l 603 -r 603");
+      await pause(4);
+    },
+    "no daemon": async () => {
+      await stopDaemon();
+    },
+    "auksdrenewer": async () => {
+      await root("mngt", "cp /tmp/krb5cc_0 /tmp/krb5cc_priv");
+    },
+  };
+
+  const seen = new Set<string>();
+
+  async function prepare(row: Row): Promise<void> {
+    if (!seen.has(row.section)) await PREPARE[row.section]?.();
+    seen.add(row.section);
+    if (row.command.includes("krb5cc_603")) {
+      await root("login", "cp /tmp/fresh_603 /tmp/krb5cc_603", "bob");
+    }
+    if (row.n === 176) await startDaemon();
+    if (row.n === 178 || row.n === 182) await stopDaemon();
+    if (row.n === 181) await startDaemon();
+    if (row.section === "auksdrenewer") await prepareRenewer(row.n);
+  }
+
+  /** Rows of the renewer have a daemon with bob's ticket, and from 195 on with one of alice that is due. */
+  async function prepareRenewer(n: number): Promise<void> {
+    if (n === 187) {
+      await startDaemon();
+      await root("login", "KRB5CCNAME=/tmp/krb5cc_bob auks -a", "bob");
+    }
+    if (n === 195) {
+      await ticket("krb5cc_alice", "alice", "alice", "-l 602");
+      await root("login", "KRB5CCNAME=/tmp/krb5cc_alice auks -a", "alice");
+      await pause(3);
+    }
+  }
+
+  async function perform(row: Row): Promise<CommandResult> {
+    const { account, KRB5CCNAME, environment = {} } = row;
+    const ending = DIFFERENT[row.n]?.endedBy ?? row["ended by"] ?? "";
+    const signals = ending.split("+").filter((name) => name.startsWith("SIG"));
+    // The recorded ones came after so many seconds.
+    const first = environment["AUKS_PRIV_RENEW_INT"] ?? environment["AUKS_PRIV_ERROR_INT"]
+      ? 2.6
+      : 1.6;
+    // A signal is for the program, not for the shell.
+    const command = signals.length === 0
+      ? row.command
+      : row.command.replace(/^((?:\w+=\S+ )*)/, "$1exec ");
+    return await nodes[row.node].run(command, {
+      account,
+      environment: {
+        ...KRB5CCNAME === undefined ? {} : { KRB5CCNAME },
+        ...environment,
+        [MARK]: mark(row),
+      },
+      signals: signals.map((name, at) => [first + 0.7 * at, name as NodeJS.Signals] as const),
+    });
+  }
+
+  for (const row of commands) {
+    it(`${row.n}: ${row.command}`, async () => {
+      await prepare(row);
+      const from = daemonLog.length;
+      const result = await perform(row);
+      if (row.section === "auksd") checkAuksd(row, result);
+      else check(row, result, port);
+      await endBackground(row);
+      await pause(0.02);
+      checkDaemonLog(row, daemonLog.slice(from));
+      for (const [command, expected] of Object.entries(row.afterwards ?? {})) {
+        const different = DIFFERENT[row.n]?.afterwards;
+        if (different === "not compared") continue;
+        const { KRB5CCNAME = "" } = row;
+        const { out } = await nodes[row.node].run(command, {
+          account: row.account,
+          environment: { KRB5CCNAME },
+        });
+        assert.equal(
+          out.replace(/\d\d\/\d\d\/\d\d \d\d:\d\d:\d\d/g, "DATE-AND-TIME")
+            .replace("Flags: FRIA", "Flags: FRI"), // this KDC wants pre-authentication
+          different ?? expected,
+          command,
+        );
+      }
+    });
+  }
+});
+
+/** Marks the processes of a row. */
+const MARK = "MUNGEBOX_TEST_ROW";
+const mark = ({ n }: Row) => `${process.pid}-${n}`;
+
+/** Ends what a row has left in the background: one process where the original leaves one. */
+async function endBackground(row: Row): Promise<void> {
+  const later = (row as { "a moment later"?: { running?: number } })["a moment later"];
+  if (later === undefined) return;
+  await pause(1);
+  const pids = processesOf(mark(row));
+  assert.equal(pids.length, later.running, "processes in the background");
+  for (const pid of pids) process.kill(pid, "SIGTERM");
+  for (let i = 0; i < 100 && processesOf(mark(row)).length > 0; i++) await pause(0.05);
+  assert.deepEqual(processesOf(mark(row)), [], "it ends on SIGTERM");
+}
+
+function processesOf(value: string): number[] {
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, "latin1").includes(`${MARK}=${value}\0`);
+    } catch {
+      return false; // it has ended
+    }
+  }).map(Number);
+}
+
+/** Lines about threads and sockets, which ours has of its own. */
+const OF_THREADS =
+  /worker|stacksize|stream created|listening queue|connections pending|connections dispatched/;
+
+/** Compares what auksd did: its status, and the lines that say what it goes through or why it ends. */
+function checkAuksd(row: Row, { status, out, err }: CommandResult): void {
+  const expected = DIFFERENT[row.n]?.status ?? row.status;
+  assert.equal(status, expected, err);
+  const said = masked(out + err);
+  if (DIFFERENT[row.n] !== undefined) return;
+  const lines = (row.stdout + row.stderr).split("\n").filter((line) => line !== "");
+  if (expected !== 0) {
+    const reason = / exiting : (.*)$/.exec(lines.at(-1) ?? "")?.[1];
+    assert(said.includes(reason ?? "auksd: Error: "), said);
+    return;
+  }
+  for (const line of lines) {
+    if (OF_THREADS.test(line)) continue;
+    const known = corrected(line).replace(/:? ?12345.*$/, "");
+    assert(said.includes(known), `${known}; ${said}`);
+  }
+}
+
+/** Compares what a command did with what was recorded, or with what is meant to be different. */
+function check(row: Row, result: CommandResult, port: number): void {
+  const different: Partial<Difference> = DIFFERENT[row.n] ?? {};
+  const recorded = corrected(row.stdout).replace(RECORDED_PORT, `$1${port}`);
+  const out = different.out?.replace(/^succeeds$/, `${recorded}Auks API request succeed\n`) ??
+    recorded;
+  const err = different.err ?? row.stderr;
+  const usage = row.stdout.includes("Usage") ? upTo(out) : (text: string) => text;
+  assert.equal(usage(masked(result.out)), out, `standard output; standard error: ${result.err}`);
+  if (err instanceof RegExp) assert.match(masked(result.err), err);
+  else assert.equal(withoutReasons(masked(result.err)), err, "standard error");
+  assert.equal(result.status, different.status ?? row.status, `status; ${result.err}`);
+  if (row.seconds !== undefined && row.section !== "no daemon") {
+    assert(result.seconds < 2, `the original waits, ours need not: ${result.seconds} s`);
+  }
+}
+
+/** Our usage has more options behind the original's. */
+function upTo(expected: string): (text: string) => string {
+  const known = expected.split("\n").filter((line) => line.trim() !== "");
+  return (text) => known.every((line) => text.split("\n").includes(line)) ? expected : text;
+}
+
+function corrected(usage: string): string {
+  return USAGE_CORRECTIONS.reduce((text, [wrong, right]) => text.replaceAll(wrong, right), usage);
+}
+
+function masked(text: string): string {
+  return text
+    .replace(/^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (?:\S+ )?\d{4}(?= \[)/gm, "TIME")
+    .replace(/pid=\d+/g, "pid=PID")
+    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}/g, "ISO-TIME");
+}
+
+/** Ours says why behind what the original says. */
+function withoutReasons(text: string): string {
+  return text.replace(/^((?:Auks API|TIME) .*?) \((?!client side).*\)$/gm, "$1");
+}
+
+/** What scripts look for in the daemon's log is there, in the same words. */
+function checkDaemonLog(row: Row, log: string): void {
+  if (DIFFERENT[row.n] !== undefined || row.section === "auksd") return;
+  for (const line of row["auksd log"] ?? []) {
+    const said = /worker\[\d+\] : (.* request (?:succeed|failed : .*))$/.exec(line)?.[1];
+    if (said !== undefined) {
+      assert(log.includes(`] : ${said}`), `auksd does not log: ${said}; ${log}`);
+    }
+  }
+}
+
+function pause(seconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+}
+
+const SCRIPTS: Readonly<Record<string, string>> = {
+  "/tmp/helper-true": "#!/bin/sh\n" +
+    '{ echo "arguments: $#"; echo "KRB5CCNAME=$KRB5CCNAME"; id -u; pwd; } >/tmp/helper.out\n',
+};
+
+/** The files of the nodes (commands.json, "setting"). */
+function configurations(port: number, krb5: string): Record<string, string> {
+  const common = {
+    PrimaryHost: "mngt",
+    PrimaryPort: `${port}`,
+    PrimaryPrincipal: "host/mngt.realm.a@REALM.A",
+    NAT: "yes",
+    Retries: "3",
+    Timeout: "10",
+    Delay: "3",
+  };
+  const api = {
+    LogFile: "/tmp/auksapi.log",
+    LogLevel: "0",
+    DebugFile: "/tmp/auksapi.log",
+    DebugLevel: "0",
+  };
+  const auksd = {
+    PrimaryKeytab: "/etc/krb5.keytab",
+    LogFile: "/tmp/auksd.log",
+    LogLevel: "2",
+    DebugFile: "/tmp/auksd.log",
+    DebugLevel: "0",
+    CacheDir: "/tmp/cache",
+    ACLFile: "/etc/auks/auksd.acl",
+    QueueSize: "500",
+    RepoSize: "1000",
+    Workers: "4",
+    CleanDelay: "300",
+    ReplayCache: "no",
+  };
+  const renewer = {
+    LogFile: "/tmp/auksdrenewer.log",
+    LogLevel: "1",
+    DebugFile: "/tmp/auksdrenewer.log",
+    DebugLevel: "0",
+    Delay: "60",
+    MinLifeTime: "600",
+  };
+  type Blocks = Record<string, Record<string, string> | undefined>;
+  const format = (blocks: Blocks) =>
+    Object.entries(blocks).filter(([, block]) => block !== undefined).map(([name, block]) =>
+      `${name} {\n${
+        Object.entries(block!).map(([key, value]) => ` ${key} = "${value}" ;\n`).join("")
+      }}\n`
+    ).join("");
+  const conf = (changes: Blocks = {}, left: readonly string[] = []) => {
+    const blocks: Blocks = { common, api, auksd, renewer };
+    for (const [name, block] of Object.entries(changes)) {
+      blocks[name] = { ...blocks[name], ...block };
+    }
+    for (const name of left) blocks[name] = undefined;
+    return format(blocks);
+  };
+  const { PrimaryPrincipal: _principal, ...unnamed } = common;
+  const rule = (principal: string, role: string) =>
+    `rule { principal = ${principal} ; host = * ; role = ${role} ; }\n`;
+  return {
+    "/etc/auks/auks.conf": conf(),
+    "/etc/auks/auksd.acl": rule("^host/mngt.realm.a@REALM.A$", "admin") +
+      rule("^host/compute.realm.a@REALM.A$", "admin") + rule("^[[:alnum:]]*@REALM.A$", "user"),
+    "/tmp/wrong-port.conf": conf({ common: { PrimaryPort: "9" } }),
+    "/tmp/one-try.conf": conf({ common: { Retries: "1" } }),
+    "/tmp/retries-0.conf": conf({ common: { Retries: "0" } }),
+    "/tmp/timeout-0.conf": conf({ common: { Timeout: "0" } }),
+    "/tmp/wrong-host.conf": conf({ common: { PrimaryHost: "nowhere.invalid" } }),
+    "/tmp/no-route.conf": conf({ common: { PrimaryHost: "192.0.2.1" } }),
+    "/tmp/wrong-princ.conf": conf({ common: { PrimaryPrincipal: "host/nobody.realm.a@REALM.A" } }),
+    "/tmp/other-princ.conf": conf({ common: { PrimaryPrincipal: "host/login.realm.a@REALM.A" } }),
+    "/tmp/seed-princ.conf": conf({ common: { PrimaryPrincipal: "host/mngt.realm.a/REALM.A" } }),
+    "/tmp/no-princ.conf": format({ common: unnamed, api, auksd, renewer }),
+    "/tmp/nat-no.conf": conf({ common: { NAT: "no" } }),
+    "/tmp/broken.conf": "common { a = ; }\n",
+    "/tmp/no-api.conf": conf({}, ["api"]),
+    "/tmp/empty.conf": "",
+    "/tmp/loud.conf": conf({ api: { LogFile: "/tmp/loud.log", LogLevel: "5" } }),
+    "/tmp/helper-true.conf": conf({ api: { HelperScript: "/tmp/helper-true" } }),
+    "/tmp/helper-false.conf": conf({ api: { HelperScript: "/bin/false" } }),
+    "/tmp/helper-missing.conf": conf({ api: { HelperScript: "/nowhere" } }),
+    "/tmp/min25h.conf": conf({ renewer: { MinLifeTime: "86300" } }),
+    "/tmp/min1.conf": conf({ renewer: { MinLifeTime: "0" } }),
+    "/tmp/bad-acl.conf": conf({ auksd: { ACLFile: "/tmp/bad.acl" } }),
+    "/tmp/bad.acl": rule("*", "boss"),
+    "/tmp/no-acl.conf": conf({ auksd: { ACLFile: "/nowhere/auks.acl" } }),
+    "/tmp/other-host.conf": conf({
+      common: { PrimaryHost: "elsewhere", SecondaryHost: "elsewhere2" },
+    }),
+    "/tmp/no-cachedir.conf": conf({
+      common: { PrimaryPort: "12347" },
+      auksd: { CacheDir: "/nowhere/cache" },
+    }),
+    "/tmp/quiet.conf": conf({ common: { PrimaryPort: "12347" }, auksd: { LogLevel: "0" } }),
+    "/tmp/no-keytab.conf": conf({ auksd: { PrimaryKeytab: "/nowhere/krb5.keytab" } }),
+    "/tmp/ren3.conf": conf({ renewer: { LogLevel: "3" } }),
+    "/tmp/k5.norule": krb5.replace(/\n.*RULE.*/, ""),
+    "/tmp/k5.nokdc": krb5.replace(/\bkdc = \d.*/, "kdc = 127.0.0.1:9"),
+  };
+}
