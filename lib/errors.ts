@@ -126,7 +126,7 @@ export class CodedError<Code extends string> extends Error {
    * @param code the symbolic name.
    * @param errno the number.
    * @param message the text for the user.
-   * @param options what else is known.
+   * @param options optional details.
    */
   constructor(code: Code, errno: number, message: string, options: MungeErrorOptions = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
@@ -136,10 +136,10 @@ export class CodedError<Code extends string> extends Error {
   }
 }
 
-/** One of the nineteen errors. What everything but the library's own face throws. */
+/** One of the nineteen errors. Everything except the library's public functions throws it. */
 export class MungeError extends CodedError<MungeErrorCode> {
   /**
-   * Makes an error; throwing it is the caller's.
+   * Makes an error, for the caller to throw.
    *
    * @param code the symbolic name.
    * @param message the text for the user; the standard text of the code unless given.
@@ -154,13 +154,13 @@ export class MungeError extends CodedError<MungeErrorCode> {
   }
 }
 
-/** What every copy of the class marks its errors with. */
+/** The mark that every copy of the class puts on its errors. */
 const BRAND = Symbol.for("mungebox.MungeError");
 Object.defineProperty(MungeError.prototype, BRAND, { value: true });
 
 /**
- * Whether this is a {@linkcode MungeError} of any copy of this module: in the executable some commands have a
- * copy of their own.
+ * Whether this is a {@linkcode MungeError} from any copy of this module; in the executable, some commands have their own
+ * copy.
  */
 export function isMungeError(error: unknown): error is MungeError {
   return error instanceof Error && BRAND in error;

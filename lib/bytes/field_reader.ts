@@ -1,13 +1,12 @@
-// Reading the fields of a message or a credential one behind the other. What the fields are is for the formats to
-// say.
+// Reads the fields of a message or credential one after another. The formats define the fields.
 import { readU32 } from "./integers.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
-/** The error for a field that the bytes are too short for. */
+/** Makes the error for a field that the bytes are too short for. */
 export type Truncation = (field: string) => Error;
 
-/** Reads fields from an offset on. A field that runs past the end throws; nothing is read of it. */
+/** Reads fields from an offset. A field that extends past the end throws, and nothing of it is read. */
 export class FieldReader {
   readonly #bytes: Uint8Array;
   readonly #truncation: Truncation;
@@ -20,7 +19,7 @@ export class FieldReader {
     this.at = start;
   }
 
-  /** Skips a field; returns its offset. */
+  /** Skips a field. Returns its offset. */
   skip(length: number, field: string): number {
     const start = this.at;
     if (length > this.#bytes.length - start) throw this.#truncation(field);
@@ -56,7 +55,7 @@ export class FieldReader {
     return length === 0 ? NO_BYTES : this.#bytes.slice(start, this.at);
   }
 
-  /** A text of at most 255 characters below U+0100, without the NUL that may end it. */
+  /** A text of at most 255 characters below U+0100, without a terminating NUL. */
   text(length: number, field: string): string {
     return length === 0 ? "" : String.fromCharCode(...this.viewBeforeNul(length, field));
   }

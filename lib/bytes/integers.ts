@@ -1,5 +1,5 @@
-// Unsigned 32-bit integers in network byte order, as messages and credentials carry them. Without a DataView,
-// which takes the engine longer to make than these take to run.
+// Unsigned 32-bit integers in network byte order, as in messages and credentials. No DataView, because creating one takes
+// the engine longer than these functions.
 
 /** Writes 4 bytes, big-endian. Returns the offset after them. */
 export function putU32(bytes: Uint8Array, at: number, value: number): number {

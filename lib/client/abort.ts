@@ -1,9 +1,9 @@
-// Listening to an AbortSignal that a thousand calls may share: one listener on the signal for all of them,
-// since Node.js takes more than ten for a leak and says so on stderr.
+// Listens to an AbortSignal that a thousand calls may share, with one listener for all of them, because Node.js reports
+// more than ten as a leak on stderr.
 
 const callbacksOf = new WeakMap<AbortSignal, Set<() => void>>();
 
-/** Calls `aborted` once the signal is, unless the function that is returned was called before. */
+/** Calls `aborted` once the signal is aborted. The returned function cancels this. */
 export function onAbort(signal: AbortSignal | undefined, aborted: () => void): () => void {
   if (signal === undefined) return () => {};
   let callbacks = callbacksOf.get(signal);
@@ -14,7 +14,7 @@ export function onAbort(signal: AbortSignal | undefined, aborted: () => void): (
       for (const callback of [...added]) callback();
     }, { once: true });
   }
-  // A function of its own, since the same one may be given twice.
+  // A separate function, because the same one may be passed twice.
   const callback = () => aborted();
   callbacks.add(callback);
   return () => {
@@ -22,7 +22,7 @@ export function onAbort(signal: AbortSignal | undefined, aborted: () => void): (
   };
 }
 
-/** Waits this long. Rejects with the signal's reason once it is aborted. */
+/** Waits. Rejects with the signal's reason once it is aborted. */
 export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);

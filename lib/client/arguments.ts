@@ -1,5 +1,5 @@
-// From what callers of the library pass to what goes on the wire; whatever the wire can't carry is a
-// MungeError here, and what munged can judge is left to munged.
+// Converts the arguments of the library's callers to the form on the wire. Values that the wire can't carry are a
+// MungeError here; everything else is left to munged.
 import type { CipherName } from "../credential/cipher.ts";
 import { ciphers, type Enumeration, macs, zips } from "./enumerations.ts";
 import { MungeError, type MungeErrorCode } from "../errors.ts";
@@ -10,7 +10,7 @@ import type { ZipName } from "../credential/zip.ts";
 const MAX_U8 = 0xff;
 const MAX_U32 = 0xffff_ffff;
 
-/** The bytes of a text or of bytes; `what` names them in the error. */
+/** The bytes of a string, or the bytes themselves; `what` names them in the error. */
 export function bytesOf(data: string | Uint8Array, what: string): Uint8Array {
   if (typeof data === "string") return new TextEncoder().encode(data);
   if (data instanceof Uint8Array) return data;
@@ -46,18 +46,18 @@ function typeNumber<Name extends string>(
   return number;
 }
 
-/** A lifetime as on the wire: seconds, or -1 for the most that munged allows. */
+/** A time-to-live on the wire: seconds, or -1 for munged's maximum. */
 export function ttlNumber(ttl: number): number {
   if (ttl === -1) return TTL_MAXIMUM;
   return unsigned(ttl, "time-to-live");
 }
 
-/** The UID or GID that a restriction names; undefined is anyone. */
+/** The UID or GID of a restriction; undefined means anyone. */
 export function restrictionNumber(id: number | undefined, what: "UID" | "GID"): number {
   return id === undefined ? ANY_ID : unsigned(id, `${what} restriction`);
 }
 
-/** A number of 32 bits; `what` names it in the error. */
+/** A 32-bit number; `what` names it in the error. */
 export function unsigned(value: number, what: string): number {
   if (!isWithin(value, 0, MAX_U32)) {
     throw new MungeError("EMUNGE_BAD_ARG", `Invalid ${what} ${value}`);

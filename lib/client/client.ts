@@ -1,5 +1,5 @@
-// The asynchronous client: one transaction with munged over node:net, for Bun, Deno and Node. The rules
-// are in retry.ts, the texts in transaction.ts; the command line has a blocking client of its own.
+// The asynchronous client: one transaction with munged over node:net, for Bun, Deno and Node.js. The rules are in retry.ts,
+// the texts in transaction.ts; the commands use a blocking client of their own.
 import { stat } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { onAbort, pause } from "./abort.ts";
@@ -28,17 +28,17 @@ import {
   type TransactionStep,
 } from "../protocol/transaction.ts";
 
-/** How a transaction may be cut short. */
+/** How a transaction may be ended early. */
 export interface TransactOptions {
   /** Ends the transaction: it rejects with the signal's reason, and its connection is closed. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for the whole transaction, its tries and pauses included; no limit unless given. */
+  /** Milliseconds for the whole transaction, including tries and pauses; no limit unless given. */
   readonly timeoutMs?: number | undefined;
-  /** Milliseconds for each message, out or in, before a try has failed; 2000 unless given. */
+  /** Milliseconds for each message, sent or received, before a try fails; 2000 unless given. */
   readonly messageTimeoutMs?: number | undefined;
 }
 
-// The C library's words, which the reference prints; the runtimes have three different sets.
+// The C library's texts, which the reference prints; each runtime has different ones.
 const SYSTEM_TEXTS: Readonly<Record<string, string>> = {
   EACCES: "Permission denied",
   EAGAIN: "Resource temporarily unavailable",
@@ -55,9 +55,9 @@ const SYSTEM_TEXTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Errors of connecting that pass: a full listen queue, and a daemon that is just being restarted. Node.js
- * reports that as a reset if the connection was in the queue already; and there may be no socket for a
- * moment, which is over if there is one now.
+ * Transient errors of connecting: a full listen queue, and a daemon that is being restarted. Node.js reports the latter as
+ * a reset if the connection was already in the queue; and for a moment there may be no socket, which is over if there is
+ * one now.
  */
 const PASSING: ReadonlySet<string | undefined> = new Set([
   "EAGAIN",
@@ -75,19 +75,19 @@ function systemText(error: unknown): string {
   return SYSTEM_TEXTS[code ?? ""] ?? code ?? "Unknown error";
 }
 
-/** Transactions with one munged at a time; the others wait their turn. */
+/** Maximum number of concurrent transactions with one munged; others wait their turn. */
 const MAX_CONNECTIONS = 64;
-/** The gate of each socket that is in use, and how many transactions are at it. */
+/** The gate of each socket in use, and its number of transactions. */
 const gates = new Map<string, { readonly gate: Gate; users: number }>();
 
 /**
  * Carries out one transaction with the munged at `socketPath`, with the retries of docs/protocol.md
  * ("One request, one response").
  *
- * @returns the response, which may be one that carries an error of the daemon.
- * @throws {MungeError} EMUNGE_SOCKET if there is no socket, nobody behind it, or no whole answer after
- * five tries; EMUNGE_BAD_LENGTH for a message that is too long; EMUNGE_OVERFLOW for a path that is;
- * EMUNGE_TIMEOUT when `timeoutMs` are over.
+ * @returns the response, which may contain an error from the daemon.
+ * @throws {MungeError} EMUNGE_SOCKET if there is no socket, no daemon behind it, or no complete answer after five tries;
+ * EMUNGE_BAD_LENGTH for a message that is too long; EMUNGE_OVERFLOW for a path that is too long; EMUNGE_TIMEOUT after
+ * `timeoutMs`.
  * @throws the signal's reason once it is aborted.
  */
 export async function transact<Response>(
@@ -104,7 +104,7 @@ export async function transact<Response>(
   }
 }
 
-/** Runs `task` when no more than {@linkcode MAX_CONNECTIONS} are under way at the socket. */
+/** Runs `task` once fewer than {@linkcode MAX_CONNECTIONS} transactions use the socket. */
 async function inTurn<T>(
   socketPath: string,
   task: () => Promise<T>,
@@ -123,7 +123,7 @@ async function inTurn<T>(
   }
 }
 
-/** Runs `task` with a signal that ends it after `timeoutMs`, too. */
+/** Runs `task` with a signal that also ends it after `timeoutMs`. */
 async function withDeadline<T>(
   timeoutMs: number,
   task: (signal: AbortSignal) => Promise<T>,
@@ -166,7 +166,7 @@ async function tryAgain<Response>(
   }
 }
 
-/** A connected socket. That a path leads to none is looked into only when connecting has failed. */
+/** A connected socket. The path is examined only if connecting fails. */
 async function connectTo(path: string, signal: AbortSignal | undefined): Promise<Socket> {
   requireSocketName(path);
   if (!fitsSocketAddress(path)) throw overlongPathError();
@@ -185,7 +185,7 @@ async function connectTo(path: string, signal: AbortSignal | undefined): Promise
   }
 }
 
-/** Throws what is the matter with the path of a socket, if anything is. */
+/** Throws an error for an invalid socket path. */
 async function requireSocketAt(path: string): Promise<void> {
   const isSocket = await stat(path).then((status) => status.isSocket(), (error) => {
     throw accessError(path, systemText(error), error as NodeJS.ErrnoException);
@@ -196,7 +196,7 @@ async function requireSocketAt(path: string): Promise<void> {
 function connectOnce(path: string, signal: AbortSignal | undefined): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path });
-    socket.on("error", () => {}); // an error while nobody else listens is no reason to end the process
+    socket.on("error", () => {}); // an error without another listener must not end the process
     const settle = (settled: () => void) => {
       socket.off("connect", connected);
       socket.off("error", failed);
@@ -215,7 +215,7 @@ function connectOnce(path: string, signal: AbortSignal | undefined): Promise<Soc
   });
 }
 
-/** Sends `request` and resolves with the body of the answer. Leaves the socket to the caller to destroy. */
+/** Sends `request` and resolves with the body of the answer. The caller destroys the socket. */
 function exchange(
   socket: Socket,
   request: Uint8Array,
@@ -262,18 +262,18 @@ function exchange(
       step = receiver.step;
       restartTimer();
     });
-    // What happened between connecting and here has no event any more.
+    // There is no event for what happened between connecting and this point.
     if (signal?.aborted) aborted();
     else if (socket.destroyed) fail(receiver.incomplete());
   });
 }
 
-/** Puts one response together from the pieces that arrive. */
+/** Assembles one response from the pieces that arrive. */
 class Receiver {
   readonly #type: MessageType;
   readonly #header = new Uint8Array(HEADER_LENGTH);
   #body: Uint8Array | undefined;
-  /** Bytes already there of the part that is being filled. */
+  /** Bytes of the current part that have arrived. */
   #received = 0;
 
   constructor(type: MessageType) {
@@ -284,7 +284,7 @@ class Receiver {
     return this.#body === undefined ? "receive message header" : "receive message body";
   }
 
-  /** Takes a piece; the body once it is whole, bytes behind it ignored. Throws for a bad header. */
+  /** Takes a piece. Returns the body once complete, ignoring bytes after it. Throws for a bad header. */
   take(piece: Uint8Array): Uint8Array | undefined {
     let rest = piece;
     if (this.#body === undefined) {
@@ -304,7 +304,7 @@ class Receiver {
       : incompleteError("body", this.#received, this.#body.length);
   }
 
-  /** Fills `target` on from where it ends; what is left of `piece`. */
+  /** Continues filling `target`. Returns the rest of `piece`. */
   #fill(target: Uint8Array, piece: Uint8Array): Uint8Array {
     const taken = piece.subarray(0, target.length - this.#received);
     target.set(taken, this.#received);

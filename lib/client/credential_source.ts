@@ -1,5 +1,4 @@
-// CredentialSource: credentials for a client that makes request after request, without asking munged for
-// each of them.
+// CredentialSource: credentials for a client that makes many requests, without asking munged each time.
 import { clearTimeout, setTimeout } from "node:timers";
 import { onAbort } from "./abort.ts";
 import { decode } from "./decode.ts";
@@ -7,16 +6,16 @@ import { type CallOptions, type CredentialOptions, encode } from "./encode.ts";
 import { MungeError } from "../errors.ts";
 import { LibraryError } from "./errors.ts";
 
-/** Parts of its TTL after which a credential is renewed, and after which it is handed out no more. */
+/** Shares of its TTL after which a credential is renewed, and after which it is no longer handed out. */
 const RENEWED_AT = 0.5;
 const STALE_AT = 0.9;
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 2_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 
-/** What the credentials of a {@linkcode CredentialSource} are to be like. */
+/** Properties of the credentials of a {@linkcode CredentialSource}. */
 export interface CredentialSourceOptions extends CredentialOptions {
-  /** What to carry: bytes, or a text, which goes as UTF-8; nothing unless given. */
+  /** The payload: bytes, or a string, which is encoded as UTF-8; empty unless given. */
   readonly payload?: string | Uint8Array | undefined;
 }
 
@@ -28,12 +27,12 @@ interface Cached {
 }
 
 /**
- * Hands out a credential that is never stale: cached, renewed in the background at half its TTL, with one
- * request in flight however many callers there are. While munged is away it goes on trying, with pauses
- * that double from 0.1 s to 2 s, and hands out the credential it has until a tenth of its TTL is left.
+ * Hands out a credential that is never stale: it is cached and renewed in the background at half its TTL, with a single
+ * request in flight regardless of the number of callers. While munged is unavailable, it keeps trying, with pauses that
+ * double from 0.1 s to 2 s, and hands out the current credential until a tenth of its TTL is left.
  *
- * The TTL is what munged really grants: each renewal has it decode an empty second credential to see it.
- * For a service that refuses replays call {@linkcode CredentialSource.fresh}.
+ * The TTL is the one munged actually grants: each renewal decodes a second, empty credential to find out.
+ * For a service that refuses replays, call {@linkcode CredentialSource.fresh}.
  *
  * @example
  * ```ts
@@ -51,13 +50,13 @@ export class CredentialSource implements AsyncDisposable {
   #cached: Cached | undefined;
   #renewing: Promise<string> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** The error of the last try, while munged is away. */
+  /** The error of the last try, while munged is unavailable. */
   #failure: MungeError | undefined;
 
   /**
-   * Asks munged for nothing yet: the first {@linkcode CredentialSource.get} does.
+   * Does not contact munged yet; the first {@linkcode CredentialSource.get} does.
    *
-   * @param options what the credentials are to be like.
+   * @param options properties of the credentials.
    */
   constructor(options: CredentialSourceOptions = {}) {
     const { payload = "", ...rest } = options;
@@ -66,13 +65,12 @@ export class CredentialSource implements AsyncDisposable {
   }
 
   /**
-   * The cached credential, or a new one if there is none that is fresh enough. Waits while munged is away.
+   * The cached credential, or a new one if it is not fresh enough. Waits while munged is unavailable.
    *
    * @param options how long to wait: `timeoutMs` is 10,000 unless given.
    * @returns a credential with at least a tenth of its TTL left.
-   * @throws {MungeError} as {@linkcode encode} does, at once unless it is `EMUNGE_SOCKET` or
-   * `EMUNGE_TIMEOUT`, else the last such error when `timeoutMs` are over; `ERR_SOURCE_DISPOSED` once the
-   * source is disposed of.
+   * @throws {MungeError} as {@linkcode encode} does: at once, except that `EMUNGE_SOCKET` and `EMUNGE_TIMEOUT` are thrown only
+   * after `timeoutMs`; `ERR_SOURCE_DISPOSED` once the source is disposed.
    * @throws the signal's reason once it is aborted.
    *
    * @example
@@ -92,11 +90,11 @@ export class CredentialSource implements AsyncDisposable {
   }
 
   /**
-   * A credential that nobody else gets, for a service that lets each be decoded once.
+   * A credential for this caller alone, for a service that accepts each only once.
    *
    * @param options how long to wait.
    * @returns a new credential.
-   * @throws {MungeError} as {@linkcode encode} does; `ERR_SOURCE_DISPOSED` once the source is disposed of.
+   * @throws {MungeError} as {@linkcode encode} does; `ERR_SOURCE_DISPOSED` once the source is disposed.
    * @throws the signal's reason once it is aborted.
    *
    * @example
@@ -116,7 +114,7 @@ export class CredentialSource implements AsyncDisposable {
     return await encode(this.#payload, { ...this.#options, signal, timeoutMs });
   }
 
-  /** Ends renewals and forgets the credential; callers that wait are refused. */
+  /** Stops renewals and forgets the credential; waiting callers get an error. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#timer);
     this.#cached = undefined;
@@ -128,7 +126,7 @@ export class CredentialSource implements AsyncDisposable {
     this.#closed.signal.throwIfAborted();
   }
 
-  /** The cached credential unless it is stale, by a clock that may have been set back, too. */
+  /** The cached credential, unless it is stale, or the clock was set back. */
   #usable(): string | undefined {
     const now = Date.now();
     const cached = this.#cached;
@@ -137,7 +135,7 @@ export class CredentialSource implements AsyncDisposable {
       : undefined;
   }
 
-  /** Waits for the renewal under way, which is begun if there is none. */
+  /** Waits for the current renewal, starting one if necessary. */
   #next(signal: AbortSignal | undefined, timeoutMs: number): Promise<string> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -156,7 +154,7 @@ export class CredentialSource implements AsyncDisposable {
     });
   }
 
-  /** Renews the credential; one renewal for all who ask. */
+  /** Renews the credential, once for all callers. */
   #renew(): Promise<string> {
     clearTimeout(this.#timer);
     this.#renewing ??= this.#tryUntilRenewed().finally(() => {
@@ -191,20 +189,20 @@ export class CredentialSource implements AsyncDisposable {
     this.#cached = { credential, madeAt, staleAt: madeAt + STALE_AT * lifetimeMs };
     const renewInMs = madeAt + RENEWED_AT * lifetimeMs - Date.now();
     this.#timer = setTimeout(() => {
-      this.#renew().catch(() => {}); // whoever needs a credential next begins anew, and gets the error
+      this.#renew().catch(() => {}); // the next caller starts over, and gets the error
     }, Math.max(renewInMs, FIRST_PAUSE_MS));
     this.#timer.unref();
     return credential;
   }
 
-  /** Seconds that munged lets a credential of ours live. */
+  /** The time-to-live, in seconds, that munged grants our credentials. */
   async #grantedTtl(signal: AbortSignal): Promise<number> {
     const { ttl, socketPath } = this.#options;
     const probe = await encode("", { ttl, socketPath, signal });
     return (await decode(probe, { ignoreTimeAndReplay: true, socketPath, signal })).ttl;
   }
 
-  /** Pauses, unless the source is disposed of. Keeps no process from ending. */
+  /** Pauses, unless the source is disposed. Does not keep the process from ending. */
   #pause(milliseconds: number): Promise<void> {
     const { signal } = this.#closed;
     return new Promise((resolve) => {
@@ -220,7 +218,7 @@ export class CredentialSource implements AsyncDisposable {
   }
 }
 
-/** Whether munged may be back for the next try. */
+/** Whether munged may be available again for the next try. */
 function isPassing(error: unknown): error is MungeError {
   return error instanceof MungeError &&
     (error.code === "EMUNGE_SOCKET" || error.code === "EMUNGE_TIMEOUT");

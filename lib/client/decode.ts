@@ -1,4 +1,4 @@
-// decode(): has munged check and open a credential.
+// decode(): asks munged to check and open a credential.
 import { errorCode, MungeError } from "../errors.ts";
 import { DEFAULT_SOCKET } from "../paths.ts";
 import type { DecodeRequest, DecodeResponse } from "../protocol/message.ts";
@@ -15,17 +15,16 @@ import {
 import type { CallOptions } from "./encode.ts";
 import { LibraryError, RejectedCredentialError } from "./errors.ts";
 
-/** What is accepted, and in which form it is returned. */
+/** What to accept, and in which form to return it. */
 export interface AcceptOptions {
-  /** Accepts replayed credentials, as a service does that retries its own requests; `status` tells. */
+  /** Accepts replayed credentials, for a service that retries its own requests; `status` reports them. */
   readonly ignoreReplay?: boolean | undefined;
   /**
-   * Accepts credentials that are expired, rewound or replayed; `status` tells which. For tests and
-   * forensics: a service that does so lets in anyone who ever saw a credential. This is what the C library calls
-   * `MUNGE_OPT_IGNORE_TTL`.
+   * Accepts expired, rewound and replayed credentials; `status` reports which. For tests and forensics: a service that does
+   * so admits anyone who has ever seen a credential. The C library calls this `MUNGE_OPT_IGNORE_TTL`.
    */
   readonly ignoreTimeAndReplay?: boolean | undefined;
-  /** The form of the payload: `"bytes"` unless given, or `"text"` for a string, which must be UTF-8. */
+  /** The form of the payload: `"bytes"` (the default), or `"text"` for a string, which must be UTF-8. */
   readonly as?: "bytes" | "text" | undefined;
   /** Path of munged's socket; {@linkcode DEFAULT_SOCKET} unless given. */
   readonly socketPath?: string | undefined;
@@ -34,30 +33,29 @@ export interface AcceptOptions {
 /** Options of {@linkcode decode}. */
 export interface DecodeOptions extends AcceptOptions, CallOptions {}
 
-/** The type of a payload in a form: a string for `"text"`, else bytes. */
+/** The type of a payload in a form: a string for `"text"`, otherwise bytes. */
 export type PayloadAs<Form> = Form extends "text" ? string : Uint8Array;
 
-/** As {@linkcode DecodedCredential}, with the payload in the form that the options ask for. */
+/** As {@linkcode DecodedCredential}, with the payload in the requested form. */
 export type DecodedAs<Options extends AcceptOptions> = DecodedCredential<
   PayloadAs<Options extends { readonly as?: infer Form } ? Form : undefined>
 >;
 
-/** Options that ask for no form. */
+/** Options without a form. */
 export type FormlessOptions = { readonly as?: undefined };
 
 /**
- * Has munged check a credential, and tells who made it. A credential can be decoded once on each host.
+ * Asks munged to check a credential, and returns who made it. A credential can be decoded once on each host.
  *
- * @param credential the credential; white space in front of it and whatever is behind it are ignored.
- * @param options what is accepted, and how long to wait.
- * @returns UID and GID of the process that made it, the payload, and everything else it says.
- * @throws {MungeError} `EMUNGE_CRED_INVALID` for one that was not made with munged's key, or was changed;
- * `EMUNGE_BAD_CRED`, `EMUNGE_BAD_VERSION`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC`, `EMUNGE_BAD_ZIP` or
- * `EMUNGE_BAD_ARG` for what is no credential; `EMUNGE_CRED_UNAUTHORIZED` for one that is restricted to
- * others; `EMUNGE_CRED_EXPIRED`, `EMUNGE_CRED_REWOUND` (from the future) or `EMUNGE_CRED_REPLAYED`, each
- * with the decoded `credential` attached; `EMUNGE_BAD_LENGTH` for one that is too long, `EMUNGE_SOCKET`
- * if munged can't be asked, `EMUNGE_TIMEOUT` when `timeoutMs` are over.
- * `ERR_PAYLOAD_NOT_TEXT` for a payload that is not the text it is asked for as.
+ * @param credential the credential; white space before it and anything after it are ignored.
+ * @param options what to accept, and how long to wait.
+ * @returns the UID and GID of the process that made it, the payload, and everything else in it.
+ * @throws {MungeError} `EMUNGE_CRED_INVALID` if it was altered or not made with munged's key; `EMUNGE_BAD_CRED`,
+ * `EMUNGE_BAD_VERSION`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC`, `EMUNGE_BAD_ZIP` or `EMUNGE_BAD_ARG` if it is malformed;
+ * `EMUNGE_CRED_UNAUTHORIZED` if it is restricted to others; `EMUNGE_CRED_EXPIRED`, `EMUNGE_CRED_REWOUND` (from the future)
+ * or `EMUNGE_CRED_REPLAYED`, each with the decoded `credential`; `EMUNGE_BAD_LENGTH` if it is too long; `EMUNGE_SOCKET` if
+ * munged can't be reached; `EMUNGE_TIMEOUT` after `timeoutMs`; `ERR_PAYLOAD_NOT_TEXT` if a payload requested as text is not
+ * UTF-8.
  * @throws the signal's reason once it is aborted.
  *
  * @example
@@ -92,7 +90,7 @@ export function decodeRequest(credential: string | Uint8Array): DecodeRequest {
   return { credential: bytes };
 }
 
-/** Why a credential may not be accepted, and the options that accept it nevertheless. */
+/** Reasons for refusing a credential, with the options that accept it all the same. */
 const IGNORED_WITH: {
   readonly [code in RejectionCode]: readonly ("ignoreReplay" | "ignoreTimeAndReplay")[];
 } = {
@@ -101,7 +99,7 @@ const IGNORED_WITH: {
   EMUNGE_CRED_REPLAYED: ["ignoreReplay", "ignoreTimeAndReplay"],
 };
 
-/** The credential in munged's answer. Throws the error in it unless the options ignore it. */
+/** The credential in munged's answer. Throws the error in it, unless the options ignore it. */
 export function acceptedIn<Options extends AcceptOptions>(
   response: DecodeResponse,
   socketPath: string,

@@ -1,4 +1,4 @@
-// What a credential says, in the library's terms: names for numbers, Date for seconds, text for addresses.
+// The contents of a credential in the library's terms: names for numbers, Date for seconds, text for addresses.
 import type { CipherName } from "../credential/cipher.ts";
 import type { CredentialFields } from "../credential/fields.ts";
 import type { MacName } from "../credential/mac.ts";
@@ -7,38 +7,38 @@ import { ANY_ID } from "../protocol/message.ts";
 import { ciphers, macs, zips } from "./enumerations.ts";
 
 /**
- * What a credential says.
+ * The contents of a credential.
  *
- * @typeParam Payload bytes, or a text where that was asked for.
+ * @typeParam Payload bytes, or a string if requested.
  */
 export interface Credential<Payload extends Uint8Array | string = Uint8Array> {
   /** The payload; empty if there was none. */
   readonly payload: Payload;
-  /** UID of the process that made the credential, as its kernel told munged. */
+  /** UID of the process that made the credential, as reported by its kernel. */
   readonly uid: number;
-  /** GID of the process that made the credential, as its kernel told munged. */
+  /** GID of the process that made the credential, as reported by its kernel. */
   readonly gid: number;
-  /** Cipher that it was encrypted with, never `"default"`. */
+  /** Its cipher, never `"default"`. */
   readonly cipher: CipherName;
-  /** Message authentication code that it was signed with, never `"default"`. */
+  /** Its message authentication code, never `"default"`. */
   readonly mac: MacName;
-  /** Compression of the payload; `"none"` if that would not have made it shorter. */
+  /** Its compression; `"none"` if that would not have made it shorter. */
   readonly zip: ZipName;
   /** Security realm; empty for the default one. */
   readonly realm: string;
-  /** Seconds that it is valid for, before and after `encodeTime`. */
+  /** Seconds for which it is valid, before and after `encodeTime`. */
   readonly ttl: number;
-  /** IPv4 address of the host that it was made on, `"192.0.2.1"`; `"0.0.0.0"` if that host had none. */
+  /** IPv4 address of the host where it was made, such as `"192.0.2.1"`; `"0.0.0.0"` if that host had none. */
   readonly originAddress: string;
   /** When it was made, in whole seconds. */
   readonly encodeTime: Date;
-  /** The only UID that may decode it; undefined if any may. */
+  /** The only UID that may decode it; undefined for any. */
   readonly uidRestriction: number | undefined;
-  /** The only GID whose members may decode it; undefined if any may. */
+  /** The only GID whose members may decode it; undefined for any. */
   readonly gidRestriction: number | undefined;
 }
 
-/** Why a credential that was made with the key is not accepted. */
+/** Why a credential made with the key is refused. */
 export type RejectionCode =
   | "EMUNGE_CRED_EXPIRED"
   | "EMUNGE_CRED_REWOUND"
@@ -50,28 +50,28 @@ const REJECTION_CODES: ReadonlySet<string> = new Set<RejectionCode>([
   "EMUNGE_CRED_REPLAYED",
 ]);
 
-/** Whether a code is that of an error with which munged still tells what the credential says. */
+/** Whether munged returns the credential's contents along with this error. */
 export function isRejection(code: string): code is RejectionCode {
   return REJECTION_CODES.has(code);
 }
 
 /**
- * What munged says of a credential that was made with its key.
+ * munged's report on a credential made with its key.
  *
- * @typeParam Payload bytes, or a text where that was asked for.
+ * @typeParam Payload bytes, or a string if requested.
  */
 export interface DecodedCredential<Payload extends Uint8Array | string = Uint8Array>
   extends Credential<Payload> {
   /**
-   * `"EMUNGE_SUCCESS"`, or the code of the error in a credential that is accepted with an `ignore...` option, or
-   * comes with an error.
+   * `"EMUNGE_SUCCESS"`, or the error code of a credential that is accepted by an `ignore...` option or attached to an
+   * error.
    */
   readonly status: "EMUNGE_SUCCESS" | RejectionCode;
   /** When munged decoded it, in whole seconds. */
   readonly decodeTime: Date;
 }
 
-/** The credential of these fields, in memory of its own. */
+/** The credential with these fields, in its own memory. */
 export function credentialOf(fields: CredentialFields): Credential {
   return {
     payload: fields.payload.slice(),
@@ -80,7 +80,7 @@ export function credentialOf(fields: CredentialFields): Credential {
     cipher: ciphers.toName(fields.cipher) ?? "none",
     mac: macs.toName(fields.mac) ?? "none",
     zip: zips.toName(fields.zip) ?? "none",
-    realm: fields.realm.split("\0", 1)[0]!, // MUNGE 0.5 ends it twice in its decode responses
+    realm: fields.realm.split("\0", 1)[0]!, // MUNGE 0.5 terminates it twice in its decode responses
     ttl: fields.ttl,
     originAddress: fields.originAddress.length === 0 ? "0.0.0.0" : fields.originAddress.join("."),
     encodeTime: dateOf(fields.encodeTime),
@@ -89,7 +89,7 @@ export function credentialOf(fields: CredentialFields): Credential {
   };
 }
 
-/** The moment that is this many seconds after the epoch. */
+/** The date for seconds since the epoch. */
 export function dateOf(seconds: number): Date {
   return new Date(seconds * 1000);
 }

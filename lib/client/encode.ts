@@ -18,36 +18,36 @@ import { DEFAULT_SOCKET } from "../paths.ts";
 import { encodeTransaction } from "../protocol/transaction.ts";
 import type { ZipName } from "../credential/zip.ts";
 
-/** What a credential is to be like, and who makes it. */
+/** Properties of a credential, and which munged makes it. */
 export interface CredentialOptions {
-  /** Cipher by its name or number; `"default"` unless given. */
+  /** Cipher by name or number; `"default"` unless given. */
   readonly cipher?: CipherName | number | undefined;
-  /** Message authentication code by its name or number; `"default"` unless given. */
+  /** Message authentication code by name or number; `"default"` unless given. */
   readonly mac?: MacName | number | undefined;
-  /** Compression by its name or number; `"default"`, which is none, unless given. */
+  /** Compression by name or number; `"default"`, which is none, unless given. */
   readonly zip?: ZipName | number | undefined;
   /** Security realm: at most 254 characters up to U+00FF; the default realm unless given. */
   readonly realm?: string | undefined;
   /**
-   * Seconds that the credential is valid for: {@linkcode TTL_DEFAULT} (0) for munged's default, which is
-   * 300 s, {@linkcode TTL_MAXIMUM} or -1 for the most it allows; more than that is lowered to it.
+   * Time-to-live in seconds: {@linkcode TTL_DEFAULT} (0) for munged's default of 300 s, {@linkcode TTL_MAXIMUM} or -1 for its
+   * maximum, to which larger values are lowered.
    */
   readonly ttl?: number | undefined;
-  /** The only UID that may decode; any may unless given. */
+  /** The only UID that may decode it; any UID unless given. */
   readonly uidRestriction?: number | undefined;
-  /** The only GID whose members may decode; any may unless given. */
+  /** The only GID whose members may decode it; any GID unless given. */
   readonly gidRestriction?: number | undefined;
   /** Path of munged's socket; {@linkcode DEFAULT_SOCKET} unless given. */
   readonly socketPath?: string | undefined;
 }
 
-/** How a call may be cut short. */
+/** How a call may be ended early. */
 export interface CallOptions {
   /** Ends the call: it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Milliseconds for the whole call, after which it rejects with `"EMUNGE_TIMEOUT"`. Without it a call
-   * ends with the protocol's own limits: 2 s for a message, five tries, ten tries to connect in each.
+   * Milliseconds for the whole call, after which it rejects with `"EMUNGE_TIMEOUT"`. Without it, the protocol's own limits
+   * apply: 2 s per message, five tries, and ten tries to connect in each.
    */
   readonly timeoutMs?: number | undefined;
 }
@@ -56,15 +56,15 @@ export interface CallOptions {
 export interface EncodeOptions extends CredentialOptions, CallOptions {}
 
 /**
- * Asks munged for a credential, which tells whoever decodes it the UID and GID of this process.
+ * Asks munged for a credential, which proves the UID and GID of this process to the one that decodes it.
  *
- * @param payload what to carry: bytes, or a text, which goes as UTF-8; at most
- * {@linkcode MAX_PAYLOAD_LENGTH} bytes, none unless given.
- * @param options what the credential is to be like, and how long to wait for it.
+ * @param payload bytes, or a string, which is encoded as UTF-8; at most {@linkcode MAX_PAYLOAD_LENGTH} bytes; empty unless
+ * given.
+ * @param options properties of the credential, and how long to wait for it.
  * @returns the credential: one line of printable ASCII.
- * @throws {MungeError} `EMUNGE_BAD_ARG`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC` or `EMUNGE_BAD_ZIP` for an
- * option that is not valid, `EMUNGE_BAD_LENGTH` for a payload that is too long, `EMUNGE_SOCKET` if
- * munged can't be asked, `EMUNGE_TIMEOUT` when `timeoutMs` are over.
+ * @throws {MungeError} `EMUNGE_BAD_ARG`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC` or `EMUNGE_BAD_ZIP` for an invalid option,
+ * `EMUNGE_BAD_LENGTH` for a payload that is too long, `EMUNGE_SOCKET` if munged can't be reached, `EMUNGE_TIMEOUT` after
+ * `timeoutMs`.
  * @throws the signal's reason once it is aborted.
  *
  * @example
@@ -84,7 +84,7 @@ export async function encode(
   return credentialIn(await transact(socketPath, transaction, options), socketPath);
 }
 
-/** The request for a credential like this. */
+/** The request for a credential with these properties. */
 export function encodeRequest(
   payload: string | Uint8Array,
   options: CredentialOptions,
@@ -101,12 +101,12 @@ export function encodeRequest(
   };
 }
 
-/** The credential that munged made. Throws the error that it answered with instead. */
+/** The credential in munged's answer. Throws the error if there is one instead. */
 export function credentialIn(response: EncodeResponse, socketPath: string): string {
   const { errno, errorText, credential } = response;
   if (errno === 0) return new TextDecoder().decode(credential);
   const code = errorCode(errno);
-  // Those are errors of a credential that was decoded, which comes with them: nothing that an encode can have.
+  // These errors carry a decoded credential, so an encode can't have them.
   if (!isRejection(code)) throw new MungeError(code, errorText || undefined, { socketPath });
   throw new MungeError("EMUNGE_SNAFU", `munged answered an encode with "${errorText || code}"`, {
     socketPath,

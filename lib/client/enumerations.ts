@@ -1,5 +1,5 @@
-// The tables of ciphers, MACs and compressions as the library offers them: names, numbers, and which of
-// them a credential can be asked for with (munge_enum_int_to_str and its siblings in libmunge).
+// The library's view of the tables of ciphers, MACs and compressions: names, numbers, and which of them a credential can be
+// requested with (munge_enum_int_to_str and related functions in libmunge).
 import { type CipherName, CIPHERS } from "../credential/cipher.ts";
 import { type MacName, MACS } from "../credential/mac.ts";
 import { type ZipName, ZIPS } from "../credential/zip.ts";
@@ -10,24 +10,24 @@ import { type ZipName, ZIPS } from "../credential/zip.ts";
  * @typeParam Name the names.
  */
 export interface Enumeration<Name extends string> {
-  /** The names that {@linkcode encode} takes, in the order of their numbers. */
+  /** The names that {@linkcode encode} accepts, in the order of their numbers. */
   readonly names: readonly Name[];
   /**
-   * The number of a name.
+   * The number for a name.
    *
    * @param name a name, in lower case.
-   * @returns its number, or undefined for a name that there is not.
+   * @returns its number, or undefined for an unknown name.
    */
   toNumber(name: string): number | undefined;
   /**
-   * The name of a number.
+   * The name for a number.
    *
    * @param number a number on the wire.
-   * @returns its name, or undefined for a number that there is not.
+   * @returns its name, or undefined for an unknown number.
    */
   toName(number: number): Name | undefined;
   /**
-   * Whether {@linkcode encode} takes a type. There is a MAC `none`, number 0, but it is never valid.
+   * Whether {@linkcode encode} accepts a type. The MAC `none`, number 0, exists but is never valid.
    *
    * @param type a name or a number.
    * @returns true if it does.

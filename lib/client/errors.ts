@@ -1,20 +1,20 @@
-// The errors of the library, as a union in which the code tells what else an error has. Underneath are the errors that
-// all of the project throws (lib/errors.ts).
+// The library's errors, as a union discriminated by the code. They are based on the errors that the whole project throws
+// (lib/errors.ts).
 import { CodedError, MungeError as BaseError, type MungeErrorOptions } from "../errors.ts";
 import type { MungeErrorCode } from "../errors.ts";
 import type { DecodedCredential, RejectionCode } from "./decoded_credential.ts";
 
 /**
- * The name of an error that the library alone has: `"ERR_SOURCE_DISPOSED"` of a {@linkcode CredentialSource} after its
- * end, `"ERR_SYNC_UNAVAILABLE"` of a synchronous call in a runtime other than Bun, `"ERR_PAYLOAD_NOT_TEXT"` of a payload
- * that is not UTF-8 where a text was asked for.
+ * The name of one of the library's own errors: `"ERR_SOURCE_DISPOSED"` for a disposed {@linkcode CredentialSource},
+ * `"ERR_SYNC_UNAVAILABLE"` for a synchronous call in a runtime other than Bun, `"ERR_PAYLOAD_NOT_TEXT"` for a payload that is
+ * requested as text but is not UTF-8.
  */
 export type LibraryErrorCode =
   | "ERR_SOURCE_DISPOSED"
   | "ERR_SYNC_UNAVAILABLE"
   | "ERR_PAYLOAD_NOT_TEXT";
 
-/** The library's own errors: the number of the nearest error in munge.h, and the text. */
+/** The library's own errors: the number of the closest error in munge.h, and the text. */
 const LIBRARY_ERRORS: {
   readonly [code in LibraryErrorCode]: readonly [errno: number, text: string];
 } = {
@@ -23,22 +23,22 @@ const LIBRARY_ERRORS: {
   ERR_PAYLOAD_NOT_TEXT: [8, "Payload is not UTF-8 text"],
 };
 
-/** An error of the library itself; `errno` is that of the nearest error in `munge.h`. */
+/** One of the library's own errors; `errno` is that of the closest error in `munge.h`. */
 export class LibraryError extends CodedError<LibraryErrorCode> {
-  /** Never there. */
+  /** Never present. */
   readonly credential?: undefined;
 
-  /** @param code the symbolic name. @param options what else is known. */
+  /** @param code the symbolic name. @param options optional details. */
   constructor(code: LibraryErrorCode, options: MungeErrorOptions = {}) {
     const [errno, text] = LIBRARY_ERRORS[code];
     super(code, errno, text, options);
   }
 }
 
-/** A credential that was made with munged's key, but must not be accepted: it comes with the error. */
+/** The error for a credential that was made with munged's key but must not be accepted; it contains the credential. */
 export class RejectedCredentialError extends BaseError {
   declare readonly code: RejectionCode;
-  /** All that the credential says. */
+  /** The contents of the credential. */
   readonly credential: DecodedCredential;
 
   /**
@@ -46,7 +46,7 @@ export class RejectedCredentialError extends BaseError {
    *
    * @param credential the credential, whose status is the code.
    * @param message the text for the user; the standard text of the code unless given.
-   * @param options what else is known.
+   * @param options optional details.
    */
   constructor(
     credential: DecodedCredential & { readonly status: RejectionCode },
@@ -58,17 +58,16 @@ export class RejectedCredentialError extends BaseError {
   }
 }
 
-/** An error of munged, or of asking it. */
+/** An error from munged, or in communicating with it. */
 export interface RequestError extends BaseError {
-  /** The symbolic name, `"EMUNGE_SOCKET"`. */
+  /** The symbolic name, such as `"EMUNGE_SOCKET"`. */
   readonly code: Exclude<MungeErrorCode, RejectionCode | "EMUNGE_SUCCESS">;
-  /** Never there. */
+  /** Never present. */
   readonly credential?: undefined;
 }
 
 /**
- * Every error of the library. Its `code` tells which one it is, and with it the type: a rejected credential is in
- * `credential`.
+ * Any error of the library. Its `code` identifies the error and narrows the type: a refused credential is in `credential`.
  *
  * @example
  * ```ts
@@ -88,6 +87,6 @@ export interface RequestError extends BaseError {
  * ```
  */
 export type MungeError = RejectedCredentialError | RequestError | LibraryError;
-/** What each error is an instance of. The library makes them, nobody else. */
+/** The class of all the library's errors. Only the library creates them. */
 export const MungeError: abstract new (...none: never) => MungeError =
   CodedError as unknown as abstract new (...none: never) => MungeError;

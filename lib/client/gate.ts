@@ -1,13 +1,13 @@
-// How many transactions with one munged are under way at a time: a thousand calls at once must neither
-// use up the process's descriptors nor overrun the daemon's listen queue.
+// Limits the number of concurrent transactions with one munged, so that a thousand calls at once neither use up the
+// process's descriptors nor overflow the daemon's listen queue.
 import { onAbort } from "./abort.ts";
 
-/** Lets a number of tasks run at a time; the others wait in the order they came. */
+/** Runs a limited number of tasks at a time; others wait in order of arrival. */
 export class Gate {
   #free: number;
   readonly #waiting = new Set<() => void>();
 
-  /** @param width tasks at a time. */
+  /** @param width maximum number of concurrent tasks. */
   constructor(width: number) {
     this.#free = width;
   }
@@ -38,7 +38,7 @@ export class Gate {
     });
   }
 
-  /** Hands the place on, or keeps it free. */
+  /** Passes the slot on, or frees it. */
   #leave(): void {
     for (const enter of this.#waiting) {
       this.#waiting.delete(enter);

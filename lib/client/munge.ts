@@ -1,19 +1,19 @@
-// Munge: the calls of the library with one munged and one time limit, set once.
+// Munge: the library's calls with a munged and a time limit that are set once.
 import { DEFAULT_SOCKET } from "../paths.ts";
 import { CredentialSource, type CredentialSourceOptions } from "./credential_source.ts";
 import { decode, type DecodedAs, type DecodeOptions, type FormlessOptions } from "./decode.ts";
 import { encode, type EncodeOptions } from "./encode.ts";
 
-/** What the calls of a {@linkcode Munge} have in common. */
+/** Settings common to all calls of a {@linkcode Munge}. */
 export interface MungeOptions {
   /** Path of munged's socket; {@linkcode DEFAULT_SOCKET} unless given. */
   readonly socketPath?: string | undefined;
-  /** Milliseconds for each whole call that has no `timeoutMs` of its own; no limit unless given. */
+  /** Milliseconds for each call without its own `timeoutMs`; no limit unless given. */
   readonly timeoutMs?: number | undefined;
 }
 
 /**
- * One munged to ask. Its calls do what the functions of the same names do, whose options they take.
+ * One munged, with common settings. Its methods do the same as the functions with the same names, and take their options.
  *
  * @example
  * ```ts
@@ -27,13 +27,13 @@ export interface MungeOptions {
 export class Munge {
   /** Path of munged's socket. */
   readonly socketPath: string;
-  /** Milliseconds for each whole call; undefined for no limit. */
+  /** Milliseconds for each call; undefined for no limit. */
   readonly timeoutMs: number | undefined;
 
   /**
-   * Asks munged for nothing yet.
+   * Does not contact munged yet.
    *
-   * @param options what all calls have in common.
+   * @param options settings common to all calls.
    */
   constructor(options: MungeOptions = {}) {
     this.socketPath = options.socketPath ?? DEFAULT_SOCKET;
@@ -43,8 +43,8 @@ export class Munge {
   /**
    * Asks munged for a credential, as {@linkcode encode} does.
    *
-   * @param payload what to carry: bytes, or a text, which goes as UTF-8.
-   * @param options what the credential is to be like, and how long to wait for it.
+   * @param payload bytes, or a string, which is encoded as UTF-8.
+   * @param options properties of the credential, and how long to wait for it.
    * @returns the credential: one line of printable ASCII.
    * @throws {MungeError} as {@linkcode encode} does.
    * @throws the signal's reason once it is aborted.
@@ -65,11 +65,11 @@ export class Munge {
   }
 
   /**
-   * Has munged check a credential, as {@linkcode decode} does.
+   * Asks munged to check a credential, as {@linkcode decode} does.
    *
    * @param credential the credential.
-   * @param options what is accepted, in which form, and how long to wait.
-   * @returns who made it, the payload, and everything else it says.
+   * @param options what to accept, in which form, and how long to wait.
+   * @returns who made it, the payload, and everything else in it.
    * @throws {MungeError} as {@linkcode decode} does.
    * @throws the signal's reason once it is aborted.
    *
@@ -91,10 +91,10 @@ export class Munge {
   }
 
   /**
-   * A source of credentials of this munged.
+   * A source of credentials from this munged.
    *
-   * @param options what the credentials are to be like.
-   * @returns the source, for its user to dispose of.
+   * @param options properties of the credentials.
+   * @returns the source, which the caller disposes.
    *
    * @example
    * ```ts

@@ -1,6 +1,6 @@
 /**
- * The protocol level of MUNGE: requests and responses as they go over munged's socket. Most programs want `encode()`
- * and `decode()` of `mungebox` instead, which throw the daemon's errors.
+ * The protocol level of MUNGE: requests and responses as sent over munged's socket. Most programs should use `encode()` and
+ * `decode()` from `mungebox` instead, which throw the daemon's errors.
  *
  * @module
  */
@@ -22,8 +22,8 @@ export { ERRNO, errorCode, errorText, type MungeErrorCode } from "../errors.ts";
 export { MungeError } from "./errors.ts";
 
 /**
- * A client of one munged, at the level of the protocol: requests in, responses out, with the retries of
- * libmunge. At most 64 transactions with one munged are under way at a time; the others wait their turn.
+ * A protocol-level client of one munged: requests in, responses out, with libmunge's retries. At most 64 transactions with
+ * one munged run at a time; others wait their turn.
  *
  * @example
  * ```ts
@@ -48,7 +48,7 @@ export class MungeClient {
   readonly socketPath: string;
 
   /**
-   * Connects to nothing yet: each transaction has a connection of its own.
+   * Does not connect yet; each transaction uses its own connection.
    *
    * @param socketPath the socket that munged listens on; {@linkcode DEFAULT_SOCKET} unless given.
    */
@@ -57,14 +57,14 @@ export class MungeClient {
   }
 
   /**
-   * Asks for a credential.
+   * Requests a credential.
    *
-   * @param request what goes on the wire.
-   * @param options how the transaction may be cut short.
-   * @returns the response, which may be one that carries an error of the daemon.
-   * @throws {MungeError} `EMUNGE_SOCKET` if there is no socket, nobody behind it, or no whole answer after
-   * five tries; `EMUNGE_BAD_LENGTH` for a message that is too long; `EMUNGE_OVERFLOW` for a path that is;
-   * `EMUNGE_TIMEOUT` when `timeoutMs` are over.
+   * @param request the request on the wire.
+   * @param options how the transaction may be ended early.
+   * @returns the response, which may contain an error from the daemon.
+   * @throws {MungeError} `EMUNGE_SOCKET` if there is no socket, no daemon behind it, or no complete answer after five tries;
+   * `EMUNGE_BAD_LENGTH` for a message that is too long; `EMUNGE_OVERFLOW` for a path that is too long; `EMUNGE_TIMEOUT`
+   * after `timeoutMs`.
    * @throws the signal's reason once it is aborted.
    */
   encode(request: EncodeRequest, options?: TransactOptions): Promise<EncodeResponse> {
@@ -74,9 +74,9 @@ export class MungeClient {
   /**
    * Opens a credential.
    *
-   * @param request what goes on the wire.
-   * @param options how the transaction may be cut short.
-   * @returns the response, which may be one that carries an error of the daemon.
+   * @param request the request on the wire.
+   * @param options how the transaction may be ended early.
+   * @returns the response, which may contain an error from the daemon.
    * @throws {MungeError} as {@linkcode MungeClient.encode} does.
    * @throws the signal's reason once it is aborted.
    */

@@ -1,5 +1,5 @@
-// encodeSync() and decodeSync(): the same without promises, where the runtime can make blocking calls into
-// the system's library. Of the three that is Bun, whose modules nothing else may load.
+// encodeSync() and decodeSync(): the same without promises, in a runtime that can make blocking calls into the system's
+// library. That is only Bun, whose modules nothing else may load.
 import { createRequire } from "node:module";
 import {
   acceptedIn,
@@ -29,7 +29,7 @@ interface BlockingClientModule {
 }
 
 const isBun = "Bun" in globalThis;
-/** The client of each socket that was asked. */
+/** The client for each socket in use. */
 const clients = new Map<string, BlockingClient>();
 
 function clientOf(socketPath: string): BlockingClient {
@@ -45,16 +45,16 @@ function blockingClientModule(): BlockingClientModule {
   if (!isBun) {
     throw new LibraryError("ERR_SYNC_UNAVAILABLE");
   }
-  // Without an ending: the file is .ts here and .js in the npm package. Bundlers don't follow this, so
-  // that a bundle for Node.js never names a module of Bun's.
+  // Without an extension, because the file is .ts here and .js in the npm package. Bundlers don't follow this, so a bundle
+  // for Node.js never refers to Bun's modules.
   return createRequire(import.meta.url)("../os/blocking_client") as BlockingClientModule;
 }
 
 /**
  * {@linkcode encode} without a promise: the thread waits for munged. Only in Bun.
  *
- * @param payload what to carry: bytes, or a text, which goes as UTF-8.
- * @param options what the credential is to be like.
+ * @param payload bytes, or a string, which is encoded as UTF-8.
+ * @param options properties of the credential.
  * @returns the credential.
  * @throws {MungeError} as {@linkcode encode} does; `ERR_SYNC_UNAVAILABLE` in a runtime other than Bun.
  *
@@ -80,8 +80,8 @@ export function encodeSync(
  * {@linkcode decode} without a promise: the thread waits for munged. Only in Bun.
  *
  * @param credential the credential.
- * @param options what is accepted.
- * @returns who made it, the payload, and everything else it says.
+ * @param options what to accept.
+ * @returns who made it, the payload, and everything else in it.
  * @throws {MungeError} as {@linkcode decode} does; `ERR_SYNC_UNAVAILABLE` in a runtime other than Bun.
  *
  * @example

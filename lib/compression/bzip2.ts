@@ -127,7 +127,7 @@ function instantiate(module: WebAssembly.Module): Exports {
 
 let loaded: Bzip2 | undefined;
 
-/** libbzip2, loaded when first needed: about 10 ms and 16 MiB of address space. */
+/** libbzip2, loaded on first use, which takes about 10 ms and 16 MiB of address space. */
 function library(): Bzip2 {
   try {
     return loaded ??= new Bzip2(new WebAssembly.Module(readFileSync(wasmPath())));

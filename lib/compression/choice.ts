@@ -1,12 +1,12 @@
-// The choice of who compresses among suppliers, and what any of them must not do: produce more than is allowed, or
-// fail with an error of its own. Who they are is said in lib/primitives.
+// Chooses among suppliers of compression, and enforces that none produces more than allowed or fails with an error of its
+// own. lib/primitives lists the suppliers.
 import type { Compression } from "../credential/primitives.ts";
 import type { Zip, ZipName } from "../credential/zip.ts";
 import { MungeError } from "../errors.ts";
 
 /** Compresses to a stream, which may be longer than the data. */
 export type Compressor = (data: Uint8Array) => Uint8Array;
-/** Decompresses to at most about `bound` bytes; throws for a stream that is damaged, cut off or longer. */
+/** Decompresses to at most about `bound` bytes; throws for a stream that is damaged, truncated or too long. */
 export type Decompressor = (stream: Uint8Array, bound: number) => Uint8Array;
 
 /** One or both directions of one compression. */
@@ -15,7 +15,7 @@ export interface Codec {
   readonly decompress?: Decompressor | undefined;
 }
 
-/** A supplier of compression. What it lacks it can't do. */
+/** A supplier of compression, possibly without some of it. */
 export type CompressionSupplier = { readonly [name in ZipName]?: Codec };
 
 /** Makes a {@linkcode Compression} that takes each direction from the first supplier that has it. */

@@ -1,4 +1,4 @@
-// zlib from the runtime: Bun's libdeflate where there is one, and node:zlib.
+// zlib from the runtime: Bun's libdeflate, if there is one, and node:zlib.
 import { createRequire } from "node:module";
 import type * as NodeZlib from "node:zlib";
 import type { CompressionSupplier } from "./choice.ts";
@@ -14,7 +14,7 @@ const BunDeflate = (globalThis as { Bun?: BunDeflate }).Bun;
 
 let loadedZlib: typeof NodeZlib | undefined;
 
-/** node:zlib, loaded when first needed: that takes 3 ms, of each of munged's threads. */
+/** node:zlib, loaded on first use because that takes 3 ms in each of munged's threads. */
 function nodeZlib(): typeof NodeZlib {
   return loadedZlib ??= createRequire(import.meta.url)("node:zlib") as typeof NodeZlib;
 }
@@ -27,7 +27,7 @@ function deflate(data: Uint8Array): Uint8Array {
   return zlibFormat(stream, BunDeflate.hash.adler32(data));
 }
 
-/** What node:zlib's inflateSync() works with. */
+/** The internals of node:zlib's inflateSync(). */
 interface InflateStream {
   destroy(): unknown;
   _processChunk(chunk: Uint8Array, flush: number): Uint8Array;
@@ -35,14 +35,14 @@ interface InflateStream {
 }
 
 /**
- * Inflates the zlib format. As inflateSync(), but for what that does for a bad stream: it defers events to the event
- * loop, each with the output so far, so that a caller who never returns there runs out of memory.
+ * Inflates the zlib format. Like inflateSync(), except that for a bad stream that one defers events with the output so far
+ * to the event loop, so that a caller that never returns to it runs out of memory.
  */
 function inflate(stream: Uint8Array, bound: number): Uint8Array {
   const zlib = nodeZlib();
   const inflater = zlib.createInflate({
-    maxOutputLength: Math.max(bound, 1), // zlib takes no 0 here; chooseCompression() checks it
-    chunkSize: Math.max(bound + 1, 64), // one chunk for all; zlib takes no less than 64
+    maxOutputLength: Math.max(bound, 1), // zlib does not accept 0 here; chooseCompression() checks it
+    chunkSize: Math.max(bound + 1, 64), // everything in one chunk; zlib accepts no less than 64
   }) as unknown as InflateStream;
   inflater.destroy = () => inflater;
   try {
@@ -52,7 +52,7 @@ function inflate(stream: Uint8Array, bound: number): Uint8Array {
   }
 }
 
-/** What the runtime has natively. Inflating in Node.js and Deno can't be kept from filling memory. */
+/** The runtime's native compression; without inflating in Node.js and Deno, which can't be kept from filling memory. */
 export const nativeCompression: CompressionSupplier = {
   zlib: { compress: deflate, decompress: BunDeflate === undefined ? undefined : inflate },
 };

@@ -1,11 +1,11 @@
-// Compression that needs nothing of the runtime, for runtimes that lack it and to check native results against: zlib
-// from fflate, libbzip2 in WebAssembly.
+// Compression without the runtime's help, for runtimes that lack it and to check native results: zlib from fflate, libbzip2
+// in WebAssembly.
 import { Inflate, zlibSync } from "fflate";
 import { bzip2 } from "./bzip2.ts";
 import type { CompressionSupplier } from "./choice.ts";
 import { adler32, parseZlibFormat } from "./zlib_format.ts";
 
-/** Bytes that are inflated at a time, to a thousand times as many at most. */
+/** Bytes inflated at a time, to at most a thousand times as many. */
 const PIECE_LENGTH = 1024;
 
 /** fflate's own one-shot function neither checks the checksum nor stops at the end of its output. */
@@ -27,7 +27,7 @@ function inflate(bytes: Uint8Array, bound: number): Uint8Array {
   return data;
 }
 
-/** Everything, without native code. */
+/** All compression, without native code. */
 export const portableCompression: CompressionSupplier = {
   zlib: { compress: (data) => zlibSync(data), decompress: inflate },
   bzlib: bzip2,

@@ -1,9 +1,9 @@
-// The zlib format (RFC 1950) around a bare deflate stream: two bytes in front, and a checksum behind.
+// The zlib format (RFC 1950) around a bare deflate stream: a two-byte header and a checksum at the end.
 
 const DEFLATE = 8;
 const CHECKSUM_LENGTH = 4;
 
-/** A deflate stream in the zlib format. `checksum` is the Adler-32 of what was compressed. */
+/** A deflate stream in the zlib format. `checksum` is the Adler-32 of the uncompressed data. */
 export function zlibFormat(stream: Uint8Array, checksum: number): Uint8Array {
   const bytes = new Uint8Array(2 + stream.length + CHECKSUM_LENGTH);
   bytes[0] = 0x78; // deflate with a window of 32 KiB
@@ -13,7 +13,7 @@ export function zlibFormat(stream: Uint8Array, checksum: number): Uint8Array {
   return bytes;
 }
 
-/** The deflate stream within, and the checksum. Throws for a header that is not one, or asks for a dictionary. */
+/** The deflate stream inside, and the checksum. Throws for a header that is invalid or requires a dictionary. */
 export function parseZlibFormat(bytes: Uint8Array): { stream: Uint8Array; checksum: number } {
   const [method = 0, flags = 0] = bytes;
   const isZlib = (method & 0x0f) === DEFLATE && method >> 4 <= 7 &&
@@ -31,7 +31,7 @@ export function adler32(data: Uint8Array): number {
   let a = 1;
   let b = 0;
   for (let at = 0; at < data.length;) {
-    // So many bytes can be added before a sum leaves 32 bits.
+    // This many bytes can be added before a sum exceeds 32 bits.
     for (const end = Math.min(at + 3800, data.length); at < end; at++) {
       a += data[at]!;
       b += a;

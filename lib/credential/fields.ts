@@ -1,7 +1,6 @@
-// What a credential says, as plain values, and their limits. How they are laid out in bytes is in outer.ts and
-// inner.ts.
+// The contents of a credential as plain values, and their limits. outer.ts and inner.ts have their layout in bytes.
 
-/** Most bytes in a payload. */
+/** Maximum length of a payload in bytes. */
 export const MAX_PAYLOAD_LENGTH = 1_048_576;
 /** Bytes of salt in every credential. */
 export const SALT_LENGTH = 8;

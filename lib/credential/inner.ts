@@ -1,5 +1,5 @@
-// INNER, the part of a credential that is encrypted: salt, origin, times, IDs and payload, and the compressed form
-// of it (docs/protocol.md, "The credential").
+// INNER, the encrypted part of a credential: salt, origin, times, IDs and payload, and its compressed form
+// (docs/protocol.md, "The credential").
 import { FieldReader } from "../bytes/field_reader.ts";
 import { putU32, readU32 } from "../bytes/integers.ts";
 import { copyBytes, newBytes, SHORT_LENGTH } from "../bytes/memory.ts";
@@ -16,7 +16,7 @@ import type { Compression } from "./primitives.ts";
 import type { Zip } from "./zip.ts";
 
 const ADDRESS_LENGTH = 4;
-/** All of INNER but the payload. */
+/** Length of INNER without the payload. */
 const HEAD_LENGTH = SALT_LENGTH + 1 + ADDRESS_LENGTH + 28;
 const MAX_INNER_LENGTH = HEAD_LENGTH + MAX_PAYLOAD_LENGTH;
 const COMPRESSED_MAGIC = 0xcaca_caca;
@@ -42,7 +42,7 @@ export function formatInner(fields: CredentialFields, start: number, salt: Uint8
   return bytes;
 }
 
-/** Reads INNER in plain, which begins at `start`. */
+/** Reads decrypted INNER, which begins at `start`. */
 export function parseInner(bytes: Uint8Array, start: number, outer: Outer): OpenedCredential {
   const fields = new FieldReader(bytes, start, truncated);
   fields.skip(SALT_LENGTH, "salt");
@@ -91,10 +91,9 @@ export function compressInner(
 }
 
 /**
- * The inverse of {@linkcode compressInner}: INNER alone. The stated length, itself bounded, bounds what is
- * produced.
+ * The inverse of {@linkcode compressInner}: INNER alone. The stated length, itself bounded, limits the output.
  *
- * @throws {MungeError} EMUNGE_SNAFU for a compression header that is not one, EMUNGE_CRED_INVALID for a bad stream.
+ * @throws {MungeError} EMUNGE_SNAFU for an invalid compression header, EMUNGE_CRED_INVALID for a bad stream.
  */
 export function decompressInner(
   zip: Zip,

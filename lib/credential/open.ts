@@ -1,5 +1,5 @@
-// Opening: from the bytes of a credential to its fields, once a key is found that made it (docs/protocol.md, "The
-// credential"). Pure. Who may decode it, whether it is in time and whether it was seen before is munged's to say
+// Opening: from the bytes of a credential to its fields, once the key that made it is found (docs/protocol.md, "The
+// credential"). Pure. munged decides who may decode it, whether it is valid now and whether it is a replay
 // (daemon/munged/serve/decode.ts).
 import { copyBytes, copyOf, newBytes } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
@@ -13,12 +13,12 @@ import { dataKey, type Subkeys, wipe } from "./subkeys.ts";
 /**
  * Verifies that a credential was made with one of the keys, and reads it.
  *
- * @param bytes of the credential, without the armor.
- * @param ringOf the keys that may have made a credential of this realm, the likeliest first.
- * @returns the fields; the payload is a view of bytes that nothing else holds.
- * @throws {MungeError} EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC,
- * EMUNGE_BAD_ZIP as its bytes fail to parse, EMUNGE_CRED_INVALID if no key made it; padding and MAC failures
- * are the same error. EMUNGE_SNAFU if a made credential's compression header is not one. EMUNGE_NO_MEMORY.
+ * @param bytes the credential without its armor.
+ * @param ringOf the keys that may have made a credential of this realm, the most likely first.
+ * @returns the fields; the payload is a view of bytes that nothing else refers to.
+ * @throws {MungeError} EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC or EMUNGE_BAD_ZIP if its bytes
+ * fail to parse; EMUNGE_CRED_INVALID if none of the keys made it (bad padding and a bad MAC are the same error);
+ * EMUNGE_SNAFU if an authentic credential has an invalid compression header; EMUNGE_NO_MEMORY.
  */
 export function openBytes(
   bytes: Uint8Array,
@@ -38,7 +38,7 @@ export function openBytes(
 }
 
 /**
- * OUTER and INNER in plain, as the MAC covers them, if these subkeys made the credential, else null. Neither the
+ * OUTER and decrypted INNER, as the MAC covers them, if these subkeys made the credential, otherwise null. Neither the
  * result nor the time it takes distinguishes bad padding from a bad MAC (Vaudenay 2002; Lucky Thirteen 2013).
  */
 function authenticatedBytes(
@@ -63,14 +63,14 @@ function authenticatedBytes(
     wipe(key);
     padding = validPadding(plain, blockLength);
     intact &= padding === 0 ? 0 : 1;
-    padding ||= 1; // the MAC of a bad one is computed as well
+    padding ||= 1; // the MAC is computed even if it is bad
   }
   const authenticated = behindOuter(bytes, outerLength, plain, plain.length - padding);
   const expected = primitives.hmac(mac, subkeys.mac, authenticated);
   if ((equalInConstantTime(expected, tag) & intact) === 1) return authenticated;
   if (padding > 0) {
-    // Padding decides how many bytes the MAC covered. Each refusal computes another MAC, of the length that makes up
-    // for the difference.
+    // The padding determines how many bytes the MAC covers. Each refusal computes another MAC, whose length compensates for
+    // the difference.
     const longest = plain.length - 1;
     const shortest = plain.length - blockLength;
     const other = isShort(authenticated.length, outerLength + shortest, mac) ? longest : shortest;
@@ -92,12 +92,12 @@ function behindOuter(
   return joined;
 }
 
-/** Whether the MAC's digest takes no more blocks for `length` bytes than for the fewest that there may be. */
+/** Whether the MAC's digest takes no more blocks for `length` bytes than for the minimum. */
 function isShort(length: number, shortest: number, mac: Mac): boolean {
   return digestBlocks(length, mac) === digestBlocks(shortest, mac);
 }
 
-/** Blocks that a digest works through: the message, a bit, and its length (RFC 6234 section 4). */
+/** Number of blocks a digest processes: the message, one bit, and its length (RFC 6234 section 4). */
 function digestBlocks(length: number, { digestBlockLength }: Mac): number {
   return Math.ceil((length + 1 + digestBlockLength / 8) / digestBlockLength);
 }

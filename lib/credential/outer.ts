@@ -1,5 +1,5 @@
-// OUTER, the part of a credential that is in the open: version, types, realm and IV, and the MAC behind it
-// (docs/protocol.md, "The credential"). Nothing of it is to be believed before the MAC is checked.
+// OUTER, the part of a credential that is in the clear: version, types, realm and IV, followed by the MAC (docs/protocol.md,
+// "The credential"). None of it may be trusted before the MAC is checked.
 import { FieldReader, type Truncation } from "../bytes/field_reader.ts";
 import { copyBytes } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
@@ -45,7 +45,7 @@ const TYPE_WORDS = {
   EMUNGE_BAD_ZIP: "compression",
 } as const;
 
-/** The row of a table that a credential may carry: never `default`, and never the MAC `none`. */
+/** A row of a table that a credential may carry: never `default`, and never the MAC `none`. */
 function credentialType<T extends Cipher | Mac | Zip>(
   table: readonly T[],
   number: number,
@@ -72,7 +72,7 @@ function requireKeyFrom(mac: Mac, cipher: Cipher): void {
 /** The contents of OUTER, and where it and the MAC end. */
 export interface Outer extends CredentialTypes {
   readonly realm: string;
-  /** Bytes of OUTER, the IV included. */
+  /** Length of OUTER, including the IV. */
   readonly outerLength: number;
   /** The MAC carried by the credential. */
   readonly tag: Uint8Array;
@@ -82,12 +82,12 @@ function realmLength(realm: string): number {
   return realm.length === 0 ? 0 : realm.length + 1;
 }
 
-/** Bytes of the OUTER of a credential with this cipher, the IV included. */
+/** Length of OUTER with this cipher, including the IV. */
 export function outerLength(cipher: Cipher, realm: string): number {
   return HEAD_LENGTH + realmLength(realm) + cipher.blockLength;
 }
 
-/** Writes OUTER where `bytes` begins. */
+/** Writes OUTER to the beginning of `bytes`. */
 export function writeOuter(
   bytes: Uint8Array,
   cipher: Cipher,
@@ -109,7 +109,7 @@ export function writeOuter(
  * Reads OUTER and the MAC of a credential without its armor.
  *
  * @throws {MungeError} EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC or
- * EMUNGE_BAD_ZIP, as its bytes fail to parse.
+ * EMUNGE_BAD_ZIP if its bytes fail to parse.
  */
 export function parseOuter(bytes: Uint8Array): Outer {
   const fields = new FieldReader(bytes, 0, truncated);

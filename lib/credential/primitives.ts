@@ -1,12 +1,12 @@
-// What the credential format asks of cryptography and compression. Who answers is in lib/crypto and
-// lib/compression; lib/primitives puts the answers together.
+// The cryptography and compression that the credential format needs. lib/crypto and lib/compression implement them;
+// lib/primitives combines the implementations.
 import type { Cipher } from "./cipher.ts";
 import type { Mac } from "./mac.ts";
 import type { Zip } from "./zip.ts";
 
 /**
- * The cryptography of the credential format. Pure: same arguments, same bytes. Results may be Buffers, whose
- * slice() shares memory: subarray() is the one to call.
+ * The cryptography of the credential format. Pure: same arguments, same bytes. Results may be Buffers, whose slice() shares
+ * memory, so call subarray() instead.
  */
 export interface Cryptography {
   /** HMAC (RFC 2104) over `data`: `mac.length` new bytes. */
@@ -19,25 +19,25 @@ export interface Cryptography {
   decryptBlocks(cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;
 }
 
-/** The compression of the credential format: bare zlib and bzip2 streams. Pure as {@linkcode Cryptography}. */
+/** The compression of the credential format: bare zlib and bzip2 streams. Pure, like {@linkcode Cryptography}. */
 export interface Compression {
   /**
    * Compresses `data`: zlib at its default level, bzlib at level 9.
    *
    * @returns the stream, which may be longer than the data.
-   * @throws {MungeError} EMUNGE_BAD_ZIP for a zip that doesn't compress, or that nothing here can compute.
+   * @throws {MungeError} EMUNGE_BAD_ZIP for a type that does not compress, or that has no implementation here.
    */
   compress(zip: Zip, data: Uint8Array): Uint8Array;
   /**
-   * The inverse of {@linkcode compress}. `bound` comes from the credential and must itself be bounded by the
-   * caller: about that many bytes are allocated, and never more produced.
+   * The inverse of {@linkcode compress}. `bound` comes from the credential, so the caller must limit it: about that many
+   * bytes are allocated, and never more are produced.
    *
    * @returns at most `bound` bytes.
-   * @throws {MungeError} EMUNGE_BAD_ZIP as {@linkcode compress} does, EMUNGE_CRED_INVALID for a stream that
-   * is damaged, cut off, or longer than it may be.
+   * @throws {MungeError} EMUNGE_BAD_ZIP as {@linkcode compress} does, EMUNGE_CRED_INVALID for a stream that is damaged,
+   * truncated or too long.
    */
   decompress(zip: Zip, stream: Uint8Array, bound: number): Uint8Array;
 }
 
-/** All that sealing and opening credentials is computed with. */
+/** All primitives for sealing and opening credentials. */
 export interface Primitives extends Cryptography, Compression {}

@@ -1,5 +1,5 @@
-// Sealing: from fields to the bytes of a credential, version 3 (docs/protocol.md, "The credential"). Pure: key,
-// randomness and primitives are arguments. The armor around the bytes is armor.ts's.
+// Sealing: from fields to the bytes of a credential, version 3 (docs/protocol.md, "The credential"). Pure: key, randomness and
+// primitives are arguments. armor.ts adds the armor.
 import { copyBytes, newBytes } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
 import type { Cipher } from "./cipher.ts";
@@ -12,7 +12,7 @@ import { dataKey, type Subkeys, wipe } from "./subkeys.ts";
 import { ZIPS } from "./zip.ts";
 
 /**
- * Makes a credential: INNER built, compressed, authenticated, encrypted.
+ * Makes a credential: builds, compresses, authenticates and encrypts INNER.
  *
  * @returns its bytes, without the armor.
  * @throws {MungeError} as {@linkcode credentialTypes} does, EMUNGE_BAD_LENGTH for a payload over
@@ -51,7 +51,7 @@ export function sealBytes(
   return bytes;
 }
 
-/** INNER, which `authenticated` ends with, padded to whole blocks (PKCS#7, RFC 5652 section 6.3). */
+/** INNER, the end of `authenticated`, padded to whole blocks (PKCS#7, RFC 5652 section 6.3). */
 function paddedInner(
   authenticated: Uint8Array,
   start: number,

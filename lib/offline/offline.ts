@@ -1,4 +1,4 @@
-// The library's sealCredential() and openCredential(): the pure functions of credential.ts, given the key itself, a
+// The library's sealCredential() and openCredential(): the pure functions of lib/credential, given the key itself, a
 // clock and randomness. munged is not involved, so nothing vouches for what these credentials claim.
 import { randomFillSync } from "node:crypto";
 import { isIPv4 } from "node:net";

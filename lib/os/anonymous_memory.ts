@@ -1,12 +1,12 @@
-// Memory of no file that all threads of a process reach by its address, for what is too large, or comes and
-// goes too often, for a SharedArrayBuffer. It is never unmapped: a thread may have its address still.
+// Anonymous memory that all threads of a process share by its address, for data that is too large, or allocated too often,
+// for a SharedArrayBuffer. It is never unmapped, because a thread may still have its address.
 import { FFIType, openLibc, type Pointer, SystemError, toArrayBuffer } from "./libc.ts";
 
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE = 2;
 const MAP_ANONYMOUS = process.platform === "linux" ? 0x20 : 0x1000;
 const MADV_DONTNEED = 4;
-/** (void *) -1 as a number: far beyond any address. */
+/** (void *) -1 as a number, far above any address. */
 const MAP_FAILED = 2 ** 63;
 
 const { i32, i64, u64, ptr: pointer } = FFIType;
@@ -16,7 +16,7 @@ const c = openLibc({
 });
 
 /**
- * Address of new memory, all zeros; whole pages.
+ * Address of new zeroed memory, in whole pages.
  *
  * @throws {SystemError} ENOMEM.
  */
@@ -26,7 +26,7 @@ export function mapMemory(length: number): number {
   return address;
 }
 
-/** The words at an address that {@linkcode mapMemory} gave to this thread or another. */
+/** The words at an address from {@linkcode mapMemory}, in this or another thread. */
 export function memoryAt(address: number, length: number): Int32Array<ArrayBuffer> {
   return new Int32Array(toArrayBuffer(address as Pointer, 0, length));
 }

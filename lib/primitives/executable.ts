@@ -1,5 +1,5 @@
-// What the executable computes with: the runtime compiled into it has everything natively but CAST5 and bzip2, so
-// that no other implementation has to be loaded, or trusted.
+// The executable's primitives. Its runtime has everything natively except CAST5 and bzip2, so no other implementation has to
+// be loaded or trusted.
 import { bzip2 } from "../compression/bzip2.ts";
 import { chooseCompression } from "../compression/choice.ts";
 import { nativeCompression } from "../compression/native.ts";

@@ -1,4 +1,4 @@
-// What the library computes with: native where the runtime has it, else portable.
+// The library's primitives: native if the runtime has them, otherwise portable.
 import { chooseCompression } from "../compression/choice.ts";
 import { nativeCompression } from "../compression/native.ts";
 import { portableCompression } from "../compression/portable.ts";

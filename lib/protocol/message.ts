@@ -194,7 +194,7 @@ function string8Length(value: string): number {
   return value.length === 0 ? 1 : value.length + 2;
 }
 
-/** A text behind its 8-bit length. */
+/** A text after its 8-bit length. */
 function string8(reader: FieldReader, field: string): string {
   return reader.text(reader.u8(field), field);
 }

@@ -55,7 +55,7 @@ export function encodeTransaction(request: EncodeRequest): Transaction<EncodeRes
 export function decodeTransaction(request: DecodeRequest): Transaction<DecodeResponse> {
   return {
     format(retry) {
-      // with the NUL behind it
+      // with its terminating NUL
       requireSize("Credential", request.credential.length + 1, MAX_REQUEST_LENGTH);
       return checkedRequest(formatDecodeRequest(request, retry));
     },
@@ -116,7 +116,7 @@ export function responseLength(header: Uint8Array, wanted: MessageType): number 
 /** The step at which a transaction failed, as the error texts name it. */
 export type TransactionStep = "send message" | "receive message header" | "receive message body";
 
-/** Why there is no whole answer although no system call failed; the cause of a MungeError. */
+/** Why there is no complete answer although no system call failed; the cause of a MungeError. */
 export class NoAnswer extends Error {
   override readonly name = "NoAnswer";
   /** Whether the daemon took too long, or closed the connection. */
@@ -177,7 +177,7 @@ export function fitsSocketAddress(path: string): boolean {
   return new TextEncoder().encode(path).length < MAX_SOCKET_PATH;
 }
 
-/** The path is one that connect() might cut short, and so reach somebody else's socket. */
+/** The error for a path that connect() might truncate, which could lead to another user's socket. */
 export function overlongPathError(): MungeError {
   return new MungeError(
     "EMUNGE_OVERFLOW",
@@ -185,7 +185,7 @@ export function overlongPathError(): MungeError {
   );
 }
 
-/** Refuses what is there under the path but no socket. */
+/** Refuses a path that exists but is not a socket. */
 export function requireSocket(path: string, isSocket: boolean): void {
   if (!isSocket) throw new MungeError("EMUNGE_SOCKET", `Invalid file type for socket "${path}"`);
 }
