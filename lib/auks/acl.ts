@@ -196,14 +196,14 @@ export function aclHosts(acl: Acl): string[] {
 }
 
 /**
- * The role of a client.
+ * The role of a client: that of the first matching rule. It is never more than the role of an earlier rule of which
+ * nobody can say whether it matches: an unknown host, or a principal chosen to take too long, must not escape a rule.
  *
  * @param acl the rules.
  * @param principal in the form of formatPrincipal().
  * @param address of the client: 4 or 16 bytes.
- * @param hosts addresses of the hosts in rules; a host that is missing matches no client.
- * @returns the role of the first matching rule; undefined if none matches, or if matching fails for an earlier rule,
- * because an attacker could choose a principal that makes it fail.
+ * @param hosts addresses of the hosts in rules; a host without any is unknown.
+ * @returns the role; undefined if no rule matches for sure.
  */
 export function roleOf(
   acl: Acl,
@@ -212,19 +212,43 @@ export function roleOf(
   hosts: HostAddresses = new Map(),
 ): Role | undefined {
   const subject = toUtf8.encode(principal);
+  let most: Role = "admin";
+  for (const { regex, host, role } of acl.rules) {
+    const isPrincipal = matchesPrincipal(regex, subject);
+    const isHost = matchesHost(host, address, hosts);
+    if (isPrincipal === false || isHost === false) continue;
+    most = lesser(most, role);
+    if (isPrincipal === true && isHost === true) return most;
+  }
+  return undefined;
+}
+
+/** From the least to the most. */
+const ROLES: readonly Role[] = ["guest", "user", "admin"];
+
+function lesser(a: Role, b: Role): Role {
+  return ROLES.indexOf(a) < ROLES.indexOf(b) ? a : b;
+}
+
+/** Undefined if it would take too long. */
+function matchesPrincipal(regex: AclRule["regex"], subject: Uint8Array): boolean | undefined {
+  if (regex === "all" || regex === undefined) return regex === "all";
   try {
-    return acl.rules.find(({ regex, host }) =>
-      (regex === "all" || regex?.test(subject)) && matchesHost(host, address, hosts)
-    )?.role;
+    return regex.test(subject);
   } catch (error) {
     if (error instanceof RegexError) return undefined;
     throw error;
   }
 }
 
-function matchesHost(host: string, address: Uint8Array, hosts: HostAddresses): boolean {
+/** Undefined if the host's addresses are unknown. */
+function matchesHost(
+  host: string,
+  address: Uint8Array,
+  hosts: HostAddresses,
+): boolean | undefined {
   if (host === "*") return true;
   const own = parseAddress(host);
   const addresses = own === undefined ? hosts.get(host) ?? [] : [own];
-  return addresses.some((each) => sameAddress(each, address));
+  return addresses.length === 0 ? undefined : addresses.some((each) => sameAddress(each, address));
 }

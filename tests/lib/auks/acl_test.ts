@@ -242,11 +242,30 @@ describe("errors say where and what", () => {
   }
 });
 
-test("a principal for which matching a rule takes too long gets no role, rather than the next rule's", () => {
-  const rules = acl(rule("^(a*)(a*)(a*)(a*)(a*)\\1\\2\\3\\4\\5b$", "guest") + rule("*", "admin"));
+test("a principal that takes a rule too long gets no more than that rule's role", () => {
+  const slow = "^(a*)(a*)(a*)(a*)(a*)\\1\\2\\3\\4\\5b$";
+  const rules = acl(rule(slow, "guest") + rule("*", "admin"));
   assert.equal(roleOf(rules, "a@R", LOOPBACK), "admin");
   assert.equal(roleOf(rules, "aab", LOOPBACK), "guest");
-  assert.equal(roleOf(rules, "a".repeat(127), LOOPBACK), undefined);
+  assert.equal(roleOf(rules, "a".repeat(127), LOOPBACK), "guest");
+  const reversed = acl(rule(slow, "admin") + rule("*", "user"));
+  assert.equal(roleOf(reversed, "a".repeat(127), LOOPBACK), "user");
+  assert.equal(roleOf(acl(rule(slow)), "a".repeat(127), LOOPBACK), undefined);
+});
+
+test("a host without known addresses does not escape a rule for it", () => {
+  const rules = acl(
+    rule("^eve@", "user", "login") + rule("*", "guest", "login") + rule("*", "admin"),
+  );
+  const known = new Map([["login", [LOOPBACK]]]);
+  const elsewhere = Uint8Array.of(10, 0, 0, 1);
+  assert.equal(roleOf(rules, "bob@R", LOOPBACK, known), "guest");
+  assert.equal(roleOf(rules, "eve@R", LOOPBACK, known), "user");
+  assert.equal(roleOf(rules, "bob@R", elsewhere, known), "admin");
+  for (const unknown of [new Map(), new Map([["login", []]])]) {
+    assert.equal(roleOf(rules, "bob@R", elsewhere, unknown), "guest");
+    assert.equal(roleOf(rules, "eve@R", elsewhere, unknown), "guest");
+  }
 });
 
 test("the rights of each role, as a table", () => {
