@@ -4,6 +4,7 @@ import {
   closeSync,
   constants,
   fstatSync,
+  fsyncSync,
   openSync,
   readdirSync,
   readSync,
@@ -16,25 +17,12 @@ import { MAX_CCACHE_LENGTH } from "../../lib/auks/ccache.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
-
-const PREFIX = "aukscc_";
-const UNFINISHED = /^\.aukscc_\d+\.new$/;
-
-/** The name of a user's file. */
-export function fileName(uid: number): string {
-  return `${PREFIX}${uid}`;
-}
-
-/** Temporary name while writing; the original's auksd ignores names that begin with a dot. */
-export function unfinishedName(uid: number): string {
-  return `.${fileName(uid)}.new`;
-}
+import { fileName, finishFile, openUnfinished, PREFIX, UNFINISHED } from "./cache_file.ts";
+import { readWriteAhead, removeWriteAhead, syncDirectory } from "./write_ahead.ts";
 
 /** What the thread starts with. */
 export interface FilesThreadData {
   readonly directory: string;
-  /** Whether files must be safe from a system crash before they are acknowledged. */
-  readonly sync: boolean;
 }
 
 /** An order: write a file or, without bytes, remove it. */
@@ -42,6 +30,8 @@ export interface FileOrder {
   readonly id: number;
   readonly uid: number;
   readonly bytes?: Uint8Array;
+  /** Whether it must be safe from a system crash before it is acknowledged. */
+  readonly sync: boolean;
 }
 
 /** Its outcome; success unless there is a failure. */
@@ -53,15 +43,15 @@ export interface FileReport {
 /** A CacheDir in use. */
 export class CacheDirectory {
   readonly path: string;
-  readonly #sync: boolean;
+  /** Whether acknowledged files must survive a system crash. */
+  sync: boolean;
   readonly #waiting = new Map<number, (report: FileReport) => void>();
   #worker: Worker | undefined;
   #lastId = 0;
 
-  /** @param sync whether acknowledged files must survive a system crash. */
   constructor(path: string, sync: boolean) {
     this.path = path;
-    this.#sync = sync;
+    this.sync = sync;
   }
 
   /**
@@ -86,7 +76,7 @@ export class CacheDirectory {
       if ((stats.mode & 0o077) !== 0) {
         warnings.push(`CacheDir ${this.path} should have the mode 0700`);
       }
-      const probe = join(this.path, ".aukscc_0.new");
+      const probe = join(this.path, ".auksd.probe");
       closeSync(openSync(probe, "w", 0o600));
       unlinkSync(probe);
       return warnings;
@@ -95,11 +85,16 @@ export class CacheDirectory {
     }
   }
 
-  /** Names of the users' files; removes unfinished ones. @throws {AuksError} */
+  /**
+   * Names of the users' files. Before the first write, also removes what a killed auksd left unfinished, and restores
+   * what a crash of the machine took from the files.
+   *
+   * @throws {AuksError} REPO_CACHE_DIR_OPEN
+   */
   names(): string[] {
     try {
+      if (this.#worker === undefined) recover(this.path);
       const names = readdirSync(this.path);
-      for (const name of names) if (UNFINISHED.test(name)) unlinkSync(join(this.path, name));
       return names.filter((name) => name.startsWith(PREFIX));
     } catch (error) {
       throw new AuksError("REPO_CACHE_DIR_OPEN", `${this.path}: ${systemText(error)}`);
@@ -132,7 +127,7 @@ export class CacheDirectory {
    * @throws {AuksError} KRB5_STORE; the old file then stays.
    */
   async write(uid: number, bytes: Uint8Array): Promise<void> {
-    const { failure } = await this.#order({ id: ++this.#lastId, uid, bytes });
+    const { failure } = await this.#order({ id: ++this.#lastId, uid, bytes, sync: this.sync });
     if (failure !== undefined) {
       throw new AuksError("KRB5_STORE", `${join(this.path, fileName(uid))}: ${failure}`);
     }
@@ -140,7 +135,7 @@ export class CacheDirectory {
 
   /** Removes a user's file, which may already be gone. @throws {AuksError} REPO_UNLINK */
   async remove(uid: number): Promise<void> {
-    const { failure } = await this.#order({ id: ++this.#lastId, uid });
+    const { failure } = await this.#order({ id: ++this.#lastId, uid, sync: this.sync });
     if (failure !== undefined) {
       throw new AuksError("REPO_UNLINK", `${join(this.path, fileName(uid))}: ${failure}`);
     }
@@ -148,9 +143,17 @@ export class CacheDirectory {
 
   /** Settles when all orders have been carried out, and ends the thread. */
   async stop(): Promise<void> {
-    while (this.#waiting.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    await this.#worker?.terminate();
+    const worker = this.#worker;
+    if (worker === undefined) return;
+    await new Promise<void>((resolve) => {
+      worker.on("message", (message: unknown) => {
+        if (message === "stopped") resolve();
+      });
+      worker.on("exit", resolve);
+      worker.postMessage("stop");
+    });
     this.#worker = undefined;
+    await worker.terminate();
   }
 
   #order(order: FileOrder): Promise<FileReport> {
@@ -166,9 +169,10 @@ export class CacheDirectory {
   }
 
   #start(): Worker {
-    const workerData: FilesThreadData = { directory: this.path, sync: this.#sync };
+    const workerData: FilesThreadData = { directory: this.path };
     const worker = new Worker(threadFile("daemon/auksd/files_thread.ts"), { workerData });
-    worker.on("message", (reports: readonly FileReport[]) => {
+    worker.on("message", (reports: readonly FileReport[] | "stopped") => {
+      if (reports === "stopped") return;
       for (const report of reports) this.#settle(report);
     });
     const died = (failure: string) => {
@@ -186,4 +190,23 @@ export class CacheDirectory {
     this.#waiting.get(report.id)?.(report);
     this.#waiting.delete(report.id);
   }
+}
+
+/** Restores what a crash of the machine took from the files, and removes what was left unfinished. */
+function recover(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    if (UNFINISHED.test(name)) unlinkSync(join(directory, name));
+  }
+  const changes = readWriteAhead(directory);
+  for (const { uid, bytes } of changes) {
+    if (bytes !== undefined) {
+      const fd = openUnfinished(directory, uid, bytes);
+      bytes.fill(0);
+      fsyncSync(fd);
+      closeSync(fd);
+    }
+    finishFile(directory, uid, bytes !== undefined);
+  }
+  if (changes.length > 0) syncDirectory(directory);
+  removeWriteAhead(directory);
 }

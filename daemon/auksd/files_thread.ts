@@ -1,26 +1,25 @@
 // The thread that writes CacheDir, so that a slow disk or file server delays only the clients whose tickets it stores.
-// Orders that arrive while it is busy are written, and made durable, together.
-import {
-  closeSync,
-  constants,
-  fsyncSync,
-  openSync,
-  renameSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
-import { join } from "node:path";
+// It writes everything that came meanwhile together, and makes it durable together.
+import { closeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { FileOrder, FileReport, FilesThreadData } from "./cache_directory.ts";
-import { fileName, unfinishedName } from "./cache_directory.ts";
+import { finishFile, openUnfinished } from "./cache_file.ts";
+import { WriteAhead } from "./write_ahead.ts";
 
-const MODE = 0o600;
-const { directory, sync } = workerData as FilesThreadData;
+const { directory } = workerData as FilesThreadData;
 
-let orders: FileOrder[] = [];
+/** Bytes that are written together; what is more waits for the next turn. */
+const TURN_MAX = 2 ** 20;
 
-parentPort!.on("message", (order: FileOrder) => {
+const orders: FileOrder[] = [];
+let writeAhead: WriteAhead | undefined;
+
+parentPort!.on("message", (order: FileOrder | "stop") => {
+  if (order === "stop") {
+    stop();
+    return;
+  }
   if (orders.length === 0) setImmediate(carryOut);
   orders.push(order);
 });
@@ -32,11 +31,22 @@ interface Task {
 }
 
 function carryOut(): void {
-  const tasks = orders.map((order): Task => ({ order }));
-  orders = [];
-  each(tasks, write);
-  each(tasks, finish);
-  if (sync) syncDirectory(tasks);
+  const tasks = takeOrders().map((order): Task => ({ order }));
+  if (tasks.length === 0) return; // done already, as the thread is to stop
+  if (orders.length > 0) setImmediate(carryOut);
+  const durable = tasks.filter(({ order }) => order.sync);
+  if (durable.length > 0) {
+    attempt(durable, () => {
+      writeAhead ??= new WriteAhead(directory);
+      writeAhead.append(durable.map(({ order }) => order));
+    });
+  }
+  for (const task of tasks) attempt([task], () => write(task));
+  for (const task of tasks) attempt([task], () => finish(task));
+  // What failed is not to come back after a crash.
+  if (tasks.some(({ failure }) => failure !== undefined)) {
+    attempt([], () => writeAhead?.checkpoint());
+  }
   parentPort!.postMessage(
     tasks.map(({ order, failure }): FileReport => ({
       id: order.id,
@@ -45,12 +55,22 @@ function carryOut(): void {
   );
 }
 
-function each(tasks: readonly Task[], step: (task: Task) => void): void {
-  for (const task of tasks) {
-    if (task.failure !== undefined) continue;
-    try {
-      step(task);
-    } catch (error) {
+/** The next orders, as many as are carried out together. */
+function takeOrders(): FileOrder[] {
+  let count = 0;
+  for (let bytes = 0; count < orders.length && bytes < TURN_MAX; count++) {
+    bytes += orders[count]!.bytes?.length ?? 0;
+  }
+  return orders.splice(0, count);
+}
+
+/** Does something for tasks, if nothing has failed for them before. */
+function attempt(tasks: readonly Task[], step: () => void): void {
+  if (tasks.some(({ failure }) => failure !== undefined)) return;
+  try {
+    step();
+  } catch (error) {
+    for (const task of tasks) {
       task.failure = systemText(error);
       if (task.fd !== undefined) closeSync(task.fd);
     }
@@ -59,46 +79,22 @@ function each(tasks: readonly Task[], step: (task: Task) => void): void {
 
 /** Writes the new file beside the old one. */
 function write(task: Task): void {
-  const { order } = task;
-  if (order.bytes === undefined) return;
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-  const path = join(directory, unfinishedName(order.uid));
-  task.fd = openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, MODE);
-  try {
-    for (let at = 0; at < order.bytes.length;) at += writeSync(task.fd, order.bytes, at);
-  } finally {
-    order.bytes.fill(0);
-  }
+  const { uid, bytes } = task.order;
+  if (bytes === undefined) return;
+  task.fd = openUnfinished(directory, uid, bytes);
+  bytes.fill(0);
 }
 
-/** Renames it over the old one, or removes that. */
+/** Puts it in the old one's place, or removes that. */
 function finish(task: Task): void {
-  const { order, fd } = task;
-  const path = join(directory, fileName(order.uid));
-  if (fd === undefined) {
-    try {
-      unlinkSync(path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
-    return;
-  }
-  if (sync) fsyncSync(fd);
+  const { fd, order } = task;
+  if (fd !== undefined) closeSync(fd);
   delete task.fd;
-  closeSync(fd);
-  renameSync(join(directory, unfinishedName(order.uid)), path);
+  finishFile(directory, order.uid, order.bytes !== undefined);
 }
 
-/** Makes the names durable as well; nothing is acknowledged before. */
-function syncDirectory(tasks: readonly Task[]): void {
-  try {
-    const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    for (const task of tasks) task.failure ??= systemText(error);
-  }
+function stop(): void {
+  while (orders.length > 0) carryOut();
+  attempt([], () => writeAhead?.close());
+  parentPort!.postMessage("stopped");
 }

@@ -156,6 +156,10 @@ export class Store {
   /** Uses another CacheDir from now on; memory stays, and is written when it changes. */
   async moveTo(directory: CacheDirectory): Promise<void> {
     const old = this.#directory;
+    if (directory.path === old.path) {
+      old.sync = directory.sync;
+      return;
+    }
     this.#directory = directory;
     await old.stop();
   }

@@ -6,7 +6,7 @@ import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { printable } from "../../lib/printable.ts";
-import { SYSLOG_SOCKET } from "./log.ts";
+import { SYSLOG_SOCKET, waitForReader } from "./log.ts";
 
 /** Target of a log. A file is opened when its first line is written. */
 export type AuksLogTarget =
@@ -118,6 +118,7 @@ function writeAuksLine(target: AuksLogTarget, sink: number, line: string): void 
     sendSyslog(sink, SYSLOG_PRIORITY, target.program, line);
     return;
   }
+  if (target.kind === "descriptor") waitForReader(sink);
   writeSync(sink, `${formatLocalTime(Math.floor(Date.now() / 1000), CTIME)} ${line}\n`);
 }
 

@@ -259,7 +259,7 @@ function writeLine(fd: number, line: string): void {
 let isReaderStuck = false;
 
 /** A reader of standard error that does not read must not keep munged from serving. */
-function waitForReader(fd: number): void {
+export function waitForReader(fd: number): void {
   isReaderStuck = !canWrite(fd, isReaderStuck ? 0 : READER_PATIENCE_MS);
   if (isReaderStuck) throw new Error("The log is not being read");
 }

@@ -165,6 +165,11 @@ mungebox {
     this.#child!.kill(name);
   }
 
+  /** Stops reading its log, so that it fills up. */
+  readNoMore(): void {
+    this.#child!.stderr!.pause();
+  }
+
   /** Waits for its end. Returns the exit status or the signal. */
   async ended(): Promise<number | string | null> {
     const child = this.#child!;

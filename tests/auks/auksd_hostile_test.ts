@@ -185,6 +185,20 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     idle.connection.close();
   });
 
+  it("a log that nobody reads holds nobody up", async () => {
+    const daemon = await Auksd.start(options({ auksd: "ReplayCache = no ; LogLevel = 3 ;" }));
+    try {
+      daemon.readNoMore();
+      const talk = alice.write({ type: "ping" });
+      const begin = performance.now();
+      for (let at = 0; at < 5000; at++) assert(await talkOnce(talk, daemon.port));
+      assert(performance.now() - begin < 40_000);
+    } finally {
+      daemon.signal("SIGKILL");
+      await daemon.stop();
+    }
+  });
+
   it("more clients than descriptors: the newest are served", async () => {
     const daemon = await Auksd.start(options({ files: 200 }));
     const held: RawConnection[] = [];

@@ -1,0 +1,178 @@
+// The file in CacheDir that makes a ticket durable before its user hears that it is stored: one write and one
+// flush for all that came together, where each ticket's own file would need two flushes. The tickets' files are
+// written without flushing; what a crash of the machine takes from them is made good from here at the next start.
+import { createHash } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { syncFileSystem } from "../../lib/os/file_sync.ts";
+import { fileName } from "./cache_file.ts";
+
+/** The original's auksd reads no file of this name. */
+const NAME = ".auksd.journal";
+const MODE = 0o600;
+/** Written in full when it is made, so that a flush has nothing but bytes to write. */
+const SIZE = 2 * 2 ** 20;
+const MARK = 0x6175_6b6a; // "aukj"
+// Record: mark, uid, kind, length of the content (u32 each), content, SHA-256 of all before it.
+const HEADER = 16;
+const DIGEST = 32;
+const KINDS = { write: 1, remove: 2 } as const;
+/** A user's file that changed so long after the last record was written by another auksd since. */
+const FOREIGN_MS = 5_000;
+/** The part that makes everything behind it void once it is zeros: what a disk writes as a whole. */
+const SECTOR = 512;
+
+/** What was to be done to a user's file: to have this content, or to be gone. */
+export interface FileChange {
+  readonly uid: number;
+  readonly bytes?: Uint8Array;
+}
+
+/** Thrown for more at once than fits. */
+class TooMuch extends Error {}
+
+/** The file, open for appending; one thread uses it. */
+export class WriteAhead {
+  readonly #directory: string;
+  readonly #fd: number;
+  #used = 0;
+
+  /** Makes the file, empty. @throws {Error} the system's. */
+  constructor(directory: string) {
+    this.#directory = directory;
+    const { O_RDWR, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+    this.#fd = openSync(join(directory, NAME), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, MODE);
+    writeAll(this.#fd, new Uint8Array(SIZE), 0);
+    fsyncSync(this.#fd);
+    syncDirectory(directory);
+  }
+
+  /**
+   * Has changes on disk when it returns; they are made to the files after that.
+   *
+   * @throws {Error} the system's, or for more than the file takes.
+   */
+  append(changes: readonly FileChange[]): void {
+    if (fstatSync(this.#fd).nlink === 0) throw new Error("CacheDir has been removed");
+    let length = 0;
+    for (const { bytes } of changes) length += HEADER + (bytes?.length ?? 0) + DIGEST;
+    if (length > SIZE) throw new TooMuch(`${length} bytes at once`);
+    if (this.#used + length > SIZE) this.checkpoint();
+    const records = new Uint8Array(length);
+    let at = 0;
+    for (const change of changes) at = putRecord(records, at, change);
+    writeAll(this.#fd, records, this.#used);
+    records.fill(0);
+    fdatasyncSync(this.#fd);
+    this.#used += length;
+  }
+
+  /** Has the files themselves on disk, and forgets the changes. @throws {Error} the system's. */
+  checkpoint(): void {
+    if (this.#used === 0) return;
+    const directory = openSync(this.#directory, constants.O_RDONLY);
+    try {
+      syncFileSystem(directory);
+    } finally {
+      closeSync(directory);
+    }
+    // The beginning first: without it nothing behind it counts, in whatever order the disk writes that.
+    writeAll(this.#fd, new Uint8Array(SECTOR), 0);
+    fdatasyncSync(this.#fd);
+    writeAll(this.#fd, new Uint8Array(this.#used), 0);
+    fdatasyncSync(this.#fd);
+    this.#used = 0;
+  }
+
+  /** Ends its use; the file goes, as nothing is left to make good. @throws {Error} the system's. */
+  close(): void {
+    this.checkpoint();
+    closeSync(this.#fd);
+    unlinkSync(join(this.#directory, NAME));
+  }
+}
+
+/**
+ * The changes that an auksd before us had on disk, and perhaps not in the files; without those to files that another
+ * auksd has written since.
+ *
+ * @throws {Error} the system's.
+ */
+export function readWriteAhead(directory: string): FileChange[] {
+  const path = join(directory, NAME);
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return [];
+  const bytes = new Uint8Array(readFileSync(path));
+  const changes: FileChange[] = [];
+  for (let at = 0;;) {
+    const record = recordAt(bytes, at);
+    if (record === undefined) break;
+    changes.push(record.change);
+    at = record.end;
+  }
+  bytes.fill(0);
+  return changes.filter(({ uid }) => {
+    const file = statSync(join(directory, fileName(uid)), { throwIfNoEntry: false });
+    return file === undefined || file.mtimeMs <= stats.mtimeMs + FOREIGN_MS;
+  });
+}
+
+/** Removes the file of an auksd before us. */
+export function removeWriteAhead(directory: string): void {
+  const path = join(directory, NAME);
+  if (statSync(path, { throwIfNoEntry: false }) !== undefined) unlinkSync(path);
+}
+
+function putRecord(records: Uint8Array, start: number, { uid, bytes }: FileChange): number {
+  const content = bytes ?? new Uint8Array(0);
+  const view = new DataView(records.buffer, start);
+  view.setUint32(0, MARK);
+  view.setUint32(4, uid);
+  view.setUint32(8, bytes === undefined ? KINDS.remove : KINDS.write);
+  view.setUint32(12, content.length);
+  records.set(content, start + HEADER);
+  const end = start + HEADER + content.length;
+  records.set(createHash("sha256").update(records.subarray(start, end)).digest(), end);
+  return end + DIGEST;
+}
+
+/** The record at a place, if a whole one is there. */
+function recordAt(bytes: Uint8Array, at: number): { change: FileChange; end: number } | undefined {
+  if (at + HEADER + DIGEST > bytes.length) return undefined;
+  const view = new DataView(bytes.buffer, at);
+  const kind = view.getUint32(8);
+  const end = at + HEADER + view.getUint32(12);
+  if (view.getUint32(0) !== MARK || end + DIGEST > bytes.length) return undefined;
+  const digest = createHash("sha256").update(bytes.subarray(at, end)).digest();
+  if (!digest.equals(bytes.subarray(end, end + DIGEST))) return undefined;
+  const uid = view.getUint32(4);
+  if (kind === KINDS.remove) return { change: { uid }, end: end + DIGEST };
+  return { change: { uid, bytes: bytes.slice(at + HEADER, end) }, end: end + DIGEST };
+}
+
+function writeAll(fd: number, bytes: Uint8Array, position: number): void {
+  for (let at = 0; at < bytes.length;) {
+    at += writeSync(fd, bytes, at, bytes.length - at, position + at);
+  }
+}
+
+/** Makes the names in a directory durable. @throws {Error} the system's. */
+export function syncDirectory(directory: string): void {
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,24 @@
+// Having everything that was written to a file system on its disk.
+import { FFIType, openLibc, SystemError } from "./libc.ts";
+
+const { i32 } = FFIType;
+
+function openSync() {
+  return process.platform === "linux"
+    ? openLibc({ syncfs: { args: [i32], returns: i32 } })
+    : openLibc({ sync: { args: [], returns: FFIType.void } });
+}
+
+let libc: ReturnType<typeof openSync> | undefined;
+
+/**
+ * Writes all that waits to be written to the file system that `fd` is on; to all of them where the system has no
+ * call for one.
+ *
+ * @throws {SystemError} when it can't be written.
+ */
+export function syncFileSystem(fd: number): void {
+  libc ??= openSync();
+  if (!("syncfs" in libc)) libc.sync();
+  else if (libc.syncfs(fd) < 0) throw new SystemError("syncfs");
+}
