@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { BunPlugin } from "bun";
-import { writeShare } from "./manual/write.ts";
+import { AUKS_SHARE, MUNGE_SHARE, writeShare } from "./manual/write.ts";
 import { closedRuntime } from "./runtime/runtime.ts";
 
 /** Files that start as programs or threads of their own; the first is the program. */
@@ -119,7 +119,8 @@ const { all, output } = parseArgs({
   },
 }).values;
 mkdirSync(output, { recursive: true });
-writeShare(join(output, "share"));
+writeShare(join(output, "share"), MUNGE_SHARE);
+writeShare(join(output, "share-auks"), AUKS_SHARE);
 const plugin = await singleModules();
 if (all) {
   const names: string[] = [];

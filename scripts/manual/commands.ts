@@ -1,5 +1,9 @@
 // The commands as manual pages and completions see them: each with the option table that parses its command
 // line and prints its --help.
+import { USAGE as AUKS } from "../../cli/auks/auks.ts";
+import { USAGE as AUKSD } from "../../cli/auks/auksd.ts";
+import { USAGE as AUKSDRENEWER } from "../../cli/auks/auksdrenewer.ts";
+import { USAGE as AUKSPRIV } from "../../cli/auks/aukspriv.ts";
 import { USAGE as MUNGE } from "../../cli/munge/munge.ts";
 import { USAGE as MUNGEBOX } from "../../cli/mungebox.ts";
 import { USAGE as MUNGED } from "../../cli/munged/options.ts";
@@ -19,7 +23,7 @@ export interface Command {
   readonly groups: readonly (readonly DescribedOption[])[];
 }
 
-/** Every command that has a name of its own. */
+/** Every command of MUNGE that has a name of its own. */
 export const COMMANDS: readonly Command[] = [
   { name: "munged", groups: MUNGED.groups },
   { name: "munge", groups: MUNGE.groups },
@@ -27,4 +31,12 @@ export const COMMANDS: readonly Command[] = [
   { name: "remunge", groups: REMUNGE.groups },
   { name: "mungekey", groups: MUNGEKEY.groups },
   { name: "mungebox", groups: MUNGEBOX.groups },
+];
+
+/** The commands of AUKS, which only sites with Kerberos have. */
+export const AUKS_COMMANDS: readonly Command[] = [
+  { name: "auksd", groups: AUKSD.groups },
+  { name: "auks", groups: AUKS.groups },
+  { name: "auksdrenewer", groups: AUKSDRENEWER.groups },
+  { name: "aukspriv", groups: AUKSPRIV.groups },
 ];

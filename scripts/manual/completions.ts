@@ -17,8 +17,14 @@ const CANDIDATES: Readonly<Record<string, Candidates>> = {
   zip: names(ZIPS),
   BOOL: ["0", "1"],
   DIR: "directories",
+  ccache: "files",
+  conffile: "files",
   GID: "groups",
+  logfile: "files",
+  mode: ["once", "loop"],
+  path: "files",
   PATH: "files",
+  uid: "users",
   UID: "users",
 };
 

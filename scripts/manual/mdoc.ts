@@ -1,6 +1,6 @@
 // Manual pages in mdoc(7), from the option tables and the texts of pages.ts.
-import { COMMANDS, type DescribedOption } from "./commands.ts";
-import type { Page } from "./pages.ts";
+import { AUKS_COMMANDS, COMMANDS, type DescribedOption } from "./commands.ts";
+import type { Page } from "./page.ts";
 
 /** Escapes plain text for roff. */
 function escape(text: string): string {
@@ -10,7 +10,9 @@ function escape(text: string): string {
 /** A manual page. @param date of the release, `November 21, 2026`. */
 export function formatPage(page: Page, date: string): string {
   // munge(7) is not a command, despite its name.
-  const command = page.section === 7 ? undefined : COMMANDS.find(({ name }) => name === page.name);
+  const command = page.section === 7
+    ? undefined
+    : [...COMMANDS, ...AUKS_COMMANDS].find(({ name }) => name === page.name);
   const options = command?.groups.flat() ?? [];
   const { details = {} } = page;
   for (const name of Object.keys(details)) {

@@ -3,21 +3,7 @@ import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { ERRORS } from "../../lib/errors.ts";
 import { MACS } from "../../lib/credential/mac.ts";
 import { ZIPS } from "../../lib/credential/zip.ts";
-
-/** A manual page. */
-export interface Page {
-  readonly name: string;
-  readonly section: 1 | 7 | 8;
-  /** Completes "munge - ...". */
-  readonly summary: string;
-  readonly description: string;
-  /** More about an option than its line in --help says, by long name. */
-  readonly details?: Readonly<Record<string, string>>;
-  /** Sections after the options, in the order mdoc(7) requires. */
-  readonly sections: readonly (readonly [title: string, text: string])[];
-  /** Pages to see also, `munge 1`. */
-  readonly seeAlso: readonly string[];
-}
+import { list, type Page } from "./page.ts";
 
 const TYPE_DETAILS = {
   cipher: "The cipher encrypts the contents of the credential.",
@@ -37,9 +23,6 @@ STATUS is Success, and the exit status is 0.`;
 const CLIENT_STATUS = `0 on success, otherwise the error's number in
 .Xr munge 7 ,
 which is 1 for mistakes on the command line.`;
-
-const list = (items: readonly (readonly [term: string, text: string])[]) =>
-  [".Bl -tag -width Ds", ...items.map(([term, text]) => `.It ${term}\n${text}`), ".El"].join("\n");
 
 /** A table of numbered names as a compact list. */
 const numbers = (rows: readonly { readonly number: number; readonly name: string }[]) =>

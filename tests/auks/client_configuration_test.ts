@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { escapeControls } from "../../daemon/process/log.ts";
+import { printable } from "../../lib/printable.ts";
 
 const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const CONFIGS = join(import.meta.dirname, "reference/configs");
@@ -90,7 +90,7 @@ describe("auks -vvv", () => {
       for (const [key, value] of Object.entries(auks.values!)) {
         const text = value === true ? "enabled" : value === false ? "disabled" : `${value}`;
         // No value may forge a line of the log.
-        const shown = Buffer.from(escapeControls(text), "utf8").toString("latin1");
+        const shown = Buffer.from(printable(text), "utf8").toString("latin1");
         const line = `${NAMES[key]} ${key.endsWith("Host") ? `'${shown}'` : shown}`
           .replace(/^(\w+ daemon address is) (.*)$/, "$1 '$2'");
         const alternative = value === NO_DEFAULT ? `${NAMES[key]} ` : line;

@@ -5,13 +5,14 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { COMMANDS } from "../../scripts/manual/commands.ts";
-import { PAGES } from "../../scripts/manual/pages.ts";
-import { writeShare } from "../../scripts/manual/write.ts";
+import { AUKS_SHARE, MUNGE_SHARE, writeShare } from "../../scripts/manual/write.ts";
+
+const PAGES = [...MUNGE_SHARE.pages, ...AUKS_SHARE.pages];
+const COMMANDS = [...MUNGE_SHARE.commands, ...AUKS_SHARE.commands];
 
 const share = mkdtempSync(join(tmpdir(), "mungebox-share-"));
 after(() => rmSync(share, { recursive: true }));
-writeShare(share);
+writeShare(share, { pages: PAGES, commands: COMMANDS });
 
 const path = (name: string, section: number) => join(share, `man/man${section}/${name}.${section}`);
 const missing = (program: string) =>
@@ -65,6 +66,8 @@ COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _${command}; echo "\${COMPREPLY[*]}"`;
   assert.equal(complete("munge", "--mac", "="), "default md5 sha1 ripemd160 sha256 sha512");
   assert.equal(complete("munge", "--restrict-uid", "roo"), "root");
   assert.equal(complete("mungebox", "munge"), "munged munge mungekey");
+  assert.equal(complete("auks", "-R", ""), "once loop");
+  assert.equal(complete("auksdrenewer", "--me"), "--metrics-file");
 });
 
 for (
