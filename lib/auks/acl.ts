@@ -51,7 +51,7 @@ export interface Acl {
 /** Addresses of the hosts in rules, as listed by {@linkcode aclHosts}. */
 export type HostAddresses = ReadonlyMap<string, readonly Uint8Array[]>;
 
-const utf8 = new TextDecoder();
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const toUtf8 = new TextEncoder();
 
 /**

@@ -3,7 +3,7 @@ import { AuksError } from "./errors.ts";
 import type { Block, Setting } from "./grammar.ts";
 
 const MAX_LONG = 2n ** 63n - 1n;
-const utf8 = new TextDecoder();
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** The settings of one block by key; the first of duplicate keys counts. */
 export class Values {

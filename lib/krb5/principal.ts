@@ -13,6 +13,8 @@ import {
   textAt,
 } from "./memory.ts";
 
+/** A byte order mark is part of a name: two names that differ must not become the same. */
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 /** Maximum length of a local name, including its NUL. */
 const LOCAL_NAME_BYTES = 256;
 const localNameAddress = lastingMemory(LOCAL_NAME_BYTES).at;
@@ -47,7 +49,7 @@ export class Principal {
 
   /** The realm, unescaped. */
   get realm(): string {
-    return new TextDecoder().decode(copyData(this.address + PRINCIPAL.realm as Address));
+    return utf8.decode(copyData(this.address + PRINCIPAL.realm as Address));
   }
 
   /** The components before the realm, unescaped. */
@@ -55,7 +57,7 @@ export class Principal {
     const first = read.ptr(this.address, PRINCIPAL.components);
     return Array.from(
       { length: read.u32(this.address, PRINCIPAL.count) },
-      (_, at) => new TextDecoder().decode(copyData(first + at * DATA_SIZE as Address)),
+      (_, at) => utf8.decode(copyData(first + at * DATA_SIZE as Address)),
     );
   }
 

@@ -51,6 +51,11 @@ describe("every file of the reference gives the roles of the real daemon", () =>
   }
 });
 
+test("a star after a byte order mark is not a star", () => {
+  const rules = acl(rule('"\ufeff*"'));
+  assert.equal(roleOf(rules, "bob@REALM.A", LOOPBACK), undefined);
+});
+
 describe("hosts", () => {
   const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1);
 

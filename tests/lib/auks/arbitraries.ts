@@ -14,7 +14,7 @@ export function record<T>(shape: { readonly [K in keyof T]: fc.Arbitrary<T[K]> }
 export const seconds = fc.integer({ min: 0, max: 0xffff_ffff });
 const i32 = fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff });
 const unit = fc.oneof(
-  fc.constantFrom(..."abzAZ019._-/@\\ \n\t\b$\u00e9\u20ac\u{1f600}"),
+  fc.constantFrom(..."\ufeffabzAZ019._-/@\\ \n\t\b$\u00e9\u20ac\u{1f600}"),
   fc.string({ minLength: 1, maxLength: 1, unit: "grapheme" }).filter((text) =>
     !text.includes("\0")
   ),
