@@ -1,12 +1,20 @@
 // The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads, and outputs
 // that appear complete or not at all.
+import type { Stats } from "node:fs";
 import { isReaderGone, wasOpenAtStart, writeWhole } from "../../lib/os/standard_streams.ts";
 import { EBADF, SystemError } from "../../lib/os/libc.ts";
 import { systemText } from "../../lib/os/system_text.ts";
+import {
+  abandonReplacement,
+  commitReplacement,
+  createReplacement,
+  type Replacement,
+} from "../../lib/files/replacement.ts";
 import { refuse } from "./values.ts";
 
 /** Loaded only when a file is accessed: a command that accesses none starts a millisecond earlier. */
 const fs = () => process.getBuiltinModule("node:fs");
+const dirname = (path: string) => process.getBuiltinModule("node:path").dirname(path);
 
 /**
  * Reads a whole file, or standard input for `-`.
@@ -59,51 +67,17 @@ export function refuseSameFile(input: string, output: string): void {
   }
 }
 
-/** A new file beside the file it will replace. */
-interface Replacement {
-  readonly fd: number;
-  readonly temporary: string;
-  readonly target: string;
-}
-
-/** Creates the replacement for `target`, which no other user can have created. */
-export function createReplacement(target: string, mode: number): Replacement {
-  const temporary = `${target}.${process.pid}.tmp`;
-  const flags = fs().constants.O_WRONLY | fs().constants.O_CREAT | fs().constants.O_EXCL |
-    fs().constants.O_NOFOLLOW;
-  return { fd: fs().openSync(temporary, flags, mode), temporary, target };
-}
+const EACCES = 13;
 
 /**
- * Syncs a complete replacement to disk and renames it over the file.
- *
- * @param exclusive refuses, with EEXIST, to replace an existing file.
- * @throws the system's error; the file is then unchanged.
+ * Whether a file was left by another user in a directory where anyone may leave some, /tmp for one: the output would
+ * be theirs. The kernel refuses to open such a file (fs.protected_regular, fs.protected_fifos), but not to replace it.
  */
-export function commitReplacement(
-  { fd, temporary, target }: Replacement,
-  exclusive = false,
-): void {
-  try {
-    fs().fsyncSync(fd);
-    if (exclusive) {
-      fs().linkSync(temporary, target);
-      fs().unlinkSync(temporary);
-    } else {
-      fs().renameSync(temporary, target);
-    }
-  } catch (error) {
-    fs().unlinkSync(temporary);
-    throw error;
-  } finally {
-    fs().closeSync(fd);
-  }
-}
-
-/** Discards a replacement; the file stays as it was. */
-export function abandonReplacement({ fd, temporary }: Replacement): void {
-  fs().closeSync(fd);
-  fs().unlinkSync(temporary);
+function isPlanted(status: Stats, target: string): boolean {
+  if (!status.isFile() && !status.isFIFO()) return false;
+  const directory = fs().statSync(dirname(target));
+  const isShared = (directory.mode & 0o1000) !== 0 && (directory.mode & 0o022) !== 0;
+  return isShared && status.uid !== process.geteuid!() && status.uid !== directory.uid;
 }
 
 /**
@@ -117,11 +91,13 @@ function openReplacement(path: string): Replacement | undefined {
     const dangling = fs().lstatSync(path, { throwIfNoEntry: false }) !== undefined;
     return dangling ? undefined : createReplacement(path, 0o666);
   }
+  const target = fs().realpathSync(path);
+  if (isPlanted(status, target)) throw new SystemError("open", EACCES);
   if (!status.isFile() || status.nlink > 1) return undefined;
   fs().accessSync(path, fs().constants.W_OK);
   let replacement: Replacement;
   try {
-    replacement = createReplacement(fs().realpathSync(path), 0o600);
+    replacement = createReplacement(target, 0o600);
   } catch {
     return undefined; // the file is writable, but its directory is not
   }

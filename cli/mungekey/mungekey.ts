@@ -1,15 +1,11 @@
 // mungekey: creates the secret key that all hosts of a realm share. Replacing it without downtime is in rotation.ts.
-import { fchmodSync, lstatSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../../lib/credential/subkeys.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { CONFIG_DIRECTORY } from "../../lib/paths.ts";
 import type { GetoptError } from "../command_line/getopt.ts";
-import {
-  abandonReplacement,
-  commitReplacement,
-  createReplacement,
-  readInput,
-} from "../command_line/files.ts";
+import { readInput } from "../command_line/files.ts";
+import { replaceFile } from "../../lib/files/replacement.ts";
 import { becomeOwnerOf } from "../command_line/owner.ts";
 import type { KeyCommand } from "./rotation.ts";
 import {
@@ -22,7 +18,6 @@ import {
 } from "../command_line/options.ts";
 import { addition, choice, flag, option, parsed, text } from "../command_line/vocabulary.ts";
 import { printError } from "../command_line/print.ts";
-import { writeWhole } from "../../lib/os/standard_streams.ts";
 import { INT_MAX, refuse, wholeNumber } from "../command_line/values.ts";
 
 const MIN_BITS = 256;
@@ -186,15 +181,7 @@ function writeKeyFile({ keyFile, force }: Settings, key: Uint8Array): void {
     refuse(`Failed to remove "${keyFile}": Is a directory`);
   }
   try {
-    const replacement = createReplacement(keyFile, 0o600);
-    try {
-      fchmodSync(replacement.fd, 0o600); // regardless of the umask
-      writeWhole(replacement.fd, key);
-    } catch (error) {
-      abandonReplacement(replacement);
-      throw error;
-    }
-    commitReplacement(replacement, !force);
+    replaceFile(keyFile, key, { mode: 0o600, isNew: !force, isDurable: true });
   } catch (error) {
     refuse(`Failed to create "${keyFile}": ${systemText(error)}`);
   }

@@ -1,17 +1,6 @@
 // mungekey's commands for the keys beside the active one: staging, promoting, retiring, listing. Every step is one
 // rename() or unlink() of a complete file, so that the files form a valid ring even if it is interrupted.
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fchmodSync,
-  fsyncSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  unlinkSync,
-} from "node:fs";
+import { existsSync, lstatSync, readdirSync, renameSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { readKeyFile } from "../../lib/keys/file.ts";
 import { primitives } from "../../lib/primitives/executable.ts";
@@ -19,10 +8,12 @@ import { KEY_ROLES, keyFingerprint, keyPath, retiredKeyExpiry } from "../../lib/
 import { deriveSubkeys, wipeSubkeys } from "../../lib/credential/subkeys.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { systemText } from "../../lib/os/system_text.ts";
-import { abandonReplacement, commitReplacement, createReplacement } from "../command_line/files.ts";
+import { replaceFile, syncDirectory } from "../../lib/files/replacement.ts";
 import { print, printError, reportWarning } from "../command_line/print.ts";
-import { writeWhole } from "../../lib/os/standard_streams.ts";
 import { refuse } from "../command_line/values.ts";
+
+/** How key files are written: private, and on the disk before anything depends on them. */
+const KEY_FILE = { mode: 0o600, isDurable: true } as const;
 
 /** What all key commands share. */
 export interface KeyCommand {
@@ -54,7 +45,7 @@ export function stageKey(command: KeyCommand, newKey: () => Uint8Array): void {
     try {
       const fingerprint = fingerprintOf(bytes);
       if (fingerprint === active.fingerprint) refuse("Failed to stage key: it is the active key");
-      attempt("stage", target, () => replaceFile(target, bytes));
+      attempt("stage", target, () => replaceFile(target, bytes, KEY_FILE));
       report(command, `Staged key ${fingerprint} in "${target}"`);
     } finally {
       bytes.fill(0);
@@ -79,7 +70,7 @@ export function promoteKey(command: KeyCommand): void {
     const counting = withOldKey(command, (key) => key.fingerprint === active.fingerprint);
     if (counting === false) refuseWhileCounting(command, "promote", next);
     attempt("promote", next, () => {
-      replaceFile(old, active.bytes);
+      replaceFile(old, active.bytes, KEY_FILE);
       renameSync(next, keyFile);
       syncDirectory(keyFile);
     });
@@ -184,30 +175,6 @@ function fingerprintOf(bytes: Uint8Array): string {
     return keyFingerprint(subkeys);
   } finally {
     wipeSubkeys(subkeys);
-  }
-}
-
-/** Atomically puts a complete new file with mode 0600 at `target`. */
-function replaceFile(target: string, bytes: Uint8Array): void {
-  const replacement = createReplacement(target, 0o600);
-  try {
-    fchmodSync(replacement.fd, 0o600); // regardless of the umask
-    writeWhole(replacement.fd, bytes);
-  } catch (error) {
-    abandonReplacement(replacement);
-    throw error;
-  }
-  commitReplacement(replacement);
-  syncDirectory(target);
-}
-
-/** Syncs a file's directory to disk. */
-function syncDirectory(path: string): void {
-  const fd = openSync(dirname(path), constants.O_RDONLY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

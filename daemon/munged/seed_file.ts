@@ -3,15 +3,14 @@
 import {
   closeSync,
   constants,
-  fchmodSync,
   fstatSync,
   lstatSync,
   openSync,
   readSync,
   statSync,
   unlinkSync,
-  writeSync,
 } from "node:fs";
+import { replaceFile } from "../../lib/files/replacement.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { checkFile, type SecurityRules, statBreaches } from "../../lib/files/security.ts";
 import type { Logger } from "../process/log.ts";
@@ -76,28 +75,21 @@ function removeInsecure(path: string, logger: Logger): void {
   }
 }
 
+/** Errors for which the reference, which removes the old seed first, fails twice. */
+const UNREMOVABLE = new Set(["EACCES", "EISDIR", "ENOTDIR", "EPERM", "EROFS"]);
+
 /** Replaces the seed file by one with fresh random bytes. */
 export function writeSeedFile(path: string, logger: Logger): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-      logger.warning(`Failed to unlink old PRNG seed "${path}": ${systemText(error)}`);
-    }
-  }
   const seed = crypto.getRandomValues(new Uint8Array(SEED_LENGTH));
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   try {
-    const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, SEED_MODE);
-    try {
-      fchmodSync(fd, SEED_MODE); // regardless of the umask
-      const count = writeSync(fd, seed);
-      logger.info(`Wrote ${count} bytes to PRNG seed "${path}"`);
-    } finally {
-      closeSync(fd);
-    }
+    replaceFile(path, seed, { mode: SEED_MODE });
+    logger.info(`Wrote ${SEED_LENGTH} bytes to PRNG seed "${path}"`);
   } catch (error) {
-    logger.warning(`Failed to create PRNG seed "${path}": ${systemText(error)}`);
+    const text = `PRNG seed "${path}": ${systemText(error)}`;
+    if (UNREMOVABLE.has((error as NodeJS.ErrnoException).code ?? "")) {
+      logger.warning(`Failed to unlink old ${text}`);
+    }
+    logger.warning(`Failed to create ${text}`);
   } finally {
     seed.fill(0);
   }

@@ -1,6 +1,7 @@
 // Metrics in Prometheus's text format, and the file for its node exporter's textfile collector. Each daemon defines its
 // own metrics.
-import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import { unlinkSync } from "node:fs";
+import { replaceFile } from "../../lib/files/replacement.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 
 const FILE_INTERVAL_MS = 15_000;
@@ -51,7 +52,7 @@ export function keepMetricsFile(
 ): () => void {
   const write = () => {
     try {
-      replaceFile(path, format());
+      replaceFile(path, new TextEncoder().encode(format()), { mode: FILE_MODE });
     } catch (error) {
       complain(`Failed to write metrics file "${path}": ${systemText(error)}`);
     }
@@ -62,24 +63,6 @@ export function keepMetricsFile(
     clearInterval(timer);
     removeFile(path);
   };
-}
-
-function replaceFile(path: string, text: string): void {
-  // Not *.prom, because the collector would read it.
-  const temporary = `${path}.${process.pid}.tmp`;
-  removeFile(temporary);
-  const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-  const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL, FILE_MODE);
-  try {
-    const bytes = new TextEncoder().encode(text);
-    for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
-  } catch (error) {
-    unlinkSync(temporary);
-    throw error;
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, path);
 }
 
 function removeFile(path: string): void {

@@ -90,7 +90,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   "daemon/aukspriv": { imports: ["daemon/process", "lib/auks_client", "lib/krb5", "lib/os"] },
 
-  "cli/command_line": { imports: ["lib/credential", "lib/os", "lib/protocol"] },
+  "cli/command_line": { imports: ["lib/credential", "lib/files", "lib/os", "lib/protocol"] },
   "cli/munged": {
     imports: [
       "cli/command_line",

@@ -1,0 +1,134 @@
+// Files that appear complete or not at all: what is written goes to a new file, which takes the old one's place by a
+// rename. Where the system can, the new file has no name until it is complete, so that nothing is left of one that was
+// interrupted.
+import { writeWhole } from "../os/standard_streams.ts";
+import { nameFile, openUnnamed } from "../os/unnamed_file.ts";
+
+/** Loaded only when a file is accessed: a command that accesses none starts a millisecond earlier. */
+const fs = () => process.getBuiltinModule("node:fs");
+const dirname = (path: string) => process.getBuiltinModule("node:path").dirname(path);
+
+/** A new file that will replace another one. */
+export interface Replacement {
+  readonly fd: number;
+  readonly target: string;
+  /** Its name beside the target, which it has while it is incomplete only where it must. */
+  readonly temporary: string;
+  readonly hasName: boolean;
+}
+
+/**
+ * Creates the replacement for `target`, which no other user can have created.
+ *
+ * @param unnamed the file that becomes it, or null for one that has a name from the beginning.
+ * @throws the system's error.
+ */
+export function createReplacement(
+  target: string,
+  mode: number,
+  unnamed: number | null = openUnnamed(dirname(target), mode),
+): Replacement {
+  const temporary = `${target}.${process.pid}.tmp`;
+  const fd = unnamed ?? openTemporary(temporary, mode);
+  return { fd, target, temporary, hasName: unnamed === null };
+}
+
+function openTemporary(temporary: string, mode: number): number {
+  fs().rmSync(temporary, { force: true }); // of an earlier process with our number
+  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = fs().constants;
+  return fs().openSync(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+}
+
+/** How a complete replacement takes its place. */
+export interface Placing {
+  /** Refuses, with EEXIST, to replace an existing file. */
+  readonly isNew?: boolean;
+  /** Has it reach the disk first, and its name then. */
+  readonly isDurable?: boolean;
+}
+
+/** Puts a complete replacement in its place. @throws the system's error; the file is then unchanged. */
+export function commitReplacement(
+  replacement: Replacement,
+  { isNew = false, isDurable = false }: Placing = {},
+): void {
+  const { fd, target, temporary } = replacement;
+  try {
+    if (isDurable) fs().fsyncSync(fd);
+    const name = isNew ? target : temporary;
+    if (!replacement.hasName) giveName(replacement, name);
+    else if (isNew) fs().linkSync(temporary, target);
+    if (!isNew) fs().renameSync(temporary, target);
+    else if (replacement.hasName) fs().unlinkSync(temporary);
+    if (isDurable) syncDirectory(target);
+  } catch (error) {
+    if (replacement.hasName || !isNew) fs().rmSync(temporary, { force: true });
+    throw error;
+  } finally {
+    fs().closeSync(fd);
+  }
+}
+
+function giveName({ fd, temporary }: Replacement, name: string): void {
+  if (name === temporary) fs().rmSync(temporary, { force: true });
+  try {
+    nameFile(fd, name);
+  } catch (error) {
+    if (fs().existsSync("/proc/self/fd")) throw error;
+    copyTo(fd, name);
+  }
+}
+
+/** The way without /proc. */
+function copyTo(fd: number, name: string): void {
+  const { mode, size, uid, gid } = fs().fstatSync(fd);
+  const bytes = new Uint8Array(size);
+  fs().readSync(fd, bytes, 0, size, 0);
+  const copy = fs().openSync(name, "wx", 0o600);
+  try {
+    fs().fchownSync(copy, uid, gid);
+    fs().fchmodSync(copy, mode & 0o7777);
+    writeWhole(copy, bytes);
+  } finally {
+    fs().closeSync(copy);
+    bytes.fill(0);
+  }
+}
+
+/** Discards a replacement; the file stays as it was. */
+export function abandonReplacement({ fd, temporary, hasName }: Replacement): void {
+  fs().closeSync(fd);
+  if (hasName) fs().rmSync(temporary, { force: true });
+}
+
+/**
+ * Puts a file with these bytes at `target`, or leaves what is there as it is.
+ *
+ * @param placing `mode` is the file's, whatever the umask.
+ * @throws the system's error.
+ */
+export function replaceFile(
+  target: string,
+  bytes: Uint8Array,
+  placing: Placing & { readonly mode: number },
+): void {
+  const replacement = createReplacement(target, placing.mode);
+  try {
+    fs().fchmodSync(replacement.fd, placing.mode);
+    writeWhole(replacement.fd, bytes);
+  } catch (error) {
+    abandonReplacement(replacement);
+    throw error;
+  }
+  commitReplacement(replacement, placing);
+}
+
+/** Has the name of a file, or that it has none any more, reach the disk. */
+export function syncDirectory(path: string): void {
+  const fd = fs().openSync(dirname(path), fs().constants.O_RDONLY);
+  try {
+    fs().fsyncSync(fd);
+  } finally {
+    fs().closeSync(fd);
+  }
+}

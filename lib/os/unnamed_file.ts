@@ -1,0 +1,34 @@
+// Files without a name, which vanish with their descriptor however the process ends, and giving one its name.
+import { canCallLibc, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+
+const isLinux = process.platform === "linux";
+const AT_FDCWD = -100;
+const AT_SYMLINK_FOLLOW = 0x400;
+/** O_TMPFILE without O_DIRECTORY, whose number differs between architectures. */
+const TMPFILE = 0o20_000_000;
+
+const { i32, ptr: pointer } = FFIType;
+
+/** Descriptor of a new file of the file system of `directory`, for reading and writing; null where there are none. */
+export function openUnnamed(directory: string, mode: number): number | null {
+  if (!isLinux || !canCallLibc()) return null;
+  const { constants, openSync } = process.getBuiltinModule("node:fs");
+  try {
+    return openSync(directory, constants.O_RDWR | constants.O_DIRECTORY | TMPFILE, mode);
+  } catch {
+    return null; // a file with a name tells why there can't be one, if that can't be either
+  }
+}
+
+/** Gives an unnamed file its name, which nothing may have yet. @throws {SystemError} EEXIST, or ENOENT without /proc. */
+export function nameFile(fd: number, path: string): void {
+  const source = Buffer.from(`/proc/self/fd/${fd}\0`);
+  const target = Buffer.from(`${path}\0`);
+  // Only here: every command loads this file, and few name one.
+  const { linkat } = openLibc({
+    linkat: { args: [i32, pointer, i32, pointer, i32], returns: i32 },
+  });
+  if (linkat(AT_FDCWD, ptr(source), AT_FDCWD, ptr(target), AT_SYMLINK_FOLLOW) < 0) {
+    throw new SystemError("linkat");
+  }
+}
