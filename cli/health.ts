@@ -3,7 +3,7 @@ import { CIPHER_DEFAULT } from "../lib/credential/cipher.ts";
 import { errorCode, MungeError } from "../lib/errors.ts";
 import { MAC_DEFAULT } from "../lib/credential/mac.ts";
 import { ANY_ID, TTL_DEFAULT } from "../lib/protocol/message.ts";
-import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { printable } from "../lib/printable.ts";
 import { DEFAULT_SOCKET } from "../lib/paths.ts";
 import { ZIP_DEFAULT } from "../lib/credential/zip.ts";
@@ -21,7 +21,7 @@ export const USAGE: Usage<{ socket: string }> = {
 export function run(program: string, args: readonly string[]): void {
   const settings = { socket: DEFAULT_SOCKET };
   parseOptions(program, USAGE, settings, args);
-  const client = new BlockingClient(settings.socket);
+  const client = new BlockingClient(settings.socket, { waitForSocket: false });
   const made = client.encode({
     cipher: CIPHER_DEFAULT,
     mac: MAC_DEFAULT,

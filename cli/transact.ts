@@ -5,9 +5,6 @@ import { transact } from "../lib/client/client.ts";
 import { MungeError } from "../lib/errors.ts";
 import type { MessageType } from "../lib/protocol/message.ts";
 
-/** Offset of the retry byte in a message. */
-const RETRY = 6;
-
 /**
  * Runs mungebox transact TYPE SOCKET.
  *
@@ -20,10 +17,7 @@ export async function run(_program: string, [type, socketPath]: readonly string[
   const message = new Uint8Array(readFileSync(0));
   try {
     const body = await transact(socketPath, {
-      format(retry) {
-        message[RETRY] = retry;
-        return message;
-      },
+      format: () => message,
       responseType: Number(type) as MessageType,
       parse: (bytes) => bytes.slice(),
     });

@@ -4,7 +4,7 @@ import { CIPHERS } from "../lib/credential/cipher.ts";
 import { ERRNO, errorCode, errorText, MungeError } from "../lib/errors.ts";
 import { MACS } from "../lib/credential/mac.ts";
 import { ANY_ID, type DecodeResponse, MAX_REQUEST_LENGTH } from "../lib/protocol/message.ts";
-import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { hostName } from "../lib/os/hosts.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
 import { ignoreHangup } from "../lib/os/standard_streams.ts";

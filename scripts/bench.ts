@@ -6,7 +6,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSyn
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { barChart } from "./bench_chart.ts";
 import { compareDecodes, type Latency, measureCache } from "./bench_replay.ts";
 import { median, quantile } from "./bench_statistics.ts";

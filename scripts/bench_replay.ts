@@ -4,7 +4,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { BlockingClient } from "../lib/os/blocking_client.ts";
+import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { ReplayCache } from "../daemon/munged/replay/cache.ts";
 import { createReplayState } from "../daemon/munged/replay/minutes.ts";
 import { replayUsage } from "../daemon/munged/replay/upkeep.ts";

@@ -2,7 +2,7 @@
 import { ERRNO, errorText } from "../../lib/errors.ts";
 import type { OpenedCredential } from "../../lib/credential/fields.ts";
 import { ANY_ID } from "../../lib/protocol/message.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { groupById, userById } from "../../lib/os/users.ts";
 import { explain } from "./causes.ts";
@@ -15,7 +15,7 @@ export function examineCredential(text: string, node: Node): Finding {
   let answer;
   try {
     const credential = new TextEncoder().encode(text);
-    answer = new BlockingClient(node.socketPath).decode({ credential });
+    answer = new BlockingClient(node.socketPath, { waitForSocket: false }).decode({ credential });
   } catch (error) {
     return skipped(`munged could not be asked about the credential: ${systemText(error)}`);
   }

@@ -4,7 +4,7 @@ import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "
 import { basename } from "node:path";
 import { lockFileBreach, lockPath } from "../../daemon/process/lock_file.ts";
 import type { Status } from "../../daemon/munged/observe/status.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { VERSION_LINE } from "../../lib/version.ts";
 import { explain } from "./causes.ts";
 import { AS_ROOT, explained, optionOf } from "./file_checks.ts";
@@ -200,7 +200,9 @@ export function version({ lock, restart, socketPath }: Node): Finding[] {
 /** The version of the munged behind a socket; undefined if it does not tell. */
 function versionAt(socketPath: string): string | undefined {
   try {
-    const status = JSON.parse(new BlockingClient(socketPath).status()) as Partial<Status>;
+    const status = JSON.parse(
+      new BlockingClient(socketPath, { waitForSocket: false }).status(),
+    ) as Partial<Status>;
     const { version, compatible_version: compatible } = status;
     return typeof version === "string" && typeof compatible === "string"
       ? `munge-${compatible} (mungebox ${version})`

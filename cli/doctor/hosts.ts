@@ -2,7 +2,7 @@
 // host's key, clock and munged by what becomes of them.
 import { ERRNO, errorText } from "../../lib/errors.ts";
 import type { DecodeResponse } from "../../lib/protocol/message.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { CLOCK_PROBLEM } from "./daemon_checks.ts";
 import { advise, type Finding, ok, problem, run, skipped, warning } from "./finding.ts";
@@ -71,7 +71,7 @@ async function examineHost(host: string, ssh: string, node: Node): Promise<HostF
 }
 
 async function askAndJudge(host: string, ssh: string, node: Node): Promise<HostFinding> {
-  const client = new BlockingClient(node.socketPath);
+  const client = new BlockingClient(node.socketPath, { waitForSocket: false });
   // Whoever gets hold of it there can use it only as this user, and only with a munged's help.
   const made = encodeCredential(client, process.geteuid!());
   const credential = new TextDecoder("latin1").decode(made.credential);

@@ -10,7 +10,7 @@ import { ZIP_DEFAULT } from "../../lib/credential/zip.ts";
 import { ERRNO } from "../../lib/errors.ts";
 import { checkFile } from "../../lib/files/security.ts";
 import { readKeyFile } from "../../lib/keys/file.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { systemCode, systemText } from "../../lib/os/system_text.ts";
 import { userById, userByName } from "../../lib/os/users.ts";
 import { ANY_ID, type DecodeResponse, TTL_DEFAULT } from "../../lib/protocol/message.ts";
@@ -185,7 +185,7 @@ function exchange(socketPath: string, key: Key): Exchange {
   let credential: Uint8Array;
   const uid = process.geteuid!();
   try {
-    client = new BlockingClient(socketPath);
+    client = new BlockingClient(socketPath, { waitForSocket: false });
     const made = encodeCredential(client, uid);
     if (made.errno !== 0) return refused(made.errorText);
     credential = made.credential.slice();

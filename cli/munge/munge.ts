@@ -2,7 +2,7 @@
 import { ERRNO, errorCode, MungeError } from "../../lib/errors.ts";
 import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { ANY_ID } from "../../lib/protocol/message.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { ignoreHangup } from "../../lib/os/standard_streams.ts";
 import { setEffectiveGroup, setEffectiveUser } from "../../lib/os/identity.ts";
 import { systemText } from "../../lib/os/system_text.ts";

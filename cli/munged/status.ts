@@ -5,7 +5,7 @@ import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { systemCode } from "../../lib/os/system_text.ts";
 import { printable, printableJson } from "../../lib/printable.ts";
 import { NoAnswer } from "../../lib/protocol/transaction.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { print } from "../command_line/print.ts";
 
 /** Prints the status of the munged behind a socket. @throws {MungeError} if there is no answer. */
@@ -16,7 +16,7 @@ export function printStatus(socket: string, asJson: boolean): void {
 
 function askStatus(socket: string): string {
   try {
-    return new BlockingClient(socket).status();
+    return new BlockingClient(socket, { waitForSocket: false }).status();
   } catch (error) {
     if (!(error instanceof MungeError) || !isHangup(error.cause)) throw error;
     throw new MungeError(

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { printable } from "../../lib/printable.ts";
 import { errorCode, errorText, MungeError } from "../../lib/errors.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { encodeTransaction, type Transaction } from "../../lib/protocol/transaction.ts";
 import { COUNTER, printLine, STATE, type WorkerTask } from "./task.ts";
 

@@ -5,7 +5,13 @@ import { connect, type Socket } from "node:net";
 import { onAbort, pause } from "./abort.ts";
 import { atSocket, MungeError } from "../errors.ts";
 import { Gate } from "./gate.ts";
-import { HEADER_LENGTH, MESSAGE_TIMEOUT_MS, type MessageType } from "../protocol/message.ts";
+import {
+  HEADER_LENGTH,
+  MESSAGE_TIMEOUT_MS,
+  type MessageType,
+  setRetry,
+} from "../protocol/message.ts";
+import { timerDelay } from "./time_limit.ts";
 import {
   connectPause,
   isRetryable,
@@ -36,6 +42,18 @@ export interface TransactOptions {
   readonly timeoutMs?: number | undefined;
   /** Milliseconds for each message, sent or received, before a try fails; 2000 unless given. */
   readonly messageTimeoutMs?: number | undefined;
+  /**
+   * Whether a socket that is missing is waited for as long as one that refuses connections: a munged that is being
+   * restarted has none for a moment. True unless given.
+   */
+  readonly waitForSocket?: boolean | undefined;
+}
+
+/** What ends a transaction early, and when. */
+interface Limits {
+  readonly messageTimeoutMs: number;
+  readonly waitForSocket: boolean;
+  readonly signal: AbortSignal | undefined;
 }
 
 // The C library's texts, which the reference prints; each runtime has different ones.
@@ -55,9 +73,8 @@ const SYSTEM_TEXTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Transient errors of connecting: a full listen queue, and a daemon that is being restarted. Node.js reports the latter as
- * a reset if the connection was already in the queue; and for a moment there may be no socket, which is over if there is
- * one now.
+ * Errors of connecting that pass: a full listen queue, and a daemon that is being restarted. Node.js reports that as a
+ * reset if the connection was in the queue already; and for a moment there is no socket.
  */
 const PASSING: ReadonlySet<string | undefined> = new Set([
   "EAGAIN",
@@ -93,12 +110,19 @@ const gates = new Map<string, { readonly gate: Gate; users: number }>();
 export async function transact<Response>(
   socketPath: string,
   transaction: Transaction<Response>,
-  { signal, timeoutMs, messageTimeoutMs = MESSAGE_TIMEOUT_MS }: TransactOptions = {},
+  options: TransactOptions = {},
 ): Promise<Response> {
-  const run = (signal: AbortSignal | undefined) =>
-    inTurn(socketPath, () => tryAgain(socketPath, transaction, messageTimeoutMs, signal), signal);
+  const { signal, timeoutMs, messageTimeoutMs = MESSAGE_TIMEOUT_MS, waitForSocket = true } =
+    options;
   try {
-    return timeoutMs === undefined ? await run(signal) : await withDeadline(timeoutMs, run, signal);
+    // Now, not when it is this transaction's turn: what the caller's buffers hold then is the caller's business.
+    const message = transaction.format(0);
+    const run = (signal: AbortSignal | undefined) => {
+      const limits = { messageTimeoutMs, waitForSocket, signal };
+      return inTurn(socketPath, () => tryAgain(socketPath, message, transaction, limits), signal);
+    };
+    const limitMs = timerDelay(timeoutMs);
+    return limitMs === undefined ? await run(signal) : await withDeadline(limitMs, run, signal);
   } catch (error) {
     throw atSocket(error, socketPath);
   }
@@ -123,7 +147,10 @@ async function inTurn<T>(
   }
 }
 
-/** Runs `task` with a signal that also ends it after `timeoutMs`. */
+/** Why a signal of {@linkcode withDeadline} is aborted when time has run out. */
+class Deadline extends Error {}
+
+/** Runs `task` with a signal that ends it after `timeoutMs`, too. */
 async function withDeadline<T>(
   timeoutMs: number,
   task: (signal: AbortSignal) => Promise<T>,
@@ -133,9 +160,11 @@ async function withDeadline<T>(
   const aborted = () => controller.abort(signal!.reason);
   if (signal?.aborted) aborted();
   const stopListening = onAbort(signal, aborted);
-  const timer = setTimeout(() => controller.abort(new MungeError("EMUNGE_TIMEOUT")), timeoutMs);
+  const timer = setTimeout(() => controller.abort(new Deadline()), timeoutMs);
   try {
     return await task(controller.signal);
+  } catch (error) {
+    throw error instanceof Deadline ? new MungeError("EMUNGE_TIMEOUT") : error;
   } finally {
     clearTimeout(timer);
     stopListening();
@@ -145,17 +174,18 @@ async function withDeadline<T>(
 /** The transaction with its retries. */
 async function tryAgain<Response>(
   socketPath: string,
+  message: Uint8Array,
   transaction: Transaction<Response>,
-  messageTimeoutMs: number,
-  signal: AbortSignal | undefined,
+  limits: Limits,
 ): Promise<Response> {
+  const { messageTimeoutMs, signal } = limits;
   for (let failures = 0;;) {
     signal?.throwIfAborted();
-    const request = transaction.format(failures);
-    const socket = await connectTo(socketPath, signal);
+    setRetry(message, failures);
+    const socket = await connectTo(socketPath, limits);
     try {
       const { responseType } = transaction;
-      const body = await exchange(socket, request, responseType, messageTimeoutMs, signal);
+      const body = await exchange(socket, message, responseType, messageTimeoutMs, signal);
       return transaction.parse(body);
     } catch (error) {
       if (++failures >= MAX_TRANSACTIONS || !isRetryable(error)) throw error;
@@ -166,31 +196,43 @@ async function tryAgain<Response>(
   }
 }
 
-/** A connected socket. The path is examined only if connecting fails. */
-async function connectTo(path: string, signal: AbortSignal | undefined): Promise<Socket> {
+/**
+ * A connected socket. Why there is none is looked into only when connecting has failed. If a deadline passes while it is
+ * tried again, that reason is the error.
+ */
+async function connectTo(path: string, { waitForSocket, signal }: Limits): Promise<Socket> {
   requireSocketName(path);
   if (!fitsSocketAddress(path)) throw overlongPathError();
   for (let failures = 0;;) {
     signal?.throwIfAborted();
+    let failure: MungeError;
     try {
       return await connectOnce(path, signal);
     } catch (error) {
       signal?.throwIfAborted();
-      await requireSocketAt(path);
-      if (!PASSING.has(codeOf(error)) || ++failures >= MAX_CONNECT_TRIES) {
-        throw connectError(path, systemText(error), error);
-      }
+      const isMissing = codeOf(error) === "ENOENT";
+      const isPassing = PASSING.has(codeOf(error)) && (waitForSocket || !isMissing);
+      failure = await explain(path, error);
+      // What is there, but no socket, refuses connections too, and always will.
+      const isFinal = failure.code !== "EMUNGE_SOCKET" || failure.cause === undefined;
+      if (!isPassing || isFinal || ++failures >= MAX_CONNECT_TRIES) throw failure;
     }
-    await pause(connectPause(failures), signal);
+    await pause(connectPause(failures), signal).catch((reason) => {
+      throw reason instanceof Deadline ? failure : reason;
+    });
   }
 }
 
-/** Throws an error for an invalid socket path. */
-async function requireSocketAt(path: string): Promise<void> {
-  const isSocket = await stat(path).then((status) => status.isSocket(), (error) => {
-    throw accessError(path, systemText(error), error as NodeJS.ErrnoException);
-  });
-  requireSocket(path, isSocket);
+/** The error for a failed connect(): what is the matter with the path, if anything is, else the system's error. */
+async function explain(path: string, error: unknown): Promise<MungeError> {
+  try {
+    requireSocket(path, (await stat(path)).isSocket());
+  } catch (cause) {
+    return cause instanceof MungeError
+      ? cause
+      : accessError(path, systemText(cause), cause as NodeJS.ErrnoException);
+  }
+  return connectError(path, systemText(error), error);
 }
 
 function connectOnce(path: string, signal: AbortSignal | undefined): Promise<Socket> {

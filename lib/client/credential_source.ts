@@ -1,10 +1,20 @@
 // CredentialSource: credentials for a client that makes many requests, without asking munged each time.
 import { clearTimeout, setTimeout } from "node:timers";
-import { onAbort } from "./abort.ts";
-import { decode } from "./decode.ts";
-import { type CallOptions, type CredentialOptions, encode } from "./encode.ts";
 import { MungeError } from "../errors.ts";
+import { DEFAULT_SOCKET } from "../paths.ts";
+import { decodeTransaction, encodeTransaction, type Transaction } from "../protocol/transaction.ts";
+import { onAbort } from "./abort.ts";
+import { transact } from "./client.ts";
+import { acceptedIn, decodeRequest } from "./decode.ts";
+import {
+  type CallOptions,
+  credentialIn,
+  type CredentialOptions,
+  encode,
+  encodeRequest,
+} from "./encode.ts";
 import { LibraryError } from "./errors.ts";
+import { timerDelay } from "./time_limit.ts";
 
 /** Shares of its TTL after which a credential is renewed, and after which it is no longer handed out. */
 const RENEWED_AT = 0.5;
@@ -46,6 +56,7 @@ interface Cached {
 export class CredentialSource implements AsyncDisposable {
   readonly #payload: string | Uint8Array;
   readonly #options: CredentialOptions;
+  readonly #socketPath: string;
   readonly #closed = new AbortController();
   #cached: Cached | undefined;
   #renewing: Promise<string> | undefined;
@@ -60,8 +71,9 @@ export class CredentialSource implements AsyncDisposable {
    */
   constructor(options: CredentialSourceOptions = {}) {
     const { payload = "", ...rest } = options;
-    this.#payload = payload;
+    this.#payload = payload instanceof Uint8Array ? payload.slice() : payload;
     this.#options = rest;
+    this.#socketPath = rest.socketPath ?? DEFAULT_SOCKET;
   }
 
   /**
@@ -138,9 +150,10 @@ export class CredentialSource implements AsyncDisposable {
   /** Waits for the current renewal, starting one if necessary. */
   #next(signal: AbortSignal | undefined, timeoutMs: number): Promise<string> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const delay = timerDelay(timeoutMs);
+      const timer = delay === undefined ? undefined : setTimeout(() => {
         settle(() => reject(this.#failure ?? new MungeError("EMUNGE_TIMEOUT")));
-      }, timeoutMs);
+      }, delay);
       const settle = (settled: () => void) => {
         clearTimeout(timer);
         stopListening();
@@ -179,11 +192,11 @@ export class CredentialSource implements AsyncDisposable {
   }
 
   async #makeOne(): Promise<string> {
-    const { signal } = this.#closed;
     const madeAt = Date.now();
     const [credential, ttl] = await Promise.all([
-      encode(this.#payload, { ...this.#options, signal }),
-      this.#grantedTtl(signal),
+      this.#ask(encodeTransaction(encodeRequest(this.#payload, this.#options)))
+        .then((response) => credentialIn(response, this.#socketPath)),
+      this.#grantedTtl(),
     ]);
     const lifetimeMs = ttl * 1000;
     this.#cached = { credential, madeAt, staleAt: madeAt + STALE_AT * lifetimeMs };
@@ -195,11 +208,19 @@ export class CredentialSource implements AsyncDisposable {
     return credential;
   }
 
-  /** The time-to-live, in seconds, that munged grants our credentials. */
-  async #grantedTtl(signal: AbortSignal): Promise<number> {
-    const { ttl, socketPath } = this.#options;
-    const probe = await encode("", { ttl, socketPath, signal });
-    return (await decode(probe, { ignoreTimeAndReplay: true, socketPath, signal })).ttl;
+  /** Seconds that munged lets a credential of ours live. */
+  async #grantedTtl(): Promise<number> {
+    const { ttl } = this.#options;
+    const made = await this.#ask(encodeTransaction(encodeRequest("", { ttl })));
+    const probe = decodeRequest(credentialIn(made, this.#socketPath));
+    const response = await this.#ask(decodeTransaction(probe));
+    return acceptedIn(response, this.#socketPath, { ignoreTimeAndReplay: true }).ttl;
+  }
+
+  /** Asks munged. Does not wait for a missing socket: it will be tried again, and callers learn why they wait. */
+  #ask<Response>(transaction: Transaction<Response>): Promise<Response> {
+    const { signal } = this.#closed;
+    return transact(this.#socketPath, transaction, { signal, waitForSocket: false });
   }
 
   /** Pauses, unless the source is disposed. Does not keep the process from ending. */

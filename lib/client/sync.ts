@@ -45,9 +45,9 @@ function blockingClientModule(): BlockingClientModule {
   if (!isBun) {
     throw new LibraryError("ERR_SYNC_UNAVAILABLE");
   }
-  // Without an extension, because the file is .ts here and .js in the npm package. Bundlers don't follow this, so a bundle
-  // for Node.js never refers to Bun's modules.
-  return createRequire(import.meta.url)("../os/blocking_client") as BlockingClientModule;
+  // Without an ending: the file is .ts here and .js in the npm package. Bundlers don't follow this, so
+  // that a bundle for Node.js never names a module of Bun's.
+  return createRequire(import.meta.url)("./blocking_client") as BlockingClientModule;
 }
 
 /**

@@ -1,4 +1,5 @@
 // The kernel's form of a Unix socket address: struct sockaddr_un.
+import { fixedMemory } from "./libc.ts";
 
 const isLinux = process.platform === "linux";
 
@@ -11,7 +12,7 @@ export const SUN_PATH_LENGTH = isLinux ? 108 : 104;
 export function unixAddress(path: string): Uint8Array | undefined {
   const name = pathBytes(path);
   if (name.length >= SUN_PATH_LENGTH) return undefined;
-  const address = new Uint8Array(2 + SUN_PATH_LENGTH);
+  const address = new Uint8Array(fixedMemory(2 + SUN_PATH_LENGTH));
   // Linux: a two-byte family; BSD: a length byte, then the family.
   address[isLinux ? 0 : 1] = AF_UNIX;
   if (!isLinux) address[0] = address.length;

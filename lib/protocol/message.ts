@@ -141,12 +141,20 @@ export type Allocate = (length: number) => Uint8Array;
 
 const newBytes: Allocate = (length) => new Uint8Array(length);
 
+/** Offset of the retry byte. */
+const RETRY = 6;
+
+/** Counts another try in a message that is sent again. */
+export function setRetry(message: Uint8Array, retry: number): void {
+  message[RETRY] = retry;
+}
+
 /** Writes the header of a message that fills `bytes`. */
 function putHeader(bytes: Uint8Array, type: MessageType, retry: number): void {
   putU32(bytes, 0, MAGIC);
   bytes[4] = VERSION;
   bytes[5] = type;
-  bytes[6] = retry;
+  bytes[RETRY] = retry;
   putU32(bytes, 7, bytes.length - HEADER_LENGTH);
 }
 
@@ -226,7 +234,7 @@ export function parseHeader(bytes: Uint8Array): Header {
   if (version !== VERSION) {
     throw new MungeError("EMUNGE_SOCKET", `Received invalid message version ${version}`);
   }
-  return { type: bytes[5]!, retry: bytes[6]!, length: readU32(bytes, 7) };
+  return { type: bytes[5]!, retry: bytes[RETRY]!, length: readU32(bytes, 7) };
 }
 
 /** Header and body of an encode request; `retry` is 0 on the first try. */

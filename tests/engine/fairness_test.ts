@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import type { MungeError } from "../../lib/errors.ts";
 import { median, quantile } from "../../scripts/bench_statistics.ts";
 import { hasReference, isRoot, type Make, type Munged, Realm } from "../interop/realm.ts";

@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { ERRNO } from "../../lib/errors.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { isRoot, type Munged, Realm } from "../interop/realm.ts";
 import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";

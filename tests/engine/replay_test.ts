@@ -9,7 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { ERRNO } from "../../lib/errors.ts";
 import { formatDecodeRequest } from "../../lib/protocol/message.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { close } from "../../lib/os/socket.ts";
 import { rawDecode } from "../interop/raw.ts";
 import { type Munged, Realm } from "../interop/realm.ts";

@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { formatEncodeRequest } from "../../lib/protocol/message.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { close } from "../../lib/os/socket.ts";
 import { isRoot, Realm } from "../interop/realm.ts";
 import { exchange } from "../interop/raw.ts";

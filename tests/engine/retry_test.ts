@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { ERRNO } from "../../lib/errors.ts";
 import { close } from "../../lib/os/socket.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { formatDecodeRequest } from "../../lib/protocol/message.ts";
 import { rawDecode } from "../interop/raw.ts";
 import { compileProbe, hasReference, type Munged, Realm } from "../interop/realm.ts";

@@ -6,7 +6,7 @@ import { ERRNO, MungeError } from "../../lib/errors.ts";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { MACS } from "../../lib/credential/mac.ts";
 import { ANY_ID, formatDecodeRequest, formatEncodeRequest } from "../../lib/protocol/message.ts";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { fixedMemory, ptr } from "../../lib/os/libc.ts";
 import { close, receive } from "../../lib/os/socket.ts";
 import { ZIPS } from "../../lib/credential/zip.ts";

@@ -15,8 +15,10 @@ import {
 } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
+import { once } from "node:events";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { BlockingClient } from "../../../lib/client/blocking_client.ts";
 import { MungeClient } from "../../../lib/client/protocol.ts";
 import { MAX_PAYLOAD_LENGTH } from "../../../lib/credential/fields.ts";
 import {
@@ -323,6 +325,101 @@ test("a daemon that starts while the client waits is found", async () => {
     await new Promise((resolve) => server.close(resolve));
     rmSync(folder, { recursive: true });
   }
+});
+
+test("a socket that is missing for a moment is waited for, by both clients", async () => {
+  const folder = mkdtempSync("/tmp/munge-client-");
+  const path = join(folder, "socket");
+  // The blocking client blocks this thread: somebody else has to make the socket.
+  const program = `
+    const { createServer } = require("node:net");
+    setTimeout(() => {
+      const server = createServer((socket) => {
+        socket.on("error", () => {}).resume().end(Buffer.from("${
+    Buffer.from(ANSWER).toString("hex")
+  }", "hex"));
+      });
+      server.listen(${JSON.stringify(path)});
+    }, 400);
+    setTimeout(() => process.exit(), 20_000);
+  `;
+  try {
+    for (
+      const ask of [
+        () => new MungeClient(path).encode(REQUEST),
+        () => new BlockingClient(path).encode(REQUEST),
+      ]
+    ) {
+      const server = spawn(process.execPath, ["-e", program], { stdio: "inherit" });
+      try {
+        assert.equal((await ask()).errno, 0);
+      } finally {
+        server.kill("SIGKILL");
+        await once(server, "exit");
+        rmSync(path, { force: true });
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a socket that never comes is waited for no longer than one that refuses", async () => {
+  const path = "/tmp/munge-client-none/socket";
+  const error = {
+    code: "EMUNGE_SOCKET",
+    message: `Failed to access "${path}": No such file or directory (Did you start munged?)`,
+  };
+  for (
+    const [ask, least, most] of [
+      [() => new MungeClient(path).encode(REQUEST), 2240, 10_000],
+      [async () => new BlockingClient(path).encode(REQUEST), 2240, 10_000],
+      [() => new MungeClient(path).encode(REQUEST, { waitForSocket: false }), 0, 1000],
+      [async () => new BlockingClient(path, { waitForSocket: false }).encode(REQUEST), 0, 1000],
+      // What was in the way says more than that time ran out.
+      [() => new MungeClient(path).encode(REQUEST, { timeoutMs: 200 }), 190, 2000],
+    ] as const
+  ) {
+    const started = performance.now();
+    await assert.rejects(ask, error);
+    const took = performance.now() - started;
+    assert.ok(took >= least && took < most, `${took} ms, not ${least} to ${most}`);
+  }
+});
+
+test("a payload is that of the call, whatever becomes of its buffer", async () => {
+  await withServer((socket) => setTimeout(() => socket.end(ANSWER), 5), async (path, received) => {
+    const client = new MungeClient(path);
+    const payload = new Uint8Array(8);
+    // More than are under way at a time: the last ones wait for their turn.
+    const calls = Array.from({ length: 100 }, (_, i) => {
+      payload.fill(i);
+      return client.encode({ ...REQUEST, payload });
+    });
+    payload.fill(255);
+    await Promise.all(calls);
+    const sent = received.map(({ message }) =>
+      parseEncodeRequest(message.subarray(HEADER_LENGTH)).payload[0]!
+    );
+    assert.deepEqual(sent.sort((a, b) => a - b), calls.map((_, i) => i));
+  });
+});
+
+test("a time limit may be as long as one likes", async () => {
+  await withServer((socket) => setTimeout(() => socket.end(ANSWER), 30), async (path) => {
+    for (const timeoutMs of [2 ** 31 - 1, 2 ** 31, 2 ** 32 + 5, Infinity, undefined]) {
+      assert.equal((await new MungeClient(path).encode(REQUEST, { timeoutMs })).errno, 0);
+    }
+    for (const timeoutMs of [NaN, -1]) {
+      await assert.rejects(new MungeClient(path).encode(REQUEST, { timeoutMs }), {
+        code: "EMUNGE_BAD_ARG",
+        message: `Invalid time limit ${timeoutMs}`,
+      });
+    }
+    await assert.rejects(new MungeClient(path).encode(REQUEST, { timeoutMs: 1 }), {
+      code: "EMUNGE_TIMEOUT",
+    });
+  });
 });
 
 test("a path too long for a socket address is refused, never truncated", async () => {

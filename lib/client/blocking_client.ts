@@ -1,0 +1,236 @@
+// The client for one-shot programs: plain blocking calls into libc, without the runtime's event loop, so that a whole
+// `munge -n` takes only a few milliseconds.
+import {
+  type DecodeRequest,
+  type DecodeResponse,
+  type EncodeRequest,
+  type EncodeResponse,
+  HEADER_LENGTH,
+  MESSAGE_TIMEOUT_MS,
+} from "../protocol/message.ts";
+import { errorCode, MungeError } from "../errors.ts";
+import {
+  connectPause,
+  isRetryable,
+  MAX_CONNECT_TRIES,
+  MAX_TRANSACTIONS,
+  transactionPause,
+} from "../protocol/retry.ts";
+import {
+  accessError,
+  connectError,
+  decodeTransaction,
+  encodeTransaction,
+  incompleteError,
+  overlongPathError,
+  requireSocket,
+  requireSocketName,
+  responseLength,
+  statusTransaction,
+  stepError,
+  timeoutError,
+  type Transaction,
+  type TransactionStep,
+} from "../protocol/transaction.ts";
+import { canCallLibc, EAGAIN, EINTR, fixedMemory, type SystemError } from "../os/libc.ts";
+import { transactInChild } from "../os/substitutes.ts";
+import { systemText } from "../os/system_text.ts";
+import { unixAddress } from "../os/unix_address.ts";
+import {
+  closeStream,
+  connectStream,
+  ECONNREFUSED,
+  ENOENT,
+  ready,
+  receiveInto,
+  sendFrom,
+  sleep,
+} from "../os/unix_stream.ts";
+
+/** Errors of connecting that pass: a full listen queue, and a munged that is being restarted. */
+const PASSING: ReadonlySet<number> = new Set([EAGAIN, ECONNREFUSED, ENOENT]);
+
+/** How a {@linkcode BlockingClient} asks. */
+export interface BlockingClientOptions {
+  /**
+   * Whether a socket that is missing is waited for as long as one that refuses connections: a munged that is being
+   * restarted has none for a moment. True unless given; false for who asks whether there is a munged.
+   */
+  readonly waitForSocket?: boolean;
+}
+
+/** Sends requests to one munged, each over a new connection; blocks its thread. */
+export class BlockingClient {
+  readonly #path: string;
+  readonly #address: Uint8Array;
+  readonly #waitForSocket: boolean;
+  /** Buffer for responses; grows for a longer response. */
+  #buffer = new Uint8Array(fixedMemory(16_384));
+
+  /**
+   * @param path of munged's socket.
+   * @throws {MungeError} if no socket can have this path.
+   */
+  constructor(path: string, { waitForSocket = true }: BlockingClientOptions = {}) {
+    requireSocketName(path);
+    const address = unixAddress(path);
+    if (address === undefined) throw overlongPathError();
+    this.#path = path;
+    this.#address = address;
+    this.#waitForSocket = waitForSocket;
+  }
+
+  /**
+   * Asks munged for a credential.
+   *
+   * @returns its answer, which may be an error; the credential is a view that the next call overwrites.
+   * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, EMUNGE_BAD_LENGTH if the request is too long.
+   */
+  encode(request: EncodeRequest): EncodeResponse {
+    return this.transact(encodeTransaction(request));
+  }
+
+  /**
+   * Asks munged to open a credential.
+   *
+   * @returns its answer, which may be an error; its byte fields are views that the next call overwrites.
+   * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, EMUNGE_BAD_LENGTH if the request is too long.
+   */
+  decode(request: DecodeRequest): DecodeResponse {
+    return this.transact(decodeTransaction(request));
+  }
+
+  /**
+   * Asks for munged's status.
+   *
+   * @returns JSON.
+   * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, or does not give its status to this user.
+   */
+  status(): string {
+    return this.transact(statusTransaction());
+  }
+
+  /**
+   * Sends munged one request.
+   *
+   * @returns its answer, which may be an error; its byte fields are views that the next call overwrites.
+   * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, EMUNGE_BAD_LENGTH if the request is too long.
+   */
+  transact<Response>(transaction: Transaction<Response>): Response {
+    if (!canCallLibc()) return this.#transactInChild(transaction);
+    for (let failures = 0;; sleep(transactionPause(failures))) {
+      const message = transaction.format(failures);
+      const fd = this.#connect();
+      try {
+        send(fd, message);
+        return transaction.parse(this.#receive(fd, transaction));
+      } catch (error) {
+        failures++;
+        if (failures >= MAX_TRANSACTIONS || !isRetryable(error)) throw error;
+      } finally {
+        closeStream(fd);
+      }
+    }
+  }
+
+  #transactInChild<Response>(transaction: Transaction<Response>): Response {
+    if (!this.#waitForSocket) requireSocketAt(this.#path);
+    const outcome = transactInChild(this.#path, transaction.format(0), transaction.responseType);
+    if (outcome instanceof Uint8Array) return transaction.parse(outcome);
+    throw new MungeError(errorCode(outcome.errno), outcome.text);
+  }
+
+  /** Descriptor of a new connection. */
+  #connect(): number {
+    for (let failures = 0;;) {
+      const outcome = connectStream(this.#address);
+      if (typeof outcome === "number") return outcome;
+      if (outcome.errno === EINTR) continue;
+      failures++;
+      const isMissing = outcome.errno === ENOENT;
+      // A file that is not a socket refuses connections as well, and always will.
+      if (!isMissing || !this.#waitForSocket) requireSocketAt(this.#path);
+      if (!PASSING.has(outcome.errno) || failures >= MAX_CONNECT_TRIES) {
+        requireSocketAt(this.#path);
+        throw connectError(this.#path, outcome.message, outcome);
+      }
+      sleep(connectPause(failures));
+    }
+  }
+
+  /** The body of the response, as a view of the buffer. */
+  #receive(fd: number, transaction: Transaction<unknown>): Uint8Array {
+    const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
+    let part: "header" | "body" = "header";
+    let start = 0;
+    let end = HEADER_LENGTH;
+    for (let have = 0;;) {
+      if (have >= end) {
+        if (part === "body") return this.#buffer.subarray(start, end);
+        part = "body";
+        start = end;
+        end += responseLength(this.#buffer, transaction.responseType);
+        this.#makeRoom(end, have);
+        continue;
+      }
+      const step: TransactionStep = `receive message ${part}`;
+      wait(fd, "read", deadline, step);
+      const count = receiveInto(fd, this.#buffer, have);
+      if (count === 0) throw incompleteError(part, have - start, end - start);
+      if (typeof count === "number") have += count;
+      else if (count.errno !== EINTR && count.errno !== EAGAIN) throw failed(step, count);
+    }
+  }
+
+  /** Grows the buffer to `length`, keeping its first `have` bytes. */
+  #makeRoom(length: number, have: number): void {
+    if (length <= this.#buffer.length) return;
+    const larger = new Uint8Array(fixedMemory(length));
+    larger.set(this.#buffer.subarray(0, have));
+    this.#buffer = larger;
+  }
+}
+
+/** Sends a whole message. The first try is immediate: munged looks for the message as soon as a client connects. */
+function send(fd: number, message: Uint8Array): void {
+  const step = "send message";
+  const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
+  for (let sent = 0; sent < message.length;) {
+    const count = sendFrom(fd, message, sent);
+    if (typeof count === "number") sent += count;
+    else if (count.errno === EAGAIN) wait(fd, "write", deadline, step);
+    else if (count.errno !== EINTR) throw failed(step, count);
+  }
+}
+
+/** Waits until the descriptor is ready. @throws {MungeError} once the deadline has passed. */
+function wait(
+  fd: number,
+  direction: "read" | "write",
+  deadline: number,
+  step: TransactionStep,
+): void {
+  for (;;) {
+    const remaining = Math.max(0, Math.ceil(deadline - performance.now()));
+    const outcome = ready(fd, direction, remaining);
+    if (outcome === true) return;
+    if (outcome === false) {
+      if (remaining === 0) throw timeoutError(step);
+    } else if (outcome.errno !== EINTR) throw failed(step, outcome);
+  }
+}
+
+/** Throws the error for a path at which there is no socket. */
+function requireSocketAt(path: string): void {
+  let isSocket: boolean;
+  try {
+    isSocket = process.getBuiltinModule("node:fs").statSync(path).isSocket();
+  } catch (error) {
+    throw accessError(path, systemText(error), error as NodeJS.ErrnoException);
+  }
+  requireSocket(path, isSocket);
+}
+
+function failed(step: TransactionStep, cause: SystemError): MungeError {
+  return stepError(step, cause.message, cause);
+}

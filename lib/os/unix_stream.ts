@@ -1,0 +1,78 @@
+// One client's connection to a Unix stream socket, in calls that never wait but for ready(), without the runtime's event
+// loop. Each call returns its result, or the system's error as a value. What munged's own sockets need is in socket.ts.
+import { FFIType, fixedMemory, openLibc, type Pointer, ptr, SystemError } from "./libc.ts";
+import { AF_UNIX } from "./unix_address.ts";
+
+const isLinux = process.platform === "linux";
+const isDarwin = process.platform === "darwin";
+
+const SOCK_STREAM = 1;
+// Non-blocking, so that a full listen queue gives EAGAIN instead of blocking forever. macOS has no such flag and needs
+// none, because there a full queue gives ECONNREFUSED.
+const SOCK_FLAGS = isLinux ? 0o2004000 : isDarwin ? 0 : 0x3000_0000;
+const MSG_DONTWAIT = isLinux ? 0x40 : 0x80;
+const MSG_NOSIGNAL = isLinux ? 0x4000 : isDarwin ? 0 : 0x2_0000;
+const SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL;
+const POLL_EVENTS = { read: 1, write: 4 } as const;
+/** The system's error numbers that callers distinguish. */
+export const ECONNREFUSED: number = isLinux ? 111 : 61;
+export const ENOENT = 2;
+
+const { i32, ptr: pointer, u32, u64 } = FFIType;
+const c = openLibc({
+  socket: { args: [i32, i32, i32], returns: i32 },
+  connect: { args: [i32, pointer, u32], returns: i32 },
+  send: { args: [i32, pointer, u64, i32], returns: i32 },
+  recv: { args: [i32, pointer, u64, i32], returns: i32 },
+  poll: { args: [pointer, u64, i32], returns: i32 },
+  close: { args: [i32], returns: i32 },
+});
+
+/** Descriptor of a new connection to an address of unixAddress(). */
+export function connectStream(address: Uint8Array): number | SystemError {
+  const fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0);
+  if (fd < 0) return new SystemError("socket");
+  if (c.connect(fd, address, address.length) === 0) return fd;
+  const error = new SystemError("connect");
+  c.close(fd);
+  return error;
+}
+
+/** How many bytes were taken of those from `start` on; never raises SIGPIPE, but on macOS. */
+export function sendFrom(fd: number, bytes: Uint8Array, start: number): number | SystemError {
+  const rest = start === 0 ? bytes : bytes.subarray(start);
+  const count = c.send(fd, rest, rest.length, SEND_FLAGS);
+  return count < 0 ? new SystemError("send") : count;
+}
+
+/** How many bytes arrived in `buffer`, of fixedMemory(), from `start` on; 0 once the other side has closed. */
+export function receiveInto(fd: number, buffer: Uint8Array, start: number): number | SystemError {
+  const address = (ptr(buffer) + start) as Pointer;
+  const count = c.recv(fd, address, buffer.length - start, MSG_DONTWAIT);
+  return count < 0 ? new SystemError("recv") : count;
+}
+
+/** struct pollfd: fd i32, events i16, revents i16; the last two as one, of which events is the lower half. */
+const pollFd = new Int32Array(fixedMemory(8));
+
+/** Whether the descriptor becomes ready, or fails, within some milliseconds. */
+export function ready(
+  fd: number,
+  direction: keyof typeof POLL_EVENTS,
+  milliseconds: number,
+): boolean | SystemError {
+  pollFd[0] = fd;
+  pollFd[1] = POLL_EVENTS[direction];
+  const count = c.poll(pollFd, 1, milliseconds);
+  return count < 0 ? new SystemError("poll") : count > 0;
+}
+
+/** Waits. */
+export function sleep(milliseconds: number): void {
+  c.poll(null, 0, milliseconds);
+}
+
+/** Closes a connection. */
+export function closeStream(fd: number): void {
+  c.close(fd);
+}
