@@ -1,14 +1,5 @@
 // IPv4 and IPv6 addresses of hosts, from the system's name service, in the kernel's form.
-import {
-  CString,
-  cString,
-  FFIType,
-  openLibc,
-  type Pointer,
-  ptr,
-  read,
-  toArrayBuffer,
-} from "./libc.ts";
+import { CString, cString, FFIType, openLibc, type Pointer, read, toArrayBuffer } from "./libc.ts";
 
 const isLinux = process.platform === "linux";
 const AF_INET = 2;
@@ -63,10 +54,10 @@ export function lookUpAddresses(
   const name = cString(host);
   const port = cString(service);
   const error = getaddrinfo(
-    host === "" ? null : ptr(name),
-    ptr(port),
-    ptr(hints),
-    ptr(result),
+    host === "" ? null : name,
+    port,
+    hints,
+    result,
   );
   if (error !== 0) {
     const text = gai_strerror(error);

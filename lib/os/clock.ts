@@ -1,5 +1,5 @@
 // Whether the kernel considers its clock synchronised.
-import { FFIType, fixedMemory, openLibc, ptr } from "./libc.ts";
+import { FFIType, openLibc } from "./libc.ts";
 
 const TIMEX_LENGTH = 208;
 /** Offset of `status` in the 64-bit struct timex. */
@@ -12,7 +12,7 @@ export function isClockSynchronized(): boolean | undefined {
   const { adjtimex } = openLibc({
     adjtimex: { args: [FFIType.ptr], returns: FFIType.i32 },
   });
-  const timex = new DataView(fixedMemory(TIMEX_LENGTH)); // modes 0: changes nothing
-  if (adjtimex(ptr(timex)) < 0) return undefined;
-  return (timex.getInt32(STATUS, true) & STA_UNSYNC) === 0;
+  const timex = new Int32Array(TIMEX_LENGTH / 4); // modes 0: changes nothing
+  if (adjtimex(timex) < 0) return undefined;
+  return (timex[STATUS / 4]! & STA_UNSYNC) === 0;
 }

@@ -1,5 +1,5 @@
 // Datagrams to Unix domain sockets, sent without blocking, for syslog and sd_notify.
-import { FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+import { FFIType, openLibc, SystemError } from "./libc.ts";
 import { AF_UNIX, unixAddress } from "./unix_address.ts";
 
 const isLinux = process.platform === "linux";
@@ -34,6 +34,6 @@ export function sendDatagram(fd: number, path: string, text: string): boolean {
     length = 2 + new TextEncoder().encode(path).length; // an abstract name ends where the address ends
   }
   const bytes = new TextEncoder().encode(text);
-  const sent = c.sendto(fd, ptr(bytes), bytes.length, MSG_DONTWAIT, ptr(address), length);
+  const sent = c.sendto(fd, bytes, bytes.length, MSG_DONTWAIT, address, length);
   return Number(sent) === bytes.length;
 }

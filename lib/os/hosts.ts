@@ -1,14 +1,5 @@
 // IPv4 addresses of host names, and host names of addresses, from the system's name service.
-import {
-  canCallLibc,
-  CString,
-  cString,
-  FFIType,
-  openLibc,
-  type Pointer,
-  ptr,
-  read,
-} from "./libc.ts";
+import { canCallLibc, CString, cString, FFIType, openLibc, type Pointer, read } from "./libc.ts";
 import { hostNameOf } from "./substitutes.ts";
 
 const AF_INET = 2;
@@ -34,7 +25,7 @@ export function lookUpHost(name: string): { address: Uint8Array } | { failure: s
   const hints = new Uint8Array(48);
   new DataView(hints.buffer).setInt32(4, AF_INET, true);
   const result = new BigUint64Array(1);
-  const error = getaddrinfo(ptr(cString(name)), null, ptr(hints), ptr(result));
+  const error = getaddrinfo(cString(name), null, hints, result);
   if (error !== 0) {
     const text = gai_strerror(error);
     const reason = text === null ? `Error ${error}` : new CString(text).toString();
@@ -66,8 +57,8 @@ export function hostName(address: Uint8Array): string | undefined {
   });
   // The resolver looks at libc's environment, which process.env is a copy of.
   const [name, value] = [cString("RES_OPTIONS"), cString(SHORT_PATIENCE)];
-  setenv(ptr(name), ptr(value), 0);
-  const host = gethostbyaddr(ptr(address), address.length, AF_INET);
+  setenv(name, value, 0);
+  const host = gethostbyaddr(address, address.length, AF_INET);
   // struct hostent begins with the pointer to the name.
   return host === null ? undefined : new CString(read.ptr(host, 0) as Pointer).toString();
 }

@@ -1,6 +1,6 @@
 // The IPv4 addresses of all network interfaces. The runtime's own list leaves out those that are down or without
 // carrier, as InfiniBand is while a node boots.
-import { CString, FFIType, openLibc, type Pointer, ptr, read, SystemError } from "./libc.ts";
+import { CString, FFIType, openLibc, type Pointer, read, SystemError } from "./libc.ts";
 
 const AF_INET = 2;
 const isLinux = process.platform === "linux";
@@ -28,7 +28,7 @@ export function interfaceAddresses(): InterfaceAddress[] {
     freeifaddrs: { args: [FFIType.ptr], returns: FFIType.void },
   });
   const first = new BigUint64Array(1);
-  if (getifaddrs(ptr(first)) < 0) throw new SystemError("getifaddrs");
+  if (getifaddrs(first) < 0) throw new SystemError("getifaddrs");
   const list = Number(first[0]);
   if (list === 0) return [];
   const found: InterfaceAddress[] = [];

@@ -156,6 +156,9 @@ export class SystemError extends Error {
   }
 }
 
+// A typed array that is passed to a function of libc is alive, and stays where it is, until that returns. The address of
+// one, from ptr(), does neither of these: it is for fixedMemory() that is referenced for as long.
+
 /**
  * Memory whose address, once taken with `ptr`, stays valid as long as the buffer is referenced. A small typed array
  * created without a buffer has no stable address, because the engine may move its elements at any time.
@@ -167,6 +170,12 @@ export function fixedMemory(bytes: number): ArrayBuffer {
 /** A NUL-terminated copy of `text`, for a `const char *` argument (pass it through `ptr`). */
 export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(text + "\0");
+}
+
+/** The text that begins at `start` and ends before a NUL, in memory of our own: CString would not keep that alive. */
+export function textBeforeNul(bytes: Uint8Array, start = 0): string {
+  const end = bytes.indexOf(0, start);
+  return new TextDecoder().decode(bytes.subarray(start, end < 0 ? bytes.length : end));
 }
 
 export { CString, FFIType, type Pointer, ptr, read, toArrayBuffer };

@@ -1,5 +1,5 @@
 // The limits of this process: resource limits by their kind, and how much more memory it may take.
-import { FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
+import { FFIType, fixedMemory, openLibc, SystemError } from "./libc.ts";
 
 const PROT_NONE = 0;
 const PROT_READ_WRITE = 3;
@@ -29,7 +29,7 @@ const RLIM_INFINITY = isLinux ? 0xffff_ffff_ffff_ffffn : 0x7fff_ffff_ffff_ffffn;
 /** A resource limit in force; Infinity if there is none. @throws {SystemError} */
 export function softLimit(resource: keyof typeof RESOURCES): number {
   const limit = new BigUint64Array(fixedMemory(16)); // struct rlimit: soft, hard
-  if (c.getrlimit(RESOURCES[resource], ptr(limit)) < 0) throw new SystemError("getrlimit");
+  if (c.getrlimit(RESOURCES[resource], limit) < 0) throw new SystemError("getrlimit");
   return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
 }
 

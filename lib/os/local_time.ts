@@ -1,5 +1,5 @@
 // Times formatted by the C library, so that TZ has the same effect as in every other program.
-import { canCallLibc, CString, cString, FFIType, openLibc, ptr } from "./libc.ts";
+import { canCallLibc, cString, FFIType, openLibc, textBeforeNul } from "./libc.ts";
 import { localTime } from "./substitutes.ts";
 
 const { i64, ptr: pointer, u64 } = FFIType;
@@ -23,9 +23,9 @@ const text = new Uint8Array(128);
 export function formatLocalTime(seconds: number, format: string): string {
   if (!canCallLibc()) return localTime(seconds, format) ?? "???";
   const time = new BigInt64Array([BigInt(seconds)]);
-  if (c.localtime_r(ptr(time), ptr(tm)) === null) return "???";
-  const length = c.strftime(ptr(text), text.length, ptr(cString(format)), ptr(tm));
-  return length === 0n ? "" : new CString(ptr(text)).toString();
+  if (c.localtime_r(time, tm) === null) return "???";
+  const length = c.strftime(text, text.length, cString(format), tm);
+  return length === 0n ? "" : textBeforeNul(text);
 }
 
 /** A time in the local time zone as `2026-11-26T09:40:08+0000`. @param seconds since the epoch. */

@@ -90,7 +90,7 @@ function openPoll(): Poller {
         list[i * 4 + 2] = events;
         i++;
       }
-      const count = c.poll(ptr(list), watched.size, milliseconds);
+      const count = c.poll(list, watched.size, milliseconds);
       if (count < 0 && errno() !== EINTR) throw new SystemError("poll");
       readyFds = [];
       for (i = 0; count > 0 && i < watched.size; i++) {

@@ -45,20 +45,21 @@ export function canWrite(fd: number, milliseconds: number): boolean {
 /** Both ends of a pipe whose reads block. */
 export function openBlockingPipe(): { readEnd: number; writeEnd: number } {
   const ends = new Int32Array(2);
-  if (c.pipe(ptr(ends)) < 0) throw new SystemError("pipe");
+  if (c.pipe(ends) < 0) throw new SystemError("pipe");
   return { readEnd: ends[0]!, writeEnd: ends[1]! };
 }
 
 /** Sets the process name for ps and pgrep; must be called on the main thread. */
 export function setProcessName(name: string): void {
-  const bytes = new Uint8Array(16); // TASK_COMM_LEN, including NUL
+  const bytes = new Uint8Array(fixedMemory(16)); // TASK_COMM_LEN, including NUL
   new TextEncoder().encodeInto(name, bytes.subarray(0, 15));
-  prctl?.(PR_SET_NAME, ptr(bytes), 0, 0, 0);
+  const address = ptr(bytes);
+  prctl?.(PR_SET_NAME, address, 0, 0, 0);
 }
 
 /** Keeps keys out of core dumps, and other processes of the same user out of our memory. */
 export function forbidCoreDumps(): void {
-  if (c.setrlimit(RLIMIT_CORE, ptr(new BigUint64Array([0n, 0n]))) < 0) {
+  if (c.setrlimit(RLIMIT_CORE, new BigUint64Array([0n, 0n])) < 0) {
     throw new SystemError("setrlimit");
   }
   if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw new SystemError("prctl");

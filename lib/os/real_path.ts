@@ -1,5 +1,5 @@
 // The real path of a file, from the C library, which unlike the runtime does not need /proc for it.
-import { CString, cString, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
+import { cString, FFIType, fixedMemory, openLibc, SystemError, textBeforeNul } from "./libc.ts";
 
 const PATH_MAX = 4096;
 
@@ -14,6 +14,6 @@ const c = openLibc({ realpath: { args: [pointer, pointer], returns: pointer } })
 export function realPath(path: string): string {
   const resolved = new Uint8Array(fixedMemory(PATH_MAX));
   const name = cString(path);
-  if (c.realpath(ptr(name), ptr(resolved)) === null) throw new SystemError("realpath");
-  return new CString(ptr(resolved)).toString();
+  if (c.realpath(name, resolved) === null) throw new SystemError("realpath");
+  return textBeforeNul(resolved);
 }

@@ -1,5 +1,5 @@
 // Ports of services by name, from the system's name service (/etc/services).
-import { cString, FFIType, openLibc, ptr, read } from "./libc.ts";
+import { cString, FFIType, openLibc, read } from "./libc.ts";
 
 const { ptr: pointer } = FFIType;
 /** struct servent: name, aliases (pointers), port (i32, in network order) ... */
@@ -16,7 +16,7 @@ export function tcpPort(text: string): number | undefined {
   const { getservbyname } = openLibc({
     getservbyname: { args: [pointer, pointer], returns: pointer },
   });
-  const record = getservbyname(ptr(cString(text)), ptr(cString("tcp")));
+  const record = getservbyname(cString(text), cString("tcp"));
   if (record === null) return undefined;
   const port = read.u16(record, PORT);
   return (port & 0xff) << 8 | port >> 8;

@@ -68,7 +68,7 @@ export function listenUnix(path: string, backlog: number): number {
   const fd = c.socket(AF_UNIX, platform === "darwin" ? SOCK_STREAM : SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) throw new SystemError("socket");
   try {
-    if (c.bind(fd, ptr(address), address.length) < 0) throw new SystemError("bind");
+    if (c.bind(fd, address, address.length) < 0) throw new SystemError("bind");
     if (c.listen(fd, backlog) < 0) throw new SystemError("listen");
     setNonBlocking(fd);
     return fd;
@@ -133,7 +133,7 @@ export function identifyPeer(fd: number): boolean {
 /** Both ends of a non-blocking pipe, for waking a thread that waits in a poller. */
 export function openPipe(): { readEnd: number; writeEnd: number } {
   const ends = new Int32Array(2);
-  if (c.pipe(ptr(ends)) < 0) throw new SystemError("pipe");
+  if (c.pipe(ends) < 0) throw new SystemError("pipe");
   const [readEnd, writeEnd] = ends as unknown as [number, number];
   setNonBlocking(readEnd);
   setNonBlocking(writeEnd);

@@ -1,15 +1,6 @@
 // The standard streams of a command and its terminal: complete, immediate writes, without the milliseconds that loading
 // node:fs takes; whether a stream was open at startup; and ignoring the hangup of a terminal.
-import {
-  canCallLibc,
-  EINTR,
-  errno,
-  FFIType,
-  openLibc,
-  type Pointer,
-  ptr,
-  SystemError,
-} from "./libc.ts";
+import { canCallLibc, EINTR, errno, FFIType, openLibc, type Pointer, SystemError } from "./libc.ts";
 
 const { i32, ptr: pointer, u32 } = FFIType;
 const c = openLibc({
@@ -22,7 +13,7 @@ const c = openLibc({
 export function writeWhole(fd: number, bytes: Uint8Array): void {
   if (!canCallLibc()) return writeByRuntime(fd, bytes);
   for (let rest = bytes; rest.length > 0;) {
-    const count = c.write(fd, ptr(rest), rest.length);
+    const count = c.write(fd, rest, rest.length);
     if (count >= 0) rest = rest.subarray(count);
     else if (errno() !== EINTR) throw new SystemError("write");
   }

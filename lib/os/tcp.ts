@@ -1,6 +1,6 @@
 // Listening TCP sockets: how addresses are bound.
 import type { SocketAddress } from "./addresses.ts";
-import { FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+import { FFIType, openLibc, SystemError } from "./libc.ts";
 
 const isLinux = process.platform === "linux";
 const SOCK_STREAM = 1;
@@ -37,14 +37,14 @@ export function listenTcp({ family, sockaddr }: SocketAddress, backlog: number):
   if (fd < 0) throw new SystemError("socket");
   const set = (level: number, option: number) => {
     const one = Int32Array.of(1);
-    if (c.setsockopt(fd, level, option, ptr(one), 4) < 0) throw new SystemError("setsockopt");
+    if (c.setsockopt(fd, level, option, one, 4) < 0) throw new SystemError("setsockopt");
   };
   try {
     set(SOL_SOCKET, SO_REUSEADDR);
     set(SOL_SOCKET, SO_KEEPALIVE);
     set(IPPROTO_TCP, TCP_NODELAY);
     if (family === 6) set(IPPROTO_IPV6, IPV6_V6ONLY);
-    if (c.bind(fd, ptr(sockaddr), sockaddr.length) < 0) throw new SystemError("bind");
+    if (c.bind(fd, sockaddr, sockaddr.length) < 0) throw new SystemError("bind");
     if (c.listen(fd, backlog) < 0) throw new SystemError("listen");
     return fd;
   } catch (error) {

@@ -6,11 +6,13 @@ import {
   cString,
   errno,
   FFIType,
+  fixedMemory,
   openLibc,
   type Pointer,
   ptr,
   read,
   SystemError,
+  textBeforeNul,
 } from "./libc.ts";
 import { nameServiceRecord } from "./substitutes.ts";
 
@@ -61,63 +63,74 @@ export interface Group {
   readonly gid: number;
 }
 
-/** Calls a get..._r function with a growing buffer. Returns the record's address, or null if there is none. */
-function lookUp<T>(
-  call: (record: Pointer, buffer: Pointer, length: number, result: Pointer) => number,
-  readRecord: (record: Pointer) => T,
-): T | undefined {
-  const record = new Uint8Array(RECORD_LENGTH);
+/** A record of struct passwd or struct group, with the texts that it points to. */
+interface NameRecord {
+  readonly fields: DataView;
+  readonly texts: Uint8Array;
+}
+
+/** Calls a get..._r function with a growing buffer. Returns the record, or undefined if there is none. */
+function lookUp(
+  call: (record: Uint8Array, buffer: Uint8Array, length: number, result: BigUint64Array) => number,
+): NameRecord | undefined {
+  const record = new Uint8Array(fixedMemory(RECORD_LENGTH));
   const result = new BigUint64Array(1);
   for (let length = 4096; length <= MAX_BUFFER_LENGTH; length *= 4) {
-    const buffer = new Uint8Array(length);
-    const error = call(ptr(record), ptr(buffer), length, ptr(result));
+    const texts = new Uint8Array(fixedMemory(length)); // whose address is in the record
+    const error = call(record, texts, length, result);
     if (error === ERANGE) continue;
     // Any other error means "not found", because POSIX lets systems report absence as an error.
-    return error !== 0 || result[0] === 0n ? undefined : readRecord(ptr(record));
+    if (error !== 0 || result[0] === 0n) return undefined;
+    return { fields: new DataView(record.buffer), texts };
   }
   return undefined;
 }
 
-function readName(record: Pointer): string {
-  return new CString(read.ptr(record, NAME) as Pointer).toString();
+function nameIn({ fields, texts }: NameRecord): string {
+  const start = Number(fields.getBigUint64(NAME, true)) - ptr(texts);
+  if (start < 0 || start >= texts.length) throw new Error("The name is not in the buffer for it");
+  return textBeforeNul(texts, start);
 }
 
-function readUser(record: Pointer): User {
+function userIn(record: NameRecord | undefined): User | undefined {
+  if (record === undefined) return undefined;
+  const { fields } = record;
   return {
-    name: readName(record),
-    uid: read.u32(record, ID),
-    gid: read.u32(record, PASSWD_GID),
+    name: nameIn(record),
+    uid: fields.getUint32(ID, true),
+    gid: fields.getUint32(PASSWD_GID, true),
   };
 }
 
-function readGroup(record: Pointer): Group {
-  return { name: readName(record), gid: read.u32(record, ID) };
+function groupIn(record: NameRecord | undefined): Group | undefined {
+  if (record === undefined) return undefined;
+  return { name: nameIn(record), gid: record.fields.getUint32(ID, true) };
 }
 
 /** The user called `name`, if there is one. */
 export function userByName(name: string): User | undefined {
   if (!canCallLibc()) return asUser(nameServiceRecord("passwd", name));
   const text = cString(name);
-  return lookUp((...rest) => libc().getpwnam_r(ptr(text), ...rest), readUser);
+  return userIn(lookUp((...rest) => libc().getpwnam_r(text, ...rest)));
 }
 
 /** The user with this UID, if there is one. */
 export function userById(uid: number): User | undefined {
   if (!canCallLibc()) return asUser(nameServiceRecord("passwd", uid));
-  return lookUp((...rest) => libc().getpwuid_r(uid, ...rest), readUser);
+  return userIn(lookUp((...rest) => libc().getpwuid_r(uid, ...rest)));
 }
 
 /** The group called `name`, if there is one. */
 export function groupByName(name: string): Group | undefined {
   if (!canCallLibc()) return asGroup(nameServiceRecord("group", name));
   const text = cString(name);
-  return lookUp((...rest) => libc().getgrnam_r(ptr(text), ...rest), readGroup);
+  return groupIn(lookUp((...rest) => libc().getgrnam_r(text, ...rest)));
 }
 
 /** The group with this GID, if there is one. */
 export function groupById(gid: number): Group | undefined {
   if (!canCallLibc()) return asGroup(nameServiceRecord("group", gid));
-  return lookUp((...rest) => libc().getgrgid_r(gid, ...rest), readGroup);
+  return groupIn(lookUp((...rest) => libc().getgrgid_r(gid, ...rest)));
 }
 
 function asUser(record: readonly string[] | undefined): User | undefined {

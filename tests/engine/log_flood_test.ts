@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { fixedMemory, ptr } from "../../lib/os/libc.ts";
 import { close, receive } from "../../lib/os/socket.ts";
 import { formatDecodeRequest, formatEncodeRequest } from "../../lib/protocol/message.ts";

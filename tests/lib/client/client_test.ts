@@ -373,9 +373,20 @@ test("a socket that never comes is waited for no longer than one that refuses", 
   for (
     const [ask, least, most] of [
       [() => new MungeClient(path).encode(REQUEST), 2240, 10_000],
-      [async () => new BlockingClient(path).encode(REQUEST), 2240, 10_000],
+      [
+        () => new Promise((resolve) => resolve(new BlockingClient(path).encode(REQUEST))),
+        2240,
+        10_000,
+      ],
       [() => new MungeClient(path).encode(REQUEST, { waitForSocket: false }), 0, 1000],
-      [async () => new BlockingClient(path, { waitForSocket: false }).encode(REQUEST), 0, 1000],
+      [
+        () =>
+          new Promise((resolve) =>
+            resolve(new BlockingClient(path, { waitForSocket: false }).encode(REQUEST))
+          ),
+        0,
+        1000,
+      ],
       // What was in the way says more than that time ran out.
       [() => new MungeClient(path).encode(REQUEST, { timeoutMs: 200 }), 190, 2000],
     ] as const
