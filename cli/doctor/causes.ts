@@ -14,7 +14,7 @@ export interface Cause {
   remedy(place: Place, match: readonly string[]): Remedy;
 }
 
-/** Another node's key makes this node a member of the realm; a new one would cut it off. */
+/** A copy of another node's key makes this node a member of the realm; a new key would cut it off. */
 const COPY_KEY =
   "Copy the key from another node of the realm; only the first node of a new realm creates one (mungekey)";
 

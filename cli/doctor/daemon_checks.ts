@@ -1,5 +1,5 @@
-// Checks of the daemon: who holds its lock, whether and how it answers, with which key, clock and version, and what
-// the log says of one that does not run.
+// Checks of the daemon: the holder of its lock, whether and how it answers, its key, clock and version, and the log of one
+// that is not running.
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
 import { lockFileBreach, lockPath } from "../../daemon/process/lock_file.ts";
@@ -19,7 +19,7 @@ export const CLOCK_PROBLEM = 60;
 const SLOW_MS = 1000;
 const LOG_TAIL = 65_536;
 
-/** Whether munged, and nobody else, holds the lock of its socket. */
+/** Whether munged, and no other process, holds the lock of its socket. */
 export function lock({ lock, socketPath, exchange, uid, ownerOf }: Node): Finding[] {
   const path = lockPath(socketPath);
   switch (lock.state) {
@@ -117,7 +117,7 @@ export function socket({ socketPath, exchange, lock, start, restart }: Node): Fi
   return [problem(`munged does not answer: ${text}`, run(restart))];
 }
 
-/** Whether munged opens what it made, in reasonable time. */
+/** Whether munged opens its own credential in reasonable time. */
 export function roundTrip(node: Node): Finding[] {
   const { exchange } = node;
   if (exchange.state === "answered") {
@@ -134,7 +134,7 @@ export function roundTrip(node: Node): Finding[] {
   return [explained(problem, `munged refuses its own credential: ${exchange.text}`, node)];
 }
 
-/** Whether munged has the key that is in the file. */
+/** Whether munged uses the key in the file. */
 export function keyInForce({ exchange, lock, keyFile, restart, args }: Node): Finding[] {
   if (exchange.state !== "answered" || exchange.decodesFileKey === undefined) {
     return [skipped("The key munged uses can't be compared with the key file")];
@@ -164,7 +164,7 @@ export function keyInForce({ exchange, lock, keyFile, restart, args }: Node): Fi
   return [problem(text, run(restart))];
 }
 
-/** Whether munged has this host's time. */
+/** Whether munged's clock agrees with this host's. */
 export function daemonClock({ exchange }: Node): Finding[] {
   if (exchange.state !== "answered") return [];
   const { clockLead } = exchange;
@@ -179,7 +179,7 @@ export function daemonClock({ exchange }: Node): Finding[] {
   ];
 }
 
-/** Which version runs: asked of munged, since what its process points at must not be run. */
+/** Which version is running; asked from munged, because doctor must not run the file its process points at. */
 export function version({ lock, restart, socketPath }: Node): Finding[] {
   const ours = `This is ${VERSION_LINE}`;
   const executable = lock.state === "held" ? lock.holder.executable : undefined;
@@ -197,7 +197,7 @@ export function version({ lock, restart, socketPath }: Node): Finding[] {
   return [ok(daemon === undefined ? ours : `${ours}; munged is ${daemon}`)];
 }
 
-/** The version of the munged behind a socket; undefined if it does not tell. */
+/** The version of the munged behind a socket; undefined if it does not report one. */
 function versionAt(socketPath: string): string | undefined {
   try {
     const status = JSON.parse(

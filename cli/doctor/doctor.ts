@@ -164,7 +164,7 @@ function formatText(
   return `${heading}\n${table.join("")}`;
 }
 
-/** What to do: a command as a line to copy, or words. */
+/** What to do: a command as a line to copy, or advice in words. */
 function remedyLine({ fix, advice }: Finding, indent: number): string {
   const line = fix !== undefined
     ? `$ ${fix}`

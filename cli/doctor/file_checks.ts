@@ -1,5 +1,4 @@
-// Checks of what munged finds when it starts: its configuration, user, key and files, the directories they are in,
-// and the space there is.
+// Checks of what munged finds at startup: its configuration, user, key and files, their directories, and free space.
 import { statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { checkFile, type TrustedFile } from "../../lib/files/security.ts";
@@ -13,7 +12,7 @@ import type { Node } from "./node.ts";
 const DISK_PROBLEM = 1 << 20;
 const DISK_WARNING = 4 << 20;
 
-/** What to do where doctor may not look. */
+/** Advice where doctor lacks permission to look. */
 export const AS_ROOT = "run doctor as root";
 
 /** A message of munged as a finding, with what to do about it. */
@@ -21,7 +20,7 @@ export function explained(make: typeof problem, text: string, node: Node): Findi
   return make(text, explain(text, node)?.remedy);
 }
 
-/** Whether munged accepts configuration file and environment. */
+/** Whether munged accepts its configuration file and environment. */
 export function configuration(node: Node): Finding[] {
   const { configFailure } = node;
   return [
@@ -52,7 +51,7 @@ export function user({ uid, user, lock }: Node): Finding[] {
   return [ok(`munged ${lock.state === "held" ? "runs" : "would run"} as ${user} (${uid})`)];
 }
 
-/** Whether there is a key, for munged alone to read. */
+/** Whether there is a key that only munged can read. */
 export function key(node: Node): Finding[] {
   const { key, keyFile, exchange, lock } = node;
   if (key.state === "hidden") {
@@ -79,11 +78,11 @@ function isEmpty(path: string): boolean {
     const stats = statSync(path);
     return stats.isFile() && stats.size === 0;
   } catch {
-    return false; // which the key's own checks tell
+    return false; // reported by the key's own checks
   }
 }
 
-/** The value of one of munged's options among words `--name=value`. */
+/** The value of one of munged's options among arguments `--name=value`. */
 export function optionOf(words: readonly string[], name: string): string | undefined {
   const start = `--${name}=`;
   return words.findLast((word) => word.startsWith(start))?.slice(start.length);
@@ -109,13 +108,13 @@ export function files(node: Node): Finding[] {
     : [ok("Log, seed and PID file are where only munged can write")];
 }
 
-/** Something that munged would object to; with the system's code if it could not look. */
+/** A problem that munged would report; with the system's code if it could not check. */
 interface Breach {
   readonly text: string;
   readonly code?: string | undefined;
 }
 
-/** What munged would object to in a file and its directories. */
+/** Problems that munged would report with a file and its directories. */
 function breaches(kind: TrustedFile, path: string, { config, uid }: Node): Breach[] {
   const found: Breach[] = [];
   const rules = {
@@ -131,14 +130,14 @@ function breaches(kind: TrustedFile, path: string, { config, uid }: Node): Breac
   return found;
 }
 
-/** Whether users reach the socket. */
+/** Whether users can reach the socket. */
 export function socketDirectory(node: Node): Finding[] {
   const found = breaches("socket", node.socketPath, node);
   if (found.length > 0) return found.map(({ text }) => explained(problem, text, node));
   return [ok(`All users can reach "${dirname(node.socketPath)}"`)];
 }
 
-/** Whether there is room for what munged writes. */
+/** Whether there is enough space for munged's files. */
 export function diskSpace({ config, socketPath }: Node): Finding[] {
   const directories = new Set(
     [config.seedFile, config.replayDir ?? config.seedFile, config.pidFile, socketPath]

@@ -7,14 +7,14 @@ const VERDICTS = ["ok", "skipped", "note", "warning", "problem"] as const;
 export type Verdict = typeof VERDICTS[number];
 
 /**
- * What to do: a command that fixes the cause and is safe to run as printed, or words where somebody has to decide
- * or there is nothing to run.
+ * What to do: a command that fixes the cause and is safe to run as printed, or advice in words where a decision is needed or
+ * there is nothing to run.
  */
 export type Remedy = { readonly fix: string } | { readonly advice: string };
 
 export const advise = (words: string): Remedy => ({ advice: words });
 
-/** A command; one that a terminal would not show as it is has to be left to the reader. */
+/** A command, unless a terminal would not show it unchanged. */
 export function run(command: string): Remedy {
   return printable(command) === command
     ? { fix: command }
@@ -28,7 +28,7 @@ export interface Finding {
   readonly text: string;
   /** A command that fixes it. */
   readonly fix?: string | undefined;
-  /** What to do, in words. */
+  /** Advice in words. */
   readonly advice?: string | undefined;
 }
 

@@ -72,7 +72,7 @@ async function examineHost(host: string, ssh: string, node: Node): Promise<HostF
 
 async function askAndJudge(host: string, ssh: string, node: Node): Promise<HostFinding> {
   const client = new BlockingClient(node.socketPath, { waitForSocket: false });
-  // Whoever gets hold of it there can use it only as this user, and only with a munged's help.
+  // Anyone who gets hold of it there can use it only as this user, and only through munged.
   const made = encodeCredential(client, process.geteuid!());
   const credential = new TextDecoder("latin1").decode(made.credential);
   const madeAt = Math.floor(Date.now() / 1000);
@@ -99,7 +99,7 @@ async function askAndJudge(host: string, ssh: string, node: Node): Promise<HostF
   return judge({ ...about, skewSeconds }, decode, opened, answer.cause, node);
 }
 
-/** Its own doctor knows best; what it would have us run is not repeated here. */
+/** The host's own doctor knows best, but we don't repeat the commands it suggests. */
 function examineThere(host: string) {
   return run(`ssh ${quote(host)} mungebox doctor`);
 }
@@ -128,7 +128,7 @@ function judge(
     const text = `${describeSkew(host, skewSeconds ?? 0)}${effect}`;
     return { ...known, ...make(text, advise("Synchronise the clocks of both hosts")) };
   }
-  // Ours is for this user alone, who may have another number there.
+  // Ours is restricted to this user, who may have a different UID there.
   const refusedThere = there.errno === ERRNO.EMUNGE_CRED_UNAUTHORIZED ? 0 : there.errno;
   const refused = refusedThere !== 0 ? refusedThere : here.errno;
   if (refused !== 0) {
@@ -144,8 +144,8 @@ function judge(
 }
 
 /**
- * Hosts that don't open each other's credentials. Which of them is right nobody can tell from here, and a host may
- * claim what it likes: no key is moved by a command of doctor's.
+ * Hosts that don't open each other's credentials. From here it is impossible to tell which one is right, and a host may claim
+ * anything, so doctor suggests no command that moves a key.
  */
 function judgeKeys(
   { host, fingerprint, skewSeconds }: Omit<HostFinding, keyof Finding>,

@@ -1,5 +1,5 @@
-// Who holds the lock of munged's socket, as far as the kernel tells. Whoever holds it is not trusted: what it says
-// of itself is bounded here, and nothing it points at is run.
+// Which process holds the lock of munged's socket, according to the kernel. That process is not trusted: what it says about
+// itself is bounded here, and nothing it points at is run.
 import {
   closeSync,
   constants,
@@ -34,15 +34,15 @@ export interface Holder {
 export type Lock =
   | { readonly state: "free" }
   | { readonly state: "held"; readonly holder: Holder }
-  /** Held by a process of another PID namespace, a container's or the host's. */
+  /** Held by a process in another PID namespace, a container's or the host's. */
   | { readonly state: "held elsewhere" }
   | { readonly state: "hidden" }
   | { readonly state: "bad"; readonly breach: string };
 
-/** Most that is read of a file of /proc. */
+/** Maximum number of bytes to read from a file in /proc. */
 const MAX_PROC_LENGTH = 65_536;
 
-/** Looks at the lock of a socket. */
+/** Examines the lock of a socket. */
 export function lookAtLock(socketPath: string): Lock {
   const path = lockPath(socketPath);
   let fd: number;
@@ -95,7 +95,7 @@ function readProc(pid: number, name: string): string | undefined {
   }
 }
 
-/** The options of a munged's command line, in one word each, however they were written. */
+/** The options on munged's command line, one word each, however they were written. */
 export function mungedOptions(words: readonly string[]): string[] {
   const options: string[] = [];
   try {
@@ -105,7 +105,7 @@ export function mungedOptions(words: readonly string[]): string[] {
       parameter: () => {},
     });
   } catch (error) {
-    if (!(error instanceof GetoptError)) throw error; // what comes behind it is not munged's
+    if (!(error instanceof GetoptError)) throw error; // what follows it is not munged's
   }
   return options;
 }

@@ -36,7 +36,7 @@ export type Exchange =
   | {
     readonly state: "failed";
     readonly text: string;
-    /** The system's code of the call that failed, if one did. */
+    /** The system's code of the failed call, if any. */
     readonly code: string | undefined;
     readonly answered: boolean;
   }
@@ -118,7 +118,7 @@ export function lookAtNode(
   };
 }
 
-/** All files that munged has. */
+/** All of munged's files. */
 function filesOf({ keyFile, logFile, pidFile, replayDir, seedFile, socketPath }: DaemonConfig) {
   const files = [keyFile, logFile, pidFile, seedFile, socketPath, lockPath(socketPath)];
   return replayDir === null ? files : [...files, replayDir];
@@ -141,7 +141,7 @@ function startCommand(args: readonly string[], user: string, uid: number | undef
   return asUser(user, uid, ["munged", ...args].map(quote).join(" "));
 }
 
-/** Ends the munged that holds the lock of the socket, and nobody else. */
+/** Stops the munged that holds the lock of the socket, and no other process. */
 function stopCommand(args: readonly string[], user: string, uid: number | undefined): string {
   const sockets = args.filter((word) => word.startsWith("--socket="));
   return asUser(user, uid, ["munged", "--stop", ...sockets].map(quote).join(" "));

@@ -1,10 +1,10 @@
-// Where munged's files are, and how a command may change one: as root only where nobody else could put another file
-// in its place meanwhile, as munged's user in that user's own directories, and not at all elsewhere.
+// Where munged's files are, and how a command may change one: as root only where no other user could replace the file
+// meanwhile, as munged's user in that user's own directories, and not at all elsewhere.
 import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { advise, type Remedy, run } from "./finding.ts";
 
-/** What a remedy has to name. */
+/** What a remedy needs to name. */
 export interface Place {
   readonly socketPath: string;
   readonly keyFile: string;
@@ -12,15 +12,15 @@ export interface Place {
   readonly user: string;
   /** The command that starts munged. */
   readonly start: string;
-  /** The command that stops munged, if it runs, and starts it. */
+  /** The command that stops munged, if it is running, and starts it. */
   readonly restart: string;
-  /** Whose directories a path is in. */
+  /** The owner of the directories above a path. */
   ownerOf(path: string): PathOwner;
-  /** Whether a directory has nothing but munged's files. */
+  /** Whether a directory has only munged's files. */
   isOwnDirectory(path: string): boolean;
 }
 
-/** Who can replace a file: root alone, munged's user too, or others. */
+/** Who can replace a file: only root, munged's user as well, or others. */
 export type PathOwner = "root" | "munged" | "others";
 
 /** Quotes a word for the shell if it needs quoting. */
@@ -28,7 +28,7 @@ export function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Has munged's user run a command, unless that is who is at work. */
+/** Makes munged's user run a command, unless doctor already runs as that user. */
 export function asUser(user: string, uid: number | undefined, command: string): string {
   return uid === undefined || uid === process.geteuid!()
     ? command
@@ -36,11 +36,11 @@ export function asUser(user: string, uid: number | undefined, command: string): 
 }
 
 /**
- * A command on a file that follows symbolic links, chmod say: as root it must not run where munged's user could
- * put a link to another file.
+ * A command that follows symbolic links, such as chmod: root must not run it where munged's user could put a link to another
+ * file.
  *
  * @param command takes the quoted path.
- * @param otherwise what to do where the file is in the hands of others.
+ * @param otherwise what to do if other users control the file.
  */
 export function changeFile(
   place: Place,
@@ -58,14 +58,14 @@ export function changeFile(
   }
 }
 
-/** Gives a file to a user, itself and not what it may link to. */
+/** Gives a file itself, not the target of a link, to a user. */
 export function giveFile(place: Place, path: string, user: string): Remedy {
   return place.ownerOf(path) === "others"
     ? advise(`Move "${path}" to a directory that only root and ${place.user} can write to`)
     : run(`chown --no-dereference ${quote(user)} ${quote(path)}`);
 }
 
-/** A command on a directory, if it has nothing but munged's files. */
+/** A command on a directory, if it has only munged's files. */
 export function changeDirectory(
   place: Place,
   path: string,
@@ -77,7 +77,7 @@ export function changeDirectory(
     : advise(otherwise);
 }
 
-/** {@linkcode Place.ownerOf} for a munged of this UID, for whoever runs doctor. */
+/** {@linkcode Place.ownerOf} for a munged with this UID, from the current user's point of view. */
 export function ownerOfPath(path: string, uid: number | undefined): PathOwner {
   let owner: PathOwner = "root";
   const us = process.geteuid!();
@@ -104,10 +104,10 @@ function directoriesAbove(path: string): Stats[] {
   }
 }
 
-/** Entries that a directory of munged's may have; more are not looked at. */
+/** Maximum number of entries to check in one of munged's directories. */
 const MAX_ENTRIES = 64;
 
-/** Whether all that a directory has are these files, and others that begin with their names. */
+/** Whether a directory has only these files, and others that begin with their names. */
 export function hasOnly(directory: string, files: readonly string[]): boolean {
   const names = files.filter((file) => dirname(file) === directory).map((file) => basename(file));
   try {

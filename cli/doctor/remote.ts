@@ -1,53 +1,53 @@
-// What another host says of its munge, asked over ssh. Nothing in it is trusted: it is bounded while it arrives,
-// and each field is taken only if it is what it should be.
+// Another host's report about its munge, over ssh. It is not trusted: its size is limited while it arrives, and each field is
+// used only if it is valid.
 import { spawn } from "node:child_process";
 import { quote } from "./place.ts";
 
-/** Another host's answer; undefined is what it did not say, or not as it should. */
+/** Another host's answer; fields that are missing or invalid are undefined. */
 export interface Answer {
   /** Seconds since the epoch. */
   readonly time: number | undefined;
   readonly version: string | undefined;
   /** Of its key file, if its doctor may read it. */
   readonly fingerprint: string | undefined;
-  /** What its own doctor found wrong. */
+  /** The problem its own doctor found. */
   readonly cause: RemoteCause | undefined;
-  /** The credential it made, or what kept it from making one. */
+  /** The credential it made, or why it could not make one. */
   readonly encode: { readonly credential: string } | { readonly failure: string } | undefined;
   readonly decode: RemoteDecode | undefined;
 }
 
-/** The first of what another doctor found wrong. */
+/** The first problem that another doctor found. */
 export interface RemoteCause {
   readonly verdict: "problem" | "warning";
   readonly text: string;
 }
 
-/** What became of our credential on the other host. */
+/** The fate of our credential on the other host. */
 export interface RemoteDecode {
   /** The MUNGE error, 0 for none. */
   readonly errno: number;
-  /** Seconds since the epoch by its munged's clock, if it told. */
+  /** Seconds since the epoch by its munged's clock, if reported. */
   readonly encodeTime: number | undefined;
   readonly decodeTime: number | undefined;
 }
 
-/** A host that could not be asked. */
+/** A host that could not be reached. */
 export interface Unreachable {
   readonly reason: string;
 }
 
-/** Most that a host may say. */
+/** Maximum size of a host's answer. */
 const MAX_OUTPUT = 131_072;
-/** Most of ssh's own messages that is kept. */
+/** Maximum size of ssh's own messages to keep. */
 const MAX_COMPLAINT = 4096;
-/** Most of a text that is repeated to the reader. */
+/** Maximum length of a text to repeat to the reader. */
 const MAX_TEXT = 300;
 const TIMEOUT_MS = 60_000;
 const STATUS_NOT_FOUND = 127;
 const SSH_FAILED = 255;
 
-/** Asks a host about a credential. */
+/** Asks a host to check a credential and make one. */
 export async function askHost(
   host: string,
   ssh: string,
@@ -145,7 +145,7 @@ function seconds(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,12}$/.test(text) ? Number(text) : undefined;
 }
 
-/** The time in a line of unmunge's. */
+/** The time in a line of unmunge's output. */
 function timeIn(text: string, key: string): number | undefined {
   return seconds(new RegExp(`^${key}:.*?\\((\\d+)\\)`, "m").exec(text)?.[1]);
 }

@@ -1,4 +1,4 @@
-// Checks of what munged relies on in the system: the clock, and the name service.
+// Checks of the system services munged relies on: the clock and the name service.
 import { hostname } from "node:os";
 import { isClockSynchronized } from "../../lib/os/clock.ts";
 import { lookUpHost } from "../../lib/os/hosts.ts";
@@ -8,7 +8,7 @@ import type { Node } from "./node.ts";
 
 const SLOW_MS = 1000;
 
-/** Whether something keeps the clock right. */
+/** Whether the clock is synchronised. */
 export function clock(): Finding[] {
   switch (isClockSynchronized()) {
     case true:
@@ -25,7 +25,7 @@ export function clock(): Finding[] {
   }
 }
 
-/** Whether users and hosts are found, in reasonable time. */
+/** Whether users and hosts can be looked up in reasonable time. */
 export function nameService({ config }: Node): Finding[] {
   const started = performance.now();
   const uid = process.geteuid!();

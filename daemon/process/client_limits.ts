@@ -1,23 +1,22 @@
-// How much of the log clients can fill, for all threads together: some lines a minute of each cause and user, and
-// some kilobytes a second of all. Without that, whoever can connect could fill the log's disk.
+// Limits how much clients can write to the log, for all threads together: a few lines a minute per cause and user, and some
+// kilobytes a second in total. Otherwise any user who can connect could fill the log's disk.
 import { hashText } from "./log_limits.ts";
 
 const WINDOW_SECONDS = 60;
-/** Lines of one cause and user within that time. */
+/** Lines per cause and user within that time. */
 const LINES = 10;
 /**
- * Bytes a second over all causes and users, and as many at once: so there are never more than twice as many within
- * a second.
+ * Bytes a second over all causes and users, and the size of a burst, so that a second never has more than twice as many.
  */
 const BYTES_PER_SECOND = 5_000;
 const BURST_MS = 1_000;
 
-/** Causes and users that are told apart; with more at a time, some share their lines with others. */
+/** Number of distinct causes and users; with more at a time, some share a limit. */
 const SETS = 512;
 const WAYS = 4;
 const SLOT_WORDS = 4;
 const SLOT = { tag: 0, since: 1, lines: 2, suppressed: 3 } as const;
-/** When the log may take more, in milliseconds of the shared clock: the word before the slots. */
+/** When the log may take more, in milliseconds of the shared clock; the word before the slots. */
 const FREE_AT = 0;
 const HEAD = SLOT_WORDS;
 
@@ -28,11 +27,11 @@ export function createClientLimits(): SharedArrayBuffer {
 }
 
 /**
- * Whether a line that a client caused may be written.
+ * Whether a line caused by a client may be written.
  *
  * @param cause from a fixed set of words.
- * @param lengthOf tells the bytes of the line; called only if the number of lines allows for it.
- * @returns how many lines of this cause and user were suppressed before it, or null if it is to be, too.
+ * @param lengthOf returns the line's length in bytes; called only if the number of lines permits it.
+ * @returns how many lines of this cause and user were suppressed before it, or null if it is suppressed as well.
  */
 export function passClientLimit(
   memory: SharedArrayBuffer,
@@ -53,7 +52,7 @@ export function passClientLimit(
   return null;
 }
 
-/** The slot of a cause and user, with the window of `now` begun in it. */
+/** The slot of a cause and user, with the window for `now` started in it. */
 function findSlot(words: Int32Array, tag: number, now: number): number {
   const first = HEAD + ((tag >>> 1) % SETS) * WAYS * SLOT_WORDS;
   let oldest = first;
@@ -74,7 +73,7 @@ function findSlot(words: Int32Array, tag: number, now: number): number {
   return oldest;
 }
 
-/** Begins a window, unless one is under way; whether it has. */
+/** Starts a window, unless one is in progress. Returns whether it did. */
 function beginWindow(words: Int32Array, slot: number, now: number): boolean {
   const since = Atomics.load(words, slot + SLOT.since);
   if (since !== 0 && now - since < WINDOW_SECONDS) return false;
@@ -83,12 +82,12 @@ function beginWindow(words: Int32Array, slot: number, now: number): boolean {
   return true;
 }
 
-/** Takes room for a line, if the log has some left; the generic cell rate algorithm (ITU-T I.371). */
+/** Claims room for a line, if there is any left; the generic cell rate algorithm (ITU-T I.371). */
 function takeBytes(words: Int32Array, now: number, bytes: number): boolean {
   const cost = Math.ceil(bytes * 1000 / BYTES_PER_SECOND);
   for (;;) {
     const found = Atomics.load(words, FREE_AT);
-    const isOfToday = found <= now + BURST_MS; // else the clock has been around since
+    const isOfToday = found <= now + BURST_MS; // otherwise the clock has wrapped around since
     const next = (isOfToday ? Math.max(found, now) : now) + cost;
     if (next - now > BURST_MS) return false;
     if (Atomics.compareExchange(words, FREE_AT, found, next) === found) return true;

@@ -1,10 +1,10 @@
-// The IPv4 addresses of all network interfaces. The runtime's own list leaves out those that are down or without
-// carrier, as InfiniBand is while a node boots.
+// The IPv4 addresses of all network interfaces. The runtime's own list omits those that are down or without carrier, like
+// InfiniBand while a node boots.
 import { CString, FFIType, openLibc, type Pointer, read, SystemError } from "./libc.ts";
 
 const AF_INET = 2;
 const isLinux = process.platform === "linux";
-// struct ifaddrs with 64 bits: next and name (pointers), flags (u32), addr (pointer).
+// 64-bit struct ifaddrs: next and name (pointers), flags (u32), addr (pointer).
 const NEXT = 0;
 const NAME = 8;
 const ADDRESS = 24;
@@ -15,7 +15,7 @@ const IPV4 = 4;
 
 /** One IPv4 address of an interface. */
 export interface InterfaceAddress {
-  /** Of the interface, `ib0`. */
+  /** Name of the interface, such as `ib0`. */
   readonly name: string;
   /** 4 bytes. */
   readonly address: Uint8Array;

@@ -1,4 +1,4 @@
-// The limits of this process: resource limits by their kind, and how much more memory it may take.
+// The limits of this process: resource limits, and whether it can get more memory.
 import { FFIType, fixedMemory, openLibc, SystemError } from "./libc.ts";
 
 const PROT_NONE = 0;
@@ -21,12 +21,12 @@ const isLinux = process.platform === "linux";
 const RESOURCES = {
   descriptors: isLinux ? 7 : 8, // RLIMIT_NOFILE
   lockedMemory: isLinux ? 8 : 6, // RLIMIT_MEMLOCK, in bytes
-  processes: isLinux ? 6 : 7, // RLIMIT_NPROC, of the user's, threads included
+  processes: isLinux ? 6 : 7, // RLIMIT_NPROC, of the user, including threads
   stack: 3, // RLIMIT_STACK, in bytes
 } as const;
 const RLIM_INFINITY = isLinux ? 0xffff_ffff_ffff_ffffn : 0x7fff_ffff_ffff_ffffn;
 
-/** A resource limit in force; Infinity if there is none. @throws {SystemError} */
+/** The current resource limit; Infinity if unlimited. @throws {SystemError} */
 export function softLimit(resource: keyof typeof RESOURCES): number {
   const limit = new BigUint64Array(fixedMemory(16)); // struct rlimit: soft, hard
   if (c.getrlimit(RESOURCES[resource], limit) < 0) throw new SystemError("getrlimit");

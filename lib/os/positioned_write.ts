@@ -1,10 +1,10 @@
-// Writing to files at a position of the caller's choice, by several threads at once, and having what was
-// written reach the disk. What may be written where is the callers'.
+// Writes to files at given positions, from several threads at once, and syncs to disk. The callers decide what to write
+// where.
 import { FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 
 const { i32, i64, u32, ptr: pointer } = FFIType;
 const c = openLibc({
-  // Lengths stay far below 2^31, so the low half of the ssize_t tells all and no BigInt is made.
+  // Lengths stay far below 2^31, so the low half of the ssize_t suffices and no BigInt is created.
   pwrite: { args: [i32, pointer, u32, i64], returns: i32 },
   fsync: { args: [i32], returns: i32 },
 });
@@ -22,7 +22,7 @@ const buffer = new Uint8Array(fixedMemory(MOST));
 const address = ptr(buffer);
 
 /**
- * Writes up to 4096 bytes at `offset`, all or nothing as far as the caller is told.
+ * Writes up to 4096 bytes at `offset`; reports success only if all were written.
  *
  * @throws {SystemError} ENOSPC and the like.
  */
@@ -34,16 +34,16 @@ export function writeAt(fd: number, bytes: Uint8Array, offset: number): void {
 }
 
 /**
- * Has the file system set space aside for a piece of a file, which then reads as zeros; what is there already
- * stays. False where it can't, or has none: the next write there says why. Not posix_fallocate(), which may
- * write the zeros itself, and not notice what another thread writes meanwhile.
+ * Reserves space in the file system for part of a file, which then reads as zeros; existing contents stay. False if the file
+ * system can't, or has no space; the next write there reports why. Not posix_fallocate(), which may write the zeros itself
+ * and overwrite what another thread writes meanwhile.
  */
 export function reserveSpace(fd: number, offset: number, length: number): boolean {
   return linux !== null && linux.fallocate(fd, 0, offset, length) === 0;
 }
 
 /**
- * Makes a new file `length` bytes long, all zeros, with its space really there.
+ * Makes a new file `length` bytes long, all zeros, with its space allocated.
  *
  * @throws {SystemError} ENOSPC and the like; the file may have grown.
  */
@@ -55,7 +55,7 @@ export function allocateSpace(fd: number, length: number): void {
   }
 }
 
-/** Returns once what was written to a file is on the disk. @throws {SystemError} when it can't get there. */
+/** Syncs a file to disk. @throws {SystemError} if that fails. */
 export function syncData(fd: number): void {
   const status = linux === null ? c.fsync(fd) : linux.fdatasync(fd);
   if (status < 0) throw new SystemError(linux === null ? "fsync" : "fdatasync");

@@ -1,13 +1,13 @@
-// The pages of the executable's own file in memory. Starting touches most of the runtime's code once; serving needs
-// little of it.
+// The pages of the executable's own file in memory. Starting touches most of the runtime's code once; serving needs little of
+// it.
 import { readFileSync } from "node:fs";
 import { FFIType, openLibc, type Pointer } from "./libc.ts";
 
 const MADV_DONTNEED = 4;
 
 /**
- * Gives back the pages of this program's code and constants, which come back from the file's pages in the system's
- * cache when they are needed. Does nothing where /proc doesn't tell where they are.
+ * Releases the pages of this program's code and constants, which are mapped again from the page cache when needed. Does
+ * nothing if /proc does not show where they are.
  */
 export function releaseProgramPages(): void {
   if (process.platform !== "linux") return;
@@ -15,13 +15,13 @@ export function releaseProgramPages(): void {
     madvise: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
   });
   for (const { start, length } of readOnlySegments()) {
-    madvise(start as Pointer, length, MADV_DONTNEED); // locked pages stay: --mlockall asks for that
+    madvise(start as Pointer, length, MADV_DONTNEED); // locked pages stay, as requested by --mlockall
   }
 }
 
 /**
- * The mapped pieces of our own file that equal what is in it: code, and the constants at its beginning. Others that
- * can't be written to could be before: the engine protects its settings once they are made.
+ * The mappings of our own file that equal its contents: code, and the constants at its beginning. Other read-only mappings
+ * may have been writable before, because the engine protects its settings after initialising them.
  */
 function readOnlySegments(): { start: number; length: number }[] {
   let maps: string;

@@ -1,12 +1,12 @@
-// What clients do where libc can't be called, for memory that is writable and executable is refused
-// (MemoryDenyWriteExecute= of systemd, SELinux): the system's own programs answer in its place, and a copy of
-// ourselves asks munged. Slower, but the same answers.
+// What clients do where libc can't be called because memory may not be both writable and executable
+// (systemd's MemoryDenyWriteExecute=, SELinux): the system's own programs answer instead, and a copy of ourselves asks
+// munged. Slower, but with the same answers.
 import { IS_COMPILED } from "./thread_file.ts";
 
-/** The longest answer of a program, and of munged: a decoded payload of 1 MiB with its fields. */
+/** Maximum length of an answer from a program or munged: a decoded payload of 1 MiB with its fields. */
 const MAX_OUTPUT = 4 << 20;
 
-/** Runs a program of the system; the first line that it prints, undefined if it fails. */
+/** Runs a system program. Returns the first line of its output, or undefined if it fails. */
 function firstLine(...command: readonly string[]): string | undefined {
   const { status, stdout } = childProcess().spawnSync(command[0]!, command.slice(1), {
     stdio: ["pipe", "pipe", "pipe"],
@@ -16,7 +16,7 @@ function firstLine(...command: readonly string[]): string | undefined {
 }
 
 /**
- * A record of the name service, as getpwnam(3) and its siblings find it.
+ * A record of the name service, as from getpwnam(3) and related functions.
  *
  * @param key a name, or an ID.
  * @returns its fields, undefined if there is none.
@@ -27,17 +27,17 @@ export function nameServiceRecord(
 ): string[] | undefined {
   const line = firstLine("getent", database, "--", String(key));
   if (line === undefined || line === "") return undefined;
-  // getent takes a name of digits for an ID, which is no answer for the name.
+  // getent treats a name of digits as an ID, which does not answer for the name.
   const fields = line.split(":");
   return fields[typeof key === "number" ? 2 : 0] === String(key) ? fields : undefined;
 }
 
-/** The name of the host with an IPv4 address, as gethostbyaddr(3) finds it. */
+/** The name of the host with an IPv4 address, as from gethostbyaddr(3). */
 export function hostNameOf(address: string): string | undefined {
   return firstLine("getent", "hosts", "--", address)?.split(/\s+/)[1];
 }
 
-/** A time as strftime(3) writes it, in the local time zone. */
+/** A time formatted as by strftime(3), in the local time zone. */
 export function localTime(seconds: number, format: string): string | undefined {
   return firstLine("date", `--date=@${seconds}`, `+${format}`);
 }
@@ -45,7 +45,7 @@ export function localTime(seconds: number, format: string): string | undefined {
 /**
  * Sends a message to munged from a copy of ourselves, `mungebox transact`, which runs as the same user.
  *
- * @param message on its first try.
+ * @param message the message for the first try.
  * @param responseType type byte of the response.
  * @returns the response's body, or the error's number and text.
  */

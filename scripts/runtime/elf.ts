@@ -1,5 +1,5 @@
-// What setting a runtime's entry needs of the ELF format (System V ABI, chapters 4 and 5), for 64-bit
-// little-endian executables that are not relocated: symbols, segments and the entry point.
+// The part of the ELF format (System V ABI, chapters 4 and 5) needed to set a runtime's entry point, for 64-bit little-endian
+// executables that are not relocated: symbols, segments and the entry point.
 
 const MAGIC = 0x7f454c46;
 const CLASS_64_LITTLE = 0x0201;
@@ -17,18 +17,18 @@ const JUMP_SLOT = { x64: 7, arm64: 1026 } as const;
 
 /** A dynamic symbol. */
 interface ElfSymbol {
-  /** Its place in the table. */
+  /** Its index in the table. */
   readonly index: number;
   readonly address: number;
   readonly size: number;
 }
 
-/** A section, by where it is in the file. */
+/** A section, by its place in the file. */
 interface Section {
   readonly type: number;
   readonly start: number;
   readonly end: number;
-  /** The section that it refers to: of symbols, their names. */
+  /** The section it refers to; for symbols, their names. */
   readonly link: number;
 }
 
@@ -37,12 +37,12 @@ export function isElf(bytes: Buffer): boolean {
   return bytes.readUInt32BE(0) === MAGIC;
 }
 
-/** An executable in memory; changes are made in place. */
+/** An executable in memory, changed in place. */
 export class Elf {
   readonly architecture: "x64" | "arm64";
   readonly #bytes: Buffer;
 
-  /** @throws {Error} for another kind of file. */
+  /** @throws {Error} for any other kind of file. */
   constructor(bytes: Buffer) {
     const architecture = MACHINES[bytes.readUInt16LE(18)];
     if (
@@ -55,7 +55,7 @@ export class Elf {
     this.#bytes = bytes;
   }
 
-  /** The address that the kernel, or the dynamic linker, starts the program at. */
+  /** The address at which the kernel or the dynamic linker starts the program. */
   get entry(): number {
     return this.#u64(24);
   }
@@ -64,7 +64,7 @@ export class Elf {
     this.#bytes.writeBigUInt64LE(BigInt(address), 24);
   }
 
-  /** Where in the file the byte at an address of a loaded segment is. */
+  /** Offset in the file of an address in a loaded segment. */
   offset(address: number): number {
     const table = this.#u64(32);
     for (let i = 0; i < this.#bytes.readUInt16LE(56); i++) {
@@ -76,7 +76,7 @@ export class Elf {
     throw new Error(`No segment has the address ${address}`);
   }
 
-  /** A symbol of the dynamic symbol table by its name. */
+  /** A symbol of the dynamic symbol table, by name. */
   symbol(name: string): ElfSymbol {
     for (const { start, end, link } of this.#sections(DYNAMIC_SYMBOLS)) {
       const names = this.#section(link).start;
@@ -91,7 +91,7 @@ export class Elf {
     throw new Error(`The executable has no symbol ${name}`);
   }
 
-  /** The address of the word that holds the address of a function of another library. */
+  /** The address of the word with the address of another library's function. */
   slot(name: string): number {
     const { index } = this.symbol(name);
     for (const { start, end } of this.#sections(RELOCATIONS)) {

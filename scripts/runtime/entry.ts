@@ -1,12 +1,11 @@
 // The first instructions of an executable, which run before the runtime's own code. They check that there are enough
-// descriptors, stack and memory; take the runtime's variables out of the environment and put our settings in; and,
-// where there is no working directory or no /proc, answer in place of the C library, as the runtime would give up.
-// For Linux on x64 and arm64.
+// descriptors, stack and memory; replace the runtime's variables in the environment by our settings; and, without a working
+// directory or /proc, answer in place of the C library, because the runtime would give up. For Linux on x64 and arm64.
 import { Elf } from "./elf.ts";
 
 /**
- * Environment variables with these names decide what the runtime does: load other code, write files, end with
- * a strange message. None of a user's reaches it, in capitals or not. The first eight characters count.
+ * Environment variables with these names affect the runtime: they make it load other code, write files, or end with a strange
+ * message. A user's variables never reach it, whatever their case. The first eight characters count.
  */
 export const CLOSED_PREFIXES = [
   "BUN_",
@@ -32,31 +31,31 @@ export const CLOSED_PREFIXES = [
 ];
 
 /**
- * How the runtime is set. Left alone it reserves 4 GiB for the structures of objects, 1 GiB for compiled code
- * and 1 GiB for its allocator, all of which counts for `ulimit -v`, `ulimit -d` and a node's commit limit.
+ * Settings of the runtime. By default it reserves 4 GiB for the structures of objects, 1 GiB for compiled code and 1 GiB for
+ * its allocator, all of which count towards `ulimit -v`, `ulimit -d` and a node's commit limit.
  */
 const SETTINGS = [
   "BUN_JSC_structureHeapSizeInKB=1048576", // halved until it fits, down to 64 MiB
   "BUN_JSC_jitMemoryReservationSize=8388608",
-  "BUN_JSC_softReservedZoneSize=65536", // in place of 128 KiB, which is all that ulimit -s 128 leaves
-  "MIMALLOC_ARENA_RESERVE=0", // memory is taken as it is needed
+  "BUN_JSC_softReservedZoneSize=65536", // instead of 128 KiB, which is all that ulimit -s 128 leaves
+  "MIMALLOC_ARENA_RESERVE=0", // memory is allocated on demand
 ];
 
 const PROT_NONE = 0;
 const PROT_READ_WRITE = 3;
 const MIB = 1024 * 1024;
 
-/** What the smallest program needs beyond what the kernel has mapped by then. */
+/** What the smallest program needs beyond what the kernel has already mapped. */
 const ROOM = [
   { length: 141 * MIB, protection: PROT_NONE }, // ulimit -v
   { length: 42 * MIB, protection: PROT_READ_WRITE }, // ulimit -d, the commit limit
 ];
 
-/** What a program says behind its name where that is too little. */
+/** The message, after the program's name, if there is less. */
 const NO_MEMORY =
   ": Error: Out of memory: 256 MiB of address space (ulimit -v) and 64 MiB of data (ulimit -d) are needed\n";
 
-/** Other limits by their number in Linux, the least that will do, and what a program says where it is less. */
+/** Other limits by their number in Linux, with the required minimum and the message for less. */
 const LIMITS = [
   {
     resource: 7, // RLIMIT_NOFILE
@@ -70,10 +69,10 @@ const LIMITS = [
   },
 ];
 
-/** A function that only native addons call, and no executable of ours loads any: the code goes in its place. */
+/** A function called only by native addons, which our executables never load; the code replaces it. */
 const PLACE = "napi_get_property";
 
-/** entry_x64.s and entry_arm64.s, assembled; a test compares. */
+/** entry_x64.s and entry_arm64.s, assembled; a test compares them. */
 const CODE = {
   x64: "4889d34c8d250603000041be01000000498b3c244885ff7429488db42470ffff" +
     "ffb8610000000f05488b842470ffffff493b4424084d8d6c241072564983c420" +
@@ -123,9 +122,9 @@ const CODE = {
 } as const;
 
 /**
- * The engine reserves the structures' space as writable, though it makes what it takes of it writable anyway.
- * Reserved as readable, it does not count as data. These are the call's arguments, what they are to be, and how
- * often the call is there: the loop around it is unrolled by most compilers.
+ * The engine reserves the structures' space as writable, though it makes the used part writable anyway. Reserved as readable,
+ * it does not count as data. These are the call's arguments, their replacements, and the number of calls, because most
+ * compilers unroll the loop around it.
  */
 const STRUCTURE_HEAP = {
   x64: {
@@ -142,7 +141,7 @@ export function entryCode(architecture: keyof typeof CODE): Buffer {
 }
 
 /**
- * Has `runtime`, an ELF executable, start with our code; the bytes are changed in place.
+ * Makes `runtime`, an ELF executable, start with our code; changes the bytes in place.
  *
  * @throws {Error} if the runtime is not built as expected.
  */
@@ -169,7 +168,7 @@ export function setEntry(runtime: Buffer): void {
   for (const setting of SETTINGS) behindCode.text(`${setting}\0`);
   behindCode.number(0);
   for (const prefix of CLOSED_PREFIXES) {
-    // As the code compares them: 8 characters at most, bit 5 of each set.
+    // In the form the code compares: at most 8 characters, with bit 5 of each set.
     const name = Buffer.from(prefix, "latin1").subarray(0, 8);
     behindCode.bytes(Buffer.alloc(8).fill(0xff, 0, name.length));
     behindCode.bytes(
@@ -183,7 +182,7 @@ export function setEntry(runtime: Buffer): void {
   elf.entry = place.address;
 }
 
-/** The words of 8 bytes behind the code, and behind those the texts that they are addresses of. */
+/** The 8-byte words after the code, followed by the texts whose addresses they contain. */
 class EntryData {
   readonly #start: number;
   readonly #words: (Uint8Array | { readonly text: string })[] = [];

@@ -61,7 +61,7 @@ function fetchPackage(name: string, directory: string): void {
   rmSync(archive);
 }
 
-/** What is done to a runtime, in a few letters: one from before a change of these files is not to be used. */
+/** Identifies the changes made to a runtime, so that a cached one from before a change of these files is not used. */
 function changes(): string {
   const hash = createHash("sha256");
   for (const name of ["elf.ts", "entry.ts", "runtime.ts"]) {

@@ -1,6 +1,5 @@
-// File systems that are full, or fill up, under a munged that runs or starts: it goes on answering, finds
-// replays, and no state of its files ends it. What the cache does by itself is in
-// tests/daemon/munged/replay/journal_test.ts.
+// File systems that are full, or fill up, under a running or starting munged: it keeps answering and detecting replays, and
+// no state of its files stops it. Tests of the cache itself are in tests/daemon/munged/replay/journal_test.ts.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -34,7 +33,7 @@ function encode(socket: string, count: number, ttl = 300): Uint8Array[] {
   );
 }
 
-/** What becomes of each credential, in numbers. */
+/** Results of credentials, in numbers. */
 function decodeAll(socket: string, credentials: readonly Uint8Array[]): Map<number, number> {
   const counts = new Map<number, number>();
   for (const credential of credentials) {
@@ -44,7 +43,7 @@ function decodeAll(socket: string, credentials: readonly Uint8Array[]): Map<numb
   return counts;
 }
 
-/** Takes what space there is. */
+/** Uses up all space. */
 function fill(directory: string): void {
   const fd = openSync(join(directory, "filler"), "w");
   for (let length = 1 << 20; length >= 512; length >>= 1) {
@@ -58,7 +57,7 @@ function fill(directory: string): void {
   spawnSync("sync", ["-f", directory]);
 }
 
-/** File systems to fill up: how each is made and mounted, and whether that is possible here. */
+/** File systems to fill up: how to make and mount each, and whether that is possible here. */
 const FILE_SYSTEMS: Readonly<Record<string, (image: string, directory: string) => boolean>> = {
   tmpfs: (_image, directory) =>
     spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "none", directory]).status === 0,
@@ -87,7 +86,7 @@ suite("full disks", { "root": isRoot, "Linux": process.platform === "linux" }, (
   }
 
   for (const [name, mount] of Object.entries(FILE_SYSTEMS)) {
-    test(`a full ${name} keeps nobody from decoding, hides no replay, and ends no munged`, async (t) => {
+    test(`a full ${name} prevents no decoding, hides no replay, and stops no munged`, async (t) => {
       const disk = join(realm.directory, name);
       mkdirSync(disk);
       if (!mount(join(realm.directory, `${name}.img`), disk)) return t.skip(`can't mount ${name}`);
@@ -102,7 +101,7 @@ suite("full disks", { "root": isRoot, "Linux": process.platform === "linux" }, (
         assert.deepEqual([...decodeAll(munged.socket, early)], [[SUCCESS, 200]]);
         fill(disk);
 
-        // More than there is space for set aside, in this minute and in many others.
+        // More than there is reserved space for, in this minute and in many others.
         const credentials = [
           ...encode(munged.socket, 6_000),
           ...Array.from({ length: 30 }, (_, i) => encode(munged.socket, 10, 400 + i * 60)).flat(),
@@ -110,7 +109,7 @@ suite("full disks", { "root": isRoot, "Linux": process.platform === "linux" }, (
         assert.deepEqual([...decodeAll(munged.socket, credentials)], [[SUCCESS, 6_300]]);
         const all = [...early, ...credentials];
         assert.deepEqual([...decodeAll(munged.socket, all)], [[EMUNGE_CRED_REPLAYED, 6_500]]);
-        await pause(100); // the log is read between blocking calls only
+        await pause(100); // the log is read only between blocking calls
         const warnings = munged.log().match(/Warning: Failed to write replay journal/g);
         assert.equal(warnings?.length, 1, munged.log());
 
@@ -141,14 +140,14 @@ suite("full disks", { "root": isRoot, "Linux": process.platform === "linux" }, (
     });
   }
 
-  test("a munged that starts on a full disk keeps its replay cache in memory, and warns", async (t) => {
+  test("a munged that starts on a full disk keeps its replay cache in memory, with a warning", async (t) => {
     const disk = join(realm.directory, "full");
     mkdirSync(disk);
     const mount = ["-t", "tmpfs", "-o", "size=1m,nr_inodes=3,mode=755", "none", disk];
     if (spawnSync("mount", mount).status !== 0) return t.skip("can't mount a file system here");
     try {
       fill(disk);
-      mkdirSync(join(disk, "last")); // no inode is left
+      mkdirSync(join(disk, "last")); // no inodes left
       const munged = await realm.start("ours", [`--replay-dir=${disk}/replay`]);
       assert.match(
         munged.log(),

@@ -1,4 +1,4 @@
-// A user who wants to fill the log's disk: every line that a client can cause, as often as it can.
+// A user who tries to fill the log's disk: every line that a client can cause, as often as it can.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -13,14 +13,14 @@ import { connect, endSending, sendSome } from "./connection.ts";
 
 const SECONDS = 4;
 
-describe("a log that clients want to fill", () => {
+describe("a log that clients try to fill", () => {
   let realm: Realm;
   before(() => {
     realm = new Realm();
   });
   after(() => realm.close());
 
-  test("grows by at most 10 kB a second, and says what was suppressed", () => {
+  test("grows by at most 10 kB a second, and reports what was suppressed", () => {
     const directory = join(realm.directory, "flood");
     mkdirSync(directory);
     const socket = join(directory, "socket");
@@ -44,7 +44,7 @@ describe("a log that clients want to fill", () => {
     const tooLong = whole.slice();
     tooLong.fill(0x7f, 7, 11);
     const messages = [
-      whole, // a replay, but for the first
+      whole, // a replay, except the first
       formatDecodeRequest({ credential }, 1),
       formatDecodeRequest({ credential }, 6),
       formatDecodeRequest({ credential: altered }, 0),
@@ -77,7 +77,7 @@ describe("a log that clients want to fill", () => {
     const seconds = (performance.now() - begun) / 1000;
     assert.ok(requests > 1_000, `${requests} requests`);
     assert.ok(grown <= 10_000 * seconds, `${grown} bytes in ${seconds} s`);
-    // Each cause is there all the same.
+    // Every cause appears all the same.
     const lines = readFileSync(log, "utf8");
     for (
       const cause of [

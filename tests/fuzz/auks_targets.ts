@@ -1,4 +1,4 @@
-// AUKS's formats as targets of the fuzzer. What is accepted has to be written again as it was read.
+// AUKS's formats as fuzzing targets. Accepted input must survive parsing and formatting.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ const sent = () => ["send-bob", "send-carol-two-tgts"].map(file);
 const stored = () => sent().map(parseSendFile);
 const DIALECTS: readonly Dialect[] = ["0.4", "0.5", "head"];
 
-/** Configuration files of the reference that the real parser takes, and ours with it. */
+/** Reference configuration files that the real parser accepts, and ours as well. */
 function configurations(extension: string, read: (bytes: Uint8Array) => void): Uint8Array[] {
   const folder = join(REFERENCE, "configs");
   return readdirSync(folder).filter((name) => name.endsWith(extension))
@@ -50,7 +50,7 @@ function readKrbCred(bytes: Uint8Array): void {
     cred.credentials.some(({ authtime, starttime, renewTill, flags }) =>
       [authtime, starttime, renewTill, flags].includes(0)
     );
-  // Fields of no use to AUKS are read and not written.
+  // Fields that AUKS does not use are read but not written.
   const again = formatKrbCred(cred);
   if (!zero && again.length === bytes.length) assert.deepEqual(again, bytes);
   assert.deepEqual(parseKrbCred(again).credentials, cred.credentials);

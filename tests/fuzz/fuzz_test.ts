@@ -1,4 +1,4 @@
-// The fuzzer itself: it finds what is planted, the same again for the same seed, and reports what is kept.
+// The fuzzer itself: it finds planted bugs, the same ones for the same seed, and reports memory growth.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mutate, Random } from "./mutate.ts";
@@ -7,7 +7,7 @@ import { TARGETS } from "./targets.ts";
 
 const CORPUS = [Uint8Array.of(0, 0, 0, 2, 65, 66), Uint8Array.of(0, 0, 0, 0)];
 
-/** Reads a length and as many bytes; `flaw` is what it does when the length is too large. */
+/** Reads a length and that many bytes; `flaw` is what it does if the length is too large. */
 function planted(flaw: () => void): Target {
   return {
     name: "planted",
@@ -32,7 +32,7 @@ async function findingOf(target: Target, seed: number): Promise<Finding> {
   assert.fail("nothing was found");
 }
 
-test("an error that is no refusal is found, the same one for the same seed", async () => {
+test("an error that is not a refusal is found, the same one for the same seed", async () => {
   const target = planted(() => assert.fail("out of bounds"));
   const finding = await findingOf(target, 1);
   assert.match(finding.message, /out of bounds/);
@@ -49,7 +49,7 @@ test("clean refusals are counted, and nothing is found", async () => {
   assert(refused > 300 && refused < 2700, `${refused}`);
 });
 
-test("what is kept of each input shows as growth", async () => {
+test("memory kept for each input shows as growth", async () => {
   const kept: unknown[] = [];
   const leak: Target = {
     ...planted(() => {}),
@@ -64,7 +64,7 @@ test("a corpus that is refused is a finding", async () => {
   assert.match((await findingOf(target, 1)).message, /one of the corpus is refused/);
 });
 
-test("damage leaves the corpus as it is, and other seeds do other damage", () => {
+test("damage leaves the corpus unchanged, and different seeds do different damage", () => {
   const before = CORPUS.map((bytes) => bytes.slice());
   const damaged = (seed: number) => {
     const random = new Random(seed);

@@ -7,7 +7,7 @@ import { Finding, runCase, runTarget, type Target } from "./target.ts";
 import { TARGETS } from "./targets.ts";
 
 const DEFAULT_SECONDS = 10;
-/** Bytes that the heap may differ by without anything being kept. */
+/** How many bytes the heap may differ by without counting as growth. */
 const MOST_GROWTH = 16_777_216;
 
 const { values, positionals: names } = parseArgs({

@@ -1,4 +1,4 @@
-// MUNGE's formats as targets of the fuzzer: credentials, messages, configuration and command lines.
+// MUNGE's formats as fuzzing targets: credentials, messages, configuration and command lines.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -40,14 +40,14 @@ const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1");
 const bytesOf = (text: string) => new Uint8Array(Buffer.from(text, "latin1"));
 const open = (text: string) => openBytes(unarmor(text), () => [subkeys], primitives);
 
-/** The bytes of every vector; no others are ever authentic. */
+/** The bytes of every vector; no other credentials are ever authentic. */
 const authentic = new Set(vectors.map(({ credential }) => latin1(unarmor(credential))));
 
 function isAuthentic(bytes: Uint8Array): void {
   assert(authentic.has(latin1(bytes)), "a credential that nobody made is accepted");
 }
 
-/** OUTER and INNER of credentials without encryption, which is how much of them a MAC is over. */
+/** OUTER and INNER of unencrypted credentials, which are covered by the MAC. */
 function plainCredentials(): Uint8Array[] {
   return vectors.map(({ fields }) => {
     const mac = MACS[fields.mac]!;
@@ -85,7 +85,7 @@ const NAMES = new Map<number, keyof typeof MESSAGE_TYPE>(
   Object.entries(MESSAGE_TYPE).map(([name, type]) => [type, name as keyof typeof MESSAGE_TYPE]),
 );
 
-/** What reads the body of each message. */
+/** The parser for the body of each message. */
 const BODIES: { readonly [name in keyof typeof MESSAGE_TYPE]: (body: Uint8Array) => unknown } = {
   encodeRequest: parseEncodeRequest,
   encodeResponse: parseEncodeResponse,
@@ -190,7 +190,7 @@ export const MUNGE_TARGETS: readonly Target[] = [
     ],
     read: (bytes) => {
       const words = latin1(bytes).split("\0");
-      // What prints and ends the program is left out.
+      // Options that print and end the program are left out.
       if (words.some((word) => /^-[^-]*[hLV]|^--[hlv]/.test(word))) return;
       parseArguments("munged", words);
     },

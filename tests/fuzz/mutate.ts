@@ -1,6 +1,6 @@
 // Seeded random numbers, and damage to bytes that keeps most of their structure.
 
-/** A source of numbers that gives the same ones for the same seed (splitmix32). */
+/** A source of random numbers, reproducible by seed (splitmix32). */
 export class Random {
   #state: number;
 
@@ -41,14 +41,14 @@ const EDGES = [
 
 type Mutation = (bytes: Uint8Array, random: Random, corpus: readonly Uint8Array[]) => Uint8Array;
 
-/** A place in the bytes, its end included. */
+/** A position in the bytes, including the end. */
 const place = (bytes: Uint8Array, random: Random) => random.below(bytes.length + 1);
 
 function replace(bytes: Uint8Array, from: number, to: number, by: Uint8Array): Uint8Array {
   return Uint8Array.from(Buffer.concat([bytes.subarray(0, from), by, bytes.subarray(to)]));
 }
 
-/** Changes bytes in place; does nothing where there are none. */
+/** Changes bytes in place; does nothing if there are none. */
 function inPlace(change: (bytes: Uint8Array, random: Random) => void): Mutation {
   return (bytes, random) => {
     const copy = bytes.slice();
@@ -84,7 +84,7 @@ const MUTATIONS: readonly Mutation[] = [
     const piece = Uint8Array.from({ length: 1 + random.below(8) }, () => random.below(256));
     return replace(bytes, at, at, piece);
   },
-  // A piece of the bytes once more, or of others in its place.
+  // A part of the bytes repeated, or replaced by part of another input.
   (bytes, random) => {
     const from = place(bytes, random);
     const piece = bytes.subarray(from, from + random.below(64));
@@ -101,11 +101,11 @@ const MUTATIONS: readonly Mutation[] = [
 ];
 
 /**
- * One of the corpus with some damage.
+ * Returns one input of the corpus with some damage.
  *
- * @param corpus at least one input that is as it should be.
- * @param random where the choices come from.
- * @param tokens pieces of text that mean something to what reads it.
+ * @param corpus at least one valid input.
+ * @param random source of the choices.
+ * @param tokens texts with a meaning to the parser.
  */
 export function mutate(
   corpus: readonly Uint8Array[],

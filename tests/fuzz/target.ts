@@ -1,28 +1,28 @@
-// What a target of the fuzzer is, and how one is run.
+// What a fuzzing target is, and how to run one.
 import { setImmediate } from "node:timers/promises";
 import { mutate, Random } from "./mutate.ts";
 
-/** Something that reads bytes from elsewhere. */
+/** A parser of foreign bytes. */
 export interface Target {
   readonly name: string;
-  /** Inputs that are as they should be; at least one. */
+  /** Valid inputs; at least one. */
   readonly corpus: () => readonly Uint8Array[];
-  /** Pieces of text that mean something to what reads it. */
+  /** Texts with a meaning to the parser. */
   readonly tokens?: readonly string[];
-  /** Reads the bytes, and throws what `isRefusal` knows if they are not as they should be. Checks what it has read. */
+  /** Parses the bytes and checks the result. For invalid bytes it throws an error that `isRefusal` accepts. */
   readonly read: (bytes: Uint8Array) => void;
   readonly isRefusal: (error: unknown) => boolean;
 }
 
-/** What came of running a target. */
+/** The outcome of running a target. */
 export interface Result {
   readonly runs: number;
   readonly refused: number;
-  /** Bytes that the heap has grown by since the first tenth of the runs. */
+  /** Heap growth in bytes since the first tenth of the runs. */
   readonly growth: number;
 }
 
-/** Bytes that a target does not stand, or takes too long for. */
+/** An input that a target fails on, or takes too long for. */
 export class Finding extends Error {
   readonly bytes: Uint8Array;
 
@@ -32,20 +32,20 @@ export class Finding extends Error {
   }
 }
 
-/** Most milliseconds of one input. */
+/** Maximum milliseconds per input. */
 const PATIENCE_MS = 5000;
 
 /**
- * Reads one input.
+ * Runs one input.
  *
  * @returns true if it was refused.
- * @throws {Finding} if anything else was thrown, or if it took too long.
+ * @throws {Finding} if it threw anything else or took too long.
  */
 export function runCase({ read, isRefusal }: Target, bytes: Uint8Array): boolean {
   const started = performance.now();
   let refused = false;
   try {
-    // Its own copy, as a finding has to show what was read and not what became of it.
+    // A copy, because a finding has to show the original input.
     read(bytes.slice());
   } catch (error) {
     if (!isRefusal(error)) throw new Finding(bytes, error);
@@ -57,10 +57,10 @@ export function runCase({ read, isRefusal }: Target, bytes: Uint8Array): boolean
 }
 
 /**
- * Reads damaged inputs until `isEnough`.
+ * Runs damaged inputs until `isEnough`.
  *
  * @param seed the same seed gives the same inputs in the same order.
- * @param isEnough told how many inputs have been read.
+ * @param isEnough called with the number of inputs so far.
  * @throws {Finding} at the first input that is not refused cleanly.
  */
 export async function runTarget(
@@ -75,10 +75,10 @@ export async function runTarget(
   const random = new Random(seed);
   let refused = 0;
   let runs = 0;
-  // What is compiled and kept in the first runs is no growth.
+  // Code compiled in the first runs does not count as growth.
   let warm: number | undefined;
   for (; !isEnough(runs); runs++) {
-    // What the runtime lets go of between turns of its loop, as streams of zlib, is no growth either.
+    // Neither does memory that the runtime releases between turns of its event loop, such as zlib streams.
     if (runs % TURN_RUNS === 0) await setImmediate();
     if (runs === WARM_RUNS) warm = heapBytes();
     if (runCase(target, mutate(corpus, random, target.tokens))) refused++;

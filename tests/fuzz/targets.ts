@@ -1,4 +1,4 @@
-// Every target of the fuzzer: what reads bytes that come from elsewhere.
+// All fuzzing targets: every parser of foreign bytes.
 import { AUKS_TARGETS } from "./auks_targets.ts";
 import { MUNGE_TARGETS } from "./munge_targets.ts";
 import type { Target } from "./target.ts";

@@ -1,6 +1,6 @@
-// The replay cache: which credentials were decoded on this host and have not expired yet, as one thread of
-// munged asks. One table a minute of expiry (table.ts), which all threads share (minutes.ts), and for each a
-// journal (journal.ts), from which a successor makes the table anew.
+// The replay cache, as one thread of munged sees it: which credentials were decoded on this host and have not expired yet.
+// One table per minute of expiry (table.ts), shared by all threads (minutes.ts), each with a journal (journal.ts) from which
+// a successor rebuilds the table.
 import { eraseRecord, nextReserve, reserveRecords, syncJournal, writeRecord } from "./journal.ts";
 import { journalPath } from "./files.ts";
 import {
@@ -27,7 +27,7 @@ export interface Remembered {
 
 const NO_RECORD = -1;
 
-/** One thread's way into the replay cache. */
+/** One thread's view of the replay cache. */
 export class ReplayCache {
   readonly #state: ReplayState;
   readonly #words: Int32Array;
@@ -35,7 +35,7 @@ export class ReplayCache {
   readonly #tables = new Map<number, OpenTable>();
   #newest = 0;
 
-  /** @param warn takes what keeps entries from the disk. */
+  /** @param warn called with problems that keep entries from the disk. */
   constructor(state: ReplayState, warn: (text: string) => void = () => {}) {
     this.#state = state;
     this.#words = new Int32Array(state.shared);
@@ -43,12 +43,12 @@ export class ReplayCache {
   }
 
   /**
-   * Remembers a credential unless it is remembered already.
+   * Remembers a credential unless it is already remembered.
    *
-   * @param expiry seconds since the epoch until which it must be remembered.
-   * @returns what to {@linkcode forget} if the answer can't be delivered, for one that is new; of simultaneous
-   * calls with one credential exactly one gets that.
-   * @throws {Error} when there is no memory or descriptor for it: then it must not be accepted.
+   * @param expiry until when to remember it, seconds since the epoch.
+   * @returns for a new credential, what to {@linkcode forget} if the answer can't be delivered; of simultaneous calls with
+   * the same credential, exactly one gets this.
+   * @throws {Error} if there is no memory or descriptor for it; then the credential must not be accepted.
    */
   remember(presented: Presented, expiry: number): Remembered | "retried" | "replayed" {
     const minute = minuteOf(expiry);
@@ -59,7 +59,7 @@ export class ReplayCache {
     return verdict === "new" ? { key: presented.key, expiry, record } : verdict;
   }
 
-  /** Forgets a credential whose answer could not be delivered, unless it was accepted once more since. */
+  /** Forgets a credential whose answer could not be delivered, unless it was accepted again since. */
   forget({ key, expiry, record }: Remembered): void {
     const minute = minuteOf(expiry);
     if (this.#known(minute) === undefined && findMinute(this.#words, minute) === null) return;
@@ -69,7 +69,7 @@ export class ReplayCache {
     if (journal >= 0) eraseRecord(journal, record);
   }
 
-  /** Appends the entry that was just changed to the journal; the number of its record. */
+  /** Appends the entry that was just changed to the journal. Returns the number of its record. */
   #save({ table, entry }: OpenTable, minute: number): number {
     const words = this.#words;
     const journal = words[entry + ENTRY.journal]!;
@@ -89,7 +89,7 @@ export class ReplayCache {
     }
   }
 
-  /** Sets space for more records aside, unless another thread does. */
+  /** Reserves space for more records, unless another thread does. */
   #reserve(entry: number, journal: number, reserved: number): void {
     const next = nextReserve(reserved);
     const at = entry + ENTRY.reserved;
@@ -107,7 +107,7 @@ export class ReplayCache {
     }
   }
 
-  /** The table of a minute, which this thread or another one makes if need be. */
+  /** The table of a minute, created by this or another thread if necessary. */
   #table(minute: number): OpenTable {
     const known = this.#known(minute);
     if (known !== undefined) return known;
@@ -122,7 +122,7 @@ export class ReplayCache {
     return opened;
   }
 
-  /** The table of a minute, if this thread has opened it and nobody has dropped it since. */
+  /** The table of a minute, if this thread has opened it and it has not been dropped since. */
   #known(minute: number): OpenTable | undefined {
     const known = this.#tables.get(minute);
     return known !== undefined && this.#isCurrent(known) ? known : undefined;
@@ -132,7 +132,7 @@ export class ReplayCache {
     return Atomics.load(this.#words, entry + ENTRY.serial) === serial;
   }
 
-  /** Forgets the tables that were dropped. */
+  /** Releases dropped tables. */
   #letGo(newest: number): void {
     this.#newest = Math.max(newest, this.#newest);
     for (const [minute, opened] of this.#tables) {

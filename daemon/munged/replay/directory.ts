@@ -1,5 +1,5 @@
-// Where the replay cache outlives munged: a directory of its own beside the seed file, as private as that,
-// and in use by one munged at a time.
+// The directory in which the replay cache outlives munged: beside the seed file, just as private, and used by one munged at a
+// time.
 import { constants, fchmodSync, fstatSync, lstatSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
@@ -14,14 +14,13 @@ import type { Logger } from "../../process/log.ts";
 const DIRECTORY_MODE = 0o700;
 const LOCK_NAME = "lock";
 const LOCK_MODE = 0o600;
-/** A munged that ends may have clients that are given this long, and files to write. */
+/** How long a stopping munged may take to serve its clients and write its files. */
 const LOCK_PATIENCE_MS = MESSAGE_TIMEOUT_MS + 1000;
 const LOCK_INTERVAL_MS = 10;
 
 /**
- * The replay cache that `config` asks for, with what an earlier munged remembered; null for none. Where the
- * directory can't be trusted or used, or another munged uses it (two must not believe in it at once), the
- * cache lives in memory, and a warning says so.
+ * The replay cache for `config`, with the entries of an earlier munged; null for none. If the directory is insecure or
+ * unusable, or another munged is using it (two must not rely on it at once), the cache is kept in memory, with a warning.
  */
 export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState | null {
   if (config.benchmark) {
@@ -70,7 +69,7 @@ function prepareDirectory(directory: string, config: DaemonConfig, log: Logger):
   }
 }
 
-/** Locks the directory until this process ends; waits for a predecessor that is about to. */
+/** Locks the directory until this process ends; waits for a predecessor that is stopping. */
 function lockDirectory(directory: string): void {
   const path = join(directory, LOCK_NAME);
   const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;

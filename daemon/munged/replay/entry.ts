@@ -1,5 +1,5 @@
-// The last word of a replay entry: what may still become of it, when its credential was decoded, and by which
-// process. Which retries are believed is decided here; where entries are is table.ts's.
+// The last word of a replay entry: its state, when its credential was decoded, and by which process. This file decides which
+// retries are believed; table.ts stores the entries.
 import {
   connectPause,
   MAX_CONNECT_TRIES,
@@ -9,15 +9,15 @@ import {
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import { NO_TAG } from "./requester.ts";
 
-/** What may become of an entry, in the lowest bits of its last word; 0 stands for one that is being written. */
+/** States of an entry, in the lowest bits of its last word; 0 means it is being written. */
 const STATE = {
-  /** The answer may turn out to be undelivered, which makes the credential new again. A retry is believed. */
+  /** If the answer turns out to be undelivered, the credential becomes new again. A retry is believed. */
   live: 1,
-  /** A retry was answered: the entry stays, whatever becomes of earlier answers. More retries are believed. */
+  /** A retry was answered: the entry stays, whatever happens to earlier answers. More retries are believed. */
   retried: 2,
-  /** Somebody else presented the credential: as `live`, but no retry is believed any more. */
+  /** Another request presented the credential: like `live`, but no more retries are believed. */
   met: 3,
-  /** Both: nothing changes any more. */
+  /** Both: final. */
   final: 4,
   /** The answer was not delivered: the credential is new again. */
   forgotten: 5,
@@ -28,10 +28,10 @@ const TIME_SHIFT = 3;
 const TIME_BITS = 12;
 const TIME_MASK = (1 << TIME_BITS) - 1;
 const TAG_SHIFT = TIME_SHIFT + TIME_BITS; // the rest is the tag (TAG_BITS)
-/** Seconds that times are told apart by: 12 bits of them are more than a credential can be decoded for. */
+/** Resolution of times in seconds: 12 bits cover more than the time in which a credential can be decoded. */
 const TIME_UNIT = 4;
 
-/** The longest that a client can take from its first request to its last retry, in seconds. */
+/** Maximum time between a client's first request and its last retry, in seconds. */
 export const RETRY_WINDOW: number = (() => {
   let milliseconds = 0;
   for (let failures = 1; failures < MAX_TRANSACTIONS; failures++) {
@@ -42,7 +42,7 @@ export const RETRY_WINDOW: number = (() => {
 })();
 const WINDOW_UNITS = Math.ceil(RETRY_WINDOW / TIME_UNIT);
 
-/** The word of a credential that was just decoded. @param now seconds since the epoch. */
+/** The word for a credential that was just decoded. @param now seconds since the epoch. */
 export function liveEntry(tag: number, now: number): number {
   return tag << TAG_SHIFT | timeOf(now) << TIME_SHIFT | STATE.live;
 }
@@ -53,9 +53,8 @@ export function isForgotten(word: number): boolean {
 }
 
 /**
- * The word after a retry that is believed, or null for one that is not: it must come from the process that
- * decoded the credential, within the time that a client goes on trying, and nobody else may have presented
- * the credential since.
+ * The word after a believed retry, or null for one that is not believed: it must come from the process that decoded the
+ * credential, within the time in which clients retry, and no other request may have presented the credential since.
  */
 export function afterRetry(word: number, tag: number, now: number): number | null {
   const state = word & STATE_MASK;
@@ -65,7 +64,7 @@ export function afterRetry(word: number, tag: number, now: number): number | nul
   return age > WINDOW_UNITS ? null : withState(word, STATE.retried);
 }
 
-/** The word after the credential was presented once more, and refused as a replay. */
+/** The word after the credential was presented again and refused as a replay. */
 export function afterReplay(word: number): number {
   const state = word & STATE_MASK;
   if (state === STATE.live) return withState(word, STATE.met);
@@ -73,7 +72,7 @@ export function afterReplay(word: number): number {
   return word;
 }
 
-/** The word after its answer turned out to be undelivered; the same one for an entry that stays. */
+/** The word after its answer turned out to be undelivered; unchanged for an entry that stays. */
 export function afterLoss(word: number): number {
   const state = word & STATE_MASK;
   return state === STATE.live || state === STATE.met ? withState(word, STATE.forgotten) : word;
@@ -87,7 +86,7 @@ function timeOf(now: number): number {
   return Math.floor(now / TIME_UNIT) & TIME_MASK;
 }
 
-/** Whether the word is one that {@linkcode liveEntry} made. */
+/** Whether {@linkcode liveEntry} made the word. */
 export function isLive(word: number): boolean {
   return (word & STATE_MASK) === STATE.live;
 }

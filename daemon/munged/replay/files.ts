@@ -1,5 +1,5 @@
-// The replay cache's directory as it is used while munged runs: a journal for each minute, named by it, and
-// spare files whose space is set aside for the minutes to come. Who may use the directory is directory.ts's.
+// The files in the replay cache's directory: a journal for each minute, which is its name, and spare files with reserved space
+// for the coming minutes. directory.ts decides who may use the directory.
 import {
   closeSync,
   constants,
@@ -16,9 +16,9 @@ import { allocateSpace, reserveSpace } from "../../../lib/os/positioned_write.ts
 import { FIRST_BYTES, startJournal } from "./journal.ts";
 
 const FILE_MODE = 0o600;
-/** Descriptors that tables leave to clients, and to what has to be opened for a moment. */
+/** Descriptors that tables leave to clients and to files opened briefly. */
 const SPARE_DESCRIPTORS = 10;
-/** Minutes whose first journal space is set aside. */
+/** Number of minutes for which initial journal space is reserved. */
 const SPARE_FILES = 8;
 
 /** The journal of a minute. */
@@ -30,23 +30,23 @@ function sparePath(directory: string, number: number): string {
   return join(directory, `spare.${number}`);
 }
 
-/** The minutes that there are files for, whatever is in them, and whether each is a regular file. */
+/** The minutes with files, whatever their contents, and whether each is a regular file. */
 export function listJournals(directory: string): { minute: number; isFile: boolean }[] {
   return readdirSync(directory, { withFileTypes: true })
     .filter(({ name }) => /^\d{1,9}$/.test(name))
     .map((file) => ({ minute: Number(file.name), isFile: file.isFile() }));
 }
 
-/** Refuses one of the last descriptors: without those no thread could be started any more. */
+/** Refuses one of the last descriptors, without which no more threads could be started. */
 function requireSpare(fd: number): void {
   if (fd >= lastDescriptors(SPARE_DESCRIPTORS)) throw new Error("Too many open files");
 }
 
 /**
- * Descriptor of the file that there is for a minute, or null for none.
+ * Descriptor of the file for a minute, or null if there is none.
  *
  * @throws {NotAJournal} for a file that munged did not make.
- * @throws the system's error when it can't be opened: then nobody knows what is in it.
+ * @throws the system's error if it can't be opened; then its contents are unknown.
  */
 export function openJournalFile(directory: string, minute: number): number | null {
   const path = journalPath(directory, minute);
@@ -71,17 +71,17 @@ export function openJournalFile(directory: string, minute: number): number | nul
   }
 }
 
-/** There is something else in a journal's place. */
+/** Something else is in a journal's place. */
 export class NotAJournal extends Error {
   constructor(path: string) {
-    super(`"${path}" is no replay journal`);
+    super(`"${path}" is not a replay journal`);
   }
 }
 
 /**
- * Descriptor of a new journal, made of a spare file while there is one.
+ * Descriptor of a new journal, made from a spare file if there is one.
  *
- * @throws the system's error when there is no space for it.
+ * @throws the system's error if there is no space for it.
  */
 export function createJournalFile(directory: string, minute: number, secret: Int32Array): number {
   const path = journalPath(directory, minute);
@@ -113,7 +113,7 @@ function takeSpare(directory: string, path: string): boolean {
   return false;
 }
 
-/** Has there be all spare files. @throws the system's error when there is no space for one. */
+/** Creates missing spare files. @throws the system's error if there is no space for one. */
 export function makeSpares(directory: string): void {
   const { O_RDWR, O_CREAT, O_EXCL } = constants;
   for (let number = 0; number < SPARE_FILES; number++) {
@@ -136,7 +136,7 @@ export function makeSpares(directory: string): void {
   }
 }
 
-/** Has new names in the directory reach the disk. */
+/** Syncs the directory to disk. */
 export function syncDirectory(directory: string): void {
   const fd = openSync(directory, constants.O_RDONLY);
   try {

@@ -1,6 +1,6 @@
-// A journal: the file from which a successor learns what was decoded, one for each minute of expiry. Entries
-// are appended by write calls before anybody gets the answer, so that they outlive the process however it
-// ends; nothing is mapped, so that no state of the file can kill munged. Where journals are is in files.ts.
+// A journal: the file from which a successor learns what was decoded, one per minute of expiry. Entries are appended with
+// write calls before the client gets its answer, so that they survive the process however it ends. Nothing is mapped, so no
+// state of the file can kill munged. files.ts has the places of journals.
 import { fstatSync, readSync } from "node:fs";
 import { reserveSpace, syncData, writeAt } from "../../../lib/os/positioned_write.ts";
 import { isLive } from "./entry.ts";
@@ -9,17 +9,17 @@ import { newSecret, ReplayTable } from "./table.ts";
 
 const MAGIC = 0x4a50_524d; // "MRPJ"
 const VERSION = 1;
-/** Words of the header: magic, version, minute, the table's secret, and nothing. */
+/** Words of the header: magic, version, minute, the table's secret, and padding. */
 const HEADER_WORDS = 8;
 const HEADER_BYTES = HEADER_WORDS * Int32Array.BYTES_PER_ELEMENT;
 const SECRET = 3;
 const RECORD_BYTES = SLOT_WORDS * Int32Array.BYTES_PER_ELEMENT;
-/** Read at once when a journal is taken over; a multiple of a record's length. */
+/** Bytes read at once when a journal is adopted; a multiple of a record's length. */
 const READ_BYTES = 1 << 20;
 
-/** Space for a new journal: its header and some 4,000 records. */
+/** Space for a new journal: its header and about 4,000 records. */
 export const FIRST_BYTES = 65_536;
-/** The most that is set aside at a time. */
+/** Maximum space reserved at a time. */
 const MOST_RESERVED_BYTES = 1 << 20;
 
 const NOTHING = new Uint8Array(RECORD_BYTES);
@@ -28,12 +28,12 @@ function offsetOf(record: number): number {
   return HEADER_BYTES + record * RECORD_BYTES;
 }
 
-/** How many records have room in so many bytes. */
+/** Number of records that fit into this many bytes. */
 export function recordsIn(bytes: number): number {
   return Math.floor((bytes - HEADER_BYTES) / RECORD_BYTES);
 }
 
-/** Makes a journal of a new file. @returns the header. @throws {SystemError} */
+/** Makes a new file a journal. @returns the header. @throws {SystemError} */
 export function startJournal(fd: number, minute: number, secret: Int32Array): Int32Array {
   const header = new Int32Array(HEADER_WORDS);
   header.set([MAGIC, VERSION, minute, ...secret]);
@@ -41,42 +41,42 @@ export function startJournal(fd: number, minute: number, secret: Int32Array): In
   return header;
 }
 
-/** Writes an entry as record number `record`. @throws {SystemError} when there is no space for it. */
+/** Writes an entry as record number `record`. @throws {SystemError} if there is no space for it. */
 export function writeRecord(fd: number, record: number, entry: Uint8Array): void {
   writeAt(fd, entry, offsetOf(record));
 }
 
-/** Makes a record count for nothing. @throws {SystemError} */
+/** Erases a record. @throws {SystemError} */
 export function eraseRecord(fd: number, record: number): void {
   writeAt(fd, NOTHING, offsetOf(record));
 }
 
-/** Up to which record space is set aside next, after there is some for `reserved` of them. */
+/** The record up to which to reserve space next, if there is space for `reserved` of them. */
 export function nextReserve(reserved: number): number {
   const start = offsetOf(reserved);
   return recordsIn(start + Math.min(Math.max(start, FIRST_BYTES), MOST_RESERVED_BYTES));
 }
 
-/** Sets space aside for the records from `first` up to `end`, if the file system can. */
+/** Reserves space for the records from `first` to `end`, if the file system can. */
 export function reserveRecords(fd: number, first: number, end: number): void {
   reserveSpace(fd, offsetOf(first), (end - first) * RECORD_BYTES);
 }
 
-/** Has a journal reach the disk. @throws {SystemError} when it can't. */
+/** Syncs a journal to disk. @throws {SystemError} if that fails. */
 export const syncJournal: (fd: number) => void = syncData;
 
-/** A journal that was taken over: its table, and the number of records in it. */
+/** An adopted journal: its table, and the number of its records. */
 export interface ReadJournal {
   readonly table: ReplayTable;
   readonly records: number;
 }
 
 /**
- * The table that a journal tells of.
+ * Rebuilds the table of a journal.
  *
- * @param used as {@linkcode ReplayTable.create} takes it.
- * @returns null for what is no journal of that minute.
- * @throws the system's error when it can't be read, or there is no memory for it.
+ * @param used as for {@linkcode ReplayTable.create}.
+ * @returns null for a file that is not a journal of that minute.
+ * @throws the system's error if it can't be read, or there is no memory for it.
  */
 export function readJournal(
   fd: number,
@@ -87,7 +87,7 @@ export function readJournal(
   const bytes = new Uint8Array(words.buffer);
   if (readSync(fd, bytes, 0, HEADER_BYTES, 0) < HEADER_BYTES) return null;
   let header: Int32Array = words.slice(0, HEADER_WORDS);
-  // Made shortly before a power failure: the name has reached the disk, and the header has not.
+  // Made shortly before a power failure: the name reached the disk, but the header did not.
   if (header.every((word) => word === 0)) header = startJournal(fd, minute, newSecret());
   if (header[0] !== MAGIC || header[1] !== VERSION || header[2] !== minute) return null;
   const table = ReplayTable.create(used, header.subarray(SECRET, SECRET + 2));
@@ -96,10 +96,10 @@ export function readJournal(
   const count = recordsIn(fstatSync(fd).size);
   for (let first = 0; first < count;) {
     const read = Math.floor(readSync(fd, bytes, 0, READ_BYTES, offsetOf(first)) / RECORD_BYTES);
-    if (read === 0) break; // it was cut short meanwhile
+    if (read === 0) break; // truncated meanwhile
     for (let i = 0; i < read; i++) {
       const entry = words.subarray(i * SLOT_WORDS, (i + 1) * SLOT_WORDS);
-      if (entry[0] === 0 || entry[3] === 0) continue; // never written, erased, or written in part
+      if (entry[0] === 0 || entry[3] === 0) continue; // never written, erased, or partly written
       records = first + i + 1;
       if (isLive(entry[3]!)) table.restore(entry);
       else replayed.push(entry.slice());

@@ -1,5 +1,5 @@
-// The tables of all minutes: which are open, under which descriptors, and who makes one. What all threads share
-// of the replay cache is here; one thread's way into it is cache.ts.
+// The tables of all minutes: which are open, under which descriptors, and creating them. This is the part of the replay
+// cache that all threads share; cache.ts is one thread's view.
 import { closeSync } from "node:fs";
 import { systemText } from "../../../lib/os/system_text.ts";
 import {
@@ -12,87 +12,87 @@ import {
 import { FIRST_BYTES, readJournal, recordsIn } from "./journal.ts";
 import { newSecret, ReplayTable } from "./table.ts";
 
-/** Tables that can be open at once: more minutes than a credential's expiry can lie ahead and behind. */
+/** Maximum number of open tables: more minutes than a credential's expiry can be ahead or behind. */
 const TABLES = 256;
 /** Words before the first entry. */
 const HEAD = 16;
 const LOCK = 0;
-/** Whether something was written that no sync has covered, and whether there are new files among that. */
+/** Whether there are unsynced writes, and whether they include new files. */
 export const UNSYNCED = 1;
 export const UNSYNCED_NAMES = 2;
-/** A cache line: threads must not slow each other down. */
+/** A cache line, so that threads don't slow each other down. */
 const ENTRY_WORDS = 16;
 /** Words of an entry. */
 export const ENTRY = {
   state: 0,
   minute: 1,
-  /** Address of the table, or of the last one that was here, as a float of two words. */
+  /** Address of the table, or of the previous one here, as a two-word float. */
   table: 2,
   /** Descriptor of the journal, or -1. */
   journal: 9,
-  /** Counts the tables that the entry has had, so that threads let go of those that were dropped. */
+  /** Counts the entry's tables, so that threads release dropped ones. */
   serial: 4,
-  /** Records in the journal, and for how many there is space. */
+  /** Number of records in the journal, and for how many there is space. */
   records: 5,
   reserved: 6,
-  /** Whether some of the journal's records were not synced. */
+  /** Whether the journal has unsynced records. */
   unsynced: 7,
-  /** Records that could not be written. */
+  /** Number of records that could not be written. */
   unsaved: 8,
 } as const;
 
-/** States of an entry: without a table, with one, and with one that was dropped but may still be in use. */
+/** States of an entry: without a table, with one, or with a dropped one that may still be in use. */
 export const CLOSED = 0;
 export const OPEN = 1;
 export const DROPPED = 2;
 
-/** How many milliseconds to wait for a thread that opens or drops a table, in pauses of one. */
+/** How many milliseconds to wait for a thread that opens or drops a table, in pauses of 1 ms. */
 const PATIENCE = 3_000;
 
 /** What threads share of a replay cache; can be posted to a worker. */
 export interface ReplayState {
   readonly shared: SharedArrayBuffer;
-  /** Where journals are kept across restarts, or null to keep everything in memory. */
+  /** Directory of the journals, or null to keep everything in memory. */
   readonly directory: string | null;
-  /** Whether a decode is answered only when the disk has it. */
+  /** Whether to answer a decode only once it is on disk. */
   readonly syncsFirst: boolean;
 }
 
-/** The shared state of a cache that holds nothing yet. */
+/** The shared state of an empty cache. */
 export function createReplayState(directory: string | null, syncsFirst = false): ReplayState {
   const words = HEAD + TABLES * ENTRY_WORDS;
   const shared = new SharedArrayBuffer(words * Int32Array.BYTES_PER_ELEMENT);
   return { shared, directory, syncsFirst };
 }
 
-/** A table and where its entry begins. */
+/** A table and the offset of its entry. */
 export interface OpenTable {
   readonly table: ReplayTable;
   readonly entry: number;
   readonly serial: number;
 }
 
-/** The minute whose table has the credentials that expire then. */
+/** The minute of a credential's table. */
 export function minuteOf(expiry: number): number {
   return Math.floor(expiry / 60);
 }
 
-/** Where all entries begin. */
+/** Offsets of all entries. */
 function* entries(words: Int32Array): Generator<number> {
   for (let entry = HEAD; entry < words.length; entry += ENTRY_WORDS) yield entry;
 }
 
-/** Where the entries of open tables begin. */
+/** Offsets of the entries of open tables. */
 export function* openEntries(words: Int32Array): Generator<number> {
   for (const entry of entries(words)) {
     if (Atomics.load(words, entry + ENTRY.state) === OPEN) yield entry;
   }
 }
 
-/** States of the lock. Who releases it does so from either of the last two. */
+/** States of the lock. It is released from either of the last two. */
 const LOCK_STATE = { free: 0, held: 1, waitedForInVain: 2 } as const;
 
-/** Does something while no other thread opens or drops tables. @throws {Error} when one does for seconds. */
+/** Runs code while no other thread opens or drops tables. @throws {Error} if one does so for seconds. */
 export function withLock<T>(words: Int32Array, body: () => T): T {
   const { free, held, waitedForInVain } = LOCK_STATE;
   for (let pauses = 0;; pauses++) {
@@ -112,7 +112,7 @@ export function withLock<T>(words: Int32Array, body: () => T): T {
   }
 }
 
-/** Where the entry of an open minute begins, or null. */
+/** Offset of an open minute's entry, or null. */
 export function findMinute(words: Int32Array, minute: number): number | null {
   for (const entry of openEntries(words)) {
     if (words[entry + ENTRY.minute] === minute) return entry;
@@ -120,7 +120,7 @@ export function findMinute(words: Int32Array, minute: number): number | null {
   return null;
 }
 
-/** Where the addresses of tables are, in floats. */
+/** Offset of a table's address, in floats. */
 function addressesOf(words: Int32Array): Float64Array {
   return new Float64Array(words.buffer);
 }
@@ -130,7 +130,7 @@ export function tableOf(words: Int32Array, entry: number): ReplayTable {
   return ReplayTable.at(addressesOf(words)[(entry + ENTRY.table) / 2]!);
 }
 
-/** A table that is being opened. */
+/** A table being opened. */
 interface Opening {
   readonly table: ReplayTable;
   readonly journal: number;
@@ -139,13 +139,13 @@ interface Opening {
 }
 
 /**
- * Makes the table of a minute that is not open: from its journal if there is one, else empty. To be called with
- * the lock.
+ * Creates the table of a minute that is not open: from its journal if there is one, otherwise empty. Call it with the
+ * lock held.
  *
- * @param warn takes why there is no journal, though there should be one: no space, most likely. Replays are
- * found all the same, until munged ends.
- * @throws {NotAJournal} when something else is in the journal's place.
- * @throws {Error} when there is no memory for it, or a journal that can't be read: nothing may be accepted then.
+ * @param warn called with the reason if there should be a journal but is none, most likely no space. Replays are still
+ * detected until munged stops.
+ * @throws {NotAJournal} if something else is in the journal's place.
+ * @throws {Error} if there is no memory for it, or the journal can't be read; then nothing may be accepted.
  */
 export function openMinute(
   state: ReplayState,
@@ -169,7 +169,7 @@ export function openMinute(
   return { table, entry, serial: words[entry + ENTRY.serial]! };
 }
 
-/** An entry without a table: one whose memory has been used before, if there is one. */
+/** An entry without a table, preferably one with memory to reuse. */
 function freeEntry(words: Int32Array): number {
   let free: number | undefined;
   const addresses = addressesOf(words);
@@ -213,7 +213,7 @@ function open(
   return { table, journal, records: 0, reserved: recordsIn(FIRST_BYTES) };
 }
 
-/** What the log says when a journal can't be written. */
+/** The log message if a journal can't be written. */
 export function saveFailure(path: string, error: unknown): string {
   return `Failed to write replay journal "${path}": ${systemText(error)}: ` +
     "credentials decoded meanwhile are known until munged ends, and not after a restart";

@@ -1,24 +1,24 @@
-// Which process decoded a credential, in the few bits that a replay entry has for it: whether a retry comes
-// from the process whose answer may have been lost. Where entries are kept is in table.ts.
+// Identifies the process that decoded a credential, in the few bits available in a replay entry, to tell whether a retry comes
+// from the process whose answer may have been lost. table.ts stores the entries.
 
 /** Bits of a tag. */
 export const TAG_BITS = 17;
 const TAG_MASK = (1 << TAG_BITS) - 1;
-/** The tag of a process that the kernel doesn't name; it matches nothing. */
+/** The tag of a process that the kernel can't identify; it matches nothing. */
 export const NO_TAG = 0;
 
-/** A client's process, as the kernel names it; process ID 0 stands for one it can't name from here. */
+/** A client's process, from the kernel; process ID 0 means one that it can't identify from here. */
 export interface Requester {
   readonly pid: number;
   readonly uid: number;
 }
 
 /**
- * What an entry remembers of a process: a keyed hash, so that nobody can work out which process ID would be
- * taken for another user's process.
+ * What an entry stores about a process: a keyed hash, so that a user can't work out which process ID would be mistaken for
+ * another user's process.
  *
  * @param k0 and `k1` the key, 64 secret random bits.
- * @returns {@linkcode NO_TAG} for a process without an ID, else never that.
+ * @returns {@linkcode NO_TAG} for a process without an ID, and never otherwise.
  */
 export function requesterTag({ pid, uid }: Requester, k0: number, k1: number): number {
   if (pid === 0) return NO_TAG;

@@ -1,27 +1,27 @@
-// How a replay table grows: by whole segments, each as large as the bytes allowed to an entry permit. What is
-// in them is table.ts's.
+// How a replay table grows: by whole segments, each as large as the bytes allowed per entry permit. table.ts has their
+// contents.
 
-/** The header's length, and what segments are multiples of. */
+/** Length of the header; segments are multiples of it. */
 export const PAGE = 4096;
 export const SLOT_WORDS = 4;
 const SLOT_BYTES = SLOT_WORDS * Int32Array.BYTES_PER_ELEMENT;
 const SLOTS_PER_PAGE = PAGE / SLOT_BYTES;
 const FIRST_SEGMENT_SLOTS = 1024;
 /**
- * Share of the last segment's slots in use at which another one is added. With more, searches run longer; with
- * less, there are more segments to search.
+ * Share of used slots in the last segment at which another one is added. A higher share makes searches longer; a lower one
+ * means more segments to search.
  */
 export const GROW_AT = 0.75;
-/** Share of a segment's slots in use at which it takes no more. */
+/** Share of used slots at which a segment takes no more entries. */
 export const FULL_AT = 0.95;
-/** What a table takes, its header included, from 768 entries on: each segment is as large as this allows. */
+/** Maximum bytes per entry, including the header, from 768 entries; segments are as large as this allows. */
 const MOST_BYTES_PER_ENTRY = 32;
 export const MAX_SEGMENTS = 40;
 
-/** A piece of a table. */
+/** Part of a table. */
 export interface Segment {
   readonly slots: number;
-  /** Where it begins and ends, in bytes. */
+  /** Its start and end, in bytes. */
   readonly offset: number;
   readonly end: number;
 }

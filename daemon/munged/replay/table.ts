@@ -1,41 +1,40 @@
-// The credentials that expire within one minute, in memory that all threads of munged share: an open-addressing
-// hash table without locks on the way of an insertion, which grows by whole segments (segments.ts).
+// The credentials that expire within one minute, in memory shared by all threads of munged: an open-addressing hash table
+// with lock-free insertion, which grows by whole segments (segments.ts).
 //
-// A slot is three 32-bit words of the credential's MAC and one that says what may become of the entry
-// (entry.ts). The first word claims a slot by compare-and-swap, the last one, stored last and never 0,
-// publishes it. Entries are never moved. While a segment is being added nobody inserts, so that two threads
-// never look at different numbers of segments at once. Every wait for another thread ends: one that does not
-// go on costs the credentials of its minute, which are refused, and nobody else.
+// A slot consists of three 32-bit words of the credential's MAC and one with the entry's state (entry.ts). The first word
+// claims a slot by compare-and-swap; the last one, stored last and never 0, publishes it. Entries never move. No thread
+// inserts while a segment is being added, so that two threads never see different numbers of segments. Every wait for
+// another thread is bounded: if that thread does not continue, only the credentials of its minute are refused.
 import { clearMemory, mapMemory, memoryAt } from "../../../lib/os/anonymous_memory.ts";
 import { afterLoss, afterReplay, afterRetry, isForgotten, liveEntry } from "./entry.ts";
 import { NO_TAG, type Requester, requesterTag } from "./requester.ts";
 import { FULL_AT, GROW_AT, MAX_SEGMENTS, PAGE, SEGMENTS, SLOT_WORDS } from "./segments.ts";
 
 /**
- * How often to pause for another thread that is in the middle of a change: a second or so, for what takes
- * microseconds. Pauses, not time, which also passes while the whole process is stopped.
+ * How often to pause for another thread in the middle of a change: about a second, for something that takes microseconds.
+ * Counted in pauses, because time also passes while the whole process is stopped.
  */
 const PATIENCE = 10_000;
-/** The same for a slot that was claimed and not published; then it counts as the credential asked about. */
+/** The same for a slot that is claimed but not published; after that it counts as the requested credential. */
 const PUBLISH_PATIENCE = 1_000;
 
-/** Where the search in a table without an empty slot ends. */
+/** Result of a search in a table without an empty slot. */
 const NOWHERE = -1;
 
 /** Words of the header page. */
 const HEADER = {
   segments: 0,
-  /** Threads that insert. */
+  /** Number of inserting threads. */
   inserters: 1,
   growing: 2,
   growLock: 3,
-  /** 1 when a thread that grew the table or inserted was waited for in vain. */
+  /** 1 after waiting in vain for a thread that was growing the table or inserting. */
   stuck: 4,
-  /** Two words: the secret that requesters' tags are made with. */
+  /** Two words: the secret for requesters' tags. */
   secret: 6,
   /** Entries in each segment. */
   counts: 16,
-  /** Address of each segment that there is or was memory for, as a float of two words. */
+  /** Address of each segment that has or had memory, as a two-word float. */
   addresses: 16 + MAX_SEGMENTS,
 } as const;
 
@@ -46,21 +45,21 @@ function pause(): void {
   Atomics.wait(sleepCell, 0, 0, 0.05);
 }
 
-/** What a credential that is presented is: new, presented again after a lost answer, or a replay. */
+/** The status of a presented credential: new, retried after a lost answer, or a replay. */
 export type Verdict = "new" | "retried" | "replayed";
 
-/** A credential that is presented. */
+/** A presented credential. */
 export interface Presented {
-  /** What names it: bytes as good as random, {@linkcode KEY_LENGTH} of which count. */
+  /** Its identity: pseudo-random bytes, of which {@linkcode KEY_LENGTH} count. */
   readonly key: Uint8Array;
   readonly requester: Requester;
-  /** Whether the client says that it has asked before. */
+  /** Whether the client indicates a retry. */
   readonly isRetry: boolean;
   /** Seconds since the epoch. */
   readonly now: number;
 }
 
-/** Bytes that credentials are told apart by. */
+/** Bytes that identify a credential. */
 export const KEY_LENGTH = 12;
 
 /** The two words of a new table's secret. */
@@ -70,16 +69,16 @@ export function newSecret(): Int32Array {
 
 /** One thread's view of one minute's table. */
 export class ReplayTable {
-  /** Where its header is, which is all that another thread must know. */
+  /** Address of its header, which is all that another thread needs. */
   readonly address: number;
   readonly #header: Int32Array;
   readonly #addresses: Float64Array;
   readonly #segments: Int32Array[] = [];
-  /** The words of the entry that {@linkcode remember} has changed. */
+  /** The words of the entry that {@linkcode remember} changed. */
   readonly entry: Int32Array = new Int32Array(SLOT_WORDS);
-  /** The same as bytes. */
+  /** The same, as bytes. */
   readonly entryBytes: Uint8Array = new Uint8Array(this.entry.buffer);
-  /** Whether it changed in a way that a successor must know of. */
+  /** Whether it changed in a way that a successor must know about. */
   hasChanged = false;
 
   private constructor(address: number) {
@@ -90,9 +89,9 @@ export class ReplayTable {
   }
 
   /**
-   * An empty table.
+   * Creates an empty table.
    *
-   * @param used the address of one that was cleared, whose memory it takes over; 0 for none.
+   * @param used address of a cleared table whose memory it reuses; 0 for none.
    * @throws {SystemError} ENOMEM.
    */
   static create(used: number, secret: Int32Array): ReplayTable {
@@ -103,12 +102,12 @@ export class ReplayTable {
     return table;
   }
 
-  /** A table that another thread made. */
+  /** The view of a table created by another thread. */
   static at(address: number): ReplayTable {
     return new ReplayTable(address);
   }
 
-  /** Gives the memory back, but for the addresses that another table takes over; nobody may use this one. */
+  /** Releases the memory, except for addresses that another table reuses; no thread may still use this table. */
   clear(): void {
     this.#addresses.forEach((address, segment) => {
       if (address !== 0) clearMemory(address, lengthOf(segment));
@@ -120,7 +119,7 @@ export class ReplayTable {
     if (this.#addresses[segment] === 0) this.#addresses[segment] = mapMemory(lengthOf(segment));
   }
 
-  /** Entries, forgotten ones included, and the bytes that they take. */
+  /** Number of entries, including forgotten ones, and their size in bytes. */
   usage(): { entries: number; bytes: number } {
     const words = this.#header;
     const segments = Atomics.load(words, HEADER.segments);
@@ -130,11 +129,11 @@ export class ReplayTable {
   }
 
   /**
-   * Remembers a credential unless it is remembered already: of any number of threads that present the same
-   * one, exactly one finds it new.
+   * Remembers a credential unless it is already remembered: of any number of threads that present the same one, exactly one
+   * finds it new.
    *
-   * @throws {SystemError} when the table is full and the system has no memory for more.
-   * @throws {Error} when a thread that stopped in the middle of a change keeps this one from going on.
+   * @throws {SystemError} if the table is full and there is no memory to grow it.
+   * @throws {Error} if a thread that stopped in the middle of a change blocks this one.
    */
   remember(presented: Presented): Verdict {
     const words = this.#header;
@@ -163,16 +162,16 @@ export class ReplayTable {
     }
   }
 
-  /** Counts an entry in the last segment; whether it is time for another one. */
+  /** Counts an entry in the last segment. Returns whether it is time for another one. */
   #countEntry(segments: number): boolean {
     const count = Atomics.add(this.#header, HEADER.counts + segments - 1, 1) + 1;
     return count >= SEGMENTS[segments - 1]!.slots * GROW_AT;
   }
 
   /**
-   * Makes a credential new again whose answer was not delivered, unless it was accepted once more since.
+   * Makes a credential new again whose answer was not delivered, unless it was accepted again since.
    *
-   * @returns whether it is.
+   * @returns whether it is new now.
    */
   forget(key: Uint8Array): boolean {
     this.#setKey(key);
@@ -195,7 +194,7 @@ export class ReplayTable {
     }
   }
 
-  /** Inserts an entry of an earlier process, before any other thread knows this table. */
+  /** Inserts an entry of an earlier process, before any other thread has access to this table. */
   restore(entry: Int32Array): void {
     this.#setEntry(entry);
     const header = this.#header;
@@ -212,7 +211,7 @@ export class ReplayTable {
     if (this.#countEntry(segments)) this.#grow(segments, true);
   }
 
-  /** Has no retry be believed for an entry of an earlier process any more. */
+  /** Makes no retry believed any more for an entry of an earlier process. */
   restoreReplay(entry: Int32Array): void {
     this.#setEntry(entry);
     const segments = this.#header[HEADER.segments]!;
@@ -225,7 +224,7 @@ export class ReplayTable {
     this.restore(entry);
   }
 
-  /** The words of the key in hand; the first is never 0. */
+  /** The words of the current key; the first is never 0. */
   #w0 = 0;
   #w1 = 0;
   #w2 = 0;
@@ -245,7 +244,7 @@ export class ReplayTable {
   #presented: Presented | undefined;
   #tag = NO_TAG;
 
-  /** Counts this thread among those that insert; returns the number of segments, which then stands still. */
+  /** Counts this thread as inserting. Returns the number of segments, which then stays constant. */
   #enter(): number {
     const words = this.#header;
     for (let pauses = 0;; pauses++) {
@@ -258,7 +257,7 @@ export class ReplayTable {
     }
   }
 
-  /** Nobody waits for this table any more. */
+  /** Makes no thread wait for this table any more. */
   #giveUp(): never {
     Atomics.store(this.#header, HEADER.stuck, 1);
     throw stuck();
@@ -277,7 +276,7 @@ export class ReplayTable {
       const at = this.#at;
       if (at === NOWHERE) return "full";
       if (Atomics.load(this.#header, HEADER.counts + last) >= full) return "full";
-      if (Atomics.compareExchange(words, at, 0, this.#w0) !== 0) continue; // somebody was faster
+      if (Atomics.compareExchange(words, at, 0, this.#w0) !== 0) continue; // another thread was faster
       words[at + 1] = this.#w1;
       words[at + 2] = this.#w2;
       const state = liveEntry(this.#tag, this.#presented!.now);
@@ -296,13 +295,13 @@ export class ReplayTable {
     this.hasChanged = true;
   }
 
-  /** What presenting the credential whose entry was found comes to. */
+  /** The result of presenting a credential whose entry was found. */
   #meet(words: Int32Array): Verdict {
     this.hasChanged = false;
     const at = this.#at + 3;
     const { isRetry, now } = this.#presented!;
     for (let word = Atomics.load(words, at);;) {
-      if (word === 0) return "replayed"; // whose it was nobody knows, see #holds()
+      if (word === 0) return "replayed"; // its credential is unknown, see #holds()
       let verdict: Verdict = "replayed";
       let next = isRetry ? afterRetry(word, this.#tag, now) : null;
       if (isForgotten(word)) {
@@ -319,16 +318,16 @@ export class ReplayTable {
     }
   }
 
-  /** Where the last search ended: at the key's slot, at an empty one, or {@linkcode NOWHERE}. */
+  /** Result of the last search: the key's slot, an empty one, or {@linkcode NOWHERE}. */
   #at = NOWHERE;
 
-  /** Where the search for the key in hand starts. */
+  /** Start of the search for the current key. */
   #start(words: Int32Array): number {
-    // Without its sign, so that the remainder is one of small integers.
+    // Unsigned, so that the remainder is computed with small integers.
     return ((this.#w1 & 0x7fff_ffff) % (words.length / SLOT_WORDS | 0)) * SLOT_WORDS;
   }
 
-  /** Looks for the key in hand, in whatever state; tells whether it is there. */
+  /** Looks for the current key, in any state. Returns whether it is there. */
   #probe(words: Int32Array): boolean {
     const end = words.length;
     const w0 = this.#w0;
@@ -347,10 +346,10 @@ export class ReplayTable {
     return false;
   }
 
-  /** Whether the claimed slot at `at` holds the key in hand, once its owner has published it. */
+  /** Whether the claimed slot at `at` has the current key, once its owner has published it. */
   #holds(words: Int32Array, at: number): boolean {
     for (let pauses = 0; Atomics.load(words, at + 3) === 0; pauses++) {
-      // Its owner died between claim and publication. Whose credential it was nobody knows any more,
+      // Its owner died between claim and publication. Its credential is unknown,
       // and a replay must not pass: it is taken for the one that is asked about.
       if (pauses === PUBLISH_PATIENCE) return true;
       pause();

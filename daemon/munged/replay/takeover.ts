@@ -1,23 +1,22 @@
-// What a munged that starts finds in the replay cache's directory: the journals of those before it.
+// What a starting munged finds in the replay cache's directory: the journals of its predecessors.
 import { renameSync, rmSync } from "node:fs";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { journalPath, listJournals, NotAJournal } from "./files.ts";
 import { openMinute, type ReplayState, withLock } from "./minutes.ts";
 import { isOver } from "./upkeep.ts";
 
-/** A file in the cache's directory that could not be taken over. */
+/** A file in the cache's directory that could not be adopted. */
 export interface LostJournal {
   readonly name: string;
-  /** Why it can't be used: credentials of its minute are refused until it can. Null for what is no journal. */
+  /** Why it can't be used; until it can, credentials of its minute are refused. Null if it is not a journal. */
   readonly reason: string | null;
 }
 
 /**
- * Makes the tables of an earlier process anew, from the journals that it left in the cache's directory. Those of
- * minutes that are over stay on the disk until it is certain that the clock is right. What is no journal is
- * renamed to `NAME.damaged`. One that there is no memory or descriptor for stays where it is, and nothing is
- * accepted in its minute until there is. To be called once, before any thread uses the state, and by one process
- * only (the caller holds the directory's lock).
+ * Rebuilds the tables of an earlier process from its journals in the cache's directory. Journals of minutes that are over
+ * stay on disk until the clock is known to be right. A file that is not a journal is renamed to `NAME.damaged`. A journal for
+ * which there is no memory or descriptor stays in place, and nothing is accepted in its minute until there is. Call it once,
+ * before any thread uses the state, and in only one process (the caller holds the directory's lock).
  *
  * @param now seconds since the epoch.
  */

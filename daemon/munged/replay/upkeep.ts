@@ -1,5 +1,5 @@
-// What the replay cache needs while munged runs, besides the workers: tables and journals of minutes that are
-// over are dropped, spare files made, and what was written is brought to the disk. For one thread only.
+// Maintenance of the replay cache while munged runs: drops tables and journals of minutes that are over, makes spare files,
+// and syncs writes to disk. For one thread only.
 import { closeSync, fdatasync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -22,20 +22,20 @@ import type { Logger } from "../../process/log.ts";
 const PURGE_INTERVAL_MS = 60_000;
 /** A table is dropped this many seconds after its last credential expired. */
 const GRACE_SECONDS = 60;
-/** Journals are kept for as long as any --timestamp-drift-max can make their credentials count again. */
+/** Journals are kept for as long as any --timestamp-drift-max could make their credentials valid again. */
 const LONGEST_DRIFT_SECONDS = 3600;
 /**
- * For how long the clock must have said so, in milliseconds of a clock that nobody sets, before what can't be
- * made anew is dropped: a clock that was set wrong, and is set right again, has cost nothing.
+ * For how long the clock must have said so, in milliseconds of the monotonic clock, before anything that can't be rebuilt is
+ * dropped, so that a clock set wrong and then corrected does no harm.
  */
 const CERTAINTY_MS = 10 * 60_000;
 
-/** Whether every credential that expires in this minute has done so a while ago. @param now in seconds. */
+/** Whether every credential that expires in this minute did so a while ago. @param now in seconds. */
 export function isOver(minute: number, now: number): boolean {
   return (minute + 1) * 60 + GRACE_SECONDS < now;
 }
 
-/** Live entries and the memory they take, over all tables. */
+/** Number of live entries and their memory, over all tables. */
 export function replayUsage(state: ReplayState): { entries: number; bytes: number } {
   const words = new Int32Array(state.shared);
   const sum = { entries: 0, bytes: 0 };
@@ -49,13 +49,13 @@ export function replayUsage(state: ReplayState): { entries: number; bytes: numbe
   return sum;
 }
 
-/** Drops what is over. */
+/** Drops tables and journals that are over. */
 export class ReplayPurge {
   readonly #state: ReplayState;
   readonly #words: Int32Array;
-  /** Since when each minute is over, on the clock that nobody sets. */
+  /** Since when each minute is over, on the monotonic clock. */
   readonly #overSince = new Map<number, number>();
-  /** Entries of dropped tables: a thread may have been about to use one when it was dropped. */
+  /** Entries of dropped tables, which a thread may have been about to use. */
   #dropped: number[] = [];
 
   constructor(state: ReplayState) {
@@ -64,11 +64,11 @@ export class ReplayPurge {
   }
 
   /**
-   * To be called every minute or so.
+   * Call it about once a minute.
    *
    * @param now seconds since the epoch.
    * @param drift seconds by which clocks may differ.
-   * @param uptime milliseconds of a clock that nobody sets.
+   * @param uptime milliseconds of the monotonic clock.
    */
   purge(now: number, drift: number, uptime: number): void {
     const { directory } = this.#state;
@@ -108,7 +108,7 @@ export class ReplayPurge {
     }
   }
 
-  /** Whether the table can be made anew from its journal. */
+  /** Whether the table can be rebuilt from its journal. */
   #isSaved(entry: number): boolean {
     return this.#words[entry + ENTRY.journal]! >= 0 && this.#words[entry + ENTRY.unsaved] === 0;
   }
@@ -122,16 +122,16 @@ export class ReplayPurge {
   }
 }
 
-/** The cares of a running cache. */
+/** Maintenance of a running cache. */
 export interface Upkeep {
-  /** Ends them; what was written is on the disk then, if the disk takes it. */
+  /** Stops it, after syncing writes to disk if possible. */
   stop(): Promise<void>;
 }
 
 /**
- * Keeps up a cache that workers use.
+ * Maintains a cache that workers use.
  *
- * @param syncMilliseconds after how long at most what was decoded is on the disk.
+ * @param syncMilliseconds maximum time until a decode is on disk.
  * @param drift seconds by which clocks may differ.
  */
 export function startUpkeep(
@@ -162,7 +162,7 @@ export function startUpkeep(
     keepSpares();
   }, PURGE_INTERVAL_MS);
   const saveWhenWritten = async () => {
-    // Without anything to do there is no timer either, so that an idle munged does not wake up.
+    // Without work there is no timer, so that an idle munged does not wake up.
     const written = Atomics.waitAsync(words, UNSYNCED, 0);
     if (written.async) await written.value;
     await sleep(syncMilliseconds, undefined, { ref: false });
@@ -182,7 +182,7 @@ export function startUpkeep(
 
 const sync = promisify(fdatasync);
 
-/** Brings to the disk what was written since the last time. @throws the system's error when it can't. */
+/** Syncs writes since the last time to disk. @throws the system's error if that fails. */
 export async function syncJournals(state: ReplayState): Promise<void> {
   const words = new Int32Array(state.shared);
   Atomics.store(words, UNSYNCED, 0);

@@ -1,5 +1,5 @@
-// The replay cache in memory: remembering, forgetting, retries, growing, and threads that stop in the middle.
-// What becomes of it on disk and in time is in journal_test.ts and upkeep_test.ts.
+// The replay cache in memory: remembering, forgetting, retries, growth, and threads that stop in the middle. Tests of its disk
+// and of its maintenance are in journal_test.ts and upkeep_test.ts.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
@@ -15,7 +15,7 @@ import { replayUsage } from "../../../../daemon/munged/replay/upkeep.ts";
 import { memoryAt } from "../../../../lib/os/anonymous_memory.ts";
 import { insert, key, NOW, PROCESS, randomKeys } from "./presenting.ts";
 
-test("remember() takes each key once, through all growth of the table, within 32 bytes an entry", () => {
+test("remember() accepts each key once as the table grows, using at most 32 bytes per entry", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   const count = 200_000;
@@ -33,7 +33,7 @@ test("remember() takes each key once, through all growth of the table, within 32
   assert.ok(worst <= 32, `${worst} bytes an entry`);
 });
 
-test("remember() tells keys apart that begin with zeros, and keys that differ in one bit", () => {
+test("remember() distinguishes keys that begin with zeros, and keys that differ in one bit", () => {
   const cache = new ReplayCache(createReplayState(null));
   const keys = [new Uint8Array(16)];
   for (let bit = 0; bit < KEY_LENGTH * 8; bit++) {
@@ -48,7 +48,7 @@ test("remember() tells keys apart that begin with zeros, and keys that differ in
   }
 });
 
-test("forget() forgets a key, and only that", () => {
+test("forget() forgets only the given key", () => {
   const cache = new ReplayCache(createReplayState(null));
   const keys = randomKeys(5000);
   for (let i = 0; i < 5000; i++) insert(cache, key(keys, i), NOW);
@@ -56,7 +56,7 @@ test("forget() forgets a key, and only that", () => {
   for (let i = 0; i < 5000; i++) assert.equal(insert(cache, key(keys, i), NOW), i % 2 === 0);
 });
 
-/** What presenting a credential comes to. */
+/** The result of presenting a credential. */
 function present(cache: ReplayCache, key: Uint8Array, how: Partial<Presented> = {}): string {
   const presented = { key, requester: PROCESS, isRetry: false, now: NOW, ...how };
   const found = cache.remember(presented, NOW + 300);
@@ -71,7 +71,7 @@ function decoded(): { cache: ReplayCache; one: Uint8Array } {
   return { cache, one };
 }
 
-test("a retry of the process that decoded is believed, as often as it comes, unless others came before", () => {
+test("every retry by the process that decoded is believed, unless others came first", () => {
   const { cache, one } = decoded();
   for (let times = 0; times < 3; times++) {
     assert.equal(present(cache, one, { isRetry: true }), "retried");
@@ -93,14 +93,14 @@ for (
     "a process without an ID": { pid: 0, uid: PROCESS.uid },
   })
 ) {
-  test(`a retry of ${who} is a replay, and the last one that could be believed`, () => {
+  test(`a retry by ${who} is a replay, and ends all belief in retries`, () => {
     const { cache, one } = decoded();
     assert.equal(present(cache, one, { isRetry: true, requester }), "replayed");
     assert.equal(present(cache, one, { isRetry: true }), "replayed");
   });
 }
 
-test("of a process without an ID no retry is believed", () => {
+test("no retry by a process without an ID is believed", () => {
   const cache = new ReplayCache(createReplayState(null));
   const requester = { pid: 0, uid: PROCESS.uid };
   const one = randomKeys(1);
@@ -108,7 +108,7 @@ test("of a process without an ID no retry is believed", () => {
   assert.equal(present(cache, one, { requester, isRetry: true }), "replayed");
 });
 
-test("a retry is believed as long as clients try, and at no other time that a credential is valid", () => {
+test("a retry is believed only for as long as clients retry", () => {
   const late = (now: number) => {
     const { cache, one } = decoded();
     return present(cache, one, { isRetry: true, now });
@@ -120,7 +120,7 @@ test("a retry is believed as long as clients try, and at no other time that a cr
   assert.equal(late(NOW - 4), "replayed");
 });
 
-test("few of 2^17 guessed processes are believed, and which ones differs from table to table", () => {
+test("few of 2^17 guessed processes are believed, and different ones in each table", () => {
   const believed = () => {
     const cache = new ReplayCache(createReplayState(null));
     const pids: number[] = [];
@@ -138,11 +138,11 @@ test("few of 2^17 guessed processes are believed, and which ones differs from ta
   assert.ok(!first.some((pid) => second.includes(pid)));
 });
 
-test("an answer that is lost makes its credential new, unless a retry was answered since", () => {
+test("a lost answer makes its credential new again, unless a retry was answered since", () => {
   const { cache, one } = decoded();
   const remembered = { key: one, expiry: NOW + 300, record: -1 };
   assert.equal(present(cache, one), "replayed");
-  cache.forget(remembered); // nobody has got an answer
+  cache.forget(remembered); // no client has received an answer
   assert.equal(present(cache, one), "new");
   assert.equal(present(cache, one, { isRetry: true }), "retried");
   cache.forget(remembered);
@@ -151,7 +151,7 @@ test("an answer that is lost makes its credential new, unless a retry was answer
   assert.equal(present(cache, one), "replayed");
 });
 
-test("a key that is forgotten and remembered again and again has one slot", () => {
+test("a key that is repeatedly forgotten and remembered uses one slot", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   const keys = randomKeys(3000);
@@ -165,7 +165,7 @@ test("a key that is forgotten and remembered again and again has one slot", () =
   assert.deepEqual(replayUsage(state), before);
 });
 
-test("forget() makes no table", () => {
+test("forget() creates no table", () => {
   const state = createReplayState(null);
   const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
   const forgotten = { key: randomKeys(1), expiry: NOW, record: -1 };
@@ -176,7 +176,7 @@ test("forget() makes no table", () => {
   assert.equal(insert(caches[0], forgotten.key, NOW), true);
 });
 
-test("remember() lets exactly one of several threads have each key", async () => {
+test("remember() gives each key to exactly one of several threads", async () => {
   const state = createReplayState(null);
   const gate = new SharedArrayBuffer(4);
   const keys = randomKeys(100_000);
@@ -202,10 +202,10 @@ test("remember() lets exactly one of several threads have each key", async () =>
   assert.equal(replayUsage(state).entries, 100_000);
 });
 
-/** The first word of a lock, of the threads that insert, and of growth, as table.ts lays its header out. */
+/** Header words for a lock, for inserting threads and for growth, as in table.ts. */
 const HEADER = { inserters: 1, growing: 2, growLock: 3 };
 
-/** A cache whose table's header has a word that a thread left behind, and how long each of some requests took. */
+/** A cache with a word left in its table's header by a thread, and how long requests took. */
 function withStuck(word: number, requests: number): { failures: string[]; longest: number } {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
@@ -222,13 +222,13 @@ function withStuck(word: number, requests: number): { failures: string[]; longes
       failures.push((error as Error).message);
     }
   }
-  // Another minute has nothing to do with it.
+  // Other minutes are not affected.
   assert.equal(insert(cache, key(keys, 0), NOW + 60), true);
   return { failures, longest: performance.now() - begun };
 }
 
 for (const [name, word] of Object.entries(HEADER)) {
-  test(`a thread that died and left "${name}" behind costs one wait, and nobody is accepted unremembered`, () => {
+  test(`a thread that died and left "${name}" behind costs one wait, and no credential is accepted without being remembered`, () => {
     const { failures, longest } = withStuck(word, 3000);
     assert.ok(longest < 20_000, `${longest} ms`);
     assert.ok(failures.length > 0);
@@ -236,7 +236,7 @@ for (const [name, word] of Object.entries(HEADER)) {
   });
 }
 
-test("a lock that a thread left behind costs one wait, and an error for each request", () => {
+test("a lock left behind by a thread costs one wait, and an error for each request", () => {
   const state = createReplayState(null);
   const words = new Int32Array(state.shared);
   words[0] = 1;
@@ -246,6 +246,6 @@ test("a lock that a thread left behind costs one wait, and an error for each req
   const begun = performance.now();
   for (let i = 0; i < 100; i++) assert.throws(() => insert(cache, one, NOW), /A thread stopped/);
   assert.ok(performance.now() - begun < 1_000);
-  words[0] = 0; // it has only been slow
+  words[0] = 0; // it was only slow
   assert.equal(insert(cache, one, NOW), true);
 });

@@ -1,5 +1,5 @@
-// What the replay cache leaves on disk, and what a successor makes of it: whole, erased, cut short, foreign or
-// damaged journals, and file systems without space.
+// The replay cache's journals, and how a successor reads them: intact, erased, truncated, foreign or damaged ones, and file
+// systems without space.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
@@ -48,7 +48,7 @@ describe("journals", () => {
   }
   const pathOf = (path: string, minute = MINUTE) => join(path, String(minute));
 
-  test("a successor knows what was decoded, of every minute and through all growth", () => {
+  test("a successor knows what was decoded, in every minute and after any growth", () => {
     const path = fresh();
     const keys = randomKeys(30_000);
     const first = successor(path);
@@ -64,12 +64,12 @@ describe("journals", () => {
     }
   });
 
-  test("a journal takes 16 bytes a credential, besides the space set aside", () => {
+  test("a journal takes 16 bytes per credential, plus reserved space", () => {
     const path = fresh();
     const { cache } = successor(path);
     const keys = randomKeys(100_000);
     for (let i = 0; i < 100_000; i++) insert(cache, key(keys, i), NOW);
-    for (let i = 0; i < 100_000; i++) insert(cache, key(keys, i), NOW); // replays, noted once each
+    for (let i = 0; i < 100_000; i++) insert(cache, key(keys, i), NOW); // replays, recorded once each
     for (let i = 0; i < 100_000; i++) insert(cache, key(keys, i), NOW);
     const { size } = statSync(pathOf(path));
     assert.ok(size <= 2 * 100_000 * 16 + (1 << 20), `${size} bytes`);
@@ -92,7 +92,7 @@ describe("journals", () => {
     assert.equal(typeof present(next, forgotten, false), "object");
   });
 
-  test("a journal that is cut short anywhere, at any time, costs what was cut off and no more", () => {
+  test("a journal truncated anywhere, at any time, loses only what was cut off", () => {
     const path = fresh();
     const keys = randomKeys(1000);
     const { cache } = successor(path);
@@ -113,7 +113,7 @@ describe("journals", () => {
     assert.equal(insert(cache, randomKeys(1), NOW), true);
   });
 
-  test("a journal whose header never reached the disk is as good as empty", () => {
+  test("a journal whose header never reached the disk counts as empty", () => {
     const path = fresh();
     writeFileSync(pathOf(path), new Uint8Array(65_536), { mode: 0o600 });
     const one = randomKeys(1);
@@ -123,7 +123,7 @@ describe("journals", () => {
     assert.equal(insert(successor(path).cache, one, NOW), false);
   });
 
-  test("random bytes behind a header cost nothing but their own entries", () => {
+  test("random bytes after a header cost only their own entries", () => {
     const path = fresh();
     const { cache } = successor(path);
     const keys = randomKeys(20);
@@ -137,7 +137,7 @@ describe("journals", () => {
     for (let i = 10; i < 20; i++) assert.equal(insert(next.cache, key(keys, i), NOW), true);
   });
 
-  test("what is no journal is set aside; what is over, and what has another name, is left alone", () => {
+  test("a file that is not a journal is set aside; expired ones and other names are left alone", () => {
     const path = fresh();
     const keys = randomKeys(6);
     const { cache } = successor(path);
@@ -163,17 +163,17 @@ describe("journals", () => {
     }
   });
 
-  test("credentials of a journal that can't be read are refused, not taken for new", () => {
+  test("credentials of an unreadable journal are refused, not treated as new", () => {
     const path = fresh();
     const { cache } = successor(path);
     const one = randomKeys(1);
     insert(cache, one, NOW);
     const aside = join(path, "aside");
     renameSync(pathOf(path), aside);
-    symlinkSync(pathOf(path), pathOf(path)); // which stands for a file that can't be opened
+    symlinkSync(pathOf(path), pathOf(path)); // stands for a file that can't be opened
     const state = createReplayState(path);
     const next = new ReplayCache(state);
-    assert.throws(() => insert(next, one, NOW), /is no replay journal/);
+    assert.throws(() => insert(next, one, NOW), /is not a replay journal/);
     rmSync(pathOf(path));
     renameSync(aside, pathOf(path));
     assert.equal(insert(next, one, NOW), false);
@@ -198,7 +198,7 @@ describe("journals", () => {
     assert.equal(insert(successor(path).cache, one, NOW), false);
   });
 
-  test("on a full file system spares are used up first, then memory does, with a warning each", (t) => {
+  test("on a full file system, spares are used first, then memory, with a warning each", (t) => {
     if (process.platform !== "linux" || process.getuid!() !== 0) {
       return t.skip("needs root, to mount a file system");
     }
@@ -226,7 +226,7 @@ describe("journals", () => {
       rmSync(join(path, "filler"));
       all((minute) => minute >= spares, successor(path).cache);
 
-      // A journal that has no space to grow.
+      // A journal without space to grow.
       assert.throws(() => writeFileSync(join(path, "filler"), new Uint8Array(2 << 20)));
       const grown = new ReplayCache(createReplayState(path), (text) => warnings.push(text));
       const many = randomKeys(6_000);

@@ -1,5 +1,5 @@
-// The replay cache in time: what is over is dropped, and nothing is forgotten because a clock was wrong for a
-// while, or because another --timestamp-drift-max was in force.
+// The replay cache over time: expired tables are dropped, and nothing is forgotten because a clock was wrong for a while or a
+// different --timestamp-drift-max was in force.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,7 +29,7 @@ function withDirectory(body: (directory: string) => void): void {
   }
 }
 
-/** A purge that is called once a minute, the clock being `ahead` seconds ahead. */
+/** A purge once a minute, with the clock `ahead` seconds ahead. */
 function purging(state: ReplayState) {
   const purge = new ReplayPurge(state);
   let uptime = 0;
@@ -41,7 +41,7 @@ function purging(state: ReplayState) {
   };
 }
 
-test("a table is dropped when it is over, its journal when that is certain", () => {
+test("a table is dropped when it is over, and its journal when that is certain", () => {
   withDirectory((directory) => {
     const state = createReplayState(directory);
     const cache = new ReplayCache(state);
@@ -58,7 +58,7 @@ test("a table is dropped when it is over, its journal when that is certain", () 
   });
 });
 
-test("in memory only, a table is dropped when it is certain that it is over", () => {
+test("in memory only, a table is dropped when it is certainly over", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   insert(cache, randomKeys(1), NOW);
@@ -70,7 +70,7 @@ test("in memory only, a table is dropped when it is certain that it is over", ()
 });
 
 for (const inMemory of [false, true]) {
-  test(`a clock that is far ahead for some minutes costs nothing${inMemory ? " in memory" : ""}`, () => {
+  test(`a clock that is far ahead for some minutes does no harm${inMemory ? " in memory" : ""}`, () => {
     withDirectory((directory) => {
       const state = createReplayState(inMemory ? null : directory);
       const cache = new ReplayCache(state);
@@ -87,7 +87,7 @@ for (const inMemory of [false, true]) {
   });
 }
 
-test("a start with the clock a day ahead costs nothing", () => {
+test("a start with the clock a day ahead does no harm", () => {
   withDirectory((directory) => {
     const one = randomKeys(1);
     assert.equal(insert(new ReplayCache(createReplayState(directory)), one, NOW + 300), true);
@@ -98,12 +98,12 @@ test("a start with the clock a day ahead costs nothing", () => {
   });
 });
 
-test("a drift that is allowed again after it was not finds what was decoded within it", () => {
+test("raising the drift again finds what was decoded within it", () => {
   withDirectory((directory) => {
     const one = randomKeys(1);
     const first = createReplayState(directory);
     assert.equal(insert(new ReplayCache(first), one, NOW), true);
-    purging(first)(58, 0); // none allowed
+    purging(first)(58, 0); // no drift allowed
     const second = createReplayState(directory);
     takeOverJournals(second, NOW + 58 * 60);
     purging(second)(1, 58 * 60);
@@ -113,7 +113,7 @@ test("a drift that is allowed again after it was not finds what was decoded with
   });
 });
 
-test("threads agree on a minute whose table was dropped and made again", () => {
+test("threads agree on a minute whose table was dropped and recreated", () => {
   const state = createReplayState(null);
   const caches = [new ReplayCache(state), new ReplayCache(state)] as const;
   const one = randomKeys(1);
@@ -124,7 +124,7 @@ test("threads agree on a minute whose table was dropped and made again", () => {
   assert.equal(insert(caches[0], one, NOW), false);
 });
 
-test("what is decoded is synced after the time that was asked for, and at the end", async () => {
+test("decodes are synced after the configured time, and at the end", async () => {
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const state = createReplayState(directory);
   const words = new Int32Array(state.shared);
@@ -141,7 +141,7 @@ test("what is decoded is synced after the time that was asked for, and at the en
   insert(cache, randomKeys(1), NOW);
   await upkeep.stop();
   assert.equal(isUnsynced(), false);
-  // A descriptor that can't be synced is told of, and the next time is tried again.
+  // A descriptor that can't be synced is reported, and retried the next time.
   words[findMinute(words, NOW / 60)! + ENTRY.unsynced] = 1;
   words[findMinute(words, NOW / 60)! + ENTRY.journal] = 99_999;
   await startUpkeep(state, { syncMilliseconds: 100, drift: 0 }, log).stop();
