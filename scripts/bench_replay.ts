@@ -8,7 +8,7 @@ import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { ReplayCache } from "../daemon/munged/replay/cache.ts";
 import { createReplayState } from "../daemon/munged/replay/minutes.ts";
 import { replayUsage } from "../daemon/munged/replay/upkeep.ts";
-import { Realm } from "../tests/interop/realm.ts";
+import { Realm } from "../tests/harness/realm.ts";
 import { encodeRequest } from "../tests/requests.ts";
 import { median, quantile } from "./bench_statistics.ts";
 

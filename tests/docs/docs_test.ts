@@ -11,7 +11,7 @@ import { USAGE as DOCTOR } from "../../cli/doctor/doctor.ts";
 import { USAGE as HEALTH } from "../../cli/health.ts";
 import { type OptionSyntax } from "../../cli/command_line/getopt.ts";
 import { COMMANDS } from "../../scripts/manual/commands.ts";
-import { MUNGEBOX } from "../doctor/site.ts";
+import { MUNGEBOX } from "../harness/programs.ts";
 import { NETWORK_NEEDS } from "../network.ts";
 import { suite } from "../suite.ts";
 import { type Block, readBlocks } from "./blocks.ts";

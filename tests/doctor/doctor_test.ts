@@ -21,9 +21,9 @@ import { CAUSES, explain } from "../../cli/doctor/causes.ts";
 import { mungedOptions } from "../../cli/doctor/lock.ts";
 import type { Place } from "../../cli/doctor/place.ts";
 import { suite } from "../suite.ts";
-import { MUNGEBOX, REFERENCE_MUNGED, Site } from "./site.ts";
+import { isRoot, MUNGEBOX, REFERENCE_MUNGED } from "../harness/programs.ts";
+import { Site } from "./site.ts";
 
-const isRoot = process.geteuid!() === 0;
 const hasReference = existsSync(REFERENCE_MUNGED);
 /** faketime needs semaphores, which not every user may create everywhere. */
 const hasFaketime = spawnSync("faketime", ["-f", "+0s", "true"]).status === 0;

@@ -5,7 +5,8 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { suite } from "../suite.ts";
-import { MUNGEBOX, type Report, Site } from "./site.ts";
+import { MUNGEBOX } from "../harness/programs.ts";
+import { type Report, Site } from "./site.ts";
 
 const HOSTILE = "\x1b]52;c;Zm9v\x07\x1b[2J\x9b31m\u202e";
 /** Bytes of memory that doctor may take for all of it. */

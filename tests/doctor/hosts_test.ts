@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { Network, NETWORK_NEEDS } from "../network.ts";
 import { suite } from "../suite.ts";
-import { installPrograms, MUNGEBOX, REFERENCE_MUNGED, type Report } from "./site.ts";
+import { installPrograms, MUNGEBOX, REFERENCE_MUNGED } from "../harness/programs.ts";
+import { type Report } from "./site.ts";
 
 /** Seconds by which the clock of munged on host "clock" is ahead. */
 const SKEW = 600;

@@ -2,26 +2,9 @@
 // in the background as an administrator would. Site.close() leaves nothing behind.
 import assert from "node:assert/strict";
 import { spawn, spawnSync, type SpawnSyncOptionsWithStringEncoding } from "node:child_process";
-import {
-  chmodSync,
-  copyFileSync,
-  linkSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { join, resolve } from "node:path";
-
-export const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
-export const REFERENCE_MUNGED = "/usr/sbin/munged";
-
-/** How a program ended. */
-export interface Outcome {
-  readonly status: number | null;
-  readonly out: string;
-  readonly err: string;
-}
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { installPrograms, type Outcome } from "../harness/programs.ts";
 
 /** The fields of doctor --json that tests look at. */
 export interface Report {
@@ -52,19 +35,6 @@ export interface Report {
     readonly fingerprint?: string;
     readonly version?: string;
   }[];
-}
-
-/** Puts the executable and its links into `directory`. */
-export function installPrograms(directory: string): void {
-  mkdirSync(directory, { recursive: true });
-  const mungebox = join(directory, "mungebox");
-  try {
-    linkSync(MUNGEBOX, mungebox);
-  } catch {
-    copyFileSync(MUNGEBOX, mungebox);
-  }
-  const { status, stderr } = spawnSync(mungebox, ["--install", directory]);
-  assert.equal(status, 0, stderr?.toString());
 }
 
 /** A place for munged, running or not. */

@@ -6,7 +6,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import type { MungeError } from "../../lib/errors.ts";
 import { median, quantile } from "../../scripts/bench_statistics.ts";
-import { hasReference, isRoot, type Make, type Munged, Realm } from "../interop/realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { hasReference, isRoot, type Make } from "../harness/programs.ts";
 import { encodeRequest } from "../requests.ts";
 import { measureRate, NOBODY, runProgram, Stallers } from "./load.ts";
 

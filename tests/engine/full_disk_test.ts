@@ -18,7 +18,8 @@ import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { ERRNO } from "../../lib/errors.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
-import { isRoot, type Munged, Realm } from "../interop/realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { isRoot } from "../harness/programs.ts";
 import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";
 

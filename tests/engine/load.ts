@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import type { Make, Realm } from "../interop/realm.ts";
+import type { Realm } from "../harness/realm.ts";
+import type { Make } from "../harness/programs.ts";
 import type { StallerReport } from "./stallers.ts";
 
 /** The user that stalling clients run as: an unprivileged one, if we may choose. */

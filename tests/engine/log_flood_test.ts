@@ -7,7 +7,7 @@ import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { fixedMemory, ptr } from "../../lib/os/libc.ts";
 import { close, receive } from "../../lib/os/socket.ts";
 import { formatDecodeRequest, formatEncodeRequest } from "../../lib/protocol/message.ts";
-import { Realm } from "../interop/realm.ts";
+import { Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 import { connect, endSending, sendSome } from "./connection.ts";
 

@@ -12,7 +12,7 @@ import { formatDecodeRequest } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { close } from "../../lib/os/socket.ts";
 import { rawDecode } from "../interop/raw.ts";
-import { type Munged, Realm } from "../interop/realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 import { connect, HangUps, sendSome } from "./connection.ts";
 import type { Race } from "./racer.ts";

@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { isRoot, type Munged, Realm } from "../interop/realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { isRoot } from "../harness/programs.ts";
 import { NOBODY, Stallers } from "./load.ts";
 import type { SoakCounts } from "./soak_client.ts";
 

@@ -8,7 +8,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Status } from "../../daemon/munged/observe/status.ts";
 import { MungeClient } from "../../lib/client/protocol.ts";
 import { errorText } from "../../lib/errors.ts";
-import { type Make, type Munged, Realm } from "./realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { type Make } from "../harness/programs.ts";
 
 const ANYONE = 0xffff_ffff;
 

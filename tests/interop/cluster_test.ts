@@ -7,7 +7,7 @@ import { after, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { suite } from "../suite.ts";
 import { decode, encode, hasClusters, Host, Load } from "./cluster.ts";
-import { hasReference, isRoot } from "./realm.ts";
+import { hasReference, isRoot } from "../harness/programs.ts";
 
 /** Seconds for which a retired key decodes: longer than any credential of the load is in transit. */
 const ROTATION_TIME = 5;

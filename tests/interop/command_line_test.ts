@@ -9,7 +9,8 @@ import { USAGE as MUNGED } from "../../cli/munged/options.ts";
 import { USAGE as MUNGEKEY } from "../../cli/mungekey/mungekey.ts";
 import { USAGE as REMUNGE } from "../../cli/remunge/remunge.ts";
 import { USAGE as UNMUNGE } from "../../cli/unmunge.ts";
-import { hasReference, Realm } from "./realm.ts";
+import { Realm } from "../harness/realm.ts";
+import { hasReference } from "../harness/programs.ts";
 
 describe("one executable, five programs", () => {
   let realm: Realm;

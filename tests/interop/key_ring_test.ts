@@ -7,7 +7,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { ERRNO } from "../../lib/errors.ts";
 import { sealCredential, type SealOptions } from "../../lib/offline/offline.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
-import { isRoot, type Munged, type Outcome, Realm } from "./realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { isRoot, type Outcome } from "../harness/programs.ts";
 import { encodeRequest } from "../requests.ts";
 
 const NOTICED_MS = 10_000;

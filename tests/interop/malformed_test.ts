@@ -18,7 +18,8 @@ import {
   HEADER_LENGTH,
 } from "../../lib/protocol/message.ts";
 import { exchange, exchangeRaw } from "./raw.ts";
-import { hasReference, type Munged, Realm } from "./realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { hasReference } from "../harness/programs.ts";
 import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";
 

@@ -12,15 +12,9 @@ import { ANY_ID } from "../../lib/protocol/message.ts";
 import { ZIPS } from "../../lib/credential/zip.ts";
 import { encodeRequest } from "../requests.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
-import {
-  compileProbe,
-  hasReference,
-  type Munged,
-  probeDecode,
-  type ProbeEncode,
-  probeEncode,
-  Realm,
-} from "./realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { hasReference } from "../harness/programs.ts";
+import { compileProbe, probeDecode, type ProbeEncode, probeEncode } from "./libmunge_probe.ts";
 import { suite } from "../suite.ts";
 
 const LENGTHS = [0, 1, 15, 16, 17, 4096];

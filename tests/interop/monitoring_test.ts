@@ -8,7 +8,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { METRICS } from "../../daemon/munged/observe/metrics.ts";
 import type { Status } from "../../daemon/munged/observe/status.ts";
 import { sealCredential } from "../../lib/offline/offline.ts";
-import { hasReference, isRoot, type Munged, Realm } from "./realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { hasReference, isRoot } from "../harness/programs.ts";
 
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
 const MONITORING = resolve(import.meta.dirname, "../../docs/monitoring");

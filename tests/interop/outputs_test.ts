@@ -16,7 +16,8 @@ import {
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { isRoot, type Munged, Realm } from "./realm.ts";
+import { isRoot } from "../harness/programs.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
 
 const NOBODY = 65_534;
 

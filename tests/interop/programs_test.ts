@@ -7,16 +7,9 @@ import { sealBytes } from "../../lib/credential/seal.ts";
 import { primitives } from "../../lib/primitives/library.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
 import { ANY_ID } from "../../lib/protocol/message.ts";
-import {
-  compileProbe,
-  hasReference,
-  type Make,
-  MAKES,
-  type Munged,
-  probeDecode,
-  probeEncode,
-  Realm,
-} from "./realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { hasReference, type Make, MAKES } from "../harness/programs.ts";
+import { compileProbe, probeDecode, probeEncode } from "./libmunge_probe.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
 import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
+import { MUNGEBOX } from "../harness/programs.ts";
 
-const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 const hasStrace = spawnSync("strace", ["-V"]).status === 0;
 const KILLS = 200;
 /** System calls that read and change files. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { realpathSync } from "node:fs";
 import { test } from "node:test";
-import { MUNGEBOX } from "./parity/harness.ts";
+import { MUNGEBOX } from "../harness/programs.ts";
 import { needs, runOurs } from "./sandboxed.ts";
 
 const SLURM_CONF = `

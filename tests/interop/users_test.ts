@@ -7,17 +7,9 @@ import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { ANY_ID } from "../../lib/protocol/message.ts";
-import {
-  compileProbe,
-  hasReference,
-  isRoot,
-  type Make,
-  MAKES,
-  type Munged,
-  probeDecode,
-  probeEncode,
-  Realm,
-} from "./realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { hasReference, isRoot, type Make, MAKES } from "../harness/programs.ts";
+import { compileProbe, probeDecode, probeEncode } from "./libmunge_probe.ts";
 import { suite } from "../suite.ts";
 
 const PLAIN = { cipher: 1, mac: 1, zip: 0, ttl: 0, uid: ANY_ID, gid: ANY_ID, length: 1 };

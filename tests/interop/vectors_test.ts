@@ -6,7 +6,8 @@ import { it } from "node:test";
 import { ANY_ID } from "../../lib/protocol/message.ts";
 import { readVectors } from "../vectors/vectors.ts";
 import { rawDecode } from "./raw.ts";
-import { hasReference, isRoot, MAKES, Realm } from "./realm.ts";
+import { Realm } from "../harness/realm.ts";
+import { hasReference, isRoot, MAKES } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 
 const { key, vectors } = readVectors();

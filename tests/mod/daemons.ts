@@ -1,6 +1,5 @@
 // The two daemons that the library is tested against, our munged and the C one, each started in its own folder with a key
 // that the test knows.
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
@@ -12,12 +11,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { connect } from "node:net";
-import { join, resolve } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
-
-const OURS = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
-const REFERENCE = "/usr/sbin/munged";
-const START_TIMEOUT_MS = 20_000;
+import { join } from "node:path";
+import { type Daemon, startDaemon } from "../harness/daemon.ts";
+import { MUNGEBOX, REFERENCE_MUNGED } from "../harness/programs.ts";
 
 /** One of the two programs. */
 export interface Program {
@@ -32,13 +28,13 @@ export interface Program {
 export const PROGRAMS: readonly Program[] = [
   {
     name: "our munged",
-    command: [OURS, "munged"],
-    skip: existsSync(OURS) ? false : `${OURS} is not built`,
+    command: [MUNGEBOX, "munged"],
+    skip: existsSync(MUNGEBOX) ? false : `${MUNGEBOX} is not built`,
   },
   {
     name: "the reference's munged",
-    command: [REFERENCE],
-    skip: existsSync(REFERENCE) ? false : `${REFERENCE} is not installed`,
+    command: [REFERENCE_MUNGED],
+    skip: existsSync(REFERENCE_MUNGED) ? false : `${REFERENCE_MUNGED} is not installed`,
   },
 ];
 
@@ -48,7 +44,7 @@ export class Munged {
   readonly key: Uint8Array = new Uint8Array(randomBytes(128));
   readonly #folder: string;
   readonly #command: readonly string[];
-  #process: ChildProcess | undefined;
+  #daemon: Daemon | undefined;
 
   private constructor(program: Program, options: readonly string[]) {
     this.#folder = mkdtempSync("/tmp/munge-mod-");
@@ -74,28 +70,14 @@ export class Munged {
 
   /** Starts it again after {@linkcode Munged.end}. */
   async restart(): Promise<void> {
-    const [name, ...rest] = this.#command;
-    const child = spawn(name!, rest, { stdio: ["ignore", "ignore", "pipe"] });
-    let said = "";
-    child.stderr.on("data", (piece) => said += piece);
-    this.#process = child;
-    const deadline = Date.now() + START_TIMEOUT_MS;
-    while (!await isListening(this.socketPath)) {
-      if (child.exitCode !== null || Date.now() > deadline) {
-        throw new Error(`${this.#command.join(" ")} did not start: ${said}`);
-      }
-      await pause(20);
-    }
+    this.#daemon = await startDaemon(this.#command, () => isListening(this.socketPath));
   }
 
   /** Stops it, and waits until it has ended. */
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-    const child = this.#process;
-    this.#process = undefined;
-    if (child === undefined || child.exitCode !== null) return;
-    const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill(signal);
-    await ended;
+    this.#daemon?.process.kill(signal);
+    await this.#daemon?.ended;
+    this.#daemon = undefined;
   }
 
   /** Stops it, and removes its files. */

@@ -4,17 +4,17 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { NO_NODE, onNode } from "./node.ts";
+import { MUNGEBOX } from "../harness/programs.ts";
 
-const BINARY = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 const directory = mkdtempSync(join(tmpdir(), "mungebox-deb-"));
 after(() => rmSync(directory, { recursive: true }));
 
 /** Builds a package. @returns its path. */
 function buildPackage(format: "deb" | "rpm", output: string): string {
-  const args = [format, `--binary=${BINARY}`, `--output=${output}`];
+  const args = [format, `--binary=${MUNGEBOX}`, `--output=${output}`];
   const { status, stdout, stderr } = spawnSync("scripts/package", args, {
     encoding: "utf8",
     env: { ...process.env, SOURCE_DATE_EPOCH: "1700000000" },

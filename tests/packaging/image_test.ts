@@ -4,10 +4,10 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { after, test } from "node:test";
+import { MUNGEBOX } from "../harness/programs.ts";
 
-const BINARY = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 const directory = mkdtempSync(join(tmpdir(), "mungebox-image-"));
 after(() => rmSync(directory, { recursive: true }));
 
@@ -29,7 +29,7 @@ function succeed(command: string, ...args: string[]): string {
 
 function buildImage(name: string): string {
   const output = join(directory, name);
-  succeed("scripts/image", `--binary=${BINARY}`, `--output=${output}`);
+  succeed("scripts/image", `--binary=${MUNGEBOX}`, `--output=${output}`);
   return join(output, "mungebox-image.tar");
 }
 

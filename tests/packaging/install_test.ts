@@ -3,16 +3,16 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { NO_NODE, onNode } from "./node.ts";
+import { MUNGEBOX } from "../harness/programs.ts";
 
-const BINARY = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 const directory = mkdtempSync(join(tmpdir(), "mungebox-install-"));
 after(() => rmSync(directory, { recursive: true }));
 
 function install(args: readonly string[], env: Record<string, string>) {
-  return spawnSync("scripts/install", [`--binary=${BINARY}`, ...args], {
+  return spawnSync("scripts/install", [`--binary=${MUNGEBOX}`, ...args], {
     encoding: "utf8",
     env: { ...process.env, ...env },
   });
@@ -78,7 +78,7 @@ test "$key" = "$(sha256sum $node/etc/munge/munge.key)"
 test ! -e $node/usr/local/sbin/munged
 echo all done
 `,
-    { binary: BINARY },
+    { binary: MUNGEBOX },
   );
   assert.match(output, /^\/etc\/munge 700 munge munge$/m);
   assert.match(output, /^\/etc\/munge\/munge.key 600 munge munge$/m);

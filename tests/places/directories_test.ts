@@ -13,7 +13,8 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { hasReference, isRoot, type Munged, Realm } from "../interop/realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { hasReference, isRoot } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 
 /** Runs a shell script; `$1` and so on are `args`. */

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { ERRNO } from "../../lib/errors.ts";
-import { Realm } from "../interop/realm.ts";
+import { Realm } from "../harness/realm.ts";
 import { suite } from "../suite.ts";
 
 /** Becomes a command that may not have such memory: prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), Linux 6.3. */

@@ -4,7 +4,8 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { isRoot, type Munged, Realm } from "../interop/realm.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { isRoot } from "../harness/programs.ts";
 
 /** Without processes of its own that would count. */
 const UID = 65533;

@@ -17,11 +17,10 @@ import {
 import { join, resolve } from "node:path";
 import { after, before, it } from "node:test";
 import { suite } from "../suite.ts";
+import { isRoot, MUNGEBOX } from "../harness/programs.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? join(ROOT, "dist/mungebox"));
 const NOBODY = 65534;
-const isRoot = process.geteuid!() === 0;
 
 suite("scripts/quickstart", { "the executable": existsSync(MUNGEBOX) }, () => {
   let copy: string;

@@ -6,9 +6,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { it } from "node:test";
 import { entryCode } from "../../scripts/runtime/entry.ts";
+import { MUNGEBOX } from "../harness/programs.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? join(ROOT, "dist/mungebox"));
 
 for (const [architecture, prefix] of [["x64", ""], ["arm64", "aarch64-linux-gnu-"]] as const) {
   const native = architecture === process.arch ? "" : prefix;

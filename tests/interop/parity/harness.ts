@@ -2,20 +2,18 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { type Area, type Case, type Chapter, commandsOf, markOf } from "./case.ts";
 import { compareLines, type Difference } from "./compare.ts";
 import { mask } from "./masks.ts";
 import { recorded } from "./record.ts";
 import { runInSandbox, type SharedDaemon, startSharedDaemon } from "./sandbox.ts";
+import { MUNGEBOX } from "../../harness/programs.ts";
 
 /** Sandboxes at a time, in addition to those that mostly wait. */
 const AT_ONCE = 4;
 /** How often to run a case that should match the record but does not. */
 const MOST_TRIES = 3;
-
-/** The executable under test. */
-export const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 
 /** One case and its place in the table. */
 export interface Placed {

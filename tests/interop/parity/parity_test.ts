@@ -7,7 +7,8 @@ import { after, test } from "node:test";
 import { commandsOf, markOf } from "./case.ts";
 import { CHAPTERS } from "./chapters.ts";
 import { renderFinding, renderPage } from "./document.ts";
-import { MUNGEBOX, placeCases, runCases } from "./harness.ts";
+import { placeCases, runCases } from "./harness.ts";
+import { MUNGEBOX } from "../../harness/programs.ts";
 
 const LEAST_CASES = 250;
 const PAGE = "docs/parity.md";

@@ -1,0 +1,40 @@
+// The programs under test: this project's executable with its links, and the MUNGE that the system has installed.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, linkSync, mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+/** Whose program: this project's, or the system's MUNGE. */
+export type Make = "ours" | "reference";
+/** Both. */
+export const MAKES: readonly Make[] = ["ours", "reference"];
+
+/** This project's executable. */
+export const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
+/** The reference's daemon, if it is installed. */
+export const REFERENCE_MUNGED = "/usr/sbin/munged";
+
+/** Whether the reference is installed, and C programs can be linked with its library. */
+export const hasReference = existsSync(REFERENCE_MUNGED) && existsSync("/usr/include/munge.h");
+/** Whether the tests run as root. */
+export const isRoot = process.geteuid!() === 0;
+
+/** How a program ended. */
+export interface Outcome {
+  readonly status: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Puts the executable and its links into `directory`, which is made. */
+export function installPrograms(directory: string): void {
+  mkdirSync(directory, { recursive: true });
+  const mungebox = join(directory, "mungebox");
+  try {
+    linkSync(MUNGEBOX, mungebox);
+  } catch { // another file system
+    copyFileSync(MUNGEBOX, mungebox);
+  }
+  const { status, stderr } = spawnSync(mungebox, ["--install", directory]);
+  assert.equal(status, 0, stderr?.toString());
+}
