@@ -10,9 +10,8 @@ import {
 } from "../../lib/auks/send_file.ts";
 import type { ClientSettings } from "../../lib/auks_client/client.ts";
 import { clientSettings } from "../../lib/auks_client/configuration.ts";
-import { replaceTickets } from "../../lib/auks_client/credential_cache.ts";
 import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
-import { readCredentials } from "../../lib/auks_client/renewal.ts";
+import { storeCredential } from "../../lib/auks_client/renewal.ts";
 import { add, dump, get, ping, remove } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { isoTime } from "../../lib/os/local_time.ts";
@@ -67,6 +66,8 @@ export const ACTIONS: Readonly<Record<Action, Perform>> = {
     } catch (error) {
       if (error instanceof AuksError) throw new AuksError("API_REPLY", error.reason ?? error.text);
       throw error;
+    } finally {
+      krbCred.fill(0);
     }
   },
 
@@ -93,8 +94,9 @@ export const ACTIONS: Readonly<Record<Action, Perform>> = {
   },
 
   async receive({ ccache }) {
-    const sent = await readSent();
-    storeCredential(Context.open(), ccache, sent);
+    const krbCred = await readSent();
+    storeCredential(Context.open(), ccache, krbCred);
+    krbCred.fill(0);
   },
 
   renew,
@@ -115,16 +117,6 @@ function requestedUid(text: string | undefined): number {
   const user = userByName(text);
   if (user !== undefined) return user.uid;
   throw new AuksError("API_PACK_UID", `unknown user "${text}"`);
-}
-
-function storeCredential(context: Context, ccache: string | undefined, krbCred: Uint8Array): void {
-  const credentials = readCredentials(context, krbCred);
-  try {
-    replaceTickets(context, ccache, credentials);
-  } finally {
-    for (const credential of credentials) credential.free();
-    krbCred.fill(0);
-  }
 }
 
 /** The KRB-CRED that auks --send wrote to our standard input. */

@@ -183,6 +183,8 @@ export class AuksError extends Error {
   readonly reason: string | undefined;
 
   /**
+   * Makes an error; throwing it is the caller's.
+   *
    * @param error name of the error.
    * @param reason the reason, for people; must not contain keys or tickets.
    *

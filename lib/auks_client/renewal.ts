@@ -110,12 +110,31 @@ function accountOf(context: Context, principal: string): number {
 }
 
 /** The tickets of a KRB-CRED; the caller frees them. @throws {AuksError} KRB5_LOAD. */
-export function readCredentials(context: Context, krbCred: Uint8Array): Credential[] {
+function readCredentials(context: Context, krbCred: Uint8Array): Credential[] {
   try {
     return readKrbCred(context, krbCred);
   } catch (error) {
     if (!(error instanceof KerberosError)) throw error;
     throw new AuksError("KRB5_LOAD", error.message);
+  }
+}
+
+/**
+ * Fills a cache with the tickets of a KRB-CRED.
+ *
+ * @param ccache name of the cache; undefined for the default one.
+ * @throws {AuksError}
+ */
+export function storeCredential(
+  context: Context,
+  ccache: string | undefined,
+  krbCred: Uint8Array,
+): void {
+  const credentials = readCredentials(context, krbCred);
+  try {
+    replaceTickets(context, ccache, credentials);
+  } finally {
+    for (const credential of credentials) credential.free();
   }
 }
 

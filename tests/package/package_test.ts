@@ -8,7 +8,12 @@ import { Munged, PROGRAMS } from "../mod/daemons.ts";
 import { emptyProject, npmProject, run, tarball } from "./project.ts";
 
 /** The files behind the entry points of the package. */
-const ENTRIES = ["mod.ts", "lib/offline/offline.ts", "lib/client/protocol.ts"];
+const ENTRIES = [
+  "mod.ts",
+  "lib/offline/offline.ts",
+  "lib/client/protocol.ts",
+  "lib/auks_client/auks.ts",
+];
 
 const program = PROGRAMS.find(({ skip }) => skip === false);
 const PROGRAM_TEXT = (socketPath: string) => `
@@ -39,6 +44,7 @@ test("the npm package has the library, types and source maps, but no programs", 
     ".",
     "./offline",
     "./protocol",
+    "./auks",
     "./package.json",
   ]);
   assert.equal(manifest.bin, undefined);

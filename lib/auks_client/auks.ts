@@ -1,0 +1,136 @@
+/**
+ * AUKS from a program: gives auksd a user's Kerberos ticket, fetches, removes and lists tickets. For Bun, on a host
+ * with MIT Kerberos and an `auks.conf`; in other runtimes every call rejects.
+ *
+ * A call to libkrb5 that waits for a KDC holds up the event loop while it does.
+ *
+ * @example
+ * ```ts
+ * import { add, get } from "mungebox/auks";
+ *
+ * if ("Bun" in globalThis && process.env["AUKS_CONF"] !== undefined) {
+ *   console.log((await add()).outcome); // "stored"
+ *   const { principal, endTime } = await get(2000, { into: "/tmp/krb5cc_job" });
+ *   console.log(principal, endTime); // "bob@REALM.A" 2026-11-27T10:37:31.000Z
+ * }
+ * ```
+ *
+ * @module
+ */
+import { createRequire } from "node:module";
+import { AuksError } from "../auks/errors.ts";
+
+import type {
+  AddedTicket,
+  AddOptions,
+  AuksOptions,
+  ForwardedTicket,
+  GetOptions,
+} from "./call_types.ts";
+
+export type {
+  AddedTicket,
+  AddOptions,
+  AuksOptions,
+  ForwardedTicket,
+  GetOptions,
+} from "./call_types.ts";
+export { AUKS_ERRORS, AuksError, type AuksErrorName } from "../auks/errors.ts";
+
+/** The module with the calls, which names Bun's modules. */
+interface Calls {
+  add(options: AddOptions): Promise<AddedTicket>;
+  get(uid: number, options: GetOptions): Promise<ForwardedTicket>;
+  remove(uid: number, options: AuksOptions): Promise<void>;
+  list(options: AuksOptions): Promise<ForwardedTicket[]>;
+}
+
+/** @throws {AuksError} in a runtime without a foreign function interface of Bun's kind. */
+function calls(): Calls {
+  if (!("Bun" in globalThis)) {
+    throw new AuksError("LIBRARY_INIT", "mungebox/auks works in Bun only, as it calls libkrb5");
+  }
+  // Without an extension, because the file is .ts here and .js in the npm package. Bundlers don't follow this.
+  return createRequire(import.meta.url)("./calls") as Calls;
+}
+
+/**
+ * Gives auksd the ticket-granting ticket of a credential cache.
+ *
+ * @param options where auksd and the ticket are.
+ * @returns what was sent, and what became of it.
+ * @throws {AuksError} with the original's error, and the reason behind it.
+ *
+ * @example
+ * ```ts
+ * import { add } from "mungebox/auks";
+ *
+ * if ("Bun" in globalThis && process.env["AUKS_CONF"] !== undefined) {
+ *   const { principal, outcome } = await add({ from: "/tmp/krb5cc_2000" });
+ *   console.log(principal, outcome); // "bob@REALM.A" "stored"
+ * }
+ * ```
+ */
+export async function add(options: AddOptions = {}): Promise<AddedTicket> {
+  return await calls().add(options);
+}
+
+/**
+ * Fetches the ticket of a user.
+ *
+ * @param uid of the user.
+ * @param options where auksd is, and which cache to fill.
+ * @returns whose ticket it is, and how long it is good.
+ * @throws {AuksError} with the original's error, and the reason behind it; the cache is then as it was.
+ *
+ * @example
+ * ```ts
+ * import { get } from "mungebox/auks";
+ *
+ * if ("Bun" in globalThis && process.env["AUKS_CONF"] !== undefined) {
+ *   console.log((await get(2000, { into: "KEYRING:persistent:2000" })).endTime > new Date()); // true
+ * }
+ * ```
+ */
+export async function get(uid: number, options: GetOptions = {}): Promise<ForwardedTicket> {
+  return await calls().get(uid, options);
+}
+
+/**
+ * Has auksd forget the ticket of a user.
+ *
+ * @param uid of the user.
+ * @param options where auksd is.
+ * @returns when it is done.
+ * @throws {AuksError} with the original's error, and the reason behind it.
+ *
+ * @example
+ * ```ts
+ * import { remove } from "mungebox/auks";
+ *
+ * if ("Bun" in globalThis && process.env["AUKS_CONF"] !== undefined) await remove(2000);
+ * ```
+ */
+export async function remove(uid: number, options: AuksOptions = {}): Promise<void> {
+  await calls().remove(uid, options);
+}
+
+/**
+ * Lists all tickets that auksd keeps, which is for admins.
+ *
+ * @param options where auksd is.
+ * @returns the tickets, in auksd's order.
+ * @throws {AuksError} with the original's error, and the reason behind it.
+ *
+ * @example
+ * ```ts
+ * import { list } from "mungebox/auks";
+ *
+ * if ("Bun" in globalThis && process.env["AUKS_CONF"] !== undefined) {
+ *   for (const { principal, endTime } of await list()) console.log(principal, endTime);
+ * }
+ * ```
+ */
+export async function list(options: AuksOptions = {}): Promise<ForwardedTicket[]> {
+  return await calls().list(options);
+}
