@@ -1,10 +1,11 @@
 // The armor of a credential, "MUNGE:" base64 ":" (docs/protocol.md, "The credential"): adding and removing it.
-// credential.ts knows what the bytes inside mean.
+// seal.ts and open.ts know what the bytes inside mean.
 import { base64 as portableBase64 } from "@scure/base";
 import { MungeError } from "../errors.ts";
 
-const PREFIX = "MUNGE:";
-const SUFFIX = ":";
+/** What the base64 stands between. */
+export const ARMOR_PREFIX = "MUNGE:";
+export const ARMOR_SUFFIX = ":";
 
 /** In engines since 2025 (TC39 "Uint8Array to/from base64"), but not in Node.js 20. */
 interface NativeBase64 {
@@ -16,7 +17,8 @@ interface NativeBase64Constructor {
 const native = Uint8Array as unknown as NativeBase64Constructor;
 const STRICT = { lastChunkHandling: "strict" } as const;
 
-const toBase64: (bytes: Uint8Array) => string = native.fromBase64 === undefined
+/** Base64 with padding. */
+export const toBase64: (bytes: Uint8Array) => string = native.fromBase64 === undefined
   ? portableBase64.encode
   : (bytes) => (bytes as unknown as NativeBase64).toBase64();
 
@@ -25,27 +27,14 @@ const fromBase64: (text: string) => Uint8Array = native.fromBase64 === undefined
   ? (text) => portableBase64.decode(text.replace(/[\t-\r ]/g, ""))
   : (text) => native.fromBase64!(text.includes("\v") ? text.replaceAll("\v", "") : text, STRICT);
 
-/** Every runtime has it, for any Uint8Array. Unlike TextEncoder, it does not need a view. */
-const { latin1Write } = Buffer.prototype as unknown as {
-  latin1Write(this: Uint8Array, text: string, at: number): number;
-};
-
 /** The armored form of a credential's bytes: printable ASCII, without a terminating NUL. */
 export function armor(bytes: Uint8Array): string {
-  return PREFIX + toBase64(bytes) + SUFFIX;
+  return ARMOR_PREFIX + toBase64(bytes) + ARMOR_SUFFIX;
 }
 
 /** Length of the armored form of `length` bytes. */
 export function armoredLength(length: number): number {
-  return PREFIX.length + Math.ceil(length / 3) * 4 + SUFFIX.length;
-}
-
-/** Writes the armored form of a credential's bytes to `target`, starting at `at`. */
-export function writeArmor(bytes: Uint8Array, target: Uint8Array, at: number): void {
-  latin1Write.call(target, PREFIX, at);
-  const text = toBase64(bytes);
-  latin1Write.call(target, text, at + PREFIX.length);
-  latin1Write.call(target, SUFFIX, at + PREFIX.length + text.length);
+  return ARMOR_PREFIX.length + Math.ceil(length / 3) * 4 + ARMOR_SUFFIX.length;
 }
 
 /**
@@ -58,11 +47,11 @@ export function writeArmor(bytes: Uint8Array, target: Uint8Array, at: number): v
 export function unarmor(text: string): Uint8Array {
   const start = skipSpace(text);
   if (start === text.length) throw new MungeError("EMUNGE_BAD_ARG", "No credential specified");
-  if (!text.startsWith(PREFIX, start)) {
+  if (!text.startsWith(ARMOR_PREFIX, start)) {
     throw new MungeError("EMUNGE_BAD_CRED", "Failed to match armor prefix");
   }
-  const bodyStart = start + PREFIX.length;
-  const bodyEnd = text.lastIndexOf(SUFFIX);
+  const bodyStart = start + ARMOR_PREFIX.length;
+  const bodyEnd = text.lastIndexOf(ARMOR_SUFFIX);
   if (bodyEnd < bodyStart) {
     throw new MungeError("EMUNGE_BAD_CRED", "Failed to match armor suffix");
   }

@@ -1,87 +1,126 @@
 // CAST-128, alias CAST5 (RFC 2144), with 16-byte keys and so 16 rounds: the key schedule and one block.
 import { CAST5_SBOXES } from "./cast5_sboxes.ts";
 import type { BlockCipher } from "./cbc.ts";
+import { hexWords } from "./hex_words.ts";
 
 const ROUNDS = 16;
 
-// The key schedule of RFC 2144 section 2.4, one word per row: "z0 x0 xD xF xC xE 7 x8" stands for
-// z0z1z2z3 = x0x1x2x3 ^ S5[xD] ^ S6[xF] ^ S7[xC] ^ S8[xE] ^ S7[x8], and "K - z8 z9 z7 z6 5 z2" for the
-// next subkey = S5[z8] ^ S6[z9] ^ S7[z7] ^ S8[z6] ^ S5[z2].
-const TO_Z = `
-  z0 x0 xD xF xC xE 7 x8
-  z4 x8 z0 z2 z1 z3 8 xA
-  z8 xC z7 z6 z5 z4 5 x9
-  zC x4 zA z9 zB z8 6 xB`;
-const TO_X = `
-  x0 z8 z5 z7 z4 z6 7 z0
-  x4 z0 x0 x2 x1 x3 8 z2
-  x8 z4 x7 x6 x5 x4 5 z1
-  xC zC xA x9 xB x8 6 z3`;
-const SCHEDULE = `
-  ${TO_Z}
-  K - z8 z9 z7 z6 5 z2
-  K - zA zB z5 z4 6 z6
-  K - zC zD z3 z2 7 z9
-  K - zE zF z1 z0 8 zC
-  ${TO_X}
-  K - x3 x2 xC xD 5 x8
-  K - x1 x0 xE xF 6 xD
-  K - x7 x6 x8 x9 7 x3
-  K - x5 x4 xA xB 8 x7
-  ${TO_Z}
-  K - z3 z2 zC zD 5 z9
-  K - z1 z0 zE zF 6 zC
-  K - z7 z6 z8 z9 7 z2
-  K - z5 z4 zA zB 8 z6
-  ${TO_X}
-  K - x8 x9 x7 x6 5 x3
-  K - xA xB x5 x4 6 x7
-  K - xC xD x3 x2 7 x8
-  K - xE xF x1 x0 8 xD`;
+// The bytes of the state in which the key schedule works: x, which begins as the key, then z.
+// deno-fmt-ignore
+const [
+  x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, xA, xB, xC, xD, xE, xF,
+  z0, z1, z2, z3, z4, z5, z6, z7, z8, z9, zA, zB, zC, zD, zE, zF,
+] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+  16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+] as const;
+/** Where the S-boxes begin in {@linkcode CAST5_SBOXES}. */
+const [S5, S6, S7, S8] = [4 * 256, 5 * 256, 6 * 256, 7 * 256] as const;
 
-const ROW_CELLS = 8;
-const SUBKEY = 255;
+/**
+ * A step of the key schedule (RFC 2144 section 2.4) that changes the state: `[z0, x0, xD, xF, xC, xE, S7, x8]` is
+ * z0z1z2z3 = x0x1x2x3 ^ S5[xD] ^ S6[xF] ^ S7[xC] ^ S8[xE] ^ S7[x8].
+ */
+type Mixing = readonly [
+  target: number,
+  source: number,
+  in5: number,
+  in6: number,
+  in7: number,
+  in8: number,
+  box: number,
+  inBox: number,
+];
+/** A step that makes a subkey: `[z8, z9, z7, z6, S5, z2]` is S5[z8] ^ S6[z9] ^ S7[z7] ^ S8[z6] ^ S5[z2]. */
+type SubkeyMaking = readonly [
+  in5: number,
+  in6: number,
+  in7: number,
+  in8: number,
+  box: number,
+  inBox: number,
+];
 
-/** The tables in computable form. */
-interface Tables {
-  /** S1..S8: 8 x 256 words. */
-  readonly sboxes: Int32Array;
-  /** The schedule: rows of 8 cells; x is bytes 0..15 of the state, z is 16..31, and `SUBKEY` is outside it. */
-  readonly schedule: Uint8Array;
+const TO_Z: readonly Mixing[] = [
+  [z0, x0, xD, xF, xC, xE, S7, x8],
+  [z4, x8, z0, z2, z1, z3, S8, xA],
+  [z8, xC, z7, z6, z5, z4, S5, x9],
+  [zC, x4, zA, z9, zB, z8, S6, xB],
+];
+const TO_X: readonly Mixing[] = [
+  [x0, z8, z5, z7, z4, z6, S7, z0],
+  [x4, z0, x0, x2, x1, x3, S8, z2],
+  [x8, z4, x7, x6, x5, x4, S5, z1],
+  [xC, zC, xA, x9, xB, x8, S6, z3],
+];
+/** A quarter of sixteen subkeys: the state is changed, then they are made from it. */
+interface Quarter {
+  readonly mixings: readonly Mixing[];
+  readonly makings: readonly SubkeyMaking[];
 }
 
-function parseTables(): Tables {
-  const words = CAST5_SBOXES.trim().split(/\s+/);
-  const cells = SCHEDULE.trim().split(/\s+/).map((cell) => {
-    if (cell === "K" || cell === "-") return SUBKEY;
-    if (cell.length === 1) return Number(cell);
-    return (cell[0] === "z" ? 16 : 0) + parseInt(cell[1]!, 16);
-  });
-  return {
-    sboxes: Int32Array.from(words, (word) => parseInt(word, 16)),
-    schedule: Uint8Array.from(cells),
-  };
-}
+/** Sixteen subkeys. */
+const SCHEDULE: readonly Quarter[] = [
+  {
+    mixings: TO_Z,
+    makings: [
+      [z8, z9, z7, z6, S5, z2],
+      [zA, zB, z5, z4, S6, z6],
+      [zC, zD, z3, z2, S7, z9],
+      [zE, zF, z1, z0, S8, zC],
+    ],
+  },
+  {
+    mixings: TO_X,
+    makings: [
+      [x3, x2, xC, xD, S5, x8],
+      [x1, x0, xE, xF, S6, xD],
+      [x7, x6, x8, x9, S7, x3],
+      [x5, x4, xA, xB, S8, x7],
+    ],
+  },
+  {
+    mixings: TO_Z,
+    makings: [
+      [z3, z2, zC, zD, S5, z9],
+      [z1, z0, zE, zF, S6, zC],
+      [z7, z6, z8, z9, S7, z2],
+      [z5, z4, zA, zB, S8, z6],
+    ],
+  },
+  {
+    mixings: TO_X,
+    makings: [
+      [x8, x9, x7, x6, S5, x3],
+      [xA, xB, x5, x4, S6, x7],
+      [xC, xD, x3, x2, S7, x8],
+      [xE, xF, x1, x0, S8, xD],
+    ],
+  },
+];
 
-let tables: Tables | undefined;
+let sboxes: Int32Array | undefined;
 
 /** Makes the 32 subkeys of a 16-byte key: 16 masking keys, then 16 rotation keys. */
-function scheduleKey(key: Uint8Array, { sboxes, schedule }: Tables): Int32Array {
+function scheduleKey(key: Uint8Array, sboxes: Int32Array): Int32Array {
   const subkeys = new Int32Array(2 * ROUNDS);
   const state = new DataView(new ArrayBuffer(32));
   const bytes = new Uint8Array(state.buffer);
   bytes.set(key);
+  /** What the cells of a row from `first` on stand for. */
+  const word = (row: Mixing | SubkeyMaking, first: number): number =>
+    sboxes[S5 + bytes[row[first]!]!]! ^ sboxes[S6 + bytes[row[first + 1]!]!]! ^
+    sboxes[S7 + bytes[row[first + 2]!]!]! ^ sboxes[S8 + bytes[row[first + 3]!]!]! ^
+    sboxes[row[first + 4]! + bytes[row[first + 5]!]!]!;
   let made = 0;
   while (made < subkeys.length) {
-    for (let row = 0; row < schedule.length; row += ROW_CELLS) {
-      const target = schedule[row]!;
-      const word = sboxes[4 * 256 + bytes[schedule[row + 2]!]!]! ^
-        sboxes[5 * 256 + bytes[schedule[row + 3]!]!]! ^
-        sboxes[6 * 256 + bytes[schedule[row + 4]!]!]! ^
-        sboxes[7 * 256 + bytes[schedule[row + 5]!]!]! ^
-        sboxes[(schedule[row + 6]! - 1) * 256 + bytes[schedule[row + 7]!]!]!;
-      if (target === SUBKEY) subkeys[made++] = word;
-      else state.setInt32(target, state.getInt32(schedule[row + 1]!) ^ word);
+    for (let quarter = 0; quarter < SCHEDULE.length; quarter++) {
+      const { mixings, makings } = SCHEDULE[quarter]!;
+      for (let i = 0; i < mixings.length; i++) {
+        const row = mixings[i]!;
+        state.setInt32(row[0], state.getInt32(row[1]) ^ word(row, 2));
+      }
+      for (let i = 0; i < makings.length; i++) subkeys[made++] = word(makings[i]!, 0);
     }
   }
   bytes.fill(0);
@@ -90,9 +129,8 @@ function scheduleKey(key: Uint8Array, { sboxes, schedule }: Tables): Int32Array 
 
 /** Expands a key of exactly 16 bytes. */
 export function expandCast5Key(key: Uint8Array): BlockCipher {
-  tables ??= parseTables();
-  const { sboxes } = tables;
-  const subkeys = scheduleKey(key, tables);
+  const words = sboxes ??= hexWords(CAST5_SBOXES);
+  const subkeys = scheduleKey(key, words);
 
   // The three round functions take turns (RFC 2144 section 2.2).
   const f = (round: number, data: number): number => {
@@ -101,10 +139,10 @@ export function expandCast5Key(key: Uint8Array): BlockCipher {
     const type = round % 3;
     const mixed = type === 0 ? masking + data : type === 1 ? masking ^ data : masking - data;
     const index = mixed << rotation | mixed >>> (32 - rotation);
-    const a = sboxes[index >>> 24]!;
-    const b = sboxes[256 + (index >>> 16 & 255)]!;
-    const c = sboxes[512 + (index >>> 8 & 255)]!;
-    const d = sboxes[768 + (index & 255)]!;
+    const a = words[index >>> 24]!;
+    const b = words[256 + (index >>> 16 & 255)]!;
+    const c = words[512 + (index >>> 8 & 255)]!;
+    const d = words[768 + (index & 255)]!;
     if (type === 0) return (a ^ b) - c + d;
     return type === 1 ? (a - b + c) ^ d : ((a + b) ^ c) - d;
   };

@@ -1,5 +1,5 @@
 // From an encode request to its answer: the client's identity, sealed into a credential. lib/credential seals it.
-import { armoredLength, writeArmor } from "../../../lib/credential/armor.ts";
+import { armoredLength } from "../../../lib/credential/armor.ts";
 import { CIPHER_DEFAULT, DEFAULT_CIPHER } from "../../../lib/credential/cipher.ts";
 import { type Randomness, SALT_LENGTH } from "../../../lib/credential/fields.ts";
 import { sealBytes } from "../../../lib/credential/seal.ts";
@@ -12,6 +12,7 @@ import {
   TTL_DEFAULT,
 } from "../../../lib/protocol/message.ts";
 import { DEFAULT_REALM } from "../keys/realms.ts";
+import { writeArmor } from "./armor_writer.ts";
 import type { Answer, Peer, RequestContext } from "./context.ts";
 import { asMungeError, checkRetry, logRefusal, parsed, requireUse } from "./refusals.ts";
 

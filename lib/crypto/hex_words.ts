@@ -1,0 +1,6 @@
+// Tables of 32-bit words, which are kept as text: that takes no time until a cipher is used.
+
+/** The words of a text: eight hexadecimal digits each, separated by white space. */
+export function hexWords(text: string): Int32Array {
+  return Int32Array.from(text.trim().split(/\s+/), (word) => parseInt(word, 16));
+}
