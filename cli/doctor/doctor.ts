@@ -26,6 +26,8 @@ interface Settings {
   json: boolean;
   ssh: string;
   user: string | undefined;
+  /** Whether AUKS is examined in place of munge. */
+  auks: boolean;
 }
 
 const DEFAULT_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10";
@@ -62,6 +64,7 @@ export const USAGE: Usage<Settings> = {
         "Explain why munged refuses a credential, consuming it",
         "credential",
       ),
+      flag("--auks", "Examine AUKS in place of munge", "auks"),
       flag("--json", "Print the report as JSON", "json"),
       text("--ssh=COMMAND", "Specify the command that reaches hosts", "ssh"),
       text("--user=NAME", "Specify the user munged runs as", "user"),
@@ -92,8 +95,10 @@ async function examine(program: string, args: readonly string[]): Promise<number
     json: false,
     ssh: DEFAULT_SSH,
     user: undefined,
+    auks: false,
   };
   parseOptions(program, USAGE, settings, args);
+  if (settings.auks) return await examineAuksOnly(settings.json);
   const { credential, hosts } = settings;
   const node = lookAtNode(settings.munged, settings.user);
   const findings: NamedFinding[] = CHECKS.flatMap(({ name, examine }) =>
@@ -109,7 +114,21 @@ async function examine(program: string, args: readonly string[]): Promise<number
     ...far.map((finding): NamedFinding => ({ check: `host ${finding.host}`, ...finding })),
   ])!;
   const cause = STATUS[found.verdict] === 0 ? undefined : found;
-  print(settings.json ? formatJson(node, cause, findings, far) : formatText(cause, findings, far));
+  print(
+    settings.json
+      ? formatJson(node, cause, findings, far)
+      : formatText("munge", cause, findings, far),
+  );
+  return STATUS[found.verdict];
+}
+
+async function examineAuksOnly(json: boolean): Promise<number> {
+  const { examineAuks } = await import("./auks.ts"); // libkrb5 is for those who have it
+  const findings = await examineAuks();
+  const found = worst(findings)!;
+  const cause = STATUS[found.verdict] === 0 ? undefined : found;
+  const report = { verdict: cause?.verdict ?? "ok", version: VERSION_LINE, checks: findings };
+  print(json ? `${printableJson(report)}\n` : formatText("AUKS", cause, findings, []));
   return STATUS[found.verdict];
 }
 
@@ -139,12 +158,13 @@ function formatJson(
 }
 
 function formatText(
+  what: "munge" | "AUKS",
   cause: NamedFinding | undefined,
   checks: readonly NamedFinding[],
   hosts: readonly HostFinding[],
 ): string {
   const heading = cause === undefined
-    ? "munge works here.\n"
+    ? `${what} works here.\n`
     : `${cause.verdict === "problem" ? "Problem" : "Warning"}: ${printable(cause.text)}\n${
       remedyLine(cause, 2)
     }`;

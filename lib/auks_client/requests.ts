@@ -2,7 +2,7 @@
 import { AuksError, type AuksErrorName } from "../auks/errors.ts";
 import { type AddReport, parseReply, type Reply } from "../auks/reply.ts";
 import { formatRequest, type Request } from "../auks/request.ts";
-import type { PackedCredential } from "../auks/packed_credential.ts";
+import type { Dialect, PackedCredential } from "../auks/packed_credential.ts";
 import type { Context } from "../krb5/context.ts";
 import { type ClientSettings, RequestFailure, withSession } from "./client.ts";
 import type { Session } from "./session.ts";
@@ -56,6 +56,15 @@ export async function get(
   uid: number,
 ): Promise<PackedCredential> {
   return (await request(context, settings, { type: "get", uid, anyDialect: true })).credential;
+}
+
+/** The layout in which the daemon writes a user's credential for clients of the original. @throws {AuksError} */
+export async function dialectOf(
+  context: Context,
+  settings: ClientSettings,
+  uid: number,
+): Promise<Dialect> {
+  return (await request(context, settings, { type: "get", uid })).dialect;
 }
 
 /** Makes the daemon remove a user's credential. @throws {AuksError} */
