@@ -15,6 +15,8 @@ const PENDING_BYTES_MAX = 64 * 2 ** 20;
  * machine. It takes a millisecond or two.
  */
 const LITTER_MAX = 16 * 2 ** 20;
+/** A reply is made, encrypted and framed. */
+const COPIES = 3;
 /** What a connection leaves behind besides its bytes. */
 const LITTER_PER_CLIENT = 8192;
 
@@ -176,7 +178,7 @@ export class Server {
   }
 
   #send(client: Client, bytes: Uint8Array): void {
-    this.#tidy(bytes.length);
+    this.#tidy(bytes.length * COPIES);
     if (client.unsent.length === 0) {
       const sent = client.socket.write(bytes);
       if (sent >= bytes.length) {

@@ -4,6 +4,7 @@ import { type Acl, aclHosts, type HostAddresses, roleOf } from "../../lib/auks/a
 import { AuksError } from "../../lib/auks/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
 import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
+import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import type { AnnounceReady } from "../process/background.ts";
@@ -45,6 +46,8 @@ const GRACE_MS = 3_000;
 /** How often to look up the addresses of hosts in the ACL again. */
 const HOSTS_INTERVAL_MS = 60_000;
 const MIN_CLEAN_DELAY_S = 1;
+/** When the start is over, and with it most of the code that it needed. */
+const SETTLED_MS = 2_000;
 
 /** A checked configuration, ready to be put in force. */
 interface Prepared {
@@ -246,6 +249,7 @@ class Auksd implements ConnectionHost {
     }
     this.#listeners = listeners;
     for (const fd of listeners) this.#server.listen(fd);
+    setTimeout(releaseProgramPages, SETTLED_MS).unref();
   }
 
   #tell(lines: readonly (readonly [number, string])[]): void {

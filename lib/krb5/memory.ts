@@ -39,6 +39,9 @@ export function secondAddress(): Address {
   return read.ptr(secondCell, 0) as Address;
 }
 
+/** A buffer of more bytes is not kept for the next call: a DUMP of thousands of tickets comes once in a while. */
+const KEPT_MAX = 2 ** 20;
+
 /** A growing buffer whose contents are wiped after use. */
 class Scratch {
   #memory = new Uint8Array(fixedMemory(4096));
@@ -48,7 +51,7 @@ class Scratch {
     const length = bytes.length + (terminated ? 1 : 0);
     if (length > this.#memory.length) {
       this.#memory.fill(0);
-      this.#memory = new Uint8Array(fixedMemory(length * 2));
+      this.#memory = new Uint8Array(fixedMemory(length > KEPT_MAX ? length : length * 2));
       this.#address = ptr(this.#memory);
     }
     this.#memory.set(bytes);
@@ -58,6 +61,9 @@ class Scratch {
 
   wipe(length: number): void {
     this.#memory.fill(0, 0, length);
+    if (this.#memory.length <= 2 * KEPT_MAX) return;
+    this.#memory = new Uint8Array(fixedMemory(4096));
+    this.#address = ptr(this.#memory);
   }
 }
 

@@ -42,6 +42,8 @@ export interface AuksdOptions {
   /** CacheDir to use, which is not removed. */
   readonly cacheDir?: string;
   readonly port?: number;
+  /** The program whose first argument is auksd; the one in this tree unless given. */
+  readonly program?: readonly string[];
   /** The shell's limit of open files. */
   readonly files?: number;
 }
@@ -122,8 +124,9 @@ mungebox {
 
   /** Starts it, in the foreground, and waits until it serves. */
   async start(): Promise<void> {
-    const { env, accounts, hangingAccounts = false, clock, files } = this.options;
-    const commands = [...PROGRAM, "auksd", "-F", "-f", this.config];
+    const { env, accounts, hangingAccounts = false, clock, files, program: own = PROGRAM } =
+      this.options;
+    const commands = [...own, "auksd", "-F", "-f", this.config];
     const script = ['exec "$@"'];
     if (accounts !== undefined) {
       const passwd = join(this.directory, "passwd");

@@ -1,0 +1,184 @@
+// Measures auksd over loopback: requests a second one after another and with 8 clients, what idle connections cost,
+// and the memory and DUMP of 10,000 tickets. The load is bench_auks.c with bytes made beforehand (replay cache off).
+//   bun scripts/bench_auks.ts [--rounds N] [--seconds N] [--only rates|idle|memory]
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { parseReply } from "../lib/auks/reply.ts";
+import { formatRequest, type Request } from "../lib/auks/request.ts";
+import { frame } from "../daemon/auksd/frames.ts";
+import { Context } from "../lib/krb5/context.ts";
+import { Auksd } from "../tests/auks/auksd.ts";
+import { type Conversation, madeUpKrbCred, Speaker } from "../tests/auks/conversation.ts";
+import { Kdc } from "../tests/auks/kdc.ts";
+import { median } from "./bench_statistics.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "2" },
+    only: { type: "string" },
+  },
+});
+const ROUNDS = Number(options.rounds);
+const BOX = resolve("dist/mungebox");
+const USERS = 100;
+const TICKETS = 10_000;
+const CONNECTIONS = 500;
+const IDLE = 1000;
+const FIRST_UID = 10_000;
+const SERVICE = "host/mngt.realm.a";
+
+/** The least rates, one after another and with 8 clients, that the project has set itself. */
+const BOUNDS = { ping: [2000, 4000], add: [1200, 2500], get: [1500, 3000] } as const;
+const CLIENTS = [1, 8] as const;
+
+const directory = mkdtempSync(join(tmpdir(), "mungebox-bench-"));
+const load = join(directory, "load");
+execFileSync("gcc", ["-O2", "-o", load, "scripts/bench_auks.c"], { stdio: "inherit" });
+const kdc = await Kdc.start();
+kdc.enter();
+kdc.login("alice");
+kdc.loginService("host/compute.realm.a", "admin");
+const context = Context.open();
+const admin = new Speaker(context, kdc.cache("admin"));
+const alice = new Speaker(context, kdc.cache("alice"));
+
+function start(): Promise<Auksd> {
+  const users = Array.from({ length: TICKETS }, (_, at) => [`user${at}`, FIRST_UID + at]);
+  return Auksd.start({
+    program: [BOX],
+    keytab: kdc.keytab(SERVICE),
+    env: kdc.env,
+    accounts: { root: 0, alice: 2001, ...Object.fromEntries(users) },
+    common: "NAT = yes ;",
+    auksd: "ReplayCache = no ; LogLevel = 0 ; QueueSize = 1000 ;",
+    acl: `rule { principal = ^host/compute[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }
+rule { principal = ^alice@REALM[.]A$ ; host = * ; role = user ; }
+`,
+  });
+}
+
+/** Writes conversations in the form that the load generator reads. */
+function writeLoad(name: string, talks: readonly Conversation[]): string {
+  const parts: Uint8Array[] = [u32(talks.length)];
+  for (const { versions, apReq, request, close } of talks) {
+    for (const part of [versions, apReq, request, close]) parts.push(u32(part.length), part);
+  }
+  const file = join(directory, name);
+  writeFileSync(file, Buffer.concat(parts));
+  return file;
+}
+
+function u32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
+
+/** Requests a second; fails if one of them did. */
+function rate(auksd: Auksd, clients: number, file: string): number {
+  const words = [String(auksd.port), String(clients), options.seconds, file];
+  const [requests = 0, seconds = 1, , , errors] = execFileSync(load, words, { encoding: "utf8" })
+    .trim().split(" ").map(Number);
+  if (errors !== 0) throw new Error(`${errors} requests failed`);
+  return requests / seconds;
+}
+
+const failures: string[] = [];
+
+function report(name: string, value: number, unit: string, bound: number, isLeast: boolean): void {
+  const isMet = isLeast ? value >= bound : value <= bound;
+  const text = `${name.padEnd(44)} ${value.toFixed(unit === "" ? 2 : 0)} ${unit}`.padEnd(62);
+  console.log(`${text} ${isLeast ? "at least" : "at most"} ${bound}${isMet ? "" : "  MISSED"}`);
+  if (!isMet) failures.push(name);
+}
+
+const add = (at: number): Request => ({
+  type: "add",
+  krbCred: madeUpKrbCred(`user${at}@REALM.A`),
+});
+const loads = {
+  ping: writeLoad("ping", [alice.write({ type: "ping" })]),
+  add: writeLoad("add", Array.from({ length: USERS }, (_, at) => admin.write(add(at)))),
+  get: writeLoad("get", [admin.write({ type: "get", uid: FIRST_UID })]),
+};
+
+async function measureRates(): Promise<void> {
+  const auksd = await start();
+  await admin.ask(auksd.port, add(0));
+  const samples = new Map<string, number[]>();
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const [name, file] of Object.entries(loads)) {
+      for (const clients of CLIENTS) {
+        const key = `${name} ${clients}`;
+        const value = rate(auksd, clients, file);
+        if (round > 0) samples.set(key, [...samples.get(key) ?? [], value]);
+      }
+    }
+  }
+  for (const name of ["ping", "add", "get"] as const) {
+    for (const [index, clients] of CLIENTS.entries()) {
+      const title = `${name}, ${clients === 1 ? "one after another" : `${clients} clients`}`;
+      report(title, median(samples.get(`${name} ${clients}`)!), "/s", BOUNDS[name][index]!, true);
+    }
+  }
+  await auksd.stop();
+}
+
+async function measureIdle(): Promise<void> {
+  const auksd = await start();
+  const ratios: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const free = rate(auksd, 8, loads.ping);
+    const idle = await Promise.all(Array.from({ length: IDLE }, () => alice.connect(auksd.port)));
+    ratios.push(rate(auksd, 8, loads.ping) / free);
+    for (const { connection, client } of idle) {
+      connection.close();
+      client.free();
+    }
+  }
+  report(`ping beside ${IDLE} idle connections`, median(ratios), "", 0.9, true);
+  await auksd.stop();
+}
+
+async function measureMemory(): Promise<void> {
+  const auksd = await start();
+  const { connection, client } = await admin.connect(auksd.port);
+  const ask = async (request: Request): Promise<Uint8Array> => {
+    connection.send(frame(client.seal(formatRequest(request))));
+    return client.open(await connection.takeMessage());
+  };
+  for (let at = 0; at < TICKETS; at++) await ask(add(at));
+  const held = await Promise.all(
+    Array.from({ length: CONNECTIONS }, () => alice.connect(auksd.port)),
+  );
+  const begin = performance.now();
+  const dump = parseReply(await ask({ type: "dump" }));
+  const took = performance.now() - begin;
+  if (dump.type !== "dump" || dump.credentials.length !== TICKETS) throw new Error("DUMP is short");
+  await new Promise((done) => setTimeout(done, 1000));
+  const megabytes =
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${auksd.pid}/status`, "utf8"))![1]) / 1024;
+  report(`memory, ${TICKETS} tickets, ${CONNECTIONS} connections`, megabytes, "MB", 150, false);
+  report(`DUMP of ${TICKETS}`, took, "ms", 1000, false);
+  for (const each of [...held, { connection, client }]) {
+    each.connection.close();
+    each.client.free();
+  }
+  await auksd.stop();
+}
+
+const MEASUREMENTS = { rates: measureRates, idle: measureIdle, memory: measureMemory };
+
+try {
+  for (const [name, measure] of Object.entries(MEASUREMENTS)) {
+    if (options.only === undefined || options.only === name) await measure();
+  }
+} finally {
+  await kdc.stop();
+  rmSync(directory, { recursive: true });
+}
+process.exit(failures.length === 0 ? 0 : 1);
