@@ -1,11 +1,14 @@
 // scripts/install: on a node, below DESTDIR, and as a dry run.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { NO_NODE, onNode } from "./node.ts";
+import { parseAcl, roleOf } from "../../lib/auks/acl.ts";
+import { clientConfig, daemonConfig } from "../../lib/auks/config.ts";
+import { parseBlocks } from "../../lib/auks/grammar.ts";
 import { MUNGEBOX } from "../harness/programs.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "mungebox-install-"));
@@ -41,6 +44,78 @@ test("scripts/install installs below DESTDIR, and --uninstall removes everything
   assert.equal(status, 0, stderr);
   const left = readdirSync(root, { recursive: true, withFileTypes: true });
   assert.deepEqual(left.filter((entry) => !entry.isDirectory()), []);
+});
+
+test("scripts/install --auks adds AUKS to an installation, and --uninstall takes only that away", () => {
+  const root = join(directory, "auks");
+  assert.equal(install([], { DESTDIR: root }).status, 0);
+  const before = files(root);
+  const { status, stderr } = install(["--auks"], { DESTDIR: root });
+  assert.equal(status, 0, stderr);
+  assert.equal(readlinkSync(join(root, "usr/local/sbin/auksd")), "../bin/mungebox");
+  assert.equal(readlinkSync(join(root, "usr/local/bin/auks")), "mungebox");
+  const added = new Set(files(root));
+  for (
+    const name of [
+      "etc/auks/auks.acl.example",
+      "etc/default/aukspriv",
+      "etc/logrotate.d/auks",
+      "usr/local/lib/systemd/system/auksdrenewer.service",
+      "usr/local/share/man/man5/auks.conf.5",
+      "usr/local/share/man/man8/auksd.8",
+    ]
+  ) {
+    assert(added.has(name), name);
+  }
+  assert.equal(install(["--auks", "--uninstall"], { DESTDIR: root }).status, 0);
+  const left = readdirSync(root, { recursive: true, withFileTypes: true });
+  const names = left.filter((entry) => !entry.isDirectory()).map((entry) => entry.name);
+  assert.deepEqual(names.filter((name) => /auks/.test(name)), []);
+  for (const name of before) assert(files(root).includes(name), name);
+});
+
+/** What systemd-analyze verify says of a unit itself. */
+function complaints(stderr: string): string[] {
+  return stderr.split("\n").filter((line) =>
+    line !== "" && !/not executable|graphical|Unit .* not found/.test(line)
+  );
+}
+
+test("AUKS's units are valid", {
+  skip: spawnSync("systemd-analyze", ["--version"]).status !== 0 && "needs systemd",
+}, () => {
+  const root = join(directory, "auks-units");
+  assert.equal(install(["--auks"], { DESTDIR: root }).status, 0);
+  for (const name of ["auksd", "auksdrenewer", "aukspriv"]) {
+    const unit = join(root, `usr/local/lib/systemd/system/${name}.service`);
+    const { stderr } = spawnSync("systemd-analyze", ["verify", "--man=no", unit], {
+      encoding: "utf8",
+    });
+    assert.deepEqual(complaints(stderr), []);
+  }
+});
+
+test("AUKS's example settings are complete, and give no warning", () => {
+  const file = "packaging/auks/auks.conf.example";
+  const blocks = parseBlocks(readFileSync(file), file);
+  const client = clientConfig(blocks, { file });
+  const daemon = daemonConfig(blocks, { file });
+  assert.equal(client.primary.host, "mngt");
+  assert.equal(daemon.auksd.aclFile, "/etc/auks/auks.acl");
+  const acl = parseAcl(readFileSync("packaging/auks/auks.acl.example"), "auks.acl");
+  assert.deepEqual([...client.warnings, ...daemon.warnings, ...acl.warnings], []);
+  const address = Uint8Array.of(192, 0, 2, 1);
+  for (
+    const [principal, role] of [
+      ["host/mngt.realm.a@REALM.A", "admin"],
+      ["host/compute17.realm.a@REALM.A", "admin"],
+      ["host/login.realm.a@REALM.A", undefined],
+      ["anne-marie.dupont_2@REALM.A", "user"],
+      ["bob@REALM.B", undefined],
+    ] as const
+  ) {
+    assert.equal(roleOf(acl, principal, address), role, principal);
+  }
 });
 
 test("scripts/install leaves the files of another MUNGE alone", () => {
@@ -98,10 +173,7 @@ test("the systemd units are valid, hardened, and start munged", {
     const verified = spawnSync("systemd-analyze", ["verify", "--man=no", unit], {
       encoding: "utf8",
     });
-    const complaints = verified.stderr.split("\n").filter((line) =>
-      line !== "" && !/not executable|graphical|Unit .* not found/.test(line)
-    );
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(complaints(verified.stderr), []);
     const { stdout } = spawnSync("systemd-analyze", [
       "security",
       "--offline=yes",
