@@ -34,9 +34,18 @@ export function createReplacement(
 }
 
 function openTemporary(temporary: string, mode: number): number {
-  fs().rmSync(temporary, { force: true }); // of an earlier process with our number
+  removeName(temporary); // of an earlier process with our number
   const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = fs().constants;
   return fs().openSync(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+}
+
+/** Unlinks a name that may be missing. Not rmSync(), which calls every other failure "Bad address". */
+function removeName(path: string): void {
+  try {
+    fs().unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
 }
 
 /** How a complete replacement takes its place. */
@@ -62,7 +71,7 @@ export function commitReplacement(
     else if (replacement.hasName) fs().unlinkSync(temporary);
     if (isDurable) syncDirectory(target);
   } catch (error) {
-    if (replacement.hasName || !isNew) fs().rmSync(temporary, { force: true });
+    if (replacement.hasName || !isNew) removeName(temporary);
     throw error;
   } finally {
     fs().closeSync(fd);
@@ -70,7 +79,7 @@ export function commitReplacement(
 }
 
 function giveName({ fd, temporary }: Replacement, name: string): void {
-  if (name === temporary) fs().rmSync(temporary, { force: true });
+  if (name === temporary) removeName(temporary);
   try {
     nameFile(fd, name);
   } catch (error) {
@@ -98,7 +107,7 @@ function copyTo(fd: number, name: string): void {
 /** Discards a replacement; the file stays as it was. */
 export function abandonReplacement({ fd, temporary, hasName }: Replacement): void {
   fs().closeSync(fd);
-  if (hasName) fs().rmSync(temporary, { force: true });
+  if (hasName) removeName(temporary);
 }
 
 /**
