@@ -34,6 +34,8 @@ export interface LogTarget {
   /** Whether to log debug messages. */
   readonly verbose: boolean;
   readonly format: LogFormat;
+  /** Whether lines begin with `<N>`, by which systemd's journal takes their priority from a stream. */
+  readonly hasPriorities: boolean;
   /** The last errors and warnings, in memory shared by all threads. */
   readonly recent: SharedArrayBuffer;
   /** When each cause was last logged, in memory shared by all threads. */
@@ -95,7 +97,20 @@ export function stderrLog(
   const { program, verbose, foreground, logFormat } = config;
   // The user who started us reads what is printed before munged goes into the background.
   const format = foreground ? logFormat : "text";
-  return { ...sharedMemory(), kind: "stderr", fd: 2, program, verbose, format };
+  const hasPriorities = isJournal(2);
+  return { ...sharedMemory(), kind: "stderr", fd: 2, program, verbose, format, hasPriorities };
+}
+
+/** Whether a descriptor is a stream to systemd's journal: its device and inode are in JOURNAL_STREAM (systemd.exec(5)). */
+function isJournal(fd: number): boolean {
+  const stream = process.env["JOURNAL_STREAM"];
+  if (stream === undefined) return false;
+  try {
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false; // it is closed
+  }
 }
 
 /**
@@ -107,7 +122,7 @@ export function stderrLog(
 export function openLog(config: LogConfig, early: Logger): LogTarget {
   if (config.foreground) return stderrLog(config);
   const { program, verbose, logFormat: format } = config;
-  const common = { ...sharedMemory(), program, verbose, format };
+  const common = { ...sharedMemory(), program, verbose, format, hasPriorities: false };
   if (config.syslog) return { ...common, kind: "syslog", fd: openDatagramSocket() };
   checkFile("log", config.logFile, config, early);
   return { ...common, kind: "file", fd: openLogFile(config) };
@@ -238,9 +253,10 @@ const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: 
   },
   stderr(target, level, text) {
     waitForReader(target.fd);
-    if (target.format === "json") return writeLine(target.fd, text);
+    const priority = target.hasPriorities ? `<${LEVELS[level]}>` : "";
+    if (target.format === "json") return writeLine(target.fd, `${priority}${text}`);
     const prefix = target.program === "" ? "" : `${target.program}: `;
-    writeLine(target.fd, `${prefix}${levelName(level)}: ${text}`);
+    writeLine(target.fd, `${priority}${prefix}${levelName(level)}: ${text}`);
   },
   syslog(target, level, text) {
     const stamp = formatLocalTime(seconds(), "%b %e %H:%M:%S");

@@ -8,6 +8,8 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { resolve } from "node:path";
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { DEFAULTS } from "../../../daemon/munged/config.ts";
@@ -23,6 +25,7 @@ const TARGET = {
   program: "munged",
   verbose: false,
   format: "text",
+  hasPriorities: false,
   recent: createRecentMessages(),
   limits: createLogLimits(),
   clients: createClientLimits(),
@@ -83,6 +86,46 @@ test("a logger in the foreground names the program", () => {
     createLogger({ ...TARGET, kind: "stderr", fd, verbose: true }).debug("text");
     closeSync(fd);
     assert.equal(readFileSync(`${directory}/stderr`, "utf8"), "munged: Debug: text\n");
+  });
+});
+
+test("a log whose standard error is systemd's journal begins lines with their priority", () => {
+  withDirectory((directory) => {
+    const log = `${directory}/stderr`;
+    const program = `
+      import { createLogger, stderrLog } from "${resolve("daemon/process/log.ts")}";
+      for (const logFormat of ["text", "json"]) {
+        const config = { program: "munged", verbose: true, foreground: true, logFormat };
+        const logger = createLogger(stderrLog(config));
+        for (const level of ["error", "warning", "notice", "info", "debug"]) logger[level]("x");
+      }`;
+    const lines = (JOURNAL_STREAM: (dev: bigint, ino: bigint) => string) => {
+      const fd = openSync(log, "w");
+      const { dev, ino } = fstatSync(fd, { bigint: true });
+      const { status } = spawnSync(process.execPath, ["--eval", program], {
+        stdio: ["ignore", "inherit", fd],
+        env: { ...process.env, JOURNAL_STREAM: JOURNAL_STREAM(dev, ino) },
+      });
+      closeSync(fd);
+      assert.equal(status, 0);
+      return readFileSync(log, "utf8").trimEnd().split("\n");
+    };
+    const journal = lines((dev, ino) => `${dev}:${ino}`);
+    assert.deepEqual(journal.slice(0, 5), [
+      "<3>munged: Error: x",
+      "<4>munged: Warning: x",
+      "<5>munged: Notice: x",
+      "<6>munged: Info: x",
+      "<7>munged: Debug: x",
+    ]);
+    assert.deepEqual(journal.slice(5).map((line) => line.slice(0, 4)), [
+      "<3>{",
+      "<4>{",
+      "<5>{",
+      "<6>{",
+      "<7>{",
+    ]);
+    assert.equal(lines((dev, ino) => `${dev}:${ino + 1n}`)[0], "munged: Error: x");
   });
 });
 
