@@ -96,6 +96,7 @@ async function start(
   updater.announce();
   const firstMap = updater.start(); // in a thread, in parallel with the rest
   checkFile("socket", config.socketPath, config, log);
+  if (config.metricsFile !== null) checkFile("metrics", config.metricsFile, config, log);
   const lock = lockSocket(config, log);
   const signals = catchSignals(log);
   const undo = [() => removeLock(lock, log)];

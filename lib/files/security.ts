@@ -1,7 +1,7 @@
 // The rules for files munged trusts and for the directories above them. A breach prevents munged from starting or, with
 // --force, is a warning.
-import { lstatSync, type Stats, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { lstatSync, readlinkSync, type Stats, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { MungeError } from "../errors.ts";
 import { realPath } from "../os/real_path.ts";
 import { systemText } from "../os/system_text.ts";
@@ -33,6 +33,8 @@ interface Policy {
   readonly optional?: true;
   /** Whether directories may be writable by a group. */
   readonly groupWritable?: true;
+  /** Whether directories may belong to any user. */
+  readonly anyOwner?: true;
   /** Whether all users must be able to pass through the directories. */
   readonly reachable?: true;
 }
@@ -54,6 +56,14 @@ const POLICIES = {
     permission: WRITE,
     optional: true,
     groupWritable: true,
+  },
+  // Its directory is the collector's: whoever owns it can do no more to munged than remove the file.
+  metrics: {
+    subject: "Metrics file",
+    file: "metrics file",
+    directory: "metrics file dir",
+    groupWritable: true,
+    anyOwner: true,
   },
   pid: { subject: "PIDfile", file: "PIDfile", directory: "PIDfile dir" },
   seed: { subject: "PRNG seed dir", file: "PRNG seed", directory: "PRNG seed dir" },
@@ -95,12 +105,8 @@ export function checkFile(
     for (const breach of breaches) report(`${policy.subject} is insecure: "${path}" ${breach}`);
   }
   const directories = directoriesAbove(policy, path);
-  const breach = directoryBreach(
-    directories,
-    policy.groupWritable === true,
-    rules.trustedGroup,
-    uid,
-  );
+  const breach = directoryBreach(directories, policy, rules.trustedGroup, uid) ??
+    detourBreach(path, directories, policy, rules.trustedGroup, uid);
   if (breach !== undefined) report(`${policy.subject} is insecure: ${breach}`);
   if (policy.reachable === true) {
     // Only the first can be something other than a directory; then the socket's lock can't be created there.
@@ -206,16 +212,16 @@ function directoriesAbove(policy: Policy, path: string): Directory[] {
 
 function directoryBreach(
   directories: readonly Directory[],
-  groupWritable: boolean,
+  { groupWritable, anyOwner }: Policy,
   trustedGroup: number | null,
   uid: number,
 ): string | undefined {
   for (const { path, stats } of directories) {
-    if (stats.uid !== 0 && stats.uid !== uid) {
+    if (anyOwner !== true && stats.uid !== 0 && stats.uid !== uid) {
       return `invalid ownership of "${path}" (uid=${stats.uid})`;
     }
     if ((stats.mode & 0o1000) !== 0) continue; // sticky: users can't replace files of others
-    if ((stats.mode & 0o20) !== 0 && !groupWritable && stats.gid !== trustedGroup) {
+    if ((stats.mode & 0o20) !== 0 && groupWritable !== true && stats.gid !== trustedGroup) {
       return `group-writable permissions without sticky bit set on "${path}"`;
     }
     if ((stats.mode & 0o2) !== 0) {
@@ -223,4 +229,42 @@ function directoryBreach(
     }
   }
   return undefined;
+}
+
+/** Links that a path may have; the kernel follows 40 of them. */
+const MAX_LINKS = 40;
+
+/**
+ * What is wrong with the symbolic links on the way to a file, and with the directories that only they lead through:
+ * whoever can replace one of them decides which file it is.
+ */
+function detourBreach(
+  file: string,
+  known: readonly Directory[],
+  policy: Policy,
+  trustedGroup: number | null,
+  uid: number,
+): string | undefined {
+  const passed: Directory[] = [];
+  let links = 0;
+  let at = "/";
+  for (const rest = dirname(file).split("/"); rest.length > 0;) {
+    const name = rest.shift()!;
+    const path = join(at, name);
+    const stats = lstatSync(path);
+    if (!stats.isSymbolicLink()) {
+      at = path;
+      passed.push({ path, stats });
+      continue;
+    }
+    if (stats.uid !== 0 && stats.uid !== uid) {
+      return `invalid ownership of symbolic link "${path}" (uid=${stats.uid})`;
+    }
+    if (++links > MAX_LINKS) return `too many symbolic links on the way to "${path}"`;
+    const target = readlinkSync(path);
+    if (target.startsWith("/")) at = "/";
+    rest.unshift(...target.split("/"));
+  }
+  const others = passed.filter(({ path }) => !known.some((directory) => directory.path === path));
+  return directoryBreach(others, policy, trustedGroup, uid);
 }

@@ -1,4 +1,12 @@
-import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  mkdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import assert from "node:assert/strict";
@@ -162,3 +170,88 @@ test("checkFile() reports a missing directory, with and without --force", () => 
     );
   });
 });
+
+const KINDS: readonly TrustedFile[] = ["key", "pid", "seed", "socket", "log", "metrics"];
+
+/** What checkFile() says of a file that is found through a link. */
+function checkThroughLink(
+  kind: TrustedFile,
+  prepare: (link: string, elsewhere: string) => void,
+): string {
+  let said = "";
+  withDirectory((root) => {
+    for (const name of ["real", "elsewhere"]) {
+      mkdirSync(join(root, name));
+      chmodSync(join(root, name), 0o755);
+    }
+    write(0o600)(join(root, "real", "file"));
+    const elsewhere = join(root, "elsewhere");
+    const link = join(elsewhere, "link");
+    symlinkSync("../real", link);
+    prepare(link, elsewhere);
+    try {
+      checkFile(kind, join(link, "file"), { force: false, trustedGroup: null }, memoryLogger());
+    } catch (error) {
+      said = (error as Error).message.replaceAll(root, "");
+    }
+  });
+  return said;
+}
+
+for (const kind of KINDS) {
+  test(`checkFile() refuses a ${kind} behind a link that another user owns or can replace`, {
+    skip: !isRoot,
+  }, () => {
+    const subject = { socket: "Socket", key: "Keyfile", pid: "PIDfile", log: "Logfile" };
+    const names = { ...subject, seed: "PRNG seed dir", metrics: "Metrics file", config: "" };
+    assert.equal(checkThroughLink(kind, () => {}), "");
+    const owned = checkThroughLink(kind, (link) => lchownSync(link, 1, 0));
+    assert.equal(
+      owned,
+      `${names[kind]} is insecure: invalid ownership of symbolic link "/elsewhere/link" (uid=1)`,
+    );
+    const open = checkThroughLink(kind, (_link, elsewhere) => chmodSync(elsewhere, 0o757));
+    assert.equal(
+      open,
+      `${
+        names[kind]
+      } is insecure: world-writable permissions without sticky bit set on "/elsewhere"`,
+    );
+    // Others can add files there, but not replace the link, which is root's.
+    assert.equal(checkThroughLink(kind, (_link, elsewhere) => chmodSync(elsewhere, 0o1777)), "");
+    const planted = checkThroughLink(kind, (link, elsewhere) => {
+      chmodSync(elsewhere, 0o1777);
+      lchownSync(link, 1, 0);
+    });
+    assert.equal(planted, owned);
+  });
+}
+
+test("checkFile() follows relative links, links to links and .. to what they really lead through", {
+  skip: !isRoot,
+}, () => {
+  const said = checkThroughLink("key", (link, elsewhere) => {
+    rmSync(link);
+    mkdirSync(join(elsewhere, "deep"));
+    symlinkSync("deep/../second", link);
+    symlinkSync(join(elsewhere, "..", "real"), join(elsewhere, "second"));
+    lchownSync(join(elsewhere, "second"), 1, 0);
+  });
+  assert.match(said, /invalid ownership of symbolic link "\/elsewhere\/second" \(uid=1\)/);
+});
+
+test(
+  "checkFile() lets the metrics file's directory belong to its collector",
+  { skip: !isRoot },
+  () => {
+    withDirectory((root) => {
+      chownSync(root, 1, 1);
+      chmodSync(root, 0o775);
+      const path = join(root, "munged.prom");
+      const rules = { force: false, trustedGroup: null };
+      checkFile("metrics", path, rules, memoryLogger());
+      chmodSync(root, 0o777);
+      assert.throws(() => checkFile("metrics", path, rules, memoryLogger()), /world-writable/);
+    });
+  },
+);
