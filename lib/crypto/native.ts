@@ -20,6 +20,7 @@ interface BunDigest {
 const { Bun: bun } = globalThis as {
   Bun?: {
     CryptoHasher?: new (digest: string, key?: Uint8Array) => BunHasher;
+    SHA1?: BunDigest;
     SHA256?: BunDigest;
   };
 };
@@ -81,8 +82,17 @@ function hmac(mac: Mac): HmacFunction | undefined {
 }
 
 function sha1(): DigestFunction | undefined {
-  const digest: DigestFunction = (data) => createHash("sha1").update(data).digest();
-  return firstThatWorks(20, [digest], (sha1) => sha1(new Uint8Array(1)));
+  const candidates: DigestFunction[] = [(data) => createHash("sha1").update(data).digest()];
+  // Bun's node:crypto leaves a copy of a digest in memory, which for a subkey is a secret.
+  const bunSha1 = bun?.SHA1;
+  if (bunSha1 !== undefined) {
+    candidates.unshift((data) => {
+      const digest = new Uint8Array(20);
+      bunSha1.hash(data, digest);
+      return digest;
+    });
+  }
+  return firstThatWorks(20, candidates, (sha1) => sha1(new Uint8Array(1)));
 }
 
 function cbc(cipher: Cipher) {
