@@ -14,7 +14,8 @@ export function printStatus(socket: string, asJson: boolean): void {
   print(asJson ? `${printableJson(status)}\n` : formatStatus(status));
 }
 
-function askStatus(socket: string): string {
+/** The status of the munged behind a socket, as JSON. @throws {MungeError} if there is no answer. */
+export function askStatus(socket: string): string {
   try {
     return new BlockingClient(socket, { waitForSocket: false }).status();
   } catch (error) {
@@ -29,7 +30,7 @@ function askStatus(socket: string): string {
 }
 
 /** Whether the daemon closed the connection, which is how it refuses a request. */
-function isHangup(cause: unknown): boolean {
+export function isHangup(cause: unknown): boolean {
   if (cause instanceof NoAnswer) return cause.reason === "closed";
   return systemCode(cause) === "ECONNRESET";
 }

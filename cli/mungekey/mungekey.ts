@@ -8,6 +8,8 @@ import { readInput } from "../command_line/files.ts";
 import { replaceFile } from "../../lib/files/replacement.ts";
 import { becomeOwnerOf } from "../command_line/owner.ts";
 import type { KeyCommand } from "./rotation.ts";
+import { type DaemonConfig, keyRotationTime } from "../../daemon/munged/config.ts";
+import type { KeyRole } from "../../lib/keys/ring.ts";
 import {
   INFORMATION_OPTIONS,
   type Invocation,
@@ -144,14 +146,20 @@ async function rotateKey(
   // Read before this process switches to the key's owner, who may not be able to read it.
   const given = from === undefined ? undefined : readKey(from);
   becomeOwnerOf(settings.keyFile);
-  const rotationTime = settings.rotationTime ?? await configuredRotationTime();
+  const config = await mungedConfig(settings.rotationTime !== undefined);
+  const rotationTime = settings.rotationTime ?? keyRotationTime(config!);
   const command: KeyCommand = { ...settings, program, rotationTime };
   rotation.removeLeftovers(command.keyFile);
+  const announce = async (role: KeyRole, fingerprint: string) => {
+    if (config === null) return;
+    const { announceKey } = await import("./announce.ts");
+    announceKey(config, command.keyFile, role, fingerprint);
+  };
   switch (task) {
     case "stage":
-      return rotation.stageKey(command, () => given ?? randomKey(settings));
+      return await announce("next", rotation.stageKey(command, () => given ?? randomKey(settings)));
     case "promote":
-      return rotation.promoteKey(command);
+      return await announce("active", rotation.promoteKey(command));
     case "retire":
       return rotation.retireKey(command);
     case "list":
@@ -161,11 +169,19 @@ async function rotateKey(
   }
 }
 
-/** How long munged decodes with a retired key, from the environment and its configuration file. */
-async function configuredRotationTime(): Promise<number> {
+/**
+ * The configuration of munged on this host, from the environment and its configuration file.
+ *
+ * @param mayFail gives null instead of the first mistake in it.
+ */
+async function mungedConfig(mayFail: boolean): Promise<DaemonConfig | null> {
   const { parseConfig } = await import("../munged/munged.ts");
-  const { keyRotationTime } = await import("../../daemon/munged/config.ts");
-  return keyRotationTime(parseConfig("munged", []));
+  try {
+    return parseConfig("munged", []);
+  } catch (error) {
+    if (!mayFail) throw error;
+    return null;
+  }
 }
 
 /** A key supplied by the user. */

@@ -34,19 +34,20 @@ interface StoredKey {
   readonly since: number;
 }
 
-/** Stages a key. */
-export function stageKey(command: KeyCommand, newKey: () => Uint8Array): void {
+/** Stages a key. @returns its fingerprint. */
+export function stageKey(command: KeyCommand, newKey: () => Uint8Array): string {
   const target = keyPath(command.keyFile, "next");
   if (!command.force && existsSync(target)) {
     refuse(`Failed to stage "${target}": File exists (promote it, or replace it with --force)`);
   }
-  withKey(command, command.keyFile, (active) => {
+  return withKey(command, command.keyFile, (active) => {
     const bytes = newKey();
     try {
       const fingerprint = fingerprintOf(bytes);
       if (fingerprint === active.fingerprint) refuse("Failed to stage key: it is the active key");
       attempt("stage", target, () => replaceFile(target, bytes, KEY_FILE));
       report(command, `Staged key ${fingerprint} in "${target}"`);
+      return fingerprint;
     } finally {
       bytes.fill(0);
     }
@@ -56,13 +57,15 @@ export function stageKey(command: KeyCommand, newKey: () => Uint8Array): void {
 /**
  * old <- active <- next. First it copies the active key over the old one, where it has no effect as long as it is also
  * the active one; then it renames the staged file to the active one's name.
+ *
+ * @returns the new key's fingerprint.
  */
-export function promoteKey(command: KeyCommand): void {
+export function promoteKey(command: KeyCommand): string {
   const { keyFile } = command;
   const next = keyPath(keyFile, "next");
   const old = keyPath(keyFile, "old");
   if (!existsSync(next)) refuse(`Failed to promote "${next}": No key is staged (mungekey --stage)`);
-  withKey(command, keyFile, (active) => {
+  return withKey(command, keyFile, (active) => {
     const promoted = withKey(command, next, ({ fingerprint }) => fingerprint);
     if (promoted === active.fingerprint) {
       refuse(`Failed to promote "${next}": it is the active key`);
@@ -75,6 +78,7 @@ export function promoteKey(command: KeyCommand): void {
       syncDirectory(keyFile);
     });
     report(command, `Promoted key ${promoted}; key ${active.fingerprint} is retired`);
+    return promoted;
   });
 }
 

@@ -174,6 +174,14 @@ is an older name for
       create: "This is the default, so it may be omitted.",
       bits: "From 256 to 8192; the default is 1024.",
       force: "The old key is replaced only once the new one is complete and on disk.",
+      promote: `If a
+.Xr munged 8
+runs that reads this file, it is told,
+and mungekey waits until all of its threads encode with the new key.`,
+      stage: `If a
+.Xr munged 8
+runs that reads this file, it is told,
+and mungekey waits until all of its threads accept the new key.`,
     },
     sections: [
       [

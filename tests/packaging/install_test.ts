@@ -143,6 +143,16 @@ inside stat -c '%n %a %U %G' /etc/munge /etc/munge/munge.key /run/munge /var/lib
 key=$(sha256sum $node/etc/munge/munge.key)
 inside /src/scripts/install
 test "$key" = "$(sha256sum $node/etc/munge/munge.key)"
+touch $node/victim
+rm $node/etc/munge/munge.key
+inside setpriv --reuid=munge --regid=munge --clear-groups sh -c '
+    while :; do [ -s /etc/munge/munge.key ] && exec ln -sf /victim /etc/munge/munge.key; done' &
+inside /src/scripts/install
+wait
+inside stat -c '%N %U' /etc/munge/munge.key /victim
+rm $node/etc/munge/munge.key
+inside /src/scripts/install
+key=$(sha256sum $node/etc/munge/munge.key)
 inside setpriv --reuid=munge --regid=munge --clear-groups munged
 inside munge -n -o /tmp/credential
 inside unmunge -n -i /tmp/credential
@@ -157,6 +167,8 @@ echo all done
   );
   assert.match(output, /^\/etc\/munge 700 munge munge$/m);
   assert.match(output, /^\/etc\/munge\/munge.key 600 munge munge$/m);
+  assert.match(output, /^'\/etc\/munge\/munge.key' -> '\/victim' munge$/m, "the link won the race");
+  assert.match(output, /^'\/victim' root$/m);
   assert.match(output, /^\/run\/munge 755 munge munge$/m);
   assert.match(output, /^\/var\/lib\/munge 711 munge munge$/m);
   assert.match(output, /^\/var\/log\/munge 700 munge munge$/m);

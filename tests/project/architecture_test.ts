@@ -109,6 +109,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "cli/munged",
       "daemon/munged",
       "daemon/munged/config.ts",
+      "daemon/munged/observe",
       "daemon/process",
       "lib/files",
       "lib/keys",

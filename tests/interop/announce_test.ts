@@ -1,0 +1,76 @@
+// mungekey --stage and --promote with a munged that runs: they return when it uses the new key.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
+import { primitives } from "../../lib/primitives/executable.ts";
+import { keyFingerprint } from "../../lib/keys/ring.ts";
+import { readFileSync, rmSync } from "node:fs";
+import { hasReference, type Make, type Munged, Realm } from "./realm.ts";
+
+describe("a key that is staged and promoted while munged runs", () => {
+  let realm: Realm;
+  before(() => {
+    realm = new Realm();
+  });
+  after(() => realm.close());
+
+  const keyFile = () => join(realm.directory, "key");
+  /** Runs mungekey as on a host whose munged is this one. */
+  function mungekey({ socket }: Munged, ...args: string[]) {
+    const begun = performance.now();
+    const env = { ...process.env, MUNGEBOX_SOCKET: socket, MUNGEBOX_KEY_FILE: keyFile() };
+    const outcome = realm.run("ours", "mungekey", [...args, `--keyfile=${keyFile()}`], { env });
+    return { ...outcome, milliseconds: performance.now() - begun };
+  }
+  function ring({ socket }: Munged): string[] {
+    const { out } = realm.run("ours", "munged", ["--status", "--json", `--socket=${socket}`]);
+    const { keys } = JSON.parse(out).realms[0] as { keys: { role: string; fingerprint: string }[] };
+    return keys.map(({ role, fingerprint }) => `${role} ${fingerprint}`);
+  }
+  const fingerprint = (suffix = "") =>
+    keyFingerprint(deriveSubkeys(readFileSync(keyFile() + suffix), primitives));
+  const start = (make: Make) => realm.start(make);
+
+  test("is in force when mungekey returns, long before munged looks at its files", async () => {
+    const munged = await start("ours");
+    for (let times = 0; times < 3; times++) {
+      const active = fingerprint();
+      const staged = mungekey(munged, "--stage");
+      assert.equal(staged.status, 0, staged.err);
+      const next = fingerprint(".next");
+      assert.ok(ring(munged).includes(`next ${next}`));
+      const promoted = mungekey(munged, "--promote", "--force");
+      assert.equal(promoted.status, 0, promoted.err);
+      assert.deepEqual(ring(munged), [`active ${next}`, `old ${active}`]);
+      assert.ok(staged.milliseconds < 2_000 && promoted.milliseconds < 2_000);
+    }
+    assert.equal(await munged.stop(), 0);
+  });
+
+  test("needs no munged that runs, and does not wait for one that reads other keys", async () => {
+    const munged = await start("ours");
+    await munged.stop();
+    assert.equal(mungekey(munged, "--stage", "--force").status, 0);
+    const other = await start("ours");
+    const elsewhere = join(realm.directory, "elsewhere");
+    assert.equal(realm.run("ours", "mungekey", ["-k", elsewhere]).status, 0);
+    const env = { ...process.env, MUNGEBOX_SOCKET: other.socket, MUNGEBOX_KEY_FILE: keyFile() };
+    const args = ["--stage", "-k", elsewhere];
+    assert.equal(realm.run("ours", "mungekey", args, { env }).status, 0);
+    assert.doesNotMatch(other.log(), /Processing signal/);
+    rmSync(`${keyFile()}.next`);
+    await other.stop();
+  });
+
+  test("is not said to be in force by a C munged, which reads its key at the start only", {
+    skip: !hasReference && "needs the reference",
+  }, async () => {
+    const munged = await start("reference");
+    const staged = mungekey(munged, "--stage", "--force");
+    assert.equal(staged.status, 1);
+    assert.match(staged.err, /^mungekey: Error: .*closed the connection without an answer/);
+    assert.ok(staged.milliseconds < 2_000);
+    await munged.stop();
+  });
+});
