@@ -29,8 +29,14 @@ export function askStatus(socket: string): string {
   }
 }
 
+/** Whether an error of {@linkcode askStatus} is final: the daemon does not give its status to this user. */
+export function isStatusRefused(error: unknown): boolean {
+  return error instanceof MungeError && error.cause instanceof MungeError &&
+    isHangup(error.cause.cause);
+}
+
 /** Whether the daemon closed the connection, which is how it refuses a request. */
-export function isHangup(cause: unknown): boolean {
+function isHangup(cause: unknown): boolean {
   if (cause instanceof NoAnswer) return cause.reason === "closed";
   return systemCode(cause) === "ECONNRESET";
 }

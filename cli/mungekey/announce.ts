@@ -3,11 +3,10 @@ import { dirname, resolve } from "node:path";
 import type { DaemonConfig } from "../../daemon/munged/config.ts";
 import type { Status } from "../../daemon/munged/observe/status.ts";
 import { signalDaemon } from "../../daemon/process/signal_daemon.ts";
-import { MungeError } from "../../lib/errors.ts";
 import type { KeyRole } from "../../lib/keys/ring.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { refuse } from "../command_line/values.ts";
-import { askStatus, isHangup } from "../munged/status.ts";
+import { askStatus, isStatusRefused } from "../munged/status.ts";
 
 /** munged takes up a change within some seconds by itself; whatever takes longer has gone wrong. */
 const PATIENCE_MS = 15_000;
@@ -55,7 +54,7 @@ function whyNotInForce(socketPath: string, role: KeyRole, fingerprint: string): 
     );
     return isInForce ? null : "see its log";
   } catch (error) {
-    if (error instanceof MungeError && isHangup(error.cause)) throw error; // it will never tell
+    if (isStatusRefused(error)) refuse(systemText(error)); // so waiting is of no use
     return systemText(error);
   }
 }

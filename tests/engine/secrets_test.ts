@@ -5,8 +5,9 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { test } from "node:test";
-import { BlockingClient } from "../../lib/os/blocking_client.ts";
-import { isRoot, Realm } from "../interop/realm.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
+import { isRoot } from "../harness/programs.ts";
+import { Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 
 const PAGE = 4096;

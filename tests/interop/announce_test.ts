@@ -6,7 +6,8 @@ import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
 import { primitives } from "../../lib/primitives/executable.ts";
 import { keyFingerprint } from "../../lib/keys/ring.ts";
 import { readFileSync, rmSync } from "node:fs";
-import { hasReference, type Make, type Munged, Realm } from "./realm.ts";
+import { hasReference, type Make } from "../harness/programs.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
 
 describe("a key that is staged and promoted while munged runs", () => {
   let realm: Realm;
@@ -68,7 +69,7 @@ describe("a key that is staged and promoted while munged runs", () => {
   }, async () => {
     const munged = await start("reference");
     const staged = mungekey(munged, "--stage", "--force");
-    assert.equal(staged.status, 1);
+    assert.equal(staged.status, 1, staged.err);
     assert.match(staged.err, /^mungekey: Error: .*closed the connection without an answer/);
     assert.ok(staged.milliseconds < 2_000);
     await munged.stop();
