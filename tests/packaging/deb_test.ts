@@ -13,8 +13,12 @@ const directory = mkdtempSync(join(tmpdir(), "mungebox-deb-"));
 after(() => rmSync(directory, { recursive: true }));
 
 /** Builds a package. @returns its path. */
-function buildPackage(format: "deb" | "rpm", output: string): string {
-  const args = [format, `--binary=${MUNGEBOX}`, `--output=${output}`];
+function buildPackage(
+  format: "deb" | "rpm",
+  output: string,
+  options: readonly string[] = [],
+): string {
+  const args = [format, ...options, `--binary=${MUNGEBOX}`, `--output=${output}`];
   const { status, stdout, stderr } = spawnSync("scripts/package", args, {
     encoding: "utf8",
     env: { ...process.env, SOURCE_DATE_EPOCH: "1700000000" },
@@ -106,6 +110,47 @@ ls -d $node/etc/munge || echo all gone
   assert.match(output, /^\/var\/log\/munge 700 munge munge$/m);
   assert.match(output, /^works$/m);
   assert.match(output, /all gone\n$/);
+});
+
+test("the package mungebox-auks adds AUKS to the package mungebox, and goes without a trace", {
+  skip: NO_NODE,
+}, () => {
+  const output = onNode(
+    `
+cp $deb $auks $node/tmp/
+inside apt-get -y --no-install-recommends install /tmp/$(basename $deb) /tmp/$(basename $auks)
+inside readlink -f /usr/sbin/auksd
+inside dpkg --verify mungebox-auks
+inside auksd -h | grep Usage
+echo '#changed' >>$node/etc/default/auksd
+inside apt-get -y remove mungebox-auks
+ls $node/usr/sbin/auksd || echo removed
+tail -1 $node/etc/default/auksd
+inside apt-get -y purge mungebox-auks
+ls $node/etc/default/auksd || echo purged
+inside munge --version
+`,
+    {
+      deb: buildPackage("deb", join(directory, "with-auks")),
+      auks: buildPackage("deb", join(directory, "auks"), ["--auks"]),
+    },
+  );
+  assert.match(output, /^\/usr\/bin\/mungebox$/m);
+  assert.match(output, /^Usage : auksd /m);
+  assert.match(output, /^removed\n#changed$/m);
+  assert.match(output, /^purged\nmunge-0\.5\.18 /m);
+});
+
+test("the .rpm of AUKS has its files, and settings that an upgrade keeps", {
+  skip: spawnSync("rpmbuild", ["--version"]).status !== 0 && "needs rpmbuild",
+}, () => {
+  const rpm = buildPackage("rpm", join(directory, "auks-rpm"), ["--auks"]);
+  const query = (...args: string[]) =>
+    spawnSync("rpm", ["-qp", ...args, rpm], { encoding: "utf8" }).stdout;
+  assert.match(query("-l"), /^\/usr\/sbin\/aukspriv$/m);
+  assert.doesNotMatch(query("-l"), /mungebox$/m);
+  assert.match(query("-c"), /^\/etc\/sysconfig\/aukspriv$/m);
+  assert.match(query("--requires"), /^mungebox = /m);
 });
 
 test("the .rpm installs our files and no others", {
