@@ -17,6 +17,7 @@ const ENTRY_POINTS = [
   "daemon/munged/groups/thread.ts",
   "daemon/auksd/accounts_thread.ts",
   "daemon/auksd/files_thread.ts",
+  "daemon/auksd/replication_thread.ts",
   "daemon/auksdrenewer/kdc_thread.ts",
 ];
 

@@ -27,6 +27,8 @@ export interface AuksdConfiguration {
   /** Its address and its principal. */
   readonly server: Server;
   readonly keytab: string;
+  /** The other auksd of the pair, if one is configured. */
+  readonly peer: Server | undefined;
   readonly acl: Acl;
   readonly packing: Packings;
   /** Warnings about both files for the administrator. */
@@ -58,10 +60,20 @@ export function readConfiguration(file: string): AuksdConfiguration {
     role,
     server: isSecondary ? config.secondary : config.primary,
     keytab: isSecondary ? secondaryKeytab : primaryKeytab,
+    peer: role === "local primary" ? undefined : isSecondary ? config.primary : config.secondary,
     acl,
     packing: DIALECT_SETTINGS[config.own.dialect],
-    warnings: [...config.warnings, ...acl.warnings],
+    warnings: [...config.warnings, ...acl.warnings, ...replicationWarnings(config, role)],
   };
+}
+
+function replicationWarnings(config: DaemonConfig, role: DaemonRole): string[] {
+  if (!config.own.replicate || (config.secondary !== undefined && role !== "local primary")) {
+    return [];
+  }
+  return [
+    "Replicate = yes has no effect: it needs a secondary, and names of hosts in place of localhost",
+  ];
 }
 
 function readFile(file: string, error: AuksErrorName): Uint8Array {

@@ -18,6 +18,7 @@ import { parseRequest, type Request, type RequestMark } from "../../lib/auks/req
 import { DIALECTS, type PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { reasonOfError, REASONS } from "../../lib/auks/reasons.ts";
 import type { Accounts } from "./accounts.ts";
+import type { Replication } from "./replication.ts";
 import type { Store } from "./store.ts";
 
 /** The client. */
@@ -34,6 +35,8 @@ export interface RequestContext {
   readonly accounts: Accounts;
   readonly packing: Packings;
   readonly acl: Acl;
+  /** The other auksd of a pair, if there is one to keep up to date. */
+  readonly replication: Replication | undefined;
   /** Called with the outcome of every request. */
   finished(event: RequestEvent): void;
 }
@@ -53,8 +56,6 @@ export interface RequestEvent {
   readonly removed?: { readonly uid: number; readonly principal: string };
   /** Whether the other daemon of the pair forwarded it. */
   readonly replicated?: boolean;
-  /** The ticket, for forwarding; valid until the reply is sent. */
-  readonly krbCred?: Uint8Array;
 }
 
 /** A reply's bytes, which the sender wipes; null for a request that closes the connection. */
@@ -147,22 +148,29 @@ function dump(
 }
 
 async function add(
-  { krbCred, replicated = false }: Request & { type: "add" },
+  request: Request & { type: "add" },
   requester: Requester,
   context: RequestContext,
 ): Promise<Uint8Array> {
+  const { krbCred } = request;
+  const { replication } = context;
+  const isForwarded = request.replicated === true && requester.role === "admin";
   const cred = readTgts(krbCred, context.packing.ours);
-  const { principal, addressless } = summarizeKrbCred(cred);
+  const { principal, addressless, starttime } = summarizeKrbCred(cred);
   if (!addressless) throw new AuksError("AUKSD_NOT_ADDRESSLESS");
   requireReach(RIGHTS[requester.role].add, requester, { principal });
   const uid = await context.accounts.uidOf(principal);
-  const report = await context.store.add(uid, cred, krbCred);
+  const isOutdated = isForwarded && request.resent === true &&
+    replication?.wasRemoved(uid, starttime) === true;
+  const report: AddReport = isOutdated
+    ? { outcome: "kept", uid, endtime: 0, renewTill: 0 }
+    : await context.store.add(uid, cred, krbCred);
+  if (report.outcome === "stored" && !isForwarded) await replication?.added(uid, krbCred);
   context.finished({
     kind: "add",
     requester,
     added: { ...report, principal },
-    replicated,
-    krbCred,
+    replicated: isForwarded,
   });
   return formatAddReply(report);
 }
@@ -182,16 +190,28 @@ function readTgts(krbCred: Uint8Array, { dialect }: Packing): KrbCred {
 }
 
 async function remove(
-  { uid, replicated = false }: Request & { type: "remove" },
+  request: Request & { type: "remove" },
   requester: Requester,
   context: RequestContext,
 ): Promise<Uint8Array> {
-  const found = context.store.get(uid);
-  if (found === undefined) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
+  const { uid, removedAt } = request;
+  const { store, replication } = context;
+  const isForwarded = request.replicated === true && requester.role === "admin";
+  if (isForwarded && removedAt !== undefined) replication?.removedByPeer(uid, removedAt);
+  const found = store.get(uid);
+  const isNewer = isForwarded && removedAt !== undefined && found !== undefined &&
+    found.starttime > removedAt;
+  if (found === undefined || isNewer) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
   const { principal } = found;
   requireReach(RIGHTS[requester.role].remove, requester, found);
-  if (!await context.store.remove(uid)) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
-  context.finished({ kind: "remove", requester, removed: { uid, principal }, replicated });
+  if (!await store.remove(uid)) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
+  if (!isForwarded) await replication?.removed(uid);
+  context.finished({
+    kind: "remove",
+    requester,
+    removed: { uid, principal },
+    replicated: isForwarded,
+  });
   return formatPlainReply("remove");
 }
 

@@ -25,6 +25,7 @@ import { Journal } from "./journal.ts";
 import { openListeners } from "./listeners.ts";
 import { type LogChoice, openLog } from "./log.ts";
 import { startMetrics } from "./metrics.ts";
+import { Replication } from "./replication.ts";
 import { answerRequest, type RequestContext } from "./requests.ts";
 import { Server } from "./server.ts";
 import { Store } from "./store.ts";
@@ -159,6 +160,7 @@ class Auksd implements ConnectionHost {
   readonly #journal: Journal;
   #prepared: Prepared;
   #requests: RequestContext;
+  #replication: Replication | undefined;
   #listeners: readonly number[] = [];
   #undo: (() => void)[] = [];
   #timers: NodeJS.Timeout[] = [];
@@ -225,6 +227,7 @@ class Auksd implements ConnectionHost {
       accounts: this.#accounts,
       packing,
       acl,
+      replication: this.#replication,
       finished: (event) => this.#journal.requestFinished(event),
     };
   }
@@ -249,6 +252,7 @@ class Auksd implements ConnectionHost {
     }
     this.#listeners = listeners;
     for (const fd of listeners) this.#server.listen(fd);
+    await this.#replicate();
     setTimeout(releaseProgramPages, SETTLED_MS).unref();
   }
 
@@ -330,6 +334,22 @@ class Auksd implements ConnectionHost {
     }, (text) => this.log.info(1, `auksd     : ${text}`)));
   }
 
+  /** Starts forwarding to the other auksd of the pair, or ends it, as the configuration says. */
+  async #replicate(): Promise<void> {
+    await this.#replication?.stop();
+    this.#replication = undefined;
+    const { configuration, authenticator } = this.#prepared;
+    const { config, peer, keytab } = configuration;
+    if (config.own.replicate && peer !== undefined) {
+      this.#replication = new Replication(
+        { peer, principal: authenticator.principal, keytab, nat: config.nat },
+        this.#store,
+        (text) => this.log.info(1, text),
+      );
+    }
+    this.#requests = this.#requestContext();
+  }
+
   async #refreshHosts(): Promise<void> {
     const { acl } = this.#prepared.configuration;
     const hosts = new Map(await lookUpHosts(acl, this.#accounts, []));
@@ -397,6 +417,7 @@ class Auksd implements ConnectionHost {
     }
     this.#timers.forEach(clearInterval);
     this.#startTimers();
+    await this.#replicate();
     try {
       await this.#load();
       await this.#clean();
@@ -412,6 +433,7 @@ class Auksd implements ConnectionHost {
     this.log.info(1, `auksd     : ${this.#server.busy} connections pending`);
     this.#timers.forEach(clearInterval);
     await this.#server.stop(GRACE_MS);
+    await this.#replication?.stop();
     this.#accounts.stop();
     await Promise.race([
       this.#store.stop(),

@@ -9,13 +9,26 @@ export type Request =
   | { readonly type: "ping" | "list" | "close" }
   | { readonly type: "dump"; readonly anyDialect?: boolean }
   | { readonly type: "get"; readonly uid: number; readonly anyDialect?: boolean }
-  | { readonly type: "add"; readonly krbCred: Uint8Array; readonly replicated?: boolean }
-  | { readonly type: "remove"; readonly uid: number; readonly replicated?: boolean };
+  | {
+    readonly type: "add";
+    readonly krbCred: Uint8Array;
+    readonly replicated?: boolean;
+    readonly resent?: boolean;
+  }
+  | {
+    readonly type: "remove";
+    readonly uid: number;
+    readonly replicated?: boolean;
+    /** When a daemon of the pair was asked, seconds since the epoch; a ticket that began later stays. */
+    readonly removedAt?: number;
+  };
 
 /** Our additions to a request. */
 export interface RequestMark {
   /** Sent by the other daemon of the pair, to which it need not be forwarded. */
   readonly replicated?: boolean;
+  /** Sent again after a loss of contact, during which the ticket may have been removed. */
+  readonly resent?: boolean;
   /** The client can read every packing of credentials. */
   readonly anyDialect?: boolean;
 }
@@ -26,7 +39,10 @@ export const MAX_REQUEST_LENGTH = 4 + 4 + MAX_KRB_CRED_LENGTH + 8;
 /** Start of our additions to a request: "mbox", followed by the sum of {@linkcode MARKS}. */
 const MARK = 0x6d62_6f78;
 const MARK_LENGTH = 8;
-const MARKS = { replicated: 1, anyDialect: 2 } as const satisfies Record<keyof RequestMark, number>;
+const MARKS = { replicated: 1, anyDialect: 2, resent: 4 } as const satisfies Record<
+  keyof RequestMark,
+  number
+>;
 
 /**
  * Formats a request.
@@ -53,8 +69,14 @@ export function formatRequest(request: Request): Uint8Array {
       return bytes;
     }
     case "get":
-    case "remove":
-      return formatNumbers([MESSAGE_TYPE[request.type], request.uid], formatMark(request));
+      return formatNumbers([MESSAGE_TYPE.get, request.uid], formatMark(request));
+    case "remove": {
+      const { uid, removedAt } = request;
+      if (removedAt === undefined) {
+        return formatNumbers([MESSAGE_TYPE.remove, uid], formatMark(request));
+      }
+      return formatNumbers([MESSAGE_TYPE.remove, uid, MARK, MARKS.replicated, removedAt]);
+    }
     case "dump":
       return formatNumbers([MESSAGE_TYPE.dump], formatMark(request));
     default:
@@ -62,8 +84,11 @@ export function formatRequest(request: Request): Uint8Array {
   }
 }
 
-function formatMark({ replicated = false, anyDialect = false }: RequestMark): Uint8Array {
-  const sum = (replicated ? MARKS.replicated : 0) + (anyDialect ? MARKS.anyDialect : 0);
+function formatMark(
+  { replicated = false, anyDialect = false, resent = false }: RequestMark,
+): Uint8Array {
+  const sum = (replicated ? MARKS.replicated : 0) + (anyDialect ? MARKS.anyDialect : 0) +
+    (resent ? MARKS.resent : 0);
   return sum === 0 ? new Uint8Array(0) : formatNumbers([MARK, sum]);
 }
 
@@ -99,7 +124,7 @@ export function parseRequest(bytes: Uint8Array): Request {
     case MESSAGE_TYPE.get:
       return { type: "get", uid: u32At(bytes, 4), anyDialect: hasMark(bytes, 8, "anyDialect") };
     case MESSAGE_TYPE.remove:
-      return { type: "remove", uid: u32At(bytes, 4), replicated: hasMark(bytes, 8, "replicated") };
+      return parseRemove(bytes);
     case MESSAGE_TYPE.close:
       return { type: "close" };
     case MESSAGE_TYPE.dump:
@@ -122,5 +147,15 @@ function parseAdd(bytes: Uint8Array): Request {
     type: "add",
     krbCred: bytes.subarray(8, 8 + length),
     replicated: hasMark(bytes, 8 + length, "replicated"),
+    resent: hasMark(bytes, 8 + length, "resent"),
   };
+}
+
+function parseRemove(bytes: Uint8Array): Request {
+  const uid = u32At(bytes, 4);
+  const marked = 8 + MARK_LENGTH;
+  if (bytes.length === marked + 4 && hasMark(bytes.subarray(0, marked), 8, "replicated")) {
+    return { type: "remove", uid, replicated: true, removedAt: u32At(bytes, marked) };
+  }
+  return { type: "remove", uid, replicated: hasMark(bytes, 8, "replicated") };
 }

@@ -42,6 +42,8 @@ export interface AuksdOptions {
   /** CacheDir to use, which is not removed. */
   readonly cacheDir?: string;
   readonly port?: number;
+  /** The name of its host, in place of the true one. */
+  readonly hostname?: string;
   /** The program whose first argument is auksd; the one in this tree unless given. */
   readonly program?: readonly string[];
   /** The shell's limit of open files. */
@@ -124,8 +126,15 @@ mungebox {
 
   /** Starts it, in the foreground, and waits until it serves. */
   async start(): Promise<void> {
-    const { env, accounts, hangingAccounts = false, clock, files, program: own = PROGRAM } =
-      this.options;
+    const {
+      env,
+      accounts,
+      hangingAccounts = false,
+      clock,
+      files,
+      hostname,
+      program: own = PROGRAM,
+    } = this.options;
     const commands = [...own, "auksd", "-F", "-f", this.config];
     const script = ['exec "$@"'];
     if (accounts !== undefined) {
@@ -139,9 +148,13 @@ mungebox {
       script.unshift(`mount --bind ${passwd} /etc/passwd`);
     }
     if (files !== undefined) script.unshift(`ulimit -n ${files}`);
-    const isolated = accounts === undefined ? [] : ["/usr/bin/unshare", "--mount"];
+    if (hostname !== undefined) script.unshift(`hostname ${hostname}`);
+    const isolated = [
+      ...accounts === undefined ? [] : ["--mount"],
+      ...hostname === undefined ? [] : ["--uts"],
+    ];
     const [program = "", ...args] = [
-      ...isolated,
+      ...isolated.length === 0 ? [] : ["/usr/bin/unshare", ...isolated],
       "/bin/sh",
       "-c",
       script.join(" && "),

@@ -84,7 +84,17 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "lib/os",
     ],
   },
-  "daemon/auksd": { imports: ["daemon/process", "lib/auks", "lib/files", "lib/krb5", "lib/os"] },
+  "daemon/auksd": {
+    // As a client of the other auksd of its pair.
+    imports: [
+      "daemon/process",
+      "lib/auks",
+      "lib/auks_client",
+      "lib/files",
+      "lib/krb5",
+      "lib/os",
+    ],
+  },
   "daemon/auksdrenewer": {
     imports: ["daemon/process", "lib/auks", "lib/auks_client", "lib/krb5", "lib/os"],
   },

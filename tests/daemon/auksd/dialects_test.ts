@@ -52,6 +52,7 @@ async function ask(dialect: DialectSetting, request: Request): Promise<Reply> {
     accounts: { uidOf: () => Promise.resolve(2000) } as unknown as Accounts,
     packing: DIALECT_SETTINGS[dialect],
     acl: { rules: [], warnings: [] },
+    replication: undefined,
     finished: () => {},
   };
   const answer = await answerRequest(formatRequest(request), ADMIN, context);

@@ -33,9 +33,16 @@ const request: fc.Arbitrary<Request> = fc.oneof(
     type: fc.constant("add" as const),
     krbCred: fc.uint8Array({ minLength: 1, maxLength: 900 }),
     replicated: fc.boolean(),
+    resent: fc.boolean(),
   }),
   record({ type: fc.constant("get" as const), uid: seconds, anyDialect: fc.boolean() }),
   record({ type: fc.constant("remove" as const), uid: seconds, replicated: fc.boolean() }),
+  record({
+    type: fc.constant("remove" as const),
+    uid: seconds,
+    replicated: fc.constant(true),
+    removedAt: seconds,
+  }),
 );
 
 describe("requests", () => {

@@ -1,0 +1,162 @@
+// Keeps the other auksd of a pair up to date: what one accepts is forwarded to the other before the client hears of it,
+// and after a loss of contact everything is sent again. A separate thread talks to it (replication_thread.ts).
+import { Worker } from "node:worker_threads";
+import type { Server } from "../../lib/auks/config.ts";
+import type { Request } from "../../lib/auks/request.ts";
+import { threadFile } from "../../lib/os/thread_file.ts";
+import { AuditLimits } from "../process/audit_limits.ts";
+import type { Store } from "./store.ts";
+
+/** What the thread needs to reach the other auksd. */
+export interface PeerSettings {
+  readonly peer: Server;
+  /** Our own principal and keytab, with which we authenticate. */
+  readonly principal: string;
+  readonly keytab: string;
+  readonly nat: boolean;
+}
+
+/** A request to forward. */
+export interface ReplicationOrder {
+  readonly id: number;
+  readonly request: Request & { readonly type: "add" | "remove" };
+}
+
+/** The thread's message: the outcome of an order, or a change of the connection. */
+export type ReplicationReport =
+  | { readonly id: number; readonly failure?: string }
+  | { readonly state: PeerState; readonly reason: string };
+
+/** Whether the other auksd can be used; "foreign" is the original's, which is left alone. */
+export type PeerState = "up" | "down" | "foreign";
+
+/** How long a client waits for the other auksd; it is sent the ticket all the same. */
+const PATIENCE_MS = 2_000;
+const RESTART_MS = 1_000;
+
+/** The forwarding to one peer, until stopped. */
+export class Replication {
+  readonly #settings: PeerSettings;
+  #worker: Worker;
+  #isStopped = false;
+  readonly #audits = new AuditLimits();
+  readonly #place: string;
+  readonly #store: Store;
+  readonly #log: (text: string) => void;
+  readonly #waiting = new Map<number, () => void>();
+  /** When the ticket of each user was removed, so that it does not come back from the peer. */
+  readonly #removals = new Map<number, number>();
+  #lastId = 0;
+  #state: PeerState | undefined;
+
+  constructor(settings: PeerSettings, store: Store, log: (text: string) => void) {
+    this.#store = store;
+    this.#log = log;
+    this.#place = `${settings.peer.address}:${settings.peer.port}`;
+    this.#settings = settings;
+    this.#worker = this.#startThread();
+  }
+
+  #startThread(): Worker {
+    const worker = new Worker(threadFile("daemon/auksd/replication_thread.ts"), {
+      workerData: this.#settings,
+    });
+    worker.on("message", (report: ReplicationReport) => {
+      if ("state" in report) this.#changed(report.state, report.reason);
+      else this.#settle(report.id, report.failure);
+    });
+    worker.on("error", (error) => this.#changed("down", error.message));
+    worker.on("exit", () => {
+      if (this.#isStopped) return;
+      this.#changed("down", "the thread that talks to it ended");
+      this.#releaseAll();
+      setTimeout(() => {
+        if (!this.#isStopped) this.#worker = this.#startThread();
+      }, RESTART_MS).unref();
+    });
+    worker.unref();
+    return worker;
+  }
+
+  /** Whether the other auksd has everything that is accepted. */
+  get isUp(): boolean {
+    return this.#state === "up";
+  }
+
+  /** Forwards a ticket that was stored; settles once the peer has it, or is not to be waited for. */
+  async added(uid: number, krbCred: Uint8Array): Promise<void> {
+    this.#removals.delete(uid);
+    await this.#send({ type: "add", krbCred: krbCred.slice(), replicated: true });
+  }
+
+  /** Forwards a removal, in the same way. */
+  async removed(uid: number): Promise<void> {
+    const removedAt = Math.floor(Date.now() / 1000);
+    this.#removals.set(uid, removedAt);
+    await this.#send({ type: "remove", uid, replicated: true, removedAt });
+  }
+
+  /** Notes a removal that the peer forwarded. */
+  removedByPeer(uid: number, removedAt: number): void {
+    this.#removals.set(uid, removedAt);
+  }
+
+  /** Whether a ticket that the peer sends again was removed here meanwhile. */
+  wasRemoved(uid: number, starttime: number): boolean {
+    return starttime <= (this.#removals.get(uid) ?? -1);
+  }
+
+  /** Ends the thread and the connection. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#releaseAll();
+    await this.#worker.terminate();
+  }
+
+  #releaseAll(): void {
+    for (const done of this.#waiting.values()) done();
+    this.#waiting.clear();
+  }
+
+  #changed(state: PeerState, reason: string): void {
+    if (state !== this.#state) {
+      const size = this.#store.size;
+      this.#log(
+        state === "up"
+          ? `replication: ${this.#place} is connected, sending it ${size} tickets`
+          : `replication: ${this.#place} is not used: ${reason}`,
+      );
+    }
+    this.#state = state;
+    if (state !== "up") return;
+    for (const [uid, removedAt] of this.#removals) {
+      void this.#send({ type: "remove", uid, replicated: true, removedAt });
+    }
+    for (const { krbCred } of this.#store.all()) {
+      void this.#send({ type: "add", krbCred: krbCred.slice(), replicated: true, resent: true });
+    }
+  }
+
+  #send(request: ReplicationOrder["request"]): Promise<void> {
+    if (!this.isUp) return Promise.resolve();
+    const id = ++this.#lastId;
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, PATIENCE_MS);
+      this.#waiting.set(id, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      const order: ReplicationOrder = { id, request };
+      const bytes = request.type === "add" ? [request.krbCred.buffer as ArrayBuffer] : [];
+      this.#worker.postMessage(order, bytes);
+    });
+  }
+
+  #settle(id: number, failure: string | undefined): void {
+    if (failure !== undefined && this.#audits.pass("refused") !== null) {
+      this.#log(`replication: ${this.#place} did not take a request: ${failure}`);
+    }
+    this.#waiting.get(id)?.();
+    this.#waiting.delete(id);
+  }
+}
