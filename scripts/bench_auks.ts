@@ -1,5 +1,6 @@
-// Measures auksd over loopback: requests a second one after another and with 8 clients, what idle connections cost,
-// and the memory and DUMP of 10,000 tickets. The load is bench_auks.c with bytes made beforehand (replay cache off).
+// Measures auksd over loopback: requests per second from one client and from 8, the cost of idle connections,
+// and the memory and DUMP time of 10,000 tickets. The load comes from bench_auks.c, with bytes prepared beforehand
+// (replay cache off).
 //   bun scripts/bench_auks.ts [--rounds N] [--seconds N] [--only rates|idle|memory]
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -31,7 +32,7 @@ const IDLE = 1000;
 const FIRST_UID = 10_000;
 const SERVICE = "host/mngt.realm.a";
 
-/** The least rates, one after another and with 8 clients, that the project has set itself. */
+/** The minimum rates with one client and with 8, which the project has set itself. */
 const BOUNDS = { ping: [2000, 4000], add: [1200, 2500], get: [1500, 3000] } as const;
 const CLIENTS = [1, 8] as const;
 
@@ -61,7 +62,7 @@ rule { principal = ^alice@REALM[.]A$ ; host = * ; role = user ; }
   });
 }
 
-/** Writes conversations in the form that the load generator reads. */
+/** Writes conversations in the format of the load generator. */
 function writeLoad(name: string, talks: readonly Conversation[]): string {
   const parts: Uint8Array[] = [u32(talks.length)];
   for (const { versions, apReq, request, close } of talks) {
@@ -78,7 +79,7 @@ function u32(value: number): Uint8Array {
   return bytes;
 }
 
-/** Requests a second; fails if one of them did. */
+/** Requests per second; throws if one of them fails. */
 function rate(auksd: Auksd, clients: number, file: string): number {
   const words = [String(auksd.port), String(clients), options.seconds, file];
   const [requests = 0, seconds = 1, , , errors] = execFileSync(load, words, { encoding: "utf8" })

@@ -1,5 +1,5 @@
-// mungebox doctor --auks: why AUKS does not work on this host. The checks go from causes to effects and end where
-// one has failed that the others need.
+// mungebox doctor --auks: why AUKS does not work on this host. The checks go from causes to effects and end at the
+// first problem, as later ones depend on earlier ones.
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { checkAuksd } from "../../daemon/auksd/main.ts";
@@ -40,7 +40,7 @@ interface State {
   principal: string;
 }
 
-/** A check; it fills in what those behind it need, and a problem is the end. */
+/** A check; it fills in what later ones need, and a problem ends the series. */
 interface AuksCheck {
   readonly name: string;
   examine(state: State): readonly Finding[] | Promise<readonly Finding[]>;
@@ -87,13 +87,13 @@ function configuration(state: State): Finding[] {
   state.settings = clientSettings(state.configuration, undefined);
   const { warnings, retries } = state.configuration.config;
   return [
-    ok(`${file} is a configuration for clients`),
+    ok(`${file} configures clients`),
     ...warnings.map((text) => warning(text)),
-    ...retries < 1 ? [problem("Retries is 0: auksd is never asked", advise("Set it to 3"))] : [],
+    ...retries < 1 ? [problem("Retries is 0, so auksd is never asked", advise("Set it to 3"))] : [],
   ];
 }
 
-/** What auksd itself checks when it starts, on a host whose file has a block for it. */
+/** auksd's own checks at start-up, on a host whose configuration has a block for it. */
 async function daemonFiles({ configuration: { file } }: State): Promise<Finding[]> {
   const blocks = parseBlocks(readFileSync(file), file);
   if (!blocks.some(({ name }) => name.startsWith("auksd"))) {
@@ -109,8 +109,8 @@ async function daemonFiles({ configuration: { file } }: State): Promise<Finding[
     return [ok("auksd can start here"), ...warnings.map((text) => warning(text))];
   } catch (error) {
     if (!(error instanceof AuksError)) throw error;
-    if (error.error === "AUKSD_NOT_A_SERVER") return [skipped("This host is not auksd's")];
-    // Clients of this host work all the same.
+    if (error.error === "AUKSD_NOT_A_SERVER") return [skipped("auksd does not run on this host")];
+    // Clients on this host work nevertheless.
     return [
       warning(
         `auksd would not start here: ${error.message}`,
@@ -168,7 +168,7 @@ function account({ context, principal }: State): Finding[] {
     return [ok(`${principal} is uid ${uidOf(context, principal)} here`)];
   } catch (error) {
     if (!(error instanceof AuksError)) throw error;
-    // Hosts need none: they ask, but have no tickets to add.
+    // Hosts need no account: they fetch tickets, but have none to add.
     return [
       note(
         `auks -a can't work for ${principal}: ${error.reason}`,
@@ -182,7 +182,7 @@ function principals({ context, settings: { servers } }: State): Finding[] {
   return servers.map(({ principal }) => {
     if (principal === "") {
       return problem(
-        "The configuration names no principal of auksd",
+        "The configuration does not set auksd's principal",
         advise("Set PrimaryPrincipal"),
       );
     }
@@ -193,7 +193,7 @@ function principals({ context, settings: { servers } }: State): Finding[] {
       return ok(`The KDC has a ticket for ${principal}`);
     } catch (error) {
       const advice = advise(
-        "PrimaryPrincipal must be a principal of the KDC, with the right host name and realm",
+        "PrimaryPrincipal must exist in the KDC; check its host name and realm",
       );
       return problem(`No ticket for ${principal}: ${(error as Error).message}`, advice);
     }
@@ -207,7 +207,7 @@ async function ports({ settings }: State): Promise<Finding[]> {
       (await Connection.open(server, timeoutMs, timeoutMs)).close();
       return ok(`${server.host}:${server.port} accepts connections`);
     } catch (error) {
-      const advice = advise("Start auksd there, or open the port in its firewall");
+      const advice = advise("Start auksd there, or open the port in that host's firewall");
       return warning(`${(error as Error).message}`, advice);
     }
   };
@@ -231,10 +231,12 @@ async function dialect({ context, settings }: State): Promise<Finding[]> {
   try {
     const dialect = await dialectOf(context, { ...settings, retries: 1 }, process.geteuid!());
     return [
-      ok(`auksd writes credentials as AUKS ${dialect} for clients of the original; ours read all`),
+      ok(
+        `auksd writes credentials as AUKS ${dialect} for the original's clients; ours read all formats`,
+      ),
     ];
   } catch (error) {
     if (!(error instanceof AuksError)) throw error;
-    return [skipped(`No credential to look at: ${error.reason ?? error.message}`)];
+    return [skipped(`No credential to examine: ${error.reason ?? error.message}`)];
   }
 }

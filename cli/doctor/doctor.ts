@@ -26,7 +26,7 @@ interface Settings {
   json: boolean;
   ssh: string;
   user: string | undefined;
-  /** Whether AUKS is examined in place of munge. */
+  /** Whether to examine AUKS instead of MUNGE. */
   auks: boolean;
 }
 
@@ -64,7 +64,7 @@ export const USAGE: Usage<Settings> = {
         "Explain why munged refuses a credential, consuming it",
         "credential",
       ),
-      flag("--auks", "Examine AUKS in place of munge", "auks"),
+      flag("--auks", "Examine AUKS instead of MUNGE", "auks"),
       flag("--json", "Print the report as JSON", "json"),
       text("--ssh=COMMAND", "Specify the command that reaches hosts", "ssh"),
       text("--user=NAME", "Specify the user munged runs as", "user"),
@@ -123,7 +123,7 @@ async function examine(program: string, args: readonly string[]): Promise<number
 }
 
 async function examineAuksOnly(json: boolean): Promise<number> {
-  const { examineAuks } = await import("./auks.ts"); // libkrb5 is for those who have it
+  const { examineAuks } = await import("./auks.ts"); // only where it is needed, as it needs libkrb5
   const findings = await examineAuks();
   const found = worst(findings)!;
   const cause = STATUS[found.verdict] === 0 ? undefined : found;

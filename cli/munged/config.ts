@@ -34,7 +34,7 @@ export interface ConfigOption<Settings> extends Option<Settings> {
 /** The source of each option's value, by long name; without defaults. */
 export type Sources = Map<string, string>;
 
-/** A prefix that nobody else uses: `MUNGE_KEY_FILE`, say, means something to many container images. */
+/** A prefix of our own: `MUNGE_KEY_FILE`, say, means something to many container images. */
 const VARIABLE_PREFIX = "MUNGEBOX_";
 
 /** The environment variable for an option. */

@@ -60,7 +60,7 @@ export function stopDaemon(
 
 /**
  * Waits until a process is gone: it no longer exists, or its process ID has been reused. A zombie is waited for, as init
- * reaps it soon, but not killed once more if nobody does. A process that /proc does not show gets a moment to clean up
+ * soon reaps it, but not killed again if that does not happen. A process that /proc does not show gets a moment to clean up
  * after it has released the lock.
  */
 function hasEnded(fd: number, pid: number, patienceMs: number): boolean {

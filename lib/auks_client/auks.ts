@@ -1,8 +1,8 @@
 /**
- * AUKS from a program: gives auksd a user's Kerberos ticket, fetches, removes and lists tickets. For Bun, on a host
+ * AUKS for programs: sends a user's Kerberos ticket to auksd; fetches, removes and lists tickets. For Bun, on a host
  * with MIT Kerberos and an `auks.conf`; in other runtimes every call rejects.
  *
- * A call to libkrb5 that waits for a KDC holds up the event loop while it does.
+ * A libkrb5 call that waits for a KDC blocks the event loop meanwhile.
  *
  * @example
  * ```ts
@@ -37,7 +37,7 @@ export type {
 } from "./call_types.ts";
 export { AUKS_ERRORS, AuksError, type AuksErrorName } from "../auks/errors.ts";
 
-/** The module with the calls, which names Bun's modules. */
+/** The module with the calls, which imports Bun's modules. */
 interface Calls {
   add(options: AddOptions): Promise<AddedTicket>;
   get(uid: number, options: GetOptions): Promise<ForwardedTicket>;
@@ -45,7 +45,7 @@ interface Calls {
   list(options: AuksOptions): Promise<ForwardedTicket[]>;
 }
 
-/** @throws {AuksError} in a runtime without a foreign function interface of Bun's kind. */
+/** @throws {AuksError} in a runtime without Bun's foreign function interface. */
 function calls(): Calls {
   if (!("Bun" in globalThis)) {
     throw new AuksError("LIBRARY_INIT", "mungebox/auks works in Bun only, as it calls libkrb5");
@@ -55,10 +55,10 @@ function calls(): Calls {
 }
 
 /**
- * Gives auksd the ticket-granting ticket of a credential cache.
+ * Sends the ticket-granting ticket of a credential cache to auksd.
  *
  * @param options where auksd and the ticket are.
- * @returns what was sent, and what became of it.
+ * @returns what was sent, and whether auksd stored it.
  * @throws {AuksError} with the original's error, and the reason behind it.
  *
  * @example
@@ -80,8 +80,8 @@ export async function add(options: AddOptions = {}): Promise<AddedTicket> {
  *
  * @param uid of the user.
  * @param options where auksd is, and which cache to fill.
- * @returns whose ticket it is, and how long it is good.
- * @throws {AuksError} with the original's error, and the reason behind it; the cache is then as it was.
+ * @returns the ticket's owner and times.
+ * @throws {AuksError} with the original's error, and the reason behind it; the cache is then unchanged.
  *
  * @example
  * ```ts
@@ -97,11 +97,11 @@ export async function get(uid: number, options: GetOptions = {}): Promise<Forwar
 }
 
 /**
- * Has auksd forget the ticket of a user.
+ * Makes auksd remove the ticket of a user.
  *
  * @param uid of the user.
  * @param options where auksd is.
- * @returns when it is done.
+ * @returns once it is removed.
  * @throws {AuksError} with the original's error, and the reason behind it.
  *
  * @example
@@ -116,7 +116,7 @@ export async function remove(uid: number, options: AuksOptions = {}): Promise<vo
 }
 
 /**
- * Lists all tickets that auksd keeps, which is for admins.
+ * Lists all tickets that auksd keeps. For admins only.
  *
  * @param options where auksd is.
  * @returns the tickets, in auksd's order.

@@ -1,47 +1,47 @@
-// What the functions of mungebox/auks take and give.
+// Arguments and results of the functions of mungebox/auks.
 
-/** How auksd is found, and who asks. */
+/** Where auksd is, and who is asking. */
 export interface AuksOptions {
-  /** The configuration; that of `AUKS_CONF`, `/etc/auks/auks.conf` or `/etc/auks.conf` unless given. */
+  /** The configuration file; by default `AUKS_CONF`, `/etc/auks/auks.conf` or `/etc/auks.conf`. */
   readonly config?: string | undefined;
-  /** The credential cache to authenticate with, `TYPE:REST` or a path; the default one unless given. */
+  /** The credential cache to authenticate with, `TYPE:REST` or a path; by default the default cache. */
   readonly ccache?: string | undefined;
 }
 
 /** What `add()` sends. */
 export interface AddOptions extends AuksOptions {
-  /** The credential cache with the ticket; the default one unless given. */
+  /** The credential cache with the ticket; by default the default cache. */
   readonly from?: string | undefined;
 }
 
 /** What `get()` does with the ticket. */
 export interface GetOptions extends AuksOptions {
-  /** The credential cache to fill with it. Without, the ticket is looked at only. */
+  /** The credential cache to fill with it. Without it, the ticket is only examined. */
   readonly into?: string | undefined;
 }
 
 /** A ticket that auksd keeps. */
 export interface ForwardedTicket {
-  /** The user it is kept for. */
+  /** The user it belongs to. */
   readonly uid: number;
-  /** Whose it is, `bob@REALM.A`. */
+  /** The principal, such as `bob@REALM.A`. */
   readonly principal: string;
-  /** When it became good. */
+  /** When it becomes valid. */
   readonly startTime: Date;
-  /** When it ends. */
+  /** When it expires. */
   readonly endTime: Date;
-  /** Until when it can be renewed; undefined if it can't be. */
+  /** Until when it can be renewed; undefined if it is not renewable. */
   readonly renewUntil: Date | undefined;
 }
 
 /** What became of a ticket that was added. */
 export interface AddedTicket {
-  /** Whose it is. */
+  /** Its principal. */
   readonly principal: string;
-  /** The user whom this host maps the principal to. */
+  /** The user to which this host maps the principal. */
   readonly uid: number;
-  /** When the ticket that was sent ends. */
+  /** When the ticket that was sent expires. */
   readonly endTime: Date;
-  /** Whether auksd took it, or kept the better one it had; undefined if it is the original's, which does not say. */
+  /** Whether auksd stored it or kept a better one; undefined for the original auksd, which does not say. */
   readonly outcome: "stored" | "kept" | undefined;
 }

@@ -1,4 +1,4 @@
-// What the functions of mungebox/auks do, in the one runtime that can: auks.ts loads this when it is called.
+// The functions of mungebox/auks, for Bun only: auks.ts loads this file when one of them is called.
 import type { PackedCredential } from "../auks/packed_credential.ts";
 import { Context } from "../krb5/context.ts";
 import type {
@@ -25,7 +25,7 @@ interface Asking {
   readonly configuration: ClientConfiguration;
 }
 
-/** Calls with what asking auksd takes. */
+/** Calls `ask` with what a request to auksd needs. */
 async function asking<T>(
   { config, ccache }: AuksOptions,
   ask: (asking: Asking) => Promise<T>,

@@ -1,13 +1,13 @@
-// Time limits that callers set, as the runtimes' timers can take them.
+// Time limits set by callers, in the form that the runtimes' timers take.
 import { MungeError } from "../errors.ts";
 
-/** The longest delay of a timer, 25 days; a longer one would be over at once. */
+/** The longest delay of a timer, 25 days; a longer one would expire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /**
- * The delay of a timer for a limit in milliseconds; undefined for no limit, which Infinity is as well.
+ * The delay of a timer for a limit in milliseconds; undefined for no limit, as for Infinity.
  *
- * @throws {MungeError} EMUNGE_BAD_ARG for what is no span of time.
+ * @throws {MungeError} EMUNGE_BAD_ARG for an invalid duration.
  */
 export function timerDelay(limitMs: number | undefined): number | undefined {
   if (limitMs === undefined || limitMs === Infinity) return undefined;

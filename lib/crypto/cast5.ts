@@ -5,7 +5,7 @@ import { hexWords } from "./hex_words.ts";
 
 const ROUNDS = 16;
 
-// The bytes of the state in which the key schedule works: x, which begins as the key, then z.
+// The bytes of the key schedule's state: x, initially the key, then z.
 // deno-fmt-ignore
 const [
   x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, xA, xB, xC, xD, xE, xF,
@@ -14,7 +14,7 @@ const [
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
   16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
 ] as const;
-/** Where the S-boxes begin in {@linkcode CAST5_SBOXES}. */
+/** Offsets of the S-boxes in {@linkcode CAST5_SBOXES}. */
 const [S5, S6, S7, S8] = [4 * 256, 5 * 256, 6 * 256, 7 * 256] as const;
 
 /**
@@ -53,7 +53,7 @@ const TO_X: readonly Mixing[] = [
   [x8, z4, x7, x6, x5, x4, S5, z1],
   [xC, zC, xA, x9, xB, x8, S6, z3],
 ];
-/** A quarter of sixteen subkeys: the state is changed, then they are made from it. */
+/** A quarter of sixteen subkeys: changes the state, then makes subkeys from it. */
 interface Quarter {
   readonly mixings: readonly Mixing[];
   readonly makings: readonly SubkeyMaking[];
@@ -107,7 +107,7 @@ function scheduleKey(key: Uint8Array, sboxes: Int32Array): Int32Array {
   const state = new DataView(new ArrayBuffer(32));
   const bytes = new Uint8Array(state.buffer);
   bytes.set(key);
-  /** What the cells of a row from `first` on stand for. */
+  /** The value of the cells of a row, from `first` on. */
   const word = (row: Mixing | SubkeyMaking, first: number): number =>
     sboxes[S5 + bytes[row[first]!]!]! ^ sboxes[S6 + bytes[row[first + 1]!]!]! ^
     sboxes[S7 + bytes[row[first + 2]!]!]! ^ sboxes[S8 + bytes[row[first + 3]!]!]! ^

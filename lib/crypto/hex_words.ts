@@ -1,4 +1,4 @@
-// Tables of 32-bit words, which are kept as text: that takes no time until a cipher is used.
+// Tables of 32-bit words, kept as text, which costs no time until a cipher is used.
 
 /** The words of a text: eight hexadecimal digits each, separated by white space. */
 export function hexWords(text: string): Int32Array {

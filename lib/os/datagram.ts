@@ -20,7 +20,7 @@ export function openDatagramSocket(): number {
 }
 
 /**
- * Sends one datagram. Each one is addressed anew, so a restarted receiver needs no special treatment.
+ * Sends one datagram. Each one carries the address, so a restarted receiver needs no special handling.
  *
  * @param path of the receiver; a leading "@" means an abstract name on Linux.
  * @returns whether the receiver's queue accepted it.

@@ -9,10 +9,10 @@ names, then
 then
 .Pa /etc/auks.conf .`;
 
-const REASONS = `A failure is one line on standard error:
-what the original AUKS says, and in parentheses the reason.
-The exit status is the low byte of the error's number,
-and never 0 for a failure.`;
+const REASONS = `A failure prints one line on standard error:
+the original AUKS's message, with the reason in parentheses.
+The exit status is the low byte of the error's number;
+a failure never exits with 0.`;
 
 const SEE_ALSO = [
   "auks 1",
@@ -37,43 +37,44 @@ export const AUKS_PAGES: readonly Page[] = [
     section: 1,
     summary: "forward Kerberos tickets to batch jobs",
     description: `.Nm
-gives the user's ticket-granting ticket to
+sends the user's ticket-granting ticket to
 .Xr auksd 8 ,
-from where the nodes that run the user's jobs fetch it.
+and the nodes that run the user's jobs fetch it from there.
 It also fetches, removes and lists tickets,
 and renews the one in a credential cache.
 .Pp
 It authenticates with the default credential cache
 .Pq Ev KRB5CCNAME .
-Of several actions the last one counts.`,
+If several actions are given, the last one wins.`,
     details: {
-      add: `The ticket is that of
+      add: `The ticket comes from
 .Fl -ccache ,
-or of the default cache.
+or from the default cache.
 A ticket that is bound to addresses is exchanged for one that is not.
 With
 .Fl -verbose ,
-it says whether the daemon stored the ticket or kept a better one.`,
+it reports whether the daemon stored the ticket or kept a better one.`,
       ccache: `For
 .Fl -add
 and
 .Fl -renew
-the cache to read, for
+the cache to read; for
 .Fl -get ,
 .Fl -receive
 and
 .Fl -renew
-the one to fill, of any type that libkrb5 knows.
-A file is replaced in one step: whoever reads it finds the old tickets or the
-new ones.`,
+the cache to fill.
+It may have any type that libkrb5 supports.
+A file is replaced atomically:
+a reader sees either the old tickets or the new ones.`,
       config: CONFIG_OPTION,
-      dump: "Only admins may ask for it.",
+      dump: "Only admins may use it.",
       get: `Without
 .Fl -ccache ,
 this replaces the cache that
 .Nm
 authenticates with.`,
-      receive: "It needs neither a ticket nor a daemon.",
+      receive: "Needs neither a ticket nor a daemon.",
       renew: `The mode is
 .Cm once
 or
@@ -82,19 +83,21 @@ A ticket is due when
 .Ic MinLifeTime
 of
 .Xr auks.conf 5
-or less is left.
-It is replaced by the one that
+or less remains.
+If
 .Xr auksd 8
-has, if that ends later, otherwise renewed at the KDC.
-Tickets for services stay in the cache.
-The loop looks every
+has a ticket that expires later, that one replaces it;
+otherwise the KDC renews it.
+Service tickets stay in the cache.
+The loop checks every
 .Ic Delay
 seconds, takes a later ticket from the daemon even if its own is not due,
-and goes on through failures of daemon and KDC until the ticket has expired.`,
-      send: "The output is a secret; it is not written to a terminal.",
-      uid: "A number or a name.\nWithout it, the caller's own is meant.",
-      verbose: `Twice shows the blocks that are read, three times their values.
-Once the configuration is read, its own levels count.`,
+and keeps trying through failures of the daemon and the KDC
+until the ticket has expired.`,
+      send: "The output is secret, so it is never written to a terminal.",
+      uid: "A number or a name.\nThe default is the caller.",
+      verbose: `Given twice, it shows the blocks that are read; three times, their values.
+Once the configuration has been read, the levels set there apply.`,
     },
     sections: [
       [
@@ -107,9 +110,9 @@ Once the configuration is read, its own levels count.`,
       ],
       [
         "EXIT STATUS",
-        `0 on success, 1 for mistakes on the command line.
+        `0 on success, 1 for errors on the command line.
 ${REASONS}
-The most frequent ones:
+The most common ones:
 ${
           list(
             ([
@@ -133,7 +136,7 @@ ${
       ],
       [
         "EXAMPLES",
-        `Give the daemon a ticket, and see whether it answers:
+        `Send a ticket to the daemon, and check that the daemon answers:
 .Bd -literal -offset indent
 kinit && auks -a
 auks -p
@@ -153,16 +156,16 @@ auks -g -u bob -C /tmp/krb5cc_bob
     summary: "keep Kerberos tickets for batch jobs",
     description: `.Nm
 keeps one ticket-granting ticket for each user, in memory and in files.
-Users give it theirs when they submit jobs,
+Users send theirs when they submit jobs,
 and the nodes that run the jobs fetch them;
 see
 .Xr auks 1 .
-Who may do what is in
-.Xr auks.acl 5 .
+.Xr auks.acl 5
+sets who may do what.
 .Nm
-needs a keytab, and never talks to a KDC.`,
+needs a keytab, and never contacts a KDC.`,
     details: {
-      "check-config": "The exit status says whether the daemon would start.",
+      "check-config": "The exit status tells whether the daemon would start.",
       config: `Without it, the file is the one that
 .Ev AUKSD_CONF
 names, then
@@ -175,8 +178,11 @@ then
       [
         "SIGNALS",
         list([
-          ["Dv SIGHUP", "Read configuration and ACL again; bad ones leave the old ones in force."],
-          ["Dv SIGTERM , SIGINT", "Answer what was asked, and end."],
+          [
+            "Dv SIGHUP",
+            "Reload the configuration and the ACL; if either is invalid, keep the old ones.",
+          ],
+          ["Dv SIGTERM , SIGINT", "Finish the requests in progress, then exit."],
         ]),
       ],
       ["EXIT STATUS", `0 on success.\n${REASONS}`],
@@ -193,7 +199,7 @@ seconds,
 .Nm
 lists the tickets that
 .Xr auksd 8
-keeps, has the KDC renew those that are due, and gives them back.
+keeps, has the KDC renew those that are due, and returns them.
 It authenticates with its default credential cache, which
 .Xr aukspriv 8
 fills, and needs the role admin in
@@ -201,34 +207,36 @@ fills, and needs the role admin in
 .Pp
 A ticket is due when
 .Ic MinLifeTime
-or less is left, and up to an eighth of its life earlier:
-tickets that were obtained together are not renewed together.
-When no KDC of a realm answers, the realm is left alone for 5 seconds,
-and longer each time, up to 5 minutes.
+or less remains, or up to an eighth of its lifetime earlier,
+so that tickets obtained together are not renewed together.
+When no KDC of a realm answers,
+.Nm
+leaves the realm alone for 5 seconds,
+then for longer each time, up to 5 minutes.
 .Pp
 Several may run, on several hosts:
-each looks at the ticket again right before renewing it,
-and leaves alone what another one has renewed.`,
+each checks the ticket again right before renewing it,
+and skips it if another one has already renewed it.`,
     details: {
       config: CONFIG_OPTION,
-      "log-file": "It does not keep the daemon in the foreground when a level is increased.",
-      "metrics-file": `It is for the textfile collector of Prometheus's node exporter,
-is written every 15 seconds, and is removed at the end.`,
-      status: `A list as
+      "log-file": "With it, raising a level does not keep the daemon in the foreground.",
+      "metrics-file": `For the textfile collector of Prometheus's node exporter.
+Written every 15 seconds, and removed on exit.`,
+      status: `The list is that of
 .Nm auks
-.Fl -dump
-prints it, with the state of each ticket.`,
-      verbose: "What follows the reading of the configuration goes to the log of the block api.",
+.Fl -dump ,
+with the state of each ticket.`,
+      verbose: "Messages after the configuration has been read go to the log of the api block.",
     },
     sections: [
       [
         "SIGNALS",
         list([
-          ["Dv SIGHUP", "Read the configuration again; a bad one leaves the old one in force."],
-          ["Dv SIGTERM , SIGINT", "End, when the renewals under way are done."],
+          ["Dv SIGHUP", "Reload the configuration; if it is invalid, keep the old one."],
+          ["Dv SIGTERM , SIGINT", "Finish the renewals in progress, then exit."],
         ]),
       ],
-      ["EXIT STATUS", `0 on success, 1 for mistakes on the command line.\n${REASONS}`],
+      ["EXIT STATUS", `0 on success, 1 for errors on the command line.\n${REASONS}`],
     ],
     seeAlso: others("auksdrenewer 8"),
   },
@@ -237,64 +245,66 @@ prints it, with the state of each ticket.`,
     section: 8,
     summary: "keep a host's own Kerberos ticket",
     description: `.Nm
-fills the credential cache of root, or of another account,
-with a ticket that it obtains with a keytab,
-and does so again when two thirds of the ticket's life are over.
+uses a keytab to obtain a ticket,
+puts it in the credential cache of root or of another account,
+and repeats this when two thirds of the ticket's lifetime have passed.
 .Xr auksdrenewer 8
 and the nodes that fetch tickets from
 .Xr auksd 8
 authenticate with it.
 It goes into the background and logs to syslog.
 .Pp
-Of several principals in the keytab it takes, in this order,
-the machine account of Active Directory
+If the keytab holds several principals, it tries them in this order:
+the Active Directory machine account
 .Pq Li NODE$ ,
 .Li host/
 with the host's name, any machine account, any
 .Li host/ ,
-and any other that is not a service's;
-if the KDC does not know one, the next.
-It says which it took, and why.`,
-    details: { once: "The exit status is 1 if there is no ticket." },
+and any other that is not a service's.
+If the KDC does not know one, it tries the next.
+It logs which one it chose, and why.`,
+    details: { once: "The exit status is 1 if it gets no ticket." },
     sections: [
       [
         "ENVIRONMENT",
         `The service reads these from
 .Pa /etc/sysconfig/aukspriv .
-Times are in seconds, or as in 10h or 1d12h.
+Times are in seconds, or have units as in 10h or 1d12h.
 ${
           list([
-            ["Ev AUKS_PRIV_USER", "whose cache it is\nDefault: root."],
+            ["Ev AUKS_PRIV_USER", "the account whose cache is filled\nDefault: root."],
             ["Ev AUKS_PRIV_KEYTAB", "Default: /etc/krb5.keytab."],
-            ["Ev AUKS_PRIV_PRINC", "the principal, if it is not to be chosen"],
-            ["Ev AUKS_PRIV_LIFETIME", "of the ticket\nDefault: 36000."],
+            ["Ev AUKS_PRIV_PRINC", "the principal to use instead of choosing one"],
+            ["Ev AUKS_PRIV_LIFETIME", "the lifetime of the ticket\nDefault: 36000."],
             [
               "Ev AUKS_PRIV_RENEW_INT",
-              "the longest time between two tickets, however long they live",
+              "the longest time between two tickets, whatever their lifetime",
             ],
-            ["Ev AUKS_PRIV_ERROR_INT", "the time to the next try after a failure\nDefault: 60."],
-            ["Ev AUKS_PRIV_KINIT_TIMEOUT", "how long one try may take\nDefault: 10."],
+            [
+              "Ev AUKS_PRIV_ERROR_INT",
+              "the time between a failure and the next attempt\nDefault: 60.",
+            ],
+            ["Ev AUKS_PRIV_KINIT_TIMEOUT", "how long one attempt may take\nDefault: 10."],
             [
               "Ev AUKS_PRIV_SYSLOG_PRIO",
               "facility and level, or none for standard output\nDefault: local3.notice.",
             ],
             [
               "Ev AUKS_KINIT_OPTS",
-              `options of kinit:
+              `options for kinit;
 .Fl l , r , c , f , F , p , P , C
-mean what they mean there`,
+mean what they mean to kinit`,
             ],
-            ["Ev KRB5CCNAME", "the cache to fill, if it is not the account's default one"],
+            ["Ev KRB5CCNAME", "the cache to fill instead of the account's default one"],
           ])
         }`,
       ],
       [
         "A CACHE OF ITS OWN",
-        `rpc.gssd and gssproxy write to root's default cache, too,
-and a host that then finds another principal there
-can't authenticate to
+        `rpc.gssd and gssproxy also write to root's default cache,
+and a host that finds another principal there can't authenticate to
 .Xr auksd 8 .
-Give the host's ticket a cache that nobody else knows:
+Give the host's ticket a cache that no other program uses:
 .Bd -literal -offset indent
 # /etc/sysconfig/aukspriv
 KRB5CCNAME=FILE:/run/auks/host.ccache
@@ -326,16 +336,15 @@ Each key is followed by
 .Li = ,
 a value and
 .Li \\&; .
-A value is a word, or a text in double quotes,
-where a backslash quotes the next character,
-or in single quotes.
+A value is a word, a string in single quotes, or a string in double quotes,
+where a backslash quotes the next character.
 .Li #
-starts a comment, even within quotes.
-The names of keys may be in any case, those of blocks may not.
-Of a key that is given twice, the first counts; unknown blocks and keys are
-ignored.
+starts a comment, even inside quotes.
+Key names are not case-sensitive; block names are.
+If a key appears twice, the first one wins.
+Unknown blocks and keys are ignored.
 .Pp
-Clients want the blocks common and api, auksd wants common and auksd.`,
+Clients need the blocks common and api; auksd needs common and auksd.`,
     sections: [
       [
         "BLOCK COMMON",
@@ -343,7 +352,7 @@ Clients want the blocks common and api, auksd wants common and auksd.`,
           [
             "PrimaryHost",
             "localhost",
-            "the host name of the primary auksd, which finds its role by it",
+            "the host name of the primary auksd, by which it recognizes its role",
           ],
           ["PrimaryAddress", "PrimaryHost", "the address to bind and to connect to"],
           ["PrimaryPort", "12345", "a number, or the name of a service"],
@@ -351,12 +360,12 @@ Clients want the blocks common and api, auksd wants common and auksd.`,
           [
             "SecondaryHost , SecondaryAddress , SecondaryPort , SecondaryPrincipal",
             "",
-            "the same for the secondary auksd,\nwhich is asked when the primary does not answer",
+            "the same for the secondary auksd,\nwhich clients ask when the primary does not answer",
           ],
           ["CrossRealm", "none", "the realm whose ticket-granting ticket is added to the user's"],
-          ["NAT", "no", "whether addresses are left out of messages; the same on all hosts"],
-          ["Retries", "3", "rounds over primary and secondary"],
-          ["Timeout", "10", "seconds to connect; 0 for the system's limit"],
+          ["NAT", "no", "whether messages omit addresses; must be the same on all hosts"],
+          ["Retries", "3", "how many times to try the primary and the secondary"],
+          ["Timeout", "10", "seconds allowed for connecting; 0 for the system's limit"],
           ["Delay", "10", "seconds between two rounds"],
         ]),
       ],
@@ -365,11 +374,11 @@ Clients want the blocks common and api, auksd wants common and auksd.`,
         keys([
           ["LogFile , DebugFile", "none", "where clients log"],
           ["LogLevel , DebugLevel", "0", "how much, from 0 to 9"],
-          ["UseSyslog", "0", "any other number: syslog in place of the files"],
+          ["UseSyslog", "0", "any other number: syslog instead of the files"],
           [
             "HelperScript",
             "none",
-            `a program that is run after each renewal, as the user, with
+            `a program to run as the user after each renewal, with
 .Ev KRB5CCNAME
 set, and
 .Ev AUKS_EVENT
@@ -377,7 +386,7 @@ set to
 .Li renewed ,
 or to
 .Li expiring
-when a ticket that can't be renewed any more is about to expire`,
+when a ticket that can no longer be renewed is about to expire`,
           ],
         ]),
       ],
@@ -387,10 +396,10 @@ when a ticket that can't be renewed any more is about to expire`,
           ["PrimaryKeytab , SecondaryKeytab", "/etc/auks/auks.keytab", "the keytab, by role"],
           ["CacheDir", "/var/cache/auks", "where tickets are kept, as aukscc_UID"],
           ["ACLFile", "/etc/auks/auks.acl", "who may do what"],
-          ["QueueSize", "50", "connections that wait to be accepted"],
+          ["QueueSize", "50", "how many connections may wait to be accepted"],
           ["CleanDelay", "300", "seconds between two removals of expired tickets"],
-          ["ReplayCache", "yes", "whether replayed authenticators are looked for"],
-          ["LogFile , DebugFile", "/var/log/auksd.log", "where it logs in the background"],
+          ["ReplayCache", "yes", "whether to reject replayed authenticators"],
+          ["LogFile , DebugFile", "/var/log/auksd.log", "where it logs when in the background"],
           ["LogLevel , DebugLevel", "1 and 0", "how much, from 0 to 9"],
           ["Workers , RepoSize", "10 and 500", "accepted for compatibility"],
         ]),
@@ -398,23 +407,35 @@ when a ticket that can't be renewed any more is about to expire`,
       [
         "BLOCK RENEWER",
         keys([
-          ["Delay", "60", "seconds between two looks at the tickets"],
-          ["MinLifeTime", "300", "seconds that are left of a ticket when it is renewed"],
-          ["LogFile , DebugFile", "/var/log/auksdrenewer.log", "where it logs in the background"],
+          ["Delay", "60", "seconds between two checks of the tickets"],
+          ["MinLifeTime", "300", "how many seconds before its end a ticket is renewed"],
+          [
+            "LogFile , DebugFile",
+            "/var/log/auksdrenewer.log",
+            "where it logs when in the background",
+          ],
           ["LogLevel , DebugLevel", "1 and 0", "how much, from 0 to 9"],
         ]),
       ],
       [
         "BLOCK MUNGEBOX",
-        `The original ignores this block.
+        `The original ignores this block; unknown keys in it are errors.
 ${
           keys([
             [
               "Dialect",
               "auto",
-              "how auksd writes credentials: auto, 0.4, 0.5 or head; all are read",
+              "the format of the credentials that auksd writes:\nauto, 0.4, 0.5 or head; it reads all",
             ],
-            ["Replicate", "no", "whether primary and secondary tell each other what they accept"],
+            [
+              "Replicate",
+              "no",
+              "whether primary and secondary forward the tickets they accept\nto each other",
+            ],
+            ["Sync", "yes", "whether a ticket must be on disk before auksd acknowledges it"],
+            ["LockMemory", "no", "whether auksd locks its memory, so that it is never swapped out"],
+            ["PidFile", "none", "an absolute path"],
+            ["MetricsFile", "none", "an absolute path, for Prometheus's textfile collector"],
           ])
         }`,
       ],
@@ -425,11 +446,11 @@ ${
     name: "auks.acl",
     section: 5,
     summary: "who may do what with auksd",
-    description: `The file has the grammar of
+    description: `The file has the syntax of
 .Xr auks.conf 5
 and consists of rules.
-The first one whose principal and host match decides;
-whom none matches is refused.
+The first rule whose principal and host match decides;
+a request that matches none is refused.
 .Bd -literal -offset indent
 rule {
   principal = ^host/[^@]+[.]example@EXAMPLE$ ;
@@ -449,15 +470,15 @@ rule {
           [
             "principal",
             "",
-            `a POSIX extended regular expression that is looked for in the principal's name,
-or
+            `a POSIX extended regular expression,
+searched for in the principal's name, or
 .Li *
-for everybody.
+for any principal.
 Begin it with
 .Li ^ ,
 end it with
 .Li $ ,
-and write a dot as
+and write a literal dot as
 .Li [.]`,
           ],
           ["host", "", "where requests come from: an address, a host's name, or\n.Li *"],
@@ -468,8 +489,8 @@ and write a dot as
         "ROLES",
         list([
           ["Cm admin", "may add, fetch and remove any ticket, and list them."],
-          ["Cm user", "may add, fetch and remove the own ticket."],
-          ["Cm guest", "may add the own ticket."],
+          ["Cm user", "may add, fetch and remove their own ticket."],
+          ["Cm guest", "may add their own ticket."],
         ]),
       ],
     ],

@@ -11,9 +11,9 @@ export interface Difference {
   readonly afterwards?: string;
 }
 
-const USAGE = { why: "a mistake on the command line is no success", status: 1 };
+const USAGE = { why: "an error on the command line is a failure", status: 1 };
 const EXPIRED = {
-  why: "an expired ticket is told at once, and never sent",
+  why: "an expired ticket is reported at once, and never sent",
   status: 250,
   err: "Auks API request failed : krb5 cred : TGT has expired\n",
 };
@@ -59,7 +59,7 @@ export const DIFFERENT: Readonly<Record<number, Difference>> = {
   84: EXPIRED,
   86: { ...EXPIRED, out: "" },
   97: {
-    why: "a principal without an account is nobody's",
+    why: "a principal without an account belongs to no user",
     status: 43,
     out: "",
     err: "Auks API request failed : auks cred : getpwnam failed\n",

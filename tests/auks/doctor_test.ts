@@ -1,4 +1,4 @@
-// mungebox doctor --auks: a set-up that works, and for each way to break it the cause and what to do.
+// mungebox doctor --auks: a working set-up, and for each way to break it the cause and the remedy.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -43,7 +43,7 @@ suite("mungebox doctor --auks", KDC_NEEDS, () => {
 
   let copies = 0;
 
-  /** The daemon's configuration with a change. */
+  /** A changed copy of the daemon's configuration. */
   function changed(pattern: RegExp, replacement: string): string {
     const path = join(kdc.directory, `changed-${++copies}.conf`);
     const text = readFileSync(auksd.config, "utf8");
@@ -52,7 +52,7 @@ suite("mungebox doctor --auks", KDC_NEEDS, () => {
     return path;
   }
 
-  it("finds nothing wrong where nothing is", () => {
+  it("reports no problem in a working set-up", () => {
     const { status, stdout, stderr } = doctor(auksd.config);
     assert.equal(stderr, "");
     assert.equal(status, 0, stdout);
@@ -62,7 +62,7 @@ suite("mungebox doctor --auks", KDC_NEEDS, () => {
     assert(checks.length >= 9);
   });
 
-  it("says what is wrong with the file, the names, the principal and the port", async () => {
+  it("names mistakes in the file, host names, principal and port", async () => {
     for (
       const [pattern, replacement, cause] of [
         [/^/, "} ", /Problem: .*'}' unexpected/],
@@ -86,7 +86,7 @@ suite("mungebox doctor --auks", KDC_NEEDS, () => {
     }
   });
 
-  it("says that there is no ticket, or an expired one", async () => {
+  it("reports a missing or an expired ticket", async () => {
     const none = doctor(auksd.config, kdc.envOf("nowhere"));
     assert.equal(none.status, 2);
     assert.match(
@@ -98,7 +98,7 @@ suite("mungebox doctor --auks", KDC_NEEDS, () => {
     assert.match(doctor(auksd.config, kdc.envOf("short")).stdout, /^Problem: The ticket of alice@/);
   });
 
-  it("says whom the ACL does not let in, and which key the daemon lacks", () => {
+  it("names a principal that the ACL rejects, and a key that the daemon lacks", () => {
     assert.match(
       doctor(auksd.config, kdc.envOf("login")).stdout,
       /^Problem: auksd refuses host\/login\.realm\.a@REALM\.A: .*ACL has no rule/,
@@ -110,7 +110,7 @@ suite("mungebox doctor --auks", KDC_NEEDS, () => {
     assert.match(doctor(conf).stdout, /^Problem: auksd refuses alice@REALM\.A: .*login\.realm\.a/);
   });
 
-  it("warns of a daemon that would not start", () => {
+  it("warns if the daemon would not start", () => {
     const { status, stdout } = doctor(
       changed(/PrimaryKeytab = .*;/, "PrimaryKeytab = /nowhere/keytab ;"),
     );

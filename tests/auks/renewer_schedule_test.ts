@@ -14,7 +14,7 @@ const START = 1_795_689_451;
 const LIFE = 1200;
 const RENEWABLE = 86_400;
 
-/** A world with a clock that moves when somebody sleeps, an auksd and a KDC. */
+/** An auksd, a KDC, and a clock that advances when someone sleeps. */
 class World {
   now = START;
   readonly stored = new Map<number, PackedCredential>();
@@ -124,7 +124,7 @@ describe("carryOut()", () => {
     const begun = due.map((count, at) => count - (due[at - 1] ?? 0));
     assert(Math.max(...begun) < 40, `${Math.max(...begun)} in a minute`);
     assert.equal(due.at(-1), 2000);
-    assert.equal(due[1200], 0); // nobody before the last eighth
+    assert.equal(due[1200], 0); // none before the last eighth
   });
 
   it("two renewers never renew a credential twice", async () => {

@@ -132,8 +132,8 @@ export class Site {
   }
 
   /**
-   * Runs a command that doctor prints, where it can do no harm: only this site can be written to. It must leave
-   * alone a process of its own process group, and files that are none of munged's.
+   * Runs a command that doctor prints, where it can do no harm: only this site can be written to. It must not
+   * touch a process of its own process group, or files that don't belong to munged.
    */
   runFix(command: string): Outcome {
     const bystander = join(this.directory, "bystander");

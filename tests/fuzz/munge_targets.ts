@@ -44,7 +44,7 @@ const open = (text: string) => openBytes(unarmor(text), () => [subkeys], primiti
 const authentic = new Set(vectors.map(({ credential }) => latin1(unarmor(credential))));
 
 function isAuthentic(bytes: Uint8Array): void {
-  assert(authentic.has(latin1(bytes)), "a credential that nobody made is accepted");
+  assert(authentic.has(latin1(bytes)), "a forged credential is accepted");
 }
 
 /** OUTER and INNER of unencrypted credentials, which are covered by the MAC. */

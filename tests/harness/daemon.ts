@@ -1,12 +1,12 @@
-// A daemon in the foreground, as a child of the tests: started, waited for, and ended. For every runtime that tests
-// run under.
+// Starts a daemon in the foreground as a child of the tests, and waits until it serves. Works in every runtime that
+// the tests run under.
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 
 const START_TIMEOUT_MS = 30_000;
 const POLL_MS = 10;
 
-/** A daemon that runs until it is ended. */
+/** A running daemon. */
 export interface Daemon {
   readonly process: ChildProcess;
   /** Everything it has written to standard error. */
@@ -18,9 +18,9 @@ export interface Daemon {
 /**
  * Starts a daemon.
  *
- * @param command its words.
- * @param isReady whether it serves by now, from what it has written to standard error.
- * @throws {Error} with what it has written, if it ends or isn't ready in time.
+ * @param command the program and its arguments.
+ * @param isReady tells from its standard error so far whether it serves.
+ * @throws {Error} with its output, if it ends or isn't ready in time.
  */
 export async function startDaemon(
   command: readonly string[],

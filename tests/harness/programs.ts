@@ -1,4 +1,4 @@
-// The programs under test: this project's executable with its links, and the MUNGE that the system has installed.
+// The programs under test: this project's executable with its links, and the system's MUNGE.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, linkSync, mkdirSync } from "node:fs";
@@ -26,7 +26,7 @@ export interface Outcome {
   readonly err: string;
 }
 
-/** Puts the executable and its links into `directory`, which is made. */
+/** Creates `directory` with the executable and its links. */
 export function installPrograms(directory: string): void {
   mkdirSync(directory, { recursive: true });
   const mungebox = join(directory, "mungebox");

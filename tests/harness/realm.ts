@@ -1,5 +1,5 @@
-// What the interop tests share: a directory with a key, our daemons and the C ones in it, and the programs of both.
-// Realm.close() leaves nothing behind.
+// What the interop tests share: a directory with a key, daemons of ours and of the C MUNGE in it, and the programs of
+// both. Realm.close() leaves nothing behind.
 import {
   type ChildProcess,
   spawnSync,
@@ -18,14 +18,14 @@ import { join } from "node:path";
 import { startDaemon } from "./daemon.ts";
 import { installPrograms, type Make, type Outcome } from "./programs.ts";
 
-/** A munged that serves. */
+/** A running munged. */
 export interface Munged {
   readonly make: Make;
   readonly socket: string;
   readonly process: ChildProcess;
   /** Everything it has written to standard error. */
   log(): string;
-  /** Ends it as an administrator would. Returns its exit status. */
+  /** Stops it as an administrator would. Returns its exit status. */
   stop(): Promise<number | null>;
 }
 
@@ -44,7 +44,7 @@ export class Realm {
     installPrograms(join(this.directory, "bin"));
   }
 
-  /** Path of one of our programs or of a C one. */
+  /** The path of a program, ours or the C one. */
   program(make: Make, name: string): string {
     if (make === "ours") return join(this.directory, "bin", name);
     return `/usr/${["munged", "mungekey"].includes(name) ? "sbin" : "bin"}/${name}`;

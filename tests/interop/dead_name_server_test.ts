@@ -1,5 +1,5 @@
-// unmunge where name servers take queries and never answer: nobody waits for a name that is not printed, and nobody
-// waits long for one that is.
+// unmunge with name servers that accept queries and never answer: it does not wait for a name that it does not print,
+// and not long for one that it does.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -49,7 +49,7 @@ suite("unmunge with dead name servers", {
   glibc: existsSync("/lib/x86_64-linux-gnu/libc.so.6") ||
     existsSync("/lib/aarch64-linux-gnu/libc.so.6"),
 }, () => {
-  it("waits for no name that is not printed, and not long for one that is", () => {
+  it("does not wait for a name it does not print, and not long for one it does", () => {
     const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
     try {
       writeFileSync(
@@ -78,7 +78,7 @@ suite("unmunge with dead name servers", {
       ];
       for (const time of [discarded, numeric, subset]) assert.ok(time < 900, stdout);
       assert.ok(named >= 1900 && named < 3500, stdout); // a second for each server
-      assert.ok(patient >= 3900, stdout); // as whoever runs it wants it
+      assert.ok(patient >= 3900, stdout); // as long as its user asked for
     } finally {
       rmSync(directory, { recursive: true });
     }

@@ -1,5 +1,5 @@
-// The files that munge and unmunge write: interrupted while munged keeps them waiting, and in directories where anyone
-// may leave files.
+// The files that munge and unmunge write: when a signal arrives while they wait for munged, and in directories where
+// anyone may create files.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -31,7 +31,7 @@ describe("outputs", () => {
   after(() => realm.close());
 
   for (const signal of ["SIGINT", "SIGTERM", "SIGKILL"] as const) {
-    test(`munge that gets ${signal} while munged stalls leaves the output as it was, and nothing beside it`, async () => {
+    test(`${signal} to munge while munged stalls leaves the output unchanged, and no other file`, async () => {
       const directory = join(realm.directory, signal);
       mkdirSync(directory);
       writeFileSync(join(directory, "credential"), "old");
@@ -53,7 +53,7 @@ describe("outputs", () => {
     });
   }
 
-  test("munge and unmunge replace no file that another user left in a sticky directory", {
+  test("munge and unmunge do not replace a file that another user left in a sticky directory", {
     skip: !isRoot && "needs root, to make files of another user",
   }, () => {
     const directory = join(realm.directory, "sticky");
@@ -80,7 +80,7 @@ describe("outputs", () => {
     assert.equal(readFileSync(planted, "utf8"), "");
     assert.equal(lstatSync(planted).uid, NOBODY);
 
-    // One's own file, the file of the directory's owner, and a directory that is one's own alone.
+    // The user's own file, the directory owner's file, and a directory that only the user may write to.
     assert.equal(munge(planted, NOBODY).status, 0);
     const own = join(directory, "own");
     writeFileSync(own, "");

@@ -46,7 +46,7 @@ test("scripts/install installs below DESTDIR, and --uninstall removes everything
   assert.deepEqual(left.filter((entry) => !entry.isDirectory()), []);
 });
 
-test("scripts/install --auks adds AUKS to an installation, and --uninstall takes only that away", () => {
+test("scripts/install --auks adds AUKS to an installation, and --uninstall removes only that", () => {
   const root = join(directory, "auks");
   assert.equal(install([], { DESTDIR: root }).status, 0);
   const before = files(root);
@@ -74,7 +74,7 @@ test("scripts/install --auks adds AUKS to an installation, and --uninstall takes
   for (const name of before) assert(files(root).includes(name), name);
 });
 
-/** What systemd-analyze verify says of a unit itself. */
+/** What systemd-analyze verify reports about a unit itself. */
 function complaints(stderr: string): string[] {
   return stderr.split("\n").filter((line) =>
     line !== "" && !/not executable|graphical|Unit .* not found/.test(line)
@@ -95,7 +95,7 @@ test("AUKS's units are valid", {
   }
 });
 
-test("AUKS's example settings are complete, and give no warning", () => {
+test("AUKS's example settings are complete and cause no warning", () => {
   const file = "packaging/auks/auks.conf.example";
   const blocks = parseBlocks(readFileSync(file), file);
   const client = clientConfig(blocks, { file });

@@ -1,4 +1,4 @@
-// Odd working directories and bare root directories, as batch jobs, chroots and an initramfs have them.
+// Odd working directories and bare root directories, as found in batch jobs, chroots and an initramfs.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
@@ -27,14 +27,14 @@ function sh(script: string, ...args: readonly string[]) {
   return { status, out: stdout, err: stderr };
 }
 
-/** How a script gets into a directory that programs have trouble with: Python, as shells have it too. */
+/** Directories that programs have trouble with, and how to enter them: in Python, as shells have trouble too. */
 const DIRECTORIES = {
   "a deleted directory": "d = tempfile.mkdtemp(); os.chdir(d); os.rmdir(d)",
   "a directory whose path is too long for the system":
     "os.chdir(tempfile.mkdtemp()); [(os.mkdir('d' * 200), os.chdir('d' * 200)) for i in range(30)]",
 };
 
-/** As sh(), in a directory that Python gets into; what the shell itself says about it is left out. */
+/** Like sh(), in a directory that Python enters first; the shell's own complaints about it are removed. */
 function shIn(enter: string, script: string, ...args: readonly string[]) {
   const start =
     `import os, sys, tempfile; ${enter}; os.execv("/bin/sh", ["sh", "-c", *sys.argv[1:]])`;
@@ -66,7 +66,7 @@ describe("working directories", () => {
       });
     });
 
-    it(`a relative path in ${name} fails with its name`, () => {
+    it(`a relative path in ${name} fails, and the error names it`, () => {
       const script = `exec "$1" --socket="$2" --input=no-such-file`;
       for (const make of hasReference ? ["ours", "reference"] as const : ["ours"] as const) {
         assert.deepEqual(shIn(enter, script, realm.program(make, "munge"), munged.socket), {
@@ -86,7 +86,7 @@ describe("working directories", () => {
   }
 });
 
-/** What a program needs of the system to be started in a root directory of its own. */
+/** What a program needs from the system to start in its own root directory. */
 function copyProgram(root: string, program: string): void {
   copyFileSync(program, join(root, "bin", basename(program)));
   const { stdout } = spawnSync("ldd", [program], { encoding: "utf8" });
@@ -120,7 +120,7 @@ suite("bare root directories", { root: isRoot, "/usr/sbin/munged": hasReference 
   });
   after(() => rmSync(root, { recursive: true, force: true }));
 
-  it("without /dev/null munged says so, as the reference does, and does not create it", () => {
+  it("without /dev/null, munged reports that, like the reference, and does not create it", () => {
     assert.equal(run("mungekey", "--keyfile=/run/key").status, 0);
     for (const name of ["munged", "reference"]) {
       const { status, err } = run(name, ...options);
@@ -130,7 +130,7 @@ suite("bare root directories", { root: isRoot, "/usr/sbin/munged": hasReference 
     }
   });
 
-  it("without /proc everything works", () => {
+  it("everything works without /proc", () => {
     assert(!existsSync(join(root, "proc")));
     assert.equal(sh('mknod -m 666 "$1" c 1 3', join(root, "dev/null")).status, 0);
     assert.deepEqual(run("munged", ...options), { status: 0, out: "", err: "" });

@@ -1,4 +1,4 @@
-// Systems that refuse memory which is both writable and executable: MemoryDenyWriteExecute= of systemd, SELinux.
+// Systems that refuse memory that is both writable and executable: systemd's MemoryDenyWriteExecute=, SELinux.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { ERRNO } from "../../lib/errors.ts";
 import { Realm } from "../harness/realm.ts";
 import { suite } from "../suite.ts";
 
-/** Becomes a command that may not have such memory: prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), Linux 6.3. */
+/** Becomes a command that is denied such memory: prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), Linux 6.3. */
 const DENY = `import ctypes, os, sys
 if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)
 os.execv(sys.argv[1], sys.argv[1:])`;
@@ -32,7 +32,7 @@ suite(
     });
     after(() => realm?.close());
 
-    it("clients work, as they do elsewhere", async () => {
+    it("clients work as they do elsewhere", async () => {
       const { socket } = await realm.start("ours");
       const program = (name: string) => realm.program("ours", name);
       const options = [`--socket=${socket}`];
@@ -64,7 +64,7 @@ suite(
       assert.deepEqual(denied([program("mungekey"), key]), { status: 0, out: "", err: "" });
     });
 
-    it("munged says what it needs and how to allow it", () => {
+    it("munged says what it needs, and how to allow it", () => {
       for (const args of [[], ["--foreground"]]) {
         const { status, out, err } = denied([realm.program("ours", "munged"), ...args]);
         assert.match(err, /^munged: Error: Memory .* is refused here: allow it by [^\n]*\n$/);

@@ -1,4 +1,4 @@
-// Limits on descriptors, stack and processes: programs run, or name the limit in one line.
+// Limits on descriptors, stack and processes: programs run, or report the limit in one line.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, copyFileSync, mkdirSync } from "node:fs";
@@ -7,10 +7,10 @@ import { after, before, describe, it } from "node:test";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { isRoot } from "../harness/programs.ts";
 
-/** Without processes of its own that would count. */
+/** A user without processes of its own, which would count. */
 const UID = 65533;
 
-/** Runs a command under a limit of bash's ulimit. */
+/** Runs a command under a limit set by bash's ulimit. */
 function limited(limit: string, command: readonly string[], uid?: number) {
   const become = uid === undefined ? [] : ["setpriv", `--reuid=${uid}`, "--clear-groups"];
   const script = `ulimit -${limit} && exec "$@"`;

@@ -1,4 +1,4 @@
-// Limits on memory, as login nodes and batch systems set them: the programs run, or say in one line that they
+// Limits on memory, as login nodes and batch systems set them: the programs run, or report in one line that they
 // can't; they never crash.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
@@ -9,10 +9,10 @@ import { after, before, describe, it } from "node:test";
 import { type Munged, Realm } from "../harness/realm.ts";
 
 const MIB = 1024 * 1024;
-/** From what limit on the kernel can map the executable at all: below, it kills what it started. */
+/** The smallest limit at which the kernel can map the executable; below it, the kernel kills the process. */
 const MAPPED = 128 * MIB;
 const NO_MEMORY = 5;
-/** What is said below that limit: nothing, or what the dynamic linker says of any program. */
+/** The output below that limit: nothing, or the dynamic linker's message, the same for any program. */
 const UNLINKED = /^(?:\S+: error while loading shared libraries: [^\n]+\n)?$/;
 const ONE_LINE = /^[a-z]+: Error: Out of memory: [^\n]+\n$/;
 
@@ -21,7 +21,7 @@ function* sweep(step = 1.05): Generator<number> {
   for (let bytes = 20e6; bytes < 4e9; bytes *= step) yield Math.round(bytes);
 }
 
-/** Runs a command under a limit on memory, `v` for address space or `d` for data, in bytes. */
+/** Runs a command under a memory limit in bytes: `v` for address space, `d` for data. */
 function limited(limit: "v" | "d", bytes: number, command: readonly string[]) {
   const script = `ulimit -${limit} ${Math.floor(bytes / 1024)} && exec "$@"`;
   const { status, signal, stderr } = spawnSync("/bin/sh", ["-c", script, "sh", ...command], {
@@ -81,19 +81,19 @@ describe("memory limits", { skip: process.platform !== "linux" }, () => {
     }
   });
 
-  it("a client counts at most 64 MiB as data, munged with 2 threads at most 160 MiB", async () => {
+  it("a client has at most 64 MiB of data, munged with 2 threads at most 160 MiB", async () => {
     const program = realm.program("ours", "munge");
     const client = spawn(program, [`--socket=${munged.socket}`], {
       stdio: ["pipe", "ignore", "inherit"],
     });
-    await new Promise((resolve) => setTimeout(resolve, 300)); // it waits for its input then
+    await new Promise((resolve) => setTimeout(resolve, 300)); // by then it is waiting for input
     assert(memoryOf(client.pid!, "VmData") <= 64 * MIB);
     client.stdin!.end();
     assert.deepEqual(await once(client, "exit"), [0, null]);
     assert(memoryOf(munged.process.pid!, "VmData") <= 160 * MIB);
   });
 
-  it("munged with 2 threads gives back what only its start needed: at most 45 MiB are resident", async () => {
+  it("munged with 2 threads returns memory that only its start needed: at most 45 MiB stay resident", async () => {
     const idle = await realm.start("ours");
     await new Promise((resolve) => setTimeout(resolve, 3_000));
     const resident = memoryOf(idle.process.pid!, "VmRSS");

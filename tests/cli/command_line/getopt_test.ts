@@ -51,7 +51,7 @@ const CASES: readonly (readonly [string, string[], string[]])[] = [
   ["takes - as a parameter", ["-", ""], ["(-)", "()"]],
   ["acts on what is left of a mistake", ["-nx"], ["no-input", "invalid -x -x"]],
   ["refuses unknown long options", ["--xyz=3"], ["invalid --xyz=3 --xyz=3"]],
-  ["refuses an argument nobody asked for", ["--no=x"], ["unexpected --no=x -n"]],
+  ["refuses an argument for an option that takes none", ["--no=x"], ["unexpected --no=x -n"]],
   ["misses arguments", ["--str"], ["missing --str --str"]],
   ["misses arguments in a cluster", ["-ns"], ["no-input", "missing -s -s"]],
   ["knows long options without a short form", ["--key-file=/k"], ["key-file=/k"]],

@@ -6,8 +6,8 @@ export const MARKS = ["better", "differs"] as const;
 export type Mark = typeof MARKS[number];
 
 /**
- * A case that differs, with a reason that would convince a MUNGE administrator: `better` where nobody can want what
- * the reference does, `differs` for the rest.
+ * A case that differs, with a reason that would convince a MUNGE administrator: `better` where the reference's
+ * behaviour can't be intended, `differs` for the rest.
  */
 export type MarkedCase =
   & { readonly run: string }

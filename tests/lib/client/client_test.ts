@@ -327,10 +327,10 @@ test("a daemon that starts while the client waits is found", async () => {
   }
 });
 
-test("a socket that is missing for a moment is waited for, by both clients", async () => {
+test("both clients wait for a socket that is missing for a moment", async () => {
   const folder = mkdtempSync("/tmp/munge-client-");
   const path = join(folder, "socket");
-  // The blocking client blocks this thread: somebody else has to make the socket.
+  // The blocking client blocks this thread, so another process creates the socket.
   const program = `
     const { createServer } = require("node:net");
     setTimeout(() => {
@@ -387,7 +387,7 @@ test("a socket that never comes is waited for no longer than one that refuses", 
         0,
         1000,
       ],
-      // What was in the way says more than that time ran out.
+      // The obstacle says more than that the time ran out.
       [() => new MungeClient(path).encode(REQUEST, { timeoutMs: 200 }), 190, 2000],
     ] as const
   ) {

@@ -76,7 +76,7 @@ test("a replacement has no name until it is complete, and one that is given up l
   });
 });
 
-test("what an earlier process of our number left is no obstacle", () => {
+test("a file left by an earlier process with our PID is no obstacle", () => {
   withDirectory((directory) => {
     const path = `${directory}/file`;
     writeFileSync(`${path}.${process.pid}.tmp`, "left over");

@@ -81,7 +81,7 @@ test("while there are others, one worker at a time serves a waiting user", () =>
     turns.add(client(GREEDY));
   }
   assert(first.next(now));
-  assert(second.next(now), "nobody else is about");
+  assert(second.next(now), "no other user is waiting");
   first.release();
   second.release();
 
