@@ -37,6 +37,7 @@ const PEERS: Readonly<Record<string, string>> = {
   "binutils-aarch64-linux-gnu": "/usr/bin/aarch64-linux-gnu-as",
   debootstrap: "/usr/sbin/debootstrap",
   fish: "/usr/bin/fish",
+  "libkrb5-3:arm64": "/usr/lib/aarch64-linux-gnu/libkrb5.so.3",
   "libc6-arm64-cross": "/usr/aarch64-linux-gnu/lib/libc.so.6",
   mandoc: "/usr/bin/mandoc",
   "qemu-user-static": "/usr/bin/qemu-aarch64-static",
@@ -205,6 +206,9 @@ async function installPeers(): Promise<string[]> {
     Object.entries(PEERS).filter(([, path]) => !Bun.file(path).size).map(([name]) => name);
   if (missing().length > 0 && IS_ROOT && Bun.which("apt-get") !== null) {
     const quiet = { DEBIAN_FRONTEND: "noninteractive" };
+    if (missing().some((name) => name.endsWith(":arm64"))) {
+      await run(["dpkg", "--add-architecture", "arm64"]);
+    }
     await run(["apt-get", "-qq", "update"], quiet);
     await run(["apt-get", "-qq", "install", "--no-install-recommends", "-y", ...missing()], quiet);
   }
