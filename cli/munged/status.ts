@@ -29,7 +29,7 @@ export function askStatus(socket: string): string {
   }
 }
 
-/** Whether an error of {@linkcode askStatus} is final: the daemon does not give its status to this user. */
+/** Whether an error of {@linkcode askStatus} is final: the daemon refuses its status to this user. */
 export function isStatusRefused(error: unknown): boolean {
   return error instanceof MungeError && error.cause instanceof MungeError &&
     isHangup(error.cause.cause);

@@ -1,4 +1,4 @@
-// Tells a running munged that its keys have changed, and waits until it uses them. What changes them is rotation.ts.
+// Tells a running munged that its keys have changed, and waits until it uses them. rotation.ts changes the keys.
 import { dirname, resolve } from "node:path";
 import type { DaemonConfig } from "../../daemon/munged/config.ts";
 import type { Status } from "../../daemon/munged/observe/status.ts";
@@ -8,11 +8,11 @@ import { systemText } from "../../lib/os/system_text.ts";
 import { refuse } from "../command_line/values.ts";
 import { askStatus, isStatusRefused } from "../munged/status.ts";
 
-/** munged takes up a change within some seconds by itself; whatever takes longer has gone wrong. */
+/** munged notices a change by itself within seconds; anything longer means that something is wrong. */
 const PATIENCE_MS = 15_000;
 const POLL_MS = 20;
 
-/** Whether the munged of this configuration reads a key file. */
+/** Whether a munged with this configuration reads the key file. */
 function reads({ keyFile, realmDir, realms }: DaemonConfig, path: string): boolean {
   const file = resolve(path);
   return resolve(keyFile) === file || resolve(realmDir) === dirname(file) ||
@@ -20,10 +20,10 @@ function reads({ keyFile, realmDir, realms }: DaemonConfig, path: string): boole
 }
 
 /**
- * Has the munged that reads `keyFile`, if one runs, read it now.
+ * Makes the munged that reads `keyFile`, if one is running, read it now.
  *
- * @returns once its threads use the key in this role; at once if none runs.
- * @throws {MungeError} if munged does not say so in time.
+ * @returns once its threads use the key in this role; at once if none is running.
+ * @throws {MungeError} if munged does not confirm that in time.
  */
 export function announceKey(
   config: DaemonConfig,
@@ -33,7 +33,7 @@ export function announceKey(
 ): void {
   if (!reads(config, keyFile)) return;
   const { socketPath } = config;
-  // Where it must not be signalled, in another PID namespace for one, munged notices the files by itself.
+  // If we can't signal it, for example across PID namespaces, munged notices the files by itself.
   if (signalDaemon(socketPath, "SIGHUP") === "no daemon") return;
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
@@ -54,7 +54,7 @@ function whyNotInForce(socketPath: string, role: KeyRole, fingerprint: string): 
     );
     return isInForce ? null : "see its log";
   } catch (error) {
-    if (isStatusRefused(error)) refuse(systemText(error)); // so waiting is of no use
+    if (isStatusRefused(error)) refuse(systemText(error)); // waiting would not help
     return systemText(error);
   }
 }

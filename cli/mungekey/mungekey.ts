@@ -172,7 +172,7 @@ async function rotateKey(
 /**
  * The configuration of munged on this host, from the environment and its configuration file.
  *
- * @param mayFail gives null instead of the first mistake in it.
+ * @param mayFail whether to return null instead of throwing for an invalid configuration.
  */
 async function mungedConfig(mayFail: boolean): Promise<DaemonConfig | null> {
   const { parseConfig } = await import("../munged/munged.ts");

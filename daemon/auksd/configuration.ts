@@ -72,7 +72,7 @@ function replicationWarnings(config: DaemonConfig, role: DaemonRole): string[] {
     return [];
   }
   return [
-    "Replicate = yes has no effect: it needs a secondary, and names of hosts in place of localhost",
+    "Replicate = yes has no effect: it needs a secondary, and host names other than localhost",
   ];
 }
 

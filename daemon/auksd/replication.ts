@@ -1,5 +1,5 @@
-// Keeps the other auksd of a pair up to date: what one accepts is forwarded to the other before the client hears of it,
-// and after a loss of contact everything is sent again. A separate thread talks to it (replication_thread.ts).
+// Keeps the other auksd of a pair up to date: forwards each accepted request to it before answering the client, and
+// sends everything again after a lost connection. A separate thread talks to it (replication_thread.ts).
 import { Worker } from "node:worker_threads";
 import type { Server } from "../../lib/auks/config.ts";
 import type { Request } from "../../lib/auks/request.ts";
@@ -27,14 +27,14 @@ export type ReplicationReport =
   | { readonly id: number; readonly failure?: string }
   | { readonly state: PeerState; readonly reason: string };
 
-/** Whether the other auksd can be used; "foreign" is the original's, which is left alone. */
+/** Whether the other auksd can be used; "foreign" is the original's, to which nothing is sent. */
 export type PeerState = "up" | "down" | "foreign";
 
-/** How long a client waits for the other auksd; it is sent the ticket all the same. */
+/** How long a client waits for the other auksd, which still gets the ticket afterwards. */
 const PATIENCE_MS = 2_000;
 const RESTART_MS = 1_000;
 
-/** The forwarding to one peer, until stopped. */
+/** Forwards to one peer until stopped. */
 export class Replication {
   readonly #settings: PeerSettings;
   #worker: Worker;
@@ -78,30 +78,30 @@ export class Replication {
     return worker;
   }
 
-  /** Whether the other auksd has everything that is accepted. */
+  /** Whether the other auksd has everything that was accepted. */
   get isUp(): boolean {
     return this.#state === "up";
   }
 
-  /** Forwards a ticket that was stored; settles once the peer has it, or is not to be waited for. */
+  /** Forwards a stored ticket; settles once the peer has it, or takes too long. */
   async added(uid: number, krbCred: Uint8Array): Promise<void> {
     this.#removals.delete(uid);
     await this.#send({ type: "add", krbCred: krbCred.slice(), replicated: true });
   }
 
-  /** Forwards a removal, in the same way. */
+  /** Forwards a removal in the same way. */
   async removed(uid: number): Promise<void> {
     const removedAt = Math.floor(Date.now() / 1000);
     this.#removals.set(uid, removedAt);
     await this.#send({ type: "remove", uid, replicated: true, removedAt });
   }
 
-  /** Notes a removal that the peer forwarded. */
+  /** Records a removal that the peer forwarded. */
   removedByPeer(uid: number, removedAt: number): void {
     this.#removals.set(uid, removedAt);
   }
 
-  /** Whether a ticket that the peer sends again was removed here meanwhile. */
+  /** Whether a ticket that the peer sends again was meanwhile removed here. */
   wasRemoved(uid: number, starttime: number): boolean {
     return starttime <= (this.#removals.get(uid) ?? -1);
   }
@@ -154,7 +154,7 @@ export class Replication {
 
   #settle(id: number, failure: string | undefined): void {
     if (failure !== undefined && this.#audits.pass("refused") !== null) {
-      this.#log(`replication: ${this.#place} did not take a request: ${failure}`);
+      this.#log(`replication: ${this.#place} rejected a request: ${failure}`);
     }
     this.#waiting.get(id)?.();
     this.#waiting.delete(id);

@@ -1,5 +1,5 @@
-// The thread that talks to the other auksd of a pair: it gets tickets with auksd's own keytab, authenticates as any
-// client does, and forwards what it is given, in order, over one connection. The KDC and the peer may block it.
+// The thread that talks to the other auksd of a pair: it gets tickets with auksd's keytab, authenticates like any
+// client, and forwards requests in order over one connection. The KDC and the peer may block it.
 import { parentPort, workerData } from "node:worker_threads";
 import { parseReply } from "../../lib/auks/reply.ts";
 import { formatRequest, type Request } from "../../lib/auks/request.ts";
@@ -16,14 +16,14 @@ import type { PeerSettings, ReplicationOrder, ReplicationReport } from "./replic
 const settings = workerData as PeerSettings;
 const CONNECT_MS = 5_000;
 const SILENCE_MS = 5_000;
-/** How often a silent connection is tried, so that its loss is noticed. */
+/** How often an idle connection is checked, so that its loss is noticed. */
 const PING_MS = 3_000;
-/** Pauses between attempts to connect, and before an auksd of the original is looked at again. */
+/** Pauses between attempts to connect, and before the original's auksd is checked again. */
 const RETRY_MS = 1_000;
 const FOREIGN_MS = 60_000;
 const MAX_REPLY_LENGTH = 1 << 16;
 const CLOSE = formatRequest({ type: "close" });
-/** A request that no auksd knows: ours says why it refuses, the original does not. */
+/** A request that no auksd knows: ours gives a reason for refusing it, the original does not. */
 const UNKNOWN_REQUEST = Uint8Array.of(0, 0, 0, 99);
 
 const orders: ReplicationOrder[] = [];
@@ -65,7 +65,7 @@ async function run(): Promise<never> {
 async function open(): Promise<Session> {
   const { peer, principal, keytab, nat } = settings;
   const port = tcpPort(peer.port);
-  if (port === undefined) throw new Error(`there is no port ${peer.port}`);
+  if (port === undefined) throw new Error(`unknown port ${peer.port}`);
   const connection = await Connection.open({ host: peer.address, port }, CONNECT_MS, SILENCE_MS);
   try {
     using own = Principal.parse(context, principal);

@@ -35,7 +35,7 @@ export interface RequestContext {
   readonly accounts: Accounts;
   readonly packing: Packings;
   readonly acl: Acl;
-  /** The other auksd of a pair, if there is one to keep up to date. */
+  /** Keeps the other auksd of a pair up to date, if there is one. */
   readonly replication: Replication | undefined;
   /** Called with the outcome of every request. */
   finished(event: RequestEvent): void;

@@ -15,7 +15,7 @@ const PENDING_BYTES_MAX = 64 * 2 ** 20;
  * machine. It takes a millisecond or two.
  */
 const LITTER_MAX = 16 * 2 ** 20;
-/** A reply is made, encrypted and framed. */
+/** How often a reply is copied: as it is made, encrypted and framed. */
 const COPIES = 3;
 /** What a connection leaves behind besides its bytes. */
 const LITTER_PER_CLIENT = 8192;

@@ -47,7 +47,7 @@ const GRACE_MS = 3_000;
 /** How often to look up the addresses of hosts in the ACL again. */
 const HOSTS_INTERVAL_MS = 60_000;
 const MIN_CLEAN_DELAY_S = 1;
-/** When the start is over, and with it most of the code that it needed. */
+/** When start-up is over, and most of its code no longer needed. */
 const SETTLED_MS = 2_000;
 
 /** A checked configuration, ready to be put in force. */
@@ -334,7 +334,7 @@ class Auksd implements ConnectionHost {
     }, (text) => this.log.info(1, `auksd     : ${text}`)));
   }
 
-  /** Starts forwarding to the other auksd of the pair, or ends it, as the configuration says. */
+  /** Starts or stops forwarding to the other auksd, as configured. */
   async #replicate(): Promise<void> {
     await this.#replication?.stop();
     this.#replication = undefined;

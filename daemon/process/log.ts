@@ -34,7 +34,7 @@ export interface LogTarget {
   /** Whether to log debug messages. */
   readonly verbose: boolean;
   readonly format: LogFormat;
-  /** Whether lines begin with `<N>`, by which systemd's journal takes their priority from a stream. */
+  /** Whether lines begin with `<N>`, from which systemd's journal takes their priority. */
   readonly hasPriorities: boolean;
   /** The last errors and warnings, in memory shared by all threads. */
   readonly recent: SharedArrayBuffer;
@@ -101,7 +101,7 @@ export function stderrLog(
   return { ...sharedMemory(), kind: "stderr", fd: 2, program, verbose, format, hasPriorities };
 }
 
-/** Whether a descriptor is a stream to systemd's journal: its device and inode are in JOURNAL_STREAM (systemd.exec(5)). */
+/** Whether a descriptor is systemd's journal: JOURNAL_STREAM has its device and inode (systemd.exec(5)). */
 function isJournal(fd: number): boolean {
   const stream = process.env["JOURNAL_STREAM"];
   if (stream === undefined) return false;

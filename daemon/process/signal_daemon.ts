@@ -1,9 +1,9 @@
-// Finds the daemon that holds the lock of a socket, and signals it once. Ending one is stop.ts's.
+// Finds the daemon that holds the lock of a socket, and signals it once. stop.ts terminates daemons.
 import { closeSync, constants, openSync } from "node:fs";
 import { lockHolder } from "../../lib/os/file_lock.ts";
 import { lockPath } from "./lock_file.ts";
 
-/** What became of a signal: `not permitted` also for a daemon whose process can't be seen from here. */
+/** The outcome; `not permitted` also covers a daemon whose process is not visible from here. */
 export type Signalled = "signalled" | "no daemon" | "not permitted";
 
 /** Signals the daemon of a socket, if there is one. */
@@ -19,7 +19,7 @@ export function signalDaemon(socketPath: string, signal: NodeJS.Signals): Signal
   try {
     const pid = lockHolder(fd);
     if (pid === null) return "no daemon";
-    if (pid <= 0) return "not permitted"; // kill() takes such numbers for many processes
+    if (pid <= 0) return "not permitted"; // to kill(), such numbers mean many processes
     process.kill(pid, signal);
     return "signalled";
   } catch (error) {

@@ -19,7 +19,7 @@ export type Request =
     readonly type: "remove";
     readonly uid: number;
     readonly replicated?: boolean;
-    /** When a daemon of the pair was asked, seconds since the epoch; a ticket that began later stays. */
+    /** When the peer received the request, seconds since the epoch; a ticket that starts later is kept. */
     readonly removedAt?: number;
   };
 
@@ -27,7 +27,7 @@ export type Request =
 export interface RequestMark {
   /** Sent by the other daemon of the pair, to which it need not be forwarded. */
   readonly replicated?: boolean;
-  /** Sent again after a loss of contact, during which the ticket may have been removed. */
+  /** Sent again after a lost connection, during which the ticket may have been removed. */
   readonly resent?: boolean;
   /** The client can read every packing of credentials. */
   readonly anyDialect?: boolean;

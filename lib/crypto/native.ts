@@ -83,7 +83,7 @@ function hmac(mac: Mac): HmacFunction | undefined {
 
 function sha1(): DigestFunction | undefined {
   const candidates: DigestFunction[] = [(data) => createHash("sha1").update(data).digest()];
-  // Bun's node:crypto leaves a copy of a digest in memory, which for a subkey is a secret.
+  // Bun's node:crypto leaves a copy of each digest in memory, and a subkey is secret.
   const bunSha1 = bun?.SHA1;
   if (bunSha1 !== undefined) {
     candidates.unshift((data) => {

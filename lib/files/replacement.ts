@@ -34,12 +34,12 @@ export function createReplacement(
 }
 
 function openTemporary(temporary: string, mode: number): number {
-  removeName(temporary); // of an earlier process with our number
+  removeName(temporary); // of an earlier process with our PID
   const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = fs().constants;
   return fs().openSync(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 }
 
-/** Unlinks a name that may be missing. Not rmSync(), which calls every other failure "Bad address". */
+/** Unlinks a name that may be missing. rmSync() would report any other failure as "Bad address". */
 function removeName(path: string): void {
   try {
     fs().unlinkSync(path);

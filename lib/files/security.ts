@@ -57,7 +57,7 @@ const POLICIES = {
     optional: true,
     groupWritable: true,
   },
-  // Its directory is the collector's: whoever owns it can do no more to munged than remove the file.
+  // The directory belongs to the metrics collector: all its owner can do to munged is remove the file.
   metrics: {
     subject: "Metrics file",
     file: "metrics file",
@@ -231,12 +231,12 @@ function directoryBreach(
   return undefined;
 }
 
-/** Links that a path may have; the kernel follows 40 of them. */
+/** The maximum number of links on a path; the kernel also follows 40. */
 const MAX_LINKS = 40;
 
 /**
- * What is wrong with the symbolic links on the way to a file, and with the directories that only they lead through:
- * whoever can replace one of them decides which file it is.
+ * Checks the symbolic links on the path of a file, and the directories reached only through them: a user who can
+ * replace one of them decides which file is used.
  */
 function detourBreach(
   file: string,

@@ -39,7 +39,7 @@ export function secondAddress(): Address {
   return read.ptr(secondCell, 0) as Address;
 }
 
-/** A buffer of more bytes is not kept for the next call: a DUMP of thousands of tickets comes once in a while. */
+/** Larger buffers are not kept for the next call, as a DUMP of thousands of tickets is rare. */
 const KEPT_MAX = 2 ** 20;
 
 /** A growing buffer whose contents are wiped after use. */

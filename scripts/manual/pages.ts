@@ -176,12 +176,12 @@ is an older name for
       force: "The old key is replaced only once the new one is complete and on disk.",
       promote: `If a
 .Xr munged 8
-runs that reads this file, it is told,
-and mungekey waits until all of its threads encode with the new key.`,
+that reads this file is running,
+mungekey notifies it and waits until all of its threads encode with the new key.`,
       stage: `If a
 .Xr munged 8
-runs that reads this file, it is told,
-and mungekey waits until all of its threads accept the new key.`,
+that reads this file is running,
+mungekey notifies it and waits until all of its threads accept the new key.`,
     },
     sections: [
       [

@@ -42,7 +42,7 @@ export interface AuksdOptions {
   /** CacheDir to use, which is not removed. */
   readonly cacheDir?: string;
   readonly port?: number;
-  /** The name of its host, in place of the true one. */
+  /** The host name it sees instead of the real one. */
   readonly hostname?: string;
   /** The program whose first argument is auksd; the one in this tree unless given. */
   readonly program?: readonly string[];

@@ -1,4 +1,4 @@
-// Two auksds that forward to each other what they accept: after a loss of either, and of contact, both have the same.
+// Two auksds that forward accepted requests to each other: after losing either one, or the connection, both agree again.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { Context } from "../../lib/krb5/context.ts";
@@ -89,7 +89,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.fail(`${question}\n${first.log}\n${second.log}`);
   }
 
-  it("what one accepts the other has when the client hears of it, both ways", async () => {
+  it("each has what the other accepted before the client gets the answer", async () => {
     assert.equal((await add(first, 0)).type, "add");
     assert(await has(second, 0));
     assert.equal((await add(second, 1)).type, "add");
@@ -101,7 +101,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     await second.logged(/Accepted add: client="host\/mngt.*replicated=yes/);
   });
 
-  it("a ticket that is removed and given again is on both", async () => {
+  it("a ticket that is removed and added again is on both", async () => {
     await add(first, 2);
     await remove(first, 2);
     await add(first, 2);
@@ -109,7 +109,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     await remove(second, 2);
   });
 
-  it("one is killed: the other has all that was acknowledged", async () => {
+  it("if one is killed, the other has everything acknowledged", async () => {
     const acknowledged: number[] = [];
     const clients = [0, 1, 2, 3].map(async (client) => {
       for (let at = 10 + client; at < 200; at += 4) {
@@ -126,8 +126,8 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     for (const at of acknowledged) assert(await has(second, at), `${USERS[at]} is lost`);
   });
 
-  it("back again it gets what it missed, and nothing comes back that was removed", async () => {
-    // Both have it; then it is removed while the first one is down.
+  it("after a restart it gets what it missed, and removed tickets stay removed", async () => {
+    // Both have it; then it is removed while the first is down.
     const kept = 10;
     assert(await has(second, kept));
     await remove(second, kept);
@@ -139,7 +139,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert(!await has(second, kept));
   });
 
-  it("the other one gone: nobody waits for it", async () => {
+  it("no client waits for a lost peer", async () => {
     second.signal("SIGKILL");
     await second.ended();
     await first.logged(/is not used: /);

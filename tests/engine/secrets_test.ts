@@ -1,5 +1,5 @@
-// What munged's memory holds of its keys: one copy of each subkey, and nothing of the key itself, however often the
-// files are read again.
+// Secrets in munged's memory: one copy of each subkey, and no trace of the key itself, however often the key files
+// are read again.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
@@ -11,10 +11,10 @@ import { Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 
 const PAGE = 4096;
-/** Bits 63 and 62 of an entry of pagemap: the page is in memory, or in swap. */
+/** Bits 63 and 62 of a pagemap entry: the page is in memory, or in swap. */
 const PRESENT = 3n << 62n;
 
-/** Runs of pages that a process has, as addresses. */
+/** Runs of resident pages of a process, as addresses. */
 function* residentRuns(pid: number): Generator<[start: number, length: number]> {
   const map = openSync(`/proc/${pid}/pagemap`, "r");
   try {
@@ -39,7 +39,7 @@ function* residentRuns(pid: number): Generator<[start: number, length: number]> 
   }
 }
 
-/** How often each secret is in the memory of a process. */
+/** How often each secret occurs in the memory of a process. */
 function countInMemory(pid: number, secrets: readonly Uint8Array[]): number[] {
   const counts = secrets.map(() => 0);
   const memory = openSync(`/proc/${pid}/mem`, "r");
@@ -49,7 +49,7 @@ function countInMemory(pid: number, secrets: readonly Uint8Array[]): number[] {
       try {
         readSync(memory, bytes, 0, length, start);
       } catch {
-        continue; // given back meanwhile
+        continue; // unmapped meanwhile
       }
       secrets.forEach((secret, which) => {
         for (let at = bytes.indexOf(secret); at >= 0; at = bytes.indexOf(secret, at + 1)) {

@@ -1,4 +1,4 @@
-// mungekey --stage and --promote with a munged that runs: they return when it uses the new key.
+// mungekey --stage and --promote with a running munged: they return when it uses the new key.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -9,7 +9,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { hasReference, type Make } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 
-describe("a key that is staged and promoted while munged runs", () => {
+describe("a key staged and promoted while munged is running", () => {
   let realm: Realm;
   before(() => {
     realm = new Realm();
@@ -17,7 +17,7 @@ describe("a key that is staged and promoted while munged runs", () => {
   after(() => realm.close());
 
   const keyFile = () => join(realm.directory, "key");
-  /** Runs mungekey as on a host whose munged is this one. */
+  /** Runs mungekey as on a host with this munged. */
   function mungekey({ socket }: Munged, ...args: string[]) {
     const begun = performance.now();
     const env = { ...process.env, MUNGEBOX_SOCKET: socket, MUNGEBOX_KEY_FILE: keyFile() };
@@ -33,7 +33,7 @@ describe("a key that is staged and promoted while munged runs", () => {
     keyFingerprint(deriveSubkeys(readFileSync(keyFile() + suffix), primitives));
   const start = (make: Make) => realm.start(make);
 
-  test("is in force when mungekey returns, long before munged looks at its files", async () => {
+  test("is in force when mungekey returns, long before munged would check its files", async () => {
     const munged = await start("ours");
     for (let times = 0; times < 3; times++) {
       const active = fingerprint();
@@ -49,7 +49,7 @@ describe("a key that is staged and promoted while munged runs", () => {
     assert.equal(await munged.stop(), 0);
   });
 
-  test("needs no munged that runs, and does not wait for one that reads other keys", async () => {
+  test("needs no running munged, and does not wait for one that reads other keys", async () => {
     const munged = await start("ours");
     await munged.stop();
     assert.equal(mungekey(munged, "--stage", "--force").status, 0);
@@ -64,7 +64,7 @@ describe("a key that is staged and promoted while munged runs", () => {
     await other.stop();
   });
 
-  test("is not said to be in force by a C munged, which reads its key at the start only", {
+  test("is not confirmed by a C munged, which reads its key only when it starts", {
     skip: !hasReference && "needs the reference",
   }, async () => {
     const munged = await start("reference");

@@ -112,7 +112,7 @@ ls -d $node/etc/munge || echo all gone
   assert.match(output, /all gone\n$/);
 });
 
-test("the package mungebox-auks adds AUKS to the package mungebox, and goes without a trace", {
+test("the package mungebox-auks adds AUKS to mungebox, and purging it leaves no trace", {
   skip: NO_NODE,
 }, () => {
   const output = onNode(
@@ -141,7 +141,7 @@ inside munge --version
   assert.match(output, /^purged\nmunge-0\.5\.18 /m);
 });
 
-test("the .rpm of AUKS has its files, and settings that an upgrade keeps", {
+test("the .rpm of AUKS has its files, and an upgrade keeps settings", {
   skip: spawnSync("rpmbuild", ["--version"]).status !== 0 && "needs rpmbuild",
 }, () => {
   const rpm = buildPackage("rpm", join(directory, "auks-rpm"), ["--auks"]);

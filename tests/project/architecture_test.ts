@@ -85,7 +85,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     ],
   },
   "daemon/auksd": {
-    // As a client of the other auksd of its pair.
+    // It is a client of the other auksd of its pair.
     imports: [
       "daemon/process",
       "lib/auks",

@@ -173,7 +173,7 @@ test("checkFile() reports a missing directory, with and without --force", () => 
 
 const KINDS: readonly TrustedFile[] = ["key", "pid", "seed", "socket", "log", "metrics"];
 
-/** What checkFile() says of a file that is found through a link. */
+/** What checkFile() reports about a file reached through a link. */
 function checkThroughLink(
   kind: TrustedFile,
   prepare: (link: string, elsewhere: string) => void,
@@ -217,7 +217,7 @@ for (const kind of KINDS) {
         names[kind]
       } is insecure: world-writable permissions without sticky bit set on "/elsewhere"`,
     );
-    // Others can add files there, but not replace the link, which is root's.
+    // Others can add files there, but can't replace root's link.
     assert.equal(checkThroughLink(kind, (_link, elsewhere) => chmodSync(elsewhere, 0o1777)), "");
     const planted = checkThroughLink(kind, (link, elsewhere) => {
       chmodSync(elsewhere, 0o1777);
@@ -241,7 +241,7 @@ test("checkFile() follows relative links, links to links and .. to what they rea
 });
 
 test(
-  "checkFile() lets the metrics file's directory belong to its collector",
+  "checkFile() accepts a metrics directory that belongs to the collector",
   { skip: !isRoot },
   () => {
     withDirectory((root) => {

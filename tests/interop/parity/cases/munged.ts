@@ -278,7 +278,7 @@ export const MUNGED: Chapter = {
     {
       title: "--listen-backlog=INT",
       cases: [
-        // More clients at once than may wait: each tries again.
+        // More clients at once than the backlog holds; each retries.
         "start --listen-backlog=1 --num-threads=1; for i in $(seq 20); do munge -n -o c$i & done; wait; ls c* | wc -l; rm c*",
         ...["0", "1", "-1", "-2", "''", "x", "128", "10000", "2147483648"].map((backlog) =>
           `briefly munged -F --listen-backlog=${backlog}`
