@@ -17,6 +17,7 @@ import { Context } from "../../lib/krb5/context.ts";
 import { isoTime } from "../../lib/os/local_time.ts";
 import { isReaderGone, writeWhole } from "../../lib/os/standard_streams.ts";
 import { userByName } from "../../lib/os/users.ts";
+import { printable } from "../../lib/printable.ts";
 import { wholeNumber } from "../command_line/values.ts";
 import { print, printError } from "../command_line/print.ts";
 import type { Action, Settings } from "./settings.ts";
@@ -77,7 +78,7 @@ export const ACTIONS: Readonly<Record<Action, Perform>> = {
 
   async dump(_settings, opened) {
     const lines = dumpTable(await dump(...asking(opened)), isoTime);
-    print(lines.map((line) => `${line}\n`).join(""));
+    print(lines.map((line) => `${printable(line)}\n`).join(""));
   },
 
   async send({ uid }, opened) {

@@ -69,8 +69,8 @@ export function key(node: Node): Finding[] {
   if (isEmpty(keyFile)) {
     return [problem(`The key file "${keyFile}" is empty: it was never filled`, copyKey)];
   }
-  if (key.breaches.length > 0) return key.breaches.map((text) => explained(problem, text, node));
-  return key.state === "read" ? [ok(`"${keyFile}" has fingerprint ${key.fingerprint}`)] : [];
+  if (key.state === "read") return [ok(`"${keyFile}" has fingerprint ${key.fingerprint}`)];
+  return key.breaches.map((text) => explained(problem, text, node));
 }
 
 function isEmpty(path: string): boolean {

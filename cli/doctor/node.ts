@@ -25,7 +25,6 @@ export type Key =
     readonly state: "read";
     readonly bytes: Uint8Array;
     readonly fingerprint: string;
-    readonly breaches: readonly string[];
   }
   | { readonly state: "hidden" }
   | { readonly state: "missing"; readonly breaches: readonly string[] }
@@ -160,14 +159,19 @@ function daemonUid(
   return isShared ? process.geteuid!() : directory.uid;
 }
 
+/**
+ * Reads the key, if munged would: root must not read what a link in the key's place leads to, and show others what
+ * follows from it.
+ */
 function readKey(config: DaemonConfig, uid: number | undefined, seesAll: boolean): Key {
   const breaches: string[] = [];
-  const collect = { warning: (text: string) => void breaches.push(text) };
+  const rules = { trustedGroup: config.trustedGroup, ...(uid === undefined ? {} : { uid }) };
   try {
-    const rules = { force: true, trustedGroup: config.trustedGroup };
-    checkFile("key", config.keyFile, { ...rules, ...(uid === undefined ? {} : { uid }) }, collect);
-    const bytes = readKeyFile(config.keyFile, rules, { warning: () => {} });
-    return { state: "read", bytes, fingerprint: fingerprintOf(bytes), breaches };
+    const collect = { warning: (text: string) => void breaches.push(text) };
+    checkFile("key", config.keyFile, { ...rules, force: true }, collect);
+    if (breaches.length > 0) return { state: "bad", breaches };
+    const bytes = readKeyFile(config.keyFile, { ...rules, force: false }, collect);
+    return { state: "read", bytes, fingerprint: fingerprintOf(bytes) };
   } catch (error) {
     const code = systemCode(error);
     if (!seesAll && code === "EACCES") {

@@ -637,6 +637,17 @@ suite("mungebox doctor", { "dist/mungebox": existsSync(MUNGEBOX) }, () => {
     }
   });
 
+  it("reads nothing that a link in the key's place leads to", () => {
+    const site = new Site();
+    try {
+      renameSync(site.keyFile, `${site.keyFile}.secret`);
+      symlinkSync(`${site.keyFile}.secret`, site.keyFile);
+      assert.equal(site.doctor().report.fingerprint, null);
+    } finally {
+      site.close();
+    }
+  });
+
   it("never runs what the lock's holder points at", { skip: !hasCompiler }, () => {
     const site = new Site();
     const holder = startHolder(site, []);
