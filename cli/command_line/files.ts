@@ -3,6 +3,7 @@
 import type { Stats } from "node:fs";
 import { isReaderGone, wasOpenAtStart, writeWhole } from "../../lib/os/standard_streams.ts";
 import { EBADF, SystemError } from "../../lib/os/libc.ts";
+import { realPath } from "../../lib/os/real_path.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import {
   abandonReplacement,
@@ -91,7 +92,7 @@ function openReplacement(path: string): Replacement | undefined {
     const dangling = fs().lstatSync(path, { throwIfNoEntry: false }) !== undefined;
     return dangling ? undefined : createReplacement(path, 0o666);
   }
-  const target = fs().realpathSync(path);
+  const target = realPath(path);
   if (isPlanted(status, target)) throw new SystemError("open", EACCES);
   if (!status.isFile() || status.nlink > 1) return undefined;
   fs().accessSync(path, fs().constants.W_OK);

@@ -1,19 +1,29 @@
 // The real path of a file, from the C library, which unlike the runtime does not need /proc for it.
-import { cString, FFIType, fixedMemory, openLibc, SystemError, textBeforeNul } from "./libc.ts";
+import {
+  canCallLibc,
+  cString,
+  FFIType,
+  fixedMemory,
+  openLibc,
+  SystemError,
+  textBeforeNul,
+} from "./libc.ts";
 
 const PATH_MAX = 4096;
 
 const { ptr: pointer } = FFIType;
-const c = openLibc({ realpath: { args: [pointer, pointer], returns: pointer } });
 
 /**
  * The absolute path of a file, without symbolic links, `.` and `..`.
  *
- * @throws {SystemError} if realpath(3) fails.
+ * @throws the system's error if there is none.
  */
 export function realPath(path: string): string {
+  if (!canCallLibc()) return process.getBuiltinModule("node:fs").realpathSync(path);
+  // Only here: every command loads this file, and few ask for a path.
+  const { realpath } = openLibc({ realpath: { args: [pointer, pointer], returns: pointer } });
   const resolved = new Uint8Array(fixedMemory(PATH_MAX));
   const name = cString(path);
-  if (c.realpath(name, resolved) === null) throw new SystemError("realpath");
+  if (realpath(name, resolved) === null) throw new SystemError("realpath");
   return textBeforeNul(resolved);
 }

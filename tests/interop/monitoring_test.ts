@@ -70,7 +70,7 @@ describe("a munged that is asked for its status", () => {
     assert.equal(askStatus({ uid: 0, gid: 5 }).status, 0);
     const { status, err, out } = askStatus({ uid: 1, gid: 1 });
     assert.equal(status, 6);
-    assert.match(err, /tells its status to root and its own user only/);
+    assert.match(err, /reports its status to root and its own user only/);
     assert.equal(out, "");
   });
 
