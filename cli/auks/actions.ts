@@ -42,7 +42,7 @@ export const ACTIONS: Readonly<Record<Action, Perform>> = {
     const { log, configuration: { config: { crossRealm } } } = opened;
     const warn = (text: string) => {
       log.info(2, `auks_api: ${text}`);
-      printError(`Warning: ${text}\n`);
+      if (verbose > 0) printError(`Warning: ${text}\n`);
     };
     const { krbCred, principal } = prepareCredential(context, { ccache, crossRealm, warn });
     try {

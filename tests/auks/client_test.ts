@@ -1,7 +1,7 @@
 // auks against a scripted auksd: dialects, refusals, silence, missing servers. The KDC and the credential caches are real.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
@@ -16,7 +16,7 @@ import { parseRequest } from "../../lib/auks/request.ts";
 import { type Dialect, DIALECTS, type PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { openLibc, ptr } from "../../lib/os/libc.ts";
 import { suite } from "../suite.ts";
-import { Kdc, KDC_NEEDS } from "./kdc.ts";
+import { Kdc, KDC_NEEDS, PASSWORD } from "./kdc.ts";
 import { ScriptedAuksd, type ScriptedOptions } from "./scripted_auksd.ts";
 
 const MAIN = join(import.meta.dirname, "../../cli/main.ts");
@@ -44,6 +44,7 @@ suite("auks", KDC_NEEDS, () => {
         "auth_to_local = RULE:[1:$1](^alice$)s/.*/bin/",
         "auth_to_local = DEFAULT",
       ],
+      users: ["krbtgt/OTHER.REALM"],
     });
     kdc.enter();
     kdc.login("bob");
@@ -152,6 +153,11 @@ suite("auks", KDC_NEEDS, () => {
     return execFileSync("/usr/bin/klist", ["-f", "-c", path], { env: kdc.env, encoding: "utf8" });
   }
 
+  function klistAddresses(path: string): string {
+    const args = ["-a", "-n", "-c", path];
+    return execFileSync("/usr/bin/klist", args, { env: kdc.env, encoding: "utf8" });
+  }
+
   const SUCCESS = "Auks API request succeed\n";
   const failed = (text: string) => `Auks API request failed : ${text}\n`;
 
@@ -251,6 +257,57 @@ suite("auks", KDC_NEEDS, () => {
     assert.equal((await auks(["-f", conf, "-g", "-u1", "-C", `DIR:${directory}`])).out, SUCCESS);
     assert.match(klist(`DIR:${directory}`), /Ticket cache: DIR::.*\/tkt\n.*bob@REALM.A/);
     assert.equal((await auks(["-f", conf, "-g", "-u1", "-C", "MEMORY:x"])).out, SUCCESS);
+  });
+
+  it("sends a ticket without addresses in place of one that has some", async () => {
+    const { port } = await keeper();
+    // kinit lists the addresses of all interfaces but loopback, where this KDC is asked from.
+    const krb5Conf = join(kdc.directory, "addresses.conf");
+    const text = readFileSync(join(kdc.directory, "krb5.conf"), "utf8");
+    writeFileSync(
+      krb5Conf,
+      text.replace("[libdefaults]", "[libdefaults]\n extra_addresses = 127.0.0.1"),
+    );
+    execFileSync("/usr/bin/kinit", ["-a", "bob"], {
+      env: { ...kdc.envOf("addressed"), KRB5_CONFIG: krb5Conf },
+      input: `${PASSWORD}\n`,
+      stdio: ["pipe", "ignore", "pipe"],
+    });
+    assert.match(klistAddresses(kdc.cache("addressed")), /Addresses: .*\d/);
+    const conf = configuration(port);
+    assert.equal((await auks(["-f", conf, "-a", "-C", kdc.cache("addressed")])).err, "");
+    const got = join(kdc.directory, "addressless");
+    await auks(["-f", conf, "-g", "-u1", "-C", got]);
+    assert.match(klistAddresses(got), /krbtgt\/REALM\.A@REALM\.A[^]*Addresses: \(none\)/);
+  });
+
+  it("adds a ticket for another realm, which it asks for as for any service", async () => {
+    const { port } = await keeper();
+    kdc.login("bob", [], "crossing");
+    const conf = configuration(port, { CrossRealm: "OTHER.REALM" });
+    assert.equal((await auks(["-f", conf, "-a", "-C", kdc.cache("crossing")])).err, "");
+    const got = join(kdc.directory, "crossed");
+    await auks(["-f", conf, "-g", "-u1", "-C", got]);
+    assert.match(klist(got), /krbtgt\/REALM\.A@REALM\.A[^]*krbtgt\/OTHER\.REALM@REALM\.A/);
+  });
+
+  it("sends the local ticket when there is none for another realm, and says so with -v", async () => {
+    const { port } = await keeper();
+    kdc.login("bob", [], "local");
+    const conf = configuration(port, { CrossRealm: "NO.SUCH.REALM" });
+    const quiet = await auks(["-f", conf, "-a", "-C", kdc.cache("local")]);
+    assert.deepEqual([quiet.status, quiet.err], [0, ""]);
+    const { status, err } = await auks(["-f", conf, "-v", "-a", "-C", kdc.cache("local")]);
+    assert.equal(status, 0);
+    assert.match(err, /^Warning: no ticket for krbtgt\/NO\.SUCH\.REALM@REALM\.A: /);
+  });
+
+  it("fills a cache in the kernel's keyring", { skip: !hasKeyring() }, async () => {
+    const { port } = await keeper();
+    const conf = configuration(port);
+    await auks(["-f", conf, "-a"]);
+    // A keyring that is gone with the process, so that the test leaves none behind.
+    assert.equal((await auks(["-f", conf, "-g", "-u1", "-C", "KEYRING:process:x"])).out, SUCCESS);
   });
 
   it("leaves no other files beside the cache", async () => {
@@ -458,6 +515,16 @@ suite("auks", KDC_NEEDS, () => {
     }
   });
 });
+
+/** Whether the kernel has keyrings, and this process may use them. */
+function hasKeyring(): boolean {
+  const { syscall } = openLibc({
+    syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
+  });
+  const KEYCTL = process.arch === "arm64" ? 219n : 250n;
+  const [GET_KEYRING_ID, PROCESS_KEYRING] = [0n, -2n];
+  return Number(syscall(KEYCTL, GET_KEYRING_ID, PROCESS_KEYRING, 1n)) > 0;
+}
 
 async function freePort(): Promise<number> {
   const server = createServer();
