@@ -128,6 +128,10 @@ function get(
   const credential = context.store.get(uid);
   if (credential === undefined) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
   requireReach(RIGHTS[requester.role].get, requester, credential);
+  // A user who claims the own ticket keeps nobody but the renewers from it, and for seconds only.
+  if (request.claim === true && !context.store.claim(uid)) {
+    throw new AuksError("RENEW_IN_PROGRESS", `uid ${uid}`);
+  }
   const reply = formatGetReply(credential, packingFor(request, context));
   context.finished({ kind: "get", requester });
   return reply;

@@ -20,11 +20,16 @@ export interface LoadReport {
 /** Finds the local user of a principal. */
 export type FindUid = (principal: string) => Promise<number>;
 
+/** How long a client has to renew a ticket that it has claimed: a KDC that is there answers sooner. */
+const CLAIM_S = 10;
+
 /** auksd's credentials. */
 export class Store {
   readonly #byUid = new Map<number, PackedCredential>();
   /** The operation in progress for each user; the next one waits for it. */
   readonly #busy = new Map<number, Promise<unknown>>();
+  /** Tickets that a client is renewing, with the second from which on another may. */
+  readonly #claims = new Map<number, number>();
   #directory: CacheDirectory;
 
   constructor(directory: CacheDirectory) {
@@ -39,6 +44,17 @@ export class Store {
   /** A user's credential. */
   get(uid: number): PackedCredential | undefined {
     return this.#byUid.get(uid);
+  }
+
+  /**
+   * Leaves the renewal of a ticket to one client, until it has added the new one or some seconds have passed.
+   *
+   * @returns whether no other is at it.
+   */
+  claim(uid: number): boolean {
+    if (now() < (this.#claims.get(uid) ?? 0)) return false;
+    this.#claims.set(uid, now() + CLAIM_S);
+    return true;
   }
 
   /** All credentials in the order of the original's DUMP: by the UID's decimal string. */
@@ -70,6 +86,7 @@ export class Store {
         file.fill(0);
         kept.fill(0);
       }
+      this.#claims.delete(uid); // only now: who claims next must find the new ticket
       const { endtime, renewTill } = outcome === "stored" ? summary : stored!;
       return { outcome, uid, endtime, renewTill };
     });

@@ -1,7 +1,7 @@
 // auksdrenewer's loop: round after round until a signal, with its log and its metrics.
 import { AuksError } from "../../lib/auks/errors.ts";
 import type { ClientSettings } from "../../lib/auks_client/client.ts";
-import { add, dump, get } from "../../lib/auks_client/requests.ts";
+import { add, claim, dump } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import { formatMetrics, keepMetricsFile } from "../process/prometheus.ts";
@@ -53,7 +53,7 @@ export async function renewUntilSignal(settings: RenewerSettings): Promise<Endin
     try {
       const last = await carryOut({
         dump: () => dump(context, client),
-        get: (uid) => get(context, client, uid),
+        claim: (uid) => claim(context, client, uid),
         add: async (krbCred) => {
           await add(context, client, krbCred);
         },

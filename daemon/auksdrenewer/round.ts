@@ -9,7 +9,8 @@ import { isAtItsEnd, type RealmBackOff, realmOf, type Spread } from "./schedule.
 /** What a round needs. */
 export interface RoundTools {
   dump(): Promise<readonly PackedCredential[]>;
-  get(uid: number): Promise<PackedCredential>;
+  /** Fetches a credential and keeps other renewers from it. */
+  claim(uid: number): Promise<PackedCredential>;
   add(krbCred: Uint8Array): Promise<void>;
   /** Renews at the KDC. */
   renew(krbCred: Uint8Array): Promise<KdcResult>;
@@ -104,7 +105,7 @@ async function renewOne(
     return;
   }
   try {
-    const current = await tools.get(uid);
+    const current = await tools.claim(uid);
     if (current.principal !== principal || current.endtime !== credential.endtime) {
       tally.alreadyDone++;
       log.info(3, `renewer: ${principal}'s cred was renewed by another meanwhile`);
@@ -127,6 +128,10 @@ async function renewOne(
   } catch (error) {
     backOff.unasked(realm);
     if (!(error instanceof AuksError)) throw error;
+    if (error.error === "RENEW_IN_PROGRESS") {
+      tally.alreadyDone++;
+      return;
+    }
     tally.failed++;
     log.info(1, `renewer: ${principal}'s cred (uid ${uid}): ${error.message}`);
   }

@@ -19,6 +19,7 @@ export const REASONS = {
   unknownRequest: [13, "AUKSD_UNKNOWN_REQUEST", "the daemon does not know this request"],
   notSaved: [14, "KRB5_STORE", "the daemon could not write the ticket to its CacheDir"],
   notRemoved: [15, "REPO_UNLINK", "the daemon could not remove the ticket from its CacheDir"],
+  claimed: [16, "RENEW_IN_PROGRESS", "another client is renewing the ticket"],
 } as const satisfies Readonly<
   Record<string, readonly [number: number, AuksErrorName, text: string]>
 >;

@@ -8,7 +8,12 @@ import { formatNumbers, MESSAGE_TYPE, u32At } from "./message.ts";
 export type Request =
   | { readonly type: "ping" | "list" | "close" }
   | { readonly type: "dump"; readonly anyDialect?: boolean }
-  | { readonly type: "get"; readonly uid: number; readonly anyDialect?: boolean }
+  | {
+    readonly type: "get";
+    readonly uid: number;
+    readonly anyDialect?: boolean;
+    readonly claim?: boolean;
+  }
   | {
     readonly type: "add";
     readonly krbCred: Uint8Array;
@@ -31,6 +36,8 @@ export interface RequestMark {
   readonly resent?: boolean;
   /** The client can read every packing of credentials. */
   readonly anyDialect?: boolean;
+  /** The client is going to renew the ticket; another one that would do the same is to be refused. */
+  readonly claim?: boolean;
 }
 
 /** Maximum size of a request: an ADD of the largest KRB-CRED, with our additions. */
@@ -39,7 +46,7 @@ export const MAX_REQUEST_LENGTH = 4 + 4 + MAX_KRB_CRED_LENGTH + 8;
 /** Start of our additions to a request: "mbox", followed by the sum of {@linkcode MARKS}. */
 const MARK = 0x6d62_6f78;
 const MARK_LENGTH = 8;
-const MARKS = { replicated: 1, anyDialect: 2, resent: 4 } as const satisfies Record<
+const MARKS = { replicated: 1, anyDialect: 2, resent: 4, claim: 8 } as const satisfies Record<
   keyof RequestMark,
   number
 >;
@@ -85,10 +92,10 @@ export function formatRequest(request: Request): Uint8Array {
 }
 
 function formatMark(
-  { replicated = false, anyDialect = false, resent = false }: RequestMark,
+  mark: RequestMark,
 ): Uint8Array {
-  const sum = (replicated ? MARKS.replicated : 0) + (anyDialect ? MARKS.anyDialect : 0) +
-    (resent ? MARKS.resent : 0);
+  const names = Object.keys(MARKS) as (keyof RequestMark)[];
+  const sum = names.reduce((sum, name) => mark[name] === true ? sum + MARKS[name] : sum, 0);
   return sum === 0 ? new Uint8Array(0) : formatNumbers([MARK, sum]);
 }
 
@@ -122,7 +129,12 @@ export function parseRequest(bytes: Uint8Array): Request {
     case MESSAGE_TYPE.add:
       return parseAdd(bytes);
     case MESSAGE_TYPE.get:
-      return { type: "get", uid: u32At(bytes, 4), anyDialect: hasMark(bytes, 8, "anyDialect") };
+      return {
+        type: "get",
+        uid: u32At(bytes, 4),
+        anyDialect: hasMark(bytes, 8, "anyDialect"),
+        claim: hasMark(bytes, 8, "claim"),
+      };
     case MESSAGE_TYPE.remove:
       return parseRemove(bytes);
     case MESSAGE_TYPE.close:

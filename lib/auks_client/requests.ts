@@ -58,6 +58,20 @@ export async function get(
   return (await request(context, settings, { type: "get", uid, anyDialect: true })).credential;
 }
 
+/**
+ * The same for who is going to renew it: an auksd of ours refuses all others for a while.
+ *
+ * @throws {AuksError} RENEW_IN_PROGRESS if another was first.
+ */
+export async function claim(
+  context: Context,
+  settings: ClientSettings,
+  uid: number,
+): Promise<PackedCredential> {
+  const message = { type: "get", uid, anyDialect: true, claim: true } as const;
+  return (await request(context, settings, message)).credential;
+}
+
 /** The layout in which the daemon writes a user's credential for clients of the original. @throws {AuksError} */
 export async function dialectOf(
   context: Context,
@@ -110,7 +124,13 @@ export async function requestOf<T extends RequestType>(
   const { refused } = REPORTED[message.type];
   const most = message.type === "dump" ? MAX_DUMP_LENGTH : MAX_REPLY_LENGTH;
   const reply = parseReply(await session.request(formatRequest(message as Request), most));
-  if (reply.type === "error") throw new AuksError(refused, reply.text || unexplained(message));
+  if (reply.type === "error") {
+    const isClaimed = reply.reason === "claimed";
+    throw new AuksError(
+      isClaimed ? "RENEW_IN_PROGRESS" : refused,
+      reply.text || unexplained(message),
+    );
+  }
   if (reply.type !== message.type) {
     throw new AuksError(refused, `the daemon answered a request of another kind (${reply.type})`);
   }

@@ -31,7 +31,7 @@ class World {
   tools(minLifeTime: number, random: () => number): RoundTools {
     return {
       dump: () => Promise.resolve([...this.stored.values()]),
-      get: (uid) => Promise.resolve(this.stored.get(uid)!),
+      claim: (uid) => Promise.resolve(this.stored.get(uid)!),
       add: (krbCred) => {
         const uid = new DataView(krbCred.buffer).getUint32(0);
         this.stored.set(uid, {
@@ -168,11 +168,11 @@ describe("carryOut()", () => {
   it("goes on when a request fails, and says whose", async () => {
     const world = new World(3, START - 1000);
     const tools = world.tools(300, () => 0);
-    const get = tools.get;
+    const { claim } = tools;
     const tally = await carryOut({
       ...tools,
-      get: (uid) =>
-        uid === 2 ? Promise.reject(new AuksError("API_REPLY_CORRUPTED", "no")) : get(uid),
+      claim: (uid) =>
+        uid === 2 ? Promise.reject(new AuksError("API_REPLY_CORRUPTED", "no")) : claim(uid),
     }, LIMITS);
     assert.deepEqual(tally, { ...emptyTally(), dumped: 3, renewed: 2, failed: 1 });
     assert.match(world.log.join("\n"), /user2@REALM\.A's cred \(uid 2\): auks api : reply seems/);

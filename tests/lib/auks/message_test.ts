@@ -35,7 +35,12 @@ const request: fc.Arbitrary<Request> = fc.oneof(
     replicated: fc.boolean(),
     resent: fc.boolean(),
   }),
-  record({ type: fc.constant("get" as const), uid: seconds, anyDialect: fc.boolean() }),
+  record({
+    type: fc.constant("get" as const),
+    uid: seconds,
+    anyDialect: fc.boolean(),
+    claim: fc.boolean(),
+  }),
   record({ type: fc.constant("remove" as const), uid: seconds, replicated: fc.boolean() }),
   record({
     type: fc.constant("remove" as const),
@@ -100,9 +105,14 @@ describe("requests", () => {
   test("truncated numbers are padded with zeros", () => {
     assert.deepEqual(parseRequest(bytesOf()), { type: "ping" });
     assert.deepEqual(parseRequest(bytesOf(0, 0)), { type: "ping" });
-    assert.deepEqual(parseRequest(bytesOf(0, 0, 0, 3)), { type: "get", uid: 0, anyDialect: false });
+    assert.deepEqual(parseRequest(bytesOf(0, 0, 0, 3)), {
+      type: "get",
+      uid: 0,
+      anyDialect: false,
+      claim: false,
+    });
     const cut = parseRequest(bytesOf(0, 0, 0, 3, 1));
-    assert.deepEqual(cut, { type: "get", uid: 0x0100_0000, anyDialect: false });
+    assert.deepEqual(cut, { type: "get", uid: 0x0100_0000, anyDialect: false, claim: false });
     assert.throws(() => parseRequest(bytesOf(1)), isError("AUKSD_UNKNOWN_REQUEST"));
   });
 
