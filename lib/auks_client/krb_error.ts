@@ -17,12 +17,11 @@ interface KrbError {
 
 type Explain = (service: string, error: KrbError, now: number) => string;
 
-const clocks: Explain = (_service, { time }, now) => {
+/** How far the daemon's clock is from this host's. */
+function clockDifference({ time }: KrbError, now: number): string {
   const seconds = Math.round((time - now) / 1000);
-  return `the clocks differ: the daemon's is ${Math.abs(seconds)} s ${
-    seconds < 0 ? "behind" : "ahead"
-  }`;
-};
+  return `${Math.abs(seconds)} s ${seconds < 0 ? "behind" : "ahead"}`;
+}
 
 /** By the error's number (RFC 4120, section 7.5.9). */
 const EXPLANATIONS: Readonly<Record<number, { explain: Explain; passes?: true }>> = {
@@ -30,15 +29,25 @@ const EXPLANATIONS: Readonly<Record<number, { explain: Explain; passes?: true }>
     explain: (service) =>
       `the daemon's key for ${service} is not the KDC's: its keytab is outdated`,
   },
-  32: { explain: (service, _error, now) => `the ticket for ${service} has expired ${at(now)}` },
+  32: {
+    explain: (service, error, now) =>
+      `the ticket for ${service} has expired by the daemon's clock, which is ${
+        clockDifference(error, now)
+      }`,
+  },
   33: {
-    explain: (service, ...rest) =>
-      `the ticket for ${service} is not yet valid; ${clocks(service, ...rest)}`,
+    explain: (service, error, now) =>
+      `the ticket for ${service} is not yet valid by the daemon's clock, which is ${
+        clockDifference(error, now)
+      }`,
   },
   34: { explain: () => "the daemon takes the request for a replay", passes: true },
   35: { explain: (service) => `${service} is not the daemon's principal` },
   36: { explain: () => "ticket and authenticator name different clients" },
-  37: { explain: clocks },
+  37: {
+    explain: (_service, error, now) =>
+      `the clocks differ: the daemon's is ${clockDifference(error, now)}`,
+  },
   44: {
     explain: (service) =>
       `the daemon's keytab lacks the version of the key for ${service} that the KDC uses`,
@@ -47,8 +56,6 @@ const EXPLANATIONS: Readonly<Record<number, { explain: Explain; passes?: true }>
     explain: (service) => `the daemon can't read a key for ${service}: no keytab, or not in it`,
   },
 };
-
-const at = (now: number) => `by the daemon's clock, ${new Date(now).toISOString()} here`;
 
 /**
  * Explains a daemon's refusal to authenticate a client.
