@@ -203,8 +203,8 @@ function openOutputs({ metadata, payload }: Settings): Outputs {
 }
 
 /**
- * Writes the metadata, then the payload, after an empty line if they share an output. If one fails, the other is written
- * all the same.
+ * Writes the metadata, then the payload, after an empty line if they share an output. If one fails, the other is
+ * still written.
  */
 function write({ metadata, payload }: Outputs, settings: Settings, response: DecodeResponse): void {
   // Without an output there is no need to wait for the name service either.

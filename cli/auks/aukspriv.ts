@@ -33,7 +33,7 @@ export const USAGE: AuksUsage<Settings> = {
       {
         long: "once",
         addition: true,
-        help: "fill the cache once, say so on stdout, and end",
+        help: "fill the cache once, report it on stdout, and exit",
         set: (settings) => {
           settings.once = true;
         },

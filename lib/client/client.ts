@@ -197,7 +197,7 @@ async function tryAgain<Response>(
 }
 
 /**
- * A connected socket. Why there is none is looked into only when connecting has failed. If a deadline passes while it is
+ * A connected socket. The reason for a missing one is determined only if connecting fails. If a deadline passes while it is
  * tried again, that reason is the error.
  */
 async function connectTo(path: string, { waitForSocket, signal }: Limits): Promise<Socket> {

@@ -90,7 +90,7 @@ export function decodeRequest(credential: string | Uint8Array): DecodeRequest {
   return { credential: bytes };
 }
 
-/** Reasons for refusing a credential, with the options that accept it all the same. */
+/** Reasons for refusing a credential, with the options that accept it nevertheless. */
 const IGNORED_WITH: {
   readonly [code in RejectionCode]: readonly ("ignoreReplay" | "ignoreTimeAndReplay")[];
 } = {

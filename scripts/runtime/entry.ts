@@ -1,6 +1,6 @@
 // The first instructions of an executable, which run before the runtime's own code. They check that there are enough
 // descriptors, stack and memory; replace the runtime's variables in the environment by our settings; and, without a working
-// directory or /proc, answer in place of the C library, because the runtime would give up. For Linux on x64 and arm64.
+// directory or /proc, answer for the C library, because the runtime would give up. For Linux on x64 and arm64.
 import { Elf } from "./elf.ts";
 
 /**

@@ -1,5 +1,5 @@
-// lib/krb5 on arm64, emulated: Debian's libkrb5 for that architecture has its structs where layout.ts says, and what is
-// read out of them is right.
+// lib/krb5 on emulated arm64: Debian's libkrb5 for that architecture has the struct layout declared in layout.ts, and
+// its fields are read correctly.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import { suite } from "../suite.ts";
 const QEMU = "/usr/bin/qemu-aarch64-static";
 const ROOT = resolve(import.meta.dirname, "../..");
 
-/** Opening a context checks the layout; a keytab is read and copied, and a KRB-CRED made and read. */
+/** Opens a context, which checks the layout; reads and copies a keytab; makes and reads a KRB-CRED. */
 const SCRIPT = `
 import { Context } from "${ROOT}/lib/krb5/context.ts";
 import { makeKrbCred, readKrbCred } from "${ROOT}/lib/krb5/credential.ts";

@@ -120,7 +120,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     assert(!existsSync(cache()));
   });
 
-  it("chooses among several principals, explains why, and goes on to one the KDC knows", async () => {
+  it("chooses among several principals, explains why, and falls back to one that the KDC knows", async () => {
     const several = join(kdc.directory, "several.keytab");
     const input = [
       "addent -password -p RestrictedKrbHost/NODE@REALM.A -k 1 -e aes256-cts",

@@ -20,7 +20,7 @@ interface Recorded {
   };
 }
 
-/** What the original calls each value in its log. */
+/** The original's name for each value in its log. */
 const NAMES: Readonly<Record<string, string>> = {
   PrimaryHost: "primary daemon is",
   PrimaryAddress: "primary daemon address is",
@@ -46,9 +46,9 @@ const NAMES: Readonly<Record<string, string>> = {
   "renewer.Delay": "renewer delay is",
   "renewer.MinLifeTime": "renewer min cred lifetime is",
 };
-/** The original's log in /tmp, which the first user would own: ours has no default there. */
+/** The original logs to /tmp by default, where the first user would own the file; ours has no default. */
 const NO_DEFAULT = "/tmp/auksapi.log";
-/** Files at which the original crashes, or reads stray memory, and ours says what is wrong. */
+/** Files that make the original crash or read stray memory; ours reports the mistake. */
 const REFUSED: Readonly<Record<string, number>> = {
   "bare-value-of-1100.conf": 63,
   "value-of-1024.conf": 63,
@@ -63,7 +63,7 @@ describe("auks -vvv", () => {
     const { file, auks } = recorded;
     if (auks === undefined) continue;
     it(`${file}: ${recorded.description}`, () => {
-      // A renewal of nothing reads the configuration and ends before anything of Kerberos is asked.
+      // Renewing nothing reads the configuration and ends before it uses Kerberos.
       const args = [
         MAIN,
         "auks",
@@ -89,7 +89,7 @@ describe("auks -vvv", () => {
       assert.match(stderr, /^Auks API request failed : krb5 cred : unable to read/, stderr);
       for (const [key, value] of Object.entries(auks.values!)) {
         const text = value === true ? "enabled" : value === false ? "disabled" : `${value}`;
-        // No value may forge a line of the log.
+        // No value may forge a log line.
         const shown = Buffer.from(printable(text), "utf8").toString("latin1");
         const line = `${NAMES[key]} ${key.endsWith("Host") ? `'${shown}'` : shown}`
           .replace(/^(\w+ daemon address is) (.*)$/, "$1 '$2'");

@@ -443,7 +443,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.match(err, /the server there is not auksd/);
   });
 
-  it("a refusal of the original, which has no reason, gets a likely one", async () => {
+  it("the original refuses without a reason, so a likely one is given", async () => {
     const { port } = await play(() => Uint8Array.of(0, 0, 0, 21));
     const { status, err } = await auks(["-f", configuration(port), "-g", "-u77"]);
     assert.equal(status, 146);
@@ -465,7 +465,7 @@ suite("auks", KDC_NEEDS, () => {
     assert(one.seconds < 0.9);
   });
 
-  it("goes on to the secondary", async () => {
+  it("falls back to the secondary", async () => {
     const secondary = await keeper();
     const conf = configuration(await freePort(), {
       SecondaryHost: "localhost",
@@ -485,7 +485,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.match(err, /connection failed \(nowhere\.invalid: /);
   });
 
-  it("the HOWTO's notation of a principal is understood, with a warning", async () => {
+  it("the HOWTO's notation of a principal is accepted, with a warning", async () => {
     const { port } = await keeper();
     const conf = configuration(port, { PrimaryPrincipal: "host/mngt.realm.a/REALM.A" });
     assert.deepEqual((await auks(["-f", conf, "-p"])).out, SUCCESS);
@@ -502,7 +502,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.match(known.err, /localhost:53: /);
   });
 
-  it("a server that hangs costs Timeout when it does not connect", async () => {
+  it("a server that does not accept the connection costs Timeout", async () => {
     const full = await fullListener();
     try {
       const conf = configuration(full.port, { Timeout: "1", Retries: "1" });

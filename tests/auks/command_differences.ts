@@ -1,11 +1,11 @@
-// Where ours is meant to do something else than the original in tests/auks/reference/commands.json, and why.
+// Where ours deliberately differs from the original's recorded output in tests/auks/reference/commands.json, and why.
 
-/** What is expected in place of what was recorded. */
+/** What is expected instead of the recorded outcome. */
 export interface Difference {
   readonly why: string;
   readonly status?: number;
   readonly out?: string;
-  /** A text, or a pattern where the original says nothing. */
+  /** A text, or a pattern where the original prints nothing. */
   readonly err?: string | RegExp;
   readonly endedBy?: string;
   readonly afterwards?: string;
@@ -28,8 +28,8 @@ const ANSWERED = {
   out: "Auks API request succeed\n",
   err: "",
 };
-/** auksdrenewer says on standard error, too, why it does not start. */
-const TOLD = /^auksdrenewer: unable to parse configuration file \(.+\)\n$/;
+/** Ours also reports on standard error why it does not start. */
+const REPORTED = /^auksdrenewer: unable to parse configuration file \(.+\)\n$/;
 const AUKSPRIV = "TIME [INFO1] aukspriv:  unable to get ccache for ";
 
 /** By the number of the row. */
@@ -52,7 +52,7 @@ export const DIFFERENT: Readonly<Record<number, Difference>> = {
   },
   50: { why: "ours logs no steps of a success", afterwards: "not compared" },
   59: {
-    why: "what comes from standard input is looked at before it is taken for a ticket",
+    why: "standard input is checked before it is accepted as a ticket",
     status: 146,
     err: "Auks API request failed : auks api : reply seems corrupted\n",
   },
@@ -73,13 +73,13 @@ export const DIFFERENT: Readonly<Record<number, Difference>> = {
   105: { why: NOT_STORED.why, afterwards: "0\n" },
   106: NOT_STORED,
   117: {
-    why: "the loop goes on while the ticket is good",
+    why: "the loop continues while the ticket is valid",
     status: 143,
     err: "",
     endedBy: "SIGTERM",
   },
   119: {
-    why: "a directory is told as one",
+    why: "a directory is reported as one",
     status: 63,
     err: "Auks API init failed : unable to parse configuration file\n",
   },
@@ -88,36 +88,36 @@ export const DIFFERENT: Readonly<Record<number, Difference>> = {
     status: 62,
     err: "Auks API init failed : no configuration blocks found in configuration file\n",
   },
-  131: { why: "the HOWTO's notation is understood", ...ANSWERED },
-  133: { why: "our auksd does as the client does about NAT", ...ANSWERED },
-  134: { why: "our auksd does as the client does about NAT", ...ANSWERED },
+  131: { why: "the HOWTO's notation is accepted", ...ANSWERED },
+  133: { why: "our auksd follows the client's NAT setting", ...ANSWERED },
+  134: { why: "our auksd follows the client's NAT setting", ...ANSWERED },
   183: USAGE,
-  151: { why: "--help is an option of ours", err: "" },
+  151: { why: "--help is our own option", err: "" },
   152: USAGE,
   153: USAGE,
   158: { why: "the original crashes", status: 62 },
-  173: { why: "a missing CacheDir is told at the start", status: 201 },
-  174: { why: "a missing keytab is told at the start", status: 158 },
-  178: { why: "what can't be read is told at the start", status: 201 },
-  181: { why: "a port that is taken is told before going into the background", status: 29 },
-  184: { why: "a failure is told", err: TOLD },
-  185: { why: "a failure is told", err: TOLD },
+  173: { why: "a missing CacheDir is reported at startup", status: 201 },
+  174: { why: "a missing keytab is reported at startup", status: 158 },
+  178: { why: "an unreadable file is reported at startup", status: 201 },
+  181: { why: "a port in use is reported before going into the background", status: 29 },
+  184: { why: "a failure is reported", err: REPORTED },
+  185: { why: "a failure is reported", err: REPORTED },
   186: {
-    why: "no number is made up",
+    why: "the original prints a made-up number",
     err: "TIME [INFO1] [euid=0,pid=PID] renewer: unable to dump auksd creds : " +
       "auks api : request processing failed\n" +
       "TIME [INFO1] [euid=0,pid=PID] renewer: ending main loop\n" +
       "TIME [INFO1] [euid=0,pid=PID] renewer: exiting\n",
   },
   197: {
-    why: "--help is an option of ours",
+    why: "--help is our own option",
     status: 0,
     out: "Usage: aukspriv [-h|-v]\n\n\t\t-h\t\tprint this message\n" +
       "\t\t-v\t\tlog on stdout instead of syslog\n" +
-      "\t--once\t\tfill the cache once, say so on stdout, and end\n\n",
+      "\t--once\t\tfill the cache once, report it on stdout, and exit\n\n",
   },
   200: {
-    why: "a missing keytab is told as one",
+    why: "a missing keytab is reported as missing",
     out: `${AUKSPRIV}a principal using \t      ktfile /nowhere/krb5.keytab : ` +
       "Key table file '/nowhere/krb5.keytab' not found\n",
     err: "",

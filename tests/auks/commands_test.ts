@@ -1,6 +1,6 @@
-// The command lines of the real AUKS (reference/commands.json) on three nodes with a real KDC and our auksd: each
-// prints what the original prints, with a reason behind it where it fails, and ends with the same status. Where
-// ours is meant to do something else, it is in DIFFERENT, with the reason.
+// The recorded command lines of the real AUKS (reference/commands.json) on three nodes with a real KDC and our auksd:
+// each prints what the original prints, followed by a reason if it fails, and exits with the same status. DIFFERENT
+// lists the deliberate exceptions, with reasons.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -36,7 +36,7 @@ const RULE = "RULE:[2:$1/$2@$0](^host/.*@REALM\\.A$)s/.*/root/";
 /** What the recorded daemon listened on. */
 const RECORDED_PORT = /(primary daemon port is |mngt:)12345/;
 
-/** Typing errors of the original's usage that ours does not have. */
+/** Typing errors in the original's usage that ours corrects. */
 const USAGE_CORRECTIONS: readonly (readonly [string, string])[] = [
   ["[-r|--remove [-D|--dump]", "[-r|--remove] [-D|--dump]"],
   [
@@ -75,7 +75,7 @@ suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
     await kdc?.stop();
   });
 
-  /** Runs what the test itself needs. */
+  /** Runs a command that the test itself needs. */
   async function root(node: Row["node"], command: string, account = "root"): Promise<string> {
     const { status, out, err } = await nodes[node].run(command, { account });
     assert.equal(status, 0, `${command}: ${err}`);
@@ -103,7 +103,7 @@ suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
     daemon = undefined;
   }
 
-  /** What has to be there before a section. */
+  /** Prepares what a section needs. */
   const PREPARE: Readonly<Record<string, () => Promise<void>>> = {
     "auks without a ccache": startDaemon,
     "auks with a ticket": () => ticket("krb5cc_bob", "bob", "bob"),
@@ -148,7 +148,7 @@ suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
     if (row.section === "auksdrenewer") await prepareRenewer(row.n);
   }
 
-  /** Rows of the renewer have a daemon with bob's ticket, and from 195 on with one of alice that is due. */
+  /** For the renewer's rows, the daemon has bob's ticket and, from row 195 on, one of alice's that is due. */
   async function prepareRenewer(n: number): Promise<void> {
     if (n === 187) {
       await startDaemon();
@@ -165,7 +165,7 @@ suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
     const { account, KRB5CCNAME, environment = {} } = row;
     const ending = DIFFERENT[row.n]?.endedBy ?? row["ended by"] ?? "";
     const signals = ending.split("+").filter((name) => name.startsWith("SIG"));
-    // The recorded ones came after so many seconds.
+    // As many seconds as in the recording.
     const first = environment["AUKS_PRIV_RENEW_INT"] ?? environment["AUKS_PRIV_ERROR_INT"]
       ? 2.6
       : 1.6;
@@ -204,7 +204,7 @@ suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
         });
         assert.equal(
           out.replace(/\d\d\/\d\d\/\d\d \d\d:\d\d:\d\d/g, "DATE-AND-TIME")
-            .replace("Flags: FRIA", "Flags: FRI"), // this KDC wants pre-authentication
+            .replace("Flags: FRIA", "Flags: FRI"), // this KDC requires pre-authentication
           different ?? expected,
           command,
         );
@@ -217,7 +217,7 @@ suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
 const MARK = "MUNGEBOX_TEST_ROW";
 const mark = ({ n }: Row) => `${process.pid}-${n}`;
 
-/** Ends what a row has left in the background: one process where the original leaves one. */
+/** Ends what a row left in the background: one process where the original leaves one. */
 async function endBackground(row: Row): Promise<void> {
   const later = (row as { "a moment later"?: { running?: number } })["a moment later"];
   if (later === undefined) return;
@@ -239,11 +239,11 @@ function processesOf(value: string): number[] {
   }).map(Number);
 }
 
-/** Lines about threads and sockets, which ours has of its own. */
+/** Lines about threads and sockets, which differ in ours. */
 const OF_THREADS =
   /worker|stacksize|stream created|listening queue|connections pending|connections dispatched/;
 
-/** Compares what auksd did: its status, and the lines that say what it goes through or why it ends. */
+/** Compares auksd's status, and the log lines about its progress and why it ended. */
 function checkAuksd(row: Row, { status, out, err }: CommandResult): void {
   const expected = DIFFERENT[row.n]?.status ?? row.status;
   assert.equal(status, expected, err);
@@ -262,7 +262,7 @@ function checkAuksd(row: Row, { status, out, err }: CommandResult): void {
   }
 }
 
-/** Compares what a command did with what was recorded, or with what is meant to be different. */
+/** Compares a command's outcome with the recorded one, or with the deliberate difference. */
 function check(row: Row, result: CommandResult, port: number): void {
   const different: Partial<Difference> = DIFFERENT[row.n] ?? {};
   const recorded = corrected(row.stdout).replace(RECORDED_PORT, `$1${port}`);
@@ -279,7 +279,7 @@ function check(row: Row, result: CommandResult, port: number): void {
   }
 }
 
-/** Our usage has more options behind the original's. */
+/** Our usage has additional options after the original's. */
 function upTo(expected: string): (text: string) => string {
   const known = expected.split("\n").filter((line) => line.trim() !== "");
   return (text) => known.every((line) => text.split("\n").includes(line)) ? expected : text;
@@ -296,12 +296,12 @@ function masked(text: string): string {
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}/g, "ISO-TIME");
 }
 
-/** Ours says why behind what the original says. */
+/** Our messages add a reason to the original's. */
 function withoutReasons(text: string): string {
   return text.replace(/^((?:Auks API|TIME) .*?) \((?!client side).*\)$/gm, "$1");
 }
 
-/** What scripts look for in the daemon's log is there, in the same words. */
+/** The daemon's log has everything that scripts look for, in the same words. */
 function checkDaemonLog(row: Row, log: string): void {
   if (DIFFERENT[row.n] !== undefined || row.section === "auksd") return;
   for (const line of row["auksd log"] ?? []) {

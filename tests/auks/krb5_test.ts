@@ -150,7 +150,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
     assert.throws(() => missing.copyToMemory(), KerberosError);
   });
 
-  it("first tickets by a keytab, forwarded ones, renewed ones", () => {
+  it("initial tickets from a keytab, forwarded and renewed ones", () => {
     using service = Principal.parse(context, "host/compute.realm.a");
     using keytab = Keytab.resolve(context, kdc.keytab("host/compute.realm.a"));
     using first = initialTicket(context, service, keytab, { lifetime: 1000, renewLifetime: 5000 });
@@ -164,7 +164,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
     assert.equal(forwarded.server, "krbtgt/REALM.A@REALM.A");
   });
 
-  it("KRB-CRED: there and back again, cut and changed", () => {
+  it("KRB-CRED: round trips, truncated and altered", () => {
     using cache = CredentialCache.resolve(context, kdc.cache("alice"));
     using tgt = cache.credentials()[0]!;
     const message = makeKrbCred(context, [tgt, tgt]);

@@ -1,5 +1,5 @@
-// lib/auks against libkrb5: generated principals and KRB-CREDs mean the same to both, and what ours accepts of
-// damaged ones libkrb5 accepts too.
+// lib/auks against libkrb5: generated principals and KRB-CREDs mean the same to both, and libkrb5
+// accepts every damaged one that ours accepts.
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -39,7 +39,7 @@ suite("lib/auks and libkrb5", { "krb5-user": existsSync("/usr/bin/kinit") }, () 
     rmSync(folder, { recursive: true });
   });
 
-  /** What libkrb5 makes of a name; undefined if it refuses it. */
+  /** A name as parsed by libkrb5; undefined if it refuses it. */
   function theirs(name: string): { text: string; realm: string; components: string[] } | undefined {
     try {
       using parsed = Principal.parse(context, name);
@@ -74,7 +74,7 @@ suite("lib/auks and libkrb5", { "krb5-user": existsSync("/usr/bin/kinit") }, () 
         } catch (error) {
           assert(error instanceof AuksError, `${error}`);
         }
-        // A realm of no characters names none.
+        // An empty realm names none.
         const isSame = found !== undefined && found.realm !== "";
         const { realm, components } = found ?? { realm: "", components: [] };
         assert.deepEqual(ours, isSame ? { realm, components } : undefined);
@@ -93,7 +93,7 @@ suite("lib/auks and libkrb5", { "krb5-user": existsSync("/usr/bin/kinit") }, () 
     ticket: credential.ticket,
   });
 
-  /** What libkrb5 finds in a KRB-CRED, and the KRB-CRED that it makes of that. */
+  /** The contents that libkrb5 reads from a KRB-CRED, and the KRB-CRED that it makes from them. */
   function reread(bytes: Uint8Array) {
     const credentials = readKrbCred(context, bytes);
     try {
@@ -112,8 +112,8 @@ suite("lib/auks and libkrb5", { "krb5-user": existsSync("/usr/bin/kinit") }, () 
     }
   }
 
-  test("KRB-CREDs mean the same, and go from one to the other and back", () => {
-    // An end of 0 is left out by libkrb5, and then refused by ours.
+  test("KRB-CREDs mean the same, and survive a round trip", () => {
+    // libkrb5 omits an end time of 0, and ours then refuses the KRB-CRED.
     const ending = krbCred.filter(({ credentials }) =>
       credentials.every(({ endtime }) => endtime > 0)
     );
@@ -127,7 +127,7 @@ suite("lib/auks and libkrb5", { "krb5-user": existsSync("/usr/bin/kinit") }, () 
     );
   });
 
-  test("of damaged KRB-CREDs, libkrb5 accepts what ours does", () => {
+  test("libkrb5 accepts every damaged KRB-CRED that ours accepts", () => {
     const corpus = ["send-bob", "send-carol-two-tgts"]
       .map((name) => parseSendFile(referenceFile(name)).krbCred);
     const random = new Random(16);

@@ -1,4 +1,4 @@
-// mungebox/auks with a KDC and our auksd in Bun, and what it says in another runtime.
+// mungebox/auks with a KDC and our auksd in Bun, and its error in other runtimes.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -54,7 +54,7 @@ suite("mungebox/auks", { ...KDC_NEEDS, Bun: "Bun" in globalThis }, () => {
     assert.deepEqual(await list(admin()), []);
   });
 
-  it("says why it can't", async () => {
+  it("reports the reason for a failure", async () => {
     for (
       const [call, error, reason] of [
         [() => get(1, bob()), "API_REPLY_CORRUPTED", /no ticket is stored/],
@@ -72,7 +72,7 @@ suite("mungebox/auks", { ...KDC_NEEDS, Bun: "Bun" in globalThis }, () => {
     }
   });
 
-  it("works in Bun only, and says so elsewhere", () => {
+  it("works only in Bun, and says so elsewhere", () => {
     const file = join(import.meta.dirname, "../../lib/auks_client/auks.ts");
     const script = `import { list } from ${
       JSON.stringify(file)

@@ -17,7 +17,7 @@ describe("createAuksLog()", () => {
   const open = (path: string, info: number, debug = 0) =>
     createAuksLog({ kind: "file", path }, { info, debug }, (text) => complaints.push(text));
 
-  it("writes lines up to its level, each as the original's", () => {
+  it("writes lines up to its level, in the original's format", () => {
     const path = join(directory, "log");
     const log = open(path, 2, 1);
     log.info(2, "renewer: sleeping 60 seconds before next renew");

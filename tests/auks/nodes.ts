@@ -1,5 +1,5 @@
-// The three nodes of tests/auks/reference/commands.json on one host: mngt, login and compute, each with a host
-// name, /tmp, /etc/passwd, krb5.conf and keytab of its own, in namespaces that are gone with the test.
+// The three nodes of tests/auks/reference/commands.json on one host: mngt, login and compute, each with its own
+// host name, /tmp, /etc/passwd, krb5.conf and keytab, in namespaces that end with the test.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -23,7 +23,7 @@ export const ACCOUNTS: Readonly<Record<string, number>> = {
   dave: 2003,
 };
 
-/** What came of a command. */
+/** The outcome of a command. */
 export interface CommandResult {
   readonly status: number;
   readonly out: string;
@@ -31,15 +31,15 @@ export interface CommandResult {
   readonly seconds: number;
 }
 
-/** How a command is run. */
+/** How to run a command. */
 export interface CommandOptions {
   readonly account: string;
   readonly environment?: Readonly<Record<string, string>>;
-  /** Signals that end it, each after so many seconds. */
+  /** Signals to end it, each after so many seconds. */
   readonly signals?: readonly (readonly [seconds: number, signal: NodeJS.Signals])[];
 }
 
-/** A host of its own name and files. */
+/** A host with its own name and files. */
 export class Node {
   readonly #holder: ChildProcess;
   readonly #pid: number;
@@ -166,7 +166,7 @@ export class Node {
   }
 }
 
-/** How long any command may take. */
+/** The time limit for any command. */
 const LIMIT_MS = 15_000;
 
 const SIGNALS: Readonly<Record<string, number>> = {

@@ -1,4 +1,4 @@
-// auks -R: what is taken from where, that nothing ends the loop before the ticket has expired for good, and what
+// auks -R: where it takes a ticket from, that nothing ends the loop before the ticket has finally expired, and what
 // stays in the cache.
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
@@ -47,7 +47,7 @@ suite("auks -R", KDC_NEEDS, () => {
     await kdc?.stop();
   });
 
-  /** Has the daemon keep the ticket of a cache. */
+  /** Stores the ticket of a cache in the daemon. */
   function keep(cache: string): void {
     using context = Context.open();
     const source = { ccache: kdc.cache(cache), crossRealm: "", warn: () => {} };
@@ -96,7 +96,7 @@ suite("auks -R", KDC_NEEDS, () => {
   const klist = (cache: string) =>
     execFileSync("/usr/bin/klist", ["-c", kdc.cache(cache)], { env: kdc.env, encoding: "utf8" });
 
-  /** Whether there is a ticket in the cache that has not expired. */
+  /** Whether the cache holds an unexpired ticket. */
   function isGood(cache: string): boolean {
     try {
       execFileSync("/usr/bin/klist", ["-s", "-c", kdc.cache(cache)], { env: kdc.env });
@@ -108,7 +108,7 @@ suite("auks -R", KDC_NEEDS, () => {
 
   const wait = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-  it("leaves a good ticket alone, and one that is too short", async () => {
+  it("leaves alone a ticket that is not due, and one whose lifetime is too short", async () => {
     kdc.login("bob");
     assert.deepEqual(await once(configuration(600), "bob"), {
       status: 39,
@@ -119,7 +119,7 @@ suite("auks -R", KDC_NEEDS, () => {
     assert.equal((await once(configuration(600), "nowhere")).status, 4);
   });
 
-  it("takes a fresher ticket from auksd, and no other", async () => {
+  it("takes a ticket from auksd only if it is fresher", async () => {
     kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
     kdc.login("bob", ["-l", "30", "-r", "1h"], "older");
     kdc.login("bob", ["-l", "1h", "-r", "2h"], "fresher");
@@ -144,7 +144,7 @@ suite("auks -R", KDC_NEEDS, () => {
     assert(isGood("due"));
   });
 
-  it("keeps the tickets for services", async () => {
+  it("keeps service tickets", async () => {
     stored = undefined;
     kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
     execFileSync("/usr/bin/kvno", ["host/login.realm.a"], {
@@ -156,7 +156,7 @@ suite("auks -R", KDC_NEEDS, () => {
     assert.match(klist("due"), /host\/login\.realm\.a@REALM\.A/);
   });
 
-  it("reports what the KDC refuses", async () => {
+  it("reports a refusal by the KDC", async () => {
     kdc.login("bob", ["-l", "60", "-r", "60"], "final");
     await wait(1);
     const { status, err } = await once(configuration(59), "final");
@@ -183,7 +183,7 @@ suite("auks -R", KDC_NEEDS, () => {
     assert.equal((await once(configuration(59, "/nowhere"), "bob")).status, 39);
   });
 
-  it("loop renews for as long as the KDC does, and ends on TERM", async () => {
+  it("the loop renews as long as the KDC does, and ends on TERM", async () => {
     stored = undefined;
     kdc.login("bob", ["-l", "6", "-r", "1h"], "loop");
     const child = start("loop", configuration(4), "loop");
@@ -196,7 +196,7 @@ suite("auks -R", KDC_NEEDS, () => {
     assert.equal(child.err, "");
   });
 
-  it("loop takes a fresh ticket that the user gives auksd, though its own is good", async () => {
+  it("the loop takes a fresh ticket that the user gave auksd, although its own is still valid", async () => {
     kdc.login("bob", ["-l", "1h", "-r", "2h"], "loop");
     kdc.login("bob", ["-l", "5h", "-r", "6h"], "fresher");
     const child = start("loop", configuration(5), "loop");
@@ -210,7 +210,7 @@ suite("auks -R", KDC_NEEDS, () => {
     await end(child);
   });
 
-  it("loop outlives an outage of auksd and KDC together", async () => {
+  it("the loop survives a simultaneous outage of auksd and KDC", async () => {
     stored = undefined;
     kdc.login("bob", ["-l", "12", "-r", "1h"], "loop");
     const conf = configuration(9, "", 1);
@@ -227,7 +227,7 @@ suite("auks -R", KDC_NEEDS, () => {
     assert.match(readFileSync(`${conf}.log`, "utf8"), /unable to renew credential[^]*from KDC/);
   });
 
-  it("loop ends when the ticket has expired for good, after it has said so", async () => {
+  it("the loop reports that the ticket has expired for good, then ends", async () => {
     const output = join(kdc.directory, "expiring.out");
     const script = join(kdc.directory, "expiring");
     writeFileSync(script, `#!/bin/sh\necho "$AUKS_EVENT" >>${output}\n`);
@@ -244,7 +244,7 @@ suite("auks -R", KDC_NEEDS, () => {
     );
   });
 
-  it("loop ends at once without a ticket", async () => {
+  it("the loop ends at once without a ticket", async () => {
     const child = start("loop", configuration(600), "nowhere");
     assert.equal(await end(child), 4);
     assert(!existsSync(kdc.cache("nowhere")));

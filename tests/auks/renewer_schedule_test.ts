@@ -1,4 +1,4 @@
-// The renewer's decisions under a clock of the tests' own: ten thousand credentials, silent KDCs, two renewers.
+// The renewer's decisions under a simulated clock: ten thousand credentials, silent KDCs, two renewers.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
@@ -18,7 +18,7 @@ const RENEWABLE = 86_400;
 class World {
   now = START;
   readonly stored = new Map<number, PackedCredential>();
-  /** When the KDC was asked, by second. */
+  /** The number of requests to the KDC, by second. */
   readonly requests = new Map<number, number>();
   readonly log: string[] = [];
   renewals = 0;
@@ -27,7 +27,7 @@ class World {
     for (let uid = 1; uid <= count; uid++) this.stored.set(uid, credential(uid, starttime));
   }
 
-  /** What a renewer sees of it. */
+  /** The tools of a renewer in this world. */
   tools(minLifeTime: number, random: () => number): RoundTools {
     return {
       dump: () => Promise.resolve([...this.stored.values()]),
@@ -85,7 +85,7 @@ function credential(uid: number, starttime: number): PackedCredential {
   };
 }
 
-/** Numbers from 0 to 1 that are the same in each run. */
+/** Numbers from 0 to 1, the same in each run. */
 function randomNumbers(seed: number): () => number {
   let state = seed;
   return () => {
@@ -97,7 +97,7 @@ function randomNumbers(seed: number): () => number {
 const LIMITS = { delay: 60, parallel: 8, perSecond: 50 };
 
 describe("carryOut()", () => {
-  it("renews 10,000 credentials of one age in 10 minutes, at a bounded rate, and none expires", async () => {
+  it("renews 10,000 credentials of the same age in 10 minutes, at a bounded rate, and none expires", async () => {
     const world = new World(10_000, START - 500);
     const tools = world.tools(300, randomNumbers(1));
     while (world.now < START + 600) {
@@ -133,14 +133,14 @@ describe("carryOut()", () => {
       carryOut(world.tools(300, randomNumbers(3)), LIMITS),
       carryOut(world.tools(300, randomNumbers(4)), LIMITS),
     ]);
-    // One that both hold at the same moment is the only thing that re-reading can't tell.
+    // The one case that re-reading can't detect: both hold it at the same moment.
     assert(
       world.renewals >= 500 && world.renewals <= 500 + 2 * LIMITS.parallel,
       `${world.renewals}`,
     );
   });
 
-  it("leaves a realm alone whose KDCs are silent, for longer and longer, and no other", async () => {
+  it("pauses for ever longer in a realm with silent KDCs, and in no other", async () => {
     const world = new World(400, START - 500);
     const tools = world.tools(700, randomNumbers(5));
     let asked = 0;
@@ -165,7 +165,7 @@ describe("carryOut()", () => {
     assert.deepEqual([...tools.backOff.silentRealms], []);
   });
 
-  it("goes on when a request fails, and says whose", async () => {
+  it("continues when a request fails, and names the user", async () => {
     const world = new World(3, START - 1000);
     const tools = world.tools(300, () => 0);
     const { claim } = tools;
@@ -178,7 +178,7 @@ describe("carryOut()", () => {
     assert.match(world.log.join("\n"), /user2@REALM\.A's cred \(uid 2\): auks api : reply seems/);
   });
 
-  it("never asks for what can't be renewed beyond its end", async () => {
+  it("never requests a renewal that would not extend the ticket", async () => {
     const world = new World(1, START - 1000);
     world.stored.set(1, { ...world.stored.get(1)!, renewTill: START + LIFE - 1000 });
     const tally = await carryOut(world.tools(300, () => 0), LIMITS);
@@ -188,7 +188,7 @@ describe("carryOut()", () => {
 });
 
 describe("RealmBackOff", () => {
-  it("doubles its pauses up to 5 minutes, and lets one find out for all", () => {
+  it("doubles its pauses up to 5 minutes, and sends one request to try for all", () => {
     const backOff = new RealmBackOff();
     const pauses: number[] = [];
     let now = 0;
@@ -207,7 +207,7 @@ describe("RealmBackOff", () => {
     assert(backOff.mayAsk("R", now) && backOff.mayAsk("R", now));
   });
 
-  it("counts failures at once as one", () => {
+  it("counts simultaneous failures as one", () => {
     const backOff = new RealmBackOff();
     backOff.silent("R", 0);
     backOff.silent("R", 0);
@@ -216,7 +216,7 @@ describe("RealmBackOff", () => {
 });
 
 describe("formatStatus()", () => {
-  it("tells what will become of each credential", () => {
+  it("shows what will happen to each credential", () => {
     const of = (uid: number, life: number, renewTill = START + RENEWABLE) => ({
       ...credential(uid, START - 1000),
       endtime: START + life,

@@ -1,5 +1,5 @@
-// An auksd of the tests' own, in this process: it authenticates clients as the original does, and a script
-// answers their requests, so that any daemon's behaviour can be played, dialects and faults included.
+// A scripted auksd in the tests' process: it authenticates clients like the original, and a script answers their
+// requests, so that it can imitate any daemon, dialects and faults included.
 import { createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { DUMMY_ADDRESS, ReplayCache, ServerAuthentication } from "../../lib/krb5/authentication.ts";
@@ -10,20 +10,20 @@ import { Principal } from "../../lib/krb5/principal.ts";
 /** Answers a request: with a reply, or by closing the connection. */
 export type Script = (request: Uint8Array, client: string) => Uint8Array | "close" | "silence";
 
-/** What is played. */
+/** The script. */
 export interface ScriptedOptions {
   readonly keytab: string;
   readonly principal?: string;
   readonly nat?: boolean;
-  /** Whether the connection is closed after AP-REP, as for a client that no rule lets in. */
+  /** Whether to close the connection after AP-REP, as for a client that no rule admits. */
   readonly closesAfterAuthentication?: boolean;
-  /** What is said in place of everything, to play something that is not auksd. */
+  /** Sent instead of everything else, to imitate a service that is not auksd. */
   readonly greeting?: Uint8Array;
 }
 
 /** A running daemon. */
 export class ScriptedAuksd {
-  /** How many connections there were. */
+  /** The number of connections so far. */
   connections = 0;
   readonly #server: Server;
 
@@ -129,7 +129,7 @@ function framed(bytes: Uint8Array): Uint8Array {
   return whole;
 }
 
-/** A KRB-ERROR with a code, of the year 2026. */
+/** A KRB-ERROR with a code, dated 2026. */
 export function krbError(code: number, time = "20261126103731Z"): Uint8Array {
   const der = (tag: number, ...parts: (number[] | Uint8Array)[]): number[] => {
     const content = parts.flatMap((part) => [...part]);

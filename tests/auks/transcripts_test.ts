@@ -1,5 +1,5 @@
-// The recorded conversations of real clients, replayed: our auksd, with the recorded keys, accounts and clock,
-// has to answer every one of them as the real daemon did.
+// Replays recorded conversations of real clients: our auksd, with the recorded keys, accounts and clock, must answer
+// each as the real daemon did.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,14 +14,14 @@ const FOLDER = join(import.meta.dirname, "reference/transcripts");
 /** One clock serves for all of them (README.md of the reference). */
 const CLOCK = 1_795_689_451;
 /**
- * What a better daemon does otherwise, as the reference asks for: the types of its replies. A principal without
- * account and a ticket that is no TGT are refused (ERROR), and then there is none to REMOVE.
+ * Deliberate differences, as the reference asks for: the types of the replies. A principal without an account, and a
+ * ticket other than a TGT, are refused (ERROR), so there is nothing to REMOVE afterwards.
  */
 const BETTER: Readonly<Record<string, readonly number[]>> = {
   "msg-add-no-account": [21],
   "msg-add-service-ticket": [21, 21],
 };
-/** The real daemon can't read a client with another NAT than its own; ours answers as the client asks. */
+/** The real daemon can't read a client whose NAT setting differs from its own; ours follows the client's. */
 const MIRRORED = /nat-mismatch/;
 const PING_REPLY = 20;
 
@@ -132,7 +132,7 @@ async function replay(transcript: Transcript, port: number): Promise<Replayed> {
   }
 }
 
-/** The bytes that answer a recorded reply of the server: as many messages as that has, of whatever length. */
+/** Our answer to a recorded reply: the same number of messages, of any length. */
 async function takeReplies(
   connection: RawConnection,
   recorded: Uint8Array | undefined,
@@ -161,7 +161,7 @@ function splitMessages(bytes: Uint8Array): Uint8Array[] {
   return messages;
 }
 
-/** A payload without what differs by right: left-overs of memory, padding, and what ours adds. */
+/** A payload without the parts that may differ: stray memory, padding, and our additions. */
 function comparable(plain: Uint8Array): unknown {
   const view = new DataView(plain.buffer, plain.byteOffset, plain.byteLength);
   const type = view.getUint32(0);

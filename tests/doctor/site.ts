@@ -109,7 +109,7 @@ export class Site {
     return this.doctorIn([], ...words);
   }
 
-  /** Runs doctor by way of another program, as `unshare`. */
+  /** Runs doctor through another program, such as `unshare`. */
   doctorIn(
     wrapper: readonly string[],
     ...words: string[]

@@ -77,7 +77,7 @@ describe("a log that clients try to fill", () => {
     const seconds = (performance.now() - begun) / 1000;
     assert.ok(requests > 1_000, `${requests} requests`);
     assert.ok(grown <= 10_000 * seconds, `${grown} bytes in ${seconds} s`);
-    // Every cause appears all the same.
+    // Every cause still appears.
     const lines = readFileSync(log, "utf8");
     for (
       const cause of [

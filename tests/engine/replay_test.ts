@@ -155,7 +155,7 @@ describe("replays", () => {
     const home = join(socket, "..");
     const [credential] = encode(socket, 1);
     assert.equal(decode(socket, credential!), SUCCESS);
-    const stalled = connect(socket, 0); // for whom munged waits when it is to end
+    const stalled = connect(socket, 0); // munged waits for it when it stops
     sendSome(stalled, new Uint8Array(1));
     await pause(100);
     const ended = first.stop();
