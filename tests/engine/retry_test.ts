@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, beforeEach, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { ERRNO } from "../../lib/errors.ts";
 import { close } from "../../lib/os/socket.ts";
@@ -26,10 +26,13 @@ const LONGER_THAN_A_TRY_MS = 2_600;
 suite("retries", { "the reference": hasReference }, () => {
   let realm: Realm;
   let munged: Munged;
-  before(async () => {
+  before(() => {
     realm = new Realm();
-    munged = await realm.start("ours");
   });
+  beforeEach(async () => {
+    munged = await realm.start("ours"); // with a log that nothing was suppressed in
+  });
+  afterEach(() => munged.stop());
   after(() => realm.close());
 
   const encode = () => new BlockingClient(munged.socket).encode(encodeRequest()).credential.slice();
