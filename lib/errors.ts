@@ -109,6 +109,18 @@ export interface MungeErrorOptions {
  * An error with a name and a number, and a text for the user.
  *
  * @typeParam Code the symbolic names that it may have.
+ *
+ * @example
+ * ```ts
+ * import { encode, MungeError } from "mungebox";
+ *
+ * try {
+ *   await encode("", { cipher: 99 });
+ * } catch (error) {
+ *   if (!(error instanceof MungeError)) throw error;
+ *   console.log(error.name, error.code, error.errno); // "MungeError" "EMUNGE_BAD_CIPHER" 10
+ * }
+ * ```
  */
 export class CodedError<Code extends string> extends Error {
   /** Always `"MungeError"`. */

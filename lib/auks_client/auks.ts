@@ -9,9 +9,11 @@
  * import { add, get } from "mungebox/auks";
  *
  * if ("Bun" in globalThis && process.env["AUKS_CONF"] !== undefined) {
- *   console.log((await add()).outcome); // "stored"
+ *   // "stored"
+ *   console.log((await add()).outcome);
  *   const { principal, endTime } = await get(2000, { into: "/tmp/krb5cc_job" });
- *   console.log(principal, endTime); // "bob@REALM.A" 2026-11-27T10:37:31.000Z
+ *   // "bob@REALM.A" 2026-11-27T10:37:31.000Z
+ *   console.log(principal, endTime);
  * }
  * ```
  *
@@ -67,7 +69,8 @@ function calls(): Calls {
  *
  * if ("Bun" in globalThis && process.env["AUKS_CONF"] !== undefined) {
  *   const { principal, outcome } = await add({ from: "/tmp/krb5cc_2000" });
- *   console.log(principal, outcome); // "bob@REALM.A" "stored"
+ *   // "bob@REALM.A" "stored"
+ *   console.log(principal, outcome);
  * }
  * ```
  */
@@ -88,7 +91,8 @@ export async function add(options: AddOptions = {}): Promise<AddedTicket> {
  * import { get } from "mungebox/auks";
  *
  * if ("Bun" in globalThis && process.env["AUKS_CONF"] !== undefined) {
- *   console.log((await get(2000, { into: "KEYRING:persistent:2000" })).endTime > new Date()); // true
+ *   // true
+ *   console.log((await get(2000, { into: "KEYRING:persistent:2000" })).endTime > new Date());
  * }
  * ```
  */

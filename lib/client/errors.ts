@@ -1,7 +1,12 @@
 // The library's errors, as a union discriminated by the code. They are based on the errors that the whole project throws
 // (lib/errors.ts).
-import { CodedError, MungeError as BaseError, type MungeErrorOptions } from "../errors.ts";
-import type { MungeErrorCode } from "../errors.ts";
+import {
+  CodedError,
+  ERRNO,
+  errorText,
+  type MungeErrorCode,
+  type MungeErrorOptions,
+} from "../errors.ts";
 import type { DecodedCredential, RejectionCode } from "./decoded_credential.ts";
 
 /**
@@ -23,21 +28,56 @@ const LIBRARY_ERRORS: {
   ERR_PAYLOAD_NOT_TEXT: [8, "Payload is not UTF-8 text"],
 };
 
-/** One of the library's own errors; `errno` is that of the closest error in `munge.h`. */
+/**
+ * One of the library's own errors; `errno` is that of the closest error in `munge.h`.
+ *
+ * @example
+ * ```ts
+ * import { CredentialSource, MungeError } from "mungebox";
+ *
+ * const source = new CredentialSource();
+ * await source[Symbol.asyncDispose]();
+ * try {
+ *   await source.get();
+ * } catch (error) {
+ *   if (error instanceof MungeError) console.log(error.code); // "ERR_SOURCE_DISPOSED"
+ * }
+ * ```
+ */
 export class LibraryError extends CodedError<LibraryErrorCode> {
   /** Never present. */
   readonly credential?: undefined;
 
-  /** @param code the symbolic name. @param options optional details. */
+  /**
+   * Makes an error.
+   *
+   * @param code the symbolic name.
+   * @param options optional details.
+   */
   constructor(code: LibraryErrorCode, options: MungeErrorOptions = {}) {
     const [errno, text] = LIBRARY_ERRORS[code];
     super(code, errno, text, options);
   }
 }
 
-/** The error for a credential that was made with munged's key but must not be accepted; it contains the credential. */
-export class RejectedCredentialError extends BaseError {
-  declare readonly code: RejectionCode;
+/**
+ * The error for a credential that was made with munged's key but must not be accepted; it contains the credential.
+ *
+ * @example
+ * ```ts
+ * import { decode, encode, RejectedCredentialError } from "mungebox";
+ *
+ * const credential = await encode();
+ * await decode(credential);
+ * try {
+ *   await decode(credential);
+ * } catch (error) {
+ *   if (!(error instanceof RejectedCredentialError)) throw error;
+ *   console.log(error.code, error.credential.uid === process.getuid?.()); // "EMUNGE_CRED_REPLAYED" true
+ * }
+ * ```
+ */
+export class RejectedCredentialError extends CodedError<RejectionCode> {
   /** The contents of the credential. */
   readonly credential: DecodedCredential;
 
@@ -53,15 +93,15 @@ export class RejectedCredentialError extends BaseError {
     message?: string,
     options?: MungeErrorOptions,
   ) {
-    super(credential.status, message, options);
+    const errno = ERRNO[credential.status];
+    super(credential.status, errno, message ?? errorText(errno), options);
     this.credential = credential;
   }
 }
 
 /** An error from munged, or in communicating with it. */
-export interface RequestError extends BaseError {
-  /** The symbolic name, such as `"EMUNGE_SOCKET"`. */
-  readonly code: Exclude<MungeErrorCode, RejectionCode | "EMUNGE_SUCCESS">;
+export interface RequestError
+  extends CodedError<Exclude<MungeErrorCode, RejectionCode | "EMUNGE_SUCCESS">> {
   /** Never present. */
   readonly credential?: undefined;
 }
