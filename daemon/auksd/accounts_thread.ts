@@ -1,20 +1,20 @@
 // The thread that maps principals to local users: first krb5.conf's rules, then the name service, which may block.
-// accounts.ts asks it.
+// lookup_threads.ts asks it.
 import { parentPort } from "node:worker_threads";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";
 import { Principal } from "../../lib/krb5/principal.ts";
 import { lookUpAddresses } from "../../lib/os/addresses.ts";
 import { userByName } from "../../lib/os/users.ts";
-import type { Answer, Question } from "./accounts.ts";
+import type { Answer, Question } from "./lookup_threads.ts";
 
 let context: Context | undefined;
 
 parentPort!.on("message", (question: Question) => {
-  parentPort!.postMessage({ id: question.id, ...answer(question) } satisfies Answer);
+  parentPort!.postMessage(answer(question));
 });
 
-function answer(question: Question): Omit<Answer, "id"> {
+function answer(question: Question): Answer {
   try {
     return "principal" in question
       ? { uid: uidOf(question.principal) }

@@ -116,8 +116,12 @@ export class Server {
       return;
     }
     this.accepted++;
+    while (this.#clients.size >= this.#maxConnections) {
+      if (this.#makeRoom()) continue;
+      socket.terminate(); // every other client is being answered
+      return;
+    }
     this.#tidy(LITTER_PER_CLIENT);
-    while (this.#clients.size >= this.#maxConnections) this.#cutOffOldest();
     socket.setNoDelay(true);
     const client: Client = {
       socket,
@@ -250,6 +254,12 @@ export class Server {
     if (this.#litter < LITTER_MAX) return;
     this.#litter = 0;
     setImmediate(() => Bun.gc(true));
+  }
+
+  /** Disconnects a client for the sake of a new one: preferably one that has not authenticated. */
+  #makeRoom(): boolean {
+    return this.#cutOffOldest(({ connection }) => !connection.isAuthenticated) ||
+      this.#cutOffOldest();
   }
 
   /** Disconnects the client silent for longest. */

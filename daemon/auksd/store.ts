@@ -80,7 +80,12 @@ export class Store {
       const stored = this.#byUid.get(uid);
       const outcome = addOutcome(stored, summary, now());
       if (outcome === "stored") {
-        await this.#directory.write(uid, file);
+        try {
+          await this.#directory.write(uid, file);
+        } catch (error) {
+          kept.fill(0);
+          throw error;
+        }
         this.#put({ ...summary, uid, krbCred: kept });
       } else {
         file.fill(0);

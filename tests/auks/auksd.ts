@@ -19,6 +19,8 @@ export const SANDBOX_NEEDS = {
   "unshare of util-linux": existsSync("/usr/bin/unshare"),
 } as const;
 
+const VERSIONS = "\0\0\0\x13KRB5_SENDAUTH_V1.0\0\0\0\0\x040.1\0";
+
 /** How the tests run our programs. */
 export const PROGRAM = [process.execPath, join(ROOT, "cli/main.ts")] as const;
 
@@ -169,7 +171,7 @@ mungebox {
     this.#child = child;
     child.stderr!.on("data", (bytes) => this.#log += bytes);
     for (let attempt = 0; attempt < 500; attempt++) {
-      if (await canConnect(this.port)) return;
+      if (await answers(this.port)) return;
       if (child.exitCode !== null || child.signalCode !== null) break;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -236,14 +238,16 @@ function clockOf(clock: number): NodeJS.ProcessEnv {
   };
 }
 
-/** Whether a server accepts connections there; sends and receives nothing. */
-function canConnect(port: number): Promise<boolean> {
+/** Whether auksd answers there: the versions of the handshake, and nothing more. */
+function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(VERSIONS));
+    const end = (isAnswered: boolean) => {
       socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
+      resolve(isAnswered);
+    };
+    socket.once("data", () => end(true));
+    socket.once("error", () => end(false));
+    socket.once("close", () => end(false));
   });
 }

@@ -202,10 +202,15 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   it("more clients than descriptors: the newest are served", async () => {
     const daemon = await Auksd.start(options({ files: 200 }));
     const held: RawConnection[] = [];
+    const known = await alice.connect(daemon.port);
     try {
       for (let at = 0; at < 400; at++) held.push(await RawConnection.open(daemon.port));
       await isWell(daemon);
+      // One that has authenticated does not make room for those that have not.
+      known.connection.send(frame(known.client.seal(formatRequest({ type: "ping" }))));
+      assert.equal(known.client.open(await known.connection.takeMessage())[3], 20);
     } finally {
+      known.connection.close();
       held.forEach((connection) => connection.close());
       await daemon.stop();
     }
