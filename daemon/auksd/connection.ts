@@ -131,7 +131,7 @@ export class Connection {
     this.#proceed();
   }
 
-  /** The client has gone, without a CLOSE. */
+  /** The client disconnected without a CLOSE. */
   vanished(): void {
     if (this.#phase === "requests" && !this.#isAnswering) {
       this.#host.failed(this, { kind: "reception", error: new AuksError("STREAM_READ") });

@@ -43,7 +43,7 @@ function carryOut(): void {
   }
   for (const task of tasks) attempt([task], () => write(task));
   for (const task of tasks) attempt([task], () => finish(task));
-  // What failed is not to come back after a crash.
+  // A failed write must not come back after a crash.
   if (tasks.some(({ failure }) => failure !== undefined)) {
     attempt([], () => writeAhead?.checkpoint());
   }

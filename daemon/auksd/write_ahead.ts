@@ -1,6 +1,6 @@
 // The file in CacheDir that makes a ticket durable before its user hears that it is stored: one write and one
 // flush for all that came together, where each ticket's own file would need two flushes. The tickets' files are
-// written without flushing; what a crash of the machine takes from them is made good from here at the next start.
+// written without flushing; what a system crash takes from them is restored from here at the next start.
 import { createHash } from "node:crypto";
 import {
   closeSync,
@@ -33,7 +33,7 @@ const FOREIGN_MS = 5_000;
 /** The part that makes everything behind it void once it is zeros: what a disk writes as a whole. */
 const SECTOR = 512;
 
-/** What was to be done to a user's file: to have this content, or to be gone. */
+/** The pending change to a user's file: new content, or removal. */
 export interface FileChange {
   readonly uid: number;
   readonly bytes?: Uint8Array;

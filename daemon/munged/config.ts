@@ -74,7 +74,7 @@ export interface RealmLimit {
   readonly gids: readonly number[];
 }
 
-/** What `listenBacklog` 0 stands for. */
+/** The backlog that `listenBacklog` 0 means. */
 export const DEFAULT_LISTEN_BACKLOG = 256;
 
 /** The defaults; `replayDir` depends on the seed file unless it is set. */

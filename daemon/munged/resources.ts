@@ -1,4 +1,4 @@
-// What munged needs of the system's limits. The runtime crashes when it can't have what it needs, or says nothing
+// The system limits that munged needs. The runtime crashes when it can't get what it needs, or says nothing
 // that an administrator understands; so munged looks before it starts.
 import { MungeError } from "../../lib/errors.ts";
 import { hasAddressSpace, hasMemory, softLimit } from "../../lib/os/limits.ts";

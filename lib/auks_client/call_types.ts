@@ -34,7 +34,7 @@ export interface ForwardedTicket {
   readonly renewUntil: Date | undefined;
 }
 
-/** What became of a ticket that was added. */
+/** The outcome of adding a ticket. */
 export interface AddedTicket {
   /** Its principal. */
   readonly principal: string;

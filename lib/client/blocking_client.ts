@@ -53,7 +53,7 @@ const PASSING: ReadonlySet<number> = new Set([EAGAIN, ECONNREFUSED, ENOENT]);
 /** How a {@linkcode BlockingClient} asks. */
 export interface BlockingClientOptions {
   /**
-   * Whether a socket that is missing is waited for as long as one that refuses connections: a munged that is being
+   * Whether to wait for a missing socket as long as for one that refuses connections: a munged that is being
    * restarted has none for a moment. True unless given; false for who asks whether there is a munged.
    */
   readonly waitForSocket?: boolean;

@@ -43,7 +43,7 @@ export interface TransactOptions {
   /** Milliseconds for each message, sent or received, before a try fails; 2000 unless given. */
   readonly messageTimeoutMs?: number | undefined;
   /**
-   * Whether a socket that is missing is waited for as long as one that refuses connections: a munged that is being
+   * Whether to wait for a missing socket as long as for one that refuses connections: a munged that is being
    * restarted has none for a moment. True unless given.
    */
   readonly waitForSocket?: boolean | undefined;
@@ -213,7 +213,7 @@ async function connectTo(path: string, { waitForSocket, signal }: Limits): Promi
       const isMissing = codeOf(error) === "ENOENT";
       const isPassing = PASSING.has(codeOf(error)) && (waitForSocket || !isMissing);
       failure = await explain(path, error);
-      // What is there, but no socket, refuses connections too, and always will.
+      // A file other than a socket refuses connections too, and always will.
       const isFinal = failure.code !== "EMUNGE_SOCKET" || failure.cause === undefined;
       if (!isPassing || isFinal || ++failures >= MAX_CONNECT_TRIES) throw failure;
     }

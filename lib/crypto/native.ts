@@ -115,5 +115,5 @@ function cbc(cipher: Cipher) {
   );
 }
 
-/** What the runtime has natively. */
+/** The runtime's native algorithms. */
 export const native: CryptographySupplier = { hmac, sha1, cbc };

@@ -1,4 +1,4 @@
-// What a daemon does with its own process and others: name, memory, core dumps, descriptors, signals. Calls that only
+// Calls on a daemon's own process and on others: name, memory, core dumps, descriptors, signals. Calls that only
 // Linux has do nothing elsewhere.
 import { CString, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 import { softLimit } from "./limits.ts";

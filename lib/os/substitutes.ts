@@ -1,4 +1,4 @@
-// What clients do where libc can't be called because memory may not be both writable and executable
+// Substitutes for clients where libc can't be called, because memory may not be both writable and executable
 // (systemd's MemoryDenyWriteExecute=, SELinux): the system's own programs answer instead, and a copy of ourselves asks
 // munged. Slower, but with the same answers.
 import { IS_COMPILED } from "./thread_file.ts";

@@ -38,14 +38,14 @@ export function connectStream(address: Uint8Array): number | SystemError {
   return error;
 }
 
-/** How many bytes were taken of those from `start` on; never raises SIGPIPE, but on macOS. */
+/** The number of bytes sent, beginning at `start`; never raises SIGPIPE, except on macOS. */
 export function sendFrom(fd: number, bytes: Uint8Array, start: number): number | SystemError {
   const rest = start === 0 ? bytes : bytes.subarray(start);
   const count = c.send(fd, rest, rest.length, SEND_FLAGS);
   return count < 0 ? new SystemError("send") : count;
 }
 
-/** How many bytes arrived in `buffer`, of fixedMemory(), from `start` on; 0 once the other side has closed. */
+/** The number of bytes received into `buffer` (fixedMemory()) at `start`; 0 once the other side has closed. */
 export function receiveInto(fd: number, buffer: Uint8Array, start: number): number | SystemError {
   const address = (ptr(buffer) + start) as Pointer;
   const count = c.recv(fd, address, buffer.length - start, MSG_DONTWAIT);

@@ -259,7 +259,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.equal((await auks(["-f", conf, "-g", "-u1", "-C", "MEMORY:x"])).out, SUCCESS);
   });
 
-  it("sends a ticket without addresses in place of one that has some", async () => {
+  it("sends a ticket without addresses instead of one with addresses", async () => {
     const { port } = await keeper();
     // kinit lists the addresses of all interfaces but loopback, where this KDC is asked from.
     const krb5Conf = join(kdc.directory, "addresses.conf");
@@ -306,7 +306,7 @@ suite("auks", KDC_NEEDS, () => {
     const { port } = await keeper();
     const conf = configuration(port);
     await auks(["-f", conf, "-a"]);
-    // A keyring that is gone with the process, so that the test leaves none behind.
+    // A keyring that disappears with the process, so that the test leaves none behind.
     assert.equal((await auks(["-f", conf, "-g", "-u1", "-C", "KEYRING:process:x"])).out, SUCCESS);
   });
 

@@ -33,7 +33,7 @@ const { commands } = JSON.parse(
 ) as { commands: readonly Row[] };
 
 const RULE = "RULE:[2:$1/$2@$0](^host/.*@REALM\\.A$)s/.*/root/";
-/** What the recorded daemon listened on. */
+/** The ports of the recorded daemon. */
 const RECORDED_PORT = /(primary daemon port is |mngt:)12345/;
 
 /** Typing errors in the original's usage that ours corrects. */

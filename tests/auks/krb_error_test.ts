@@ -1,4 +1,4 @@
-// What users are told of the KRB-ERRORs that the real daemon sent.
+// The explanations that users get for KRB-ERRORs of the real daemon.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -47,7 +47,7 @@ interface SetUp {
   readonly fix?: RegExp;
   /** Whether the command only shows more. */
   readonly shows?: true;
-  /** What runs doctor, as another namespace. */
+  /** A command that runs doctor, for example in another namespace. */
   readonly wrapper?: readonly string[];
   readonly needs?: boolean;
 }
@@ -648,7 +648,7 @@ suite("mungebox doctor", { "dist/mungebox": existsSync(MUNGEBOX) }, () => {
     }
   });
 
-  it("never runs what the lock's holder points at", { skip: !hasCompiler }, () => {
+  it("never runs the executable of the lock's holder", { skip: !hasCompiler }, () => {
     const site = new Site();
     const holder = startHolder(site, []);
     try {

@@ -35,7 +35,7 @@ suite("mungebox doctor HOST against a hostile host", {
     return { status, out };
   }
 
-  /** What a host says, field by field; the rest is as of a good one. */
+  /** What a host reports, field by field; the rest is as from an honest one. */
   function answer(fields: Readonly<Record<string, string>>): string {
     const good = {
       time: "$(date +%s)",
@@ -56,7 +56,7 @@ suite("mungebox doctor HOST against a hostile host", {
     return (JSON.parse(out) as Report).hosts[0]!;
   }
 
-  it("takes an honest one for what it is", () => {
+  it("recognizes an honest one", () => {
     assert.equal(findingOf(answer({})).verdict, "ok");
   });
 
@@ -77,7 +77,7 @@ suite("mungebox doctor HOST against a hostile host", {
     }
   });
 
-  it("keeps the report when a field is not what it should be", () => {
+  it("keeps the report when a field is invalid", () => {
     const fields = [
       '{"fingerprint":{},"cause":{"verdict":"problem","text":["x"]}}',
       '{"cause":7}',
@@ -130,7 +130,7 @@ suite("mungebox doctor HOST against a hostile host", {
     for (const { fix } of (JSON.parse(out) as Report).hosts) assert.equal(fix, undefined);
   });
 
-  it("compares fingerprints before it believes that a key is another one", () => {
+  it("compares fingerprints before it believes that a key differs", () => {
     const { report } = site.doctor();
     const finding = findingOf(
       answer({

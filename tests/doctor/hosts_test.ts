@@ -149,7 +149,7 @@ suite("mungebox doctor HOST...", needs, () => {
     for (const host of ["good", "plain"]) assert(Math.abs(hosts[host]!.skewSeconds!) <= 3);
   });
 
-  it("finds a rotation done in the wrong order, and what it advises fixes it", () => {
+  it("finds a rotation done in the wrong order, and gives advice that fixes it", () => {
     const early = examine("early").hosts["early"]!;
     assert.match(early.text, /^This host does not know the key that early encodes with \(/);
     assert.match(

@@ -9,7 +9,7 @@ import { close } from "../../lib/os/socket.ts";
 import { encodeRequest } from "../requests.ts";
 import { connect, HangUps, sendSome } from "./connection.ts";
 
-/** What became of the clients. Times in milliseconds. */
+/** The outcome for the clients. Times in milliseconds. */
 export interface StallerReport {
   readonly opened: number;
   readonly cut: number;

@@ -184,7 +184,7 @@ const BUN_ONLY = ["lib/os", "lib/krb5", "daemon"];
 const FFI_ONLY = ["lib/os/libc.ts", "lib/krb5/library.ts"];
 /** The one file through which the library reaches lib/os: by require(), without an ending, if the runtime is Bun. */
 const DOOR = "lib/client/sync.ts";
-/** What reads clock, randomness, environment or process, or waits. */
+/** Everything that reads clock, randomness, environment or process, or waits. */
 const IMPURE =
   /\bDate\.now\b|new Date\(\)|\bperformance\.|Math\.random|getRandomValues|random(?:Bytes|Fill|Int|UUID)|process\.(?!platform\b)|set(?:Timeout|Interval)\b/;
 
@@ -294,12 +294,12 @@ test("every room exists, and imports only what it may", () => {
   }
 });
 
-test("no room imports a room that imports it, by whatever detour", () => {
+test("no room imports a room that imports it, even indirectly", () => {
   const edges = new Map(Object.entries(ROOMS).map(([room, { imports }]) => [room, imports]));
   assert.equal(findCircle(edges)?.join(" -> "), undefined);
 });
 
-test("no file imports a file that imports it, by whatever detour, types included", () => {
+test("no file imports a file that imports it, even indirectly, types included", () => {
   const edges = new Map(
     [...importsIn].map(([file, each]) => [file, each.flatMap(({ target }) => target ?? [])]),
   );

@@ -211,7 +211,7 @@ export class ReplayTable {
     if (this.#countEntry(segments)) this.#grow(segments, true);
   }
 
-  /** Makes no retry believed any more for an entry of an earlier process. */
+  /** Stops believing retries for an entry of an earlier process. */
   restoreReplay(entry: Int32Array): void {
     this.#setEntry(entry);
     const segments = this.#header[HEADER.segments]!;

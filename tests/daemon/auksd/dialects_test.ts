@@ -1,4 +1,4 @@
-// How auksd packs what it gives, by its Dialect and by who asks.
+// How auksd packs credentials, by Dialect and by client.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ const ADMIN = {
   address: "127.0.0.1",
 } as const;
 
-/** Bob's ticket, its session key so long that a KRB-CRED of this size comes of it. */
+/** Bob's ticket, its session key long enough for a KRB-CRED of this size. */
 function sized(length: number): Uint8Array {
   const cred = parseKrbCred(parseSendFile(referenceFile("send-bob")).krbCred);
   const made = (bytes: number) => {
@@ -45,7 +45,7 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Asks a daemon with one user, 2000, whatever the principal. */
+/** Asks a daemon that maps every principal to user 2000. */
 async function ask(dialect: DialectSetting, request: Request): Promise<Reply> {
   const context: RequestContext = {
     store,
@@ -88,7 +88,7 @@ describe("a small ticket", () => {
 describe("a ticket larger than AUKS 0.5 takes", () => {
   const large = { type: "add", krbCred: sized(4097) } as const;
 
-  test("Dialect = auto: ours get it, those of the original hear why not", async () => {
+  test("Dialect = auto: our clients get it, the original's get a reason for the refusal", async () => {
     assert.equal((await ask("auto", large)).type, "add");
     const ours = await ask("auto", { type: "get", uid: 2000, anyDialect: true });
     assert(ours.type === "get" && ours.credential.krbCred.length === 4097);

@@ -1,5 +1,5 @@
-// What auksd makes good after a crash of the machine: every whole record, none behind a damaged one, and nothing
-// once the files themselves are on disk or another auksd has used the directory.
+// Recovery of auksd after a system crash: every complete record is applied, none after a damaged one, and none once
+// the files themselves are on disk or another auksd has used the directory.
 import assert from "node:assert/strict";
 import {
   existsSync,
@@ -26,7 +26,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-test("what was appended is there, in order, for the owner's eyes only", () => {
+test("appended records are read back in order, and only the owner can read them", () => {
   const ahead = new WriteAhead(directory);
   ahead.append([{ uid: 1, bytes: bytes(700, 1) }, { uid: 2, bytes: bytes(1, 2) }]);
   ahead.append([{ uid: 1 }]);
@@ -40,7 +40,7 @@ test("what was appended is there, in order, for the owner's eyes only", () => {
   assert(!existsSync(journal()));
 });
 
-test("a record that is cut or changed ends what is believed", () => {
+test("nothing is accepted from a truncated or altered record on", () => {
   const ahead = new WriteAhead(directory);
   ahead.append([{ uid: 1, bytes: bytes(10, 1) }]);
   const first = 16 + 10 + 32;
@@ -60,7 +60,7 @@ test("a record that is cut or changed ends what is believed", () => {
   }
 });
 
-test("once the files are on disk nothing is left, of the keys neither", () => {
+test("once the files are on disk nothing remains, not even keys", () => {
   const ahead = new WriteAhead(directory);
   ahead.append([{ uid: 1, bytes: bytes(5000, 0xaa) }]);
   ahead.checkpoint();
@@ -72,7 +72,7 @@ test("once the files are on disk nothing is left, of the keys neither", () => {
   assert.equal(left.at(-1)!.uid, 299);
 });
 
-test("a start makes good what is missing, and removes what was to go", () => {
+test("a start restores missing files, and removes those due for removal", () => {
   writeFileSync(join(directory, "aukscc_3"), "to be removed");
   new WriteAhead(directory).append([
     { uid: 1, bytes: bytes(3, 1) },
@@ -85,7 +85,7 @@ test("a start makes good what is missing, and removes what was to go", () => {
   assert(!existsSync(journal()));
 });
 
-test("a file that another auksd has written since stays as it is", () => {
+test("a file that another auksd has written since is left unchanged", () => {
   new WriteAhead(directory).append([{ uid: 1, bytes: bytes(3, 1) }, {
     uid: 2,
     bytes: bytes(3, 1),
@@ -97,7 +97,7 @@ test("a file that another auksd has written since stays as it is", () => {
   assert.equal(readFileSync(join(directory, "aukscc_1"), "utf8"), "newer");
 });
 
-test("more at once than the journal takes is written in turns, and nothing is left when it stops", async () => {
+test("more than fits the journal is written in batches, and nothing remains when it stops", async () => {
   const cache = new CacheDirectory(directory, true);
   await Promise.all(
     Array.from({ length: 200 }, (_, uid) => cache.write(uid, bytes(32_000, uid))),
@@ -108,7 +108,7 @@ test("more at once than the journal takes is written in turns, and nothing is le
   assert.equal(readFileSync(join(directory, "aukscc_199"))[31_999], 199);
 });
 
-test("nothing is acknowledged in a directory that has gone", () => {
+test("nothing is acknowledged once the directory is gone", () => {
   const ahead = new WriteAhead(directory);
   unlinkSync(journal());
   assert.throws(() => ahead.append([{ uid: 1 }]), /CacheDir has been removed/);

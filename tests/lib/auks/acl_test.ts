@@ -176,7 +176,7 @@ describe("the notation of the HOWTO", () => {
 describe("warnings", () => {
   const warnings = (text: string) => acl(text).warnings.join("\n");
 
-  test("none for a well-written expression", () => {
+  test("none for a correct expression", () => {
     for (
       const expression of [
         "*",
@@ -226,7 +226,7 @@ describe("warnings", () => {
   }
 });
 
-describe("errors say where and what", () => {
+describe("errors name the place and the mistake", () => {
   for (
     const [text, reason] of [
       ["\nrule { host = * ; role = user ; }", "FILE : line 2: the rule has no principal"],

@@ -74,7 +74,7 @@ describe("caches of the real programs", () => {
   assert(count > 8, `${count}`);
 
   for (const name of ["bob", "carol-two-tgts"]) {
-    test(`what auks --receive makes of send-${name}`, () => {
+    test(`auks --receive with send-${name}`, () => {
       const { krbCred } = parseSendFile(referenceFile(`send-${name}`));
       const { credentials } = parseKrbCred(krbCred);
       const made = formatCcache(credentials[0]!.client, credentials);
@@ -169,12 +169,12 @@ describe("the tickets that AUKS takes out of a cache", () => {
   const own = "krbtgt/REALM.A@REALM.A";
   const other = "krbtgt/REALM.B@REALM.A";
 
-  test("the first one of the own realm, and the first one for another", () => {
+  test("the first one of the client's realm, and the first one for another", () => {
     assert.deepEqual(taken("host/x@REALM.A", own, own), [1]);
     assert.deepEqual(taken(other, "host/x@REALM.A", own, "krbtgt/REALM.C@REALM.A"), [2, 0]);
   });
 
-  test("none without one of the own realm", () => {
+  test("none without one of the client's realm", () => {
     assert.deepEqual(taken(other), []);
     assert.deepEqual(taken(), []);
     assert.deepEqual(taken("krbtgt/REALM.A@REALM.B"), []);

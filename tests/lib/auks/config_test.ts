@@ -44,7 +44,7 @@ function commonValues({ primary, secondary, ...common }: CommonConfig) {
     PrimaryAddress: primary.address,
     PrimaryPort: primary.port,
     PrimaryPrincipal: primary.principal,
-    // Ours has no secondary unless one is configured.
+    // Ours has no secondary by default.
     SecondaryHost: secondary?.host ?? "localhost",
     SecondaryAddress: secondary?.address ?? "localhost",
     SecondaryPort: secondary?.port ?? "12345",
@@ -62,7 +62,7 @@ function clientValues(bytes: Uint8Array) {
     Retries: config.retries,
     Timeout: config.timeout,
     Delay: config.delay,
-    // Ours has no log in /tmp unless one is configured.
+    // Ours has no log in /tmp by default.
     LogFile: api.logFile ?? "/tmp/auksapi.log",
     LogLevel: api.logLevel,
     DebugFile: api.debugFile ?? "/tmp/auksapi.log",
@@ -147,7 +147,7 @@ describe("every file of the reference is read as the real programs do", () => {
   }
 });
 
-describe("what the original does not report or do", () => {
+describe("errors and features that the original lacks", () => {
   for (
     const [text, reason] of [
       ["common { }", 'FILE : there is no block "api"'],

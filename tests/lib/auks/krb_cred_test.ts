@@ -122,7 +122,7 @@ describe("any KRB-CRED", () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => isRefused(bytes)));
   });
 
-  test("a ticket's key may have a version of 32 bits, as a read-only domain controller's", () => {
+  test("a ticket's key may have a 32-bit version, as with read-only domain controllers", () => {
     const text = (value: string) => node(TAG.generalString, new TextEncoder().encode(value));
     const service = node(
       TAG.sequence,
@@ -240,7 +240,7 @@ describe("invalid fields", () => {
   });
 });
 
-describe("what AUKS computes from a KRB-CRED", () => {
+describe("values that AUKS derives from a KRB-CRED", () => {
   test("principal and address of the first ticket, times of all", () => {
     const address = { type: 2, bytes: Uint8Array.of(127, 0, 0, 1) };
     const { credentials } = bobs(

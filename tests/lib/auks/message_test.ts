@@ -61,7 +61,7 @@ describe("requests", () => {
     CLOSE: "close",
     DUMP: "dump",
   };
-  /** Messages that the real daemon refuses as such. */
+  /** Messages that the real daemon refuses outright. */
   const REFUSED: Readonly<Record<string, string>> = {
     "msg-add-length-negative.json": "CRED_TOO_LARGE",
     "msg-add-length-too-large.json": "CRED_TOO_LARGE",

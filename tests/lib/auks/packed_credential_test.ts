@@ -66,7 +66,7 @@ const BOB: PackedCredential = {
   krbCred: Uint8Array.of(1, 2, 3, 4),
 };
 
-describe("what real daemons sent", () => {
+describe("credentials that real daemons sent", () => {
   const replies = transcripts().flatMap(({ name, dialect, priv }) =>
     priv.flatMap(({ plain, meaning }) => {
       const { credential, credentials } = meaning as unknown as {
@@ -219,7 +219,7 @@ describe("the files of auks --send", () => {
       const credential = parseSendFile(bytes);
       compare(credential, packed);
       const again = formatSendFile(credential);
-      // The reference has 0xEE where the original has left-overs of its memory.
+      // The reference has 0xEE where the original has leftover memory.
       const there = bytes.slice();
       const krbCredEnds = there.length - 4 - packed.max_length + packed.length;
       there.fill(0, 16 + packed.principal.length, 16 + 129);

@@ -78,7 +78,7 @@ test("the cleaner's rule", () => {
   assert.equal(isExpired(life(NOW + 1, 0), NOW), false);
 });
 
-test("what is due for renewal, and the original's errors for what is not", () => {
+test("tickets due for renewal, and the original's errors for others", () => {
   for (
     const [starttime, endtime, minLifeTime, expected] of [
       [500, 500, 300, "CRED_NOT_RENEWABLE"],

@@ -416,7 +416,7 @@ test("a payload is that of the call, whatever becomes of its buffer", async () =
   });
 });
 
-test("a time limit may be as long as one likes", async () => {
+test("a time limit may have any length", async () => {
   await withServer((socket) => setTimeout(() => socket.end(ANSWER), 30), async (path) => {
     for (const timeoutMs of [2 ** 31 - 1, 2 ** 31, 2 ** 32 + 5, Infinity, undefined]) {
       assert.equal((await new MungeClient(path).encode(REQUEST, { timeoutMs })).errno, 0);

@@ -23,7 +23,7 @@ const text = (length: number) =>
 const random = (length: number) => new Uint8Array(randomBytes(length));
 const LENGTHS = [1, 2, 44, 100, 1023, 1024, 65535, 65536, 1_048_576 + 512];
 
-/** Every way that something is computed with; what the native one lacks is looked for in no other place. */
+/** Every implementation; the native one has no fallback here. */
 const SUPPLIED = {
   native: chooseCompression(nativeCompression),
   portable: chooseCompression(portableCompression),

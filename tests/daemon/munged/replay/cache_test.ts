@@ -93,7 +93,7 @@ for (
     "a process without an ID": { pid: 0, uid: PROCESS.uid },
   })
 ) {
-  test(`a retry by ${who} is a replay, and ends all belief in retries`, () => {
+  test(`a retry by ${who} is a replay, and no more retries are believed`, () => {
     const { cache, one } = decoded();
     assert.equal(present(cache, one, { isRetry: true, requester }), "replayed");
     assert.equal(present(cache, one, { isRetry: true }), "replayed");

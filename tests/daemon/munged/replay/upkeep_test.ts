@@ -41,7 +41,7 @@ function purging(state: ReplayState) {
   };
 }
 
-test("a table is dropped when it is over, and its journal when that is certain", () => {
+test("a table is dropped when it has expired, and its journal when that is certain", () => {
   withDirectory((directory) => {
     const state = createReplayState(directory);
     const cache = new ReplayCache(state);
@@ -58,7 +58,7 @@ test("a table is dropped when it is over, and its journal when that is certain",
   });
 });
 
-test("in memory only, a table is dropped when it is certainly over", () => {
+test("in memory only, a table is dropped when it has certainly expired", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   insert(cache, randomKeys(1), NOW);
@@ -78,7 +78,7 @@ for (const inMemory of [false, true]) {
       assert.equal(insert(cache, one, NOW + 3600), true);
       const purge = purging(state);
       for (const ahead of [256 * 60, 86_400, 10 * 365 * 86_400]) {
-        assert.equal(insert(cache, randomKeys(1), NOW + 3600 + ahead), true); // one decode by that clock
+        assert.equal(insert(cache, randomKeys(1), NOW + 3600 + ahead), true); // one decode with that clock
         purge(8, ahead);
         purge(1, 0);
         assert.equal(insert(cache, one, NOW + 3600), false, `${ahead} s ahead`);
