@@ -175,7 +175,18 @@ export function auksExitStatus(code: number): number {
   return (code & 255) === 0 && code !== 0 ? 1 : code & 255;
 }
 
-/** An AUKS failure: the original's number and text and, if known, the actual reason. */
+/**
+ * An AUKS failure: the original's number and text and, if known, the actual reason.
+ *
+ * @example
+ * ```ts
+ * import { AuksError } from "./lib/auks/errors.ts";
+ *
+ * const error = new AuksError("CRED_EXPIRED", "it ended 3 hours ago");
+ * console.log(error.message); // "auks cred : credential expired (it ended 3 hours ago)"
+ * console.log(error.code, error.status); // -100312 40
+ * ```
+ */
 export class AuksError extends Error {
   /** Name in {@linkcode AUKS_ERRORS}. */
   readonly error: AuksErrorName;
@@ -187,15 +198,6 @@ export class AuksError extends Error {
    *
    * @param error name of the error.
    * @param reason the reason, for people; must not contain keys or tickets.
-   *
-   * @example
-   * ```ts
-   * import { AuksError } from "./lib/auks/errors.ts";
-   *
-   * const error = new AuksError("CRED_EXPIRED", "it ended 3 hours ago");
-   * console.log(error.message); // "auks cred : credential expired (it ended 3 hours ago)"
-   * console.log(error.code, error.status); // -100312 40
-   * ```
    */
   constructor(error: AuksErrorName, reason?: string) {
     const text = AUKS_ERRORS[error][1];
