@@ -10,7 +10,7 @@ import { APPLETS } from "../../cli/applets.ts";
 import { USAGE as DOCTOR } from "../../cli/doctor/doctor.ts";
 import { USAGE as HEALTH } from "../../cli/health.ts";
 import { type OptionSyntax } from "../../cli/command_line/getopt.ts";
-import { COMMANDS } from "../../scripts/manual/commands.ts";
+import { AUKS_COMMANDS, COMMANDS } from "../../scripts/manual/commands.ts";
 import { MUNGEBOX } from "../harness/programs.ts";
 import { NETWORK_NEEDS } from "../network.ts";
 import { suite } from "../suite.ts";
@@ -76,7 +76,7 @@ function runBlock(nodes: Nodes, { commands }: Block): void {
 
 /** Options of each of our programs, by its name in the pages. */
 const OPTIONS = new Map<string, readonly OptionSyntax[]>([
-  ...COMMANDS.map(({ name, groups }) => [name, groups.flat()] as const),
+  ...[...COMMANDS, ...AUKS_COMMANDS].map(({ name, groups }) => [name, groups.flat()] as const),
   ["mungebox doctor", DOCTOR.groups.flat()],
   ["mungebox health", HEALTH.groups.flat()],
 ]);
