@@ -5,10 +5,12 @@
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { barChart } from "./bench_chart.ts";
 import { compareDecodes, type Latency, measureCache } from "./bench_replay.ts";
+import { cpuSeconds, idleFigures } from "./bench_idle.ts";
 import { median, quantile } from "./bench_statistics.ts";
 import { encodeRequest } from "../tests/requests.ts";
 
@@ -26,7 +28,9 @@ const MANY_ROUNDS = 3 * ROUNDS;
 const BOX = resolve("dist/mungebox");
 const REFERENCE = { munged: "/usr/sbin/munged", remunge: "/usr/bin/remunge" };
 const THREADS = 2;
-const CLOCK_TICKS = 100; // a second, of utime and stime in /proc
+/** How long a daemon has had nothing to do before it counts as idle, and how long it is then watched. */
+const IDLE_SETTLE_MS = 60_000;
+const IDLE_SECONDS = 120;
 const directory = mkdtempSync(join(tmpdir(), "munge-bench-"));
 
 /** A daemon under measurement. */
@@ -109,11 +113,6 @@ function load(
   return { rate, cpu: ((cpuSeconds(to.pid) - before) / count) * 1e6 };
 }
 
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /, "").split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
-}
-
 /** Milliseconds taken by each encode of one client while eight others keep the daemon busy; sorted. */
 function latencies(to: Contestant): Float64Array {
   const seconds = 3;
@@ -190,7 +189,7 @@ function ratios({ samples, against }: Figure): number[] {
 }
 
 const shown = (value: number) =>
-  value >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
+  value === 0 ? "0" : value >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
 
 function row(figure: Figure): string[] {
   const { samples, bound, unit } = figure;
@@ -294,6 +293,7 @@ async function main(): Promise<void> {
       { name: "memory idle, private", unit: "MiB", against: null, bound: { most: 40 } },
       () => ({ ours: [memory(ours.pid).own], reference: [memory(reference.pid).own] }),
     );
+    await measureIdleness(both);
     // A daemon runs for months, so the first requests, while its code is being compiled, do not count.
     for (const to of all) load(to, ["-e", "-T", "8", "-N", "40000"]);
     for (const to of both) load(to, ["-d", "-T", "8", "-N", "20000"]);
@@ -354,6 +354,28 @@ async function main(): Promise<void> {
     Bun.sleepSync(500);
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** How often the daemons wake up while they have nothing to do, and the CPU time that takes. */
+async function measureIdleness(daemons: readonly Contestant[]): Promise<void> {
+  const names = { wakeUps: "wake-ups idle", cpu: "CPU time idle" };
+  if (!Object.values(names).some((name) => name.includes(options.only))) return;
+  await sleep(IDLE_SETTLE_MS);
+  const found = await Promise.all(daemons.map(async (daemon) => {
+    const { wakeUps, cpuSeconds } = await idleFigures(daemon.pid, IDLE_SECONDS);
+    const total = Object.values(wakeUps).reduce((sum, count) => sum + count, 0);
+    return { daemon: daemon.name, wakeUps: total, cpu: cpuSeconds * 1000 };
+  }));
+  const perMinute = (figure: "wakeUps" | "cpu"): Samples =>
+    Object.fromEntries(found.map((each) => [each.daemon, [each[figure] * 60 / IDLE_SECONDS]]));
+  recordAll(
+    [
+      { name: names.wakeUps, unit: "1/min", against: null, bound: { most: 4 } },
+      { name: names.cpu, unit: "ms/min", against: null, bound: { most: 0 } },
+    ],
+    () => [perMinute("wakeUps"), perMinute("cpu")],
+    1,
+  );
 }
 
 /** The gain from a second thread where the daemon's work outweighs the clients'. */

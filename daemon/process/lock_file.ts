@@ -133,6 +133,11 @@ function isStillAt(path: string, fd: number): boolean {
   return found !== undefined && found.ino === locked.ino && found.dev === locked.dev;
 }
 
+/** Whether others still find the lock's file where it was taken. */
+export function isLockInPlace(lock: FileLock): boolean {
+  return isStillAt(lock.path, lock.fd);
+}
+
 /**
  * Removes the lock file when the daemon stops. The lock itself stays until the process is gone, which --stop waits
  * for. A file that is no longer ours, because another daemon took the socket with --force, stays.

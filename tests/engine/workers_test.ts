@@ -160,6 +160,17 @@ describe("workers that die", () => {
     await engine.stop();
   });
 
+  test("are not waited for if they hang: the engine stops, and a change of keys ends", async () => {
+    const engine = await start("stuck_worker.ts");
+    const change = engine.updateRealms(new Map([["", { ring: [], allowed: null }]]));
+    const begun = performance.now();
+    await engine.stop();
+    await change;
+    const took = performance.now() - begun;
+    assert(took > 2_000 && took < 5_000, `${took} ms`);
+    assert(log.lines.includes("error: Worker thread 1 did not stop in time"), log.lines.join("\n"));
+  });
+
   test("repeatedly end the engine", async () => {
     const engine = await start();
     const failed = Promise.race([engine.failed, pause(60_000)]);

@@ -1,7 +1,7 @@
 // The keys of all realms, from their files to the threads: reads and checks them, notices changes, hands them to all
 // workers, and wipes them when they are no longer valid.
-import { type BigIntStats, lstatSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { type BigIntStats, lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { primitives } from "../../../lib/primitives/executable.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import {
@@ -16,11 +16,14 @@ import { systemText } from "../../../lib/os/system_text.ts";
 import { isRealmName } from "../../../lib/credential/realm.ts";
 import { type DaemonConfig, keyRotationTime } from "../config.ts";
 import { readKeyFile } from "../../../lib/keys/file.ts";
+import type { FileWatch } from "../../process/file_watch.ts";
 import type { Logger } from "../../process/log.ts";
 import { DEFAULT_REALM, describeRealm, type Realm, type Realms } from "./realms.ts";
 
-/** Milliseconds between checks of the files; a change takes effect once two checks in a row see the same state. */
-const WATCH_INTERVAL_MS = 3_000;
+/** A change of the files takes effect once two checks that far apart see the same state. */
+const RECHECK_MS = 1_000;
+/** The longest that a timer can wait. */
+const LONGEST_WAIT_MS = 2 ** 31 - 1;
 /** How often files that change while being read are read again. */
 const MAX_READS = 10;
 const REALM_SUFFIX = ".key";
@@ -39,7 +42,8 @@ export class KeyStore {
   #putInForce: PutInForce = () => Promise.resolve();
   /** The change in progress; the next one waits for it. */
   #change: Promise<void> = Promise.resolve();
-  #watch: NodeJS.Timeout | undefined;
+  #recheck: NodeJS.Timeout | undefined;
+  #expiry: NodeJS.Timeout | undefined;
 
   /**
    * Reads all keys.
@@ -72,11 +76,11 @@ export class KeyStore {
     return this.#realms;
   }
 
-  /** Starts handing changes to the threads and, unless benchmarking, watching for changes. */
-  start(putInForce: PutInForce): void {
+  /** Starts handing changes to the threads, and taking up those of the files as well as keys that expire. */
+  start(putInForce: PutInForce, watch: FileWatch): void {
     this.#putInForce = putInForce;
-    if (this.#config.benchmark) return;
-    this.#watch = setInterval(() => this.#look(), WATCH_INTERVAL_MS);
+    watch.add(() => this.#directories(), () => this.#look());
+    this.#armExpiry();
   }
 
   /** Reads the files again. If one can't be read, its realm stays as it was, and the log has an error. */
@@ -86,7 +90,8 @@ export class KeyStore {
 
   /** Stops watching, after any change in progress. */
   async stop(): Promise<void> {
-    clearInterval(this.#watch);
+    clearTimeout(this.#recheck);
+    clearTimeout(this.#expiry);
     await this.#change;
   }
 
@@ -98,23 +103,40 @@ export class KeyStore {
   }
 
   #look(): void {
+    clearTimeout(this.#recheck);
     let signature: string;
     try {
       signature = this.#signature();
     } catch (error) {
       this.#log.limited("key files", "error", systemText(error));
-      this.#expire();
       return;
     }
+    if (signature === this.#read) return;
     // Two equal checks, so as not to read a file that is being written.
-    if (signature !== this.#read && signature === this.#seen) this.reload();
-    else this.#expire();
+    if (signature === this.#seen) this.reload();
+    else this.#recheck = setTimeout(() => this.#look(), RECHECK_MS);
     this.#seen = signature;
   }
 
-  /** Drops expired keys, whatever the state of the files. */
-  #expire(): void {
-    if (this.#hasExpired()) this.#enqueue(() => this.#dropExpired());
+  /** Waits for the next key to expire. */
+  #armExpiry(): void {
+    clearTimeout(this.#expiry);
+    const expiries = [...this.#realms.values()].flatMap(({ ring }) =>
+      ring.flatMap(({ expiry }) => expiry ?? [])
+    );
+    if (expiries.length === 0) return;
+    const wait = Math.max(0, Math.min(...expiries) * 1000 - Date.now());
+    this.#expiry = setTimeout(() => {
+      if (this.#hasExpired()) this.#enqueue(() => this.#dropExpired());
+      else this.#armExpiry(); // the wait was cut short, or the clock set back
+    }, Math.min(wait, LONGEST_WAIT_MS));
+  }
+
+  /** Where the files of all keys are, those that are links included. */
+  #directories(): string[] {
+    const { realmDir } = this.#config;
+    const files = [...this.#keyFiles().values()].flatMap((file) => [file, realPathOf(file)]);
+    return [...new Set([realmDir, ...files.map((file) => dirname(file))])];
   }
 
   #enqueue(change: () => ReadonlyMap<string, readonly RingKey[]>): void {
@@ -166,6 +188,7 @@ export class KeyStore {
     if (changed.length === 0 && removed.length === 0) return;
     await this.#putInForce(realms);
     this.#realms = realms;
+    this.#armExpiry();
     for (const [name, { ring }] of changed) this.#log.notice(describeRing(name, ring));
     for (const name of removed) this.#log.notice(`Removed ${describeRealm(name)}`);
     this.#warnOfSharedKeys();
@@ -297,6 +320,15 @@ function shareSubkeys({ dek, mac }: Subkeys): Subkeys {
 
 function changeTime(path: string): number {
   return Math.floor(statSync(path).mtimeMs / 1000);
+}
+
+/** Where a file really is, or its own path if that can't be told. */
+function realPathOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
 }
 
 /** The state of a ring's files as seen by stat(). */

@@ -2,6 +2,7 @@
 // addition and no lock; readers add up the workers.
 import { ERRORS } from "../../../lib/errors.ts";
 import { MESSAGE_TYPE } from "../../../lib/protocol/message.ts";
+import { sharedTime } from "../../process/shared_clock.ts";
 
 /** Number of distinct results, one per MUNGE error number. */
 const RESULTS = ERRORS.length;
@@ -18,17 +19,34 @@ const DURATION_SUM = REQUESTS + 1;
 const DURATIONS = DURATION_SUM + 1;
 const SKEW_MAX = DURATIONS + DURATION_BUCKETS;
 const LAST_INVALID = SKEW_MAX + 1;
+/** Requests of the last minute, in slices of some seconds; and which slice each cell has. */
+const SLICES = 12;
+const SLICE_MS = 60_000 / SLICES;
+const RECENT = LAST_INVALID + 1;
+const RECENT_SLICE = RECENT + SLICES;
 /** A multiple of a cache line, so that workers don't slow each other down. */
-const CELLS = Math.ceil((LAST_INVALID + 1) / 8) * 8;
+const CELLS = Math.ceil((RECENT_SLICE + SLICES) / 8) * 8;
 const MICROSECONDS = 1000;
 
-/** The cells of a munged with `workers` workers; the first row is the main thread's. */
-export function createCounters(threads: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((threads + 1) * CELLS * Float64Array.BYTES_PER_ELEMENT);
+/** The cells of a munged with this many workers. */
+export function createCounters(workers: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(workers * CELLS * Float64Array.BYTES_PER_ELEMENT);
 }
 
+/** The cells of a worker; their numbers are from 1. */
 function row(counters: SharedArrayBuffer, number: number): Float64Array {
-  return new Float64Array(counters, number * CELLS * Float64Array.BYTES_PER_ELEMENT, CELLS);
+  return new Float64Array(counters, (number - 1) * CELLS * Float64Array.BYTES_PER_ELEMENT, CELLS);
+}
+
+/** The cells of all workers. */
+function rows(counters: SharedArrayBuffer): Float64Array[] {
+  const workers = counters.byteLength / Float64Array.BYTES_PER_ELEMENT / CELLS;
+  return Array.from({ length: workers }, (_, index) => row(counters, index + 1));
+}
+
+/** Which slice of time a moment of this thread's clock is in. */
+function sliceAt(now: number): number {
+  return Math.floor(sharedTime(now) / SLICE_MS);
 }
 
 /** One worker's view of its own cells. */
@@ -46,6 +64,18 @@ export class WorkerCounters {
   answered(type: number, errno: number): void {
     if (type === MESSAGE_TYPE.encodeRequest) this.#cells[ENCODE + errno]!++;
     else if (type === MESSAGE_TYPE.decodeRequest) this.#cells[DECODE + errno]!++;
+  }
+
+  /** Counts a request towards the rate of the minute that ends with `now`. */
+  recent(now: number): void {
+    const cells = this.#cells;
+    const slice = sliceAt(now);
+    const at = slice % SLICES;
+    if (cells[RECENT_SLICE + at] !== slice) {
+      cells[RECENT + at] = 0;
+      cells[RECENT_SLICE + at] = slice;
+    }
+    cells[RECENT + at]!++;
   }
 
   /** Counts a client disconnected without an answer. */
@@ -98,18 +128,16 @@ export interface Totals {
 
 /** Adds up all workers. */
 export function sumCounters(counters: SharedArrayBuffer): Totals {
-  const rows: Float64Array[] = [];
-  const threads = counters.byteLength / Float64Array.BYTES_PER_ELEMENT / CELLS - 1;
-  for (let number = 1; number <= threads; number++) rows.push(row(counters, number));
-  const sum = (cell: number) => rows.reduce((total, cells) => total + cells[cell]!, 0);
-  const max = (cell: number) => Math.max(...rows.map((cells) => cells[cell]!));
+  const workers = rows(counters);
+  const sum = (cell: number) => workers.reduce((total, cells) => total + cells[cell]!, 0);
+  const max = (cell: number) => Math.max(...workers.map((cells) => cells[cell]!));
   const sums = (start: number, length: number) =>
     Array.from({ length }, (_, index) => sum(start + index));
   return {
     encode: sums(ENCODE, RESULTS),
     decode: sums(DECODE, RESULTS),
     cutOff: sum(CUT_OFF),
-    workers: rows.map((cells) => cells[REQUESTS]!),
+    workers: workers.map((cells) => cells[REQUESTS]!),
     durations: sums(DURATIONS, DURATION_BUCKETS),
     durationSum: sum(DURATION_SUM),
     skewMax: max(SKEW_MAX),
@@ -117,30 +145,18 @@ export function sumCounters(counters: SharedArrayBuffer): Totals {
   };
 }
 
-/** Keeps the last minute's rate in the main thread's row. */
-export class RateMeter {
-  readonly #counters: SharedArrayBuffer;
-  readonly #own: Float64Array;
-  readonly #samples: { at: number; count: number }[] = [];
-
-  constructor(counters: SharedArrayBuffer) {
-    this.#counters = counters;
-    this.#own = row(counters, 0);
-    this.sample();
+/**
+ * Requests per second during the last minute.
+ *
+ * @param uptime seconds that munged has run, if it is less than that.
+ */
+export function currentRate(counters: SharedArrayBuffer, uptime: number): number {
+  const oldest = sliceAt(performance.now()) - SLICES + 1;
+  let requests = 0;
+  for (const cells of rows(counters)) {
+    for (let at = 0; at < SLICES; at++) {
+      if (cells[RECENT_SLICE + at]! >= oldest) requests += cells[RECENT + at]!;
+    }
   }
-
-  /** To be called every few seconds. */
-  sample(): void {
-    const count = sumCounters(this.#counters).workers.reduce((a, b) => a + b, 0);
-    const at = performance.now();
-    this.#samples.push({ at, count });
-    while (this.#samples.length > 2 && at - this.#samples[0]!.at > 60_000) this.#samples.shift();
-    const first = this.#samples[0]!;
-    this.#own[0] = at === first.at ? 0 : (count - first.count) / ((at - first.at) / 1000);
-  }
-}
-
-/** Requests per second during the last minute. */
-export function currentRate(counters: SharedArrayBuffer): number {
-  return row(counters, 0)[0]!;
+  return requests / Math.min(60, Math.max(1, uptime));
 }

@@ -1,7 +1,5 @@
-// munged's status as metrics: the request rate, measured every few seconds, and a file in Prometheus's text format
-// for the textfile collector of its node exporter.
+// munged's status as metrics: a file in Prometheus's text format for the textfile collector of its node exporter.
 import type { DaemonConfig } from "../config.ts";
-import { RateMeter } from "./counters.ts";
 import type { Logger } from "../../process/log.ts";
 import {
   formatMetrics,
@@ -12,31 +10,23 @@ import {
 import type { Realms } from "../keys/realms.ts";
 import { collectStatus, type Status, type StatusSources } from "./status.ts";
 
-const SAMPLE_INTERVAL_MS = 5_000;
-
 /**
- * Keeps the rate and the metrics file up to date, unless benchmarking.
+ * Keeps the metrics file up to date, if one is asked for.
  *
  * @returns a function that stops it and removes the file, whose numbers would otherwise look current.
  */
-export function startMetering(
-  { benchmark, metricsFile }: DaemonConfig,
+export function keepMetrics(
+  { metricsFile }: DaemonConfig,
   sources: StatusSources,
   realms: () => Realms,
   log: Logger,
 ): () => void {
-  if (benchmark) return () => {};
-  const meter = new RateMeter(sources.counters);
-  const timer = setInterval(() => meter.sample(), SAMPLE_INTERVAL_MS);
-  const stopFile = metricsFile === null ? () => {} : keepMetricsFile(
+  if (metricsFile === null) return () => {};
+  return keepMetricsFile(
     metricsFile,
     () => formatMetrics(METRICS, collectStatus(sources, realms())),
     (text) => log.limited("metrics file", "warning", text),
   );
-  return () => {
-    clearInterval(timer);
-    stopFile();
-  };
 }
 
 /** All metrics; docs/monitoring.md explains them. */

@@ -66,19 +66,20 @@ export interface Status {
 /** The status of the munged with these sources and realms. */
 export function collectStatus(sources: StatusSources, realms: Realms): Status {
   const totals = sumCounters(sources.counters);
+  const uptime = Math.max(0, Math.floor(Date.now() / 1000) - sources.startTime);
   const timed = totals.durations.reduce((a, b) => a + b, 0);
   return {
     version: VERSION,
     compatible_version: COMPATIBLE_VERSION,
     pid: process.pid,
     start_time: sources.startTime,
-    uptime_seconds: Math.max(0, Math.floor(Date.now() / 1000) - sources.startTime),
+    uptime_seconds: uptime,
     requests: {
       encode: byName(totals.encode),
       decode: byName(totals.decode),
       cut_off: totals.cutOff,
     },
-    requests_per_second: Math.round(currentRate(sources.counters) * 10) / 10,
+    requests_per_second: Math.round(currentRate(sources.counters, uptime) * 10) / 10,
     duration: {
       timed,
       sampling: SAMPLING,

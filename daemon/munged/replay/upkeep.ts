@@ -19,7 +19,8 @@ import {
 } from "./minutes.ts";
 import type { Logger } from "../../process/log.ts";
 
-const PURGE_INTERVAL_MS = 60_000;
+/** Long enough that an idle munged can be said to sleep. */
+const PURGE_INTERVAL_MS = 5 * 60_000;
 /** A table is dropped this many seconds after its last credential expired. */
 const GRACE_SECONDS = 60;
 /** Journals are kept for as long as any --timestamp-drift-max could make their credentials valid again. */
@@ -64,7 +65,7 @@ export class ReplayPurge {
   }
 
   /**
-   * Call it about once a minute.
+   * Call it every few minutes.
    *
    * @param now seconds since the epoch.
    * @param drift seconds by which clocks may differ.
@@ -168,6 +169,7 @@ export function startUpkeep(
     await sleep(syncMilliseconds, undefined, { ref: false });
     if (isStopped) return;
     await save();
+    keepSpares(); // of which one may have been used
     saveWhenWritten();
   };
   if (state.directory !== null && !state.syncsFirst) saveWhenWritten();

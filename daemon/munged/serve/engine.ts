@@ -3,6 +3,7 @@
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../../../lib/os/socket.ts";
 import { softLimit } from "../../../lib/os/limits.ts";
+import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import type { ReplayState } from "../replay/minutes.ts";
 import type { GroupMap } from "../groups/map.ts";
 import type { Logger, LogTarget } from "../../process/log.ts";
@@ -52,6 +53,8 @@ export interface WorkerSettings extends EngineSettings {
 export type ToWorker =
   | { readonly kind: "groups"; readonly groups: GroupMap }
   | { readonly kind: "realms"; readonly realms: Realms; readonly generation: number }
+  /** The descriptor of the listening socket is another socket's now. */
+  | { readonly kind: "listen" }
   | { readonly kind: "stop" };
 
 /** Reports of a worker; "realms" means it no longer uses any of an earlier generation. */
@@ -65,6 +68,8 @@ const RESERVED_DESCRIPTORS = 256;
 const PARKED_BYTES = 32 * 2 ** 20;
 /** However many workers there are, each has room for some requests of maximum length. */
 const LEAST_PARKED_BYTES = 6 * 2 ** 20;
+/** Clients have the time of a message to finish; --stop gives munged 5 s before it kills it. */
+const STOP_DEADLINE_MS = MESSAGE_TIMEOUT_MS + 1500;
 /** More worker deaths than this within a minute stop munged. */
 const DEATHS_PER_MINUTE = 10;
 
@@ -150,13 +155,30 @@ export class Engine {
     await this.#all((thread) => thread.generation >= generation || thread.state === "stopped");
   }
 
-  /** Stops accepting, completes requests in flight, and ends all threads. */
+  /** Has all threads accept connections from the socket that the listener's descriptor now refers to. */
+  listenAnew(): void {
+    this.#order({ kind: "listen" });
+  }
+
+  /** Stops accepting, completes requests in flight, and ends all threads; does not wait for one that hangs. */
   async stop(): Promise<void> {
     this.#stopping = true;
     shutdown(this.#settings.listener);
     this.#order({ kind: "stop" });
+    const timer = setTimeout(() => this.#giveUpThreads(), STOP_DEADLINE_MS);
     await this.#all((thread) => thread.state === "stopped");
+    clearTimeout(timer);
     close(this.#settings.listener);
+  }
+
+  /** Counts the threads that don't end as stopped: they end with the process. */
+  #giveUpThreads(): void {
+    for (const thread of this.#threads.values()) {
+      if (thread.state === "stopped") continue;
+      thread.state = "stopped";
+      this.#log.error(`Worker thread ${thread.number} did not stop in time`);
+    }
+    this.#changed();
   }
 
   #order(order: ToWorker): void {

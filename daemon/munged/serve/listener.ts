@@ -85,6 +85,13 @@ export class Listener {
     this.#watch();
   }
 
+  /** Watches the socket that the descriptor now refers to; the poller has forgotten the previous one. */
+  watchAnew(): void {
+    this.#isWatching = false;
+    this.#nextWatch = Infinity;
+    this.#watch();
+  }
+
   /** Accepts no more connections. */
   end(): void {
     this.#hasEnded = true;

@@ -1,6 +1,7 @@
 // Whose request a worker serves next. Most are served as they come. Requests of a user who uses much of munged's time wait
 // until no others are left, those of the user who used least first. As long as there are other users, only one worker at a
 // time serves such a user, so that the other workers remain available.
+import { sharedTime } from "../../process/shared_clock.ts";
 import type { ParkedClient } from "./parked.ts";
 
 /** A user whose requests take longer than this on average waits for the others. */
@@ -34,9 +35,6 @@ const MIXED_AT = 5;
 export function createTurns(threads: number): SharedArrayBuffer {
   return new SharedArrayBuffer((threads + 1) * WORDS_APART * Int32Array.BYTES_PER_ELEMENT);
 }
-
-/** Offset from a worker's own clock to the shared one, in milliseconds. */
-const CLOCK_OFFSET = Number(process.hrtime.bigint() / 1_000_000n) - performance.now();
 
 /** What a worker knows about a user. */
 interface User {
@@ -124,7 +122,7 @@ export class Turns {
   /** Tells the other workers which user this one serves. */
   #note(uid: number, now: number): void {
     const words = this.#words;
-    const time = sharedTime(now);
+    const time = stamp(now);
     Atomics.store(words, this.#own + LAST_AT, time);
     if (uid !== this.#lastUid) {
       if (this.#lastUid !== -1) Atomics.store(words, this.#own + MIXED_AT, time);
@@ -148,7 +146,7 @@ export class Turns {
         if (!isServed && !this.#goesFirst(at, mark, waitsSince, now)) continue;
         this.release();
         if (waitsSince === null) {
-          Atomics.store(words, own + BLOCKED_SINCE, sharedTime(now));
+          Atomics.store(words, own + BLOCKED_SINCE, stamp(now));
           Atomics.store(words, own + BLOCKED, mark);
         }
         return false;
@@ -203,14 +201,14 @@ function markOf(uid: number): number {
   return (uid + 1) | 0;
 }
 
-/** A time of this worker on the shared clock. */
-function sharedTime(now: number): number {
-  return Math.floor(now + CLOCK_OFFSET) | 0;
+/** A time of this worker on the shared clock, in a word. */
+function stamp(now: number): number {
+  return Math.floor(sharedTime(now)) | 0;
 }
 
 /** Milliseconds since a time on the shared clock. */
 function elapsed(since: number, now: number): number {
-  return (sharedTime(now) - since) | 0;
+  return (stamp(now) - since) | 0;
 }
 
 function epochOf(now: number): number {

@@ -131,7 +131,9 @@ function litter(): number {
 /** Charges a user for the time since the last call. */
 function charge(uid: number): void {
   const now = performance.now();
-  turns.charge(uid, now, now - clock, exchange.answered !== answered);
+  const isRequest = exchange.answered !== answered;
+  turns.charge(uid, now, now - clock, isRequest);
+  if (isRequest) counters.recent(now);
   answered = exchange.answered;
   clock = now;
 }
@@ -226,6 +228,9 @@ function takeOrders(): void {
         realms = order.realms;
         ring = ringOf(DEFAULT_REALM);
         report({ kind: "realms", generation: order.generation });
+        break;
+      case "listen":
+        listener.watchAnew();
         break;
       case "stop":
         stopping = true;

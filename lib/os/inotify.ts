@@ -1,0 +1,46 @@
+// Being told by Linux's kernel that something in a directory has changed (inotify(7)).
+import { cString, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+
+const IN_NONBLOCK = 0o4000;
+const IN_CLOEXEC = 0o2000000;
+/** What tells of files made, replaced, removed or closed after writing; not of each write to one kept open. */
+const EVENTS = {
+  attributes: 0x4,
+  closedAfterWriting: 0x8,
+  movedFrom: 0x40,
+  movedTo: 0x80,
+  created: 0x100,
+  deleted: 0x200,
+  selfDeleted: 0x400,
+  selfMoved: 0x800,
+} as const;
+const ONLY_DIRECTORIES = 0x0100_0000;
+const MASK = Object.values(EVENTS).reduce((mask, event) => mask | event, ONLY_DIRECTORIES);
+
+const { i32, u32, ptr: pointer } = FFIType;
+
+/** An open inotify. */
+export interface Inotify {
+  /** Readable once something has changed. */
+  readonly fd: number;
+  /** Watches a directory from now on, again if it is watched already; false if that can't be done. */
+  watch(path: string): boolean;
+}
+
+/** Opens an inotify; null where there is none. @throws {SystemError} when the user has too many. */
+export function openInotify(): Inotify | null {
+  if (process.platform !== "linux") return null;
+  const c = openLibc({
+    inotify_init1: { args: [i32], returns: i32 },
+    inotify_add_watch: { args: [i32, pointer, u32], returns: i32 },
+  });
+  const fd = c.inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  if (fd < 0) throw new SystemError("inotify_init1");
+  return {
+    fd,
+    watch(path) {
+      const text = cString(path);
+      return c.inotify_add_watch(fd, ptr(text), MASK) >= 0;
+    },
+  };
+}

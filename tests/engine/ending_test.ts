@@ -1,0 +1,96 @@
+// A munged that ends, or whose socket is taken away: nothing is left behind, and nothing keeps it from ending.
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
+import { Realm } from "../harness/realm.ts";
+import { encodeRequest } from "../requests.ts";
+import { runProgram } from "./load.ts";
+
+/** Within which a lost socket is to be made again. */
+const PATIENCE_MS = 10_000;
+
+function encode(socket: string): number {
+  return new BlockingClient(socket).encode(encodeRequest()).errno;
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!condition()) {
+    assert(performance.now() < deadline, what);
+    await pause(20);
+  }
+}
+
+describe("munged", { skip: process.platform !== "linux" && "needs inotify" }, () => {
+  let realm: Realm;
+  before(() => {
+    realm = new Realm();
+  });
+  after(() => realm.close());
+
+  test("that fails at one step of its end takes all the others", async () => {
+    const metrics = join(realm.directory, "metrics");
+    mkdirSync(metrics);
+    const munged = await realm.start("ours", [`--metrics-file=${metrics}/munged.prom`]);
+    const seed = munged.socket.replace(/socket$/, "seed");
+    assert(!existsSync(seed));
+    rmSync(metrics, { recursive: true });
+    writeFileSync(metrics, ""); // in whose place nothing can be removed from
+    assert.equal(await munged.stop(), 0);
+    assert.match(munged.log(), /Error: Not a directory/);
+    for (const file of ["socket", "socket.lock", "pid"]) {
+      assert(!existsSync(munged.socket.replace(/socket$/, file)), `${file} is left behind`);
+    }
+    assert.equal(statSync(seed).size, 1024);
+    assert.match(munged.log(), /Stopping munge-/);
+  });
+
+  test("that can't start leaves nothing behind", () => {
+    const base = join(realm.directory, "failing");
+    mkdirSync(base);
+    const { status, err } = realm.run("ours", "munged", [
+      "--foreground",
+      `--socket=${base}/socket`,
+      `--key-file=${realm.directory}/key`,
+      `--pid-file=${base}/no/such/directory/pid`,
+      `--seed-file=${base}/seed`,
+      "--origin=127.0.0.1",
+    ]);
+    assert.equal(status, 1);
+    assert.match(err, /no\/such\/directory/);
+    for (const file of ["socket", "socket.lock"]) assert(!existsSync(join(base, file)), file);
+  });
+
+  for (const isWholeDirectory of [false, true]) {
+    test(`makes its socket again when ${isWholeDirectory ? "its directory" : "it"} was removed`, async () => {
+      const munged = await realm.start("ours");
+      const { socket } = munged;
+      const directory = join(socket, "..");
+      const pidFile = join(directory, "pid");
+      const pid = readFileSync(pidFile, "latin1");
+      if (isWholeDirectory) rmSync(directory, { recursive: true });
+      else rmSync(socket);
+      await until("a new socket", () => existsSync(socket));
+      for (let i = 0; i < 20; i++) assert.equal(encode(socket), 0);
+      const isWhole = () => existsSync(pidFile) && readFileSync(pidFile, "latin1") === pid;
+      await until("a PID file", isWhole);
+      assert.match(munged.log(), /Created socket ".*" again/);
+      const stop = await runProgram(realm, "ours", "munged", ["--stop", `--socket=${socket}`]);
+      assert.equal(stop.status, 0);
+      assert(!existsSync(socket) && !existsSync(`${socket}.lock`));
+    });
+  }
+
+  test("leaves the socket of another one alone that took its place", async () => {
+    const first = await realm.start("ours");
+    const [, second] = [first, await realm.start("ours", [`--socket=${first.socket}`, "--force"])];
+    await pause(1_000);
+    assert.doesNotMatch(first.log(), /again/);
+    assert.equal(await first.stop(), 0);
+    assert.equal(encode(first.socket), 0);
+    assert.equal(await second.stop(), 0);
+  });
+});
