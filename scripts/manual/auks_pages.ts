@@ -27,7 +27,7 @@ const others = (own: string) => SEE_ALSO.filter((page) => page !== own);
 const keys = (rows: readonly (readonly [key: string, preset: string, meaning: string])[]) =>
   list(rows.map(([key, preset, meaning]) => [
     `Ic ${key}`,
-    preset === "" ? meaning : `${meaning}\nDefault: ${preset}.`,
+    preset === "" ? meaning : `${meaning}.\nDefault: ${preset}.`,
   ]));
 
 /** All pages. */
@@ -272,22 +272,22 @@ It logs which one it chose, and why.`,
 Times are in seconds, or have units as in 10h or 1d12h.
 ${
           list([
-            ["Ev AUKS_PRIV_USER", "the account whose cache is filled\nDefault: root."],
+            ["Ev AUKS_PRIV_USER", "the account whose cache is filled.\nDefault: root."],
             ["Ev AUKS_PRIV_KEYTAB", "Default: /etc/krb5.keytab."],
             ["Ev AUKS_PRIV_PRINC", "the principal to use instead of choosing one"],
-            ["Ev AUKS_PRIV_LIFETIME", "the lifetime of the ticket\nDefault: 36000."],
+            ["Ev AUKS_PRIV_LIFETIME", "the lifetime of the ticket.\nDefault: 36000."],
             [
               "Ev AUKS_PRIV_RENEW_INT",
               "the longest time between two tickets, whatever their lifetime",
             ],
             [
               "Ev AUKS_PRIV_ERROR_INT",
-              "the time between a failure and the next attempt\nDefault: 60.",
+              "the time between a failure and the next attempt.\nDefault: 60.",
             ],
-            ["Ev AUKS_PRIV_KINIT_TIMEOUT", "how long one attempt may take\nDefault: 10."],
+            ["Ev AUKS_PRIV_KINIT_TIMEOUT", "how long one attempt may take.\nDefault: 10."],
             [
               "Ev AUKS_PRIV_SYSLOG_PRIO",
-              "facility and level, or none for standard output\nDefault: local3.notice.",
+              "facility and level, or none for standard output.\nDefault: local3.notice.",
             ],
             [
               "Ev AUKS_KINIT_OPTS",
