@@ -1,18 +1,13 @@
 // auksd: stores users' tickets and hands them out. This file has its command line; the daemon is in daemon/auksd.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
 import { print, printError } from "../command_line/print.ts";
-import { flag, text } from "../command_line/vocabulary.ts";
+import { flag } from "../command_line/vocabulary.ts";
 import type { AuksdRun } from "../../daemon/auksd/main.ts";
-import { type AuksUsage, counter, HELP_OPTION, parseAuksOptions } from "./usage.ts";
+import { type AuksUsage, DAEMON_OPTIONS, type DaemonSettings, parseAuksOptions } from "./usage.ts";
 
 /** The parsed command line. */
-interface Settings {
-  /** Undefined for the default file. */
-  config: string | undefined;
-  foreground: boolean;
+interface Settings extends DaemonSettings {
   checkConfig: boolean;
-  verbose: number;
-  debug: number;
 }
 
 /** The command line of auksd. */
@@ -20,13 +15,7 @@ export const USAGE: AuksUsage<Settings> = {
   synopsis: "[-h] [-dv] [-F] [-f conffile]",
   layout: "daemon",
   groups: [
-    [
-      HELP_OPTION,
-      counter("-d, --debug", "increase debug level (force foreground mode)", "debug"),
-      counter("-v, --verbose", "increase verbose level (force foreground mode)", "verbose"),
-      flag("-F, --foreground", "run in foreground", "foreground"),
-      text("-f, --config=conffile", "Configuration file", "config"),
-    ],
+    DAEMON_OPTIONS,
     [
       flag("--check-config", "check configuration, ACL, keytab and CacheDir", "checkConfig"),
     ],

@@ -7,13 +7,9 @@ import { addition, flag, parsed, text } from "../command_line/vocabulary.ts";
 import { print, printError } from "../command_line/print.ts";
 import { refuse, wholeNumber } from "../command_line/values.ts";
 import { logTo, openConfiguration, type OpenedConfiguration } from "./configuration.ts";
-import { type AuksUsage, counter, HELP_OPTION, parseAuksOptions } from "./usage.ts";
+import { type AuksUsage, DAEMON_OPTIONS, type DaemonSettings, parseAuksOptions } from "./usage.ts";
 
-interface Settings {
-  config: string | undefined;
-  foreground: boolean;
-  verbose: number;
-  debug: number;
+interface Settings extends DaemonSettings {
   logFile: string | undefined;
   metricsFile: string | undefined;
   parallel: number;
@@ -27,11 +23,7 @@ export const USAGE: AuksUsage<Settings> = {
   layout: "daemon",
   groups: [
     [
-      HELP_OPTION,
-      counter("-d, --debug", "increase debug level (force foreground mode)", "debug"),
-      counter("-v, --verbose", "increase verbose level (force foreground mode)", "verbose"),
-      flag("-F, --foreground", "run in foreground", "foreground"),
-      text("-f, --config=conffile", "Configuration file", "config"),
+      ...DAEMON_OPTIONS,
       text("-l, --log-file=logfile", "log file", "logFile"),
     ],
     [

@@ -3,7 +3,7 @@
 import { getopt, GetoptError } from "../command_line/getopt.ts";
 import { type Option, printAndExit, type Usage } from "../command_line/options.ts";
 import { print, printError } from "../command_line/print.ts";
-import { option } from "../command_line/vocabulary.ts";
+import { flag, option, text } from "../command_line/vocabulary.ts";
 
 /** The command line of an AUKS program: the original's options, then ours. */
 export interface AuksUsage<Settings> extends Usage<Settings> {
@@ -131,3 +131,21 @@ function complaint(usage: AuksUsage<never>, { problem, word, option }: GetoptErr
       candidates.map(({ long }) => `'--${long}'`).join(" ")
     }`;
 }
+
+/** What a daemon's command line says in the same way for all of them. */
+export interface DaemonSettings {
+  /** Undefined for the default file. */
+  config: string | undefined;
+  foreground: boolean;
+  verbose: number;
+  debug: number;
+}
+
+/** The options of every daemon. */
+export const DAEMON_OPTIONS: readonly Option<DaemonSettings>[] = [
+  HELP_OPTION,
+  counter("-d, --debug", "increase debug level (force foreground mode)", "debug"),
+  counter("-v, --verbose", "increase verbose level (force foreground mode)", "verbose"),
+  flag("-F, --foreground", "run in foreground", "foreground"),
+  text("-f, --config=conffile", "Configuration file", "config"),
+];
