@@ -2,6 +2,7 @@
 // the bytes.
 import { lookup } from "node:dns/promises";
 import { connect, type Socket } from "node:net";
+import { systemCode, systemText } from "../os/system_text.ts";
 
 /** The daemon can't be reached, or is gone; worth another try. */
 export class ConnectionFailure extends Error {
@@ -20,23 +21,17 @@ export interface SocketAddresses {
   readonly remote: Uint8Array;
 }
 
-const TEXTS: Readonly<Record<string, string>> = {
+/** Failures of looking up a name, whose numbers are not the system's. */
+const LOOKUP_FAILURES: Readonly<Record<string, string>> = {
   EAI_AGAIN: "the name can't be looked up now",
   EAI_NODATA: "no such host",
   ENODATA: "no such host",
   ENOTFOUND: "no such host",
-  ECONNREFUSED: "Connection refused",
-  ECONNRESET: "Connection reset by peer",
-  EHOSTUNREACH: "No route to host",
-  ENETUNREACH: "Network is unreachable",
-  EPIPE: "Broken pipe",
-  ETIMEDOUT: "Connection timed out",
 };
 
-/** A system error in the user's terms. */
-function systemText(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return TEXTS[(code ?? "").replace(/^DNS_/, "")] ?? code ?? message;
+function reasonOf(error: unknown): string {
+  const code = systemCode(error)?.replace(/^DNS_/, "") ?? "";
+  return LOOKUP_FAILURES[code] ?? systemText(error);
 }
 
 /** How much to take from the kernel before it is requested. */
@@ -66,7 +61,7 @@ export class Connection {
       this.#wake();
     };
     socket.on("end", () => end("the daemon closed the connection"));
-    socket.on("error", (error) => end(systemText(error)));
+    socket.on("error", (error) => end(reasonOf(error)));
     socket.on("close", () => end("the connection was closed"));
   }
 
@@ -90,7 +85,7 @@ export class Connection {
       try {
         return new Connection(await connectTo(address, port, left), silenceMs);
       } catch (error) {
-        reason = systemText(error);
+        reason = reasonOf(error);
       }
     }
     throw new ConnectionFailure(`${host}:${port}: ${reason}`);
@@ -167,7 +162,7 @@ async function addressesOf(host: string, deadline: number): Promise<string[]> {
     const found = await (limit === Infinity ? looked : withLimit(looked, limit));
     return found.map(({ address }) => address);
   } catch (error) {
-    throw new ConnectionFailure(`${host}: ${systemText(error)}`);
+    throw new ConnectionFailure(`${host}: ${reasonOf(error)}`);
   }
 }
 
@@ -180,7 +175,7 @@ function connectTo(address: string, port: number, limit: number): Promise<Socket
   return limit === Infinity ? connected : withLimit(connected, limit, () => socket.destroy());
 }
 
-/** Rejects with ETIMEDOUT if a promise takes longer than this. */
+/** Rejects if a promise takes longer than this. */
 async function withLimit<T>(
   promise: Promise<T>,
   milliseconds: number,
@@ -189,7 +184,7 @@ async function withLimit<T>(
   const { promise: timeout, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     giveUp();
-    reject(Object.assign(new Error("timeout"), { code: "ETIMEDOUT" }));
+    reject(new Error("Connection timed out"));
   }, milliseconds);
   try {
     return await Promise.race([promise, timeout]);
