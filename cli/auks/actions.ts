@@ -11,7 +11,7 @@ import {
 import type { ClientSettings } from "../../lib/auks_client/client.ts";
 import { clientSettings } from "../../lib/auks_client/configuration.ts";
 import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
-import { storeCredential } from "../../lib/auks_client/renewal.ts";
+import { storeCredential } from "../../lib/auks_client/received_credential.ts";
 import { add, dump, get, ping, remove } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { isoTime } from "../../lib/os/local_time.ts";

@@ -1,7 +1,8 @@
 // A thread that renews tickets at the KDC, one after another: libkrb5 blocks until the KDC has answered.
 import { parentPort } from "node:worker_threads";
 import { Context, KerberosError, KRB5 } from "../../lib/krb5/context.ts";
-import { type Credential, makeKrbCred, readKrbCred } from "../../lib/krb5/credential.ts";
+import { readCredentials } from "../../lib/auks_client/received_credential.ts";
+import { type Credential, makeKrbCred } from "../../lib/krb5/credential.ts";
 import { CredentialCache } from "../../lib/krb5/credential_cache.ts";
 import { Principal } from "../../lib/krb5/principal.ts";
 import { renewedTicket, serviceTicket } from "../../lib/krb5/tickets.ts";
@@ -19,7 +20,7 @@ function renewTask({ id, krbCred }: KdcTask): KdcResult {
   const held: Credential[] = [];
   try {
     const context = opened ??= Context.open();
-    held.push(...readKrbCred(context, krbCred));
+    held.push(...readCredentials(context, krbCred));
     const [local, other] = held;
     const renewed = renewedTicket(context, local!);
     held.push(renewed);

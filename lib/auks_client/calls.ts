@@ -16,7 +16,7 @@ import {
   readConfiguration,
 } from "./configuration.ts";
 import { prepareCredential } from "./outgoing_credential.ts";
-import { storeCredential } from "./renewal.ts";
+import { storeCredential } from "./received_credential.ts";
 import * as requests from "./requests.ts";
 
 interface Asking {

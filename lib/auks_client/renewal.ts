@@ -4,11 +4,12 @@ import { AuksError } from "../auks/errors.ts";
 import type { PackedCredential } from "../auks/packed_credential.ts";
 import { type Lifetime, whyNotDue } from "../auks/store_rules.ts";
 import { type Context, KerberosError } from "../krb5/context.ts";
-import { type Credential, readKrbCred } from "../krb5/credential.ts";
+import type { Credential } from "../krb5/credential.ts";
 import { renewedTicket } from "../krb5/tickets.ts";
 import type { ClientSettings } from "./client.ts";
 import { type CachedTickets, readTickets, replaceTickets } from "./credential_cache.ts";
 import { uidOf } from "./outgoing_credential.ts";
+import { readCredentials } from "./received_credential.ts";
 import { get } from "./requests.ts";
 
 /** What to renew, and by which rules. */
@@ -106,35 +107,6 @@ function accountOf(context: Context, principal: string): number {
   } catch (error) {
     if (error instanceof AuksError) return process.geteuid!();
     throw error;
-  }
-}
-
-/** The tickets of a KRB-CRED; the caller frees them. @throws {AuksError} KRB5_LOAD. */
-function readCredentials(context: Context, krbCred: Uint8Array): Credential[] {
-  try {
-    return readKrbCred(context, krbCred);
-  } catch (error) {
-    if (!(error instanceof KerberosError)) throw error;
-    throw new AuksError("KRB5_LOAD", error.message);
-  }
-}
-
-/**
- * Fills a cache with the tickets of a KRB-CRED.
- *
- * @param ccache name of the cache; undefined for the default one.
- * @throws {AuksError}
- */
-export function storeCredential(
-  context: Context,
-  ccache: string | undefined,
-  krbCred: Uint8Array,
-): void {
-  const credentials = readCredentials(context, krbCred);
-  try {
-    replaceTickets(context, ccache, credentials);
-  } finally {
-    for (const credential of credentials) credential.free();
   }
 }
 

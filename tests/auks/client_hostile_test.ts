@@ -1,0 +1,142 @@
+// Replies that no honest auksd sends: cut off, changed, of the wrong length. The client says that they are no good,
+// soon, and never fills a cache with them.
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { after, before, it } from "node:test";
+import { AuksError } from "../../lib/auks/errors.ts";
+import { formatGetReply } from "../../lib/auks/reply.ts";
+import { type ClientSettings, withSession } from "../../lib/auks_client/client.ts";
+import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
+import { storeCredential } from "../../lib/auks_client/received_credential.ts";
+import { dump, get, ping } from "../../lib/auks_client/requests.ts";
+import { Context } from "../../lib/krb5/context.ts";
+import { suite } from "../suite.ts";
+import { Kdc, KDC_NEEDS } from "./kdc.ts";
+import { ScriptedAuksd } from "./scripted_auksd.ts";
+
+const SERVICE = "host/mngt.realm.a";
+
+suite("a hostile auksd", KDC_NEEDS, () => {
+  let kdc: Kdc;
+  let context: Context;
+  let auksd: ScriptedAuksd;
+  let reply: Uint8Array = new Uint8Array(0);
+  let good: Uint8Array;
+
+  before(async () => {
+    kdc = await Kdc.start({
+      realmLines: ["auth_to_local = RULE:[1:$1](^bob$)s/.*/daemon/", "auth_to_local = DEFAULT"],
+    });
+    kdc.enter();
+    kdc.login("bob");
+    context = Context.open();
+    auksd = await ScriptedAuksd.start(() => reply, { keytab: kdc.keytab(SERVICE) });
+    const source = { ccache: kdc.cache("bob"), crossRealm: "", warn: () => {} };
+    const { krbCred, principal, uid } = prepareCredential(context, source);
+    const times = { starttime: 1, endtime: 2, renewTill: 3 };
+    const flags = { addressless: true, crossrealm: false };
+    good = formatGetReply({ uid, principal, krbCred, ...times, ...flags }, {
+      dialect: "head",
+      compact: true,
+    });
+  });
+
+  after(async () => {
+    auksd?.stop();
+    context?.close();
+    await kdc?.stop();
+  });
+
+  const settings = (port: number = auksd.port): ClientSettings => ({
+    servers: [{ host: "127.0.0.1", port, principal: `${SERVICE}@REALM.A` }],
+    nat: true,
+    retries: 1,
+    timeoutMs: 1000,
+    delayMs: 0,
+    ccache: kdc.cache("bob"),
+  });
+  const isAuksError = (error: unknown) => error instanceof AuksError;
+
+  it("a GET reply that is cut off anywhere is refused", async () => {
+    for (let length = 0; length < good.length; length += length < 200 ? 1 : 37) {
+      reply = good.subarray(0, length);
+      await assert.rejects(get(context, settings(), 1), isAuksError, `${length} bytes`);
+    }
+    reply = good;
+    assert.equal((await get(context, settings(), 1)).principal, "bob@REALM.A");
+  });
+
+  it("a byte that was changed never fills a cache with something else", async () => {
+    const path = join(kdc.directory, "hostile");
+    for (let at = 0; at < good.length; at++) {
+      reply = good.map((byte, index) => index === at ? byte ^ 0xff : byte);
+      try {
+        const { krbCred } = await get(context, settings(), 1);
+        storeCredential(context, path, krbCred);
+      } catch (error) {
+        assert(error instanceof AuksError, String(error));
+      }
+    }
+    assert(existsSync(path)); // what does not matter to the ticket may be changed
+    assert.equal(context.defaultRealm, "REALM.A"); // libkrb5 still works
+  });
+
+  it("a count of credentials that are not there allocates nothing", async () => {
+    reply = Uint8Array.of(0, 0, 0, 26, 0xff, 0xff, 0xff, 0xff);
+    await assert.rejects(dump(context, settings()), isAuksError);
+  });
+
+  /** A server that says something of its own when it is asked for the versions. */
+  async function babbler(...chunks: Uint8Array[]): Promise<Server> {
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => {
+        for (const chunk of chunks) socket.write(chunk);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return server;
+  }
+
+  for (
+    const [name, chunks, reason] of [
+      [
+        "announces 4 GB in place of a refusal",
+        [[0], [0xff, 0xff, 0xff, 0xff]],
+        /announced 4294967295/,
+      ],
+      ["sends no AP-REP", [[0], [0, 0, 0, 0], [0, 0, 0, 4, 1, 2, 3, 4]], /can't be trusted/],
+      ["sends a KRB-ERROR that is none", [[0], [0, 0, 0, 2, 0x7e, 0x80]], /refused authentication/],
+      ["answers with an unknown byte", [[7]], /not auksd/],
+    ] as const
+  ) {
+    it(`one that ${name}`, async () => {
+      const server = await babbler(...chunks.map((bytes) => Uint8Array.from(bytes)));
+      try {
+        const { port } = server.address() as AddressInfo;
+        await assert.rejects(
+          withSession(context, settings(port), () => Promise.resolve()),
+          (error: Error) => reason.test(error.message),
+        );
+      } finally {
+        server.close();
+      }
+    });
+  }
+
+  it(
+    "one that is silent after the connection costs its time limit, once",
+    { timeout: 60_000 },
+    async () => {
+      const server = await babbler();
+      const { port } = server.address() as AddressInfo;
+      const started = performance.now();
+      await assert.rejects(ping(context, settings(port)), /did not answer for 30 s/);
+      assert(performance.now() - started < 32_000);
+      server.close();
+    },
+  );
+});
