@@ -15,6 +15,7 @@ import { rawDecode } from "../interop/raw.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 import { connect, HangUps, sendSome } from "./connection.ts";
+import type { Decoding } from "./decoder.ts";
 import type { Race } from "./racer.ts";
 
 const SUCCESS = 0;
@@ -75,6 +76,34 @@ describe("replays", () => {
       assert.deepEqual(of, [1, THREADS * CLIENTS_PER_THREAD - 1, 0], `credential ${i}`);
     }
     await munged.stop();
+  });
+
+  test("a munged that is killed in the middle of decoding forgets nothing it has answered", async () => {
+    let munged = await start();
+    let rechecked = 0;
+    for (let round = 0; round < 3; round++) {
+      const { socket } = munged;
+      const credentials = encode(socket, 8_000);
+      const accepted = new SharedArrayBuffer(credentials.length);
+      const threads = Array.from({ length: 2 }, (_, first) => {
+        const workerData: Decoding = { socket, credentials, first, step: 2, accepted };
+        return new Worker(new URL("decoder.ts", import.meta.url), { workerData });
+      });
+      const marks = new Uint8Array(accepted);
+      const some = 300 + round * 900;
+      while (marks.reduce((sum, mark) => sum + mark, 0) < some) await pause(1);
+      const ended = threads.map((thread) => once(thread, "message"));
+      await crash(munged);
+      munged = await start();
+      await Promise.all(ended);
+      credentials.forEach((credential, i) => {
+        if (marks[i] === 0) return;
+        rechecked++;
+        assert.equal(decode(munged.socket, credential), EMUNGE_CRED_REPLAYED, `round ${round}`);
+      });
+    }
+    assert.ok(rechecked > 3 * 300, `${rechecked} rechecked`);
+    assert.equal(await munged.stop(), 0);
   });
 
   test("a credential decoded before a restart, and before a crash, is a replay until it expires", async () => {

@@ -12,6 +12,7 @@ import {
   ENTRY,
   findMinute,
   type ReplayState,
+  tableOf,
 } from "../../../../daemon/munged/replay/minutes.ts";
 import { takeOverJournals } from "../../../../daemon/munged/replay/takeover.ts";
 import { ReplayPurge, replayUsage, startUpkeep } from "../../../../daemon/munged/replay/upkeep.ts";
@@ -56,6 +57,23 @@ test("a table is dropped when it has expired, and its journal when that is certa
     purge(60, 0);
     assert.deepEqual(readdirSync(directory), [String((NOW + 7200) / 60)]);
   });
+});
+
+test("the memory of a dropped table goes back, and another minute takes it over, empty", () => {
+  const state = createReplayState(null);
+  const words = new Int32Array(state.shared);
+  const cache = new ReplayCache(state);
+  const keys = Array.from({ length: 5_000 }, () => randomKeys(1));
+  for (const key of keys) insert(cache, key, NOW);
+  const { address } = tableOf(words, findMinute(words, NOW / 60)!);
+  const purge = purging(state);
+  purge(20, 0);
+  assert.equal(replayUsage(state).bytes, 0);
+  const later = NOW + 7200;
+  for (const key of keys) assert.equal(insert(cache, key, later), true);
+  for (const key of keys) assert.equal(insert(cache, key, later), false);
+  assert.equal(tableOf(words, findMinute(words, later / 60)!).address, address);
+  assert.equal(replayUsage(state).entries, keys.length);
 });
 
 test("in memory only, a table is dropped when it has certainly expired", () => {
