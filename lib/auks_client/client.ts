@@ -59,7 +59,8 @@ const KRB_AP_ERR_TKT_EXPIRED = 32;
  * Lets `ask` talk to the first server that authenticates us.
  *
  * @param context for libkrb5's calls, some of which wait for a KDC and block.
- * @param ask makes requests in a session; called at most once.
+ * @param ask makes requests in a session; called again at the next server if the connection breaks, so they must be
+ * ones that may be repeated, as all of AUKS's may.
  * @throws {RequestFailure} if no server answers.
  */
 export async function withSession<T>(
@@ -77,7 +78,6 @@ export async function withSession<T>(
       } catch (error) {
         if (!(error instanceof AttemptFailure)) throw error;
         failures.push(error);
-        if (error.authenticated) throw summarize(failures);
       }
     }
     if (round >= retries || !failures.some(({ passes }) => passes)) throw summarize(failures);

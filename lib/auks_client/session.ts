@@ -14,19 +14,16 @@ export class AttemptFailure extends Error {
   readonly error: AuksErrorName;
   /** Whether it may succeed later without intervention. */
   readonly passes: boolean;
-  /** Whether the client was authenticated, so that the request may have been carried out. */
-  readonly authenticated: boolean;
 
   /** @param reason in the user's terms. */
   constructor(
     error: AuksErrorName,
     reason: string,
-    { passes = false, authenticated = false }: { passes?: boolean; authenticated?: boolean } = {},
+    { passes = false }: { passes?: boolean } = {},
   ) {
     super(reason);
     this.error = error;
     this.passes = passes;
-    this.authenticated = authenticated;
   }
 }
 
@@ -104,14 +101,12 @@ export class Session {
     } catch (error) {
       this.#broken = true;
       if (error instanceof ConnectionFailure) {
-        throw new AttemptFailure("STREAM_READ", `${error.message}: ${this.#whyClosed}`, {
-          authenticated: true,
-        });
+        throw new AttemptFailure("STREAM_READ", `${error.message}: ${this.#whyClosed}`);
       }
       if (error instanceof KerberosError) {
         const reason =
           `the daemon's reply can't be opened: ${error.message}; is NAT the same on both sides?`;
-        throw new AttemptFailure("STREAM_READ", reason, { authenticated: true });
+        throw new AttemptFailure("STREAM_READ", reason);
       }
       throw error;
     }

@@ -465,6 +465,20 @@ suite("auks", KDC_NEEDS, () => {
     assert(one.seconds < 0.9);
   });
 
+  it("asks the secondary when the primary ends in the middle of a request", async () => {
+    const primary = await play(() => "close");
+    const secondary = await keeper();
+    const conf = configuration(primary.port, {
+      SecondaryHost: "localhost",
+      SecondaryPort: `${secondary.port}`,
+      SecondaryPrincipal: `${SERVICE}@REALM.A`,
+    });
+    const { out, seconds } = await auks(["-f", conf, "-a"]);
+    assert.equal(out, SUCCESS);
+    assert(seconds < 0.9);
+    assert.deepEqual([primary.connections, secondary.connections], [1, 1]);
+  });
+
   it("falls back to the secondary", async () => {
     const secondary = await keeper();
     const conf = configuration(await freePort(), {
