@@ -28,7 +28,7 @@ const MANY_ROUNDS = 3 * ROUNDS;
 const BOX = resolve("dist/mungebox");
 const REFERENCE = { munged: "/usr/sbin/munged", remunge: "/usr/bin/remunge" };
 const THREADS = 2;
-/** How long a daemon has had nothing to do before it counts as idle, and how long it is then watched. */
+/** How long a daemon must have nothing to do to count as idle, and how long it is then watched. */
 const IDLE_SETTLE_MS = 60_000;
 const IDLE_SECONDS = 120;
 const directory = mkdtempSync(join(tmpdir(), "munge-bench-"));
@@ -356,7 +356,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** How often the daemons wake up while they have nothing to do, and the CPU time that takes. */
+/** How often idle daemons wake up, and the CPU time this takes. */
 async function measureIdleness(daemons: readonly Contestant[]): Promise<void> {
   const names = { wakeUps: "wake-ups idle", cpu: "CPU time idle" };
   if (!Object.values(names).some((name) => name.includes(options.only))) return;

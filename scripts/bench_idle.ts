@@ -1,17 +1,17 @@
-// How much an idle process disturbs others: how often its threads are woken up, and the CPU time that it uses.
+// How much an idle process disturbs others: the number of its wake-ups, and the CPU time it uses.
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const CLOCK_TICKS = 100; // a second, of utime and stime in /proc
+const CLOCK_TICKS = 100; // per second, for utime and stime in /proc
 
-/** What an idle process did in a while. */
+/** The activity of an idle process. */
 export interface IdleFigures {
   /** By thread: its name and number. */
   readonly wakeUps: Readonly<Record<string, number>>;
   readonly cpuSeconds: number;
 }
 
-/** Watches a process for so many seconds. */
+/** Watches a process for some seconds. */
 export async function idleFigures(pid: number, seconds: number): Promise<IdleFigures> {
   const before = { switches: contextSwitches(pid), cpu: cpuSeconds(pid) };
   await sleep(seconds * 1000);
@@ -29,7 +29,7 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
 }
 
-/** How often each thread has gone to sleep of its own accord, which it does once a wake-up. */
+/** Voluntary context switches of each thread: one per wake-up. */
 function contextSwitches(pid: number): Record<string, number> {
   const tasks = `/proc/${pid}/task`;
   return Object.fromEntries(

@@ -1,5 +1,5 @@
-// The socket that clients find munged by: bound with the mode everybody needs, made again when somebody removes
-// it, and removed at the end, unless it is another daemon's by then.
+// munged's socket: bound with a mode that admits all users, recreated if someone removes it, and removed at the end
+// unless another daemon has taken it over by then.
 import {
   chmodSync,
   closeSync,
@@ -21,11 +21,11 @@ import { type DaemonConfig, DEFAULT_LISTEN_BACKLOG } from "./config.ts";
 
 const SOCKET_MODE = 0o777;
 const DIRECTORY_MODE = 0o755;
-/** Where Linux has the longest listen queue there may be, net.core.somaxconn. */
+/** The maximum length of a listen queue on Linux, net.core.somaxconn. */
 const SOMAXCONN = "/proc/sys/net/core/somaxconn";
 const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
 
-/** A socket path that is ours alone, and from {@linkcode bind} on a socket. */
+/** A locked socket path and, after {@linkcode bind}, its socket. */
 export class BoundSocket {
   readonly #config: DaemonConfig;
   readonly #log: Logger;
@@ -49,7 +49,7 @@ export class BoundSocket {
   /**
    * Binds the socket.
    *
-   * @returns its descriptor, whose number stays the same whatever becomes of the file.
+   * @returns its descriptor, whose number never changes, even if the socket is recreated.
    * @throws {MungeError} if that fails.
    */
   bind(): number {
@@ -65,11 +65,11 @@ export class BoundSocket {
   }
 
   /**
-   * Makes the socket, and its directory and lock, again if they are gone. What another daemon has put there stays.
+   * Recreates the socket, its directory and its lock if they are gone. Leaves another daemon's files alone.
    *
-   * @param listener the descriptor that {@linkcode bind} gave.
-   * @returns whether there is another socket behind it now, which threads have to watch anew.
-   * @throws {Error} if it can't be made.
+   * @param listener the descriptor from {@linkcode bind}.
+   * @returns whether it now refers to a new socket, which threads have to start watching.
+   * @throws {Error} if it can't be created.
    */
   restore(listener: number): boolean {
     const { socketPath } = this.#config;
@@ -88,7 +88,7 @@ export class BoundSocket {
     return true;
   }
 
-  /** Removes the socket, unless it is another daemon's by now. */
+  /** Removes the socket, unless it now belongs to another daemon. */
   remove(): void {
     const { socketPath } = this.#config;
     try {
@@ -99,7 +99,7 @@ export class BoundSocket {
     }
   }
 
-  /** Removes the lock's file: now another munged may start. */
+  /** Removes the lock file, so that another munged may start. */
   removeLock(): void {
     removeLock(this.#lock, this.#log);
   }
@@ -122,7 +122,7 @@ function removeExisting(path: string): void {
   }
 }
 
-/** The length of the listen queue; -1 stands for the longest there may be. */
+/** The length of the listen queue; -1 means the maximum. */
 function backlogInForce(asked: number): number {
   if (asked >= 0) return asked === 0 ? DEFAULT_LISTEN_BACKLOG : asked;
   try {

@@ -1,5 +1,5 @@
-// What munged gets ready before it serves, in the reference's order: log, origin, seed, key, groups, replay cache,
-// socket, workers, memory; and at the end, or when the start fails, all of it taken down again.
+// Prepares what munged needs to serve, in the reference's order: log, origin, seed, key, groups, replay cache, socket,
+// workers, memory. Takes all of it down again at the end, or if the start fails.
 import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -37,11 +37,11 @@ import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { Engine } from "./serve/engine.ts";
 import { catchSignals } from "./signals.ts";
 
-/** How long the start waits for the groups; a name service that takes longer shall not keep munged down. */
+/** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
 const FIRST_MAP_PATIENCE_MS = 1000;
-/** When everything that a start does has been done. */
+/** When start-up is complete. */
 const SETTLED_MS = 2_000;
-/** Pause before another try to make the socket again. */
+/** Pause between attempts to recreate the socket. */
 const RESTORE_PAUSE_MS = 5_000;
 
 /**
@@ -80,7 +80,7 @@ export async function serve(config: DaemonConfig, announceReady: AnnounceReady):
   }
 }
 
-/** What has to be taken down when munged ends, or can't start: the last first, whatever becomes of the others. */
+/** The steps to take when munged ends or can't start: in reverse order, each even if others fail. */
 class Teardown {
   readonly #stack = new AsyncDisposableStack();
   readonly #log: Logger;
@@ -89,7 +89,7 @@ class Teardown {
     this.#log = log;
   }
 
-  /** Has a step be taken at the end; if it fails, the log has it. */
+  /** Adds a step; its failure is logged. */
   add(step: () => void | Promise<void>): void {
     this.#stack.defer(async () => {
       try {
@@ -108,7 +108,7 @@ class Teardown {
 /**
  * Starts serving.
  *
- * @returns what settles with the exit status when a signal or a failure ends munged.
+ * @returns a promise of the exit status, which settles when a signal or a failure ends munged.
  */
 async function start(
   config: DaemonConfig,
@@ -132,7 +132,7 @@ async function start(
   const firstMap = updater.start(); // in a thread, in parallel with the rest
   teardown.add(() => updater.stop());
   const socket = new BoundSocket(config, log);
-  teardown.add(() => socket.removeLock()); // the last of our files: now another munged may start
+  teardown.add(() => socket.removeLock()); // the last of our files, after which another munged may start
   if (config.metricsFile !== null) checkFile("metrics", config.metricsFile, config, log);
   const signals = catchSignals(log);
   let hasPidFile = false;
@@ -176,7 +176,7 @@ async function start(
     teardown.add(() => upkeep.stop());
   }
   teardown.add(() => serving.stop());
-  serving.updateGroups(groups); // the first map may have come while the threads were starting
+  serving.updateGroups(groups); // the first map may have arrived while the threads were starting
   const { numThreads } = config;
   log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
   if (config.mlockall) lockAllMemory(log);
@@ -223,7 +223,7 @@ function seedRandomness(config: DaemonConfig, log: Logger): { isSecure: boolean 
   return seed;
 }
 
-/** Makes the socket again when somebody has removed it, and the PID file with it. */
+/** Recreates the socket and the PID file if someone removes them. */
 class SocketGuard {
   readonly #config: DaemonConfig;
   readonly #socket: BoundSocket;
@@ -246,7 +246,7 @@ class SocketGuard {
     this.#log = log;
   }
 
-  /** Sees whether the socket is there; while it can't be made again, that is tried every few seconds. */
+  /** Checks whether the socket exists; if it can't be recreated, tries again every few seconds. */
   look(): void {
     clearTimeout(this.#retry);
     const { pidFile, socketPath } = this.#config;

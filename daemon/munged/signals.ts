@@ -1,18 +1,18 @@
-// The signals that munged obeys: SIGHUP has it read its files again, SIGTERM and SIGINT end it.
+// munged's signals: SIGHUP makes it read its files again, SIGTERM and SIGINT end it.
 import { constants } from "node:os";
 import { signalText } from "../../lib/os/process.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { Logger } from "../process/log.ts";
 
-/** What became of the signals. */
+/** munged's handling of signals. */
 export interface Signals {
   /** Settles with the exit status when one ends munged. */
   readonly ended: Promise<number>;
-  /** What SIGHUP asks for, step by step: one that fails doesn't keep the next ones from being taken. */
+  /** The steps on SIGHUP; each is taken even if an earlier one fails. */
   reload: readonly (() => void)[];
 }
 
-/** Catches signals from now on: anyone who can reach munged may send some, even before it has started. */
+/** Catches signals from now on, because they may arrive even before munged has started completely. */
 export function catchSignals(log: Logger): Signals {
   const { promise: ended, resolve } = Promise.withResolvers<number>();
   const signals: Signals = { ended, reload: [] };
@@ -29,7 +29,7 @@ export function catchSignals(log: Logger): Signals {
   });
   let isEnding = false;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
-    // The handler stays: a second signal must not cut the orderly end short.
+    // The handler stays, so that a second signal does not cut the orderly shutdown short.
     process.on(name, () => {
       if (isEnding) return;
       isEnding = true;

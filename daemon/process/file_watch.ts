@@ -1,5 +1,5 @@
-// Noticing changed files: the kernel says so, and where it can't (a network's file systems, another system than
-// Linux) they are looked at every minute. While nothing changes nothing here runs.
+// Notices changed files: through the kernel or, where it can't tell (network file systems, systems other than Linux),
+// by checking every minute. While nothing changes, nothing here runs.
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Inotify, openInotify } from "../../lib/os/inotify.ts";
@@ -7,11 +7,11 @@ import { close } from "../../lib/os/socket.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { Logger } from "./log.ts";
 
-/** Who changes one file often changes others: they are looked at together. */
+/** Changes often come in groups; wait this long to handle them together. */
 const SETTLE_MS = 250;
 const LOOK_MS = 60_000;
 
-/** File systems whose files other hosts change unseen, by the numbers of statfs(2). */
+/** File systems that other hosts may change without the kernel noticing, by their numbers in statfs(2). */
 const REMOTE: ReadonlySet<number> = new Set([
   0x6969, // NFS
   0xff53_4d42, // CIFS
@@ -28,7 +28,7 @@ const REMOTE: ReadonlySet<number> = new Set([
 ]);
 
 interface Watched {
-  /** Directories whose files matter, or will once they exist. */
+  /** Directories to watch, some of which may not exist yet. */
   readonly directories: () => readonly string[];
   readonly changed: () => void;
 }
@@ -47,14 +47,14 @@ export class FileWatch {
     try {
       this.#inotify = openInotify();
     } catch (error) {
-      log.warning(`Failed to watch files, which are looked at every minute: ${systemText(error)}`);
+      log.warning(`Failed to watch files, so they are checked every minute: ${systemText(error)}`);
     }
     if (this.#inotify !== null) void this.#read(this.#inotify.fd);
   }
 
   /**
-   * Calls `changed` whenever something in one of the directories may have changed; and once in any case, for what
-   * has changed by now.
+   * Calls `changed` whenever something in one of the directories may have changed, and once at the start, in case
+   * something already has.
    */
   add(directories: () => readonly string[], changed: () => void): void {
     this.#watched.push({ directories, changed });
@@ -62,7 +62,7 @@ export class FileWatch {
     this.#notifySoon();
   }
 
-  /** Watches no more. */
+  /** Stops watching. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#settling);
@@ -71,7 +71,7 @@ export class FileWatch {
     this.#inotify = null;
   }
 
-  /** Watches the directories as they are now: some may have been made, removed or replaced. */
+  /** Watches the current directories, as some may have been created, removed or replaced. */
   #arm(): void {
     let isBlind = false;
     for (const { directories } of this.#watched) {
@@ -84,7 +84,7 @@ export class FileWatch {
     this.#looking = isBlind ? setInterval(() => this.#notify(), LOOK_MS) : undefined;
   }
 
-  /** Watches a directory, or what is there of the path to it; false if that will not tell all. */
+  /** Watches a directory, or the nearest existing one above it; false if that can miss changes. */
   #watch(directory: string): boolean {
     if (this.#inotify === null) return false;
     for (let path = directory;; path = dirname(path)) {
@@ -121,6 +121,6 @@ function isRemote(path: string): boolean {
   try {
     return REMOTE.has(statfsSync(path).type >>> 0);
   } catch {
-    return true; // nobody knows
+    return true; // unknown
   }
 }

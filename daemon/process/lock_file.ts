@@ -57,7 +57,7 @@ export function lockDirectory(directory: string, program: string): FileLock {
   return lock(join(directory, `.${program}.lock`), `uses "${directory}"`);
 }
 
-/** @param what what the holder of the lock does, for the message. */
+/** @param what the activity of the lock's holder, for the message. */
 function lock(path: string, what: string): FileLock {
   for (let tries = 0; tries < MAX_TRIES; tries++) {
     const fd = openLockFile(path);
@@ -72,7 +72,7 @@ function lock(path: string, what: string): FileLock {
         throw failure(`Failed to lock "${path}": ${who} ${what}`);
       }
       if (isStillAt(path, fd)) {
-        ftruncateSync(fd); // its contents are none of ours
+        ftruncateSync(fd); // its contents don't matter
         return { path, fd };
       }
       closeSync(fd);
@@ -133,7 +133,7 @@ function isStillAt(path: string, fd: number): boolean {
   return found !== undefined && found.ino === locked.ino && found.dev === locked.dev;
 }
 
-/** Whether others still find the lock's file where it was taken. */
+/** Whether the lock file is still in its place. */
 export function isLockInPlace(lock: FileLock): boolean {
   return isStillAt(lock.path, lock.fd);
 }

@@ -1,9 +1,9 @@
-// Being told by Linux's kernel that something in a directory has changed (inotify(7)).
+// Linux's notifications that something in a directory has changed (inotify(7)).
 import { cString, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
 
 const IN_NONBLOCK = 0o4000;
 const IN_CLOEXEC = 0o2000000;
-/** What tells of files made, replaced, removed or closed after writing; not of each write to one kept open. */
+/** Events for files created, replaced, removed or closed after writing; not for each write to an open file. */
 const EVENTS = {
   attributes: 0x4,
   closedAfterWriting: 0x8,
@@ -19,15 +19,15 @@ const MASK = Object.values(EVENTS).reduce((mask, event) => mask | event, ONLY_DI
 
 const { i32, u32, ptr: pointer } = FFIType;
 
-/** An open inotify. */
+/** An open inotify instance. */
 export interface Inotify {
   /** Readable once something has changed. */
   readonly fd: number;
-  /** Watches a directory from now on, again if it is watched already; false if that can't be done. */
+  /** Watches a directory, or renews its watch; false if that is not possible. */
   watch(path: string): boolean;
 }
 
-/** Opens an inotify; null where there is none. @throws {SystemError} when the user has too many. */
+/** Opens an inotify instance; null on other systems. @throws {SystemError} if the user has too many. */
 export function openInotify(): Inotify | null {
   if (process.platform !== "linux") return null;
   const c = openLibc({

@@ -39,8 +39,8 @@ const SETTINGS = [
   "BUN_JSC_jitMemoryReservationSize=8388608",
   "BUN_JSC_softReservedZoneSize=65536", // instead of 128 KiB, which is all that ulimit -s 128 leaves
   "MIMALLOC_ARENA_RESERVE=0", // memory is allocated on demand
-  // An idle daemon stays asleep: no check every second whether there is garbage, which allocation makes in any case,
-  // and no thread that keeps memory warm.
+  // Let an idle daemon sleep: no check for garbage every second, as allocating triggers one anyway, and no thread that
+  // keeps memory warm.
   "BUN_GC_TIMER_DISABLE=1",
   "BUN_JSC_useWarmUpMarkedBlocks=0",
 ];

@@ -1,4 +1,4 @@
-// A munged that ends, or whose socket is taken away: nothing is left behind, and nothing keeps it from ending.
+// A munged that ends, or whose socket is removed: it leaves nothing behind, and nothing keeps it from ending.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 import { runProgram } from "./load.ts";
 
-/** Within which a lost socket is to be made again. */
+/** The time limit for recreating a lost socket. */
 const PATIENCE_MS = 10_000;
 
 function encode(socket: string): number {
@@ -31,14 +31,14 @@ describe("munged", { skip: process.platform !== "linux" && "needs inotify" }, ()
   });
   after(() => realm.close());
 
-  test("that fails at one step of its end takes all the others", async () => {
+  test("takes all other steps of its shutdown if one fails", async () => {
     const metrics = join(realm.directory, "metrics");
     mkdirSync(metrics);
     const munged = await realm.start("ours", [`--metrics-file=${metrics}/munged.prom`]);
     const seed = munged.socket.replace(/socket$/, "seed");
     assert(!existsSync(seed));
     rmSync(metrics, { recursive: true });
-    writeFileSync(metrics, ""); // in whose place nothing can be removed from
+    writeFileSync(metrics, ""); // not a directory, so nothing can be removed from it
     assert.equal(await munged.stop(), 0);
     assert.match(munged.log(), /Error: Not a directory/);
     for (const file of ["socket", "socket.lock", "pid"]) {
@@ -48,7 +48,7 @@ describe("munged", { skip: process.platform !== "linux" && "needs inotify" }, ()
     assert.match(munged.log(), /Stopping munge-/);
   });
 
-  test("that can't start leaves nothing behind", () => {
+  test("leaves nothing behind if it can't start", () => {
     const base = join(realm.directory, "failing");
     mkdirSync(base);
     const { status, err } = realm.run("ours", "munged", [
@@ -65,7 +65,7 @@ describe("munged", { skip: process.platform !== "linux" && "needs inotify" }, ()
   });
 
   for (const isWholeDirectory of [false, true]) {
-    test(`makes its socket again when ${isWholeDirectory ? "its directory" : "it"} was removed`, async () => {
+    test(`recreates its socket when ${isWholeDirectory ? "its directory" : "it"} is removed`, async () => {
       const munged = await realm.start("ours");
       const { socket } = munged;
       const directory = join(socket, "..");
@@ -84,7 +84,7 @@ describe("munged", { skip: process.platform !== "linux" && "needs inotify" }, ()
     });
   }
 
-  test("leaves the socket of another one alone that took its place", async () => {
+  test("leaves alone the socket of another munged that took its place", async () => {
     const first = await realm.start("ours");
     const [, second] = [first, await realm.start("ours", [`--socket=${first.socket}`, "--force"])];
     await pause(1_000);

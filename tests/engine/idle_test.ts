@@ -1,4 +1,4 @@
-// An idle munged sleeps: compute nodes run tightly coupled jobs, which every daemon that wakes up disturbs.
+// An idle munged sleeps, because every wake-up disturbs the tightly coupled jobs of compute nodes.
 import assert from "node:assert/strict";
 import { readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,12 +9,12 @@ import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 
-/** After its last request, and before it is expected to sleep. */
+/** How long after its last request it must be asleep. */
 const SETTLE_MS = 45_000;
 const SECONDS = 60;
 const WAKE_UPS_A_MINUTE = 4;
 
-/** When each file below a directory was last written to. */
+/** The modification time of each file below a directory. */
 function modificationTimes(directory: string): Record<string, number> {
   const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
   return Object.fromEntries(names.map((name) => [name, statSync(join(directory, name)).mtimeMs]));

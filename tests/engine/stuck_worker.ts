@@ -1,4 +1,4 @@
-// A worker of the engine that says it is ready, and then does nothing that it is told any more.
+// A worker of the engine that reports that it is ready, and then obeys no orders.
 import { parentPort } from "node:worker_threads";
 
 parentPort!.once("message", () => {

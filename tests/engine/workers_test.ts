@@ -160,7 +160,7 @@ describe("workers that die", () => {
     await engine.stop();
   });
 
-  test("are not waited for if they hang: the engine stops, and a change of keys ends", async () => {
+  test("do not hold up the engine's end or a change of keys if they hang", async () => {
     const engine = await start("stuck_worker.ts");
     const change = engine.updateRealms(new Map([["", { ring: [], allowed: null }]]));
     const begun = performance.now();

@@ -20,9 +20,9 @@ import type { FileWatch } from "../../process/file_watch.ts";
 import type { Logger } from "../../process/log.ts";
 import { DEFAULT_REALM, describeRealm, type Realm, type Realms } from "./realms.ts";
 
-/** A change of the files takes effect once two checks that far apart see the same state. */
+/** A changed file takes effect once two checks this far apart see the same state. */
 const RECHECK_MS = 1_000;
-/** The longest that a timer can wait. */
+/** The longest delay of a timer. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
 /** How often files that change while being read are read again. */
 const MAX_READS = 10;
@@ -76,7 +76,7 @@ export class KeyStore {
     return this.#realms;
   }
 
-  /** Starts handing changes to the threads, and taking up those of the files as well as keys that expire. */
+  /** Starts handing changes to the threads, and noticing changed files and expiring keys. */
   start(putInForce: PutInForce, watch: FileWatch): void {
     this.#putInForce = putInForce;
     watch.add(() => this.#directories(), () => this.#look());
@@ -128,11 +128,11 @@ export class KeyStore {
     const wait = Math.max(0, Math.min(...expiries) * 1000 - Date.now());
     this.#expiry = setTimeout(() => {
       if (this.#hasExpired()) this.#enqueue(() => this.#dropExpired());
-      else this.#armExpiry(); // the wait was cut short, or the clock set back
+      else this.#armExpiry(); // the timer's maximum was reached, or the clock set back
     }, Math.min(wait, LONGEST_WAIT_MS));
   }
 
-  /** Where the files of all keys are, those that are links included. */
+  /** The directories of all key files, including the targets of links. */
   #directories(): string[] {
     const { realmDir } = this.#config;
     const files = [...this.#keyFiles().values()].flatMap((file) => [file, realPathOf(file)]);
@@ -322,7 +322,7 @@ function changeTime(path: string): number {
   return Math.floor(statSync(path).mtimeMs / 1000);
 }
 
-/** Where a file really is, or its own path if that can't be told. */
+/** A file's real path, or the given path if that can't be determined. */
 function realPathOf(path: string): string {
   try {
     return realpathSync(path);

@@ -19,7 +19,7 @@ const DURATION_SUM = REQUESTS + 1;
 const DURATIONS = DURATION_SUM + 1;
 const SKEW_MAX = DURATIONS + DURATION_BUCKETS;
 const LAST_INVALID = SKEW_MAX + 1;
-/** Requests of the last minute, in slices of some seconds; and which slice each cell has. */
+/** Requests of the last minute, in slices of a few seconds, and the slice that each cell holds. */
 const SLICES = 12;
 const SLICE_MS = 60_000 / SLICES;
 const RECENT = LAST_INVALID + 1;
@@ -28,12 +28,12 @@ const RECENT_SLICE = RECENT + SLICES;
 const CELLS = Math.ceil((RECENT_SLICE + SLICES) / 8) * 8;
 const MICROSECONDS = 1000;
 
-/** The cells of a munged with this many workers. */
+/** Cells for a munged with this many workers. */
 export function createCounters(workers: number): SharedArrayBuffer {
   return new SharedArrayBuffer(workers * CELLS * Float64Array.BYTES_PER_ELEMENT);
 }
 
-/** The cells of a worker; their numbers are from 1. */
+/** The cells of a worker, numbered from 1. */
 function row(counters: SharedArrayBuffer, number: number): Float64Array {
   return new Float64Array(counters, (number - 1) * CELLS * Float64Array.BYTES_PER_ELEMENT, CELLS);
 }
@@ -44,7 +44,7 @@ function rows(counters: SharedArrayBuffer): Float64Array[] {
   return Array.from({ length: workers }, (_, index) => row(counters, index + 1));
 }
 
-/** Which slice of time a moment of this thread's clock is in. */
+/** The slice that contains a time of this thread's clock. */
 function sliceAt(now: number): number {
   return Math.floor(sharedTime(now) / SLICE_MS);
 }

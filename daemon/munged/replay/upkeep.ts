@@ -19,7 +19,7 @@ import {
 } from "./minutes.ts";
 import type { Logger } from "../../process/log.ts";
 
-/** Long enough that an idle munged can be said to sleep. */
+/** Long enough to let an idle munged sleep. */
 const PURGE_INTERVAL_MS = 5 * 60_000;
 /** A table is dropped this many seconds after its last credential expired. */
 const GRACE_SECONDS = 60;
@@ -169,7 +169,7 @@ export function startUpkeep(
     await sleep(syncMilliseconds, undefined, { ref: false });
     if (isStopped) return;
     await save();
-    keepSpares(); // of which one may have been used
+    keepSpares(); // one may have been used
     saveWhenWritten();
   };
   if (state.directory !== null && !state.syncsFirst) saveWhenWritten();

@@ -53,7 +53,7 @@ export interface WorkerSettings extends EngineSettings {
 export type ToWorker =
   | { readonly kind: "groups"; readonly groups: GroupMap }
   | { readonly kind: "realms"; readonly realms: Realms; readonly generation: number }
-  /** The descriptor of the listening socket is another socket's now. */
+  /** The listening descriptor now refers to a new socket. */
   | { readonly kind: "listen" }
   | { readonly kind: "stop" };
 
@@ -155,7 +155,7 @@ export class Engine {
     await this.#all((thread) => thread.generation >= generation || thread.state === "stopped");
   }
 
-  /** Has all threads accept connections from the socket that the listener's descriptor now refers to. */
+  /** Makes all threads accept connections from the socket to which the listening descriptor now refers. */
   listenAnew(): void {
     this.#order({ kind: "listen" });
   }
@@ -171,7 +171,7 @@ export class Engine {
     close(this.#settings.listener);
   }
 
-  /** Counts the threads that don't end as stopped: they end with the process. */
+  /** Treats threads that don't end as stopped; they end with the process. */
   #giveUpThreads(): void {
     for (const thread of this.#threads.values()) {
       if (thread.state === "stopped") continue;

@@ -85,7 +85,7 @@ export class Listener {
     this.#watch();
   }
 
-  /** Watches the socket that the descriptor now refers to; the poller has forgotten the previous one. */
+  /** Watches the socket to which the descriptor now refers; the poller has dropped the previous one. */
   watchAnew(): void {
     this.#isWatching = false;
     this.#nextWatch = Infinity;

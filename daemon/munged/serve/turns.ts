@@ -62,7 +62,7 @@ export class Turns {
   constructor(shared: SharedArrayBuffer, number: number) {
     this.#words = new Int32Array(shared);
     this.#own = number * WORDS_APART;
-    this.#words.fill(0, this.#own, this.#own + WORDS_APART); // what the number's last holder left
+    this.#words.fill(0, this.#own, this.#own + WORDS_APART); // left by the number's last holder
   }
 
   /** Whether clients wait for their turn. */
@@ -201,7 +201,7 @@ function markOf(uid: number): number {
   return (uid + 1) | 0;
 }
 
-/** A time of this worker on the shared clock, in a word. */
+/** This worker's time on the shared clock, as a word. */
 function stamp(now: number): number {
   return Math.floor(sharedTime(now)) | 0;
 }
