@@ -39,6 +39,11 @@ export interface CommandOptions {
   readonly signals?: readonly (readonly [seconds: number, signal: NodeJS.Signals])[];
 }
 
+/** The project's directory, and where a node has it. */
+const ROOT = join(import.meta.dirname, "../..");
+const PROJECT = "/etc/auks/project";
+const inNode = (path: string) => path.replace(ROOT, PROJECT);
+
 /** A host with its own name and files. */
 export class Node {
   readonly #holder: ChildProcess;
@@ -65,7 +70,8 @@ export class Node {
       `hostname ${name}`,
       `cp ${kdc.directory}/krb5.conf /etc/krb5.conf`,
       `cp ${kdc.keytab(`host/${name}.realm.a`)} /etc/krb5.keytab`,
-      "mkdir -p /etc/auks/bin",
+      `mkdir -p /etc/auks/bin ${PROJECT}`,
+      `mount --bind ${ROOT} ${PROJECT}`, // it may be below /tmp
       "mount -t tmpfs -o mode=1777 tmpfs /tmp",
       "echo ready",
       "exec sleep infinity",
@@ -82,7 +88,11 @@ export class Node {
     node.write("/etc/hosts", "127.0.0.1 localhost mngt login compute\n");
     for (const applet of ["auks", "auksd", "auksdrenewer", "aukspriv"]) {
       const path = `/etc/auks/bin/${applet}`;
-      node.write(path, `#!/bin/sh\nexec ${process.execPath} ${MAIN} ${applet} "$@"\n`, 0o755);
+      node.write(
+        path,
+        `#!/bin/sh\nexec ${inNode(process.execPath)} ${inNode(MAIN)} ${applet} "$@"\n`,
+        0o755,
+      );
     }
     for (const [path, content] of Object.entries(files)) {
       if (typeof content === "string") node.write(path, content);
