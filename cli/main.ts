@@ -7,6 +7,8 @@ interface Applet {
   load(): Promise<AppletModule>;
   /** Arguments implied by this name, placed before the user's. */
   readonly implied?: readonly string[];
+  /** Whether it has an option whose argument may be any bytes, and looks after the others itself. */
+  readonly takesBytes?: true;
 }
 
 /** The exports of a command's file. */
@@ -25,7 +27,7 @@ interface AppletModule {
 const APPLETS: Readonly<Record<AppletName, Applet>> = {
   "auksd": { load: () => import("./auks/auksd.ts") },
   "munged": { load: () => import("./munged/munged.ts") },
-  "munge": { load: () => import("./munge/munge.ts") },
+  "munge": { load: () => import("./munge/munge.ts"), takesBytes: true },
   "unmunge": { load: () => import("./unmunge.ts") },
   "remunge": { load: () => import("./remunge/remunge.ts") },
   "mungekey": { load: () => import("./mungekey/mungekey.ts") },
@@ -54,7 +56,12 @@ function appletOf(name: string | undefined): Applet | undefined {
 async function runApplet(applet: Applet, program: string, args: readonly string[]): Promise<void> {
   try {
     if (args.join().includes("\ufffd")) {
-      (await import("./command_line/undecodable.ts")).requireDecodable(args);
+      const { recoverArguments } = await import("./command_line/raw_arguments.ts");
+      args = recoverArguments(args);
+      if (applet.takesBytes !== true) {
+        const { requireText } = await import("./command_line/argument_bytes.ts");
+        args.forEach(requireText);
+      }
     }
     const { run } = await applet.load();
     const status = await run(program, [...applet.implied ?? [], ...args]);

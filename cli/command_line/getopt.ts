@@ -10,6 +10,8 @@ export interface OptionSyntax {
   readonly long: string;
   /** Name of the required argument in help texts, such as `PATH`; absent for an option without one. */
   readonly argument?: string;
+  /** Whether the argument may be any bytes, not only UTF-8. */
+  readonly bytes?: true;
   /** Set if the reference lacks the option; abbreviations of the reference's options keep their meaning. */
   readonly addition?: true;
 }

@@ -4,6 +4,7 @@ import { MungeError } from "../../lib/errors.ts";
 import { VERSION_LINE } from "../../lib/version.ts";
 import { getopt, GetoptError, type OptionSyntax } from "./getopt.ts";
 import { LICENSE_TEXT } from "./license.ts";
+import { requireText } from "./argument_bytes.ts";
 import { print } from "./print.ts";
 
 /** One option of a command whose options fill in `Settings`. */
@@ -99,9 +100,12 @@ export function parseOptions<Settings>(
   const complaints = usage.complaints ?? COMPLAINTS;
   try {
     getopt(usage.groups.flat(), args, {
-      option: (option, value, spelling) =>
-        option.set(settings, value, { program, usage, spelling }),
+      option(option, value, spelling) {
+        if (option.bytes !== true) requireText(value);
+        option.set(settings, value, { program, usage, spelling });
+      },
       parameter(word) {
+        requireText(word);
         if (usage.takeParameter === undefined) {
           throw new MungeError("EMUNGE_SNAFU", complaints.parameter(word));
         }
@@ -110,6 +114,7 @@ export function parseOptions<Settings>(
     });
   } catch (error) {
     if (!(error instanceof GetoptError)) throw error;
+    requireText(error.word);
     throw new MungeError("EMUNGE_SNAFU", complaints[error.problem](error), { cause: error });
   }
 }

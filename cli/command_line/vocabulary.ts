@@ -1,5 +1,6 @@
 // The functions that option tables are made of, so that a table reads like the help it produces:
 // `text("-o, --output=PATH", "Output credential to file", "output")`.
+import { argumentBytes } from "./argument_bytes.ts";
 import { type Option, printAndExit } from "./options.ts";
 
 /** The keys of `Settings` that take a value of type `T`. */
@@ -49,6 +50,16 @@ export function text<Settings>(
   key: KeyFor<Settings, string>,
 ): Option<Settings> {
   return parsed(names, help, key, (value) => value as Settings[typeof key]);
+}
+
+/** An option whose argument is taken as bytes, UTF-8 or not. */
+export function bytes<Settings>(
+  names: string,
+  help: string,
+  key: KeyFor<Settings, Uint8Array>,
+): Option<Settings> {
+  const take = (value: string) => argumentBytes(value) as Settings[typeof key];
+  return { ...parsed(names, help, key, take), bytes: true };
 }
 
 /**

@@ -11,7 +11,7 @@ import { isRealmName } from "../../lib/credential/realm.ts";
 import { Output, readInput, refuseSameFile, WriteError } from "../command_line/files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "../command_line/options.ts";
 import { reportWarning } from "../command_line/print.ts";
-import { addition, choice, flag, parsed, text } from "../command_line/vocabulary.ts";
+import { addition, bytes, choice, flag, parsed, text } from "../command_line/vocabulary.ts";
 import { renewUntilStopped } from "./renew.ts";
 import {
   ENCODE_DEFAULTS,
@@ -45,12 +45,7 @@ export const USAGE: Usage<Settings> = {
     INFORMATION_OPTIONS,
     [
       choice("-n, --no-input", "Discard all input for payload", "payload", new Uint8Array(0)),
-      parsed(
-        "-s, --string=STR",
-        "Input payload from string",
-        "payload",
-        (value) => new TextEncoder().encode(value),
-      ),
+      bytes("-s, --string=STR", "Input payload from string", "payload"),
       parsed("-i, --input=PATH", "Input payload from file", "payload", (path) => ({ path })),
       text("-o, --output=PATH", "Output credential to file", "output"),
     ],

@@ -31,7 +31,8 @@ export const FIFO_SEED =
   "A seed file that is not a regular file is ignored; the reference blocks forever on a FIFO";
 
 export const LICENSE = "The licence notice is our own; the licence is the same";
-export const NOT_UTF8 = "An argument that is not UTF-8 is refused; the reference accepts any bytes";
+export const NOT_UTF8 =
+  "Except as a payload, an argument that is not UTF-8 is refused; the reference accepts any bytes";
 export const UMASK = "The daemon keeps its umask, which affects none of the files it makes";
 export const NEW_FILES =
   "PID and seed files are always created as new files, so the log message differs if a directory is in their place";

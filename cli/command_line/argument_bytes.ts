@@ -1,0 +1,47 @@
+// Bytes of the command line that are not UTF-8, in strings: the byte 0x80 + n is the lone surrogate U+DC80 + n, which
+// no UTF-8 decodes to (PEP 383). An option that takes any bytes gets them back, all others refuse them.
+import { MungeError } from "../../lib/errors.ts";
+
+const ESCAPE = 0xdc00;
+const ESCAPED = /[\udc80-\udcff]/u;
+/** Bytes of a UTF-8 sequence, at most. */
+const MAX_SEQUENCE = 4;
+
+/** Bytes as a string, those that are not UTF-8 escaped. */
+export function escapeBytes(bytes: Uint8Array): string {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  let text = "";
+  for (let at = 0; at < bytes.length;) {
+    let length = 1;
+    let decoded: string | undefined;
+    for (; decoded === undefined && length <= MAX_SEQUENCE; length++) {
+      try {
+        decoded = decoder.decode(bytes.subarray(at, at + length));
+      } catch {
+        // not a sequence of this length
+      }
+    }
+    text += decoded ?? String.fromCharCode(ESCAPE + bytes[at]!);
+    at += decoded === undefined ? 1 : length - 1;
+  }
+  return text;
+}
+
+/** The bytes of an argument as the user gave it. */
+export function argumentBytes(text: string): Uint8Array {
+  const encoder = new TextEncoder();
+  if (!ESCAPED.test(text)) return encoder.encode(text);
+  const parts: number[] = [];
+  for (const character of text) {
+    if (ESCAPED.test(character)) parts.push(character.charCodeAt(0) - ESCAPE);
+    else parts.push(...encoder.encode(character));
+  }
+  return Uint8Array.from(parts);
+}
+
+/** Refuses an argument with bytes that are not UTF-8. */
+export function requireText(text: string): void {
+  if (!ESCAPED.test(text)) return;
+  const shown = text.replace(new RegExp(ESCAPED, "gu"), "\ufffd");
+  throw new MungeError("EMUNGE_SNAFU", `Argument "${shown}" is not in UTF-8`);
+}

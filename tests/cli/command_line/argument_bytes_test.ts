@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import {
+  argumentBytes,
+  escapeBytes,
+  requireText,
+} from "../../../cli/command_line/argument_bytes.ts";
+
+const NOT_UTF8 = [
+  "ff",
+  "80",
+  "c3",
+  "c328",
+  "61ff62",
+  "eda080",
+  "f09f98",
+  "c0af",
+  "fffefd",
+  "e28280ff",
+];
+
+test("bytes survive as a string, UTF-8 or not", () => {
+  const samples = [...NOT_UTF8, "", "616263", "c3a9", "e282ac", "f09f9880", "efbfbd", "efbbbf61"]
+    .map((hex) => Buffer.from(hex, "hex"));
+  for (let count = 0; count < 2000; count++) samples.push(randomBytes(count % 9));
+  for (const bytes of samples) {
+    assert.deepEqual(Buffer.from(argumentBytes(escapeBytes(bytes))), bytes, bytes.toString("hex"));
+  }
+});
+
+test("text is itself", () => {
+  for (const text of ["", "abc", "é€😀", "\ufffd", "\ufeffa"]) {
+    assert.equal(escapeBytes(Buffer.from(text)), text);
+    assert.deepEqual(Buffer.from(argumentBytes(text)), Buffer.from(text));
+    requireText(text);
+  }
+});
+
+test("bytes that are not UTF-8 are refused where text is wanted", () => {
+  for (const hex of NOT_UTF8) {
+    assert.throws(() => requireText(escapeBytes(Buffer.from(hex, "hex"))), {
+      errno: 1,
+      message: /^Argument ".*\ufffd.*" is not in UTF-8$/s,
+    });
+  }
+});

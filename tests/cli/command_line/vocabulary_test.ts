@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseOptions, type Usage } from "../../../cli/command_line/options.ts";
+import {
+  addition,
+  bytes,
+  choice,
+  flag,
+  option,
+  parsed,
+  parseNames,
+  text,
+} from "../../../cli/command_line/vocabulary.ts";
+
+interface Settings {
+  quiet: boolean;
+  mode: "fast" | "slow";
+  path: string | undefined;
+  count: number;
+  payload: Uint8Array | undefined;
+  words: string[];
+}
+
+const USAGE: Usage<Settings> = {
+  groups: [[
+    flag("-q, --quiet", "Be quiet", "quiet"),
+    choice("--slow", "Take time", "mode", "slow"),
+    text("-p, --path=PATH", "Specify a path", "path"),
+    parsed("-c, --count=INT", "Specify a count", "count", Number),
+    bytes("-s, --string=STR", "Specify a payload", "payload"),
+    addition(option("--word=WORD", "Add a word", ({ words }, value) => void words.push(value))),
+  ]],
+};
+
+test("names are read as --help shows them", () => {
+  assert.deepEqual(parseNames("-o, --output=PATH"), {
+    short: "o",
+    long: "output",
+    argument: "PATH",
+  });
+  assert.deepEqual(parseNames("--realm=NAME=PATH"), { long: "realm", argument: "NAME=PATH" });
+  assert.deepEqual(parseNames("-n, --no-input"), { short: "n", long: "no-input" });
+  assert.deepEqual(parseNames("--json"), { long: "json" });
+});
+
+test("each word of the vocabulary does what it says", () => {
+  const settings: Settings = {
+    quiet: false,
+    mode: "fast",
+    path: undefined,
+    count: 1,
+    payload: undefined,
+    words: [],
+  };
+  const args = ["-q", "--slow", "-p", "x", "--count=7", "-s\udcff", "--word=a", "--word", "b"];
+  parseOptions("test", USAGE, settings, args);
+  assert.deepEqual(settings, {
+    quiet: true,
+    mode: "slow",
+    path: "x",
+    count: 7,
+    payload: Uint8Array.of(0xff),
+    words: ["a", "b"],
+  });
+  assert.throws(() => parseOptions("test", USAGE, settings, ["--path=\udcff"]), /not in UTF-8/);
+  assert.throws(() => parseOptions("test", USAGE, settings, ["--\udcff"]), /not in UTF-8/);
+});
