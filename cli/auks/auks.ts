@@ -68,6 +68,8 @@ export async function run(program: string, args: readonly string[]): Promise<num
   try {
     const opened = openConfiguration(settings);
     stage = "request";
+    const { hideMemory } = await import("../../lib/os/process.ts");
+    hideMemory(); // before there are tickets in it
     const { ACTIONS } = await import("./actions.ts");
     await ACTIONS[settings.action](settings, opened);
   } catch (error) {

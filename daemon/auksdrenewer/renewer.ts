@@ -3,6 +3,7 @@ import { AuksError } from "../../lib/auks/errors.ts";
 import type { ClientSettings } from "../../lib/auks_client/client.ts";
 import { add, claim, dump } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
+import { forbidCoreDumps } from "../../lib/os/process.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import { formatMetrics, keepMetricsFile } from "../process/prometheus.ts";
 import { KdcThreads } from "./kdc_threads.ts";
@@ -26,6 +27,7 @@ export type Ending = "stop" | "reload";
 /** Runs rounds until SIGTERM or SIGINT, or SIGHUP. */
 export async function renewUntilSignal(settings: RenewerSettings): Promise<Ending> {
   const { log, limits, client, minLifeTime, metricsFile } = settings;
+  forbidCoreDumps();
   const { ending, wake } = listenForSignals();
   const context = Context.open();
   const threads = new KdcThreads(limits.parallel);

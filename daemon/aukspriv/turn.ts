@@ -7,6 +7,7 @@ import type { Credential } from "../../lib/krb5/credential.ts";
 import { Keytab } from "../../lib/krb5/keytab.ts";
 import { Principal } from "../../lib/krb5/principal.ts";
 import { initialTicket } from "../../lib/krb5/tickets.ts";
+import { forbidCoreDumps } from "../../lib/os/process.ts";
 import { userByName } from "../../lib/os/users.ts";
 import { type Candidate, chooseCandidates } from "./principal.ts";
 import type { AuksprivSettings } from "./settings.ts";
@@ -26,6 +27,7 @@ const KDC_ERR_C_PRINCIPAL_UNKNOWN = 6;
 
 /** Gets a ticket and stores it. Errors are in the outcome, never thrown. */
 export function takeTurn(settings: AuksprivSettings): TurnOutcome {
+  forbidCoreDumps();
   let principal = settings.principal ?? "a principal";
   try {
     using context = Context.open();

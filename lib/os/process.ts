@@ -57,12 +57,17 @@ export function setProcessName(name: string): void {
   prctl?.(PR_SET_NAME, address, 0, 0, 0);
 }
 
+/** Keeps other processes of the same user out of our memory, which no core dump shows; programs we start are as before. */
+export function hideMemory(): void {
+  if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw new SystemError("prctl");
+}
+
 /** Keeps keys out of core dumps, and other processes of the same user out of our memory. */
 export function forbidCoreDumps(): void {
   if (c.setrlimit(RLIMIT_CORE, new BigUint64Array([0n, 0n])) < 0) {
     throw new SystemError("setrlimit");
   }
-  if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw new SystemError("prctl");
+  hideMemory();
 }
 
 /** Locks all current and future pages into memory. @throws {SystemError} if that fails. */

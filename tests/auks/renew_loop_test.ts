@@ -2,8 +2,8 @@
 // stays in the cache.
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, chownSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { after, before, it } from "node:test";
 import { formatErrorReply, formatGetReply } from "../../lib/auks/reply.ts";
 import { parseRequest } from "../../lib/auks/request.ts";
@@ -33,7 +33,8 @@ suite("auks -R", KDC_NEEDS, () => {
     });
     kdc.enter();
     auksd = await ScriptedAuksd.start((bytes) => {
-      assert.deepEqual(parseRequest(bytes), { type: "get", uid: BOB });
+      const request = parseRequest(bytes);
+      assert(request.type === "get" && request.uid === BOB, request.type);
       gets++;
       return stored === undefined
         ? formatErrorReply("notFound")
@@ -242,6 +243,27 @@ suite("auks -R", KDC_NEEDS, () => {
       readFileSync(`${conf}.log`, "utf8"),
       /the ticket ends at \S+ and can't be renewed/,
     );
+  });
+
+  it("keeps the tickets in its memory from other processes of the user", async () => {
+    kdc.login("bob", ["-l", "1h", "-r", "2h"], "private");
+    for (const path of [kdc.directory, dirname(kdc.cache("private"))]) chmodSync(path, 0o755);
+    chownSync(kdc.cache("private"), BOB, BOB);
+    const conf = configuration(600);
+    const args = [MAIN, "auks", "-f", conf, "-R", "loop", "-C", kdc.cache("private")];
+    const child = spawn(process.execPath, args, {
+      env: kdc.envOf("private"),
+      uid: BOB,
+      gid: BOB,
+      stdio: "ignore",
+    });
+    running.add(child);
+    // What is in /proc of a process whose memory is its own belongs to root.
+    await wait(1.5);
+    assert.match(readFileSync(`/proc/${child.pid}/status`, "utf8"), /^Uid:\t1\t/m);
+    assert.equal(statSync(`/proc/${child.pid}/environ`).uid, 0);
+    child.kill();
+    await end(child);
   });
 
   it("the loop ends at once without a ticket", async () => {
