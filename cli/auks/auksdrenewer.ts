@@ -102,9 +102,11 @@ async function renew(
   settings: Settings,
 ): Promise<number> {
   let opened = openConfiguration(settings);
+  const { Context } = await import("../../lib/krb5/context.ts");
   const { renewUntilSignal } = await import("../../daemon/auksdrenewer/renewer.ts");
   const isBackground = !settings.foreground &&
     (settings.logFile !== undefined || (settings.verbose === 0 && settings.debug === 0));
+  Context.open().close(); // what is wrong with Kerberos is said while somebody listens
   if (isBackground) enterBackground({ program, commandLine: args })();
   for (;;) {
     const { configuration } = opened;
