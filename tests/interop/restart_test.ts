@@ -1,0 +1,89 @@
+// Jobs notice nothing of a restart: munge and unmunge wait for a munged that has no socket for a moment.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { type Daemon, startDaemon } from "../harness/daemon.ts";
+import { hasReference, type Make, MAKES } from "../harness/programs.ts";
+import { Realm } from "../harness/realm.ts";
+
+const RESTARTS = 4;
+/** As long as a busy host takes from the end of one munged to the start of the next. */
+const GAP_MS = 200;
+
+describe("munge and unmunge during restarts of munged", () => {
+  let realm: Realm;
+  before(() => {
+    realm = new Realm();
+  });
+  after(() => realm.close());
+
+  /** Runs munge, and unmunge on its credential; what failed, or "". */
+  async function roundTrip(socket: string): Promise<string> {
+    const option = `--socket=${socket}`;
+    const stdio = ["ignore", "pipe", "pipe"] as const;
+    const munge = spawn(realm.program("ours", "munge"), ["-n", option], { stdio: [...stdio] });
+    const unmunge = spawn(realm.program("ours", "unmunge"), ["-n", option], {
+      stdio: ["pipe", "ignore", "pipe"],
+    });
+    munge.stdout!.pipe(unmunge.stdin!);
+    let said = "";
+    for (const { stderr } of [munge, unmunge]) stderr!.on("data", (text) => said += text);
+    await Promise.all([once(munge, "close"), once(unmunge, "close")]);
+    const statuses = `${munge.exitCode} ${unmunge.exitCode}`;
+    return statuses === "0 0" ? "" : `${statuses}: ${said}`;
+  }
+
+  async function start(make: Make, socket: string): Promise<Daemon> {
+    const file = (name: string) => `--${name}-file=${join(socket, "..", name)}`;
+    return await startDaemon([
+      realm.program(make, "munged"),
+      "--foreground",
+      `--socket=${socket}`,
+      `--key-file=${join(realm.directory, "key")}`,
+      file("pid"),
+      file("seed"),
+      "--origin=127.0.0.1",
+    ], (log) => /Created \d+ work thread/.test(log));
+  }
+
+  for (const make of MAKES) {
+    const skip = make === "reference" && !hasReference && "the reference is not installed";
+    test(`none fails with munged of ${make}`, { skip }, async () => {
+      const directory = join(realm.directory, `restarted-${make}`);
+      mkdirSync(directory, { mode: 0o755 });
+      const socket = join(directory, "socket");
+      let daemon = await start(make, socket);
+      let running = true;
+      const failures: string[] = [];
+      let count = 0;
+      const callers = Promise.all(Array.from({ length: 4 }, async () => {
+        for (; running; count++) {
+          const failure = await roundTrip(socket);
+          if (failure !== "") failures.push(failure);
+        }
+      }));
+      try {
+        for (let restart = 0; restart < RESTARTS; restart++) {
+          await pause(100);
+          daemon.process.kill("SIGTERM");
+          await daemon.ended;
+          assert.equal(existsSync(socket), false);
+          await pause(GAP_MS);
+          daemon = await start(make, socket);
+        }
+        await pause(100);
+      } finally {
+        running = false;
+        await callers;
+        daemon.process.kill("SIGTERM");
+        await daemon.ended;
+      }
+      assert.deepEqual(failures, []);
+      assert.ok(count >= 2 * RESTARTS, `${count} round trips`);
+    });
+  }
+});
