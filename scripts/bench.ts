@@ -1,14 +1,13 @@
 // Measures munged: ours, the reference's and the floor (what the kernel alone allows), in turn in each round of
 // one run, so that a noisy machine disturbs all alike. Reports medians, and the ratios of each round.
 //   bun scripts/bench.ts [--rounds N] [--only TEXT] [--json FILE] [--write]
-// --write updates docs/benchmarks.md and docs/benchmarks.svg.
+// --write updates docs/benchmarks.md.
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { BlockingClient } from "../lib/client/blocking_client.ts";
-import { barChart } from "./bench_chart.ts";
 import { compareDecodes, type Latency, measureCache } from "./bench_replay.ts";
 import { cpuSeconds, idleFigures } from "./bench_idle.ts";
 import { median, quantile } from "./bench_statistics.ts";
@@ -467,16 +466,9 @@ async function finish(): Promise<void> {
   console.log(`\n${table}`);
   if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(figures, null, 2));
   if (!options.write) return;
-  const bars = figures.flatMap((figure) => {
-    const ratio = ratios(figure);
-    return ratio.length === 0
-      ? []
-      : [{ label: figure.name, value: median(ratio), against: figure.against! }];
-  });
-  writeFileSync("docs/benchmarks.svg", barChart("ours / other, median of the rounds", bars));
   const library = run([process.execPath, "scripts/bench_lib.ts", "--rounds", "3"]);
   writeFileSync("docs/benchmarks.md", report(table, await replayTable(), library));
-  run(["deno", "fmt", "--quiet", "docs/benchmarks.md", "docs/benchmarks.svg"]);
+  run(["deno", "fmt", "--quiet", "docs/benchmarks.md"]);
 }
 
 function report(table: string, replays: string, library: string): string {
@@ -489,8 +481,6 @@ kernel who the client is, writes a canned answer and closes. Each runs ${THREADS
 reference's \`remunge\` as the load. They are measured in turn in each of ${ROUNDS} rounds of one run
 (${MANY_ROUNDS} where the bound is close). Values are medians; a ratio is the median of the rounds' ratios,
 followed by the smallest and the largest.
-
-![ratios](benchmarks.svg)
 
 ${table}
 
