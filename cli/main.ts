@@ -7,7 +7,7 @@ interface Applet {
   load(): Promise<AppletModule>;
   /** Arguments implied by this name, placed before the user's. */
   readonly implied?: readonly string[];
-  /** Whether it has an option whose argument may be any bytes, and looks after the others itself. */
+  /** Whether one of its options takes any bytes; it then checks the other arguments itself. */
   readonly takesBytes?: true;
 }
 

@@ -69,7 +69,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
     const opened = openConfiguration(settings);
     stage = "request";
     const { hideMemory } = await import("../../lib/os/process.ts");
-    hideMemory(); // before there are tickets in it
+    hideMemory(); // before it holds tickets
     const { ACTIONS } = await import("./actions.ts");
     await ACTIONS[settings.action](settings, opened);
   } catch (error) {

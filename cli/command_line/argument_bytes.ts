@@ -1,13 +1,13 @@
-// Bytes of the command line that are not UTF-8, in strings: the byte 0x80 + n is the lone surrogate U+DC80 + n, which
-// no UTF-8 decodes to (PEP 383). An option that takes any bytes gets them back, all others refuse them.
+// Command-line bytes that are not UTF-8, kept in strings: the byte 0x80 + n becomes the lone surrogate U+DC80 + n, to
+// which no UTF-8 decodes (PEP 383). Options that take any bytes convert them back; all others refuse them.
 import { MungeError } from "../../lib/errors.ts";
 
 const ESCAPE = 0xdc00;
 const ESCAPED = /[\udc80-\udcff]/u;
-/** Bytes of a UTF-8 sequence, at most. */
+/** The maximum length of a UTF-8 sequence. */
 const MAX_SEQUENCE = 4;
 
-/** Bytes as a string, those that are not UTF-8 escaped. */
+/** Bytes as a string, with those that are not UTF-8 escaped. */
 export function escapeBytes(bytes: Uint8Array): string {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let text = "";

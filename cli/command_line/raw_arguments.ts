@@ -1,14 +1,14 @@
-// What the runtime makes of arguments that are not UTF-8: it replaces bytes, and the result must not pass for what the
-// user typed. The kernel still has the bytes.
+// Arguments that are not UTF-8: the runtime replaces their bytes, and the result must not be mistaken for what the user
+// typed. The kernel still has the bytes.
 import { readFileSync } from "node:fs";
 import { MungeError } from "../../lib/errors.ts";
 import { escapeBytes } from "./argument_bytes.ts";
 
-/** The runtime's replacement for bytes that are not UTF-8; a user may also have typed it. */
+/** The runtime's replacement for bytes that are not UTF-8, which a user may also have typed. */
 const REPLACEMENT = "\ufffd";
 
 /**
- * The arguments with the bytes that the runtime has replaced, as {@linkcode escapeBytes} writes them.
+ * The arguments with their original bytes, in the form of {@linkcode escapeBytes}.
  *
  * @param args the last words of the command line.
  * @throws {MungeError} EMUNGE_SNAFU if the system does not provide them.

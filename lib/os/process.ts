@@ -57,7 +57,7 @@ export function setProcessName(name: string): void {
   prctl?.(PR_SET_NAME, address, 0, 0, 0);
 }
 
-/** Keeps other processes of the same user out of our memory, which no core dump shows; programs we start are as before. */
+/** Keeps our memory from other processes of the user and from core dumps; programs that we start are not affected. */
 export function hideMemory(): void {
   if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw new SystemError("prctl");
 }

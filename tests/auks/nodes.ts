@@ -39,7 +39,7 @@ export interface CommandOptions {
   readonly signals?: readonly (readonly [seconds: number, signal: NodeJS.Signals])[];
 }
 
-/** The project's directory, and where a node has it. */
+/** The project's directory, and its path on a node. */
 const ROOT = join(import.meta.dirname, "../..");
 const PROJECT = "/etc/auks/project";
 const inNode = (path: string) => path.replace(ROOT, PROJECT);

@@ -245,7 +245,7 @@ suite("auks -R", KDC_NEEDS, () => {
     );
   });
 
-  it("keeps the tickets in its memory from other processes of the user", async () => {
+  it("protects the tickets in its memory from other processes of the user", async () => {
     kdc.login("bob", ["-l", "1h", "-r", "2h"], "private");
     for (const path of [kdc.directory, dirname(kdc.cache("private"))]) chmodSync(path, 0o755);
     chownSync(kdc.cache("private"), BOB, BOB);
@@ -258,7 +258,7 @@ suite("auks -R", KDC_NEEDS, () => {
       stdio: "ignore",
     });
     running.add(child);
-    // What is in /proc of a process whose memory is its own belongs to root.
+    // The /proc files of a protected process belong to root.
     await wait(1.5);
     assert.match(readFileSync(`/proc/${child.pid}/status`, "utf8"), /^Uid:\t1\t/m);
     assert.equal(statSync(`/proc/${child.pid}/environ`).uid, 0);

@@ -9,7 +9,7 @@ export const GROWTH = {
   inserters: 1,
   growing: 2,
   growLock: 3,
-  /** 1 after waiting in vain for a thread that was growing the table or inserting. */
+  /** 1 after a thread that was growing the table or inserting has been waited for in vain. */
   stuck: 4,
 } as const;
 
@@ -58,13 +58,13 @@ export class Growth {
     }
   }
 
-  /** Counts this thread as inserting no more. */
+  /** Stops counting this thread as inserting. */
   leave(): void {
     Atomics.sub(this.#words, GROWTH.inserters, 1);
   }
 
   /**
-   * Adds a segment behind the `segments` there were, unless another thread does.
+   * Adds a segment after the existing `segments`, unless another thread does.
    *
    * @param needed whether there are no free slots without it.
    */
@@ -84,7 +84,7 @@ export class Growth {
         this.#requireMemory(segments);
       } catch (error) {
         if (needed) throw error;
-        return; // there are free slots yet: the thread that finds none will say so
+        return; // there are still free slots; a thread that finds none will report it
       }
       Atomics.store(words, GROWTH.growing, 1);
       for (let pauses = 0; Atomics.load(words, GROWTH.inserters) !== 0; pauses++) {
@@ -98,7 +98,7 @@ export class Growth {
     }
   }
 
-  /** Waits until another thread has added a segment, or let it be. */
+  /** Waits until another thread has added a segment, or has given up. */
   #waitForGrowth(segments: number): void {
     const words = this.#words;
     for (
@@ -112,7 +112,7 @@ export class Growth {
     }
   }
 
-  /** Makes no thread wait for this table any more. */
+  /** Stops all threads from waiting for this table. */
   #giveUp(): never {
     Atomics.store(this.#words, GROWTH.stuck, 1);
     throw stuck();

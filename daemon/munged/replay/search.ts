@@ -1,4 +1,4 @@
-// Finds the slot of one credential in a segment of a replay table. What is done with it is table.ts's.
+// Finds the slot of one credential in a segment of a replay table. table.ts changes it.
 import { pause } from "./growth.ts";
 import { SLOT_WORDS } from "./segments.ts";
 
@@ -10,7 +10,7 @@ export const NOWHERE = -1;
  */
 const PUBLISH_PATIENCE = 1_000;
 
-/** A key, and where it was last looked for. One object is used again and again, because each decode needs one. */
+/** A key, and the result of its last search. One object is reused, because each decode needs one. */
 export class KeySearch {
   /** The words of the key; the first is never 0. */
   w0 = 0;
@@ -19,14 +19,14 @@ export class KeySearch {
   /** Result of the last search: the key's slot, an empty one, or {@linkcode NOWHERE}. */
   at = NOWHERE;
 
-  /** Takes the first bytes of a key. */
+  /** Sets the key from its first bytes. */
   setKey(key: Uint8Array): void {
     this.w0 = word(key, 0) || 1;
     this.w1 = word(key, 4);
     this.w2 = word(key, 8);
   }
 
-  /** Takes the key of an entry. */
+  /** Sets the key from an entry. */
   setEntry(entry: Int32Array): void {
     this.w0 = entry[0]!;
     this.w1 = entry[1]!;
@@ -62,7 +62,7 @@ export class KeySearch {
   #holds(words: Int32Array, at: number): boolean {
     for (let pauses = 0; Atomics.load(words, at + 3) === 0; pauses++) {
       // Its owner died between claim and publication. Its credential is unknown,
-      // and a replay must not pass: it is taken for the one that is asked about.
+      // and a replay must not pass, so it is treated as the requested one.
       if (pauses === PUBLISH_PATIENCE) return true;
       pause();
     }

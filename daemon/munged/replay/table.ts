@@ -11,7 +11,7 @@ import { GROWTH, Growth } from "./growth.ts";
 import { KeySearch, NOWHERE } from "./search.ts";
 import { FULL_AT, GROW_AT, MAX_SEGMENTS, PAGE, SEGMENTS, SLOT_WORDS } from "./segments.ts";
 
-/** Words of the header page, behind those of {@linkcode GROWTH}. */
+/** Words of the header page, after those of {@linkcode GROWTH}. */
 const HEADER = {
   segments: GROWTH.segments,
   /** Two words: the secret for requesters' tags. */

@@ -29,7 +29,7 @@ test("bytes survive as a string, UTF-8 or not", () => {
   }
 });
 
-test("text is itself", () => {
+test("text stays unchanged", () => {
   for (const text of ["", "abc", "é€😀", "\ufffd", "\ufeffa"]) {
     assert.equal(escapeBytes(Buffer.from(text)), text);
     assert.deepEqual(Buffer.from(argumentBytes(text)), Buffer.from(text));
@@ -37,7 +37,7 @@ test("text is itself", () => {
   }
 });
 
-test("bytes that are not UTF-8 are refused where text is wanted", () => {
+test("bytes that are not UTF-8 are refused where text is expected", () => {
   for (const hex of NOT_UTF8) {
     assert.throws(() => requireText(escapeBytes(Buffer.from(hex, "hex"))), {
       errno: 1,
