@@ -118,6 +118,9 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
     ),
   ],
   [
+    addition(
+      flag("--allow-overflow-id", "Serve clients of unmapped users and groups", "allowOverflowId"),
+    ),
     task("check-config", "Display the settings in force and their sources"),
     addition(once(parsed(
       "--config=PATH",

@@ -51,6 +51,8 @@ export interface DaemonConfig {
   foreground: boolean;
   /** Locks all pages into memory. */
   mlockall: boolean;
+  /** Whether clients are served whose UID or GID munged's user namespace does not map. */
+  allowOverflowId: boolean;
   /** Stops the daemon bound to this socket instead of starting one. */
   stop: boolean;
   syslog: boolean;
@@ -105,6 +107,7 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   force: false,
   foreground: false,
   mlockall: false,
+  allowOverflowId: false,
   stop: false,
   syslog: false,
   logFormat: "text",

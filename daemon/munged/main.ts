@@ -2,7 +2,7 @@
 // munged is in the background, and two of them do nothing else.
 import type { DaemonConfig } from "./config.ts";
 import { enterBackground } from "../process/background.ts";
-import { requireResources } from "./resources.ts";
+import { requireResources, usefulThreads } from "./resources.ts";
 import { warmUp } from "./serve/warm_workers.ts";
 
 /**
@@ -16,9 +16,10 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
     const { stopDaemon } = await import("../process/stop.ts");
     return stopDaemon(config, createLogger(stderrLog(config)));
   }
-  requireResources(config.numThreads);
+  const numThreads = usefulThreads(config.numThreads);
+  requireResources(numThreads);
   const announceReady = config.foreground ? () => {} : enterBackground(config);
-  warmUp(config.numThreads);
+  warmUp(numThreads);
   const { serve } = await import("./service.ts");
-  return await serve(config, announceReady);
+  return await serve({ ...config, numThreads }, config.numThreads, announceReady);
 }

@@ -1,5 +1,6 @@
 // The system limits that munged needs. The runtime crashes when it can't get what it needs, or says nothing
 // that an administrator understands; so munged looks before it starts.
+import { availableParallelism } from "node:os";
 import { MungeError } from "../../lib/errors.ts";
 import { hasAddressSpace, hasMemory, softLimit } from "../../lib/os/limits.ts";
 
@@ -11,6 +12,18 @@ const DESCRIPTORS = 24;
 const STACK = 192 * 1024;
 /** Threads of the runtime beside ours, and the processes on the way into the background. */
 const OTHER_THREADS = 16;
+
+/** Threads for each processor, and on any machine, beyond which more of them serve nothing faster. */
+const THREADS_PER_PROCESSOR = 4;
+const LEAST_MOST_THREADS = 16;
+
+/** How many of the threads that are asked for serve requests: no more than this machine can use. */
+export function usefulThreads(asked: number): number {
+  return Math.min(
+    asked,
+    Math.max(LEAST_MOST_THREADS, THREADS_PER_PROCESSOR * availableParallelism()),
+  );
+}
 
 /**
  * Refuses to start where limits leave too little.

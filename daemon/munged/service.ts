@@ -7,6 +7,7 @@ import { MungeError } from "../../lib/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
 import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
+import { overflowIds } from "../../lib/os/user_namespace.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { COMPATIBLE_VERSION } from "../../lib/version.ts";
 import type { AnnounceReady } from "../process/background.ts";
@@ -47,10 +48,15 @@ const RESTORE_PAUSE_MS = 5_000;
 /**
  * Serves until a signal ends it.
  *
+ * @param threadsAsked the threads that the administrator asked for; `config` has those that are of use.
  * @param announceReady called once requests are served.
  * @returns the exit status.
  */
-export async function serve(config: DaemonConfig, announceReady: AnnounceReady): Promise<number> {
+export async function serve(
+  config: DaemonConfig,
+  threadsAsked: number,
+  announceReady: AnnounceReady,
+): Promise<number> {
   const early = createLogger(stderrLog(config));
   let log = early;
   try {
@@ -58,6 +64,12 @@ export async function serve(config: DaemonConfig, announceReady: AnnounceReady):
     const origin = resolveOrigin(config, early);
     const target = openLog(config, early);
     log = createLogger(target);
+    if (config.numThreads < threadsAsked) {
+      log.warning(
+        `Lowered number of threads from ${threadsAsked} to ${config.numThreads}: ` +
+          "more would not make this machine faster",
+      );
+    }
     const teardown = new Teardown(log);
     let status: number;
     try {
@@ -163,6 +175,7 @@ async function start(
     originAddress: origin.address,
     realms: keys.realms,
     groups,
+    overflow: config.allowOverflowId ? { uid: null, gid: null } : overflowIds(),
     replay,
     log: logTarget,
     status,

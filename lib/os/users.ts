@@ -2,7 +2,6 @@
 import {
   canCallLibc,
   clearErrno,
-  CString,
   cString,
   errno,
   FFIType,
@@ -174,16 +173,33 @@ function addMembers(
   record: Pointer,
 ): void {
   const gid = read.u32(record, ID);
-  const members = read.ptr(record, GROUP_MEMBERS) as Pointer;
+  const members = read.ptr(record, GROUP_MEMBERS);
+  if (members === 0) return; // some back ends give a group without members no list either
   for (let at = 0;; at += 8) {
-    const member = read.ptr(members, at);
+    const member = read.ptr(members as Pointer, at) as Pointer | 0;
     if (member === 0) return;
-    const name = new CString(member as Pointer).toString();
-    if (!uids.has(name)) uids.set(name, userByName(name)?.uid);
+    const name = bytesOf(member);
+    if (!uids.has(name)) uids.set(name, uidOf(member));
     const uid = uids.get(name);
     if (uid === undefined) continue;
     const gids = groups.get(uid);
     if (gids === undefined) groups.set(uid, [gid]);
     else if (!gids.includes(gid)) gids.push(gid);
+  }
+}
+
+/** The UID of the user whose name, in whatever encoding, is at an address. */
+function uidOf(name: Pointer): number | undefined {
+  const record = lookUp((...rest) => libc().getpwnam_r(name as never, ...rest));
+  return record?.fields.getUint32(ID, true);
+}
+
+/** The bytes of a C string, one character each: names need not be UTF-8, and are not to be confused then. */
+function bytesOf(text: Pointer): string {
+  let bytes = "";
+  for (let at = 0;; at++) {
+    const byte = read.u8(text, at);
+    if (byte === 0) return bytes;
+    bytes += String.fromCharCode(byte);
   }
 }

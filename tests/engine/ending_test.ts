@@ -1,4 +1,5 @@
-// A munged that ends, or whose socket is removed: it leaves nothing behind, and nothing keeps it from ending.
+// A munged that starts with too many threads, whose socket is removed, or that ends: it leaves nothing behind, and
+// nothing keeps it from ending.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,6 +31,21 @@ describe("munged", { skip: process.platform !== "linux" && "needs inotify" }, ()
     realm = new Realm();
   });
   after(() => realm.close());
+
+  test("starts with the useful ones of 256 threads, and soon", async () => {
+    const begun = performance.now();
+    const munged = await realm.start("ours", ["--num-threads=256"]);
+    const took = performance.now() - begun;
+    assert(took < 2_000, `${took} ms`);
+    const lowered = /Warning: Lowered number of threads from 256 to (\d+)/.exec(munged.log());
+    assert(lowered !== null && Number(lowered[1]) >= 16, munged.log());
+    assert.match(munged.log(), new RegExp(`Created ${lowered[1]} work threads`));
+    const rollup = readFileSync(`/proc/${munged.process.pid}/smaps_rollup`, "latin1");
+    const privateMiB = Number(/^Anonymous:\s+(\d+)/m.exec(rollup)![1]) / 1024;
+    assert(privateMiB < 150, `${privateMiB} MiB`);
+    assert.equal(encode(munged.socket), 0);
+    assert.equal(await munged.stop(), 0);
+  });
 
   test("takes all other steps of its shutdown if one fails", async () => {
     const metrics = join(realm.directory, "metrics");

@@ -58,6 +58,7 @@ describe("workers that die", () => {
       originAddress: new Uint8Array(4),
       realms: new Map([["", { ring: [key], allowed: null }]]),
       groups: NO_GROUPS,
+      overflow: { uid: null, gid: null },
       replay: null,
       log: stderrLog(DEFAULTS),
       status: {

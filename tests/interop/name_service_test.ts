@@ -44,6 +44,30 @@ munged --key-file=keys/key --trusted-group=band && echo trusted`);
   assert.deepEqual(output, ["refused", "trusted"], whole);
 });
 
+test("names of users that are not UTF-8 are told apart", async () => {
+  const { output, whole } = await runOurs(`
+printf 'j\\366rg:x:3000:3000::/:/bin/sh\nj\\344rg:x:3002:3002::/:/bin/sh\n' >>/etc/passwd
+printf 'choir:x:3001:j\\366rg\n' >>/etc/group
+start
+munge --no-input --restrict-gid=3001 | as 3000 unmunge --numeric --keys=GID_RESTRICTION
+munge --no-input --restrict-gid=3001 | as 3002 unmunge --no-output || echo $?`);
+  assert.deepEqual(output, ["GID_RESTRICTION: 3001", "", "18"], whole);
+});
+
+test(
+  "a group whose name service gives it no list of members has none",
+  needs("/usr/bin/gcc"),
+  async () => {
+    const { output, whole } = await runOurs(`
+gcc -shared -fPIC -o /mnt/libnss_null.so.2 ${import.meta.dirname}/null_name_service.c
+printf 'passwd: files\ngroup: null files\nhosts: files\n' >/etc/nsswitch.conf
+LD_LIBRARY_PATH=/mnt getent group | grep null
+LD_LIBRARY_PATH=/mnt start
+munge --no-input --restrict-gid=staff | as 1000 unmunge --numeric --keys=GID_RESTRICTION | grep GID`);
+    assert.deepEqual(output, ["null:x:4000:", "GID_RESTRICTION: 50"], whole);
+  },
+);
+
 /** Builds the module that hangs; it is not used yet. */
 const MODULE = `
 gcc -shared -fPIC -o /mnt/libnss_slow.so.2 ${import.meta.dirname}/slow_name_service.c

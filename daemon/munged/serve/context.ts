@@ -5,6 +5,7 @@ import type { Primitives } from "../../../lib/credential/primitives.ts";
 import type { Subkeys } from "../../../lib/credential/subkeys.ts";
 import type { MungeErrorCode } from "../../../lib/errors.ts";
 import type { Allocate } from "../../../lib/protocol/message.ts";
+import type { OverflowIds } from "../../../lib/os/user_namespace.ts";
 import type { Logger } from "../../process/log.ts";
 import type { Remembered, ReplayCache } from "../replay/cache.ts";
 
@@ -38,6 +39,7 @@ export interface RequestContext {
   /** Whether the user has this supplementary group. */
   isMember(uid: number, gid: number): boolean;
   /** Null if replays are not detected. */
+  readonly overflow: OverflowIds;
   readonly replayCache: ReplayCache | null;
   /** Provides memory for a response, valid until the next request; throws EMUNGE_NO_MEMORY. */
   readonly allocate: Allocate;

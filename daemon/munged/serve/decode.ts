@@ -14,7 +14,14 @@ import {
 } from "../../../lib/protocol/message.ts";
 import { DEFAULT_REALM } from "../keys/realms.ts";
 import { addressText, type Answer, type Peer, type RequestContext } from "./context.ts";
-import { asMungeError, checkRetry, logRefusal, parsed, requireUse } from "./refusals.ts";
+import {
+  asMungeError,
+  checkRetry,
+  logRefusal,
+  parsed,
+  requireIdentity,
+  requireUse,
+} from "./refusals.ts";
 
 /** The maximum any munged can allow; cli/munged/options.ts limits --max-ttl to it. */
 const MAX_TTL_OF_ALL = 3600;
@@ -77,6 +84,7 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
   const { retry, peer, credential, decodeTime } = decode;
   try {
     checkRetry("Decode", retry, peer, context);
+    requireIdentity("decode", peer, context);
     if (isMissing) {
       throw new MungeError("EMUNGE_SNAFU", "No credential specified in decode request");
     }

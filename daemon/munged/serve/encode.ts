@@ -14,7 +14,14 @@ import {
 import { DEFAULT_REALM } from "../keys/realms.ts";
 import { writeArmor } from "./armor_writer.ts";
 import type { Answer, Peer, RequestContext } from "./context.ts";
-import { asMungeError, checkRetry, logRefusal, parsed, requireUse } from "./refusals.ts";
+import {
+  asMungeError,
+  checkRetry,
+  logRefusal,
+  parsed,
+  requireIdentity,
+  requireUse,
+} from "./refusals.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -34,6 +41,7 @@ export function answerEncode(
   if (request === null) return null;
   try {
     checkRetry("Encode", retry, peer, context);
+    requireIdentity("encode", peer, context);
     if (request.realm !== DEFAULT_REALM) requireUse(request.realm, peer, context);
     context.fillRandom(random.all);
     const credential = sealBytes(

@@ -3,6 +3,7 @@
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../../../lib/os/socket.ts";
 import { softLimit } from "../../../lib/os/limits.ts";
+import type { OverflowIds } from "../../../lib/os/user_namespace.ts";
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import type { ReplayState } from "../replay/minutes.ts";
 import type { GroupMap } from "../groups/map.ts";
@@ -28,6 +29,8 @@ export interface EngineSettings {
   readonly originAddress: Uint8Array;
   readonly realms: Realms;
   readonly groups: GroupMap;
+  /** The IDs of clients who are refused, since munged can't tell who they are. */
+  readonly overflow: OverflowIds;
   /** Null if replays are not detected. */
   readonly replay: ReplayState | null;
   readonly log: LogTarget;

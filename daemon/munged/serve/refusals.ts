@@ -34,6 +34,20 @@ export function checkRetry(
   }
 }
 
+/** Refuses a client that has the ID of everyone whom munged's user namespace does not map. */
+export function requireIdentity(
+  verb: "encode" | "decode",
+  { uid, gid }: Peer,
+  { overflow, log }: RequestContext,
+): void {
+  if (uid !== overflow.uid && gid !== overflow.gid) return;
+  log.audit(`Refused ${verb}`, uid, "overflow_id", () => ({ client_uid: uid, client_gid: gid }));
+  throw new MungeError(
+    "EMUNGE_CRED_UNAUTHORIZED",
+    `Unauthorized client UID=${uid} GID=${gid}: not mapped into the daemon's user namespace`,
+  );
+}
+
 /** Refuses a client that may not use the realm. */
 export function requireUse(realm: string, peer: Peer, context: RequestContext): void {
   if (context.mayUse(realm, peer)) return;

@@ -64,6 +64,7 @@ const context: ExchangeParts["context"] = {
   defaultTtl: settings.defaultTtl,
   timestampDriftMax: settings.timestampDriftMax,
   originAddress: settings.originAddress,
+  overflow: settings.overflow,
   now: () => Math.floor(Date.now() / 1000),
   fillRandom: (bytes) => crypto.getRandomValues(bytes),
   isMember,

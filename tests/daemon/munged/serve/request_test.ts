@@ -45,6 +45,7 @@ function munged(changes: Partial<RequestContext> = {}) {
     defaultTtl: 300,
     timestampDriftMax: null,
     originAddress: new Uint8Array([192, 0, 2, 1]),
+    overflow: { uid: null, gid: null },
     now: () => NOW,
     fillRandom: (bytes) => crypto.getRandomValues(bytes),
     isMember: () => false,
@@ -149,6 +150,26 @@ test("a realm serves the clients that may use it, and an unknown realm serves no
     encode({ realm: "nope" }, 0, { pid: 1, uid: 0, gid: 0 }).errno,
     ERRNO.EMUNGE_BAD_REALM,
   );
+});
+
+test("a client with the ID of all unmapped users or groups is refused, with an audit line", () => {
+  const audits: unknown[] = [];
+  const log = {
+    ...memoryLogger(),
+    audit: (event: string, _uid: number, cause: string) => void audits.push([event, cause]),
+  };
+  const { encode, decode } = munged({ overflow: { uid: 65_534, gid: 65_534 }, log });
+  const { credential } = encode();
+  for (const ids of [{ uid: 65_534, gid: 100 }, { uid: 1000, gid: 65_534 }]) {
+    const peer = { ...CLIENT, ...ids };
+    assert.equal(encode({}, 0, peer).errno, ERRNO.EMUNGE_CRED_UNAUTHORIZED);
+    assert.equal(decode(credential, peer).errno, ERRNO.EMUNGE_CRED_UNAUTHORIZED);
+  }
+  assert.equal(decode(credential).errno, 0);
+  assert.deepEqual(audits.slice(0, 2), [
+    ["Refused encode", "overflow_id"],
+    ["Refused decode", "overflow_id"],
+  ]);
 });
 
 test("one retry too many is refused", () => {
