@@ -36,6 +36,11 @@ const TABLE = [
     auks: true,
   },
   { name: "auks", summary: "forward Kerberos tickets to jobs", auks: true },
+  {
+    name: "auks-step",
+    summary: "what the plugin auks.so does with tickets for Slurm's jobs",
+    unlinked: true,
+  },
   { name: "auksdrenewer", summary: "the daemon that renews auksd's tickets", auks: true },
   { name: "aukspriv", summary: "the daemon that keeps a host's own ticket", auks: true },
 ] as const satisfies readonly AppletEntry[];

@@ -1,6 +1,8 @@
 // Compiles the executable: dist/mungebox for this machine or, with --all, dist/mungebox-SYSTEM for every system,
 // with SHA256SUMS and a software bill of materials (SBOM). Manual pages and completions go to dist/share.
 //   bun scripts/build.ts [--all] [--output DIR]
+// or compiles the SPANK plugin alone, dist/auks.so, against the installed Slurm's headers. It runs the executable at PATH.
+//   bun scripts/build.ts --spank [--program PATH] [--output DIR]
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -109,32 +111,67 @@ function formatSbom(): string {
   return `${JSON.stringify(sbom, null, 2)}\n`;
 }
 
+/** Compiles the SPANK plugin; replaces `output` only once it is complete. */
+function compilePlugin(output: string, program: string): void {
+  const unfinished = `${output}.new`;
+  const gcc = Bun.spawnSync([
+    "gcc",
+    "-std=gnu11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-D_FORTIFY_SOURCE=2",
+    "-fstack-protector-strong",
+    "-fPIC",
+    "-shared",
+    "-Wl,-z,relro,-z,now",
+    `-DMUNGEBOX=${JSON.stringify(program)}`,
+    "-o",
+    unfinished,
+    "packaging/slurm/auks.c",
+  ], { stdio: ["ignore", "inherit", "inherit"] });
+  if (!gcc.success) {
+    throw new Error(
+      "auks.so can't be compiled; it needs gcc and Slurm's headers (libslurm-dev or slurm-devel)",
+    );
+  }
+  renameSync(unfinished, output);
+}
+
 function sha256(path: string): string {
   return createHash("sha256").update(readFileSync(path)).digest("hex");
 }
 
-const { all, output } = parseArgs({
+const { all, spank, program, output } = parseArgs({
   options: {
     all: { type: "boolean", default: false },
+    spank: { type: "boolean", default: false },
+    program: { type: "string", default: "/usr/bin/mungebox" },
     output: { type: "string", default: "dist" },
   },
 }).values;
 mkdirSync(output, { recursive: true });
-writeShare(join(output, "share"), MUNGE_SHARE);
-writeShare(join(output, "share-auks"), AUKS_SHARE);
-const plugin = await singleModules();
-if (all) {
-  const names: string[] = [];
-  for (const target of Object.keys(TARGETS)) {
-    const name = `mungebox-${target}`;
-    await compile(join(output, name), { plugin, target });
-    names.push(name);
+if (spank) compilePlugin(join(output, "auks.so"), program);
+else await compileExecutables();
+
+async function compileExecutables(): Promise<void> {
+  writeShare(join(output, "share"), MUNGE_SHARE);
+  writeShare(join(output, "share-auks"), AUKS_SHARE);
+  const plugin = await singleModules();
+  if (all) {
+    const names: string[] = [];
+    for (const target of Object.keys(TARGETS)) {
+      const name = `mungebox-${target}`;
+      await compile(join(output, name), { plugin, target });
+      names.push(name);
+    }
+    writeFileSync(join(output, "mungebox.cdx.json"), formatSbom());
+    const sums = [...names, "mungebox.cdx.json"].map((name) =>
+      `${sha256(join(output, name))}  ${name}\n`
+    );
+    writeFileSync(join(output, "SHA256SUMS"), sums.join(""));
+  } else {
+    await compile(join(output, "mungebox"), { plugin });
   }
-  writeFileSync(join(output, "mungebox.cdx.json"), formatSbom());
-  const sums = [...names, "mungebox.cdx.json"].map((name) =>
-    `${sha256(join(output, name))}  ${name}\n`
-  );
-  writeFileSync(join(output, "SHA256SUMS"), sums.join(""));
-} else {
-  await compile(join(output, "mungebox"), { plugin });
 }

@@ -25,6 +25,7 @@ const PEERS: Readonly<Record<string, string>> = {
   slurmctld: "/usr/sbin/slurmctld",
   slurmd: "/usr/sbin/slurmd",
   "slurm-client": "/usr/bin/srun",
+  "libslurm-dev": "/usr/include/slurm/spank.h",
   strace: "/usr/bin/strace",
   sudo: "/usr/bin/sudo",
   prometheus: "/usr/bin/promtool",

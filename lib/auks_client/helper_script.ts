@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 
 /** What has happened; AUKS_EVENT in the script's environment. */
-export type HelperEvent = "renewed" | "expiring";
+export type HelperEvent = "stored" | "renewed" | "expiring";
 
 /** How long a script may take before it is killed, because renewals wait for it. */
 const LIMIT_MS = 60_000;

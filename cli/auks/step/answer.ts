@@ -1,0 +1,19 @@
+// What auks-step keep tells auks-step begin, a line each.
+
+/** An answer. */
+export type KeepAnswer =
+  | { readonly kind: "found" | "stored"; readonly name: string }
+  | { readonly kind: "wanted" | "ended" };
+
+/** A line for an answer. */
+export function formatAnswer(kind: "found" | "stored" | "wanted", name = ""): string {
+  return `${kind} ${name}\n`;
+}
+
+/** The answer in a line; undefined is the end of the output, and so is anything else. */
+export function parseAnswer(line: string | undefined): KeepAnswer {
+  const [, kind, name = ""] = /^(found|stored|wanted) (.*)$/.exec(line ?? "") ?? [];
+  if (kind === "wanted") return { kind };
+  if ((kind === "found" || kind === "stored") && name !== "") return { kind, name };
+  return { kind: "ended" };
+}

@@ -1,0 +1,288 @@
+// The three nodes of AUKS's HOWTO with Debian's Slurm: mngt with KDC, auksd and slurmctld, login, and compute with slurmd.
+// They are overlays of this machine's file system in namespaces, with our munged and our AUKS, and discard all changes.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { installPrograms } from "../harness/programs.ts";
+import { Network, NETWORK_NEEDS, type Outcome } from "../network.ts";
+import { KDC_NEEDS, PASSWORD } from "./kdc.ts";
+
+/** What the cluster needs, for suite(). */
+export const SLURM_NEEDS: Readonly<Record<string, boolean>> = {
+  ...NETWORK_NEEDS,
+  ...KDC_NEEDS,
+  slurmctld: existsSync("/usr/sbin/slurmctld"),
+  slurmd: existsSync("/usr/sbin/slurmd"),
+  "slurm-client": existsSync("/usr/bin/srun"),
+  "libslurm-dev": existsSync("/usr/include/slurm/spank.h"),
+  gcc: existsSync("/usr/bin/gcc"),
+};
+
+/** The accounts; `low` is below minimum_uid, carol has no principal, and dave has no account on mngt. */
+export const USERS: Readonly<Record<string, number>> = {
+  low: 1001,
+  bob: 2000,
+  alice: 2001,
+  carol: 2002,
+  dave: 2003,
+};
+
+const NODES = ["mngt", "login", "compute"] as const;
+/** A node. */
+export type NodeName = typeof NODES[number];
+
+const KRB5_CONF = `[libdefaults]
+    default_realm = REALM.A
+    dns_lookup_kdc = false
+    dns_lookup_realm = false
+    dns_canonicalize_hostname = false
+    rdns = false
+    forwardable = true
+    ticket_lifetime = 1d
+    renew_lifetime = 7d
+[realms]
+    REALM.A = {
+        kdc = 10.99.0.1
+    }
+`;
+
+const KDC_CONF = `[realms]
+    REALM.A = {
+        database_name = /var/kdc/principal
+        key_stash_file = /var/kdc/stash
+        max_life = 2d
+        max_renewable_life = 14d
+    }
+`;
+
+const AUKS_CONF = `common {
+  PrimaryHost = "mngt" ;
+  PrimaryPort = 12345 ;
+  PrimaryPrincipal = "host/mngt.realm.a@REALM.A" ;
+  NAT = yes ;
+  Retries = 2 ;
+  Timeout = 5 ;
+  Delay = 1 ;
+}
+api { LogLevel = 0 ; }
+auksd {
+  PrimaryKeytab = "/etc/krb5.keytab" ;
+  LogFile = "/var/log/auksd.log" ;
+  LogLevel = "2" ;
+  CacheDir = "/var/cache/auks" ;
+  ACLFile = "/etc/auks/auksd.acl" ;
+}
+renewer {
+  LogLevel = 0 ;
+  Delay = 5 ;
+  MinLifeTime = 60 ;
+}
+`;
+
+const AUKS_ACL = `rule { principal = ^host/mngt[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }
+rule { principal = ^host/compute[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }
+rule { principal = ^[[:alnum:]]+@REALM[.]A$ ; host = * ; role = user ; }
+`;
+
+const SLURM_CONF = `ClusterName=test
+SlurmctldHost=mngt
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+CredType=cred/munge
+StateSaveLocation=/var/spool/slurmctld
+SlurmdSpoolDir=/var/spool/slurmd
+SlurmctldPidFile=/run/slurmctld.pid
+SlurmdPidFile=/run/slurmd.pid
+SlurmctldLogFile=/var/log/slurmctld.log
+SlurmdLogFile=/var/log/slurmd.log
+SlurmdDebug=verbose
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=2
+NodeName=compute CPUs=8 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES
+`;
+
+/** How the plugin is configured unless a test says otherwise. */
+export const PLUGSTACK = "optional @ default=enabled spankstackcred=yes minimum_uid=1024";
+
+/** The cluster. */
+export class SlurmCluster {
+  readonly #network = new Network(NODES);
+
+  constructor() {
+    const { directory } = this.#network;
+    for (const each of ["slurm", "auks", "keytabs"]) mkdirSync(join(directory, each));
+    // Jobs write there, on whichever node they run.
+    mkdirSync(join(directory, "jobs"));
+    chmodSync(join(directory, "jobs"), 0o1777);
+    const programs = join(directory, "bin");
+    installPrograms(programs);
+    const linked = spawnSync(join(programs, "mungebox"), ["--install", programs, "--auks"]);
+    assert.equal(linked.status, 0, `${linked.stderr}`);
+    this.#buildPlugin();
+    for (
+      const [path, text] of [
+        ["hosts", this.#network.hostsFile],
+        ["krb5.conf", KRB5_CONF],
+        ["kdc.conf", KDC_CONF],
+        ["munge.key", "m".repeat(128)],
+        ["auks/auks.conf", AUKS_CONF],
+        ["auks/auksd.acl", AUKS_ACL],
+        ["slurm/slurm.conf", SLURM_CONF],
+        // Which cgroups there are is not looked for; nothing here uses any.
+        ["slurm/cgroup.conf", "CgroupPlugin=cgroup/v1\n"],
+      ] as const
+    ) writeFileSync(join(directory, path), text);
+    this.configurePlugin(PLUGSTACK);
+    const path = `${directory}/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+    try {
+      for (const name of NODES) this.#network.start(name, this.#boot(name), path);
+      for (const name of NODES) this.#network.waitFor(name, "true");
+      this.must("mngt", this.#managementNode());
+      this.must("login", MUNGED);
+      this.must("compute", this.#computeNode());
+      this.waitFor("login", "sinfo --noheader --format %t | grep -q idle");
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  #buildPlugin(): void {
+    const { status, stderr } = spawnSync("node_modules/.bin/bun", [
+      "scripts/build.ts",
+      "--spank",
+      `--program=${this.directory}/bin/mungebox`,
+      `--output=${this.directory}/bin`,
+    ], { encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+  }
+
+  /** Which all nodes share. */
+  get directory(): string {
+    return this.#network.directory;
+  }
+
+  /** Writes plugstack.conf, in which @ is the plugin; each command and step of Slurm reads it anew. */
+  configurePlugin(line: string): void {
+    const plugin = join(this.directory, "bin/auks.so");
+    writeFileSync(
+      join(this.directory, "slurm/plugstack.conf"),
+      `${line.replace("@", plugin)}\n`,
+    );
+  }
+
+  #boot(name: NodeName): string {
+    const { directory } = this;
+    const root = `${directory}/${name}`;
+    const accounts = Object.entries(USERS)
+      .filter(([user]) => name !== "mngt" || user !== "dave")
+      .map(([name, uid]) => `echo ${name}:x:${uid}:${uid}::/:/bin/sh >>etc/passwd`);
+    return `
+mkdir -p ${root}
+mount -t tmpfs none ${root}
+mkdir ${root}/root ${root}/upper ${root}/work
+mount -t overlay overlay -o lowerdir=/,upperdir=${root}/upper,workdir=${root}/work ${root}/root
+mount -t tmpfs -o mode=1777 none ${root}/root/tmp
+mount --rbind /dev ${root}/root/dev
+mount -t proc proc ${root}/root/proc
+mount -t tmpfs -o mode=0755 none ${root}/root/run
+mkdir -p ${root}/root${directory} ${root}/root/run/sshd
+mount --bind ${directory} ${root}/root${directory}
+hostname ${name}
+cd ${root}/root
+rm -rf etc/munge etc/auks etc/slurm var/lib/munge var/log/munge root/.bashrc
+mkdir -m 755 -p etc/munge run/munge var/lib/munge var/log/munge var/spool/slurmctld var/spool/slurmd
+install -m 600 ${directory}/munge.key etc/munge/munge.key
+cp ${directory}/hosts etc/hosts
+cp ${directory}/krb5.conf etc/krb5.conf
+ln -s ${directory}/auks etc/auks
+ln -s ${directory}/slurm etc/slurm
+${accounts.join("\n")}
+exec chroot . $sshd`;
+  }
+
+  #managementNode(): string {
+    const queries = [
+      ...["bob", "alice", "low", "dave"].map((name) => `addprinc -pw "${PASSWORD}" ${name}`),
+      ...NODES.flatMap((name) => [
+        `addprinc -randkey host/${name}.realm.a`,
+        `ktadd -k ${this.directory}/keytabs/${name} host/${name}.realm.a`,
+      ]),
+    ];
+    return `${MUNGED}
+export KRB5_KDC_PROFILE=${this.directory}/kdc.conf
+mkdir -m 700 -p /var/kdc /var/cache/auks
+kdb5_util create -s -W -r REALM.A -P master >/dev/null 2>&1
+kadmin.local -r REALM.A >/dev/null <<'END'
+${queries.join("\n")}
+END
+krb5kdc -r REALM.A &>/var/log/krb5kdc.start
+install -m 600 ${this.directory}/keytabs/mngt /etc/krb5.keytab
+auksd &>/var/log/auksd.start || { cat /var/log/auksd.start; exit 1; }
+slurmctld -i &>/var/log/slurmctld.start`;
+  }
+
+  #computeNode(): string {
+    return `${MUNGED}
+install -m 600 ${this.directory}/keytabs/compute /etc/krb5.keytab
+aukspriv --once
+slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
+  }
+
+  /** Runs commands of the shell on a node, as root or as another user. */
+  run(node: NodeName, commands: string, user = "root", timeout?: number): Outcome {
+    const quoted = `'${commands.replaceAll("'", `'\\''`)}'`;
+    const shell = `bash -c ${quoted}`;
+    const id = USERS[user];
+    const command = id === undefined
+      ? shell
+      : `cd / && setpriv --reuid ${id} --regid ${id} --clear-groups env HOME=/ ${shell}`;
+    return this.#network.onHost(node, command, "", timeout);
+  }
+
+  /** The same, which must succeed. Returns its standard output. */
+  must(node: NodeName, commands: string, user = "root"): string {
+    const { status, out, err } = this.run(node, `set -e\n${commands}`, user);
+    assert.equal(status, 0, `${node}: ${commands}\n${out}${err}`);
+    return out;
+  }
+
+  /** Gets a user a ticket on the login node. */
+  login(user: string, options = ""): void {
+    this.must("login", `kinit ${options} ${user} >/dev/null <<<"${PASSWORD}"`, user);
+  }
+
+  /** Fails unless jobs have left neither a process nor a file on the compute node. */
+  assertNothingLeft(): void {
+    this.waitFor("compute", "! pgrep slurmstepd");
+    const left = this.must(
+      "compute",
+      "pgrep -ax 'mungebox|auks' || true; ls /tmp /run/auks/jobs",
+    );
+    const own = left.split("\n").filter((line) =>
+      line !== "" && !/^(krb5cc_0|mungebox-hosts-.*|\/tmp:|\/run\/auks\/jobs:)$/.test(line)
+    );
+    assert.deepEqual(own, []);
+  }
+
+  /** Waits until a command succeeds on a node. */
+  waitFor(node: NodeName, command: string): void {
+    this.#network.waitFor(node, command);
+  }
+
+  close(): void {
+    this.#network.close();
+  }
+}
+
+/** A daemon must not keep the ssh session's output open. */
+const MUNGED = "munged &>/var/log/munged.start";

@@ -1,0 +1,195 @@
+// The SPANK plugin in Debian's Slurm, with KDC, auksd and munged on nodes of their own. SLOW=true adds what takes minutes.
+import assert from "node:assert/strict";
+import { after, afterEach, before, it } from "node:test";
+import { suite } from "../suite.ts";
+import { PLUGSTACK, SLURM_NEEDS, SlurmCluster } from "./slurm_cluster.ts";
+
+const NO_CACHE = /No credentials cache found/;
+const BOBS = /^Default principal: bob@REALM\.A$/m;
+
+suite("auks.so in Slurm", SLURM_NEEDS, () => {
+  let cluster: SlurmCluster;
+  /** Runs commands of bob's on the login node. */
+  const bob = (commands: string) => cluster.run("login", commands, "bob");
+
+  before(() => {
+    cluster = new SlurmCluster();
+    for (const user of ["bob", "low", "dave"]) cluster.login(user);
+  });
+
+  afterEach(() => {
+    cluster.configurePlugin(PLUGSTACK);
+    cluster.assertNothingLeft();
+  });
+
+  after(() => {
+    cluster?.close();
+  });
+
+  it("srun klist finds the user's ticket in a cache of the job", () => {
+    const { out, err, status } = bob("srun klist");
+    assert.equal(status, 0, out + err);
+    assert.match(out, BOBS);
+    assert.match(out, /^Ticket cache: FILE:\/tmp\/tkt\w{6}$/m);
+    assert.match(bob("srun env").out, /^SLURM_SPANK_AUKS=done$/m);
+  });
+
+  it("--auks=no and SLURM_SPANK_AUKS=no reach the compute node", () => {
+    assert.match(bob("srun --auks=no klist").err, NO_CACHE);
+    assert.match(bob("SLURM_SPANK_AUKS=no srun --auks=yes klist").err, NO_CACHE);
+    assert.match(bob("salloc --quiet srun --auks=no klist").err, NO_CACHE);
+    assert.match(bob("salloc --quiet --auks=no srun klist").err, NO_CACHE);
+  });
+
+  it("default=disabled leaves it to the user", () => {
+    cluster.configurePlugin("optional @ default=disabled");
+    assert.match(bob("srun klist").err, NO_CACHE);
+    assert.match(bob("srun --auks=yes klist").out, BOBS);
+  });
+
+  it("refuses other words, and shows the option", () => {
+    for (
+      const [word, message] of [
+        ["--auks", "srun: error: Invalid --auks argument: (null)\n"],
+        [
+          "--auks=maybe",
+          "srun: error: spank-auks: bad parameter maybe\nsrun: error: Invalid --auks argument: maybe\n",
+        ],
+      ] as const
+    ) {
+      const { status, err } = bob(`srun ${word} true`);
+      assert.equal(status, 255);
+      assert(err.includes(message), err);
+    }
+    const option = "--auks=[yes|no|done]    kerberos credential forwarding using Auks";
+    for (const command of ["srun", "sbatch", "salloc"]) {
+      assert(bob(`${command} --help`).out.includes(option), command);
+    }
+  });
+
+  it("tells the user why a job has no ticket", () => {
+    bob("auks -r");
+    const { err, status } = bob("srun --auks=done klist");
+    assert.equal(status, 1);
+    assert.match(
+      err,
+      /spank-auks: unable to get user 2000 cred : auks api : reply seems corrupted \(no ticket is stored for this user: uid 2000\)/,
+    );
+    assert.match(err, NO_CACHE);
+    assert.match(err, /^srun: error: compute: task 0: Exited with exit code 1$/m);
+  });
+
+  it("runs a job of a user without a ticket, unless that is enforced", () => {
+    const carol = (commands: string) => cluster.run("login", commands, "carol");
+    const { out, err, status } = carol("srun env");
+    assert.equal(status, 0, err);
+    assert.match(out, /^SLURM_SPANK_AUKS=no$/m);
+    assert(!err.includes("spank-auks"), err);
+    cluster.configurePlugin(`${PLUGSTACK.replace("optional", "required")} enforced`);
+    const refused = carol("srun true");
+    assert.equal(refused.status, 1);
+    assert.match(
+      refused.err,
+      /spank-auks: cred forwarding failed : krb5 cred : unable to read credential cache \(no ticket: .*\) \[enforced\]/,
+    );
+    assert.equal(bob("srun true").status, 0);
+  });
+
+  it("says that a ticket has expired, or that auksd's host has no such account", () => {
+    cluster.login("alice", "-l 1s");
+    cluster.must("login", "until ! klist -s; do sleep 0.1; done", "alice");
+    const alice = cluster.run("login", "srun klist", "alice");
+    assert.match(alice.err, /cred forwarding failed : krb5 cred : TGT has expired \(.*ended at/);
+    assert.match(alice.err, NO_CACHE);
+    const dave = cluster.run("login", "srun true", "dave");
+    assert.match(dave.err, /cred forwarding failed : .*no such account/);
+  });
+
+  it("minimum_uid is above everything else", () => {
+    const { err, status } = cluster.run("login", "srun --auks=yes klist", "low");
+    assert.equal(status, 1);
+    assert.match(err, NO_CACHE);
+    assert(!err.includes("spank-auks"), err);
+  });
+
+  it("steps in parallel share one cache and one renewer, whichever ends first", () => {
+    const jobs = `${cluster.directory}/jobs`;
+    const step = (number: number, seconds: number) =>
+      `srun --exact -n1 bash -c 'echo $KRB5CCNAME >${jobs}/name-${number}; sleep ${seconds}; klist -s && touch ${jobs}/good-${number}' &`;
+    const script = `${step(1, 1)}\n${step(2, 3)}\n${step(3, 3)}\nwait`;
+    const running = cluster.must(
+      "login",
+      `salloc --quiet -n4 bash -c ${quote(`(${script}) & sleep 2.2; ${OBSERVE}; wait`)} 2>&1`,
+      "bob",
+    );
+    const names = cluster.must("login", `cat ${jobs}/name-*`).trim().split("\n");
+    assert.equal(names.length, 3);
+    assert.equal(new Set(names).size, 1, names.join(" "));
+    assert.match(running, /^renewers 1$/m);
+    assert.match(running, /^caches 1$/m);
+    cluster.must("login", `ls ${jobs}/good-1 ${jobs}/good-2 ${jobs}/good-3`);
+  });
+
+  it("per_step gives each its own", () => {
+    cluster.configurePlugin(`${PLUGSTACK} per_step`);
+    const script =
+      `srun -n1 --exact sleep 2 & srun -n1 --exact sleep 2 & sleep 1.2; ${OBSERVE}; wait`;
+    const { out, err } = bob(`salloc --quiet -n3 bash -c ${quote(script)}`);
+    assert.match(out, /^renewers 2$/m, out + err);
+    assert.match(out, /^caches 2$/m);
+  });
+
+  it("a batch job and its steps have one cache, under a name from a template", () => {
+    cluster.configurePlugin(`${PLUGSTACK} ccache=/tmp/krb5cc_%u_%j`);
+    const output = `${cluster.directory}/jobs/batch`;
+    const wrapped = "klist; echo $KRB5CCNAME; srun -n1 printenv KRB5CCNAME; echo job $SLURM_JOB_ID";
+    cluster.must("login", `sbatch --quiet --wait -n2 -o ${output} --wrap=${quote(wrapped)}`, "bob");
+    const out = cluster.must("login", `cat ${output}`);
+    const job = /^job (\d+)$/m.exec(out)?.[1];
+    assert.match(out, BOBS);
+    assert.equal(
+      out.split("\n").filter((line) => line === `/tmp/krb5cc_2000_${job}`).length,
+      2,
+      out,
+    );
+  });
+
+  it("force_file_ccache names the cache as the HOWTO does", () => {
+    cluster.configurePlugin(`${PLUGSTACK} force_file_ccache`);
+    assert.match(bob("srun printenv KRB5CCNAME").out, /^\/tmp\/krb5cc_2000_\d+_\w{6}\n$/);
+  });
+
+  it("a file that another user has put in the cache's place is neither used nor written", () => {
+    cluster.configurePlugin(`${PLUGSTACK} ccache=/tmp/taken_%u`);
+    cluster.must("compute", "echo theirs >/tmp/taken_2000; chmod 666 /tmp/taken_2000", "alice");
+    const { err } = bob("srun klist");
+    const text = cluster.must("compute", "cat /tmp/taken_2000; rm /tmp/taken_2000");
+    assert.equal(text, "theirs\n");
+    assert.match(err, /spank-auks: unable to store user 2000 cred : .*taken_2000/);
+  });
+
+  it("nothing is left of cancelled jobs, nor of one whose slurmstepd was killed", () => {
+    cluster.must(
+      "login",
+      "for i in 1 2 3; do sbatch --quiet -o /dev/null --wrap='srun sleep 100'; done",
+      "bob",
+    );
+    cluster.waitFor("login", "test $(squeue -h -t R | wc -l) = 3");
+    cluster.waitFor("compute", "test $(pgrep -fc 'sleep 100') -ge 3");
+    cluster.must("login", "scancel --user bob");
+    cluster.assertNothingLeft();
+    cluster.must("login", "sbatch --quiet -o /dev/null --wrap='sleep 100'", "bob");
+    cluster.waitFor("compute", "pgrep -fx 'sleep 100'");
+    cluster.must("compute", "pkill -KILL slurmstepd; sleep 0.2; ! pgrep -f '[a]uks -R'");
+    cluster.must("login", "scancel --user bob");
+    cluster.waitFor("compute", 'test -z "$(ls /run/auks/jobs)"');
+  });
+});
+
+/** Counts the renewers and caches on the compute node, from a script of a job. */
+const OBSERVE =
+  "srun --overlap -n1 --auks=no sh -c 'echo renewers $(pgrep -fc \"[a]uks -R\"); echo caches $(ls /tmp | grep -c tkt)'";
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
