@@ -5,6 +5,7 @@ import { AuksError } from "../../lib/auks/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
 import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
 import { releaseProgramPages } from "../../lib/os/program_pages.ts";
+import { close } from "../../lib/os/socket.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import type { AnnounceReady } from "../process/background.ts";
@@ -391,12 +392,16 @@ class Auksd implements ConnectionHost {
     this.#accounts.forget();
     const prepared = await prepare(configuration, this.#accounts);
     const old = this.#prepared;
+    const { cacheDir } = configuration.config.auksd;
+    const isOtherDirectory = cacheDir !== old.configuration.config.auksd.cacheDir;
     let listeners: number[] | undefined;
     try {
       if (placeOf(configuration) !== placeOf(old.configuration)) {
         listeners = this.#listen(configuration);
       }
+      if (isOtherDirectory) this.#takeDirectory(cacheDir);
     } catch (error) {
+      listeners?.forEach(close);
       prepared.authenticator.retire();
       throw error;
     }
@@ -404,8 +409,6 @@ class Auksd implements ConnectionHost {
     this.log = openLog(this.#start.log, configuration.config.auksd, this.#complain);
     this.#tell(describeConfiguration(configuration));
     this.#warn(prepared.warnings);
-    const movesTo = configuration.config.auksd.cacheDir !== old.configuration.config.auksd.cacheDir;
-    if (movesTo) this.#takeDirectory(configuration.config.auksd.cacheDir);
     this.#prepared = prepared;
     this.#requests = this.#requestContext();
     old.authenticator.retire();
@@ -421,6 +424,7 @@ class Auksd implements ConnectionHost {
     try {
       await this.#load();
       await this.#clean();
+      if (isOtherDirectory) await this.#store.writeAll();
     } catch (error) {
       this.log.info(1, `auks cred repo : ${systemText(error)}`);
     }

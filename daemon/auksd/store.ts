@@ -175,7 +175,23 @@ export class Store {
     }
   }
 
-  /** Uses another CacheDir from now on; memory stays, and is written when it changes. */
+  /**
+   * Writes all credentials to CacheDir, which has become another one.
+   *
+   * @throws {AuksError} KRB5_STORE if one of them can't be written.
+   */
+  async writeAll(): Promise<void> {
+    await Promise.all([...this.#byUid.keys()].map((uid) =>
+      this.#inTurn(uid, async () => {
+        const found = this.#byUid.get(uid);
+        if (found === undefined) return; // removed meanwhile
+        const { credentials } = parseKrbCred(found.krbCred);
+        await this.#directory.write(uid, formatCcache(credentials[0]!.client, credentials));
+      })
+    ));
+  }
+
+  /** Uses another CacheDir from now on; {@linkcode load} and {@linkcode writeAll} make both the same. */
   async moveTo(directory: CacheDirectory): Promise<void> {
     const old = this.#directory;
     if (directory.path === old.path) {

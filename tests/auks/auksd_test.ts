@@ -2,7 +2,16 @@
 // other programs see it.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
@@ -15,7 +24,8 @@ import { CredentialCache } from "../../lib/krb5/credential_cache.ts";
 import { suite } from "../suite.ts";
 import { Auksd, type AuksdOptions, SANDBOX_NEEDS } from "./auksd.ts";
 import { madeUpKrbCred, Speaker } from "./conversation.ts";
-import { Kdc, KDC_NEEDS } from "./kdc.ts";
+import { freePort, Kdc, KDC_NEEDS } from "./kdc.ts";
+import { RawConnection } from "./wire.ts";
 
 const ACL = `
 rule { principal = ^host/compute[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }
@@ -195,6 +205,37 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       assert.deepEqual(readdirSync(daemon.cacheDir).filter((name) => !name.startsWith(".")), []);
     } finally {
       await daemon.stop();
+    }
+  });
+
+  it("HUP with another CacheDir takes the tickets along, unless another auksd uses it", async () => {
+    const daemon = await Auksd.start(options());
+    const other = await Auksd.start(options());
+    try {
+      await ask("alice", { type: "add", krbCred: tgtOf("alice") }, daemon);
+      const port = await freePort();
+      const common = `PrimaryPort = ${port} ;`;
+      let from = daemon.log.length;
+      daemon.configure(options({ common, auksd: `CacheDir = ${other.cacheDir} ;` }));
+      daemon.signal("SIGHUP");
+      await daemon.logged(/nothing is changed by SIGHUP: .*uses/, from);
+      await assert.rejects(RawConnection.open(port), /ECONNREFUSED/);
+      await other.stop();
+
+      from = daemon.log.length;
+      mkdirSync(other.cacheDir, { mode: 0o700, recursive: true });
+      daemon.configure(options({ auksd: `CacheDir = ${other.cacheDir} ;` }));
+      daemon.signal("SIGHUP");
+      await daemon.logged(/creds removed/, from);
+      const file = join(other.cacheDir, "aukscc_2001");
+      for (let attempt = 0; attempt < 100 && !existsSync(file); attempt++) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      const listed = execFileSync("klist", ["-c", file], { env: kdc.env, encoding: "utf8" });
+      assert.match(listed, /Default principal: alice@REALM\.A/);
+    } finally {
+      await daemon.stop();
+      rmSync(other.directory, { recursive: true, force: true });
     }
   });
 
