@@ -1,7 +1,7 @@
 // mungebox transact: one message from standard input to munged, the body of its response to standard output.
 // Programs start it where they can't call libc (lib/os/substitutes.ts); it does without libc itself.
 import { readFileSync, writeSync } from "node:fs";
-import { transact } from "../lib/client/client.ts";
+import { transact } from "../lib/client/transact.ts";
 import { MungeError } from "../lib/errors.ts";
 import type { MessageType } from "../lib/protocol/message.ts";
 

@@ -4,7 +4,7 @@ import { MungeError } from "../errors.ts";
 import { DEFAULT_SOCKET } from "../paths.ts";
 import { decodeTransaction, encodeTransaction, type Transaction } from "../protocol/transaction.ts";
 import { onAbort } from "./abort.ts";
-import { transact } from "./client.ts";
+import { transact } from "./transact.ts";
 import { acceptedIn, decodeRequest } from "./decode.ts";
 import {
   type CallOptions,

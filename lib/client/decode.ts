@@ -4,7 +4,7 @@ import { DEFAULT_SOCKET } from "../paths.ts";
 import type { DecodeRequest, DecodeResponse } from "../protocol/message.ts";
 import { decodeTransaction } from "../protocol/transaction.ts";
 import { bytesOf } from "./arguments.ts";
-import { transact } from "./client.ts";
+import { transact } from "./transact.ts";
 import {
   credentialOf,
   dateOf,

@@ -8,7 +8,7 @@ import {
   zipNumber,
 } from "./arguments.ts";
 import type { CipherName } from "../credential/cipher.ts";
-import { transact } from "./client.ts";
+import { transact } from "./transact.ts";
 import { isRejection } from "./decoded_credential.ts";
 import { errorCode, MungeError } from "../errors.ts";
 import type { MacName } from "../credential/mac.ts";

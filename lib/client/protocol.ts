@@ -12,7 +12,7 @@ import type {
   EncodeResponse,
 } from "../protocol/message.ts";
 import { decodeTransaction, encodeTransaction } from "../protocol/transaction.ts";
-import { transact, type TransactOptions } from "./client.ts";
+import { transact, type TransactOptions } from "./transact.ts";
 
 export type { TransactOptions };
 export type { DecodeRequest, DecodeResponse, EncodeRequest, EncodeResponse };

@@ -1,5 +1,6 @@
 // Time limits set by callers, in the form that the runtimes' timers take.
 import { MungeError } from "../errors.ts";
+import { onAbort } from "./abort.ts";
 
 /** The longest delay of a timer, 25 days; a longer one would expire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
@@ -13,4 +14,28 @@ export function timerDelay(limitMs: number | undefined): number | undefined {
   if (limitMs === undefined || limitMs === Infinity) return undefined;
   if (!(limitMs >= 0)) throw new MungeError("EMUNGE_BAD_ARG", `Invalid time limit ${limitMs}`);
   return Math.min(limitMs, MAX_DELAY_MS);
+}
+
+/** Why a signal of {@linkcode withDeadline} is aborted when time has run out. */
+export class Deadline extends Error {}
+
+/** Runs `task` with a signal that ends it after `timeoutMs`, too. */
+export async function withDeadline<T>(
+  timeoutMs: number,
+  task: (signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const controller = new AbortController();
+  const aborted = () => controller.abort(signal!.reason);
+  if (signal?.aborted) aborted();
+  const stopListening = onAbort(signal, aborted);
+  const timer = setTimeout(() => controller.abort(new Deadline()), timeoutMs);
+  try {
+    return await task(controller.signal);
+  } catch (error) {
+    throw error instanceof Deadline ? new MungeError("EMUNGE_TIMEOUT") : error;
+  } finally {
+    clearTimeout(timer);
+    stopListening();
+  }
 }

@@ -1,0 +1,98 @@
+// Connecting to munged's socket, with the tries and pauses of lib/protocol/retry.ts.
+import { stat } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { MungeError } from "../errors.ts";
+import { connectPause, MAX_CONNECT_TRIES } from "../protocol/retry.ts";
+import {
+  accessError,
+  connectError,
+  fitsSocketAddress,
+  overlongPathError,
+  requireSocket,
+  requireSocketName,
+} from "../protocol/transaction.ts";
+import { onAbort, pause } from "./abort.ts";
+import { codeOf, systemText } from "./system_error.ts";
+import { Deadline } from "./time_limit.ts";
+
+/**
+ * Errors of connecting that pass: a full listen queue, and a daemon that is being restarted. Node.js reports that as a
+ * reset if the connection was in the queue already; and for a moment there is no socket.
+ */
+const PASSING: ReadonlySet<string | undefined> = new Set([
+  "EAGAIN",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ENOENT",
+]);
+
+/** How long connecting is tried. */
+export interface Patience {
+  /** Whether to wait for a missing socket as long as for one that refuses connections. */
+  readonly waitForSocket: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * A connected socket. The reason for a missing one is determined only if connecting fails. If a deadline passes while it is
+ * tried again, that reason is the error.
+ */
+export async function connectTo(
+  path: string,
+  { waitForSocket, signal }: Patience,
+): Promise<Socket> {
+  requireSocketName(path);
+  if (!fitsSocketAddress(path)) throw overlongPathError();
+  for (let failures = 0;;) {
+    signal?.throwIfAborted();
+    let failure: MungeError;
+    try {
+      return await connectOnce(path, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      const isMissing = codeOf(error) === "ENOENT";
+      const isPassing = PASSING.has(codeOf(error)) && (waitForSocket || !isMissing);
+      failure = await explain(path, error);
+      // A file other than a socket refuses connections too, and always will.
+      const isFinal = failure.code !== "EMUNGE_SOCKET" || failure.cause === undefined;
+      if (!isPassing || isFinal || ++failures >= MAX_CONNECT_TRIES) throw failure;
+    }
+    await pause(connectPause(failures), signal).catch((reason) => {
+      throw reason instanceof Deadline ? failure : reason;
+    });
+  }
+}
+
+/** The error for a failed connect(): what is the matter with the path, if anything is, else the system's error. */
+async function explain(path: string, error: unknown): Promise<MungeError> {
+  try {
+    requireSocket(path, (await stat(path)).isSocket());
+  } catch (cause) {
+    return cause instanceof MungeError
+      ? cause
+      : accessError(path, systemText(cause), cause as NodeJS.ErrnoException);
+  }
+  return connectError(path, systemText(error), error);
+}
+
+function connectOnce(path: string, signal: AbortSignal | undefined): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path });
+    socket.on("error", () => {}); // an error without another listener must not end the process
+    const settle = (settled: () => void) => {
+      socket.off("connect", connected);
+      socket.off("error", failed);
+      stopListening();
+      settled();
+    };
+    const connected = () => settle(() => resolve(socket));
+    const failed = (error: unknown) =>
+      settle(() => {
+        socket.destroy();
+        reject(error);
+      });
+    const stopListening = onAbort(signal, () => failed(signal!.reason));
+    socket.on("connect", connected);
+    socket.on("error", failed);
+  });
+}

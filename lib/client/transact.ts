@@ -1,0 +1,111 @@
+// One transaction with munged over node:net, for Bun, Deno and Node.js: its turn, its time and its retries. The rules are
+// in lib/protocol/retry.ts; the commands use a blocking client of their own.
+import { atSocket } from "../errors.ts";
+import { MESSAGE_TIMEOUT_MS, setRetry } from "../protocol/message.ts";
+import { isRetryable, MAX_TRANSACTIONS, transactionPause } from "../protocol/retry.ts";
+import type { Transaction } from "../protocol/transaction.ts";
+import { pause } from "./abort.ts";
+import { connectTo, type Patience } from "./connection.ts";
+import { exchange } from "./exchange.ts";
+import { Gate } from "./gate.ts";
+import { timerDelay, withDeadline } from "./time_limit.ts";
+
+/** How a transaction may be ended early. */
+export interface TransactOptions {
+  /** Ends the transaction: it rejects with the signal's reason, and its connection is closed. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds for the whole transaction, including tries and pauses; no limit unless given. */
+  readonly timeoutMs?: number | undefined;
+  /** Milliseconds for each message, sent or received, before a try fails; 2000 unless given. */
+  readonly messageTimeoutMs?: number | undefined;
+  /**
+   * Whether to wait for a missing socket as long as for one that refuses connections: a munged that is being
+   * restarted has none for a moment. True unless given.
+   */
+  readonly waitForSocket?: boolean | undefined;
+}
+
+/** What ends a try early, and when. */
+interface Limits extends Patience {
+  readonly messageTimeoutMs: number;
+}
+
+/** Maximum number of concurrent transactions with one munged; others wait their turn. */
+const MAX_CONNECTIONS = 64;
+/** The gate of each socket in use, and its number of transactions. */
+const gates = new Map<string, { readonly gate: Gate; users: number }>();
+
+/**
+ * Carries out one transaction with the munged at `socketPath`, with the retries of docs/protocol.md
+ * ("One request, one response").
+ *
+ * @returns the response, which may contain an error from the daemon.
+ * @throws {MungeError} EMUNGE_SOCKET if there is no socket, no daemon behind it, or no complete answer after five tries;
+ * EMUNGE_BAD_LENGTH for a message that is too long; EMUNGE_OVERFLOW for a path that is too long; EMUNGE_TIMEOUT after
+ * `timeoutMs`.
+ * @throws the signal's reason once it is aborted.
+ */
+export async function transact<Response>(
+  socketPath: string,
+  transaction: Transaction<Response>,
+  options: TransactOptions = {},
+): Promise<Response> {
+  const { signal, timeoutMs, messageTimeoutMs = MESSAGE_TIMEOUT_MS, waitForSocket = true } =
+    options;
+  try {
+    // Now, not when it is this transaction's turn: what the caller's buffers hold then is the caller's business.
+    const message = transaction.format(0);
+    const run = (signal: AbortSignal | undefined) => {
+      const limits = { messageTimeoutMs, waitForSocket, signal };
+      return inTurn(socketPath, () => tryAgain(socketPath, message, transaction, limits), signal);
+    };
+    const limitMs = timerDelay(timeoutMs);
+    return limitMs === undefined ? await run(signal) : await withDeadline(limitMs, run, signal);
+  } catch (error) {
+    throw atSocket(error, socketPath);
+  }
+}
+
+/** Runs `task` once fewer than {@linkcode MAX_CONNECTIONS} transactions use the socket. */
+async function inTurn<T>(
+  socketPath: string,
+  task: () => Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  let entry = gates.get(socketPath);
+  if (entry === undefined) {
+    entry = { gate: new Gate(MAX_CONNECTIONS), users: 0 };
+    gates.set(socketPath, entry);
+  }
+  entry.users++;
+  try {
+    return await entry.gate.run(task, signal);
+  } finally {
+    if (--entry.users === 0) gates.delete(socketPath);
+  }
+}
+
+/** The transaction with its retries. */
+async function tryAgain<Response>(
+  socketPath: string,
+  message: Uint8Array,
+  transaction: Transaction<Response>,
+  limits: Limits,
+): Promise<Response> {
+  const { messageTimeoutMs, signal } = limits;
+  for (let failures = 0;;) {
+    signal?.throwIfAborted();
+    setRetry(message, failures);
+    const socket = await connectTo(socketPath, limits);
+    try {
+      const { responseType } = transaction;
+      const body = await exchange(socket, message, responseType, messageTimeoutMs, signal);
+      return transaction.parse(body);
+    } catch (error) {
+      if (++failures >= MAX_TRANSACTIONS || !isRetryable(error)) throw error;
+    } finally {
+      socket.destroy();
+    }
+    await pause(transactionPause(failures), signal);
+  }
+}
