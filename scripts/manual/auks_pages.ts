@@ -18,6 +18,7 @@ const SEE_ALSO = [
   "auks 1",
   "auks.acl 5",
   "auks.conf 5",
+  "auks.so 8",
   "auksd 8",
   "auksdrenewer 8",
   "aukspriv 8",
@@ -495,5 +496,147 @@ and write a literal dot as
       ],
     ],
     seeAlso: others("auks.acl 5"),
+  },
+  {
+    name: "auks.so",
+    section: 8,
+    summary: "Slurm plugin that gives jobs their users' Kerberos tickets",
+    description: `The SPANK plugin
+.Nm
+sends the ticket of a user who runs
+.Nm srun ,
+.Nm sbatch
+or
+.Nm salloc
+to
+.Xr auksd 8 ,
+and on compute nodes fetches it into a credential cache of the job,
+which it renews and finally destroys.
+All steps of a job on a node share one cache and one renewer.
+.Pp
+It is a line of
+.Pa plugstack.conf
+on login and compute nodes:
+.Bd -literal -offset indent
+optional auks.so default=enabled minimum_uid=1000
+.Ed
+.Pp
+With
+.Li required
+in place of
+.Li optional
+a job that should have a ticket does not run without one.
+The plugin has no Kerberos in it: it runs
+.Pa mungebox .`,
+    sections: [
+      [
+        "OPTION OF SLURM'S COMMANDS",
+        list([
+          ["Fl -auks Ns = Ns Cm yes", "Send the ticket, and give it to the job."],
+          [
+            "Fl -auks Ns = Ns Cm done",
+            "Give the job the ticket that\n.Xr auksd 8\nhas already.",
+          ],
+          [
+            "Fl -auks Ns = Ns Cm no",
+            "Neither.\nThis also holds for the steps of the job, whatever its environment says.",
+          ],
+        ]),
+      ],
+      [
+        "ARGUMENTS IN PLUGSTACK.CONF",
+        list([
+          [
+            "Cm default Ns = Ns enabled|disabled",
+            "What to do without the option.\nDefault: disabled.",
+          ],
+          ["Cm minimum_uid Ns = Ns Ar uid", "Do nothing for users below.\nDefault: 0."],
+          [
+            "Cm enforced",
+            "A user without any ticket is an error, which stops the job if the plugin is\n.Li required .",
+          ],
+          ["Cm conf Ns = Ns Ar file", "The configuration in place of\n.Pa /etc/auks/auks.conf ."],
+          [
+            "Cm hostcredcache Ns = Ns Ar ccache",
+            "The cache with the compute node's own ticket, in place of root's default one.",
+          ],
+          [
+            "Cm ccache Ns = Ns Ar template",
+            `The name of a job's cache, in which
+.Li %u
+is the UID,
+.Li %j
+the job,
+.Li %s
+the step and
+.Li %%
+a percent sign.
+.Li XXXXXX
+at its end makes the name a new one.
+Use
+.Pa /tmp/krb5cc_%u_%j
+for
+.Nm rpc.gssd ,
+which looks for names that begin like that.
+Default: a new cache of the type in
+.Pa krb5.conf .`,
+          ],
+          ["Cm force_file_ccache", "Short for\n.Cm ccache Ns = Ns Pa /tmp/krb5cc_%u_%j_XXXXXX ."],
+          [
+            "Cm no_cc_switch",
+            "Do not make the job's cache the primary one of its collection\n(KEYRING, KCM, DIR).",
+          ],
+          [
+            "Cm per_step",
+            "Give each step a cache and a renewer of its own, as the original AUKS does.",
+          ],
+          [
+            "Cm spankstackcred Ns = Ns yes",
+            "Set\n.Ev KRB5CCNAME\nfor the plugins that follow, too.",
+          ],
+          [
+            "Cm sync Ns = Ns yes|all",
+            "Write all file systems to disk\nbefore the cache is destroyed, for file systems that still need the ticket.",
+          ],
+          ["Cm program Ns = Ns Ar path", "The executable.\nDefault:\n.Pa /usr/bin/mungebox ."],
+        ]),
+      ],
+      [
+        "ENVIRONMENT",
+        `.Bl -tag -width Ds
+.It Ev SLURM_SPANK_AUKS
+.Li yes
+or
+.Li done ,
+like the option, of which only
+.Cm no
+counts more; any other value is
+.Li no .
+The plugin sets it for the job.
+.It Ev KRB5CCNAME
+The job's cache.
+If the job brings a name, and a ticket is there that has not expired,
+that cache is used instead of a new one.
+.El`,
+      ],
+      [
+        "FILES",
+        `.Bl -tag -width Ds
+.It Pa /run/auks/jobs
+One file for each job on the node, with the name of its cache.
+Whatever steps leave behind that were killed is removed when the job ends.
+.El`,
+      ],
+      [
+        "DIAGNOSTICS",
+        `Messages begin with
+.Qq spank-auks .
+Errors reach the user's terminal, and the log of
+.Nm slurmd ;
+the usual course is logged at the level
+.Li verbose .`,
+      ],
+    ],
+    seeAlso: others("auks.so 8"),
   },
 ];

@@ -16,6 +16,7 @@ export function readRecord(fd: number): string {
 
 /** Writes the name into an open file. */
 export function writeRecord(fd: number, name: string): void {
+  const bytes = new TextEncoder().encode(`${name}\n`);
   ftruncateSync(fd, 0);
-  writeSync(fd, new TextEncoder().encode(`${name}\n`), 0, undefined, 0);
+  writeSync(fd, bytes, 0, bytes.length, 0);
 }
