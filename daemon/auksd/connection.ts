@@ -58,6 +58,8 @@ export type ConnectionFailure =
 
 /** The socket's side of a connection. */
 export interface Wire {
+  /** Whether the client has not yet read what was sent; until then, its requests wait. */
+  readonly isFull: boolean;
   /** Sends bytes and takes ownership of them; wipes them once they are sent. */
   send(bytes: Uint8Array): void;
   /** Closes once everything is sent. */
@@ -124,10 +126,17 @@ export class Connection {
   receive(bytes: Uint8Array): void {
     if (this.#phase === "closed") return;
     this.#reader.push(bytes);
-    if (this.#isAnswering) {
+    if (this.#isAnswering || this.#wire.isFull) {
       if (this.#reader.pendingBytes > MAX_WAITING_BYTES) this.#wire.pause();
       return;
     }
+    this.#proceed();
+  }
+
+  /** The client has read everything that was sent. @throws {unknown} as {@linkcode receive}. */
+  drained(): void {
+    if (this.#phase === "closed" || this.#isAnswering) return;
+    this.#wire.resume();
     this.#proceed();
   }
 
@@ -147,9 +156,13 @@ export class Connection {
     if (!this.#isAnswering) this.#release();
   }
 
+  get #canProceed(): boolean {
+    return this.#phase !== "closed" && !this.#isAnswering && !this.#wire.isFull;
+  }
+
   #proceed(): void {
     try {
-      while (this.#phase !== "closed" && !this.#isAnswering && this.#step());
+      while (this.#canProceed && this.#step());
     } catch (error) {
       if (error instanceof FrameTooLong) this.#giveUp("STREAM_TOO_LARGE", error.message);
       else throw error;
@@ -235,9 +248,13 @@ export class Connection {
     const answer = this.#host.answer(payload, client.client, this);
     if (answer instanceof Promise) {
       this.#isAnswering = true;
-      void answer.then((reply) => this.#answered(payload, reply), (error) => {
+      const failed = (error: unknown) => {
         this.#host.failed(this, { kind: "bug", error });
-        this.#answered(payload, null);
+        return null;
+      };
+      void answer.catch(failed).then((reply) => this.#answered(payload, reply)).catch((error) => {
+        failed(error);
+        this.#end();
       });
     } else this.#reply(payload, answer ?? null);
   }

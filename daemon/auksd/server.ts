@@ -145,6 +145,9 @@ export class Server {
 
   #wireOf(client: Client): Wire {
     return {
+      get isFull() {
+        return client.unsent.length > 0;
+      },
       send: (bytes) => this.#send(client, bytes),
       end: () => {
         client.isEnding = true;
@@ -156,24 +159,30 @@ export class Server {
   }
 
   #receive(client: Client | undefined, bytes: Uint8Array): void {
-    if (client === undefined || client.isEnding) return;
+    if (client === undefined || !this.#clients.has(client) || client.isEnding) return;
     const { connection } = client;
-    const wasDue = connection.isDue;
+    const wasDue = isDue(client);
     const wasAuthenticated = connection.isAuthenticated;
-    try {
-      connection.receive(bytes);
-    } catch (error) {
-      this.#host.failed(connection, { kind: "bug", error });
-      this.#drop(client);
-      return;
-    }
+    if (!this.#attempt(client, () => connection.receive(bytes))) return;
     this.#clients.delete(client);
     this.#clients.add(client);
     // The whole handshake has one time limit; after that, each message has one from its first byte.
-    if (!connection.isDue) this.#due.delete(client);
+    if (!isDue(client)) this.#due.delete(client);
     else if (!wasDue || wasAuthenticated !== connection.isAuthenticated) this.#remind(client);
     this.#count(client);
     this.#tidy(bytes.length);
+  }
+
+  /** Lets a connection act; a bug ends that one only. Whether the client is still there. */
+  #attempt(client: Client, act: () => void): boolean {
+    try {
+      act();
+      return this.#clients.has(client); // closing may have ended it already
+    } catch (error) {
+      this.#host.failed(client.connection, { kind: "bug", error });
+      this.#drop(client);
+      return false;
+    }
   }
 
   #remind(client: Client): void {
@@ -211,8 +220,13 @@ export class Server {
     }
     this.#count(client);
     if (client.unsent.length > 0) return;
-    if (!client.connection.isDue) this.#due.delete(client);
-    if (client.isEnding) client.socket.end();
+    if (client.isEnding) {
+      client.socket.end();
+      return;
+    }
+    if (!this.#attempt(client, () => client.connection.drained())) return;
+    if (!isDue(client)) this.#due.delete(client);
+    this.#count(client);
   }
 
   #vanished(client: Client | undefined): void {
@@ -280,6 +294,11 @@ export class Server {
       this.#drop(client);
     }
   }
+}
+
+/** Whether a client has to send the rest of a message, or to read a reply, within the time limit. */
+function isDue({ connection, unsent }: Client): boolean {
+  return connection.isDue || unsent.length > 0;
 }
 
 /** An address without the interface of a link-local one. */

@@ -185,6 +185,39 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     idle.connection.close();
   });
 
+  it("a client that asks without reading the answers costs little memory, and is disconnected", async () => {
+    const krbCred = madeUpKrbCred("alice@REALM.A", { ticketLength: 3000 });
+    assert.equal((await alice.ask(auksd.port, { type: "add", krbCred })).type, "add");
+    const { connection, client } = await alice.connect(auksd.port);
+    connection.socket.pause();
+    const get = formatRequest({ type: "get", uid: 2001 });
+    const before = auksd.residentKb;
+    const begin = performance.now();
+    const requests = Buffer.concat(upTo(20_000).map(() => frame(client.seal(get))));
+    connection.socket.write(requests);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const grown = auksd.residentKb - before;
+    await isWell();
+    assert(grown < 20_000, `${grown} KB more`);
+    const closed = new Promise<void>((resolve) => connection.socket.once("close", () => resolve()));
+    await new Promise((resolve) => setTimeout(resolve, begin + 11_500 - performance.now()));
+    connection.socket.resume();
+    await closed;
+    assert(performance.now() - begin < 14_000);
+    client.free();
+  });
+
+  it("a client that has taken its leave is not taken for one that stalls", async () => {
+    const daemon = await Auksd.start(options({ auksd: "ReplayCache = no ; LogLevel = 2 ;" }));
+    try {
+      await isWell(daemon);
+      await new Promise((resolve) => setTimeout(resolve, 11_000));
+      assert.doesNotMatch(daemon.log, /said nothing whole/);
+    } finally {
+      await daemon.stop();
+    }
+  });
+
   it("a log that is not being read delays no request", async () => {
     const daemon = await Auksd.start(options({ auksd: "ReplayCache = no ; LogLevel = 3 ;" }));
     try {
