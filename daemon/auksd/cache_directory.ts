@@ -101,6 +101,11 @@ export class CacheDirectory {
     }
   }
 
+  /** Whether there is a file of this name. */
+  has(name: string): boolean {
+    return statSync(join(this.path, name), { throwIfNoEntry: false }) !== undefined;
+  }
+
   /** The contents of a file, which the caller wipes. @throws {Error} the system's error. */
   read(name: string): Uint8Array {
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;

@@ -1,5 +1,6 @@
 // A running auksd: its preparations, its signals and its shutdown. All problems with files, keys and ports are found before
 // it serves, at startup and on each SIGHUP.
+import { writeSync } from "node:fs";
 import { type Acl, aclHosts, type HostAddresses, roleOf } from "../../lib/auks/acl.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
@@ -68,14 +69,14 @@ interface Prepared {
  * @throws {AuksError} if its preparations fail.
  */
 export async function serve(start: AuksdStart, announceReady: AnnounceReady): Promise<number> {
+  process.on("SIGHUP", () => {}); // until it can be answered, lest it ends auksd
   forbidCoreDumps();
   if (start.configuration.config.own.lockMemory) lockMemory();
-  const complain = start.background ? () => {} : printWarning;
   const accounts = new Accounts((text) => auksd?.log.info(1, `auksd     : ${text}`));
   let auksd: Auksd | undefined;
   try {
     const prepared = await prepare(start.configuration, accounts);
-    auksd = new Auksd(start, prepared, accounts, complain);
+    auksd = new Auksd(start, prepared, accounts);
     await auksd.start();
     announceReady();
     notifyManager("READY=1");
@@ -145,8 +146,13 @@ async function lookUpHosts(
   return found;
 }
 
+/** Warns whoever started auksd; once it is in the background, there is nobody any more. */
 function printWarning(text: string): void {
-  process.stderr.write(`auksd: Warning: ${text}\n`);
+  try {
+    writeSync(2, `auksd: Warning: ${text}\n`);
+  } catch {
+    // Standard error is gone; the log has it, too.
+  }
 }
 
 /** The daemon. */
@@ -155,7 +161,6 @@ class Auksd implements ConnectionHost {
   readonly ended: Promise<void>;
   readonly #start: AuksdStart;
   readonly #accounts: Accounts;
-  readonly #complain: (text: string) => void;
   readonly #store: Store;
   readonly #server: Server;
   readonly #journal: Journal;
@@ -165,6 +170,9 @@ class Auksd implements ConnectionHost {
   #listeners: readonly number[] = [];
   #undo: (() => void)[] = [];
   #timers: NodeJS.Timeout[] = [];
+  #stopMetrics: () => void = () => {};
+  /** Why each file that could not be loaded was not, as it was logged. */
+  #notLoaded: ReadonlySet<string> = new Set();
   #end: () => void = () => {};
   /** Settles when all SIGHUPs that came are done. */
   #reloading: Promise<void> = Promise.resolve();
@@ -173,13 +181,11 @@ class Auksd implements ConnectionHost {
     start: AuksdStart,
     prepared: Prepared,
     accounts: Accounts,
-    complain: (text: string) => void,
   ) {
     this.#start = start;
     this.#prepared = prepared;
     this.#accounts = accounts;
-    this.#complain = complain;
-    this.log = openLog(start.log, prepared.configuration.config.auksd, complain);
+    this.log = openLog(start.log, prepared.configuration.config.auksd, printWarning);
     this.#store = new Store(prepared.directory);
     this.#server = new Server(this, { maxConnections: maxConnections() });
     this.#journal = new Journal(() => this.log);
@@ -264,7 +270,7 @@ class Auksd implements ConnectionHost {
   #warn(warnings: readonly string[]): void {
     for (const warning of warnings) {
       this.log.info(1, `auksd_engine: ${warning}`);
-      if (this.#start.log.kind !== "stdout") this.#complain(warning);
+      if (this.#start.log.kind !== "stdout") printWarning(warning);
     }
   }
 
@@ -299,13 +305,28 @@ class Auksd implements ConnectionHost {
   }
 
   #undoAll(): void {
+    this.#stopMetrics();
     for (const step of this.#undo.reverse()) step();
     this.#undo = [];
   }
 
   async #load(): Promise<void> {
     const { skipped } = await this.#store.load((principal) => this.#accounts.uidOf(principal));
-    for (const reason of skipped) this.log.info(1, `auks cred repo : not loaded: ${reason}`);
+    const known = this.#notLoaded;
+    this.#notLoaded = new Set(skipped);
+    for (const reason of skipped) {
+      if (!known.has(reason)) this.log.info(1, `auks cred repo : not loaded: ${reason}`);
+    }
+  }
+
+  /** What recurs every CleanDelay: files whose users the name service did not know, or not in time, get another try. */
+  async #tidy(): Promise<void> {
+    try {
+      if (this.#notLoaded.size > 0) await this.#load();
+      await this.#clean();
+    } catch (error) {
+      this.log.info(1, `auks cred repo : ${systemText(error)}`);
+    }
   }
 
   async #clean(): Promise<void> {
@@ -323,16 +344,15 @@ class Auksd implements ConnectionHost {
     const { config } = this.#prepared.configuration;
     const delay = Math.max(config.auksd.cleanDelay, MIN_CLEAN_DELAY_S);
     this.#timers = [
-      setInterval(() => void this.#clean(), delay * 1000),
+      setInterval(() => void this.#tidy(), delay * 1000),
       setInterval(() => void this.#refreshHosts(), HOSTS_INTERVAL_MS),
     ];
     const { metricsFile } = config.own;
-    if (metricsFile === "") return;
-    this.#undo.push(startMetrics(metricsFile, {
-      journal: this.#journal,
-      store: this.#store,
-      server: this.#server,
-    }, (text) => this.log.info(1, `auksd     : ${text}`)));
+    this.#stopMetrics();
+    const sources = { journal: this.#journal, store: this.#store, server: this.#server };
+    this.#stopMetrics = metricsFile === ""
+      ? () => {}
+      : startMetrics(metricsFile, sources, (text) => this.log.info(1, `auksd     : ${text}`));
   }
 
   /** Starts or stops forwarding to the other auksd, as configured. */
@@ -406,7 +426,7 @@ class Auksd implements ConnectionHost {
       throw error;
     }
     this.log.reopen();
-    this.log = openLog(this.#start.log, configuration.config.auksd, this.#complain);
+    this.log = openLog(this.#start.log, configuration.config.auksd, printWarning);
     this.#tell(describeConfiguration(configuration));
     this.#warn(prepared.warnings);
     this.#prepared = prepared;

@@ -17,6 +17,9 @@ export interface LoadReport {
   readonly skipped: readonly string[];
 }
 
+/** Files whose users are looked up at the same time; a name service that is slow answers the others late. */
+const LOADED_TOGETHER = 64;
+
 /** Finds the local user of a principal. */
 export type FindUid = (principal: string) => Promise<number>;
 
@@ -141,16 +144,19 @@ export class Store {
   async load(findUid: FindUid): Promise<LoadReport> {
     const skipped: string[] = [];
     let loaded = 0;
-    await Promise.all(
-      this.#directory.names().map(async (name) => {
-        try {
-          await this.#loadFile(name, findUid);
-          loaded++;
-        } catch (error) {
-          skipped.push(`${name}: ${systemText(error)}`);
-        }
-      }),
-    );
+    const names = this.#directory.names();
+    for (let at = 0; at < names.length; at += LOADED_TOGETHER) {
+      await Promise.all(
+        names.slice(at, at + LOADED_TOGETHER).map(async (name) => {
+          try {
+            await this.#loadFile(name, findUid);
+            loaded++;
+          } catch (error) {
+            skipped.push(`${name}: ${systemText(error)}`);
+          }
+        }),
+      );
+    }
     return { loaded, skipped };
   }
 
@@ -167,9 +173,13 @@ export class Store {
       });
       const summary = summarizeKrbCred(parseKrbCred(krbCred));
       const uid = await findUid(summary.principal);
-      const stored = this.#byUid.get(uid);
-      if (addOutcome(stored, summary, now()) === "stored") this.#put({ ...summary, uid, krbCred });
-      else krbCred.fill(0);
+      await this.#inTurn(uid, () => {
+        const isBetter = addOutcome(this.#byUid.get(uid), summary, now()) === "stored";
+        // It may have been removed while its user was looked up.
+        if (isBetter && this.#directory.has(name)) this.#put({ ...summary, uid, krbCred });
+        else krbCred.fill(0);
+        return Promise.resolve();
+      });
     } finally {
       bytes.fill(0);
     }

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
+  appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -204,6 +205,33 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       assert.equal((await ask("alice", { type: "remove", uid: UID.alice }, daemon)).type, "remove");
       assert.deepEqual(readdirSync(daemon.cacheDir).filter((name) => !name.startsWith(".")), []);
     } finally {
+      await daemon.stop();
+    }
+  });
+
+  it("a ticket whose user the name service did not know at the start is there once it does", async () => {
+    const daemon = await Auksd.start(options());
+    await ask("alice", { type: "add", krbCred: tgtOf("alice") }, daemon);
+    daemon.signal("SIGTERM");
+    await daemon.ended();
+    const late = await Auksd.start(options({
+      cacheDir: daemon.cacheDir,
+      accounts: { root: 0, bob: UID.bob },
+      auksd: "CleanDelay = 1 ;",
+    }));
+    try {
+      await refused("alice", { type: "get", uid: UID.alice }, "notFound", late);
+      assert.match(late.log, /not loaded: aukscc_2001: .*alice/);
+      appendFileSync(join(late.directory, "passwd"), `alice:x:${UID.alice}:0::/:/bin/sh\n`);
+      let reply: Reply | undefined;
+      for (let attempt = 0; attempt < 100 && reply?.type !== "get"; attempt++) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        reply = await ask("alice", { type: "get", uid: UID.alice }, late);
+      }
+      assert.equal(reply?.type, "get");
+      assert.equal(late.log.match(/not loaded/g)?.length, 1);
+    } finally {
+      await late.stop();
       await daemon.stop();
     }
   });
