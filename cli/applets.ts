@@ -36,6 +36,7 @@ const TABLE = [
     auks: true,
   },
   { name: "auks", summary: "forward Kerberos tickets to jobs", auks: true },
+  { name: "auks-pam", summary: "send a user's ticket to auksd at login", unlinked: true },
   {
     name: "auks-step",
     summary: "what the plugin auks.so does with tickets for Slurm's jobs",

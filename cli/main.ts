@@ -37,6 +37,7 @@ const APPLETS: Readonly<Record<AppletName, Applet>> = {
   "transact": { load: () => import("./transact.ts") },
   "health": { load: () => import("./health.ts") },
   "auks": { load: () => import("./auks/auks.ts") },
+  "auks-pam": { load: () => import("./auks/pam.ts") },
   "auks-step": { load: () => import("./auks/step/step.ts") },
   "auksdrenewer": { load: () => import("./auks/auksdrenewer.ts") },
   "aukspriv": { load: () => import("./auks/aukspriv.ts") },

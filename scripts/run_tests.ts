@@ -20,6 +20,7 @@ const PEERS: Readonly<Record<string, string>> = {
   iproute2: "/usr/sbin/ip",
   "openssh-client": "/usr/bin/ssh",
   "openssh-server": "/usr/sbin/sshd",
+  pamtester: "/usr/bin/pamtester",
   procps: "/usr/bin/pgrep",
   "libnss-extrausers": "/usr/share/doc/libnss-extrausers/copyright",
   slurmctld: "/usr/sbin/slurmctld",

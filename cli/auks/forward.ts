@@ -1,0 +1,27 @@
+// Sends the ticket of the default credential cache to auksd for a program that speaks for the user: Slurm's plugin at the
+// submission of a job, PAM at a login.
+import { AuksError } from "../../lib/auks/errors.ts";
+import { type ClientConfiguration, clientSettings } from "../../lib/auks_client/configuration.ts";
+import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
+import { add } from "../../lib/auks_client/requests.ts";
+import { Context, KerberosError } from "../../lib/krb5/context.ts";
+
+/** Sends the ticket. @throws whatever {@linkcode textOfFailure} knows. */
+export async function forwardTicket(configuration: ClientConfiguration): Promise<void> {
+  const context = Context.open();
+  const { crossRealm } = configuration.config;
+  const { krbCred } = prepareCredential(context, { ccache: undefined, crossRealm, warn: () => {} });
+  try {
+    await add(context, clientSettings(configuration, undefined), krbCred);
+  } finally {
+    krbCred.fill(0);
+  }
+}
+
+/** The text for the user. @throws the error itself if it is a mistake of the program. */
+export function textOfFailure(error: unknown): string {
+  const isKnown = error instanceof AuksError || error instanceof KerberosError ||
+    (error instanceof Error && error.name === "KerberosUnavailable");
+  if (!isKnown) throw error;
+  return error.message;
+}
