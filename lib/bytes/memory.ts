@@ -20,6 +20,23 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
   }
 }
 
+/** Bytes whose memory is worth giving back before garbage is collected. */
+const MUCH = 65_536;
+
+/** Gives back the memory of all bytes in the buffer that `bytes` are in, which nobody may use any more. */
+export function release(bytes: Uint8Array): void {
+  const memory = bytes.buffer as Partial<ArrayBuffer>;
+  if (memory.detached !== true) memory.transfer?.(0); // which Node has since 21
+}
+
+/**
+ * As {@linkcode release}, if it is much: a few requests of the greatest length would otherwise leave more garbage
+ * than a daemon may take, and the buffer of a short array costs more than its memory is worth.
+ */
+export function releaseMuch(bytes: Uint8Array): void {
+  if (bytes.length > MUCH) release(bytes);
+}
+
 /** The error for an allocation that failed. */
 export function noMemory(cause: unknown): MungeError {
   return new MungeError("EMUNGE_NO_MEMORY", undefined, { cause });

@@ -1,7 +1,7 @@
 // Opening: from the bytes of a credential to its fields, once the key that made it is found (docs/protocol.md, "The
 // credential"). Pure. munged decides who may decode it, whether it is valid now and whether it is a replay
 // (daemon/munged/serve/decode.ts).
-import { copyBytes, copyOf, newBytes } from "../bytes/memory.ts";
+import { copyBytes, copyOf, newBytes, releaseMuch } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
 import type { OpenedCredential } from "./fields.ts";
 import { decompressInner, parseInner } from "./inner.ts";
@@ -32,7 +32,9 @@ export function openBytes(
     const authenticated = authenticatedBytes(bytes, outer, ring[i]!, primitives);
     if (authenticated === null) continue;
     if (zip.number === 0) return parseInner(authenticated, outerLength, outer);
-    return parseInner(decompressInner(zip, authenticated, outerLength, primitives), 0, outer);
+    const inner = decompressInner(zip, authenticated, outerLength, primitives);
+    releaseMuch(authenticated);
+    return parseInner(inner, 0, outer);
   }
   throw new MungeError("EMUNGE_CRED_INVALID");
 }
@@ -61,13 +63,17 @@ function authenticatedBytes(
     const key = dataKey(cipher, mac, subkeys, tag, primitives);
     plain = primitives.decryptBlocks(cipher, key, iv, blocks);
     wipe(key);
+    if (plain !== blocks) releaseMuch(blocks);
     padding = validPadding(plain, blockLength);
     intact &= padding === 0 ? 0 : 1;
     padding ||= 1; // the MAC is computed even if it is bad
   }
   const authenticated = behindOuter(bytes, outerLength, plain, plain.length - padding);
   const expected = primitives.hmac(mac, subkeys.mac, authenticated);
-  if ((equalInConstantTime(expected, tag) & intact) === 1) return authenticated;
+  if ((equalInConstantTime(expected, tag) & intact) === 1) {
+    releaseMuch(plain);
+    return authenticated;
+  }
   if (padding > 0) {
     // The padding determines how many bytes the MAC covers. Each refusal computes another MAC, whose length compensates for
     // the difference.

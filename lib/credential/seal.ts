@@ -1,6 +1,6 @@
 // Sealing: from fields to the bytes of a credential, version 3 (docs/protocol.md, "The credential"). Pure: key, randomness and
 // primitives are arguments. armor.ts adds the armor.
-import { copyBytes, newBytes } from "../bytes/memory.ts";
+import { copyBytes, newBytes, releaseMuch } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
 import type { Cipher } from "./cipher.ts";
 import { type CredentialFields, MAX_PAYLOAD_LENGTH, type Randomness } from "./fields.ts";
@@ -41,13 +41,16 @@ export function sealBytes(
   let sealed = paddedInner(authenticated, start, cipher);
   if (cipher.blockLength > 0) {
     const key = dataKey(cipher, mac, subkeys, tag, primitives);
-    sealed = primitives.encryptBlocks(cipher, key, iv, sealed);
+    const padded = sealed;
+    sealed = primitives.encryptBlocks(cipher, key, iv, padded);
+    if (sealed !== padded) releaseMuch(padded);
     wipe(key);
   }
   const bytes = newBytes(start + mac.length + sealed.length);
   copyBytes(bytes, 0, authenticated, 0, start);
   bytes.set(tag, start);
   bytes.set(sealed, start + mac.length);
+  for (const used of [plain, authenticated, sealed]) releaseMuch(used);
   return bytes;
 }
 

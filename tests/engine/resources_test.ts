@@ -123,32 +123,34 @@ describe("munged without", () => {
     assert.equal(await munged.stop(), 0);
   });
 
-  test("a limit would keep everything that clients send and never complete", {
-    skip: process.platform !== "linux" && "needs /proc",
-  }, async () => {
-    const munged = await realm.start("ours");
-    const status = () => readFileSync(`/proc/${munged.process.pid}/status`, "latin1");
-    const resident = (name: string) =>
-      Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status())![1]) / 1024;
-    roundTrip(munged.socket);
-    const idle = resident("VmRSS");
-    const whole = formatEncodeRequest(encodeRequest({ payload: new Uint8Array(1_048_576) }), 0);
-    const unfinished = whole.subarray(0, -1);
-    const clients = Array.from({ length: 600 }, () => ({ fd: connect(munged.socket), sent: 0 }))
-      .filter(({ fd }) => fd >= 0);
-    for (const end = performance.now() + 1_500; performance.now() < end;) {
-      for (const client of clients) {
-        if (client.sent === unfinished.length) continue;
-        client.sent += sendSome(client.fd, unfinished.subarray(client.sent));
+  for (const [what, missing] of [["send and never complete", 1], ["ask for and never read", 0]]) {
+    test(`a limit would keep everything that clients ${what}`, {
+      skip: process.platform !== "linux" && "needs /proc",
+    }, async () => {
+      const munged = await realm.start("ours");
+      const status = () => readFileSync(`/proc/${munged.process.pid}/status`, "latin1");
+      const resident = (name: string) =>
+        Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status())![1]) / 1024;
+      roundTrip(munged.socket);
+      const idle = resident("VmRSS");
+      const whole = formatEncodeRequest(encodeRequest({ payload: new Uint8Array(1_048_000) }), 0);
+      const message = whole.subarray(0, whole.length - Number(missing));
+      const clients = Array.from({ length: 600 }, () => ({ fd: connect(munged.socket), sent: 0 }))
+        .filter(({ fd }) => fd >= 0);
+      for (const end = performance.now() + 1_500; performance.now() < end;) {
+        for (const client of clients) {
+          if (client.sent === message.length) continue;
+          client.sent += sendSome(client.fd, message.subarray(client.sent));
+        }
+        await pause(1);
       }
-      await pause(1);
-    }
-    roundTrip(munged.socket);
-    const peak = resident("VmHWM");
-    assert(peak < idle + MEMORY_FOR_CLIENTS, `${idle} MiB idle, then ${peak} MiB`);
-    clients.forEach(({ fd }) => close(fd));
-    assert.equal(await munged.stop(), 0);
-  });
+      roundTrip(munged.socket);
+      const peak = resident("VmHWM");
+      assert(peak < idle + MEMORY_FOR_CLIENTS, `${idle} MiB idle, then ${peak} MiB`);
+      clients.forEach(({ fd }) => close(fd));
+      assert.equal(await munged.stop(), 0);
+    });
+  }
 
   test("space for its log keeps serving, and later reports how much is missing", {
     skip: !isRoot && "needs root, to mount a file system",

@@ -1,6 +1,6 @@
 // From a decode request to its answer in three steps: open the credential, enter it into the replay cache, and make the
 // answer. lib/credential opens it.
-import { noMemory } from "../../../lib/bytes/memory.ts";
+import { noMemory, releaseMuch } from "../../../lib/bytes/memory.ts";
 import { unarmor } from "../../../lib/credential/armor.ts";
 import type { OpenedCredential } from "../../../lib/credential/fields.ts";
 import { openBytes } from "../../../lib/credential/open.ts";
@@ -90,6 +90,7 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
     }
     const bytes = unarmor(latin1.decode(credential));
     const opened = openBytes(bytes, context.ringOf, context.primitives);
+    releaseMuch(bytes);
     decode.opened = opened;
     decode.ttl = Math.min(opened.ttl, context.maxTtl);
     if (opened.realm !== DEFAULT_REALM) requireUse(opened.realm, peer, context);
@@ -156,6 +157,7 @@ function respond(decode: Decode, context: RequestContext): Answer {
     ? contentsOf(opened!, decode)
     : { ...RESET_DECODE_RESPONSE, errno: refusal.errno, errorText: refusal.message };
   const bytes = formatDecodeResponse(response, retry, context.allocate);
+  if (opened !== undefined) releaseMuch(opened.payload); // of which the answer has a copy
   return { bytes, remembered: decode.remembered };
 }
 

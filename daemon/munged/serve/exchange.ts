@@ -1,7 +1,7 @@
 // One client's request and answer on its socket: reads, has request.ts decide, writes and closes. Nothing here blocks: a
 // client whose bytes have not arrived yet, or that does not read its answer, is parked.
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
-import { newBytes } from "../../../lib/bytes/memory.ts";
+import { newBytes, release } from "../../../lib/bytes/memory.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import { EAGAIN, EINTR, errno, fixedMemory, ptr, strerror } from "../../../lib/os/libc.ts";
 import { receive, send } from "../../../lib/os/socket.ts";
@@ -314,10 +314,4 @@ export class Exchange {
 function waiting(fd: number, peer: Peer, received: Uint8Array, isWatched: boolean): ParkedClient {
   const done = received.length;
   return { fd, peer: { ...peer }, deadline: 0, buffer: received, done, answer: null, isWatched };
-}
-
-/** Releases memory at once, because much of it may come and go before garbage is collected. */
-function release(bytes: Uint8Array): void {
-  const memory = bytes.buffer as ArrayBuffer;
-  if (!memory.detached) memory.transfer(0);
 }
