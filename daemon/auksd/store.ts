@@ -186,7 +186,7 @@ export class Store {
   }
 
   /**
-   * Writes all credentials to CacheDir, which has become another one.
+   * Writes all credentials to CacheDir after it has been changed.
    *
    * @throws {AuksError} KRB5_STORE if one of them can't be written.
    */
@@ -201,7 +201,7 @@ export class Store {
     ));
   }
 
-  /** Uses another CacheDir from now on; {@linkcode load} and {@linkcode writeAll} make both the same. */
+  /** Uses another CacheDir from now on; {@linkcode load} and {@linkcode writeAll} then synchronise it. */
   async moveTo(directory: CacheDirectory): Promise<void> {
     const old = this.#directory;
     if (directory.path === old.path) {

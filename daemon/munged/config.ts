@@ -51,7 +51,7 @@ export interface DaemonConfig {
   foreground: boolean;
   /** Locks all pages into memory. */
   mlockall: boolean;
-  /** Whether clients are served whose UID or GID munged's user namespace does not map. */
+  /** Whether to serve clients whose UID or GID is not mapped into munged's user namespace. */
   allowOverflowId: boolean;
   /** Stops the daemon bound to this socket instead of starting one. */
   stop: boolean;

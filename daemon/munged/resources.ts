@@ -1,23 +1,23 @@
 // The system limits that munged needs. The runtime crashes when it can't get what it needs, or says nothing
-// that an administrator understands; so munged looks before it starts.
+// that an administrator understands, so munged checks before it starts.
 import { availableParallelism } from "node:os";
 import { MungeError } from "../../lib/errors.ts";
 import { hasAddressSpace, hasMemory, softLimit } from "../../lib/os/limits.ts";
 
 const MIB = 1024 * 1024;
-/** Memory beyond what munged has by then. */
+/** Memory needed in addition to what munged has by then. */
 const BASE_MEMORY = 33 * MIB;
 const THREAD_MEMORY = 31 * MIB;
 const DESCRIPTORS = 24;
 const STACK = 192 * 1024;
-/** Threads of the runtime beside ours, and the processes on the way into the background. */
+/** The runtime's threads besides ours, and the processes needed to go into the background. */
 const OTHER_THREADS = 16;
 
-/** Threads for each processor, and on any machine, beyond which more of them serve nothing faster. */
+/** Threads per processor, and on any machine, beyond which more make nothing faster. */
 const THREADS_PER_PROCESSOR = 4;
 const LEAST_MOST_THREADS = 16;
 
-/** How many of the threads that are asked for serve requests: no more than this machine can use. */
+/** The number of threads to start: as requested, but no more than this machine can use. */
 export function usefulThreads(asked: number): number {
   return Math.min(
     asked,
@@ -26,7 +26,7 @@ export function usefulThreads(asked: number): number {
 }
 
 /**
- * Refuses to start where limits leave too little.
+ * Refuses to start if limits leave too little.
  *
  * @param threads that serve requests.
  * @throws {MungeError} EMUNGE_NO_MEMORY for memory, EMUNGE_SNAFU for another limit.
@@ -50,7 +50,7 @@ export function requireResources(threads: number): void {
     ],
   ] as const;
   for (const [resource, need, text] of needs) {
-    // The number of processes limits other users than root only.
+    // The limit on processes does not apply to root.
     if (resource === "processes" && process.geteuid!() === 0) continue;
     if (softLimit(resource) < need) {
       throw new MungeError("EMUNGE_SNAFU", `Insufficient resources: ${text}`);

@@ -48,7 +48,7 @@ const RESTORE_PAUSE_MS = 5_000;
 /**
  * Serves until a signal ends it.
  *
- * @param threadsAsked the threads that the administrator asked for; `config` has those that are of use.
+ * @param threadsAsked the number of threads requested; `config` has the number that is useful.
  * @param announceReady called once requests are served.
  * @returns the exit status.
  */

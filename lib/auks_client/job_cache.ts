@@ -1,5 +1,5 @@
-// The credential cache of a job: its name, whether it already holds the user's ticket, and its end. Runs as the job's user,
-// who owns the cache.
+// The credential cache of a job: names it, checks it for the user's ticket, and destroys it. Runs as the job's user, who
+// owns the cache.
 import { closeSync, openSync } from "node:fs";
 import { AuksError } from "../auks/errors.ts";
 import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
@@ -7,21 +7,21 @@ import { CredentialCache, supportsSwitch } from "../krb5/credential_cache.ts";
 import { systemText } from "../os/system_text.ts";
 import { openCache, readTickets } from "./credential_cache.ts";
 
-/** What the name of a cache can be made of. */
+/** The values that the name of a cache can contain. */
 export interface JobNames {
   readonly uid: number;
   readonly job: number;
   readonly step: number;
 }
 
-/** At the end of a template: characters that make the name a new one. */
+/** The end of a template that is replaced to make the name unique. */
 const UNIQUE = "XXXXXX";
 const CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
 /**
  * Fills in a template: %u is the UID, %j the job, %s the step, %% a percent sign.
  *
- * @throws {AuksError} KRB5_CCACHE_OPEN for another letter after the percent sign.
+ * @throws {AuksError} KRB5_CCACHE_OPEN for any other letter after a percent sign.
  */
 export function expandTemplate(template: string, { uid, job, step }: JobNames): string {
   const values: Readonly<Record<string, string>> = {
@@ -43,7 +43,7 @@ export function expandTemplate(template: string, { uid, job, step }: JobNames): 
 /**
  * The name of a cache for a job.
  *
- * @param template as for {@linkcode expandTemplate}, with XXXXXX at its end for a new name; "" for a new cache of the
+ * @param template as for {@linkcode expandTemplate}, ending in XXXXXX for a unique name; "" for a new cache of the
  * default type.
  * @throws {AuksError} KRB5_CCACHE_OPEN or KRB5_CCACHE_INIT.
  */
@@ -92,13 +92,13 @@ export function holdsTicket(context: Context, name: string): boolean {
   }
 }
 
-/** Makes a cache the primary one of its collection, if its type has such a thing. @throws {KerberosError} */
+/** Makes a cache the primary one of its collection, if its type has collections. @throws {KerberosError} */
 export function makePrimary(context: Context, name: string): void {
   using cache = openCache(context, name);
   if (cache.type !== "FILE" && supportsSwitch(context, cache.type)) cache.switchTo();
 }
 
-/** Destroys a cache, unless that has happened. @throws {AuksError} */
+/** Destroys a cache, if it still exists. @throws {AuksError} */
 export function destroyCache(context: Context, name: string): void {
   try {
     openCache(context, name).destroy();

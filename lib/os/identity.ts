@@ -1,4 +1,4 @@
-// Changes the user and group of this process: the effective ones for a while, or all of them for good. In a file of its own,
+// Changes the user and group of this process: the effective IDs temporarily, or all IDs permanently. In a file of its own,
 // loaded on demand, because few runs of a client need it and loading takes time.
 import { canCallLibc, FFIType, openLibc, SystemError } from "./libc.ts";
 
@@ -24,9 +24,9 @@ export function setEffectiveUser(uid: number): void {
 }
 
 /**
- * Becomes another user for good, with one group and no way back. Linux only.
+ * Becomes another user permanently, with one group and no way back. Linux only.
  *
- * @throws {SystemError} if that fails; the process must then end, because it may have changed in part.
+ * @throws {SystemError} if that fails; the process must then end, because the change may be incomplete.
  * @throws {Error} if the process still has an ID of the previous user, or could get one back.
  */
 export function becomeUser(uid: number, gid: number): void {

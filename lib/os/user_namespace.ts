@@ -1,14 +1,14 @@
-// Whose UIDs and GIDs a process in a user namespace (user_namespaces(7)) can tell apart: to it, everyone who is
-// not mapped into the namespace has the same overflow ID.
+// User namespaces (user_namespaces(7)): to a process in one, all users and groups that are not mapped into it have the
+// same overflow ID.
 import { readFileSync } from "node:fs";
 
-/** The IDs that stand for all unmapped ones; null where every ID is mapped, or that ID is one of those. */
+/** The IDs that stand for all unmapped ones; null if every ID is mapped, or the overflow ID itself is. */
 export interface OverflowIds {
   readonly uid: number | null;
   readonly gid: number | null;
 }
 
-/** The IDs that tell this process nothing. */
+/** The overflow IDs of this process's namespace. */
 export function overflowIds(): OverflowIds {
   if (process.platform !== "linux") return { uid: null, gid: null };
   return { uid: overflowId("uid"), gid: overflowId("gid") };
@@ -26,7 +26,7 @@ function overflowId(kind: "uid" | "gid"): number | null {
   return unmappedOverflowId(map, overflow);
 }
 
-/** As {@linkcode overflowIds}, for the contents of a map: lines of first ID inside, first ID outside, length. */
+/** The same for the contents of a map: lines of first ID inside, first ID outside, length. */
 export function unmappedOverflowId(map: string, overflow: number): number | null {
   const isMapped = map.trim().split("\n").some((line) => {
     const [inside = 0, , length = 0] = line.trim().split(/\s+/).map(Number);

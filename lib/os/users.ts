@@ -174,7 +174,7 @@ function addMembers(
 ): void {
   const gid = read.u32(record, ID);
   const members = read.ptr(record, GROUP_MEMBERS);
-  if (members === 0) return; // some back ends give a group without members no list either
+  if (members === 0) return; // some back ends give a group without members no list at all
   for (let at = 0;; at += 8) {
     const member = read.ptr(members as Pointer, at) as Pointer | 0;
     if (member === 0) return;
@@ -188,13 +188,13 @@ function addMembers(
   }
 }
 
-/** The UID of the user whose name, in whatever encoding, is at an address. */
+/** The UID of the user whose name, in any encoding, is at an address. */
 function uidOf(name: Pointer): number | undefined {
   const record = lookUp((...rest) => libc().getpwnam_r(name as never, ...rest));
   return record?.fields.getUint32(ID, true);
 }
 
-/** The bytes of a C string, one character each: names need not be UTF-8, and are not to be confused then. */
+/** The bytes of a C string, one character each, because names that are not UTF-8 must stay distinct. */
 function bytesOf(text: Pointer): string {
   let bytes = "";
   for (let at = 0;; at++) {

@@ -1,7 +1,7 @@
 /*
  * auks.so, the SPANK plugin for srun, sbatch, salloc and slurmstepd: its option, environment and messages, and the locks
- * that let the steps of a job on a node share one credential cache and one renewer. Everything with Kerberos in it is
- * done by `mungebox auks-step` and `mungebox auks`, which run as programs of their own; a ticket never enters Slurm.
+ * that let the steps of a job on a node share one credential cache and one renewer. `mungebox auks-step` and `mungebox
+ * auks`, which run as separate programs, do everything that involves Kerberos; no ticket ever enters Slurm.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -46,7 +46,7 @@ enum {
 	RENEWER_LIMIT_MS = 5000,
 	/* The status of auks-step for a user without a ticket. */
 	NOTHING_TO_FORWARD = 2,
-	/* Descriptors of the file of the job are locked in two places. */
+	/* Bytes of the job's file that are locked. */
 	BEGINNING_OR_END = 0,
 	RENEWER = 1,
 };
@@ -64,7 +64,7 @@ static struct {
 
 static enum mode chosen = UNSET;
 
-/* What slurmstepd keeps from the beginning of a step to its end. */
+/* What slurmstepd keeps from the beginning to the end of a step. */
 static struct {
 	int job_file;
 	char job_path[128];
@@ -73,7 +73,7 @@ static struct {
 	char failure[TEXT_LENGTH];
 } step = { .job_file = -1 };
 
-/* What became of a program. */
+/* The outcome of a program. */
 struct outcome {
 	bool succeeded;
 	int status;
@@ -105,7 +105,7 @@ static int choose_mode(int value, const char *argument, int remote)
 	}
 	if (!remote && chosen == DONE)
 		setenv(MODE_VARIABLE, "done", 0);
-	/* A "no" counts more than the variable, also of a surrounding allocation, and reaches the steps of the job. */
+	/* "no" overrides the variable, even that of a surrounding allocation, and reaches the steps of the job. */
 	if (!remote && chosen == NO)
 		setenv(MODE_VARIABLE, "no", 1);
 	return 0;
@@ -175,7 +175,7 @@ static int read_argument(const char *argument)
 	return -1;
 }
 
-/* minimum_uid, then a "no" on the command line, then the variable, then the command line, then the configuration. */
+/* In order of precedence: minimum_uid, "no" on the command line, variable, command line, configuration. */
 static enum mode mode_for(uid_t uid, const char *variable)
 {
 	if (uid < settings.minimum_uid) {
@@ -205,7 +205,7 @@ static void close_from(int first)
 		close(fd);
 }
 
-/* In the child: nothing of Slurm's signals and descriptors is left but standard input, output and error. */
+/* In the child: keeps none of Slurm's signal settings and descriptors except standard input, output and error. */
 static void leave_slurm(int in, int out, int err, int first_closed)
 {
 	sigset_t none;
@@ -218,7 +218,7 @@ static void leave_slurm(int in, int out, int err, int first_closed)
 	close_from(first_closed);
 }
 
-/* The environment with our two variables, made before fork(), after which a thread must not allocate. */
+/* The environment with our two variables, built before fork(), because nothing may be allocated afterwards. */
 static char **program_environment(const char *cache)
 {
 	extern char **environ;
@@ -255,7 +255,7 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Appends what can be read, as far as there is room. False at the end of the file. */
+/* Appends what can be read, as far as there is room. Returns false at the end of the file. */
 static bool read_some(int fd, char *text)
 {
 	char buffer[512];
@@ -269,7 +269,7 @@ static bool read_some(int fd, char *text)
 	return count > 0;
 }
 
-/* Messages of Slurm are one line each. */
+/* Slurm's messages have one line each. */
 static void make_one_line(char *text)
 {
 	size_t length = strlen(text);
@@ -280,7 +280,7 @@ static void make_one_line(char *text)
 			*text = ' ';
 }
 
-/* Reads both outputs to their ends. False if that takes too long. */
+/* Reads both outputs to the end. Returns false if that takes too long. */
 static bool read_outputs(int out, int err, struct outcome *outcome)
 {
 	struct pollfd ends[] = { { .fd = out, .events = POLLIN }, { .fd = err, .events = POLLIN } };
@@ -299,17 +299,17 @@ static bool read_outputs(int out, int err, struct outcome *outcome)
 	return true;
 }
 
-/* How our executable runs. */
+/* How to run our executable. */
 enum manner {
-	/* Under srun it is the user's, who may interrupt it. */
+	/* As the user, under srun: it can be interrupted. */
 	IN_SESSION,
-	/* In slurmstepd it is root's, and all that it starts can be ended with it. */
+	/* As root, in slurmstepd: it and all that it starts can be ended together. */
 	OWN_SESSION,
-	/* What tidies up is not for the SIGTERM that slurmd sends to all descendants of slurmstepd when a job ends. */
+	/* Clean-up ignores the SIGTERM that slurmd sends to all descendants of slurmstepd when a job ends. */
 	OWN_SESSION_TO_THE_END,
 };
 
-/* Runs our executable to its end. */
+/* Runs our executable and waits for it. */
 static void run(const char *const words[], int in, const char *cache, enum manner manner, struct outcome *outcome)
 {
 	memset(outcome, 0, sizeof *outcome);
@@ -399,8 +399,8 @@ static int lock_place(int fd, int place, short type)
 }
 
 /*
- * Opens the file of the job, with the lock that one step at a time holds at its beginning and end. All steps hold a
- * shared flock() as long as they live, by which the last one finds out that it is the last.
+ * Opens the job's file and takes the lock that one step at a time holds while it begins or ends. All steps hold a
+ * shared flock() while they live, from which the last one learns that it is the last.
  */
 static int open_job_file(void)
 {
@@ -440,14 +440,14 @@ static bool become(uid_t uid, gid_t gid)
 }
 
 /*
- * Starts a process that waits until no other step of the job has a renewer on this node, and then becomes it. It is the
- * user's for good, has nothing of Slurm's, and ends when slurmstepd does.
+ * Starts a process that waits until no other step of the job has a renewer on this node, and then becomes the renewer.
+ * It runs permanently as the user, inherits nothing of Slurm's, and ends when slurmstepd does.
  */
 static void start_renewer(uid_t uid, gid_t gid, const char *cache)
 {
 	const char *const words[] = { "mungebox", "auks", "-R", "loop", "-C", cache, NULL };
 	char **environment = program_environment(cache);
-	/* Below the others, as leave_slurm() closes all from there on; inherited, so that the lock lasts. */
+	/* A low number, as leave_slurm() closes all higher ones; inherited, so that the lock is kept. */
 	int lock = STDERR_FILENO + 1, nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int file = open(step.job_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	pid_t parent = getpid(), pid = -1;
@@ -463,7 +463,7 @@ static void start_renewer(uid_t uid, gid_t gid, const char *cache)
 		if (!become(uid, gid) || chdir("/") < 0)
 			_exit(126);
 		umask(077);
-		/* After the change of user, which would undo it. */
+		/* After changing the user, which would undo it. */
 		if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
 			_exit(126);
 		if (lock_place(lock, RENEWER, F_WRLCK) == 0)
@@ -480,7 +480,7 @@ static void start_renewer(uid_t uid, gid_t gid, const char *cache)
 	close(nothing);
 }
 
-/* Ends the renewer and what it has started. */
+/* Ends the renewer and everything it has started. */
 static void stop_renewer(void)
 {
 	pid_t renewer = step.renewer;
@@ -491,7 +491,7 @@ static void stop_renewer(void)
 	kill(-renewer, SIGTERM);
 	for (int64_t deadline = now_ms() + RENEWER_LIMIT_MS; now_ms() < deadline; usleep(10000)) {
 		pid_t ended = waitpid(renewer, NULL, WNOHANG);
-		/* slurmstepd may have waited for it, as it waits for any child. */
+		/* slurmstepd may have reaped it already, as it waits for any child. */
 		if (ended == renewer || (ended < 0 && errno != EINTR))
 			return;
 	}
@@ -499,7 +499,7 @@ static void stop_renewer(void)
 	waitpid(renewer, NULL, 0);
 }
 
-/* What auks-step is to know about a step. */
+/* What auks-step needs to know about a step. */
 struct step_words {
 	char uid[32], gid[32], job[32], step[32];
 };
@@ -523,7 +523,7 @@ static bool describe_step(spank_t spank, uid_t *uid, gid_t *gid, struct step_wor
 	return true;
 }
 
-/* Keeps what went wrong until it can reach the user's terminal. */
+/* Keeps an error message until it can be shown to the user. */
 static void fail_step(const char *format, ...)
 {
 	va_list arguments;
@@ -532,7 +532,7 @@ static void fail_step(const char *format, ...)
 	va_end(arguments);
 }
 
-/* As root, before the user's tasks exist: gets the user's ticket into a cache of the job, or finds it there. */
+/* As root, before the user's tasks exist: puts the user's ticket into the job's cache, or finds it there. */
 static void begin_step(spank_t spank)
 {
 	uid_t uid;
@@ -540,7 +540,7 @@ static void begin_step(spank_t spank)
 	struct step_words about;
 	char variable[64], theirs[TEXT_LENGTH], ccache[TEXT_LENGTH] = "", found[TEXT_LENGTH + 16];
 	if (!describe_step(spank, &uid, &gid, &about)) {
-		fail_step("unable to learn whose job this is");
+		fail_step("unable to determine the user of this job");
 		return;
 	}
 	spank_err_t known = spank_getenv(spank, MODE_VARIABLE, variable, sizeof variable);
@@ -583,7 +583,7 @@ static void begin_step(spank_t spank)
 		setenv(CACHE_VARIABLE, begun.out, 1);
 }
 
-/* The last step of the job on this node, or with per_step each, takes the cache with it. */
+/* The job's last step on this node, or with per_step each step, destroys the cache. */
 static void end_step(spank_t spank)
 {
 	uid_t uid;
@@ -598,7 +598,7 @@ static void end_step(spank_t spank)
 		if (settings.sync)
 			sync();
 		run(words, step.job_file, NULL, OWN_SESSION_TO_THE_END, &ended);
-		/* Without success the file stays, for slurm_spank_job_epilog(). */
+		/* If that fails the file stays, for slurm_spank_job_epilog(). */
 		if (!ended.succeeded || unlink(step.job_path) < 0)
 			slurm_error("spank-auks: unable to destroy the ccache of the job : %s", ended.err);
 		else if (ended.out[0] != '\0')
@@ -636,7 +636,7 @@ int slurm_spank_init_post_opt(spank_t spank, int count, char *arguments[])
 	return 0;
 }
 
-/* Only from here on do messages reach the user, and a failure the reason why a required plugin stops the step. */
+/* Only from here on do messages reach the user, such as the reason why a required plugin stops the step. */
 int slurm_spank_user_init(spank_t spank, int count, char *arguments[])
 {
 	(void)count;
@@ -670,7 +670,7 @@ int slurm_spank_exit(spank_t spank, int count, char *arguments[])
 	return 0;
 }
 
-/* What steps left behind that ended without their slurm_spank_exit(), after a crash or a SIGKILL. */
+/* Cleans up after steps that ended without slurm_spank_exit(), by a crash or SIGKILL. */
 int slurm_spank_job_epilog(spank_t spank, int count, char *arguments[])
 {
 	(void)count;

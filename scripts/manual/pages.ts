@@ -53,9 +53,9 @@ and the daemon takes over a socket that another daemon is using.
 A key or log that is not a regular file is still refused.`,
       foreground: "Messages go to standard error instead of the log file.",
       "allow-overflow-id": `In a user namespace, as in many containers,
-everyone outside it who is not mapped into it looks like the same user.
+all users outside it that are not mapped into it look like the same user.
 Credentials of all of them would name that user,
-so that they are refused unless this is given.`,
+so they are refused unless this option is given.`,
       "group-check-mtime": `With 0, groups are read again even if the file has not changed,
 which is right for users and groups from a network directory.`,
       "group-update-time": `With 0, groups are read only at startup.

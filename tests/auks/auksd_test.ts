@@ -236,7 +236,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("HUP with another CacheDir takes the tickets along, unless another auksd uses it", async () => {
+  it("HUP with another CacheDir moves the tickets there, unless another auksd uses it", async () => {
     const daemon = await Auksd.start(options());
     const other = await Auksd.start(options());
     try {

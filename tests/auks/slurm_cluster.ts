@@ -110,7 +110,7 @@ NodeName=compute CPUs=8 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES
 `;
 
-/** How the plugin is configured unless a test says otherwise. */
+/** The plugin's configuration unless a test changes it. */
 export const PLUGSTACK = "optional @ default=enabled spankstackcred=yes minimum_uid=1024";
 
 /** The cluster. */
@@ -120,7 +120,7 @@ export class SlurmCluster {
   constructor() {
     const { directory } = this.#network;
     for (const each of ["slurm", "auks", "keytabs"]) mkdirSync(join(directory, each));
-    // Jobs write there, on whichever node they run.
+    // Jobs write there, on any node.
     mkdirSync(join(directory, "jobs"));
     chmodSync(join(directory, "jobs"), 0o1777);
     const programs = join(directory, "bin");
@@ -137,7 +137,7 @@ export class SlurmCluster {
         ["auks/auks.conf", AUKS_CONF],
         ["auks/auksd.acl", AUKS_ACL],
         ["slurm/slurm.conf", SLURM_CONF],
-        // Which cgroups there are is not looked for; nothing here uses any.
+        // No detection of cgroups; nothing here uses them.
         ["slurm/cgroup.conf", "CgroupPlugin=cgroup/v1\n"],
       ] as const
     ) writeFileSync(join(directory, path), text);
@@ -166,12 +166,12 @@ export class SlurmCluster {
     assert.equal(status, 0, stderr);
   }
 
-  /** Which all nodes share. */
+  /** Shared by all nodes. */
   get directory(): string {
     return this.#network.directory;
   }
 
-  /** Writes plugstack.conf, in which @ is the plugin; each command and step of Slurm reads it anew. */
+  /** Writes plugstack.conf, where @ stands for the plugin; every command and step of Slurm reads it again. */
   configurePlugin(line: string): void {
     const plugin = join(this.directory, "bin/auks.so");
     writeFileSync(
@@ -238,7 +238,7 @@ aukspriv --once
 slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
   }
 
-  /** Runs commands of the shell on a node, as root or as another user. */
+  /** Runs shell commands on a node, as root or another user. */
   run(node: NodeName, commands: string, user = "root", timeout?: number): Outcome {
     const quoted = `'${commands.replaceAll("'", `'\\''`)}'`;
     const shell = `bash -c ${quoted}`;
@@ -261,7 +261,7 @@ slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
     this.must("login", `kinit ${options} ${user} >/dev/null <<<"${PASSWORD}"`, user);
   }
 
-  /** Fails unless jobs have left neither a process nor a file on the compute node. */
+  /** Fails if jobs have left a process or a file on the compute node. */
   assertNothingLeft(): void {
     this.waitFor("compute", "! pgrep slurmstepd");
     const left = this.must(

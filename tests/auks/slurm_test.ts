@@ -1,4 +1,4 @@
-// The SPANK plugin in Debian's Slurm, with KDC, auksd and munged on nodes of their own. SLOW=true adds what takes minutes.
+// The SPANK plugin in Debian's Slurm, with KDC, auksd and munged on separate nodes. SLOW=true adds tests that take minutes.
 import assert from "node:assert/strict";
 import { after, afterEach, before, it } from "node:test";
 import { suite } from "../suite.ts";
@@ -9,7 +9,7 @@ const BOBS = /^Default principal: bob@REALM\.A$/m;
 
 suite("auks.so in Slurm", SLURM_NEEDS, () => {
   let cluster: SlurmCluster;
-  /** Runs commands of bob's on the login node. */
+  /** Runs commands as bob on the login node. */
   const bob = (commands: string) => cluster.run("login", commands, "bob");
 
   before(() => {
@@ -41,7 +41,7 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(bob("salloc --quiet --auks=no srun klist").err, NO_CACHE);
   });
 
-  it("default=disabled leaves it to the user", () => {
+  it("default=disabled leaves the choice to the user", () => {
     cluster.configurePlugin("optional @ default=disabled");
     assert.match(bob("srun klist").err, NO_CACHE);
     assert.match(bob("srun --auks=yes klist").out, BOBS);
@@ -79,7 +79,7 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(err, /^srun: error: compute: task 0: Exited with exit code 1$/m);
   });
 
-  it("runs a job of a user without a ticket, unless that is enforced", () => {
+  it("runs the job of a user without a ticket, unless enforced is set", () => {
     const carol = (commands: string) => cluster.run("login", commands, "carol");
     const { out, err, status } = carol("srun env");
     assert.equal(status, 0, err);
@@ -95,7 +95,7 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.equal(bob("srun true").status, 0);
   });
 
-  it("says that a ticket has expired, or that auksd's host has no such account", () => {
+  it("reports an expired ticket, and a missing account on auksd's host", () => {
     cluster.login("alice", "-l 1s");
     cluster.must("login", "until ! klist -s; do sleep 0.1; done", "alice");
     const alice = cluster.run("login", "srun klist", "alice");
@@ -105,14 +105,14 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(dave.err, /cred forwarding failed : .*no such account/);
   });
 
-  it("minimum_uid is above everything else", () => {
+  it("minimum_uid overrides everything else", () => {
     const { err, status } = cluster.run("login", "srun --auks=yes klist", "low");
     assert.equal(status, 1);
     assert.match(err, NO_CACHE);
     assert(!err.includes("spank-auks"), err);
   });
 
-  it("steps in parallel share one cache and one renewer, whichever ends first", () => {
+  it("parallel steps share one cache and one renewer, whichever ends first", () => {
     const jobs = `${cluster.directory}/jobs`;
     const step = (number: number, seconds: number) =>
       `srun --exact -n1 bash -c 'echo $KRB5CCNAME >${jobs}/name-${number}; sleep ${seconds}; klist -s && touch ${jobs}/good-${number}' &`;
@@ -130,7 +130,7 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     cluster.must("login", `ls ${jobs}/good-1 ${jobs}/good-2 ${jobs}/good-3`);
   });
 
-  it("per_step gives each its own", () => {
+  it("per_step gives each step its own", () => {
     cluster.configurePlugin(`${PLUGSTACK} per_step`);
     const script =
       `srun -n1 --exact sleep 2 & srun -n1 --exact sleep 2 & sleep 1.2; ${OBSERVE}; wait`;
@@ -139,7 +139,7 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(out, /^caches 2$/m);
   });
 
-  it("a batch job and its steps have one cache, under a name from a template", () => {
+  it("a batch job and its steps share one cache, named after a template", () => {
     cluster.configurePlugin(`${PLUGSTACK} ccache=/tmp/krb5cc_%u_%j`);
     const output = `${cluster.directory}/jobs/batch`;
     const wrapped = "klist; echo $KRB5CCNAME; srun -n1 printenv KRB5CCNAME; echo job $SLURM_JOB_ID";
@@ -168,7 +168,7 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(err, /spank-auks: unable to store user 2000 cred : .*taken_2000/);
   });
 
-  it("nothing is left of cancelled jobs, nor of one whose slurmstepd was killed", () => {
+  it("nothing remains of cancelled jobs, or of one whose slurmstepd was killed", () => {
     cluster.must(
       "login",
       "for i in 1 2 3; do sbatch --quiet -o /dev/null --wrap='srun sleep 100'; done",

@@ -1,5 +1,5 @@
-// A munged that starts with too many threads, whose socket is removed, or that ends: it leaves nothing behind, and
-// nothing keeps it from ending.
+// A munged that starts with too many threads, loses its socket, or ends: it leaves nothing behind, and nothing keeps it
+// from ending.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ describe("munged", { skip: process.platform !== "linux" && "needs inotify" }, ()
   });
   after(() => realm.close());
 
-  test("starts with the useful ones of 256 threads, and soon", async () => {
+  test("with 256 threads requested, starts only as many as are useful, and quickly", async () => {
     const begun = performance.now();
     const munged = await realm.start("ours", ["--num-threads=256"]);
     const took = performance.now() - begun;

@@ -1,4 +1,4 @@
-// A name service module with one group that has no list of members; name_service_test.ts builds it as
+// A name service module with one group whose member list is NULL; name_service_test.ts builds it as
 // libnss_null.so.2.
 #include <grp.h>
 #include <nss.h>

@@ -1,5 +1,5 @@
 // Kernels and container runtimes that lack newer system calls, or refuse them: RHEL 7 and 8, old Docker. A seccomp filter
-// answers in their place.
+// imitates them.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -26,7 +26,7 @@ os.execv(command[0], command)`;
 
 const ENOSYS = 38;
 const EPERM = 1;
-/** Numbers on x64 of calls that came after Linux 3.10. */
+/** x64 numbers of system calls added since Linux 3.10. */
 const NEWER = {
   renameat2: 316,
   memfd_create: 319,
@@ -80,7 +80,7 @@ suite(
     for (
       const [name, error, calls] of [
         ["calls that came after Linux 3.10 do not exist", ENOSYS, Object.values(NEWER)],
-        // glibc itself starts no thread where clone3 is refused in another way than this.
+        // glibc itself can't start threads where clone3 fails with another error.
         ["calls that came after Linux 3.10 are refused", EPERM, Object.values(REFUSABLE)],
       ] as const
     ) {

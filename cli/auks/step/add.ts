@@ -1,5 +1,5 @@
-// auks-step add: sends the user's ticket to auksd before a job starts, like auks -a, and says how it ended in the words of
-// the original's plugin.
+// auks-step add: sends the user's ticket to auksd before a job starts, like auks -a, and reports the outcome in the words
+// of the original's plugin.
 import { AuksError } from "../../../lib/auks/errors.ts";
 import {
   type ClientConfiguration,
@@ -10,7 +10,7 @@ import { printError } from "../../command_line/print.ts";
 import { forwardTicket, textOfFailure } from "../forward.ts";
 import type { StepSettings } from "./settings.ts";
 
-/** The status for a user without a ticket, which the plugin knows. */
+/** The exit status for a user without a ticket, as known to the plugin. */
 const NOTHING_TO_FORWARD = 2;
 
 /** Sends the ticket of the default cache. Returns the exit status. */

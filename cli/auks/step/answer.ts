@@ -1,16 +1,16 @@
-// What auks-step keep tells auks-step begin, a line each.
+// The answers of auks-step keep to auks-step begin, one line each.
 
 /** An answer. */
 export type KeepAnswer =
   | { readonly kind: "found" | "stored"; readonly name: string }
   | { readonly kind: "wanted" | "ended" };
 
-/** A line for an answer. */
+/** An answer as a line. */
 export function formatAnswer(kind: "found" | "stored" | "wanted", name = ""): string {
   return `${kind} ${name}\n`;
 }
 
-/** The answer in a line; undefined is the end of the output, and so is anything else. */
+/** The answer in a line; undefined for the end of the output, and for anything else. */
 export function parseAnswer(line: string | undefined): KeepAnswer {
   const [, kind, name = ""] = /^(found|stored|wanted) (.*)$/.exec(line ?? "") ?? [];
   if (kind === "wanted") return { kind };

@@ -1,5 +1,5 @@
-// auks-step begin: at the beginning of a step, as root. Its own child becomes the user and looks for a ticket; only if there
-// is none is auksd asked, with the host's ticket, and the child given the answer through a pipe.
+// auks-step begin: runs as root at the beginning of a step. A child becomes the user and looks for a ticket. If there is
+// none, this process asks auksd, with the host's ticket, and passes the answer to the child through a pipe.
 import { AuksError } from "../../../lib/auks/errors.ts";
 import {
   clientSettings,
@@ -14,7 +14,7 @@ import { type KeepAnswer, parseAnswer } from "./answer.ts";
 import { readRecord, writeRecord } from "./record.ts";
 import type { StepSettings } from "./settings.ts";
 
-/** Standard input: the file of the job, which the plugin has locked. */
+/** Standard input: the job's file, locked by the plugin. */
 const JOB_FILE = 0;
 
 /** Prints the cache's name. Returns the exit status. */

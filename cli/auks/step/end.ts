@@ -1,5 +1,5 @@
-// auks-step end and clean: destroy the cache of a job, as its user, after the last step on the node, or what steps that were
-// killed have left behind.
+// auks-step end and clean: destroy a job's cache, as its user, after the last step on the node, and remove what killed
+// steps have left behind.
 import { closeSync, constants, openSync, readdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { destroyCache } from "../../../lib/auks_client/job_cache.ts";
@@ -13,7 +13,7 @@ import type { StepSettings } from "./settings.ts";
 /** nogroup. */
 const NO_GROUP = 65534;
 
-/** Destroys the cache of the job whose file is standard input, and prints its name. Returns the exit status. */
+/** Destroys the cache of the job whose file is on standard input, and prints its name. Returns the exit status. */
 export function end({ uid, gid }: StepSettings): number {
   destroy([readRecord(0)], uid, gid);
   return 0;
@@ -31,7 +31,7 @@ export function clean({ uid, job, jobs }: StepSettings): number {
     }
   });
   for (const file of files) unlinkSync(join(jobs, file));
-  // Slurm tells an epilog no group; the caches are the user's alone.
+  // Slurm does not tell an epilog the group; the caches are private to the user.
   destroy(names, uid, userById(uid)?.gid ?? NO_GROUP);
   return 0;
 }

@@ -1,4 +1,4 @@
-// auks-step keep: the user's part of the beginning of a step. It is the job's user before it touches a cache.
+// auks-step keep: the part of beginning a step that runs as the user. It becomes the job's user before touching a cache.
 import { AuksError } from "../../../lib/auks/errors.ts";
 import { configurationFile, readConfiguration } from "../../../lib/auks_client/configuration.ts";
 import { runHelperScript } from "../../../lib/auks_client/helper_script.ts";
@@ -15,7 +15,7 @@ import type { StepSettings } from "./settings.ts";
 export async function keep(settings: StepSettings): Promise<number> {
   const { uid, gid, recorded, found } = settings;
   becomeUser(uid, gid);
-  hideMemory(); // the change of user may undo it
+  hideMemory(); // changing the user may undo it
   process.chdir("/");
   process.umask(0o077);
   const context = Context.open();
@@ -26,7 +26,7 @@ export async function keep(settings: StepSettings): Promise<number> {
   }
   print(formatAnswer("wanted"));
   const krbCred = await readInput();
-  if (krbCred.length === 0) return 1; // auksd had none, as the other process says
+  if (krbCred.length === 0) return 1; // auksd had none, which the other process reports
   try {
     const name = store(context, settings, krbCred);
     const failure = await runHelperScript(helperScript(), name, "stored");
@@ -42,7 +42,7 @@ export async function keep(settings: StepSettings): Promise<number> {
   }
 }
 
-/** Stores a KRB-CRED. Returns the cache's name: that of earlier steps, which they still use, or a new one. */
+/** Stores a KRB-CRED. Returns the cache's name: that of earlier steps, which still use it, or a new one. */
 function store(context: Context, settings: StepSettings, krbCred: Uint8Array): string {
   const { recorded, ccache, noSwitch } = settings;
   const name = recorded === "" ? nameJobCache(context, ccache, settings) : recorded;

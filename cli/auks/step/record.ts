@@ -1,7 +1,7 @@
-// The file of a job that the plugin keeps: the name of the cache that its steps share, if there is one.
+// A job's file, kept by the plugin: the name of the cache that its steps share, if there is one.
 import { fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
 
-/** KRB5CCNAME may be as long as a path with its type. */
+/** The maximum length of KRB5CCNAME: a path with its type. */
 const MAX_LENGTH = 8192;
 
 /** The name in an open file; "" for none. */
@@ -10,7 +10,7 @@ export function readRecord(fd: number): string {
   const bytes = new Uint8Array(Math.min(size, MAX_LENGTH));
   const count = readSync(fd, bytes, 0, bytes.length, 0);
   const text = new TextDecoder().decode(bytes.subarray(0, count));
-  // Without the end of the line it was not written completely.
+  // Without a newline it was not written completely.
   return text.endsWith("\n") ? text.slice(0, -1) : "";
 }
 

@@ -1,4 +1,4 @@
-// The parsed command line of auks-step, which the plugin auks.so and auks-step itself write. Its options are in step.ts.
+// The parsed command line of auks-step, which is run by the plugin auks.so and by auks-step itself. step.ts has the options.
 
 /** What to do. */
 export type StepAction = "add" | "begin" | "keep" | "end" | "clean";
@@ -12,11 +12,11 @@ export interface StepSettings {
   step: number;
   /** Template of the cache's name; "" for a new cache of the default type. */
   ccache: string;
-  /** The cache that the job names itself; "" for none. */
+  /** The cache named in the job's environment; "" for none. */
   found: string;
   /** The cache that an earlier step of the job got; "" for none. */
   recorded: string;
-  /** Directory of the jobs' files. */
+  /** The directory of the jobs' files. */
   jobs: string;
   enforced: boolean;
   noSwitch: boolean;

@@ -1,5 +1,5 @@
-// auks-step: what the SPANK plugin auks.so (packaging/slurm/auks.c) does with Kerberos. Its standard error is what the plugin
-// tells the user or Slurm's log.
+// auks-step: the Kerberos work of the SPANK plugin auks.so (packaging/slurm/auks.c), which passes on its standard error to
+// the user or to Slurm's log.
 import { AuksError } from "../../../lib/auks/errors.ts";
 import { printError } from "../../command_line/print.ts";
 import {
@@ -35,20 +35,20 @@ export const USAGE: Usage<StepSettings> = {
     number("--gid=GID", "The job's group", "gid"),
     number("--job=NUMBER", "The job", "job"),
     number("--step=NUMBER", "The step", "step"),
-    text("--ccache=TEMPLATE", "Name of the cache, of %u, %j, %s", "ccache"),
+    text("--ccache=TEMPLATE", "Name of the cache, with %u, %j, %s", "ccache"),
     text("--found=CCACHE", "The cache that the job names", "found"),
     text("--recorded=CCACHE", "The cache of an earlier step", "recorded"),
     text("--jobs=DIRECTORY", "Where the jobs' files are", "jobs"),
-    flag("--enforced", "Say that a missing ticket is an error", "enforced"),
+    flag("--enforced", "Report a missing ticket as an error", "enforced"),
     flag("--no-switch", "Leave the primary cache as it is", "noSwitch"),
   ]],
-  closing: `Called by the SPANK plugin auks.so only:
+  closing: `For use by the SPANK plugin auks.so only:
 
   add    Send the user's ticket to auksd
-  begin  As root: get the ticket of a step's user into a cache
+  begin  As root: put the ticket of a step's user into a cache
   keep   Called by begin, as the user
   end    Destroy the cache of a job
-  clean  Destroy what is left of a job`,
+  clean  Remove what is left of a job`,
 };
 
 const ACTIONS: readonly StepAction[] = ["add", "begin", "keep", "end", "clean"];
@@ -70,7 +70,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
   };
   parseOptions(program, USAGE, settings, settings.action === undefined ? args : args.slice(1));
   const { hideMemory } = await import("../../../lib/os/process.ts");
-  hideMemory(); // before there are tickets in it
+  hideMemory(); // before it holds tickets
   try {
     switch (settings.action) {
       case "add":

@@ -29,7 +29,7 @@ export interface EngineSettings {
   readonly originAddress: Uint8Array;
   readonly realms: Realms;
   readonly groups: GroupMap;
-  /** The IDs of clients who are refused, since munged can't tell who they are. */
+  /** The IDs of clients to refuse, because they don't identify a user. */
   readonly overflow: OverflowIds;
   /** Null if replays are not detected. */
   readonly replay: ReplayState | null;

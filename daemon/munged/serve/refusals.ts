@@ -34,7 +34,7 @@ export function checkRetry(
   }
 }
 
-/** Refuses a client that has the ID of everyone whom munged's user namespace does not map. */
+/** Refuses a client with the ID that stands for all users outside munged's user namespace. */
 export function requireIdentity(
   verb: "encode" | "decode",
   { uid, gid }: Peer,

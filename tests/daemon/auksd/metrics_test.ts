@@ -1,4 +1,4 @@
-// auksd's metrics: each is in the documentation, and Prometheus's own checker finds nothing wrong with the file.
+// auksd's metrics: all are documented, and Prometheus's checker accepts the file.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -37,7 +37,7 @@ test("every metric is documented", () => {
   for (const { name } of METRICS) assert(text.includes(`\`${name}\``), name);
 });
 
-test("the numbers are those of the daemon", () => {
+test("the values are the daemon's", () => {
   const text = formatMetrics(METRICS, sources().sources);
   assert.match(text, /^auksd_requests_total\{kind="get",result="notFound"\} 8$/m);
   assert.match(text, /^auksd_requests_total\{kind="ping",result="success"\} 1$/m);
@@ -53,7 +53,7 @@ test("promtool accepts them", { skip: !existsSync(PROMTOOL) && "needs prometheus
   assert.equal(status, 0, stdout + stderr);
 });
 
-test("refusals fill the log with no more than five audit lines of a kind a minute", () => {
+test("refusals cause at most five audit lines of each kind per minute", () => {
   const { lines } = sources();
   assert.equal(lines.filter((line) => line.startsWith("audit: Refused get: cause=")).length, 5);
   assert.equal(lines.filter((line) => line.includes("get request failed")).length, 8);

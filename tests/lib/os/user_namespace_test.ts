@@ -1,4 +1,4 @@
-// Which IDs a process in a user namespace can't tell apart.
+// The overflow IDs of a user namespace.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { resolve } from "node:path";
@@ -13,7 +13,7 @@ test("unmappedOverflowId() is the overflow ID unless the map has it", () => {
   assert.equal(unmappedOverflowId("0 1000 1\n1 100000 65534\n", 65_534), null);
 });
 
-test("overflowIds() are those of the namespace the process is in", (t) => {
+test("overflowIds() are those of the process's namespace", (t) => {
   const module = resolve("lib/os/user_namespace.ts");
   const code = `console.log(JSON.stringify((await import("${module}")).overflowIds()))`;
   const { status, stdout } = spawnSync("unshare", [
