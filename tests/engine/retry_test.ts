@@ -71,7 +71,7 @@ suite("retries", { "the reference": hasReference }, () => {
       probe.stdin.write(`decode ${new TextDecoder().decode(credential)}\n`);
       return Number((await answers.next()).value.split(" ")[0]);
     };
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 6; i++) {
       const credential = encode();
       assert.equal(await ask(credential), SUCCESS);
       const replay = await stall(async () => {

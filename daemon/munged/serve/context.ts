@@ -38,6 +38,8 @@ export interface RequestContext {
   fillRandom(bytes: Uint8Array): void;
   /** Whether the user has this supplementary group. */
   isMember(uid: number, gid: number): boolean;
+  /** Waits a moment until all earlier requests of this client's process are answered. Returns whether they are. */
+  settleEarlier(peer: Peer): boolean;
   /** Null if replays are not detected. */
   readonly overflow: OverflowIds;
   readonly replayCache: ReplayCache | null;

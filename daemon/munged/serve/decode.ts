@@ -113,7 +113,8 @@ function remember(decode: Decode, context: RequestContext): void {
     const found = replayCache.remember({
       key: replayKey,
       requester: decode.peer,
-      isRetry: decode.retry > 0,
+      // The try before this one may still wait to be refused, which makes this one a replay, too.
+      isRetry: decode.retry > 0 && context.settleEarlier(decode.peer),
       now: decode.decodeTime,
     }, expiry);
     if (found === "replayed") {

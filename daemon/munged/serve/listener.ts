@@ -101,8 +101,9 @@ export class Listener {
 
   /** Whether more clients are waiting, none are, or none can be accepted. */
   #acceptTurn(): "more" | "none" | "stuck" {
-    const { socket, descriptors, firstSpare, log } = this.#parts;
+    const { socket, descriptors, firstSpare, log, standby } = this.#parts;
     for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
+      standby.step();
       const fd = acceptConnection(socket);
       if (fd >= 0) {
         if (fd >= firstSpare) {
@@ -111,14 +112,17 @@ export class Listener {
         }
         descriptors.own(fd);
         if (identifyPeer(fd)) {
+          descriptors.own(fd, peer.pid);
           this.#parts.serve(fd, peer);
         } else {
           log.limited("identify", "info", `Failed to identify client: ${strerror(errno())}`);
           descriptors.hangUp(fd);
         }
+        standby.step();
         continue;
       }
       const reason = errno();
+      standby.step();
       if (reason === EAGAIN) return "none";
       if (reason === EINVAL) return "stuck"; // it was shut down
       if (reason === EINTR) continue;

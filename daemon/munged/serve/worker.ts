@@ -68,6 +68,7 @@ const context: ExchangeParts["context"] = {
   now: () => Math.floor(Date.now() / 1000),
   fillRandom: (bytes) => crypto.getRandomValues(bytes),
   isMember,
+  settleEarlier: ({ pid }) => standby.settle() && descriptors.isOnlyClientOf(pid),
   replayCache: settings.replay === null ? null : new ReplayCache(
     settings.replay,
     (text) => log.limited("replay journal", "warning", text),

@@ -49,6 +49,7 @@ function munged(changes: Partial<RequestContext> = {}) {
     now: () => NOW,
     fillRandom: (bytes) => crypto.getRandomValues(bytes),
     isMember: () => false,
+    settleEarlier: () => true,
     replayCache: new ReplayCache(createReplayState(null)),
     allocate: (length) => new Uint8Array(length),
     log,
@@ -106,6 +107,16 @@ test("the second of two decodes gets a replay error, with the credential's conte
   assert.equal(errno, ERRNO.EMUNGE_CRED_REPLAYED);
   assert.deepEqual([...payload], [...PAYLOAD]);
   assert.deepEqual(refused, ["EMUNGE_CRED_REPLAYED"]);
+});
+
+test("a retry is believed only once what was accepted before it is answered", () => {
+  let hasSettled = true;
+  const { encode, decode } = munged({ settleEarlier: () => hasSettled });
+  const { credential } = encode();
+  assert.equal(decode(credential).errno, 0);
+  assert.equal(decode(credential, CLIENT, 1).errno, 0);
+  hasSettled = false;
+  assert.equal(decode(credential, CLIENT, 2).errno, ERRNO.EMUNGE_CRED_REPLAYED);
 });
 
 test("an expired or rewound credential is refused with its contents, and not remembered", () => {
