@@ -14,7 +14,7 @@ import {
 import { Connection } from "../../lib/auks_client/connection.ts";
 import type { AuksServer, ClientSettings } from "../../lib/auks_client/client.ts";
 import { readTickets } from "../../lib/auks_client/credential_cache.ts";
-import { uidOf } from "../../lib/auks_client/outgoing_credential.ts";
+import { uidOf } from "../../lib/auks_client/local_user.ts";
 import { dialectOf, ping } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { Principal } from "../../lib/krb5/principal.ts";

@@ -1,11 +1,21 @@
 // Credential caches as AUKS's clients use them: reads the TGTs of a cache and replaces them. A reader of the cache sees
 // either the old tickets or the new ones, never none.
-import { chownSync, lstatSync, renameSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchownSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { AuksError } from "../auks/errors.ts";
 import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
 import type { Credential } from "../krb5/credential.ts";
 import { CredentialCache } from "../krb5/credential_cache.ts";
 import { systemText } from "../os/system_text.ts";
+import { uidOf } from "./local_user.ts";
 
 /** The tickets in a cache, in libkrb5's memory; {@linkcode free} wipes them. */
 export interface CachedTickets {
@@ -114,7 +124,7 @@ function replaceFileCache(
   try {
     using cache = openCache(context, `FILE:${unfinished}`);
     fill(cache, credentials);
-    keepOwner(path, unfinished);
+    keepOwner(context, path, unfinished, credentials[0]!.client);
     renameSync(unfinished, path);
   } catch (error) {
     rmSync(unfinished, { force: true });
@@ -126,11 +136,33 @@ function replaceFileCache(
   }
 }
 
-/** Keeps the owner of a cache that root replaces. */
-function keepOwner(path: string, unfinished: string): void {
+/**
+ * Keeps the owner of a cache that root replaces, if the tickets are that user's: anybody can put a file in /tmp where
+ * another user's tickets are going to be.
+ */
+function keepOwner(context: Context, path: string, unfinished: string, principal: string): void {
   if (process.geteuid!() !== 0) return;
   const old = lstatSync(path, { throwIfNoEntry: false });
-  if (old?.isFile()) chownSync(unfinished, old.uid, old.gid);
+  if (!old?.isFile() || old.uid === 0 || old.uid !== accountOf(context, principal)) return;
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const fd = openSync(unfinished, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    // In a directory of the user's, another file may have taken its place.
+    const made = fstatSync(fd);
+    if (!made.isFile() || made.nlink !== 1) throw new Error("Replaced while it was written");
+    fchownSync(fd, old.uid, old.gid);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function accountOf(context: Context, principal: string): number | undefined {
+  try {
+    return uidOf(context, principal);
+  } catch (error) {
+    if (error instanceof AuksError) return undefined;
+    throw error;
+  }
 }
 
 function fill(cache: CredentialCache, credentials: readonly Credential[]): void {

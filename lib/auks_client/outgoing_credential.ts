@@ -4,8 +4,8 @@ import { type Context, KerberosError } from "../krb5/context.ts";
 import { type Credential, makeKrbCred } from "../krb5/credential.ts";
 import { Principal } from "../krb5/principal.ts";
 import { forwardedTicket, serviceTicket } from "../krb5/tickets.ts";
-import { userByName } from "../os/users.ts";
 import { openCache, readTickets } from "./credential_cache.ts";
+import { uidOf } from "./local_user.ts";
 
 /** What is sent, and for which user. */
 export interface OutgoingCredential {
@@ -57,23 +57,6 @@ export function prepareCredential(
     for (const credential of made) credential.free();
     tickets.free();
   }
-}
-
-/**
- * The UID to which this host maps a principal.
- *
- * @throws {AuksError} CRED_NO_LOCAL_NAME or CRED_NO_ACCOUNT. The original uses some other user's UID for a name without
- * an account.
- */
-export function uidOf(context: Context, name: string): number {
-  using principal = Principal.parse(context, name);
-  const localName = principal.localName();
-  if (localName === null) {
-    throw new AuksError("CRED_NO_LOCAL_NAME", `no auth_to_local rule of krb5.conf fits ${name}`);
-  }
-  const user = userByName(localName);
-  if (user !== undefined) return user.uid;
-  throw new AuksError("CRED_NO_ACCOUNT", `this host has no account ${localName}, for ${name}`);
 }
 
 function forwarded(context: Context, tgt: Credential): Credential {

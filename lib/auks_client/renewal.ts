@@ -8,7 +8,7 @@ import type { Credential } from "../krb5/credential.ts";
 import { renewedTicket } from "../krb5/tickets.ts";
 import type { ClientSettings } from "./client.ts";
 import { type CachedTickets, readTickets, replaceTickets } from "./credential_cache.ts";
-import { uidOf } from "./outgoing_credential.ts";
+import { uidOf } from "./local_user.ts";
 import { readCredentials } from "./received_credential.ts";
 import { get } from "./requests.ts";
 

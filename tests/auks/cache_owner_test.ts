@@ -1,0 +1,60 @@
+// To whom a credential cache belongs that root fills or renews.
+import assert from "node:assert/strict";
+import { chmodSync, chownSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, it } from "node:test";
+import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
+import { storeCredential } from "../../lib/auks_client/received_credential.ts";
+import { Context } from "../../lib/krb5/context.ts";
+import { suite } from "../suite.ts";
+import { Kdc, KDC_NEEDS } from "./kdc.ts";
+
+const BOB = 1;
+const MALLORY = 65_534;
+
+suite("the owner of a cache", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
+  let kdc: Kdc;
+  let context: Context;
+  let krbCred: Uint8Array;
+
+  before(async () => {
+    kdc = await Kdc.start({
+      realmLines: ["auth_to_local = RULE:[1:$1](^bob$)s/.*/daemon/", "auth_to_local = DEFAULT"],
+    });
+    kdc.enter();
+    kdc.login("bob");
+    context = Context.open();
+    const source = { ccache: kdc.cache("bob"), crossRealm: "", warn: () => {} };
+    ({ krbCred } = prepareCredential(context, source));
+  });
+
+  after(async () => {
+    context?.close();
+    await kdc?.stop();
+  });
+
+  function ownerOf(name: string, previous: number | undefined): number {
+    const path = join(kdc.directory, name);
+    if (previous !== undefined) {
+      writeFileSync(path, "");
+      chmodSync(path, 0o666);
+      chownSync(path, previous, previous);
+    }
+    storeCredential(context, path, krbCred);
+    const { uid, mode } = statSync(path);
+    assert.equal(mode & 0o777, 0o600);
+    return uid;
+  }
+
+  it("stays the user's whose tickets they are", () => {
+    assert.equal(ownerOf("bobs", BOB), BOB);
+  });
+
+  it("is root for a new one", () => {
+    assert.equal(ownerOf("new", undefined), 0);
+  });
+
+  it("is never another user, who put a file there to get the tickets", () => {
+    assert.equal(ownerOf("planted", MALLORY), 0);
+  });
+});
