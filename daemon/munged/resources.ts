@@ -8,7 +8,7 @@ const MIB = 1024 * 1024;
 /** Memory needed in addition to what munged has by then. */
 const BASE_MEMORY = 33 * MIB;
 const THREAD_MEMORY = 31 * MIB;
-const DESCRIPTORS = 24;
+const DESCRIPTORS = 32;
 const STACK = 192 * 1024;
 /** The runtime's threads besides ours, and the processes needed to go into the background. */
 const OTHER_THREADS = 16;

@@ -74,8 +74,8 @@ describe("limits", { skip: process.platform !== "linux" }, () => {
   });
 
   const daemons = [
-    ["n 10", "ulimit -n must allow 24 descriptors"],
-    ["n 24", ""],
+    ["n 10", "ulimit -n must allow 32 descriptors"],
+    ["n 32", ""],
     ["s 128", "ulimit -s must allow 192 KiB of stack"],
     ["s 192", ""],
     ["u 10", "ulimit -u must allow 18 processes for 2 threads"],
