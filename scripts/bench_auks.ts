@@ -1,7 +1,7 @@
 // Measures auksd over loopback: requests per second from one client and from 8, the cost of idle connections,
 // and the memory and DUMP time of 10,000 tickets. The load comes from bench_auks.c, with bytes prepared beforehand
 // (replay cache off).
-//   bun scripts/bench_auks.ts [--rounds N] [--seconds N] [--only rates|idle|memory]
+//   bun scripts/bench_auks.ts [--rounds N] [--seconds N] [--only rates|idle|memory] [--cache-dir DIR]
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,9 +21,12 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "2" },
     only: { type: "string" },
+    "cache-dir": { type: "string" },
   },
 });
 const ROUNDS = Number(options.rounds);
+/** Where the tickets' directories are made, to measure another disk than that of /tmp. */
+const cacheDir = options["cache-dir"];
 const BOX = resolve("dist/mungebox");
 const USERS = 100;
 const TICKETS = 10_000;
@@ -50,7 +53,9 @@ const alice = new Speaker(context, kdc.cache("alice"));
 function start(): Promise<Auksd> {
   const users = Array.from({ length: TICKETS }, (_, at) => [`user${at}`, FIRST_UID + at]);
   return Auksd.start({
-    program: [BOX],
+    // In a session of its own, as a service is: the kernel shares the processors between sessions first.
+    program: ["/usr/bin/setsid", BOX],
+    ...cacheDir === undefined ? {} : { cacheDir: mkdtempSync(join(cacheDir, "auksd-")) },
     keytab: kdc.keytab(SERVICE),
     env: kdc.env,
     accounts: { root: 0, alice: 2001, ...Object.fromEntries(users) },
@@ -60,6 +65,11 @@ function start(): Promise<Auksd> {
 rule { principal = ^alice@REALM[.]A$ ; host = * ; role = user ; }
 `,
   });
+}
+
+async function stop(auksd: Auksd): Promise<void> {
+  await auksd.stop();
+  rmSync(auksd.cacheDir, { recursive: true, force: true });
 }
 
 /** Writes conversations in the format of the load generator. */
@@ -126,7 +136,7 @@ async function measureRates(): Promise<void> {
       report(title, median(samples.get(`${name} ${clients}`)!), "/s", BOUNDS[name][index]!, true);
     }
   }
-  await auksd.stop();
+  await stop(auksd);
 }
 
 async function measureIdle(): Promise<void> {
@@ -142,7 +152,7 @@ async function measureIdle(): Promise<void> {
     }
   }
   report(`ping beside ${IDLE} idle connections`, median(ratios), "", 0.9, true);
-  await auksd.stop();
+  await stop(auksd);
 }
 
 async function measureMemory(): Promise<void> {
@@ -169,7 +179,7 @@ async function measureMemory(): Promise<void> {
     each.connection.close();
     each.client.free();
   }
-  await auksd.stop();
+  await stop(auksd);
 }
 
 const MEASUREMENTS = { rates: measureRates, idle: measureIdle, memory: measureMemory };
