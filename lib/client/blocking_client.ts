@@ -134,7 +134,8 @@ export class BlockingClient {
   }
 
   #transactInChild<Response>(transaction: Transaction<Response>): Response {
-    if (!this.#waitForSocket) requireSocketAt(this.#path);
+    const error = this.#waitForSocket ? undefined : socketError(this.#path);
+    if (error !== undefined) throw error;
     const outcome = transactInChild(this.#path, transaction.format(0), transaction.responseType);
     if (outcome instanceof Uint8Array) return transaction.parse(outcome);
     throw new MungeError(errorCode(outcome.errno), outcome.text);
@@ -147,13 +148,11 @@ export class BlockingClient {
       if (typeof outcome === "number") return outcome;
       if (outcome.errno === EINTR) continue;
       failures++;
-      const isMissing = outcome.errno === ENOENT;
+      const failure = explain(this.#path, outcome);
       // A file that is not a socket refuses connections as well, and always will.
-      if (!isMissing || !this.#waitForSocket) requireSocketAt(this.#path);
-      if (!PASSING.has(outcome.errno) || failures >= MAX_CONNECT_TRIES) {
-        requireSocketAt(this.#path);
-        throw connectError(this.#path, outcome.message, outcome);
-      }
+      const isPassing = PASSING.has(outcome.errno) && failure.cause !== undefined &&
+        (this.#waitForSocket || !isMissing(failure));
+      if (!isPassing || failures >= MAX_CONNECT_TRIES) throw failure;
       sleep(connectPause(failures));
     }
   }
@@ -220,15 +219,24 @@ function wait(
   }
 }
 
-/** Throws the error for a path at which there is no socket. */
-function requireSocketAt(path: string): void {
-  let isSocket: boolean;
+/** The error for a failed connect(): what is wrong with the path, if anything is, otherwise the system's error. */
+function explain(path: string, error: SystemError): MungeError {
+  return socketError(path) ?? connectError(path, error.message, error);
+}
+
+/** What is wrong with the path of a socket; undefined if there is one. */
+function socketError(path: string): MungeError | undefined {
   try {
-    isSocket = process.getBuiltinModule("node:fs").statSync(path).isSocket();
+    requireSocket(path, process.getBuiltinModule("node:fs").statSync(path).isSocket());
+    return undefined;
   } catch (error) {
-    throw accessError(path, systemText(error), error as NodeJS.ErrnoException);
+    if (error instanceof MungeError) return error;
+    return accessError(path, systemText(error), error as NodeJS.ErrnoException);
   }
-  requireSocket(path, isSocket);
+}
+
+function isMissing({ cause }: MungeError): boolean {
+  return (cause as NodeJS.ErrnoException | undefined)?.code === "ENOENT";
 }
 
 function failed(step: TransactionStep, cause: SystemError): MungeError {

@@ -50,12 +50,11 @@ export async function connectTo(
       return await connectOnce(path, signal);
     } catch (error) {
       signal?.throwIfAborted();
-      const isMissing = codeOf(error) === "ENOENT";
-      const isPassing = PASSING.has(codeOf(error)) && (waitForSocket || !isMissing);
       failure = await explain(path, error);
-      // A file other than a socket refuses connections too, and always will.
-      const isFinal = failure.code !== "EMUNGE_SOCKET" || failure.cause === undefined;
-      if (!isPassing || isFinal || ++failures >= MAX_CONNECT_TRIES) throw failure;
+      // A file that is not a socket refuses connections as well, and always will.
+      const isPassing = PASSING.has(codeOf(error)) && failure.cause !== undefined &&
+        (waitForSocket || codeOf(failure.cause) !== "ENOENT");
+      if (!isPassing || ++failures >= MAX_CONNECT_TRIES) throw failure;
     }
     await pause(connectPause(failures), signal).catch((reason) => {
       throw reason instanceof Deadline ? failure : reason;
