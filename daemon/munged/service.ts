@@ -151,10 +151,6 @@ async function start(
   teardown.add(() => {
     if (hasPidFile) removePidFile(config.pidFile, log);
   });
-  let hasServed = false;
-  teardown.add(() => {
-    if (hasServed && seed.isSecure) writeSeedFile(config.seedFile, log);
-  });
   const replay = openReplayCache(config, log);
   const status: StatusSources = {
     startTime: Math.floor(Date.now() / 1000),
@@ -203,7 +199,8 @@ async function start(
     teardown.add(() => guard.stop());
     watch.add(() => [dirname(config.socketPath)], () => guard.look());
   }
-  hasServed = true;
+  // The first to be done at the end: clients are served meanwhile.
+  if (seed.isSecure) teardown.add(() => writeSeedFile(config.seedFile, log));
   signals.reload = [
     () => reopenLog(logTarget, config),
     () => updater.refresh(),
