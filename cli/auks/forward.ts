@@ -1,5 +1,5 @@
-// Sends the ticket of the default credential cache to auksd for a program that speaks for the user: Slurm's plugin at the
-// submission of a job, PAM at a login.
+// Sends the ticket of the default credential cache to auksd on behalf of a user: for Slurm's plugin when a job is
+// submitted, and for PAM at login.
 import { AuksError } from "../../lib/auks/errors.ts";
 import { type ClientConfiguration, clientSettings } from "../../lib/auks_client/configuration.ts";
 import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
@@ -18,7 +18,7 @@ export async function forwardTicket(configuration: ClientConfiguration): Promise
   }
 }
 
-/** The text for the user. @throws the error itself if it is a mistake of the program. */
+/** The text for the user. @throws the error itself if it is a bug. */
 export function textOfFailure(error: unknown): string {
   const isKnown = error instanceof AuksError || error instanceof KerberosError ||
     (error instanceof Error && error.name === "KerberosUnavailable");

@@ -173,7 +173,7 @@ export class Server {
     this.#tidy(bytes.length);
   }
 
-  /** Lets a connection act; a bug ends that one only. Whether the client is still there. */
+  /** Lets a connection act; a bug ends only that connection. Returns whether the client is still connected. */
   #attempt(client: Client, act: () => void): boolean {
     try {
       act();
@@ -296,7 +296,7 @@ export class Server {
   }
 }
 
-/** Whether a client has to send the rest of a message, or to read a reply, within the time limit. */
+/** Whether a client must send the rest of a message, or read a reply, within the time limit. */
 function isDue({ connection, unsent }: Client): boolean {
   return connection.isDue || unsent.length > 0;
 }

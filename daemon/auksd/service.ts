@@ -69,7 +69,7 @@ interface Prepared {
  * @throws {AuksError} if its preparations fail.
  */
 export async function serve(start: AuksdStart, announceReady: AnnounceReady): Promise<number> {
-  process.on("SIGHUP", () => {}); // until it can be answered, lest it ends auksd
+  process.on("SIGHUP", () => {}); // until it can be handled; by default it would end auksd
   forbidCoreDumps();
   if (start.configuration.config.own.lockMemory) lockMemory();
   const accounts = new Accounts((text) => auksd?.log.info(1, `auksd     : ${text}`));
@@ -146,12 +146,12 @@ async function lookUpHosts(
   return found;
 }
 
-/** Warns whoever started auksd; once it is in the background, there is nobody any more. */
+/** Warns the user who started auksd, until it is in the background. */
 function printWarning(text: string): void {
   try {
     writeSync(2, `auksd: Warning: ${text}\n`);
   } catch {
-    // Standard error is gone; the log has it, too.
+    // Standard error is closed; the log also has the warning.
   }
 }
 
@@ -171,7 +171,7 @@ class Auksd implements ConnectionHost {
   #undo: (() => void)[] = [];
   #timers: NodeJS.Timeout[] = [];
   #stopMetrics: () => void = () => {};
-  /** Why each file that could not be loaded was not, as it was logged. */
+  /** The logged reason for each file that could not be loaded. */
   #notLoaded: ReadonlySet<string> = new Set();
   #end: () => void = () => {};
   /** Settles when all SIGHUPs that came are done. */
@@ -319,7 +319,7 @@ class Auksd implements ConnectionHost {
     }
   }
 
-  /** What recurs every CleanDelay: files whose users the name service did not know, or not in time, get another try. */
+  /** Runs every CleanDelay: retries files whose users the name service did not know, or not in time. */
   async #tidy(): Promise<void> {
     try {
       if (this.#notLoaded.size > 0) await this.#load();

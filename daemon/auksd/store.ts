@@ -17,7 +17,7 @@ export interface LoadReport {
   readonly skipped: readonly string[];
 }
 
-/** Files whose users are looked up at the same time; a name service that is slow answers the others late. */
+/** The number of files whose users are looked up at the same time, so that a slow name service delays few others. */
 const LOADED_TOGETHER = 64;
 
 /** Finds the local user of a principal. */
@@ -175,7 +175,7 @@ export class Store {
       const uid = await findUid(summary.principal);
       await this.#inTurn(uid, () => {
         const isBetter = addOutcome(this.#byUid.get(uid), summary, now()) === "stored";
-        // It may have been removed while its user was looked up.
+        // It may have been removed during the look-up of its user.
         if (isBetter && this.#directory.has(name)) this.#put({ ...summary, uid, krbCred });
         else krbCred.fill(0);
         return Promise.resolve();

@@ -20,17 +20,17 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
   }
 }
 
-/** Bytes whose memory is worth giving back before garbage is collected. */
+/** The size from which memory is worth releasing before garbage collection. */
 const MUCH = 65_536;
 
-/** Gives back the memory of all bytes in the buffer that `bytes` are in, which nobody may use any more. */
+/** Releases the memory of the whole buffer that contains `bytes`; none of it may be used afterwards. */
 export function release(bytes: Uint8Array): void {
   const memory = bytes.buffer as Partial<ArrayBuffer>;
-  if (memory.detached !== true) memory.transfer?.(0); // which Node has since 21
+  if (memory.detached !== true) memory.transfer?.(0); // in Node since 21
 }
 
 /**
- * As {@linkcode release}, if it is much: a few requests of the greatest length would otherwise leave more garbage
+ * Like {@linkcode release}, but only for much memory: a few requests of maximum length would otherwise leave more garbage
  * than a daemon may take, and the buffer of a short array costs more than its memory is worth.
  */
 export function releaseMuch(bytes: Uint8Array): void {

@@ -26,7 +26,7 @@ const PASSING: ReadonlySet<string | undefined> = new Set([
   "ENOENT",
 ]);
 
-/** How long connecting is tried. */
+/** How long to try connecting. */
 export interface Patience {
   /** Whether to wait for a missing socket as long as for one that refuses connections. */
   readonly waitForSocket: boolean;
@@ -62,7 +62,7 @@ export async function connectTo(
   }
 }
 
-/** The error for a failed connect(): what is the matter with the path, if anything is, else the system's error. */
+/** The error for a failed connect(): the problem with the path, if there is one, or else the system's error. */
 async function explain(path: string, error: unknown): Promise<MungeError> {
   try {
     requireSocket(path, (await stat(path)).isSocket());

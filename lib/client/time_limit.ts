@@ -16,10 +16,10 @@ export function timerDelay(limitMs: number | undefined): number | undefined {
   return Math.min(limitMs, MAX_DELAY_MS);
 }
 
-/** Why a signal of {@linkcode withDeadline} is aborted when time has run out. */
+/** The abort reason of {@linkcode withDeadline} when time has run out. */
 export class Deadline extends Error {}
 
-/** Runs `task` with a signal that ends it after `timeoutMs`, too. */
+/** Runs `task` with a signal that also ends it after `timeoutMs`. */
 export async function withDeadline<T>(
   timeoutMs: number,
   task: (signal: AbortSignal) => Promise<T>,

@@ -53,7 +53,7 @@ export async function transact<Response>(
   const { signal, timeoutMs, messageTimeoutMs = MESSAGE_TIMEOUT_MS, waitForSocket = true } =
     options;
   try {
-    // Now, not when it is this transaction's turn: what the caller's buffers hold then is the caller's business.
+    // Now, not at this transaction's turn, because the caller may reuse its buffers by then.
     const message = transaction.format(0);
     const run = (signal: AbortSignal | undefined) => {
       const limits = { messageTimeoutMs, waitForSocket, signal };

@@ -514,7 +514,7 @@ and on compute nodes fetches it into a credential cache of the job,
 which it renews and finally destroys.
 All steps of a job on a node share one cache and one renewer.
 .Pp
-It is a line of
+To use it, add a line to
 .Pa plugstack.conf
 on login and compute nodes:
 .Bd -literal -offset indent
@@ -523,10 +523,10 @@ optional auks.so default=enabled minimum_uid=1000
 .Pp
 With
 .Li required
-in place of
-.Li optional
+instead of
+.Li optional ,
 a job that should have a ticket does not run without one.
-The plugin has no Kerberos in it: it runs
+The plugin itself does not use Kerberos; it runs
 .Pa mungebox .`,
     sections: [
       [
@@ -535,11 +535,11 @@ The plugin has no Kerberos in it: it runs
           ["Fl -auks Ns = Ns Cm yes", "Send the ticket, and give it to the job."],
           [
             "Fl -auks Ns = Ns Cm done",
-            "Give the job the ticket that\n.Xr auksd 8\nhas already.",
+            "Give the job the ticket that\n.Xr auksd 8\nalready has.",
           ],
           [
             "Fl -auks Ns = Ns Cm no",
-            "Neither.\nThis also holds for the steps of the job, whatever its environment says.",
+            "Do neither.\nThis also applies to the steps of the job, whatever its environment says.",
           ],
         ]),
       ],
@@ -548,17 +548,20 @@ The plugin has no Kerberos in it: it runs
         list([
           [
             "Cm default Ns = Ns enabled|disabled",
-            "What to do without the option.\nDefault: disabled.",
+            "What to do if the option is not given.\nDefault: disabled.",
           ],
-          ["Cm minimum_uid Ns = Ns Ar uid", "Do nothing for users below.\nDefault: 0."],
+          ["Cm minimum_uid Ns = Ns Ar uid", "Do nothing for users with a lower UID.\nDefault: 0."],
           [
             "Cm enforced",
-            "A user without any ticket is an error, which stops the job if the plugin is\n.Li required .",
+            "Treat a user without a ticket as an error,\nwhich stops the job if the plugin is\n.Li required .",
           ],
-          ["Cm conf Ns = Ns Ar file", "The configuration in place of\n.Pa /etc/auks/auks.conf ."],
+          [
+            "Cm conf Ns = Ns Ar file",
+            "The configuration to use instead of\n.Pa /etc/auks/auks.conf .",
+          ],
           [
             "Cm hostcredcache Ns = Ns Ar ccache",
-            "The cache with the compute node's own ticket, in place of root's default one.",
+            "The cache with the compute node's own ticket, if not root's default one.",
           ],
           [
             "Cm ccache Ns = Ns Ar template",
@@ -572,12 +575,12 @@ the step and
 .Li %%
 a percent sign.
 .Li XXXXXX
-at its end makes the name a new one.
+at the end makes the name unique.
 Use
 .Pa /tmp/krb5cc_%u_%j
 for
 .Nm rpc.gssd ,
-which looks for names that begin like that.
+which looks for names with that beginning.
 Default: a new cache of the type in
 .Pa krb5.conf .`,
           ],
@@ -592,7 +595,7 @@ Default: a new cache of the type in
           ],
           [
             "Cm spankstackcred Ns = Ns yes",
-            "Set\n.Ev KRB5CCNAME\nfor the plugins that follow, too.",
+            "Also set\n.Ev KRB5CCNAME\nfor the plugins that follow.",
           ],
           [
             "Cm sync Ns = Ns yes|all",
@@ -608,15 +611,16 @@ Default: a new cache of the type in
 .Li yes
 or
 .Li done ,
-like the option, of which only
-.Cm no
-counts more; any other value is
+like the option; any other value means
 .Li no .
+Of the option, only
+.Cm no
+overrides it.
 The plugin sets it for the job.
 .It Ev KRB5CCNAME
 The job's cache.
-If the job brings a name, and a ticket is there that has not expired,
-that cache is used instead of a new one.
+If it is set when the job starts, and that cache holds an unexpired ticket,
+the plugin uses it instead of a new one.
 .El`,
       ],
       [
@@ -624,7 +628,7 @@ that cache is used instead of a new one.
         `.Bl -tag -width Ds
 .It Pa /run/auks/jobs
 One file for each job on the node, with the name of its cache.
-Whatever steps leave behind that were killed is removed when the job ends.
+What killed steps have left behind is removed when the job ends.
 .El`,
       ],
       [
@@ -633,7 +637,7 @@ Whatever steps leave behind that were killed is removed when the job ends.
 .Qq spank-auks .
 Errors reach the user's terminal, and the log of
 .Nm slurmd ;
-the usual course is logged at the level
+normal operation is logged at the level
 .Li verbose .`,
       ],
     ],

@@ -185,7 +185,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     idle.connection.close();
   });
 
-  it("a client that asks without reading the answers costs little memory, and is disconnected", async () => {
+  it("a client that sends requests without reading replies costs little memory, and is disconnected", async () => {
     const krbCred = madeUpKrbCred("alice@REALM.A", { ticketLength: 3000 });
     assert.equal((await alice.ask(auksd.port, { type: "add", krbCred })).type, "add");
     const { connection, client } = await alice.connect(auksd.port);
@@ -207,7 +207,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     client.free();
   });
 
-  it("a client that has taken its leave is not taken for one that stalls", async () => {
+  it("a client that has sent CLOSE does not count as stalled", async () => {
     const daemon = await Auksd.start(options({ auksd: "ReplayCache = no ; LogLevel = 2 ;" }));
     try {
       await isWell(daemon);

@@ -209,7 +209,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("a ticket whose user the name service did not know at the start is there once it does", async () => {
+  it("a ticket whose user the name service did not know at startup is loaded once it does", async () => {
     const daemon = await Auksd.start(options());
     await ask("alice", { type: "add", krbCred: tgtOf("alice") }, daemon);
     daemon.signal("SIGTERM");

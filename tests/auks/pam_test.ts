@@ -53,7 +53,7 @@ suite("auks-pam", needs, () => {
     await kdc?.stop();
   });
 
-  it("says why a ticket was not sent", async () => {
+  it("reports why a ticket was not sent", async () => {
     const { status, out } = await open("bob");
     assert.notEqual(status, 0);
     assert.match(
@@ -74,7 +74,7 @@ suite("auks-pam", needs, () => {
     await auksd.logged(/client="bob@REALM\.A" .*uid=2000 outcome=stored/);
   });
 
-  it("can't read the cache of another user, and leaves root alone", async () => {
+  it("can't read the cache of another user, and does nothing for root", async () => {
     const { status, out } = await open("alice");
     assert.notEqual(status, 0);
     assert.match(

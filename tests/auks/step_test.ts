@@ -1,5 +1,5 @@
-// The parts of auks-step that need no Slurm: names of caches, answers of its child, the job's file, the change of user, and
-// a command line that is not the plugin's.
+// The parts of auks-step that don't need Slurm: names of caches, its child's answers, the job's file, the change of user,
+// and invalid command lines.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
@@ -25,7 +25,7 @@ import { KDC_NEEDS } from "./kdc.ts";
 const NAMES = { uid: 2000, job: 17, step: 3 };
 
 describe("the name of a job's cache", () => {
-  it("has the user, the job and the step where its template says so", () => {
+  it("has the user, the job and the step where the template says", () => {
     assert.equal(expandTemplate("/tmp/krb5cc_%u_%j.%s", NAMES), "/tmp/krb5cc_2000_17.3");
     assert.equal(
       expandTemplate("KEYRING:persistent:%u:100%%", NAMES),
@@ -33,7 +33,7 @@ describe("the name of a job's cache", () => {
     );
   });
 
-  it("has nothing else after a percent sign", () => {
+  it("allows nothing else after a percent sign", () => {
     for (const template of ["/tmp/%n", "/tmp/%"]) {
       assert.throws(() => expandTemplate(template, NAMES), /there are %u, %j, %s and %%/);
     }
@@ -41,7 +41,7 @@ describe("the name of a job's cache", () => {
 });
 
 suite("the file of a job's cache", KDC_NEEDS, () => {
-  it("is new and the user's alone if its template ends in XXXXXX", () => {
+  it("is new and private to the user if its template ends in XXXXXX", () => {
     const directory = mkdtempSync(join(tmpdir(), "mungebox-step-"));
     try {
       const template = join(directory, "cc_%u_XXXXXX");
@@ -61,7 +61,7 @@ suite("the file of a job's cache", KDC_NEEDS, () => {
 });
 
 describe("auks-step", () => {
-  it("understands its child's answers, and takes anything else for its end", () => {
+  it("understands its child's answers, and treats anything else as the end", () => {
     const line = (text: string) => text.slice(0, -1);
     const stored = parseAnswer(line(formatAnswer("stored", "FILE:/tmp/a b")));
     assert.deepEqual(stored, { kind: "stored", name: "FILE:/tmp/a b" });
@@ -88,7 +88,7 @@ describe("auks-step", () => {
     }
   });
 
-  it("refuses what the plugin never asks for", () => {
+  it("refuses requests that the plugin never makes", () => {
     for (
       const [words, text] of [
         [[], /Specify one of add, begin, keep, end, clean/],
@@ -108,7 +108,7 @@ suite(
   "becoming a user",
   { root: process.getuid!() === 0, Linux: process.platform === "linux" },
   () => {
-    it("leaves no ID of the old one, in any thread, and no way back", () => {
+    it("leaves no ID of the old user in any thread, and no way back", () => {
       const script = `
       const { becomeUser } = await import("${resolve("lib/os/identity.ts")}");
       const { readFileSync, readdirSync } = await import("node:fs");

@@ -158,7 +158,7 @@ function respond(decode: Decode, context: RequestContext): Answer {
     ? contentsOf(opened!, decode)
     : { ...RESET_DECODE_RESPONSE, errno: refusal.errno, errorText: refusal.message };
   const bytes = formatDecodeResponse(response, retry, context.allocate);
-  if (opened !== undefined) releaseMuch(opened.payload); // of which the answer has a copy
+  if (opened !== undefined) releaseMuch(opened.payload); // the answer has a copy
   return { bytes, remembered: decode.remembered };
 }
 

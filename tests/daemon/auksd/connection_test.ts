@@ -1,4 +1,4 @@
-// A connection whose client is authenticated already: what becomes of it if answering a request fails.
+// What happens to an authenticated connection if answering a request fails.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import type { Authenticator } from "../../../daemon/auksd/authenticator.ts";
@@ -12,7 +12,7 @@ import { frame } from "../../../daemon/auksd/frames.ts";
 const VERSIONS = ["KRB5_SENDAUTH_V1.0\0", "0.1\0"].map((text) => new TextEncoder().encode(text));
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
 
-it("a reply that can't be encrypted ends its connection, and is no unhandled rejection", async () => {
+it("a reply that can't be encrypted ends its connection, without an unhandled rejection", async () => {
   const failures: ConnectionFailure[] = [];
   let freed = 0;
   const client = {
