@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   readSync,
+  rmSync,
   statSync,
   unlinkSync,
 } from "node:fs";
@@ -77,7 +78,8 @@ export class CacheDirectory {
         warnings.push(`CacheDir ${this.path} should have the mode 0700`);
       }
       const probe = join(this.path, ".auksd.probe");
-      closeSync(openSync(probe, "w", 0o600));
+      rmSync(probe, { force: true });
+      closeSync(openSync(probe, "wx", 0o600)); // never through a link, which another owner could put there
       unlinkSync(probe);
       return warnings;
     } catch (error) {

@@ -53,9 +53,14 @@ export class WriteAhead {
     this.#directory = directory;
     const { O_RDWR, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
     this.#fd = openSync(join(directory, NAME), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, MODE);
-    writeAll(this.#fd, new Uint8Array(SIZE), 0);
-    fsyncSync(this.#fd);
-    syncDirectory(directory);
+    try {
+      writeAll(this.#fd, new Uint8Array(SIZE), 0);
+      fsyncSync(this.#fd);
+      syncDirectory(directory);
+    } catch (error) {
+      closeSync(this.#fd); // each ADD to a full disk comes here
+      throw error;
+    }
   }
 
   /**

@@ -1,12 +1,15 @@
 // Recovery of auksd after a system crash: every complete record is applied, none after a damaged one, and none once
 // the files themselves are on disk or another auksd has used the directory.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   unlinkSync,
   utimesSync,
   writeFileSync,
@@ -112,4 +115,28 @@ test("nothing is acknowledged once the directory is gone", () => {
   const ahead = new WriteAhead(directory);
   unlinkSync(journal());
   assert.throws(() => ahead.append([{ uid: 1 }]), /CacheDir has been removed/);
+});
+
+test("a full disk costs no descriptor", (t) => {
+  if (process.getuid!() !== 0) return t.skip("needs root, to mount a file system");
+  const mount = ["-t", "tmpfs", "-o", "size=1m,mode=700", "none", directory];
+  if (spawnSync("mount", mount).status !== 0) return t.skip("can't mount a file system here");
+  try {
+    const openFiles = () => readdirSync("/proc/self/fd").length;
+    const before = openFiles();
+    for (let tries = 0; tries < 20; tries++) {
+      assert.throws(() => new WriteAhead(directory), { code: "ENOSPC" });
+    }
+    assert.equal(openFiles(), before);
+  } finally {
+    spawnSync("umount", [directory]);
+  }
+});
+
+test("checking CacheDir writes through no link", () => {
+  const victim = join(directory, "victim");
+  writeFileSync(victim, "kept");
+  symlinkSync(victim, join(directory, ".auksd.probe"));
+  new CacheDirectory(directory, true).check();
+  assert.equal(readFileSync(victim, "utf8"), "kept");
 });
