@@ -1,6 +1,7 @@
 // auks: pings auksd, sends it the user's ticket, fetches, removes and lists tickets, and renews the ticket in a credential
 // cache.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
+import { printable } from "../../lib/printable.ts";
 import { choice, option, text } from "../command_line/vocabulary.ts";
 import { print, printError } from "../command_line/print.ts";
 import type { Settings } from "./settings.ts";
@@ -88,6 +89,7 @@ function fail(stage: "init" | "request", error: unknown): number {
     ? new AuksError("KRB5_CONTEXT", error.message)
     : undefined;
   if (known === undefined) throw error;
-  printError(`Auks API ${stage} failed : ${known.message}\n`);
+  // The reason may come from whoever answered in auksd's place.
+  printError(`Auks API ${stage} failed : ${printable(known.message)}\n`);
   return auksExitStatus(known.code);
 }

@@ -34,6 +34,9 @@ function reasonOf(error: unknown): string {
   return LOOKUP_FAILURES[code] ?? systemText(error);
 }
 
+/** The least that a daemon has to send while a message arrives, so that none can hold a client for hours. */
+const BYTES_PER_MS = 10;
+
 /** How much to take from the kernel before it is requested. */
 const READ_AHEAD = 1 << 20;
 
@@ -105,12 +108,13 @@ export class Connection {
   /**
    * Receives exactly `length` bytes.
    *
-   * @throws {ConnectionFailure} if the daemon closes the connection first, or is silent for too long.
+   * @throws {ConnectionFailure} if the daemon closes the connection first, or is silent or too slow.
    */
   async receive(length: number): Promise<Uint8Array> {
+    const deadline = performance.now() + this.#silenceMs + length / BYTES_PER_MS;
     while (this.#length < length) {
       if (this.#ended !== undefined) throw new ConnectionFailure(this.#ended);
-      await this.#waitForBytes();
+      await this.#waitForBytes(deadline);
     }
     const all = this.#received.length === 1 ? this.#received[0]! : Buffer.concat(this.#received);
     this.#received = all.length === length ? [] : [all.subarray(length)];
@@ -139,15 +143,16 @@ export class Connection {
     this.#socket.unref();
   }
 
-  async #waitForBytes(): Promise<void> {
+  async #waitForBytes(deadline: number): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
+    const limit = Math.min(this.#silenceMs, Math.max(0, deadline - performance.now()));
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
       timer = setTimeout(() => {
         this.#ended ??= `the daemon did not answer for ${this.#silenceMs / 1000} s`;
         this.#socket.destroy();
         resolve();
-      }, this.#silenceMs);
+      }, limit);
       this.#socket.resume();
     });
     clearTimeout(timer);

@@ -1,19 +1,25 @@
 // Replies that no honest auksd sends: cut off, changed, of the wrong length. The client says that they are no good,
 // soon, and never fills a cache with them.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { AuksError } from "../../lib/auks/errors.ts";
+import { frame } from "../../daemon/auksd/frames.ts";
+import { formatKrbError } from "../../daemon/auksd/krb_error.ts";
+import { parsePrincipal } from "../../lib/auks/principal.ts";
 import { formatGetReply } from "../../lib/auks/reply.ts";
 import { type ClientSettings, withSession } from "../../lib/auks_client/client.ts";
+import { Connection, ConnectionFailure } from "../../lib/auks_client/connection.ts";
 import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
 import { storeCredential } from "../../lib/auks_client/received_credential.ts";
 import { dump, get, ping } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { suite } from "../suite.ts";
+import { PROGRAM } from "./auksd.ts";
 import { Kdc, KDC_NEEDS } from "./kdc.ts";
 import { ScriptedAuksd } from "./scripted_auksd.ts";
 
@@ -139,4 +145,50 @@ suite("a hostile auksd", KDC_NEEDS, () => {
       server.close();
     },
   );
+
+  it("one that sends a byte now and then can't hold the client", async () => {
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      const timer = setInterval(() => socket.write("x"), 50);
+      socket.on("close", () => clearInterval(timer));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const connection = await Connection.open({ host: "127.0.0.1", port }, 1000, 500);
+      const started = performance.now();
+      await assert.rejects(connection.receive(5000), ConnectionFailure);
+      assert(performance.now() - started < 3000);
+    } finally {
+      server.close();
+    }
+  });
+
+  it("what it says in its refusal can't control the terminal", async () => {
+    const refusal = formatKrbError({
+      code: 60,
+      text: "\x1b[31mred\nline",
+      server: parsePrincipal(`${SERVICE}@REALM.A`),
+      now: Date.now(),
+    });
+    const server = await babbler(Uint8Array.of(0), frame(refusal));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const conf = join(kdc.directory, "terminal.conf");
+      writeFileSync(
+        conf,
+        `common { PrimaryHost = localhost ; PrimaryPort = ${port} ; NAT = yes ; Retries = 1 ;
+          PrimaryPrincipal = ${SERVICE}@REALM.A ; }\napi { }\n`,
+      );
+      const args = [...PROGRAM.slice(1), "auks", "-p", "-f", conf];
+      const child = spawn(PROGRAM[0], args, { env: kdc.envOf("bob") });
+      let said = "";
+      child.stderr.on("data", (bytes) => said += bytes);
+      await new Promise((resolve) => child.on("close", resolve));
+      assert.match(said, /\\x1b\[31mred\\x0aline/);
+      assert(!said.includes("\x1b"));
+    } finally {
+      server.close();
+    }
+  });
 });
