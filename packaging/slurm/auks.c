@@ -439,6 +439,8 @@ static bool become(uid_t uid, gid_t gid)
 	return uid == 0 || setuid(0) < 0;
 }
 
+static const int signals_for_jobs[] = { SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2 };
+
 /*
  * Starts a process that waits until no other step of the job has a renewer on this node, and then becomes the renewer.
  * It runs permanently as the user, inherits nothing of Slurm's, and ends when slurmstepd does.
@@ -460,6 +462,9 @@ static void start_renewer(uid_t uid, gid_t gid, const char *cache)
 		if (file == lock ? fcntl(file, F_SETFD, 0) < 0 : dup2(file, lock) < 0)
 			_exit(126);
 		leave_slurm(nothing, nothing, nothing, lock + 1);
+		/* Signals of scancel and of sbatch --signal reach all descendants of slurmstepd with proctrack/linuxproc. */
+		for (size_t i = 0; i < sizeof signals_for_jobs / sizeof *signals_for_jobs; i++)
+			signal(signals_for_jobs[i], SIG_IGN);
 		if (!become(uid, gid) || chdir("/") < 0)
 			_exit(126);
 		umask(077);

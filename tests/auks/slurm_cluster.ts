@@ -219,13 +219,13 @@ exec chroot . $sshd`;
       ]),
     ];
     return `${MUNGED}
-export KRB5_KDC_PROFILE=${this.directory}/kdc.conf
+export ${this.#kdcProfile}
 mkdir -m 700 -p /var/kdc /var/cache/auks
 kdb5_util create -s -W -r REALM.A -P master >/dev/null 2>&1
 kadmin.local -r REALM.A >/dev/null <<'END'
 ${queries.join("\n")}
 END
-krb5kdc -r REALM.A &>/var/log/krb5kdc.start
+${START_KDC}
 install -m 600 ${this.directory}/keytabs/mngt /etc/krb5.keytab
 auksd &>/var/log/auksd.start || { cat /var/log/auksd.start; exit 1; }
 slurmctld -i &>/var/log/slurmctld.start`;
@@ -274,6 +274,15 @@ slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
     assert.deepEqual(own, []);
   }
 
+  get #kdcProfile(): string {
+    return `KRB5_KDC_PROFILE=${this.directory}/kdc.conf`;
+  }
+
+  /** Starts the KDC again. */
+  startKdc(): void {
+    this.must("mngt", `${this.#kdcProfile} ${START_KDC}`);
+  }
+
   /** Waits until a command succeeds on a node. */
   waitFor(node: NodeName, command: string): void {
     this.#network.waitFor(node, command);
@@ -283,6 +292,8 @@ slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
     this.#network.close();
   }
 }
+
+const START_KDC = "krb5kdc -r REALM.A &>/var/log/krb5kdc.start";
 
 /** A daemon must not keep the ssh session's output open. */
 const MUNGED = "munged &>/var/log/munged.start";

@@ -1,9 +1,12 @@
-// The SPANK plugin in Debian's Slurm, with KDC, auksd and munged on separate nodes. SLOW=true adds tests that take minutes.
+// The SPANK plugin in Debian's Slurm, with KDC, auksd and munged on separate nodes. MUNGEBOX_AUKS_THOROUGH=1 adds tests
+// that take minutes.
 import assert from "node:assert/strict";
 import { after, afterEach, before, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { suite } from "../suite.ts";
 import { PLUGSTACK, SLURM_NEEDS, SlurmCluster } from "./slurm_cluster.ts";
 
+const THOROUGH = process.env["MUNGEBOX_AUKS_THOROUGH"] === "1";
 const NO_CACHE = /No credentials cache found/;
 const BOBS = /^Default principal: bob@REALM\.A$/m;
 
@@ -77,6 +80,15 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     );
     assert.match(err, NO_CACHE);
     assert.match(err, /^srun: error: compute: task 0: Exited with exit code 1$/m);
+  });
+
+  it("a required plugin stops a step without a ticket, and says why", () => {
+    cluster.configurePlugin(PLUGSTACK.replace("optional", "required"));
+    bob("auks -r");
+    const { out, err } = bob("srun --auks=done echo it runs");
+    assert.equal(out, "");
+    assert.match(err, /spank-auks: unable to get user 2000 cred : .*no ticket is stored/);
+    assert.match(bob("srun klist").out, BOBS);
   });
 
   it("runs the job of a user without a ticket, unless enforced is set", () => {
@@ -168,6 +180,27 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(err, /spank-auks: unable to store user 2000 cred : .*taken_2000/);
   });
 
+  it("a signal for a job does not end its renewer", () => {
+    const trap = "trap true USR1; sleep 100 & wait; sleep 50";
+    cluster.must("login", `srun -J signalled bash -c ${quote(trap)} &>/dev/null &`, "bob");
+    cluster.waitFor("compute", "pgrep -f '[a]uks -R' && pgrep -fx 'sleep 100'");
+    cluster.must("login", "scancel --name=signalled --signal=USR1", "bob");
+    cluster.waitFor("compute", "! pgrep -fx 'sleep 100'");
+    cluster.must("compute", "sleep 0.3; pgrep -f '[a]uks -R'");
+    cluster.must("login", "scancel --name=signalled", "bob");
+  });
+
+  it("each of 20 jobs at once has its ticket", () => {
+    const output = `${cluster.directory}/jobs/array`;
+    cluster.must(
+      "login",
+      `sbatch --quiet --wait --array=1-20 -o ${output}-%a --wrap='klist | grep Default'`,
+      "bob",
+    );
+    const lines = cluster.must("login", `cat ${output}-*`).trim().split("\n");
+    assert.deepEqual(lines, Array(20).fill("Default principal: bob@REALM.A"));
+  });
+
   it("nothing remains of cancelled jobs, or of one whose slurmstepd was killed", () => {
     cluster.must(
       "login",
@@ -183,6 +216,33 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     cluster.must("compute", "pkill -KILL slurmstepd; sleep 0.2; ! pgrep -f '[a]uks -R'");
     cluster.must("login", "scancel --user bob");
     cluster.waitFor("compute", 'test -z "$(ls /run/auks/jobs)"');
+  });
+
+  it("nothing is left of a job whose time is over", { skip: !THOROUGH }, () => {
+    const job = cluster.must("login", "sbatch --parsable -o /dev/null --wrap='sleep 300'", "bob");
+    cluster.waitFor("compute", "pgrep -fx 'sleep 300'");
+    cluster.must("login", `scontrol update jobid=${job.trim()} EndTime=now+1`);
+    cluster.waitFor("login", `scontrol show job ${job.trim()} | grep JobState=TIMEOUT`);
+  });
+
+  it("a ticket of 90 s lives through a job of 5 minutes, KDC and auksd being away at times", {
+    skip: !THOROUGH,
+    timeout: 400_000,
+  }, async () => {
+    cluster.login("alice", "-l 90s -r 1h");
+    const output = `${cluster.directory}/jobs/long`;
+    const watch = "for i in $(seq 60); do klist -s && echo good || echo bad; sleep 5; done";
+    cluster.must("login", `sbatch --quiet -o ${output} --wrap=${quote(watch)}`, "alice");
+    await pause(100_000);
+    cluster.must("mngt", "pkill -x krb5kdc");
+    await pause(30_000);
+    cluster.must("mngt", "pkill -x auksd; sleep 2; auksd &>/dev/null");
+    await pause(30_000);
+    cluster.startKdc();
+    await pause(140_000);
+    cluster.waitFor("login", 'test -z "$(squeue -h)"');
+    const lines = cluster.must("login", `cat ${output}`).trim().split("\n");
+    assert.deepEqual(lines, Array(60).fill("good"));
   });
 });
 
