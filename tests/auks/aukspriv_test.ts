@@ -100,7 +100,7 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     const started = performance.now();
     assert.deepEqual(await watch(2, { AUKS_PRIV_LIFETIME: "3" }), [built(MNGT), built(MNGT)]);
     const seconds = (performance.now() - started) / 1000;
-    assert(seconds > 1.4 && seconds < 3.5, `${seconds} s`);
+    assert(seconds > 1.4 && seconds < 20, `${seconds} s`);
   });
 
   it("reports errors, and retries after AUKS_PRIV_ERROR_INT", async () => {

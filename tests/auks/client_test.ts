@@ -29,6 +29,9 @@ interface Result {
   readonly seconds: number;
 }
 
+/** Seconds between two rounds: who does not wait takes less, on a busy machine too. */
+const DELAY_S = 4;
+
 suite("auks", KDC_NEEDS, () => {
   let kdc: Kdc;
   const stored = new Map<number, PackedCredential>();
@@ -119,7 +122,7 @@ suite("auks", KDC_NEEDS, () => {
       PrimaryPrincipal: `${SERVICE}@REALM.A`,
       NAT: "yes",
       Retries: "3",
-      Delay: "1",
+      Delay: `${DELAY_S}`,
       ...settings,
     };
     const lines = Object.entries(common).map(([key, value]) => `${key} = "${value}" ;`);
@@ -395,7 +398,7 @@ suite("auks", KDC_NEEDS, () => {
       assert.match(result.err.trimEnd(), err);
       assert.equal(result.out, "");
       assert.equal(result.status, status);
-      assert(result.seconds < 0.9, `${result.seconds} s`);
+      assert(result.seconds < DELAY_S, `${result.seconds} s`);
       assert(daemon.connections <= 1);
     });
   }
@@ -411,7 +414,7 @@ suite("auks", KDC_NEEDS, () => {
       ping.err,
       /request processing failed \(the ticket in FILE:\S+\/short has expired\)/,
     );
-    assert(ping.seconds < 0.9);
+    assert(ping.seconds < DELAY_S);
     const add = await auks(["-f", conf, "-a", "-C", kdc.cache("short")]);
     assert.equal(add.status, 250);
     assert.match(add.err, /krb5 cred : TGT has expired \(the ticket in .* ended at 20/);
@@ -426,7 +429,7 @@ suite("auks", KDC_NEEDS, () => {
     const add = await auks(["-f", conf, "-a"]);
     assert.equal(add.status, 145);
     assert.match(add.err, /: krb5 stream : unable to read data \(/);
-    assert(add.seconds < 0.9);
+    assert(add.seconds < DELAY_S);
   });
 
   it("a mismatch of NAT is reported", async () => {
@@ -459,10 +462,10 @@ suite("auks", KDC_NEEDS, () => {
       err,
       failed(`auks api : connection failed (localhost:${none}: Connection refused)`),
     );
-    assert(seconds > 1 && seconds < 2.5, `${seconds} s`);
+    assert(seconds > DELAY_S && seconds < 2 * DELAY_S, `${seconds} s`);
     const one = await auks(["-f", configuration(none, { Retries: "1" }), "-p"]);
     assert.equal(one.status, 90);
-    assert(one.seconds < 0.9);
+    assert(one.seconds < DELAY_S);
   });
 
   it("asks the secondary when the primary ends in the middle of a request", async () => {
@@ -475,7 +478,7 @@ suite("auks", KDC_NEEDS, () => {
     });
     const { out, seconds } = await auks(["-f", conf, "-a"]);
     assert.equal(out, SUCCESS);
-    assert(seconds < 0.9);
+    assert(seconds < DELAY_S);
     assert.deepEqual([primary.connections, secondary.connections], [1, 1]);
   });
 
@@ -488,7 +491,7 @@ suite("auks", KDC_NEEDS, () => {
     });
     const { out, seconds } = await auks(["-f", conf, "-p"]);
     assert.equal(out, SUCCESS);
-    assert(seconds < 0.9);
+    assert(seconds < DELAY_S);
     assert.equal(secondary.connections, 1);
   });
 
@@ -523,7 +526,7 @@ suite("auks", KDC_NEEDS, () => {
       const { status, err, seconds } = await auks(["-f", conf, "-a"]);
       assert.equal(status, 247);
       assert.match(err, /Connection timed out/);
-      assert(seconds < 2.5, `${seconds} s`);
+      assert(seconds < 30, `${seconds} s`); // the system's own limit is two minutes
     } finally {
       full.close();
     }
