@@ -27,6 +27,7 @@ import { Journal } from "./journal.ts";
 import { openListeners } from "./listeners.ts";
 import { type LogChoice, openLog } from "./log.ts";
 import { startMetrics } from "./metrics.ts";
+import { foreignReplayCache } from "./replay_cache_file.ts";
 import { Replication } from "./replication.ts";
 import { answerRequest, type RequestContext } from "./requests.ts";
 import { Server } from "./server.ts";
@@ -105,6 +106,8 @@ async function prepare(configuration: AuksdConfiguration, accounts: Accounts): P
       `${keytab} has no key for ${authenticator.principal}: until it has, every client is refused`,
     );
   }
+  const planted = config.auksd.replayCache ? foreignReplayCache() : undefined;
+  if (planted !== undefined) warnings.push(planted);
   const hosts = await lookUpHosts(configuration.acl, accounts, warnings);
   return { configuration, authenticator, directory, hosts, warnings };
 }

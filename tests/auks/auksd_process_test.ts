@@ -2,7 +2,15 @@
 // background, and two daemons that want the same directory.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { Context } from "../../lib/krb5/context.ts";
@@ -38,6 +46,23 @@ suite("auksd as a process", KDC_NEEDS, () => {
   }
 
   const ping = (auksd: Auksd) => alice.ask(auksd.port, { type: "ping" });
+
+  it("a replay cache that another user has put in place is reported before it refuses every client", async () => {
+    const directory = join(kdc.directory, "replay");
+    mkdirSync(directory);
+    const planted = join(directory, `krb5_${process.geteuid!()}.rcache2`);
+    symlinkSync("/dev/null", planted);
+    const auksd = await Auksd.start(options({ env: { ...kdc.env, KRB5RCACHEDIR: directory } }));
+    try {
+      assert.match(auksd.log, /krb5_\d+\.rcache2 is not a regular file: until it is removed/);
+      await assert.rejects(ping(auksd), /auksd refuses/);
+      rmSync(planted);
+      assert.equal((await ping(auksd)).type, "ping");
+      assert.doesNotMatch(auksd.run("--check-config").stderr, /rcache2/);
+    } finally {
+      await auksd.stop();
+    }
+  });
 
   it("mistakes are reported before it serves, each with its own status", async () => {
     const auksd = await Auksd.prepare(options());
