@@ -89,7 +89,7 @@ function fail(stage: "init" | "request", error: unknown): number {
     ? new AuksError("KRB5_CONTEXT", error.message)
     : undefined;
   if (known === undefined) throw error;
-  // The reason may come from whoever answered in auksd's place.
+  // The reason may come from an impostor that answered instead of auksd.
   printError(`Auks API ${stage} failed : ${printable(known.message)}\n`);
   return auksExitStatus(known.code);
 }

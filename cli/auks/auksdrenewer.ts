@@ -106,7 +106,7 @@ async function renew(
   const { renewUntilSignal } = await import("../../daemon/auksdrenewer/renewer.ts");
   const isBackground = !settings.foreground &&
     (settings.logFile !== undefined || (settings.verbose === 0 && settings.debug === 0));
-  Context.open().close(); // what is wrong with Kerberos is said while somebody listens
+  Context.open().close(); // reports problems with Kerberos while standard error is still open
   if (isBackground) enterBackground({ program, commandLine: args })();
   for (;;) {
     const { configuration } = opened;

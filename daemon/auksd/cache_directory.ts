@@ -79,7 +79,7 @@ export class CacheDirectory {
       }
       const probe = join(this.path, ".auksd.probe");
       rmSync(probe, { force: true });
-      closeSync(openSync(probe, "wx", 0o600)); // never through a link, which another owner could put there
+      closeSync(openSync(probe, "wx", 0o600)); // never through a link, which another user could have put there
       unlinkSync(probe);
       return warnings;
     } catch (error) {

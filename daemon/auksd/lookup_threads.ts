@@ -72,7 +72,7 @@ export class LookupThreads {
     });
   }
 
-  /** Has questions from now on answered by threads that read krb5.conf anew. */
+  /** From now on, has questions answered by threads that read krb5.conf again. */
   renew(): void {
     for (const thread of this.#threads) {
       thread.isRetired = true;

@@ -128,7 +128,7 @@ function get(
   const credential = context.store.get(uid);
   if (credential === undefined) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
   requireReach(RIGHTS[requester.role].get, requester, credential);
-  // A user who claims the own ticket keeps nobody but the renewers from it, and for seconds only.
+  // A user who claims their own ticket only keeps renewers from it, and only for seconds.
   if (request.claim === true && !context.store.claim(uid)) {
     throw new AuksError("RENEW_IN_PROGRESS", `uid ${uid}`);
   }

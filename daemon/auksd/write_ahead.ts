@@ -58,7 +58,7 @@ export class WriteAhead {
       fsyncSync(this.#fd);
       syncDirectory(directory);
     } catch (error) {
-      closeSync(this.#fd); // each ADD to a full disk comes here
+      closeSync(this.#fd); // every ADD to a full disk gets here
       throw error;
     }
   }

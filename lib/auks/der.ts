@@ -58,7 +58,7 @@ export class DerReader {
   take(tag: number): Uint8Array {
     const found = this.#bytes[this.#at];
     if (found === undefined) throw new DerError(`tag ${hex(tag)} is missing`);
-    if (found !== tag) throw new DerError(`tag ${hex(found)} in place of ${hex(tag)}`);
+    if (found !== tag) throw new DerError(`tag ${hex(found)} instead of ${hex(tag)}`);
     this.#at++;
     const length = this.#length();
     if (length > this.#bytes.length - this.#at) {

@@ -109,7 +109,7 @@ function optional<T>(
 }
 
 function expect(what: string, found: number, expected: number): void {
-  if (found !== expected) throw new DerError(`${what} ${found} in place of ${expected}`);
+  if (found !== expected) throw new DerError(`${what} ${found} instead of ${expected}`);
 }
 
 function readTickets(reader: DerReader): Uint8Array[] {

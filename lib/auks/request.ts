@@ -153,7 +153,7 @@ function parseAdd(bytes: Uint8Array): Request {
     throw new AuksError("CRED_TOO_LARGE", `${length} bytes, at most ${MAX_KRB_CRED_LENGTH}`);
   }
   if (8 + length > bytes.length) {
-    throw new AuksError("CRED_READ", `${bytes.length - 8} bytes in place of ${length}`);
+    throw new AuksError("CRED_READ", `${bytes.length - 8} bytes instead of ${length}`);
   }
   return {
     type: "add",

@@ -67,7 +67,7 @@ export function parseSendFile(bytes: Uint8Array): PackedCredential {
   const length = sendFileLength(bytes);
   const message = bytes.subarray(SEND_HEADER_LENGTH);
   if (message.length !== length) {
-    throw notSent(`${message.length} bytes in place of ${length}`);
+    throw notSent(`${message.length} bytes instead of ${length}`);
   }
   const type = new DataView(message.buffer, message.byteOffset).getUint32(0);
   if (type !== MESSAGE_TYPE.credDump) throw notSent(`a message of type ${type}`);

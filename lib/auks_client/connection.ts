@@ -34,7 +34,7 @@ function reasonOf(error: unknown): string {
   return LOOKUP_FAILURES[code] ?? systemText(error);
 }
 
-/** The least that a daemon has to send while a message arrives, so that none can hold a client for hours. */
+/** The minimum rate at which a daemon must send a message, so that it can't hold up a client for hours. */
 const BYTES_PER_MS = 10;
 
 /** How much to take from the kernel before it is requested. */

@@ -60,7 +60,7 @@ const EXPLANATIONS: Readonly<Record<number, { explain: Explain; passes?: true }>
 /**
  * Explains a daemon's refusal to authenticate a client.
  *
- * @param message received in place of an empty message.
+ * @param message received instead of an empty message.
  * @param service the principal that the ticket was for.
  * @param now this host's clock, milliseconds since the epoch.
  */

@@ -92,7 +92,7 @@ async function fresherOf(
     if (error instanceof AuksError) return undefined; // then the KDC is asked, and decides
     throw error;
   }
-  // The original accepts anything, even an expired ticket in place of a valid one.
+  // The original accepts anything, even an expired ticket instead of a valid one.
   if (kept.principal !== principal || kept.endtime <= tgt.endTime) return undefined;
   const credentials = readCredentials(context, kept.krbCred);
   const first = credentials[0];

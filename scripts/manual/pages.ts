@@ -256,7 +256,7 @@ Restrictions that the credential does not have are left out.`,
       [
         "EXIT STATUS",
         `${CLIENT_STATUS}
-Expired, rewound and replayed credentials are printed all the same.`,
+Expired, rewound and replayed credentials are still printed.`,
       ],
       [
         "EXAMPLES",

@@ -110,12 +110,12 @@ suite("a hostile auksd", KDC_NEEDS, () => {
   for (
     const [name, chunks, reason] of [
       [
-        "announces 4 GB in place of a refusal",
+        "announces 4 GB instead of a refusal",
         [[0], [0xff, 0xff, 0xff, 0xff]],
         /announced 4294967295/,
       ],
       ["sends no AP-REP", [[0], [0, 0, 0, 0], [0, 0, 0, 4, 1, 2, 3, 4]], /can't be trusted/],
-      ["sends a KRB-ERROR that is none", [[0], [0, 0, 0, 2, 0x7e, 0x80]], /refused authentication/],
+      ["sends an invalid KRB-ERROR", [[0], [0, 0, 0, 2, 0x7e, 0x80]], /refused authentication/],
       ["answers with an unknown byte", [[7]], /not auksd/],
     ] as const
   ) {
@@ -146,7 +146,7 @@ suite("a hostile auksd", KDC_NEEDS, () => {
     },
   );
 
-  it("one that sends a byte now and then can't hold the client", async () => {
+  it("one that sends a byte now and then can't hold up the client", async () => {
     const server = createServer((socket) => {
       socket.on("error", () => {});
       const timer = setInterval(() => socket.write("x"), 50);
@@ -164,7 +164,7 @@ suite("a hostile auksd", KDC_NEEDS, () => {
     }
   });
 
-  it("what it says in its refusal can't control the terminal", async () => {
+  it("the text of its refusal can't control the terminal", async () => {
     const refusal = formatKrbError({
       code: 60,
       text: "\x1b[31mred\nline",

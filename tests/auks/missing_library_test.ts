@@ -1,5 +1,5 @@
-// What the clients say where libkrb5 can't be loaded: one line, and a status that is no success. What needs no
-// Kerberos works all the same.
+// Errors of the clients where libkrb5 can't be loaded: one line, and a non-zero status. What does not need
+// Kerberos still works.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

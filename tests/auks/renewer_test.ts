@@ -124,7 +124,7 @@ suite("auksdrenewer", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       first.log! + second.log!,
       /unable to dump auksd creds : auks api : request processing/,
     );
-    assert(!existsSync(metrics), "numbers that nobody keeps up to date");
+    assert(!existsSync(metrics), "outdated numbers");
   });
 
   it("--status lists what auksd keeps, and what will become of it", () => {

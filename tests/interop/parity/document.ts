@@ -13,7 +13,7 @@ const HEADINGS: Readonly<Record<Mark, { verdict: string; heading: string; text: 
   better: {
     verdict: "better",
     heading: "Better",
-    text: "Where the reference does something nobody can want.",
+    text: "Where the reference does something that can't be intended.",
   },
   differs: {
     verdict: "different on purpose",

@@ -169,10 +169,10 @@ describe("invalid fields", () => {
         "another version",
         "a003020105a103020116",
         "a003020104a103020116",
-        /version 4 in place of 5/,
+        /version 4 instead of 5/,
       ],
-      ["another message", "a103020116", "a103020115", /message type 21 in place of 22/],
-      ["encrypted", "a003020100a281f4", "a003020112a281f4", /encryption type 18 in place of 0/],
+      ["another message", "a103020116", "a103020115", /message type 21 instead of 22/],
+      ["encrypted", "a003020100a281f4", "a003020112a281f4", /encryption type 18 instead of 0/],
       [
         "another version of the ticket",
         "61820190308201" + "8ca003020105",
@@ -186,7 +186,7 @@ describe("invalid fields", () => {
         "a context tag too many",
         "a003020100a281f4",
         "a103020100a281f4",
-        /tag 0xa1 in place of 0xa0/,
+        /tag 0xa1 instead of 0xa0/,
       ],
     ] as const
   ) test(what, () => isRefused(replaced(from, to), reason));

@@ -46,7 +46,7 @@ test("a retry waits for what other workers accepted before it, but not for their
     Standby,
   ];
   second.step(); // it accepts, and serves from now on
-  assert.equal(second.settle(), true, "nobody else serves");
+  assert.equal(second.settle(), true, "no other worker serves");
   first.step();
   assert.equal(second.settle(), false, "the first worker does not get on");
 
