@@ -67,9 +67,12 @@ export function ready(
   return count < 0 ? new SystemError("poll") : count > 0;
 }
 
-/** Waits. */
+/** Waits that long, also if signals come meanwhile. */
 export function sleep(milliseconds: number): void {
-  c.poll(null, 0, milliseconds);
+  const end = performance.now() + milliseconds;
+  for (let rest = milliseconds; rest > 0; rest = Math.ceil(end - performance.now())) {
+    c.poll(null, 0, rest);
+  }
 }
 
 /** Closes a connection. */
