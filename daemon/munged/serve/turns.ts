@@ -1,6 +1,6 @@
 // Whose request a worker serves next. Most are served as they come. Requests of a user who uses much of munged's time wait
 // until no others are left, those of the user who used least first. As long as there are other users, only one worker at a
-// time serves such a user, so that the other workers remain available.
+// time serves a user's long requests, so that the other workers remain available.
 import { sharedTime } from "../../process/shared_clock.ts";
 import type { ParkedClient } from "./parked.ts";
 
@@ -93,7 +93,7 @@ export class Turns {
     const users = [...this.#queue];
     if (users.length > 1) users.sort((a, b) => usedBy(a, now) - usedBy(b, now));
     for (const user of users) {
-      if (!this.#claim(user.uid, now)) continue;
+      if (user.cost > COSTLY_MS && !this.#claim(user.uid, now)) continue;
       const client = user.waiting.shift();
       if (user.waiting.length === 0) this.#queue.delete(user);
       return client;

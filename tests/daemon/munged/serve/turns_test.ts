@@ -94,6 +94,18 @@ test("while there are others, one worker at a time serves a waiting user", () =>
   second.release();
 });
 
+test("short requests of a user who floods are served by all workers", () => {
+  const [first, second] = workers(2) as [Turns, Turns];
+  const now = performance.now();
+  first.charge(HONEST, now, CHEAP, true);
+  for (const turns of [first, second]) {
+    for (let i = 0; i < 100; i++) turns.charge(GREEDY, now, 0.5, true);
+    assert(turns.mustWait(GREEDY, now));
+    turns.add(client(GREEDY));
+  }
+  assert(first.next(now) && second.next(now));
+});
+
 test("a worker whose clients have waited for another one eventually gets its turn", () => {
   const [first, second] = workers(2) as [Turns, Turns];
   const now = performance.now();
