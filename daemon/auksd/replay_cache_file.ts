@@ -1,13 +1,13 @@
-// The file of libkrb5's default replay cache. It is in a directory for everyone, and libkrb5 opens it only when the first
-// client comes, so auksd looks at it beforehand.
+// The file of libkrb5's default replay cache. It is in a world-writable directory, and libkrb5 opens it only for the first
+// client, so auksd checks it at startup.
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where MIT Kerberos keeps it, unless the environment names another place. */
+/** Its directory in MIT Kerberos, unless the environment names another. */
 const DEFAULT_DIRECTORY = "/var/tmp";
 
 /**
- * A warning about a file that another user has put in its place: libkrb5 then refuses every client.
+ * A warning about a file that another user has put there, which makes libkrb5 refuse every client.
  *
  * @returns undefined if there is no such file.
  */

@@ -6,7 +6,7 @@ import { IS_COMPILED } from "./thread_file.ts";
 /** Maximum length of an answer from a program or munged: a decoded payload of 1 MiB with its fields. */
 const MAX_OUTPUT = 4 << 20;
 
-/** Where the system's programs are: the caller's PATH may have others of the same name, which root must not run. */
+/** The directories of the system's programs; the caller's PATH may lead to others, which root must not run. */
 const SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin";
 
 /** Runs a system program. Returns the first line of its output, or undefined if it fails. */

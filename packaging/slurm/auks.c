@@ -462,7 +462,7 @@ static void start_renewer(uid_t uid, gid_t gid, const char *cache)
 		if (file == lock ? fcntl(file, F_SETFD, 0) < 0 : dup2(file, lock) < 0)
 			_exit(126);
 		leave_slurm(nothing, nothing, nothing, lock + 1);
-		/* Signals of scancel and of sbatch --signal reach all descendants of slurmstepd with proctrack/linuxproc. */
+		/* With proctrack/linuxproc, signals of scancel and sbatch --signal reach all descendants of slurmstepd. */
 		for (size_t i = 0; i < sizeof signals_for_jobs / sizeof *signals_for_jobs; i++)
 			signal(signals_for_jobs[i], SIG_IGN);
 		if (!become(uid, gid) || chdir("/") < 0)

@@ -47,7 +47,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
 
   const ping = (auksd: Auksd) => alice.ask(auksd.port, { type: "ping" });
 
-  it("a replay cache that another user has put in place is reported before it refuses every client", async () => {
+  it("a replay cache planted by another user is reported at startup, as it would refuse every client", async () => {
     const directory = join(kdc.directory, "replay");
     mkdirSync(directory);
     const planted = join(directory, `krb5_${process.geteuid!()}.rcache2`);

@@ -29,7 +29,7 @@ interface Result {
   readonly seconds: number;
 }
 
-/** Seconds between two rounds: who does not wait takes less, on a busy machine too. */
+/** Seconds between two rounds: a client that does not wait takes less, even on a busy machine. */
 const DELAY_S = 4;
 
 suite("auks", KDC_NEEDS, () => {

@@ -82,7 +82,7 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(err, /^srun: error: compute: task 0: Exited with exit code 1$/m);
   });
 
-  it("a required plugin stops a step without a ticket, and says why", () => {
+  it("a required plugin stops a step without a ticket, and reports why", () => {
     cluster.configurePlugin(PLUGSTACK.replace("optional", "required"));
     bob("auks -r");
     const { out, err } = bob("srun --auks=done echo it runs");
@@ -190,7 +190,7 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     cluster.must("login", "scancel --name=signalled", "bob");
   });
 
-  it("each of 20 jobs at once has its ticket", () => {
+  it("each of 20 simultaneous jobs has its ticket", () => {
     const output = `${cluster.directory}/jobs/array`;
     cluster.must(
       "login",
@@ -218,14 +218,14 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     cluster.waitFor("compute", 'test -z "$(ls /run/auks/jobs)"');
   });
 
-  it("nothing is left of a job whose time is over", { skip: !THOROUGH }, () => {
+  it("nothing remains of a job that has reached its time limit", { skip: !THOROUGH }, () => {
     const job = cluster.must("login", "sbatch --parsable -o /dev/null --wrap='sleep 300'", "bob");
     cluster.waitFor("compute", "pgrep -fx 'sleep 300'");
     cluster.must("login", `scontrol update jobid=${job.trim()} EndTime=now+1`);
     cluster.waitFor("login", `scontrol show job ${job.trim()} | grep JobState=TIMEOUT`);
   });
 
-  it("a ticket of 90 s lives through a job of 5 minutes, KDC and auksd being away at times", {
+  it("a 90 s ticket lasts through a 5-minute job despite outages of KDC and auksd", {
     skip: !THOROUGH,
     timeout: 400_000,
   }, async () => {

@@ -1,4 +1,4 @@
-// The system's programs that answer where libc can't be called: always the system's, whatever the caller's PATH.
+// The programs that stand in for libc are always the system's, whatever the caller's PATH.
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
