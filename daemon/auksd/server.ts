@@ -7,6 +7,8 @@ import { Connection, type ConnectionHost, type Wire } from "./connection.ts";
 /** How long a client may take for the whole handshake, for each message, and to read part of a reply. */
 export const PATIENCE_MS = 10_000;
 const SWEEP_MS = 250;
+/** The share of all connections that is left to those that have not authenticated. */
+const HANDSHAKES_SHARE = 1 / 4;
 /** Bytes of incomplete messages and unread replies kept for all clients together. */
 const PENDING_BYTES_MAX = 64 * 2 ** 20;
 
@@ -270,9 +272,13 @@ export class Server {
     setImmediate(() => Bun.gc(true));
   }
 
-  /** Disconnects a client for the sake of a new one: preferably one that has not authenticated. */
+  /**
+   * Disconnects a client for the sake of a new one: preferably one that has not authenticated, unless so few of those
+   * are left, next to the idle connections of others, that none could finish its handshake.
+   */
   #makeRoom(): boolean {
-    return this.#cutOffOldest(({ connection }) => !connection.isAuthenticated) ||
+    const areMany = this.#due.size >= this.#maxConnections * HANDSHAKES_SHARE;
+    return (areMany && this.#cutOffOldest(({ connection }) => !connection.isAuthenticated)) ||
       this.#cutOffOldest();
   }
 

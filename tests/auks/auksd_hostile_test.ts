@@ -249,6 +249,26 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
+  it("a user who holds every connection keeps nobody from authenticating", async () => {
+    const daemon = await Auksd.start(options({ files: 200 }));
+    const held: { close(): void }[] = [];
+    try {
+      for (let at = 0; at < 200; at++) held.push((await alice.connect(daemon.port)).connection);
+      const talk = alice.write({ type: "ping" });
+      const slow = await RawConnection.open(daemon.port);
+      held.push(slow);
+      slow.send(talk.versions);
+      assert.deepEqual([...await slow.take(1)], [0]);
+      for (let at = 0; at < 20; at++) held.push(await RawConnection.open(daemon.port));
+      slow.send(talk.apReq);
+      assert.equal((await slow.takeMessage()).length, 0);
+      assert((await slow.takeMessage()).length > 50);
+    } finally {
+      held.forEach((connection) => connection.close());
+      await daemon.stop();
+    }
+  });
+
   it(`${IDLE} idle connections do not slow down the others`, async () => {
     const talk = alice.write({ type: "ping" });
     const rate = async () => {
