@@ -13,6 +13,8 @@ import { Realm } from "../harness/realm.ts";
 const RESTARTS = 4;
 /** As long as a busy host takes from the end of one munged to the start of the next. */
 const GAP_MS = 200;
+/** Clients wait for 2.25 s: a restart that takes longer, on a host that is that busy, proves nothing. */
+const LONGEST_RESTART_MS = 2_000;
 
 describe("munge and unmunge during restarts of munged", () => {
   let realm: Realm;
@@ -52,7 +54,7 @@ describe("munge and unmunge during restarts of munged", () => {
 
   for (const make of MAKES) {
     const skip = make === "reference" && !hasReference && "the reference is not installed";
-    test(`none fails with munged of ${make}`, { skip }, async () => {
+    test(`none fails with munged of ${make}`, { skip }, async (context) => {
       const directory = join(realm.directory, `restarted-${make}`);
       mkdirSync(directory, { mode: 0o755 });
       const socket = join(directory, "socket");
@@ -60,6 +62,7 @@ describe("munge and unmunge during restarts of munged", () => {
       let running = true;
       const failures: string[] = [];
       let count = 0;
+      let longest = 0;
       const callers = Promise.all(Array.from({ length: 4 }, async () => {
         for (; running; count++) {
           const failure = await roundTrip(socket);
@@ -69,11 +72,13 @@ describe("munge and unmunge during restarts of munged", () => {
       try {
         for (let restart = 0; restart < RESTARTS; restart++) {
           await pause(100);
+          const stopped = performance.now();
           daemon.process.kill("SIGTERM");
           await daemon.ended;
           assert.equal(existsSync(socket), false);
           await pause(GAP_MS);
           daemon = await start(make, socket);
+          longest = Math.max(longest, performance.now() - stopped);
         }
         await pause(100);
       } finally {
@@ -81,6 +86,9 @@ describe("munge and unmunge during restarts of munged", () => {
         await callers;
         daemon.process.kill("SIGTERM");
         await daemon.ended;
+      }
+      if (longest > LONGEST_RESTART_MS) {
+        return context.skip(`a restart took ${Math.round(longest)} ms: this host is too busy`);
       }
       assert.deepEqual(failures, []);
       assert.ok(count >= RESTARTS, `${count} round trips`);
