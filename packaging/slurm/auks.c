@@ -500,8 +500,8 @@ static void stop_renewer(void)
 		if (ended == renewer || (ended < 0 && errno != EINTR))
 			return;
 	}
+	/* Not waited for: in a system call on a file system that hangs it would keep the job from ending. */
 	kill(-renewer, SIGKILL);
-	waitpid(renewer, NULL, 0);
 }
 
 /* What auks-step needs to know about a step. */

@@ -256,9 +256,9 @@ slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
     return out;
   }
 
-  /** Gets a user a ticket on the login node. */
-  login(user: string, options = ""): void {
-    this.must("login", `kinit ${options} ${user} >/dev/null <<<"${PASSWORD}"`, user);
+  /** Gets a user a ticket on a node. */
+  login(user: string, options = "", node: NodeName = "login"): void {
+    this.must(node, `kinit ${options} ${user} >/dev/null <<<"${PASSWORD}"`, user);
   }
 
   /** Fails if jobs have left a process or a file on the compute node. */

@@ -166,6 +166,33 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     );
   });
 
+  it("a job's own cache is used, and stays, unless its ticket has expired", () => {
+    const own = "FILE:/tmp/own_2000";
+    const start = `KRB5CCNAME=${own} srun --auks=done sh -c 'echo $KRB5CCNAME; klist'`;
+    cluster.login("bob", `-c ${own}`, "compute");
+    const { out } = bob(start);
+    assert.equal(out.split("\n")[0], own);
+    assert.match(out, BOBS);
+    cluster.must("compute", "klist -s -c /tmp/own_2000", "bob");
+    cluster.login("bob", `-l 1s -c ${own}`, "compute");
+    cluster.must("compute", "while klist -s -c /tmp/own_2000; do sleep 0.1; done", "bob");
+    const other = bob(start);
+    assert.match(other.out, /^FILE:\/tmp\/tkt\w{6}\n/);
+    assert.match(other.out, BOBS);
+    cluster.must("compute", "rm /tmp/own_2000");
+  });
+
+  it("hostcredcache is the cache that the node authenticates with", () => {
+    cluster.must("compute", "mv /tmp/krb5cc_0 /root/host_cache");
+    try {
+      assert.match(bob("srun klist").err, /unable to get user 2000 cred : .*no ticket/);
+      cluster.configurePlugin(`${PLUGSTACK} hostcredcache=FILE:/root/host_cache`);
+      assert.match(bob("srun klist").out, BOBS);
+    } finally {
+      cluster.must("compute", "mv /root/host_cache /tmp/krb5cc_0");
+    }
+  });
+
   it("force_file_ccache names the cache as the HOWTO does", () => {
     cluster.configurePlugin(`${PLUGSTACK} force_file_ccache`);
     assert.match(bob("srun printenv KRB5CCNAME").out, /^\/tmp\/krb5cc_2000_\d+_\w{6}\n$/);
