@@ -13,12 +13,14 @@ const LIMIT_MS = 60_000;
  *
  * @param path undefined for none; a file that can't be executed counts as none, as in the original.
  * @param ccache its KRB5CCNAME; undefined to leave that as it is.
+ * @param streams its input and output: ours, or none.
  * @returns what went wrong, or undefined.
  */
 export async function runHelperScript(
   path: string | undefined,
   ccache: string | undefined,
   event: HelperEvent,
+  streams: "inherit" | "ignore" = "inherit",
 ): Promise<string | undefined> {
   if (path === undefined || !isExecutable(path)) return undefined;
   const child = spawn(path, [], {
@@ -27,7 +29,7 @@ export async function runHelperScript(
       AUKS_EVENT: event,
       ...ccache === undefined ? {} : { KRB5CCNAME: ccache },
     },
-    stdio: "inherit",
+    stdio: streams,
     timeout: LIMIT_MS,
     killSignal: "SIGKILL",
   });

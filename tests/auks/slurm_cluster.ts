@@ -171,6 +171,17 @@ export class SlurmCluster {
     return this.#network.directory;
   }
 
+  /** Has a script run as HelperScript, or none. */
+  configureHelper(script: string): void {
+    const path = join(this.directory, "auks/helper");
+    writeFileSync(path, script, { mode: 0o755 });
+    const own = script === "" ? "" : `HelperScript = ${path} ;`;
+    writeFileSync(
+      join(this.directory, "auks/auks.conf"),
+      AUKS_CONF.replace("api {", `api { ${own}`),
+    );
+  }
+
   /** Writes plugstack.conf, where @ stands for the plugin; every command and step of Slurm reads it again. */
   configurePlugin(line: string): void {
     const plugin = join(this.directory, "bin/auks.so");

@@ -182,6 +182,22 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     cluster.must("compute", "rm /tmp/own_2000");
   });
 
+  it("HelperScript runs as the user, and neither what it prints nor what it starts disturbs the job", () => {
+    const log = `${cluster.directory}/jobs/helper`;
+    cluster.configureHelper(`#!/bin/sh
+echo stored FILE:/tmp/elsewhere
+sleep 3 &
+echo $AUKS_EVENT $(id -u) $KRB5CCNAME >>${log}
+`);
+    try {
+      const { out, err } = bob("time -p srun printenv KRB5CCNAME");
+      assert.equal(cluster.must("login", `cat ${log}`), `stored 2000 ${out}`);
+      assert(Number(/^real ([\d.]+)$/m.exec(err)?.[1]) < 3, err);
+    } finally {
+      cluster.configureHelper("");
+    }
+  });
+
   it("hostcredcache is the cache that the node authenticates with", () => {
     cluster.must("compute", "mv /tmp/krb5cc_0 /root/host_cache");
     try {

@@ -29,7 +29,8 @@ export async function keep(settings: StepSettings): Promise<number> {
   if (krbCred.length === 0) return 1; // auksd had none, which the other process reports
   try {
     const name = store(context, settings, krbCred);
-    const failure = await runHelperScript(helperScript(), name, "stored");
+    // Our output is for the other process, which waits for its end, and so for whatever the script leaves running.
+    const failure = await runHelperScript(helperScript(), name, "stored", "ignore");
     if (failure !== undefined) printError(`${failure}\n`);
     print(formatAnswer("stored", name));
     return 0;
