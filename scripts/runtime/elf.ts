@@ -2,6 +2,8 @@
 // executables that are not relocated: symbols, segments and the entry point.
 
 const MAGIC = 0x7f454c46;
+/** ELFOSABI_FREEBSD */
+const FREEBSD = 9;
 const CLASS_64_LITTLE = 0x0201;
 const EXECUTABLE = 2;
 const MACHINES: Readonly<Record<number, "x64" | "arm64">> = { 62: "x64", 183: "arm64" };
@@ -32,8 +34,12 @@ interface Section {
   readonly link: number;
 }
 
-/** Whether a file is an ELF file. */
-export function isElf(bytes: Buffer): boolean {
+/** Whether a file is an ELF file for Linux, and not for FreeBSD, which brands its own. */
+export function isLinuxElf(bytes: Buffer): boolean {
+  return isElf(bytes) && bytes[7] !== FREEBSD;
+}
+
+function isElf(bytes: Buffer): boolean {
   return bytes.readUInt32BE(0) === MAGIC;
 }
 

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isElf } from "./elf.ts";
+import { isLinuxElf } from "./elf.ts";
 import { setEntry } from "./entry.ts";
 
 const CACHE = "node_modules/.cache/runtimes";
@@ -32,7 +32,7 @@ function closeRuntime(runtime: Uint8Array): Uint8Array {
     }
     closed[at + 1] = 0;
   }
-  if (isElf(closed)) setEntry(closed);
+  if (isLinuxElf(closed)) setEntry(closed);
   return closed;
 }
 
