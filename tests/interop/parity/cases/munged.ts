@@ -12,6 +12,7 @@ import {
   NO_LOCK,
   REPLAY_DIRECTORY,
   REPLAY_SECURITY,
+  SEED_FIRST,
   UMASK,
   WRAPPED_NUMBERS,
 } from "./reasons.ts";
@@ -107,7 +108,7 @@ export const MUNGED: Chapter = {
         "start --group-check-mtime=0; kill -HUP $(cat /run/munge/munged.pid); sleep 1; grep -c Found $log",
         "start; grep -o 'Found 1 user with supplementary groups in' $log",
         "start; signal USR1; munged --stop -v",
-        "start; rm /run/munge/munge.socket.2; munged --stop -v",
+        { run: "start; rm /run/munge/munge.socket.2; munged --stop -v", better: SEED_FIRST },
         "start; rm /run/munge/munged.pid; munged --stop -v",
         "start; rm /run/munge/munge.socket.2.lock; munged --stop -v; munge -n | cut -c 1-6",
       ],

@@ -20,6 +20,8 @@ export const REFUSED_EARLY =
   "A credential too long for a message is refused without asking the daemon";
 export const NAMED_OPTION =
   "A long option that takes no argument but gets one is named; the reference prints a control character";
+export const SEED_FIRST =
+  "The seed is written while munged still serves, before the socket goes, so that a restart keeps clients waiting for less";
 export const HANGUP =
   "SIGHUP makes munged read the groups again even if /etc/group is unchanged, because a directory service may have changed";
 export const LONGEST_DURATION =
