@@ -22,11 +22,10 @@ import { mungedOptions } from "../../cli/doctor/lock.ts";
 import type { Place } from "../../cli/doctor/place.ts";
 import { suite } from "../suite.ts";
 import { isRoot, MUNGEBOX, REFERENCE_MUNGED } from "../harness/programs.ts";
+import { hasFaketime } from "../harness/clock.ts";
 import { Site } from "./site.ts";
 
 const hasReference = existsSync(REFERENCE_MUNGED);
-/** faketime needs semaphores, which not every user may create everywhere. */
-const hasFaketime = spawnSync("faketime", ["-f", "+0s", "true"]).status === 0;
 const hasCompiler = existsSync("/usr/bin/gcc");
 const isNobody = process.geteuid!() === 65_534;
 /** A UID that no system has. */
@@ -192,14 +191,14 @@ const SET_UPS: readonly SetUp[] = [
   },
   {
     name: "munged's clock is 10 minutes behind",
-    break: (site) => site.startAt("-600s"),
+    break: (site) => site.startAt(-600),
     needs: hasFaketime,
     check: "munged's clock",
     text: /^munged's clock is (599|600|601) s behind this host's$/,
   },
   {
     name: "the C munged's clock is 10 minutes ahead",
-    break: (site) => site.startAt("+600s", REFERENCE_MUNGED),
+    break: (site) => site.startAt(600, REFERENCE_MUNGED),
     needs: hasFaketime && hasReference,
     check: "munged's clock",
     text: /^munged's clock is (599|600|601) s ahead of this host's$/,

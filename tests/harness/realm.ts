@@ -69,7 +69,7 @@ export class Realm {
   /**
    * Starts a daemon and waits until it serves.
    *
-   * @param wrapper a command that runs it, such as `faketime @0`, and ends when it does.
+   * @param wrapper a command that runs it, such as `env A=1`, and ends when it does.
    */
   async start(make: Make, args: readonly string[] = [], wrapper: readonly string[] = []) {
     const base = join(this.directory, `${make}-${++this.#count}`);

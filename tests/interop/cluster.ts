@@ -1,5 +1,6 @@
 // A cluster for the tests: hosts in network namespaces, each with its own munged, files and clock, and a load of
 // credentials sent from every host to every other.
+import { hasFaketime, withClockOff } from "../harness/clock.ts";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
@@ -23,7 +24,7 @@ export function hasClusters(): boolean {
   const name = `munge-probe-${process.pid}`;
   if (spawnSync("ip", ["netns", "add", name]).status !== 0) return false;
   ip("netns", "delete", name);
-  return spawnSync("faketime", ["-f", "+1s", "true"]).status === 0;
+  return hasFaketime;
 }
 
 /** One host. */
@@ -69,7 +70,7 @@ export class Host {
 
   /** The command that runs a program at this host's time. */
   #clock(): string[] {
-    return this.skew === 0 ? [] : ["faketime", "-f", `+${this.skew}s`];
+    return this.skew === 0 ? [] : withClockOff(this.skew);
   }
 
   /** Takes it down, once no request is pending. */

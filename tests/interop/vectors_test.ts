@@ -1,6 +1,5 @@
 // Both daemons open the golden vectors on the day they were made; faketime sets the clock.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { it } from "node:test";
 import { ANY_ID } from "../../lib/protocol/message.ts";
@@ -8,13 +7,14 @@ import { readVectors } from "../vectors/vectors.ts";
 import { rawDecode } from "./raw.ts";
 import { Realm } from "../harness/realm.ts";
 import { hasReference, isRoot, MAKES } from "../harness/programs.ts";
+import { hasFaketime, withClockOff } from "../harness/clock.ts";
 import { suite } from "../suite.ts";
 
 const { key, vectors } = readVectors();
 const needs = {
   "the reference": hasReference,
   root: isRoot,
-  faketime: existsSync("/usr/bin/faketime"),
+  faketime: hasFaketime,
 };
 
 suite("golden vectors", needs, () => {
@@ -25,7 +25,11 @@ suite("golden vectors", needs, () => {
         const { encodeTime } = vectors[0]!.fields;
         // The reference opens credentials of any realm with its one key.
         const args = make === "ours" ? [`--realm=gpu=${join(realm.directory, "key")}`] : [];
-        const munged = await realm.start(make, args, ["faketime", `@${encodeTime}`]);
+        const munged = await realm.start(
+          make,
+          args,
+          withClockOff(encodeTime - Math.floor(Date.now() / 1000)),
+        );
         for (const { name, fields, credential } of vectors) {
           const opened = await rawDecode(munged.socket, {
             credential: new TextEncoder().encode(credential),
