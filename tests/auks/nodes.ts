@@ -42,7 +42,7 @@ export interface CommandOptions {
 /** The project's directory, and its path on a node. */
 const ROOT = join(import.meta.dirname, "../..");
 const PROJECT = "/etc/auks/project";
-const inNode = (path: string) => path.replace(ROOT, PROJECT);
+export const inNode = (path: string) => path.replace(ROOT, PROJECT);
 
 /** A host with its own name and files. */
 export class Node {

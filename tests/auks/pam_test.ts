@@ -6,7 +6,7 @@ import { after, before, it } from "node:test";
 import { suite } from "../suite.ts";
 import { Auksd, SANDBOX_NEEDS } from "./auksd.ts";
 import { Kdc, KDC_NEEDS, PASSWORD } from "./kdc.ts";
-import { Node, NODE_NEEDS } from "./nodes.ts";
+import { inNode, Node, NODE_NEEDS } from "./nodes.ts";
 
 const MAIN = resolve("cli/main.ts");
 const CACHE = "FILE:/tmp/krb5cc_of_session";
@@ -42,7 +42,7 @@ suite("auks-pam", needs, () => {
     });
     node.write(
       "/etc/auks/bin/mungebox",
-      `#!/bin/sh\nexec ${process.execPath} ${MAIN} "$@"\n`,
+      `#!/bin/sh\nexec ${inNode(process.execPath)} ${inNode(MAIN)} "$@"\n`,
       0o755,
     );
   });
