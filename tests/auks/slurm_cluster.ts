@@ -113,11 +113,19 @@ PartitionName=main Nodes=ALL Default=YES
 /** The plugin's configuration unless a test changes it. */
 export const PLUGSTACK = "optional @ default=enabled spankstackcred=yes minimum_uid=1024";
 
+/** What a test may choose. */
+export interface SlurmClusterOptions {
+  /** Leaves /etc/auks and plugstack.conf to the test, separately on each node, and starts no daemon of AUKS. */
+  readonly withoutAuks?: boolean;
+}
+
 /** The cluster. */
 export class SlurmCluster {
   readonly #network = new Network(NODES);
+  readonly #withoutAuks: boolean;
 
-  constructor() {
+  constructor({ withoutAuks = false }: SlurmClusterOptions = {}) {
+    this.#withoutAuks = withoutAuks;
     const { directory } = this.#network;
     for (const each of ["slurm", "auks", "keytabs"]) mkdirSync(join(directory, each));
     // Jobs write there, on any node.
@@ -141,7 +149,7 @@ export class SlurmCluster {
         ["slurm/cgroup.conf", "CgroupPlugin=cgroup/v1\n"],
       ] as const
     ) writeFileSync(join(directory, path), text);
-    this.configurePlugin(PLUGSTACK);
+    if (!withoutAuks) this.configurePlugin(PLUGSTACK);
     const path = `${directory}/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
     try {
       for (const name of NODES) this.#network.start(name, this.#boot(name), path);
@@ -215,8 +223,11 @@ mkdir -m 755 -p etc/munge run/munge var/lib/munge var/log/munge var/spool/slurmc
 install -m 600 ${directory}/munge.key etc/munge/munge.key
 cp ${directory}/hosts etc/hosts
 cp ${directory}/krb5.conf etc/krb5.conf
-ln -s ${directory}/auks etc/auks
-ln -s ${directory}/slurm etc/slurm
+${
+      this.#withoutAuks
+        ? `mkdir etc/auks; cp -r ${directory}/slurm etc/slurm; rm -rf etc/default/auks*`
+        : `ln -s ${directory}/auks etc/auks; ln -s ${directory}/slurm etc/slurm`
+    }
 ${accounts.join("\n")}
 exec chroot . $sshd`;
   }
@@ -231,21 +242,21 @@ exec chroot . $sshd`;
     ];
     return `${MUNGED}
 export ${this.#kdcProfile}
-mkdir -m 700 -p /var/kdc /var/cache/auks
+mkdir -m 700 /var/kdc
 kdb5_util create -s -W -r REALM.A -P master >/dev/null 2>&1
 kadmin.local -r REALM.A >/dev/null <<'END'
 ${queries.join("\n")}
 END
 ${START_KDC}
 install -m 600 ${this.directory}/keytabs/mngt /etc/krb5.keytab
-auksd &>/var/log/auksd.start || { cat /var/log/auksd.start; exit 1; }
+${this.#withoutAuks ? "" : AUKSD}
 slurmctld -i &>/var/log/slurmctld.start`;
   }
 
   #computeNode(): string {
     return `${MUNGED}
 install -m 600 ${this.directory}/keytabs/compute /etc/krb5.keytab
-aukspriv --once
+${this.#withoutAuks ? "" : "aukspriv --once"}
 slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
   }
 
@@ -304,6 +315,8 @@ slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
   }
 }
 
+const AUKSD = `mkdir -m 700 -p /var/cache/auks
+auksd &>/var/log/auksd.start || { cat /var/log/auksd.start; exit 1; }`;
 const START_KDC = "krb5kdc -r REALM.A &>/var/log/krb5kdc.start";
 
 /** A daemon must not keep the ssh session's output open. */
