@@ -81,13 +81,18 @@ function createUnique(beginning: string): string {
 
 /** Whether a cache holds a ticket-granting ticket that has not expired. */
 export function holdsTicket(context: Context, name: string): boolean {
+  return endOfTicket(context, name) > Date.now() / 1000;
+}
+
+/** When a cache's ticket-granting ticket expires, seconds since the epoch; 0 if it holds none. */
+function endOfTicket(context: Context, name: string): number {
   try {
     const tickets = readTickets(context, name);
     const { endTime } = tickets.tgt;
     tickets.free();
-    return endTime > Date.now() / 1000;
+    return endTime;
   } catch (error) {
-    if (error instanceof AuksError) return false;
+    if (error instanceof AuksError) return 0;
     throw error;
   }
 }
@@ -98,13 +103,46 @@ export function makePrimary(context: Context, name: string): void {
   if (cache.type !== "FILE" && supportsSwitch(context, cache.type)) cache.switchTo();
 }
 
-/** Destroys a cache, if it still exists. @throws {AuksError} */
+/**
+ * Destroys a cache, if it still exists. If it was the primary one of its collection, the cache with the ticket that
+ * expires last takes its place: otherwise the user's own caches could not be found any more.
+ *
+ * @throws {AuksError}
+ */
 export function destroyCache(context: Context, name: string): void {
   try {
+    const collection = collectionOf(name);
+    const wasPrimary = collection !== undefined && primaryOf(context, collection) === name;
     openCache(context, name).destroy();
+    if (wasPrimary) chooseNewPrimary(context, collection);
   } catch (error) {
     if (!(error instanceof KerberosError)) throw error;
     if (error.code === KRB5.FCC_NOFILE || error.code === KRB5.CC_NOTFOUND) return;
     throw new AuksError("KRB5_CCACHE_OPEN", `${name}: ${error.message}`);
+  }
+}
+
+/** The collection that a cache belongs to; undefined for types without collections. */
+function collectionOf(name: string): string | undefined {
+  const directory = /^DIR::(.*)\/[^/]*$/s.exec(name)?.[1];
+  if (directory !== undefined) return `DIR:${directory}`;
+  if (name.startsWith("KCM:")) return "KCM:"; // the user's only one
+  return /^(KEYRING:.*):[^:]*$/s.exec(name)?.[1];
+}
+
+function primaryOf(context: Context, collection: string): string {
+  using cache = openCache(context, collection);
+  return cache.name;
+}
+
+function chooseNewPrimary(context: Context, collection: string): void {
+  const caches = CredentialCache.collection(context, collection);
+  try {
+    const [best] = caches
+      .map((cache) => ({ cache, end: endOfTicket(context, cache.name) }))
+      .sort((one, other) => other.end - one.end);
+    best?.cache.switchTo();
+  } finally {
+    for (const cache of caches) cache.close();
   }
 }

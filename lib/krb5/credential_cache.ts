@@ -10,6 +10,7 @@ import {
   lastingMemory,
   resultAddress,
   resultCell,
+  secondAddress,
   secondCell,
   textAt,
 } from "./memory.ts";
@@ -48,6 +49,35 @@ export class CredentialCache {
     const code = libkrb5().krb5_cc_new_unique(context.address, cText(type), null, resultCell);
     context.check("krb5_cc_new_unique", code);
     return new CredentialCache(context, resultAddress());
+  }
+
+  /**
+   * The caches of a collection; the caller closes each.
+   *
+   * @param collection such as `DIR:/home/bob/caches`, which becomes the context's default cache.
+   * @throws {KerberosError} if it can't be read.
+   */
+  static collection(context: Context, collection: string): CredentialCache[] {
+    const krb5 = libkrb5();
+    const { address } = context;
+    const named = krb5.krb5_cc_set_default_name(address, cText(collection));
+    context.check("krb5_cc_set_default_name", named);
+    context.check("krb5_cccol_cursor_new", krb5.krb5_cccol_cursor_new(address, secondCell));
+    const found: CredentialCache[] = [];
+    try {
+      for (;;) {
+        const code = krb5.krb5_cccol_cursor_next(address, secondAddress(), resultCell);
+        context.check("krb5_cccol_cursor_next", code);
+        const cache = resultAddress();
+        if (cache === 0) return found;
+        found.push(new CredentialCache(context, cache));
+      }
+    } catch (error) {
+      for (const cache of found) cache.close();
+      throw error;
+    } finally {
+      krb5.krb5_cccol_cursor_free(address, secondCell);
+    }
   }
 
   /** `FILE`, `DIR`, `KEYRING`, `KCM` or `MEMORY`. */

@@ -48,6 +48,10 @@ const SYMBOLS = {
   krb5_cc_destroy: { args: [P, P], returns: code },
   krb5_cc_support_switch: { args: [P, P], returns: "u32" },
   krb5_cc_switch: { args: [P, P], returns: code },
+  krb5_cc_set_default_name: { args: [P, P], returns: code },
+  krb5_cccol_cursor_new: { args: [P, P], returns: code },
+  krb5_cccol_cursor_next: { args: [P, P, P], returns: code },
+  krb5_cccol_cursor_free: { args: [P, P], returns: code },
   krb5_free_string: { args: [P, P], returns: nothing },
 
   krb5_kt_resolve: { args: [P, P, P], returns: code },

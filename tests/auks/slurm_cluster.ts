@@ -113,6 +113,19 @@ PartitionName=main Nodes=ALL Default=YES
 /** The plugin's configuration unless a test changes it. */
 export const PLUGSTACK = "optional @ default=enabled spankstackcred=yes minimum_uid=1024";
 
+/** What klist prints without a cache, and with bob's ticket. */
+export const NO_CACHE = /No credentials cache found/;
+export const BOBS = /^Default principal: bob@REALM\.A$/m;
+
+/** Counts the renewers and caches on the compute node, from a script of a job. */
+export const OBSERVE =
+  "srun --overlap -n1 --auks=no sh -c 'echo renewers $(pgrep -fc \"[a]uks -R\"); echo caches $(ls /tmp | grep -c tkt)'";
+
+/** A word of the shell. */
+export function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
 /** What a test may choose. */
 export interface SlurmClusterOptions {
   /** Leaves /etc/auks and plugstack.conf to the test, separately on each node, and starts no daemon of AUKS. */
@@ -262,8 +275,7 @@ slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
 
   /** Runs shell commands on a node, as root or another user. */
   run(node: NodeName, commands: string, user = "root", timeout?: number): Outcome {
-    const quoted = `'${commands.replaceAll("'", `'\\''`)}'`;
-    const shell = `bash -c ${quoted}`;
+    const shell = `bash -c ${quote(commands)}`;
     const id = USERS[user];
     const command = id === undefined
       ? shell

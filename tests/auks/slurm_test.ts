@@ -4,11 +4,17 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { suite } from "../suite.ts";
-import { PLUGSTACK, SLURM_NEEDS, SlurmCluster } from "./slurm_cluster.ts";
+import {
+  BOBS,
+  NO_CACHE,
+  OBSERVE,
+  PLUGSTACK,
+  quote,
+  SLURM_NEEDS,
+  SlurmCluster,
+} from "./slurm_cluster.ts";
 
 const THOROUGH = process.env["MUNGEBOX_AUKS_THOROUGH"] === "1";
-const NO_CACHE = /No credentials cache found/;
-const BOBS = /^Default principal: bob@REALM\.A$/m;
 
 suite("auks.so in Slurm", SLURM_NEEDS, () => {
   let cluster: SlurmCluster;
@@ -42,12 +48,6 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(bob("SLURM_SPANK_AUKS=no srun --auks=yes klist").err, NO_CACHE);
     assert.match(bob("salloc --quiet srun --auks=no klist").err, NO_CACHE);
     assert.match(bob("salloc --quiet --auks=no srun klist").err, NO_CACHE);
-  });
-
-  it("default=disabled leaves the choice to the user", () => {
-    cluster.configurePlugin("optional @ default=disabled");
-    assert.match(bob("srun klist").err, NO_CACHE);
-    assert.match(bob("srun --auks=yes klist").out, BOBS);
   });
 
   it("refuses other words, and shows the option", () => {
@@ -117,13 +117,6 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(dave.err, /cred forwarding failed : .*no such account/);
   });
 
-  it("minimum_uid overrides everything else", () => {
-    const { err, status } = cluster.run("login", "srun --auks=yes klist", "low");
-    assert.equal(status, 1);
-    assert.match(err, NO_CACHE);
-    assert(!err.includes("spank-auks"), err);
-  });
-
   it("parallel steps share one cache and one renewer, whichever ends first", () => {
     const jobs = `${cluster.directory}/jobs`;
     const step = (number: number, seconds: number) =>
@@ -140,30 +133,6 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
     assert.match(running, /^renewers 1$/m);
     assert.match(running, /^caches 1$/m);
     cluster.must("login", `ls ${jobs}/good-1 ${jobs}/good-2 ${jobs}/good-3`);
-  });
-
-  it("per_step gives each step its own", () => {
-    cluster.configurePlugin(`${PLUGSTACK} per_step`);
-    const script =
-      `srun -n1 --exact sleep 2 & srun -n1 --exact sleep 2 & sleep 1.2; ${OBSERVE}; wait`;
-    const { out, err } = bob(`salloc --quiet -n3 bash -c ${quote(script)}`);
-    assert.match(out, /^renewers 2$/m, out + err);
-    assert.match(out, /^caches 2$/m);
-  });
-
-  it("a batch job and its steps share one cache, named after a template", () => {
-    cluster.configurePlugin(`${PLUGSTACK} ccache=/tmp/krb5cc_%u_%j`);
-    const output = `${cluster.directory}/jobs/batch`;
-    const wrapped = "klist; echo $KRB5CCNAME; srun -n1 printenv KRB5CCNAME; echo job $SLURM_JOB_ID";
-    cluster.must("login", `sbatch --quiet --wait -n2 -o ${output} --wrap=${quote(wrapped)}`, "bob");
-    const out = cluster.must("login", `cat ${output}`);
-    const job = /^job (\d+)$/m.exec(out)?.[1];
-    assert.match(out, BOBS);
-    assert.equal(
-      out.split("\n").filter((line) => line === `/tmp/krb5cc_2000_${job}`).length,
-      2,
-      out,
-    );
   });
 
   it("a job's own cache is used, and stays, unless its ticket has expired", () => {
@@ -196,22 +165,6 @@ echo $AUKS_EVENT $(id -u) $KRB5CCNAME >>${log}
     } finally {
       cluster.configureHelper("");
     }
-  });
-
-  it("hostcredcache is the cache that the node authenticates with", () => {
-    cluster.must("compute", "mv /tmp/krb5cc_0 /root/host_cache");
-    try {
-      assert.match(bob("srun klist").err, /unable to get user 2000 cred : .*no ticket/);
-      cluster.configurePlugin(`${PLUGSTACK} hostcredcache=FILE:/root/host_cache`);
-      assert.match(bob("srun klist").out, BOBS);
-    } finally {
-      cluster.must("compute", "mv /root/host_cache /tmp/krb5cc_0");
-    }
-  });
-
-  it("force_file_ccache names the cache as the HOWTO does", () => {
-    cluster.configurePlugin(`${PLUGSTACK} force_file_ccache`);
-    assert.match(bob("srun printenv KRB5CCNAME").out, /^\/tmp\/krb5cc_2000_\d+_\w{6}\n$/);
   });
 
   it("a file that another user has put in the cache's place is neither used nor written", () => {
@@ -288,11 +241,3 @@ echo $AUKS_EVENT $(id -u) $KRB5CCNAME >>${log}
     assert.deepEqual(lines, Array(60).fill("good"));
   });
 });
-
-/** Counts the renewers and caches on the compute node, from a script of a job. */
-const OBSERVE =
-  "srun --overlap -n1 --auks=no sh -c 'echo renewers $(pgrep -fc \"[a]uks -R\"); echo caches $(ls /tmp | grep -c tkt)'";
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
-}
