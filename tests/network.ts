@@ -149,8 +149,8 @@ export class Network {
   }
 
   /** Waits until a command succeeds on a host. */
-  waitFor(name: string, command: string): void {
-    const deadline = performance.now() + 60_000;
+  waitFor(name: string, command: string, timeout = 60_000): void {
+    const deadline = performance.now() + timeout;
     for (;;) {
       const { status, out, err } = this.onHost(name, command);
       if (status === 0) return;

@@ -80,8 +80,8 @@ renewer {
 }
 `;
 
-const AUKS_ACL = `rule { principal = ^host/mngt[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }
-rule { principal = ^host/compute[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }
+const AUKS_ACL =
+  `rule { principal = ^host/(mngt|login|compute)[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }
 rule { principal = ^[[:alnum:]]+@REALM[.]A$ ; host = * ; role = user ; }
 `;
 
@@ -106,7 +106,7 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=2
-NodeName=compute CPUs=8 State=UNKNOWN
+NodeName=compute CPUs=64 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES
 `;
 
@@ -124,6 +124,15 @@ export const OBSERVE =
 /** A word of the shell. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Lines of auks.conf, by block. */
+export interface AuksLines {
+  readonly common?: string;
+  readonly api?: string;
+  readonly auksd?: string;
+  readonly renewer?: string;
+  readonly own?: string;
 }
 
 /** What a test may choose. */
@@ -155,13 +164,13 @@ export class SlurmCluster {
         ["krb5.conf", KRB5_CONF],
         ["kdc.conf", KDC_CONF],
         ["munge.key", "m".repeat(128)],
-        ["auks/auks.conf", AUKS_CONF],
         ["auks/auksd.acl", AUKS_ACL],
         ["slurm/slurm.conf", SLURM_CONF],
         // No detection of cgroups; nothing here uses them.
         ["slurm/cgroup.conf", "CgroupPlugin=cgroup/v1\n"],
       ] as const
     ) writeFileSync(join(directory, path), text);
+    this.configure();
     if (!withoutAuks) this.configurePlugin(PLUGSTACK);
     const path = `${directory}/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
     try {
@@ -192,15 +201,20 @@ export class SlurmCluster {
     return this.#network.directory;
   }
 
-  /** Has a script run as HelperScript, or none. */
-  configureHelper(script: string): void {
+  /** Writes auks.conf, with lines that come first in their blocks, and so take precedence. */
+  configure({ common = "", api = "", auksd = "", renewer = "", own = "" }: AuksLines = {}): void {
+    const text = AUKS_CONF.replace("common {", `common { ${common}`)
+      .replace("api {", `api { ${api}`)
+      .replace("auksd {", `auksd { ${auksd}`)
+      .replace("renewer {", `renewer { ${renewer}`);
+    writeFileSync(join(this.directory, "auks/auks.conf"), `${text}mungebox { ${own} }\n`);
+  }
+
+  /** Writes a script for HelperScript. Returns its path. */
+  helper(script: string): string {
     const path = join(this.directory, "auks/helper");
     writeFileSync(path, script, { mode: 0o755 });
-    const own = script === "" ? "" : `HelperScript = ${path} ;`;
-    writeFileSync(
-      join(this.directory, "auks/auks.conf"),
-      AUKS_CONF.replace("api {", `api { ${own}`),
-    );
+    return path;
   }
 
   /** Writes plugstack.conf, where @ stands for the plugin; every command and step of Slurm reads it again. */
@@ -318,8 +332,8 @@ slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
   }
 
   /** Waits until a command succeeds on a node. */
-  waitFor(node: NodeName, command: string): void {
-    this.#network.waitFor(node, command);
+  waitFor(node: NodeName, command: string, timeout?: number): void {
+    this.#network.waitFor(node, command, timeout);
   }
 
   close(): void {

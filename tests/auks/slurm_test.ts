@@ -153,17 +153,18 @@ suite("auks.so in Slurm", SLURM_NEEDS, () => {
 
   it("HelperScript runs as the user, and neither what it prints nor what it starts disturbs the job", () => {
     const log = `${cluster.directory}/jobs/helper`;
-    cluster.configureHelper(`#!/bin/sh
+    const script = cluster.helper(`#!/bin/sh
 echo stored FILE:/tmp/elsewhere
 sleep 3 &
 echo $AUKS_EVENT $(id -u) $KRB5CCNAME >>${log}
 `);
+    cluster.configure({ api: `HelperScript = ${script} ;` });
     try {
       const { out, err } = bob("time -p srun printenv KRB5CCNAME");
       assert.equal(cluster.must("login", `cat ${log}`), `stored 2000 ${out}`);
       assert(Number(/^real ([\d.]+)$/m.exec(err)?.[1]) < 3, err);
     } finally {
-      cluster.configureHelper("");
+      cluster.configure();
     }
   });
 
@@ -186,15 +187,22 @@ echo $AUKS_EVENT $(id -u) $KRB5CCNAME >>${log}
     cluster.must("login", "scancel --name=signalled", "bob");
   });
 
-  it("each of 20 simultaneous jobs has its ticket", () => {
-    const output = `${cluster.directory}/jobs/array`;
+  it("each of 50 simultaneous jobs has its ticket, and an array of jobs has it too", () => {
+    const jobs = `${cluster.directory}/jobs`;
+    // No job ends before the last one has begun.
+    const wrapped =
+      `touch ${jobs}/begun-$SLURM_JOB_ID; until test $(ls ${jobs} | grep -c begun) = 50; do sleep 0.3; done; klist | grep Default`;
+    const submit = (number: string, options: string) =>
+      `sbatch --quiet --wait -n1 -o ${jobs}/many-${number} ${options} --wrap=${quote(wrapped)} &`;
     cluster.must(
       "login",
-      `sbatch --quiet --wait --array=1-20 -o ${output}-%a --wrap='klist | grep Default'`,
+      `for i in $(seq 30); do ${submit("$i", "")} done
+${submit("%a", "--array=31-50")}
+wait`,
       "bob",
     );
-    const lines = cluster.must("login", `cat ${output}-*`).trim().split("\n");
-    assert.deepEqual(lines, Array(20).fill("Default principal: bob@REALM.A"));
+    const lines = cluster.must("login", `cat ${jobs}/many-*`).trim().split("\n");
+    assert.deepEqual(lines, Array(50).fill("Default principal: bob@REALM.A"));
   });
 
   it("nothing remains of cancelled jobs, or of one whose slurmstepd was killed", () => {
@@ -219,6 +227,30 @@ echo $AUKS_EVENT $(id -u) $KRB5CCNAME >>${log}
     cluster.waitFor("compute", "pgrep -fx 'sleep 300'");
     cluster.must("login", `scontrol update jobid=${job.trim()} EndTime=now+1`);
     cluster.waitFor("login", `scontrol show job ${job.trim()} | grep JobState=TIMEOUT`);
+  });
+
+  it("nothing remains of 200 jobs, with cancelled and timed-out ones among them", {
+    skip: !THOROUGH,
+    timeout: 400_000,
+  }, () => {
+    const jobs = `${cluster.directory}/jobs`;
+    const wrapped =
+      `case $SLURM_ARRAY_TASK_ID in *[01]) sleep 300;; *) klist -s && touch ${jobs}/good-$SLURM_ARRAY_TASK_ID;; esac`;
+    const job = cluster.must(
+      "login",
+      `sbatch --parsable --array=1-200 -o /dev/null --wrap=${quote(wrapped)}`,
+      "bob",
+    ).trim();
+    cluster.waitFor("compute", "test $(pgrep -fxc 'sleep 300') = 40");
+    cluster.must(
+      "login",
+      `for i in $(seq 0 10 190); do
+  scancel ${job}_$((i + 10))
+  scontrol update jobid=${job}_$((i + 1)) EndTime=now+1
+done`,
+    );
+    cluster.waitFor("login", 'test -z "$(squeue -h)"', 300_000);
+    assert.equal(cluster.must("login", `ls ${jobs} | grep -c good-`).trim(), "160");
   });
 
   it("a 90 s ticket lasts through a 5-minute job despite outages of KDC and auksd", {
