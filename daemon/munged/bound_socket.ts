@@ -1,5 +1,5 @@
-// munged's socket: bound with a mode that admits all users, recreated if someone removes it, and removed at the end
-// unless another daemon has taken it over by then.
+// munged's socket: bound with a mode that admits all users or received from the service manager, recreated if someone
+// removes it, and removed at the end unless it is the manager's, or another daemon has taken it over by then.
 import {
   chmodSync,
   closeSync,
@@ -9,11 +9,13 @@ import {
   type Stats,
   unlinkSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { MungeError } from "../../lib/errors.ts";
 import { checkFile } from "../../lib/files/security.ts";
-import { duplicateOver } from "../../lib/os/process.ts";
-import { close, listenUnix } from "../../lib/os/socket.ts";
+import { listeningPath } from "../../lib/os/inherited_socket.ts";
+import { duplicateAbove, duplicateOver } from "../../lib/os/process.ts";
+import { realPath } from "../../lib/os/real_path.ts";
+import { close, listenUnix, setBacklog, setNonBlocking } from "../../lib/os/socket.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { type FileLock, isLockInPlace, lockSocket, removeLock } from "../process/lock_file.ts";
 import type { Logger } from "../process/log.ts";
@@ -23,6 +25,8 @@ const SOCKET_MODE = 0o777;
 const DIRECTORY_MODE = 0o755;
 /** The maximum length of a listen queue on Linux, net.core.somaxconn. */
 const SOMAXCONN = "/proc/sys/net/core/somaxconn";
+/** Standard error, the last descriptor with a fixed meaning. */
+const LAST_STANDARD = 2;
 const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
 
 /** A locked socket path and, after {@linkcode bind}, its socket. */
@@ -32,6 +36,7 @@ export class BoundSocket {
   readonly #backlog: number;
   #lock: FileLock;
   #bound: Stats | undefined;
+  #isManagers = false;
 
   /**
    * Takes the path's lock.
@@ -64,6 +69,41 @@ export class BoundSocket {
     return listener;
   }
 
+  /** Whether the service manager made the socket, and keeps it when munged ends. */
+  get isManagers(): boolean {
+    return this.#isManagers;
+  }
+
+  /**
+   * Uses the service manager's socket instead of binding one.
+   *
+   * @param passed the descriptor that the manager passed.
+   * @returns as {@linkcode bind}.
+   * @throws {MungeError} if it isn't a socket that listens on our path.
+   */
+  adopt(passed: number): number {
+    const { socketPath } = this.#config;
+    const fail = (reason: string): never => {
+      const text = `Failed to use socket from service manager for "${socketPath}": ${reason}`;
+      throw new MungeError("EMUNGE_SNAFU", text);
+    };
+    try {
+      const path = listeningPath(passed);
+      if (!isSamePath(path, socketPath)) fail(`It listens on "${path}" (see --socket)`);
+      const listener = duplicateAbove(passed, LAST_STANDARD);
+      close(passed);
+      setNonBlocking(listener);
+      setBacklog(listener, this.#backlog); // which makes us the peer that the kernel reports to clients
+      this.#isManagers = true;
+      this.#log.info(`Received socket "${socketPath}" from service manager`);
+      this.#log.info(`Set socket listen backlog to ${this.#backlog}`);
+      return listener;
+    } catch (error) {
+      if (error instanceof MungeError) throw error;
+      return fail(systemText(error));
+    }
+  }
+
   /**
    * Recreates the socket, its directory and its lock if they are gone. Leaves another daemon's files alone.
    *
@@ -84,13 +124,18 @@ export class BoundSocket {
     const fd = this.#listen();
     duplicateOver(fd, listener);
     close(fd);
-    this.#log.warning(`Created socket "${socketPath}" again: it had been removed`);
+    const hint = this.#isManagers
+      ? "; the service manager will use it once its socket unit is restarted"
+      : "";
+    this.#isManagers = false;
+    this.#log.warning(`Created socket "${socketPath}" again: it had been removed${hint}`);
     return true;
   }
 
-  /** Removes the socket, unless it now belongs to another daemon. */
+  /** Removes the socket, unless it belongs to the service manager or, by now, to another daemon. */
   remove(): void {
     const { socketPath } = this.#config;
+    if (this.#isManagers) return;
     try {
       const found = lstatSync(socketPath);
       if (found.ino === this.#bound?.ino && found.dev === this.#bound.dev) unlinkSync(socketPath);
@@ -110,6 +155,17 @@ export class BoundSocket {
     chmodSync(socketPath, SOCKET_MODE);
     this.#bound = lstatSync(socketPath);
     return fd;
+  }
+}
+
+/** Whether two paths of sockets are the same, whatever links lead to their directories. */
+function isSamePath(path: string, other: string): boolean {
+  if (path === other) return true;
+  if (basename(path) !== basename(other)) return false;
+  try {
+    return realPath(dirname(path)) === realPath(dirname(other));
+  } catch {
+    return false; // an abstract name, or a directory that is gone
   }
 }
 

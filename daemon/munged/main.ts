@@ -1,6 +1,7 @@
 // munged from its command line to its service. Each step loads only what it needs, because three processes start until
 // munged is in the background, and two of them do nothing else.
 import type { DaemonConfig } from "./config.ts";
+import { socketFromManager } from "../process/activation.ts";
 import { enterBackground } from "../process/background.ts";
 import { requireResources, usefulThreads } from "./resources.ts";
 import { warmUp } from "./serve/warm_workers.ts";
@@ -18,8 +19,9 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
   }
   const numThreads = usefulThreads(config.numThreads);
   requireResources(numThreads);
-  const announceReady = config.foreground ? () => {} : enterBackground(config);
+  const passed = socketFromManager();
+  const announceReady = config.foreground ? () => {} : enterBackground(config, passed);
   warmUp(numThreads);
   const { serve } = await import("./service.ts");
-  return await serve({ ...config, numThreads }, config.numThreads, announceReady);
+  return await serve({ ...config, numThreads }, config.numThreads, announceReady, passed);
 }

@@ -50,12 +50,14 @@ const RESTORE_PAUSE_MS = 5_000;
  *
  * @param threadsAsked the number of threads requested; `config` has the number that is useful.
  * @param announceReady called once requests are served.
+ * @param passed the service manager's socket, or null.
  * @returns the exit status.
  */
 export async function serve(
   config: DaemonConfig,
   threadsAsked: number,
   announceReady: AnnounceReady,
+  passed: number | null,
 ): Promise<number> {
   const early = createLogger(stderrLog(config));
   let log = early;
@@ -73,7 +75,7 @@ export async function serve(
     const teardown = new Teardown(log);
     let status: number;
     try {
-      const { ended } = await start(config, origin, log, target, teardown);
+      const { ended } = await start(config, origin, log, target, teardown, passed);
       announceReady();
       notifyManager("READY=1");
       setTimeout(releaseProgramPages, SETTLED_MS);
@@ -128,6 +130,7 @@ async function start(
   log: Logger,
   logTarget: LogTarget,
   teardown: Teardown,
+  passed: number | null,
 ): Promise<{ readonly ended: Promise<number> }> {
   log.notice(`Starting munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
   announceOrigin(origin, log);
@@ -158,7 +161,7 @@ async function start(
     recent: logTarget.recent,
     replay,
   };
-  const listener = socket.bind();
+  const listener = passed === null ? socket.bind() : socket.adopt(passed);
   teardown.add(() => socket.remove());
   writePidFile(config.pidFile, config, log);
   hasPidFile = true;
@@ -184,7 +187,7 @@ async function start(
     }, log);
     teardown.add(() => upkeep.stop());
   }
-  teardown.add(() => serving.stop());
+  teardown.add(() => serving.stop({ isListenerShared: socket.isManagers }));
   serving.updateGroups(groups); // the first map may have arrived while the threads were starting
   const { numThreads } = config;
   log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);

@@ -3,7 +3,12 @@
 // never acquire a terminal. The caller waits on a pipe for the daemon to report that it is ready.
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { basename, delimiter, resolve } from "node:path";
-import { duplicateOver, openBlockingPipe, setProcessName } from "../../lib/os/process.ts";
+import {
+  duplicateAbove,
+  duplicateOver,
+  openBlockingPipe,
+  setProcessName,
+} from "../../lib/os/process.ts";
 import { realPath } from "../../lib/os/real_path.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
@@ -20,14 +25,17 @@ export type AnnounceReady = () => void;
  * the user started exits with status 0 once the daemon is ready, with the status from {@linkcode announceFailure}, or
  * with 1 if the daemon ends without calling either.
  * ps and pidof show the daemon under the program's name.
+ *
+ * @param listener the service manager's socket (activation.ts) to pass on to the daemon.
  */
 export function enterBackground(
   { program, commandLine }: { readonly program: string; readonly commandLine: readonly string[] },
+  listener: number | null = null,
 ): AnnounceReady {
   const stage = process.env[STAGE];
   delete process.env[STAGE];
   if (stage === undefined || !isPipe(PIPE_FD)) {
-    return process.exit(waitForDaemon(program, commandLine));
+    return process.exit(waitForDaemon(program, commandLine, listener));
   }
   setProcessName(program);
   process.chdir("/");
@@ -35,12 +43,18 @@ export function enterBackground(
 }
 
 /** Starts the copies. Returns the exit status for the daemon's success or failure. */
-function waitForDaemon(program: string, args: readonly string[]): number {
+function waitForDaemon(program: string, args: readonly string[], listener: number | null): number {
   const nothing = openNull();
   const { readEnd, writeEnd } = openBlockingPipe();
   // Waiting for the first copy, which exits at once, leaves no zombie behind.
   Bun.spawnSync(ownCommand(program, args), {
-    ...copyOptions(program, "session", nothing, writeEnd),
+    ...copyOptions(
+      program,
+      "session",
+      nothing,
+      writeEnd,
+      listener === null ? null : duplicateAbove(listener, PIPE_FD),
+    ),
     detached: true,
   });
   closeSync(nothing);

@@ -6,28 +6,34 @@ import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 export const STAGE = "MUNGED_STAGE";
 /** The end of the pipe to the waiting caller, in both copies. */
 export const PIPE_FD = 3;
+/** Says that the copies have the service manager's socket, and its descriptor there. */
+export const LISTENER = "MUNGED_LISTENER";
+export const LISTENER_FD = 4;
 
 /**
  * How to start a copy: with standard error and the pipe, and no other input or output.
  *
  * @param nothing a descriptor of /dev/null, because the runtime would create the file if it is missing; or `"inherit"`
  * if standard input and output already are /dev/null.
+ * @param listener the service manager's socket, or null; not {@linkcode PIPE_FD}, which the pipe takes first.
  */
 export function copyOptions(
   program: string,
   stage: "session" | "daemon",
   nothing: number | "inherit",
   pipe: number,
+  listener: number | null,
 ) {
+  const passed = listener === null ? {} : { [LISTENER]: "yes" };
   return {
     argv0: program,
-    env: { ...process.env, [STAGE]: stage },
+    env: { ...process.env, [STAGE]: stage, ...passed },
     // All other descriptors are closed.
-    stdio: [nothing, nothing, "inherit", pipe] as [
+    stdio: [nothing, nothing, "inherit", pipe, ...listener === null ? [] : [listener]] as [
       typeof nothing,
       typeof nothing,
       "inherit",
-      number,
+      ...number[],
     ],
   };
 }
@@ -36,6 +42,7 @@ export function copyOptions(
 export function leadSession(): void {
   const { execPath, argv, argv0 } = process;
   const command = IS_COMPILED ? [execPath] : [execPath, Bun.main];
-  Bun.spawn([...command, ...argv.slice(2)], copyOptions(argv0, "daemon", "inherit", PIPE_FD))
-    .unref();
+  const listener = process.env[LISTENER] === undefined ? null : LISTENER_FD;
+  const options = copyOptions(argv0, "daemon", "inherit", PIPE_FD, listener);
+  Bun.spawn([...command, ...argv.slice(2)], options).unref();
 }

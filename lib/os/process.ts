@@ -12,11 +12,15 @@ const MCL_FUTURE = 2;
 /** Locks each page when it is first touched; without it, all reserved address space would become resident. */
 const MCL_ONFAULT = isLinux ? 4 : 0;
 
-const { i32, u64, ptr: pointer } = FFIType;
+const F_DUPFD_CLOEXEC = isLinux ? 1030 : process.platform === "darwin" ? 67 : 17;
+
+const { i32, i64, u64, ptr: pointer } = FFIType;
 const c = openLibc({
   dup2: { args: [i32, i32], returns: i32 },
   mlockall: { args: [i32], returns: i32 },
   pipe: { args: [pointer], returns: i32 },
+  // The variadic argument twice, as in socket.ts.
+  fcntl: { args: [i32, i32, i64, i64, i64, i64, i64, i64, i64], returns: i32 },
   poll: { args: [pointer, u64, i32], returns: i32 },
   setrlimit: { args: [i32, pointer], returns: i32 },
   strsignal: { args: [i32], returns: pointer },
@@ -28,6 +32,14 @@ const prctl = isLinux
 /** Makes `copy` another descriptor of the open file `fd`, closing the old one; atomic for all threads. */
 export function duplicateOver(fd: number, copy: number): void {
   if (c.dup2(fd, copy) < 0) throw new SystemError("dup2");
+}
+
+/** A new descriptor of the open file `fd`, with a higher number than `last`, closed in programs that we start. */
+export function duplicateAbove(fd: number, last: number): number {
+  const least = last + 1;
+  const copy = c.fcntl(fd, F_DUPFD_CLOEXEC, least, 0, 0, 0, 0, 0, least);
+  if (copy < 0) throw new SystemError("fcntl");
+  return copy;
 }
 
 const POLLOUT = 4;

@@ -51,7 +51,8 @@ const getpeereid = isLinux ? null : openLibc({
   getpeereid: { args: [i32, pointer, pointer], returns: i32 },
 }).getpeereid;
 
-function setNonBlocking(fd: number): void {
+/** Makes the open file of a descriptor non-blocking, for every process that has it. */
+export function setNonBlocking(fd: number): void {
   const flags = c.fcntl(fd, F_GETFL, 0, 0, 0, 0, 0, 0, 0);
   const wanted = flags | O_NONBLOCK;
   if (flags < 0 || c.fcntl(fd, F_SETFL, wanted, wanted, 0, 0, 0, 0, wanted) < 0) {
@@ -76,6 +77,11 @@ export function listenUnix(path: string, backlog: number): number {
     c.close(fd);
     throw error;
   }
+}
+
+/** Sets the length of a listening socket's queue. */
+export function setBacklog(listener: number, backlog: number): void {
+  if (c.listen(listener, backlog) < 0) throw new SystemError("listen");
 }
 
 /** Descriptor of the next waiting connection, non-blocking, or -1. */

@@ -105,6 +105,15 @@ and
 .Ev MUNGE_KEY_ROTATION_SECONDS .`,
       ],
       [
+        "SOCKET ACTIVATION",
+        `A service manager can pass the socket as a descriptor, in systemd's way
+.Pq Ev LISTEN_PID , LISTEN_FDS .
+It must be exactly one stream socket that listens on the path of
+.Fl -socket .
+The daemon does not remove such a socket when it ends,
+so that clients wait for the next daemon.`,
+      ],
+      [
         "FILES",
         list([
           ["Pa /etc/munge/munge.conf", "options, one a line, as in max-ttl=600"],

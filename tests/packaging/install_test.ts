@@ -186,6 +186,12 @@ test("the systemd units are valid, hardened, and start munged", {
       encoding: "utf8",
     });
     assert.deepEqual(complaints(verified.stderr), []);
+    const socket = spawnSync("systemd-analyze", [
+      "verify",
+      "--man=no",
+      unit.replace(/service$/, "socket"),
+    ], { encoding: "utf8" });
+    assert.deepEqual(complaints(socket.stderr), []);
     const { stdout } = spawnSync("systemd-analyze", [
       "security",
       "--offline=yes",

@@ -163,10 +163,14 @@ export class Engine {
     this.#order({ kind: "listen" });
   }
 
-  /** Stops accepting, completes requests in flight, and ends all threads; does not wait for one that hangs. */
-  async stop(): Promise<void> {
+  /**
+   * Stops accepting, completes requests in flight, and ends all threads; does not wait for one that hangs.
+   *
+   * @param isListenerShared whether another process goes on listening on the same socket, which must not be shut down.
+   */
+  async stop({ isListenerShared = false } = {}): Promise<void> {
     this.#stopping = true;
-    shutdown(this.#settings.listener);
+    if (!isListenerShared) shutdown(this.#settings.listener);
     this.#order({ kind: "stop" });
     const timer = setTimeout(() => this.#giveUpThreads(), STOP_DEADLINE_MS);
     await this.#all((thread) => thread.state === "stopped");
