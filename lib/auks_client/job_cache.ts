@@ -97,6 +97,35 @@ function endOfTicket(context: Context, name: string): number {
   }
 }
 
+/**
+ * Does something that may make another cache the primary one of its collection, and undoes that: sssd's KCM switches to
+ * each new cache by itself.
+ *
+ * @param change returns the name of the cache that may have become the primary one.
+ * @throws {AuksError | KerberosError}
+ */
+export function keepPrimary(context: Context, change: () => string): string {
+  using before = openCache(context, undefined);
+  const primary = before.name;
+  const name = change();
+  const collection = collectionOf(name);
+  if (collection !== undefined && primary !== name && exists(context, primary)) {
+    if (primaryOf(context, collection) === name) makePrimary(context, primary);
+  }
+  return name;
+}
+
+function exists(context: Context, name: string): boolean {
+  using cache = openCache(context, name);
+  try {
+    cache.principal().free();
+    return true;
+  } catch (error) {
+    if (error instanceof KerberosError) return false;
+    throw error;
+  }
+}
+
 /** Makes a cache the primary one of its collection, if its type has collections. @throws {KerberosError} */
 export function makePrimary(context: Context, name: string): void {
   using cache = openCache(context, name);

@@ -587,7 +587,7 @@ Default: a new cache of the type in
           ["Cm force_file_ccache", "Short for\n.Cm ccache Ns = Ns Pa /tmp/krb5cc_%u_%j_XXXXXX ."],
           [
             "Cm no_cc_switch",
-            "Do not make the job's cache the primary one of its collection\n(KEYRING, KCM, DIR).",
+            "Do not make the job's cache the primary one of its collection\n(KEYRING, KCM, DIR) while the job runs.",
           ],
           [
             "Cm per_step",

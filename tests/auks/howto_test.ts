@@ -85,7 +85,11 @@ async function take(cluster: SlurmCluster, { user, node, command, below }: Step)
   for (const end = performance.now() + PATIENCE_MS;; await pause(200)) {
     const environment = user === "root" ? "" : `export KRB5CCNAME=${BOBS_CACHE}; `;
     const { out } = cluster.run(node, `exec 2>&1; ${environment}${command}`, user);
-    const printed = inOneLine(out);
+    // What srun says of a task may overtake what the task said.
+    const lines = out.split("\n");
+    const isSruns = (line: string) => line.startsWith("srun: ");
+    const ordered = [...lines.filter((line) => !isSruns(line)), ...lines.filter(isSruns)];
+    const printed = inOneLine(ordered.join("\n"));
     if (expected.test(printed)) return;
     if (!REPEATABLE.test(command) || performance.now() > end) {
       assert.match(printed, expected, `[${user}@${node}] ${command}`);

@@ -140,43 +140,6 @@ LD_PRELOAD=${library} slurmd &>/var/log/slurmd.start`,
       );
     }
   });
-
-  for (
-    const { type, collection, clear } of [
-      { type: "DIR", collection: "DIR:/tmp/cc_%{uid}", clear: "rm -r /tmp/cc_2000" },
-      { type: "KEYRING", collection: "KEYRING:persistent:%{uid}", clear: "kdestroy -A" },
-    ]
-  ) {
-    it(`a job's cache of type ${type} is the primary one while the job runs, unless no_cc_switch is set`, () => {
-      cluster.must(
-        "compute",
-        `cp /etc/krb5.conf /etc/krb5.conf.usual
-sed -i 's|^.libdefaults.$|&\\n    default_ccache_name = ${collection}|' /etc/krb5.conf`,
-      );
-      const hosts = `${PLUGSTACK} hostcredcache=FILE:/tmp/krb5cc_0`;
-      try {
-        cluster.configurePlugin(hosts);
-        cluster.login("bob", "", "compute");
-        const primary = () => cluster.must("compute", "klist | head -n 1", "bob");
-        const own = primary();
-        const show = "srun sh -c 'echo Ticket cache: $KRB5CCNAME; unset KRB5CCNAME; klist'";
-        const switched = bob(show);
-        const [jobs, shown] = switched.out.split("\n");
-        assert.match(jobs!, new RegExp(`^Ticket cache: ${type}:`), switched.err);
-        assert.notEqual(`${jobs}\n`, own);
-        assert.equal(shown, jobs);
-        cluster.waitFor("compute", "! pgrep slurmstepd");
-        assert.equal(primary(), own, "the user's own cache is the primary one again");
-        cluster.configurePlugin(`${hosts} no_cc_switch`);
-        const [other, kept] = bob(show).out.split("\n");
-        assert.match(other!, new RegExp(`^Ticket cache: ${type}:`));
-        assert.equal(`${kept}\n`, own);
-      } finally {
-        cluster.must("compute", clear, "bob");
-        cluster.must("compute", "mv /etc/krb5.conf.usual /etc/krb5.conf");
-      }
-    });
-  }
 });
 
 /** Replaces sync(), and logs how many caches there are. */

@@ -2,7 +2,12 @@
 import { AuksError } from "../../../lib/auks/errors.ts";
 import { configurationFile, readConfiguration } from "../../../lib/auks_client/configuration.ts";
 import { runHelperScript } from "../../../lib/auks_client/helper_script.ts";
-import { holdsTicket, makePrimary, nameJobCache } from "../../../lib/auks_client/job_cache.ts";
+import {
+  holdsTicket,
+  keepPrimary,
+  makePrimary,
+  nameJobCache,
+} from "../../../lib/auks_client/job_cache.ts";
 import { storeCredential } from "../../../lib/auks_client/received_credential.ts";
 import { Context, KerberosError } from "../../../lib/krb5/context.ts";
 import { becomeUser } from "../../../lib/os/identity.ts";
@@ -46,9 +51,14 @@ export async function keep(settings: StepSettings): Promise<number> {
 /** Stores a KRB-CRED. Returns the cache's name: that of earlier steps, which still use it, or a new one. */
 function store(context: Context, settings: StepSettings, krbCred: Uint8Array): string {
   const { recorded, ccache, noSwitch } = settings;
-  const name = recorded === "" ? nameJobCache(context, ccache, settings) : recorded;
-  storeCredential(context, name, krbCred);
-  if (!noSwitch) makePrimary(context, name);
+  const fill = () => {
+    const name = recorded === "" ? nameJobCache(context, ccache, settings) : recorded;
+    storeCredential(context, name, krbCred);
+    return name;
+  };
+  if (noSwitch) return keepPrimary(context, fill);
+  const name = fill();
+  makePrimary(context, name);
   return name;
 }
 
