@@ -24,7 +24,7 @@ limit:
   mov x24, #5                     // EMUNGE_NO_MEMORY
 room:
   ldr x1, [x21], #8
-  cbz x1, copy
+  cbz x1, choice
   ldr x2, [x21], #8
   mov x0, #0
   mov x3, #0x4022
@@ -38,6 +38,25 @@ room:
   mov x8, #215                    // munmap
   svc #0
   b room
+choice:
+  ldp x22, x25, [x21], #16
+  mov x0, #0
+  mov x1, x22
+  mov x2, #0                      // PROT_NONE
+  mov x3, #0x4022
+  mov x4, #-1
+  mov x5, #0
+  mov x8, #222                    // mmap
+  svc #0
+  ldr x9, [x21], #8
+  tbnz x0, #63, 1f
+  mov x1, x22
+  mov x8, #215                    // munmap
+  svc #0
+  b copy
+1:
+  mov x25, x9
+  b copy
 
 refuse:
   ldr x1, [sp, #8]
@@ -82,6 +101,7 @@ copy:
   b.ne 3b
   ldr x1, [x20]
   str x12, [x1]                   // environ
+  str x25, [x12], #8
 setting:
   ldr x14, [x21], #8
   cbz x14, variables

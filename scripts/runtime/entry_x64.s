@@ -26,7 +26,7 @@ room:                             # pairs of length and protection
   mov rsi, [r12]
   add r12, 8
   test rsi, rsi
-  je copy
+  je choice
   mov rdx, [r12]
   add r12, 8
   xor edi, edi
@@ -41,6 +41,21 @@ room:                             # pairs of length and protection
   mov eax, 11                     # munmap; rsi is still the length
   syscall
   jmp room
+choice:                           # a length, a setting for as much address space, one for less
+  mov rsi, [r12]
+  mov r15, [r12 + 8]
+  xor edi, edi
+  xor edx, edx                    # PROT_NONE
+  mov eax, 9                      # mmap; r8, r9 and r10 are as above
+  syscall
+  test rax, rax
+  cmovs r15, [r12 + 16]
+  lea r12, [r12 + 24]
+  js copy
+  mov rdi, rax
+  mov eax, 11                     # munmap
+  syscall
+  jmp copy
 
 refuse:
   mov rsi, [rsp + 8]              # argv[0], from its last slash on
@@ -89,6 +104,8 @@ copy:
   rep movsq                       # argc, argv, NULL
   mov rax, [rip + data]
   mov [rax], rdi                  # environ
+  mov rax, r15
+  stosq
 setting:
   mov rax, [r12]
   add r12, 8
