@@ -90,11 +90,12 @@ export function addition<O extends Option<never>>(option: O): O {
 
 /** Splits `-o, --output=PATH` into its parts. */
 export function parseNames(names: string): Pick<Option<never>, "short" | "long" | "argument"> {
+  const long = names.indexOf("--") + 2;
   const equals = names.indexOf("=");
-  const end = equals < 0 ? names.length : equals;
-  return {
-    ...(names[1] === "-" ? {} : { short: names[1]! }),
-    long: names.slice(names.indexOf("--") + 2, end),
-    ...(equals < 0 ? {} : { argument: names.slice(equals + 1) }),
+  const parts: { short?: string; long: string; argument?: string } = {
+    long: names.slice(long, equals < 0 ? names.length : equals),
   };
+  if (long > 2) parts.short = names[1]!;
+  if (equals >= 0) parts.argument = names.slice(equals + 1);
+  return parts;
 }

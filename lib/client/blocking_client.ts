@@ -48,7 +48,7 @@ import {
 } from "../os/unix_stream.ts";
 
 /** Errors of connecting that pass: a full listen queue, and a munged that is being restarted. */
-const PASSING: ReadonlySet<number> = new Set([EAGAIN, ECONNREFUSED, ENOENT]);
+const PASSING: readonly number[] = [EAGAIN, ECONNREFUSED, ENOENT];
 
 /** How a {@linkcode BlockingClient} asks. */
 export interface BlockingClientOptions {
@@ -150,7 +150,7 @@ export class BlockingClient {
       failures++;
       const failure = explain(this.#path, outcome);
       // A file that is not a socket refuses connections as well, and always will.
-      const isPassing = PASSING.has(outcome.errno) && failure.cause !== undefined &&
+      const isPassing = PASSING.includes(outcome.errno) && failure.cause !== undefined &&
         (this.#waitForSocket || !isMissing(failure));
       if (!isPassing || failures >= MAX_CONNECT_TRIES) throw failure;
       sleep(connectPause(failures));

@@ -55,7 +55,7 @@ const MIB = 1024 * 1024;
  */
 const ARENA = {
   /** What the runtime reserves in all, with room to spare. */
-  length: 3072 * MIB,
+  length: 4096 * MIB,
   setting: "MIMALLOC_ARENA_EAGER_COMMIT=0",
   settingForLess: "MIMALLOC_ARENA_RESERVE=0",
 };
