@@ -22,13 +22,17 @@ export interface Subkeys {
  * Derives the subkeys of a key.
  *
  * @param key all bytes of the key file, at least {@linkcode MIN_KEY_LENGTH}; the caller wipes them.
+ * @param labelled memory for one byte more than the key, which is wiped.
  * @throws {MungeError} EMUNGE_BAD_ARG if the key is too short.
  */
-export function deriveSubkeys(key: Uint8Array, { sha1 }: Pick<Cryptography, "sha1">): Subkeys {
+export function deriveSubkeys(
+  key: Uint8Array,
+  { sha1 }: Pick<Cryptography, "sha1">,
+  labelled: Uint8Array = new Uint8Array(key.length + 1),
+): Subkeys {
   if (key.length < MIN_KEY_LENGTH) {
     throw new MungeError("EMUNGE_BAD_ARG", `Key must be at least ${MIN_KEY_LENGTH} bytes`);
   }
-  const labelled = new Uint8Array(key.length + 1);
   labelled.set(key);
   try {
     labelled[key.length] = 0x31; // "1"

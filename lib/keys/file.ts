@@ -8,12 +8,14 @@ import { checkFile, type SecurityRules, type WarningLog } from "../files/securit
 /**
  * The key file's bytes, after its checks; the caller wipes them.
  *
+ * @param newBytes allocates memory for them.
  * @throws {MungeError} when the file is missing, insecure, unreadable, too short or too long.
  */
 export function readKeyFile(
   path: string,
   rules: SecurityRules,
   logger: WarningLog,
+  newBytes: (length: number) => Uint8Array = (length) => new Uint8Array(length),
 ): Uint8Array {
   const checked = checkFile("key", path, rules, logger);
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
@@ -37,7 +39,7 @@ export function readKeyFile(
     if (opened.size > MAX_KEY_LENGTH) {
       throw new MungeError("EMUNGE_SNAFU", `Keyfile must be at most ${MAX_KEY_LENGTH} bytes`);
     }
-    key = new Uint8Array(opened.size);
+    key = newBytes(opened.size);
     for (let length = 0; length < key.length;) {
       const count = readSync(fd, key, length, key.length - length, null);
       if (count === 0) throw new Error("File was truncated while it was read");

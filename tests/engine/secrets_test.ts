@@ -1,8 +1,9 @@
 // Secrets in munged's memory: one copy of each subkey, and no trace of the key itself, however often the key files
 // are read again.
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { closeSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { test } from "node:test";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
@@ -39,9 +40,9 @@ function* residentRuns(pid: number): Generator<[start: number, length: number]> 
   }
 }
 
-/** How often each secret occurs in the memory of a process. */
-function countInMemory(pid: number, secrets: readonly Uint8Array[]): number[] {
-  const counts = secrets.map(() => 0);
+/** The addresses of each secret in the memory of a process. */
+function findInMemory(pid: number, secrets: readonly Uint8Array[]): number[][] {
+  const found: number[][] = secrets.map(() => []);
   const memory = openSync(`/proc/${pid}/mem`, "r");
   try {
     for (const [start, length] of residentRuns(pid)) {
@@ -53,14 +54,26 @@ function countInMemory(pid: number, secrets: readonly Uint8Array[]): number[] {
       }
       secrets.forEach((secret, which) => {
         for (let at = bytes.indexOf(secret); at >= 0; at = bytes.indexOf(secret, at + 1)) {
-          counts[which]!++;
+          found[which]!.push(start + at);
         }
       });
     }
   } finally {
     closeSync(memory);
   }
-  return counts;
+  return found;
+}
+
+/** The kernel's flags of the mapping with this address (proc_pid_smaps(5)). */
+function mappingFlags(pid: number, address: number): string[] {
+  let inside = false;
+  for (const line of readFileSync(`/proc/${pid}/smaps`, "latin1").split("\n")) {
+    const range = /^([0-9a-f]+)-([0-9a-f]+) /.exec(line);
+    if (range !== null) {
+      inside = parseInt(range[1]!, 16) <= address && address < parseInt(range[2]!, 16);
+    } else if (inside && line.startsWith("VmFlags:")) return line.split(/\s+/).slice(1);
+  }
+  return [];
 }
 
 test("munged's memory has one copy of each subkey and none of the key, also after SIGHUP", {
@@ -69,9 +82,13 @@ test("munged's memory has one copy of each subkey and none of the key, also afte
   const realm = new Realm();
   try {
     const munged = await realm.start("ours");
-    const subkey = (label: string) => createHash("sha1").update(realm.key).update(label).digest();
-    const secrets = [subkey("1"), subkey("2"), realm.key.subarray(0, 32)];
-    const count = () => countInMemory(munged.process.pid!, secrets);
+    const pid = munged.process.pid!;
+    const secretsOf = (key: Uint8Array) => {
+      const subkey = (label: string) => createHash("sha1").update(key).update(label).digest();
+      return [subkey("1"), subkey("2"), key.subarray(0, 32)];
+    };
+    const count = (key: Uint8Array = realm.key) =>
+      findInMemory(pid, secretsOf(key)).map(({ length }) => length);
     assert.deepEqual(count(), [1, 1, 0], "at the start");
     for (let times = 1; times <= 3; times++) {
       munged.process.kill("SIGHUP");
@@ -85,6 +102,19 @@ test("munged's memory has one copy of each subkey and none of the key, also afte
       assert.equal(client.decode({ credential: credential.slice() }).errno, 0);
     }
     assert.deepEqual(count(), [1, 1, 0], "after requests");
+    const [[address]] = findInMemory(pid, secretsOf(realm.key)) as [[number]];
+    const flags = mappingFlags(pid, address);
+    // Not in core dumps, wiped in children, locked.
+    for (const flag of ["dd", "wf", "lo"]) assert(flags.includes(flag), `${flag} of ${flags}`);
+
+    const keyFile = join(realm.directory, "key");
+    const newKey = randomBytes(128);
+    writeFileSync(`${keyFile}.new`, newKey, { mode: 0o600 });
+    renameSync(`${keyFile}.new`, keyFile);
+    munged.process.kill("SIGHUP");
+    await pause(300);
+    assert.deepEqual(count(), [0, 0, 0], "the old key after a rotation");
+    assert.deepEqual(count(newKey), [1, 1, 0], "the new key after a rotation");
     assert.equal(await munged.stop(), 0);
   } finally {
     await realm.close();

@@ -15,6 +15,7 @@ import { DEFAULTS } from "../../daemon/munged/config.ts";
 import { primitives } from "../../lib/primitives/library.ts";
 import { ERRNO } from "../../lib/errors.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
+import { shelter } from "../../daemon/munged/keys/shelter.ts";
 import { formatEncodeRequest } from "../../lib/protocol/message.ts";
 import { listenUnix } from "../../lib/os/socket.ts";
 import { memoryLogger } from "../daemon/scratch.ts";
@@ -48,7 +49,8 @@ describe("workers that die", () => {
 
   function start(workerFile = "mortal_worker.ts"): Promise<Engine> {
     const subkeys = deriveSubkeys(new Uint8Array(128).fill(7), primitives);
-    const key = { subkeys, fingerprint: "0", role: "active", since: 0, expiry: null } as const;
+    const secret = shelter(subkeys, () => {});
+    const key = { secret, fingerprint: "0", role: "active", since: 0, expiry: null } as const;
     const settings: EngineSettings = {
       listener: listenUnix(socketPath, 64),
       threads: THREADS,

@@ -2,14 +2,21 @@
 // store.ts fills it.
 import { MungeError } from "../../../lib/errors.ts";
 import type { RingKey } from "../../../lib/keys/ring.ts";
+import type { SharedSecret } from "../../../lib/os/secret_memory.ts";
 
 /** Users and groups that may encode and decode in a realm; null for everyone. */
 export type Allowed = { readonly uids: readonly number[]; readonly gids: readonly number[] } | null;
 
+/** A key in force. */
+export interface ServedKey extends Omit<RingKey, "subkeys"> {
+  /** Its subkeys (shelter.ts). */
+  readonly secret: SharedSecret;
+}
+
 /** One realm. */
 export interface Realm {
-  /** Its keys, the active one first; their bytes are in memory shared by all threads. */
-  readonly ring: readonly RingKey[];
+  /** Its keys, the active one first. */
+  readonly ring: readonly ServedKey[];
   readonly allowed: Allowed;
 }
 
@@ -19,8 +26,8 @@ export type Realms = ReadonlyMap<string, Realm>;
 /** The default realm's name. */
 export const DEFAULT_REALM = "";
 
-/** The realm of this name. @throws {MungeError} EMUNGE_BAD_REALM if there is none. */
-export function requireRealm(realms: Realms, name: string): Realm {
+/** What belongs to the realm of this name. @throws {MungeError} EMUNGE_BAD_REALM if there is none. */
+export function requireRealm<T>(realms: ReadonlyMap<string, T>, name: string): T {
   const realm = realms.get(name);
   if (realm === undefined) throw new MungeError("EMUNGE_BAD_REALM");
   return realm;

@@ -12,13 +12,22 @@ import {
   type RingKey,
 } from "../../../lib/keys/ring.ts";
 import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../../../lib/credential/subkeys.ts";
+import type { SystemError } from "../../../lib/os/libc.ts";
+import {
+  freeSecret,
+  newSecret,
+  secretAt,
+  type SharedSecret,
+  shareSecret,
+} from "../../../lib/os/secret_memory.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { isRealmName } from "../../../lib/credential/realm.ts";
 import { type DaemonConfig, keyRotationTime } from "../config.ts";
 import { readKeyFile } from "../../../lib/keys/file.ts";
 import type { FileWatch } from "../../process/file_watch.ts";
 import type { Logger } from "../../process/log.ts";
-import { DEFAULT_REALM, describeRealm, type Realm, type Realms } from "./realms.ts";
+import { DEFAULT_REALM, describeRealm, type Realm, type Realms, type ServedKey } from "./realms.ts";
+import { shelter } from "./shelter.ts";
 
 /** A changed file takes effect once two checks this far apart see the same state. */
 const RECHECK_MS = 1_000;
@@ -43,6 +52,7 @@ export class KeyStore {
   /** The change in progress; the next one waits for it. */
   #change: Promise<void> = Promise.resolve();
   #recheck: NodeJS.Timeout | undefined;
+  #warnedOfSwap = false;
   #expiry: NodeJS.Timeout | undefined;
 
   /**
@@ -54,9 +64,9 @@ export class KeyStore {
   constructor(config: DaemonConfig, log: Logger) {
     this.#config = config;
     this.#log = log;
-    const rings = new Map<string, readonly RingKey[]>();
+    const rings = new Map<string, readonly ServedKey[]>();
     this.#read = this.#seen = this.#signature();
-    for (const [name, keyFile] of this.#keyFiles()) rings.set(name, this.#readRing(keyFile));
+    for (const [name, keyFile] of this.#keyFiles()) rings.set(name, this.#readRing(keyFile, []));
     for (const { realm } of config.realmAllow) {
       if (rings.has(realm)) continue;
       throw new MungeError(
@@ -97,9 +107,7 @@ export class KeyStore {
 
   /** Wipes all keys; no thread may use them any more. */
   wipe(): void {
-    for (const { ring } of this.#realms.values()) {
-      for (const { subkeys } of ring) wipeSubkeys(subkeys);
-    }
+    for (const secret of secretsOf(this.#realms)) secretAt(secret).fill(0);
   }
 
   #look(): void {
@@ -139,19 +147,19 @@ export class KeyStore {
     return [...new Set([realmDir, ...files.map((file) => dirname(file))])];
   }
 
-  #enqueue(change: () => ReadonlyMap<string, readonly RingKey[]>): void {
+  #enqueue(change: () => ReadonlyMap<string, readonly ServedKey[]>): void {
     this.#change = this.#change.then(() => this.#replace(this.#withLimits(change()))).catch(
       (error) => this.#log.error(`Failed to change keys: ${systemText(error)}`),
     );
   }
 
-  #readAgain(): Map<string, readonly RingKey[]> {
+  #readAgain(): Map<string, readonly ServedKey[]> {
     this.#read = this.#signature();
-    const rings = new Map<string, readonly RingKey[]>();
+    const rings = new Map<string, readonly ServedKey[]>();
     for (const [name, keyFile] of this.#keyFiles()) {
       const old = this.#realms.get(name)?.ring;
       try {
-        rings.set(name, keepKnown(this.#readRing(keyFile), old ?? []));
+        rings.set(name, this.#readRing(keyFile, old ?? []));
       } catch (error) {
         const kept = old === undefined ? "it is not served" : "its keys stay as they were";
         this.#log.error(
@@ -168,7 +176,7 @@ export class KeyStore {
     return [...this.#realms.values()].some(({ ring }) => ring.some((key) => isExpired(key, time)));
   }
 
-  #dropExpired(): Map<string, readonly RingKey[]> {
+  #dropExpired(): Map<string, readonly ServedKey[]> {
     const time = now();
     return new Map(
       [...this.#realms].map((
@@ -192,13 +200,13 @@ export class KeyStore {
     for (const [name, { ring }] of changed) this.#log.notice(describeRing(name, ring));
     for (const name of removed) this.#log.notice(`Removed ${describeRealm(name)}`);
     this.#warnOfSharedKeys();
-    const kept = new Set(subkeysOf(realms));
-    for (const subkeys of subkeysOf(before)) {
-      if (!kept.has(subkeys)) wipeSubkeys(subkeys);
+    const kept = new Set(secretsOf(realms));
+    for (const secret of secretsOf(before)) {
+      if (!kept.has(secret)) freeSecret(secret);
     }
   }
 
-  #withLimits(rings: ReadonlyMap<string, readonly RingKey[]>): Map<string, Realm> {
+  #withLimits(rings: ReadonlyMap<string, readonly ServedKey[]>): Map<string, Realm> {
     return new Map([...rings].map(([name, ring]) => {
       const limits = this.#config.realmAllow.filter(({ realm }) => realm === name);
       const allowed = limits.length === 0 ? null : {
@@ -227,7 +235,17 @@ export class KeyStore {
     return lines.join("\n");
   }
 
-  #readRing(keyFile: string): RingKey[] {
+  /** The keys of a realm from their files; known ones keep their memory. */
+  #readRing(keyFile: string, known: readonly ServedKey[]): ServedKey[] {
+    return this.#readKeys(keyFile).map(({ subkeys, ...key }) => {
+      const same = known.find(({ fingerprint }) => fingerprint === key.fingerprint);
+      if (same === undefined) return { ...key, secret: shelter(subkeys, this.#warnOfSwap) };
+      wipeSubkeys(subkeys);
+      return { ...key, secret: same.secret };
+    });
+  }
+
+  #readKeys(keyFile: string): RingKey[] {
     for (let reads = 1;; reads++) {
       const before = fileSignature(keyFile);
       const found: FoundKey[] = [];
@@ -253,13 +271,26 @@ export class KeyStore {
   }
 
   #readSubkeys(path: string): Subkeys {
-    const key = readKeyFile(path, this.#config, this.#log);
+    const used: Uint8Array[] = [];
+    const allocate = (length: number) => {
+      const bytes = newSecret(length, this.#warnOfSwap);
+      used.push(bytes);
+      return bytes;
+    };
     try {
-      return shareSubkeys(deriveSubkeys(key, primitives));
+      const key = readKeyFile(path, this.#config, this.#log, allocate);
+      return deriveSubkeys(key, primitives, allocate(key.length + 1));
     } finally {
-      key.fill(0);
+      for (const bytes of used) freeSecret(shareSecret(bytes));
     }
   }
+
+  /** Keys whose memory can't be locked, as under a small `ulimit -l`, may be swapped out: said once. */
+  readonly #warnOfSwap = (reason: SystemError): void => {
+    if (this.#warnedOfSwap) return;
+    this.#warnedOfSwap = true;
+    this.#log.warning(`Keys may be swapped out: ${reason.message}`);
+  };
 
   #warnOfSharedKeys(): void {
     const realmOf = new Map<string, string>();
@@ -280,42 +311,21 @@ function now(): number {
   return Math.floor(Date.now() / 1000);
 }
 
-function isExpired({ expiry }: RingKey, time: number): boolean {
+function isExpired({ expiry }: ServedKey, time: number): boolean {
   return expiry !== null && expiry <= time;
 }
 
-function* subkeysOf(realms: Realms): Generator<Subkeys> {
-  for (const { ring } of realms.values()) for (const { subkeys } of ring) yield subkeys;
-}
-
-/** `ring`, reusing the memory of keys that are already known; wipes their second copies. */
-function keepKnown(ring: readonly RingKey[], known: readonly RingKey[]): RingKey[] {
-  return ring.map((key) => {
-    const same = known.find(({ fingerprint }) => fingerprint === key.fingerprint);
-    if (same === undefined) return key;
-    wipeSubkeys(key.subkeys);
-    return { ...key, subkeys: same.subkeys };
-  });
+function* secretsOf(realms: Realms): Generator<SharedSecret> {
+  for (const { ring } of realms.values()) for (const { secret } of ring) yield secret;
 }
 
 /** `Keys of realm "x": active 0123456789abcdef, old fedcba9876543210 until 2026-11-21T23:00:00Z`. */
-function describeRing(name: string, ring: readonly RingKey[]): string {
+function describeRing(name: string, ring: readonly ServedKey[]): string {
   const keys = ring.map(({ role, fingerprint, expiry }) => {
     const until = expiry === null ? "" : ` until ${new Date(expiry * 1000).toISOString()}`;
     return `${role} ${fingerprint}${until}`;
   });
   return `Keys of ${describeRealm(name)}: ${keys.join(", ")}`;
-}
-
-/** The subkeys in memory shared with the workers, so that wiping it wipes theirs as well. */
-function shareSubkeys({ dek, mac }: Subkeys): Subkeys {
-  const share = (secret: Uint8Array) => {
-    const shared = new Uint8Array(new SharedArrayBuffer(secret.length));
-    shared.set(secret);
-    secret.fill(0);
-    return shared;
-  };
-  return { dek: share(dek), mac: share(mac) };
 }
 
 function changeTime(path: string): number {

@@ -8,7 +8,8 @@ import { lastDescriptors } from "../../../lib/os/process.ts";
 import { drainPipe } from "../../../lib/os/socket.ts";
 import { createLogger } from "../../process/log.ts";
 import { isGroupMember } from "../groups/map.ts";
-import { DEFAULT_REALM, mayUseRealm, requireRealm } from "../keys/realms.ts";
+import { mayUseRealm, requireRealm } from "../keys/realms.ts";
+import { subkeysIn } from "../keys/shelter.ts";
 import { audit } from "./audit.ts";
 import { WorkerCounters } from "../observe/counters.ts";
 import { collectStatus } from "../observe/status.ts";
@@ -43,11 +44,14 @@ const settings = await new Promise<WorkerSettings>((resolve) => {
 });
 const log = createLogger(settings.log);
 let { groups, realms } = settings;
-let ring = ringOf(DEFAULT_REALM);
+let rings = openRings();
 let stopping = false;
 
-function ringOf(realm: string): readonly Subkeys[] {
-  return requireRealm(realms, realm).ring.map(({ subkeys }) => subkeys);
+/** The subkeys of each realm's keys, the active key first. */
+function openRings(): ReadonlyMap<string, readonly Subkeys[]> {
+  return new Map(
+    [...realms].map(([name, { ring }]) => [name, ring.map(({ secret }) => subkeysIn(secret))]),
+  );
 }
 
 function isMember(uid: number, gid: number): boolean {
@@ -58,7 +62,7 @@ const counters = new WorkerCounters(settings.status.counters, settings.number);
 
 const context: ExchangeParts["context"] = {
   primitives,
-  ringOf: (realm) => realm === DEFAULT_REALM ? ring : ringOf(realm),
+  ringOf: (realm) => requireRealm(rings, realm),
   mayUse: (realm, { uid, gid }) => mayUseRealm(requireRealm(realms, realm), uid, gid, isMember),
   maxTtl: settings.maxTtl,
   defaultTtl: settings.defaultTtl,
@@ -228,7 +232,7 @@ function takeOrders(): void {
         break;
       case "realms":
         realms = order.realms;
-        ring = ringOf(DEFAULT_REALM);
+        rings = openRings();
         report({ kind: "realms", generation: order.generation });
         break;
       case "listen":

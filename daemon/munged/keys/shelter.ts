@@ -1,0 +1,28 @@
+// The subkeys of a key in force, in memory for secrets that all threads share: moving them there, and reading them.
+import type { Subkeys } from "../../../lib/credential/subkeys.ts";
+import { wipeSubkeys } from "../../../lib/credential/subkeys.ts";
+import type { SystemError } from "../../../lib/os/libc.ts";
+import {
+  newSecret,
+  secretAt,
+  type SharedSecret,
+  shareSecret,
+} from "../../../lib/os/secret_memory.ts";
+
+/** The two subkeys, one behind the other. */
+const SUBKEY_LENGTH = 20;
+
+/** Moves subkeys to memory for secrets; wipes `subkeys`. */
+export function shelter(subkeys: Subkeys, warn: (reason: SystemError) => void): SharedSecret {
+  const bytes = newSecret(2 * SUBKEY_LENGTH, warn);
+  bytes.set(subkeys.dek);
+  bytes.set(subkeys.mac, SUBKEY_LENGTH);
+  wipeSubkeys(subkeys);
+  return shareSecret(bytes);
+}
+
+/** The subkeys in such memory, for any thread. */
+export function subkeysIn(secret: SharedSecret): Subkeys {
+  const bytes = secretAt(secret);
+  return { dek: bytes.subarray(0, SUBKEY_LENGTH), mac: bytes.subarray(SUBKEY_LENGTH) };
+}
