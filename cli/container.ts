@@ -1,28 +1,69 @@
-// mungebox container: munged as the only process of a container, with its key from a mounted secret. Secrets are
-// mounted as symbolic links or as another user's files, which munged rightly refuses as a key file, so this makes a copy
-// in memory for munged alone.
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { MAX_KEY_LENGTH } from "../lib/credential/subkeys.ts";
+// mungebox container: munged as the only process of a container, with its key straight from a mounted secret. What the
+// container lacks is reported here with the mount that adds it; all else is munged's.
+import { accessSync, constants, statSync } from "node:fs";
+import { dirname } from "node:path";
+import type { DaemonConfig } from "../daemon/munged/config.ts";
+import { MungeError } from "../lib/errors.ts";
+import { isMountedReadOnly } from "../lib/os/mounts.ts";
 import { duplicateOver } from "../lib/os/process.ts";
-import { readInput } from "./command_line/files.ts";
+import { systemCode } from "../lib/os/system_text.ts";
 import { run as runMunged } from "./munged/munged.ts";
 
 /** The environment variable with the secret's path; Docker, Podman and our manifests mount it at the default. */
 const SECRET_VARIABLE = "MUNGE_SECRET";
 const DEFAULT_SECRET = "/run/secrets/munge.key";
-/** A file system in memory that every container has. */
-const MEMORY = "/dev/shm";
 
 /** Runs munged in the foreground with `args` as additional options, logging to standard output. */
 export async function run(_program: string, args: readonly string[]): Promise<number> {
-  const key = readInput(process.env[SECRET_VARIABLE] ?? DEFAULT_SECRET, MAX_KEY_LENGTH);
-  const directory = mkdtempSync(join(MEMORY, "munge-"));
-  process.once("exit", () => rmSync(directory, { recursive: true }));
-  const copy = join(directory, "munge.key");
-  writeFileSync(copy, key, { mode: 0o600, flag: "wx" });
-  chmodSync(copy, 0o600); // regardless of the umask
-  key.fill(0);
+  const secret = process.env[SECRET_VARIABLE] ?? DEFAULT_SECRET;
   duplicateOver(1, 2);
-  return await runMunged("munged", ["--foreground", `--key-file=${copy}`, ...args]);
+  return await runMunged("munged", ["--foreground", `--key-file=${secret}`, ...args], (config) => {
+    if (!config.stop) requireMounts(config);
+    return { ...config, mountedSecrets: true };
+  });
+}
+
+/** @throws {MungeError} that names the mount to add, if the key or a place for munged's files is missing. */
+function requireMounts({ keyFile, socketPath, seedFile }: DaemonConfig): void {
+  const uid = process.geteuid!();
+  const fail = (text: string, error: unknown) =>
+    new MungeError("EMUNGE_SNAFU", text, { cause: error });
+  try {
+    accessSync(keyFile, constants.R_OK);
+  } catch (error) {
+    if (systemCode(error) === "EACCES") {
+      throw fail(
+        `UID ${uid} may not read the key "${keyFile}": mount a file that UID ${uid} owns (chmod 400)`,
+        error,
+      );
+    }
+    throw fail(
+      `There is no key at "${keyFile}": mount one that UID ${uid} may read, for example with ` +
+        `docker run --volume "$PWD/munge.key:${keyFile}:ro" mungebox`,
+      error,
+    );
+  }
+  if (statSync(keyFile).uid !== uid && !isMountedReadOnly(keyFile)) {
+    throw new MungeError(
+      "EMUNGE_SNAFU",
+      `The key "${keyFile}" can be changed by others: mount it read-only ` +
+        `(docker run --volume FILE:${keyFile}:ro), or give it to UID ${uid} ` +
+        `(podman run --secret munge.key,uid=${uid},mode=0400)`,
+    );
+  }
+  for (const directory of new Set([dirname(socketPath), dirname(seedFile)])) {
+    const stats = statSync(directory, { throwIfNoEntry: false });
+    if (stats === undefined) continue; // munged reports it
+    try {
+      if (stats.uid !== 0 && stats.uid !== uid) throw new Error(`UID ${stats.uid} owns it`);
+      accessSync(directory, constants.W_OK);
+    } catch (error) {
+      throw fail(
+        `UID ${uid} can't keep files in "${directory}", which is UID ${stats.uid}'s: run as ` +
+          `UID ${stats.uid}, or mount a volume in memory there (docker run --tmpfs ` +
+          `${directory}:mode=1777, or an emptyDir with medium: Memory)`,
+        error,
+      );
+    }
+  }
 }

@@ -46,6 +46,8 @@ export interface DaemonConfig {
   trustedGroup: number | null;
   /** No recurring timers and no replay cache. */
   benchmark: boolean;
+  /** Whether keys may be secrets mounted into a container; only `mungebox container` says so. */
+  mountedSecrets: boolean;
   /** Turns errors about files and the origin into warnings, and takes the socket over from another daemon. */
   force: boolean;
   foreground: boolean;
@@ -104,6 +106,7 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   groupUpdateTime: 3600,
   trustedGroup: null,
   benchmark: false,
+  mountedSecrets: false,
   force: false,
   foreground: false,
   mlockall: false,

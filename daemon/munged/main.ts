@@ -18,7 +18,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
     return stopDaemon(config, createLogger(stderrLog(config)));
   }
   const numThreads = usefulThreads(config.numThreads);
-  requireResources(numThreads);
+  requireResources(numThreads, config.foreground);
   const passed = socketFromManager();
   const announceReady = config.foreground ? () => {} : enterBackground(config, passed);
   warmUp(numThreads);

@@ -2,6 +2,7 @@
 // that an administrator understands, so munged checks before it starts.
 import { availableParallelism } from "node:os";
 import { MungeError } from "../../lib/errors.ts";
+import { processLimit } from "../../lib/os/cgroup.ts";
 import { hasAddressSpace, hasMemory, softLimit } from "../../lib/os/limits.ts";
 
 const MIB = 1024 * 1024;
@@ -29,9 +30,10 @@ export function usefulThreads(asked: number): number {
  * Refuses to start if limits leave too little.
  *
  * @param threads that serve requests.
+ * @param foreground whether other processes in our control group are strangers, not our own on the way to the background.
  * @throws {MungeError} EMUNGE_NO_MEMORY for memory, EMUNGE_SNAFU for another limit.
  */
-export function requireResources(threads: number): void {
+export function requireResources(threads: number, foreground: boolean): void {
   const memory = BASE_MEMORY + threads * THREAD_MEMORY;
   const mebibytes = `${Math.ceil(memory / MIB)} MiB more for ${threads} threads`;
   if (!hasAddressSpace(memory)) {
@@ -40,13 +42,14 @@ export function requireResources(threads: number): void {
   if (!hasMemory(memory)) {
     throw new MungeError("EMUNGE_NO_MEMORY", `Out of memory: ulimit -d must allow ${mebibytes}`);
   }
+  const processes = OTHER_THREADS + threads;
   const needs = [
     ["descriptors", DESCRIPTORS, `ulimit -n must allow ${DESCRIPTORS} descriptors`],
     ["stack", STACK, `ulimit -s must allow ${STACK / 1024} KiB of stack`],
     [
       "processes",
-      OTHER_THREADS + threads,
-      `ulimit -u must allow ${OTHER_THREADS + threads} processes for ${threads} threads`,
+      processes,
+      `ulimit -u must allow ${processes} processes for ${threads} threads`,
     ],
   ] as const;
   for (const [resource, need, text] of needs) {
@@ -55,5 +58,15 @@ export function requireResources(threads: number): void {
     if (softLimit(resource) < need) {
       throw new MungeError("EMUNGE_SNAFU", `Insufficient resources: ${text}`);
     }
+  }
+  const group = processLimit();
+  const used = foreground ? group?.used ?? 0 : 0;
+  if (group !== null && group.limit - used < processes) {
+    const others = used === 0 ? "" : `, of which others use ${used}`;
+    throw new MungeError(
+      "EMUNGE_SNAFU",
+      `Insufficient resources: the control group must allow ${processes} processes for ` +
+        `${threads} threads (pids.max is ${group.limit}${others})`,
+    );
   }
 }

@@ -14,6 +14,8 @@ export interface SecurityRules {
   readonly trustedGroup: number | null;
   /** UID of the daemon that trusts the file; by default this process's. */
   readonly uid?: number;
+  /** Whether keys may be secrets mounted into a container, to which the rules of "secret" apply. */
+  readonly mountedSecrets?: boolean;
 }
 
 /** Takes warnings. */
@@ -37,6 +39,8 @@ interface Policy {
   readonly anyOwner?: true;
   /** Whether all users must be able to pass through the directories. */
   readonly reachable?: true;
+  /** Whether the file may belong to root, and be a symbolic link; then what it leads through is checked. */
+  readonly placedByRoot?: true;
 }
 
 const READ_WRITE = { mask: 0o6, text: "readable or writable" } as const;
@@ -66,6 +70,15 @@ const POLICIES = {
     anyOwner: true,
   },
   pid: { subject: "PIDfile", file: "PIDfile", directory: "PIDfile dir" },
+  // A file on a read-only mount that only this container has: Kubernetes gives it to root and a group, behind symbolic
+  // links, and other engines let everyone read it.
+  secret: {
+    subject: "Keyfile",
+    file: "keyfile",
+    directory: "keyfile dir",
+    permission: WRITE,
+    placedByRoot: true,
+  },
   seed: { subject: "PRNG seed dir", file: "PRNG seed", directory: "PRNG seed dir" },
   socket: { subject: "Socket", file: "socket", directory: "socket dir", reachable: true },
 } as const satisfies Record<string, Policy>;
@@ -97,8 +110,10 @@ export function checkFile(
   let checked: Stats | undefined;
   if (policy.permission !== undefined) {
     checked = statFile(policy, path);
-    const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-    const { breaches, fatal } = statBreaches(checked, isLink, "should", policy.permission, uid);
+    const isLink = policy.placedByRoot !== true &&
+      lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+    const owner = policy.placedByRoot === true && checked?.uid === 0 ? 0 : uid;
+    const { breaches, fatal } = statBreaches(checked, isLink, "should", policy.permission, owner);
     if (fatal !== undefined) {
       throw new MungeError("EMUNGE_SNAFU", `${policy.subject} is insecure: "${path}" ${fatal}`);
     }
@@ -106,7 +121,13 @@ export function checkFile(
   }
   const directories = directoriesAbove(policy, path);
   const breach = directoryBreach(directories, policy, rules.trustedGroup, uid) ??
-    detourBreach(path, directories, policy, rules.trustedGroup, uid);
+    detourBreach(
+      policy.placedByRoot === true ? path : dirname(path),
+      directories,
+      policy,
+      rules.trustedGroup,
+      uid,
+    );
   if (breach !== undefined) report(`${policy.subject} is insecure: ${breach}`);
   if (policy.reachable === true) {
     // Only the first can be something other than a directory; then the socket's lock can't be created there.
@@ -235,11 +256,11 @@ function directoryBreach(
 const MAX_LINKS = 40;
 
 /**
- * Checks the symbolic links on the path of a file, and the directories reached only through them: a user who can
- * replace one of them decides which file is used.
+ * Checks the symbolic links on a path, and the directories reached only through them: a user who can replace one of
+ * them decides which file is used.
  */
 function detourBreach(
-  file: string,
+  checked: string,
   known: readonly Directory[],
   policy: Policy,
   trustedGroup: number | null,
@@ -248,13 +269,13 @@ function detourBreach(
   const passed: Directory[] = [];
   let links = 0;
   let at = "/";
-  for (const rest = dirname(file).split("/"); rest.length > 0;) {
+  for (const rest = checked.split("/"); rest.length > 0;) {
     const name = rest.shift()!;
     const path = join(at, name);
     const stats = lstatSync(path);
     if (!stats.isSymbolicLink()) {
       at = path;
-      passed.push({ path, stats });
+      if (stats.isDirectory()) passed.push({ path, stats });
       continue;
     }
     if (stats.uid !== 0 && stats.uid !== uid) {

@@ -2,6 +2,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { MungeError } from "../errors.ts";
 import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../credential/subkeys.ts";
+import { isMountedReadOnly, isOnReadOnlyMount } from "../os/mounts.ts";
 import { systemText } from "../os/system_text.ts";
 import { checkFile, type SecurityRules, type WarningLog } from "../files/security.ts";
 
@@ -17,11 +18,12 @@ export function readKeyFile(
   logger: WarningLog,
   newBytes: (length: number) => Uint8Array = (length) => new Uint8Array(length),
 ): Uint8Array {
-  const checked = checkFile("key", path, rules, logger);
+  const isSecret = rules.mountedSecrets === true && isMountedReadOnly(path);
+  const checked = checkFile(isSecret ? "secret" : "key", path, rules, logger);
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   let fd: number;
   try {
-    fd = openSync(path, O_RDONLY | O_NONBLOCK | (rules.force ? 0 : O_NOFOLLOW));
+    fd = openSync(path, O_RDONLY | O_NONBLOCK | (rules.force || isSecret ? 0 : O_NOFOLLOW));
   } catch (error) {
     throw failure("open", path, error);
   }
@@ -30,7 +32,10 @@ export function readKeyFile(
     const opened = fstatSync(fd);
     // The file opened must be the file checked, because another user may have replaced it in between.
     const attributes = ["dev", "ino", "mode", "uid"] as const;
-    if (!opened.isFile() || attributes.some((name) => opened[name] !== checked?.[name])) {
+    if (
+      !opened.isFile() || attributes.some((name) => opened[name] !== checked?.[name]) ||
+      (isSecret && !isOnReadOnlyMount(fd))
+    ) {
       throw new Error("File changed while it was opened");
     }
     if (opened.size < MIN_KEY_LENGTH) {

@@ -1,7 +1,15 @@
 // Limits on descriptors, stack and processes: programs run, or report the limit in one line.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, copyFileSync, mkdirSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type Munged, Realm } from "../harness/realm.ts";
@@ -91,6 +99,44 @@ describe("limits", { skip: process.platform !== "linux" }, () => {
       const socket = `--socket=${join(directory, "socket")}`;
       assert.equal(realm.run("ours", "munge", ["--no-input", socket]).status, 0);
       assert.equal(realm.run("ours", "munged", ["--stop", socket]).status, 0);
+    });
+  }
+
+  const pids = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].find((path) =>
+    existsSync(join(path, "cgroup.procs"))
+  );
+  const groups = [
+    ["--num-threads=8", 8, "must allow 24 processes for 8 threads (pids.max is 8)"],
+    ["--num-threads=8", 23, "must allow 24 processes for 8 threads (pids.max is 23)"],
+    ["--num-threads=8", 24, ""],
+    ["--num-threads=1", 17, ""],
+  ] as const;
+  for (const [threads, limit, text] of groups) {
+    it(`munged ${threads} in a control group with pids.max ${limit}`, {
+      skip: !isRoot && "needs root" || pids === undefined && "needs control groups",
+    }, () => {
+      const group = join(pids!, `mungebox-test-${process.pid}`);
+      mkdirSync(group);
+      try {
+        writeFileSync(join(group, "pids.max"), `${limit}\n`);
+        const enter = `echo $$ >${group}/cgroup.procs && exec setpriv --reuid=${UID} ` +
+          `--clear-groups "$@"`;
+        const munged = [realm.program("ours", "munged"), "--origin=127.0.0.1", threads, ...options];
+        const { status, stderr } = spawnSync("bash", ["-c", enter, "sh", ...munged], {
+          encoding: "latin1",
+          stdio: ["ignore", "ignore", "pipe"],
+          timeout: 60_000,
+        });
+        const message = `munged: Error: Insufficient resources: the control group ${text}\n`;
+        assert.equal(stderr, text === "" ? "" : message);
+        assert.equal(status, text === "" ? 0 : 1);
+        if (status !== 0) return;
+        const socket = `--socket=${join(directory, "socket")}`;
+        assert.equal(realm.run("ours", "munge", ["--no-input", socket]).status, 0);
+        assert.equal(realm.run("ours", "munged", ["--stop", socket]).status, 0);
+      } finally {
+        rmdirSync(group);
+      }
     });
   }
 });

@@ -171,6 +171,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "cli/munged",
       "cli/mungekey",
       "cli/remunge",
+      "daemon/munged/config.ts",
       "daemon/process",
       "lib/client",
       "lib/files",

@@ -346,7 +346,7 @@ function fileSignature(keyFile: string): string {
   return KEY_ROLES.map((role) => {
     let stats: BigIntStats;
     try {
-      stats = lstatSync(keyPath(keyFile, role), { bigint: true });
+      stats = statSync(keyPath(keyFile, role), { bigint: true }); // a secret is a link to a link that moves
     } catch {
       return "-"; // reading it will say why
     }

@@ -82,6 +82,44 @@ const CASES: Case[] = [
     breach: 'Failed to find keyfile "P": No such file or directory (Did you run mungekey?)',
     evenForced: true,
   },
+  { name: "a secret that everyone reads", kind: "secret", prepare: write(0o444) },
+  {
+    name: "a link to a link to a secret",
+    kind: "secret",
+    prepare: (path, directory) => {
+      mkdirSync(join(directory, "..2026"));
+      write(0o440)(join(directory, "..2026", "file"));
+      symlinkSync("..2026", join(directory, "..data"));
+      symlinkSync("..data/file", path);
+    },
+  },
+  {
+    name: "a link of another user to a secret",
+    kind: "secret",
+    needsRoot: true,
+    prepare: (path) => {
+      write(0o440)(`${path}2`);
+      symlinkSync(`${path}2`, path);
+      lchownSync(path, 1, 1);
+    },
+    breach: 'Keyfile is insecure: invalid ownership of symbolic link "P" (uid=1)',
+  },
+  {
+    name: "a secret that its group writes",
+    kind: "secret",
+    prepare: write(0o460),
+    breach: 'Keyfile is insecure: "P" should not be writable by group (perms=0460)',
+  },
+  {
+    name: "another user's secret",
+    kind: "secret",
+    needsRoot: true,
+    prepare: (path) => {
+      write(0o444)(path);
+      chownSync(path, 1, 0);
+    },
+    breach: `Keyfile is insecure: "P" should be owned by UID ${uid} instead of UID 1`,
+  },
   { name: "a missing log", kind: "log", prepare: () => {} },
   { name: "a world-readable log", kind: "log", prepare: write(0o644) },
   {
@@ -171,7 +209,7 @@ test("checkFile() reports a missing directory, with and without --force", () => 
   });
 });
 
-const KINDS: readonly TrustedFile[] = ["key", "pid", "seed", "socket", "log", "metrics"];
+const KINDS: readonly TrustedFile[] = ["key", "pid", "seed", "socket", "log", "metrics", "secret"];
 
 /** What checkFile() reports about a file reached through a link. */
 function checkThroughLink(
@@ -202,7 +240,8 @@ for (const kind of KINDS) {
   test(`checkFile() refuses a ${kind} behind a link that another user owns or can replace`, {
     skip: !isRoot,
   }, () => {
-    const subject = { socket: "Socket", key: "Keyfile", pid: "PIDfile", log: "Logfile" };
+    const key = { key: "Keyfile", secret: "Keyfile" };
+    const subject = { ...key, socket: "Socket", pid: "PIDfile", log: "Logfile" };
     const names = { ...subject, seed: "PRNG seed dir", metrics: "Metrics file", config: "" };
     assert.equal(checkThroughLink(kind, () => {}), "");
     const owned = checkThroughLink(kind, (link) => lchownSync(link, 1, 0));
