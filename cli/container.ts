@@ -1,20 +1,37 @@
 // mungebox container: munged as the only process of a container, with its key straight from a mounted secret. What the
 // container lacks is reported here with the mount that adds it; all else is munged's.
-import { accessSync, constants, statSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  statSync,
+} from "node:fs";
 import { dirname } from "node:path";
-import type { DaemonConfig } from "../daemon/munged/config.ts";
+import { type DaemonConfig, DEFAULTS } from "../daemon/munged/config.ts";
 import { MungeError } from "../lib/errors.ts";
 import { isMountedReadOnly } from "../lib/os/mounts.ts";
 import { duplicateOver } from "../lib/os/process.ts";
 import { systemCode } from "../lib/os/system_text.ts";
+import { userByName } from "../lib/os/users.ts";
 import { run as runMunged } from "./munged/munged.ts";
 
 /** The environment variable with the secret's path; Docker, Podman and our manifests mount it at the default. */
 const SECRET_VARIABLE = "MUNGE_SECRET";
 const DEFAULT_SECRET = "/run/secrets/munge.key";
 
+/** munged's user in the image. */
+const USER = "munge";
+/** The directories of munged's files, with their modes. */
+const DIRECTORIES = [[DEFAULTS.socketPath, 0o755], [DEFAULTS.seedFile, 0o711]] as const;
+
 /** Runs munged in the foreground with `args` as additional options, logging to standard output. */
-export async function run(_program: string, args: readonly string[]): Promise<number> {
+export async function run(_program: string, args: readonly string[]): Promise<number | void> {
+  if (args[0] === "--make-directories") return makeDirectories();
   const secret = process.env[SECRET_VARIABLE] ?? DEFAULT_SECRET;
   duplicateOver(1, 2);
   return await runMunged("munged", ["--foreground", `--key-file=${secret}`, ...args], (config) => {
@@ -64,6 +81,29 @@ function requireMounts({ keyFile, socketPath, seedFile }: DaemonConfig): void {
           `${directory}:mode=1777, or an emptyDir with medium: Memory)`,
         error,
       );
+    }
+  }
+}
+
+/** Makes the directories munged's, for an init container that has them from the node. @throws {MungeError} */
+function makeDirectories(): void {
+  const user = userByName(USER);
+  if (user === undefined) throw new MungeError("EMUNGE_SNAFU", `There is no user "${USER}"`);
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+  for (const [file, mode] of DIRECTORIES) {
+    const path = dirname(file);
+    mkdirSync(path, { recursive: true });
+    const fd = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    try {
+      const { uid } = fstatSync(fd);
+      if (uid === user.uid) continue;
+      if (uid !== 0) {
+        throw new MungeError("EMUNGE_SNAFU", `"${path}" belongs to UID ${uid}, not to root`);
+      }
+      fchmodSync(fd, mode); // while it is root's, so that CAP_CHOWN is enough
+      fchownSync(fd, user.uid, user.gid);
+    } finally {
+      closeSync(fd);
     }
   }
 }

@@ -37,11 +37,13 @@ const PEERS: Readonly<Record<string, string>> = {
   // Packaging: other systems, package formats, manual pages and completions.
   binutils: "/usr/bin/readelf",
   "binutils-aarch64-linux-gnu": "/usr/bin/aarch64-linux-gnu-as",
+  crun: "/usr/bin/crun",
   debootstrap: "/usr/sbin/debootstrap",
   fish: "/usr/bin/fish",
   "libkrb5-3:arm64": "/usr/lib/aarch64-linux-gnu/libkrb5.so.3",
   "libc6-arm64-cross": "/usr/aarch64-linux-gnu/lib/libc.so.6",
   mandoc: "/usr/bin/mandoc",
+  podman: "/usr/bin/podman",
   "qemu-user-static": "/usr/bin/qemu-aarch64-static",
   rpm: "/usr/bin/rpmbuild",
   zsh: "/usr/bin/zsh",

@@ -9,7 +9,9 @@ const MIB = 1024 * 1024;
 /** Memory needed in addition to what munged has by then. */
 const BASE_MEMORY = 33 * MIB;
 const THREAD_MEMORY = 31 * MIB;
-const DESCRIPTORS = 32;
+/** Descriptors besides those of the threads, with some for clients. */
+const OTHER_DESCRIPTORS = 22;
+const THREAD_DESCRIPTORS = 5;
 const STACK = 192 * 1024;
 /** The runtime's threads besides ours, and the processes needed to go into the background. */
 const OTHER_THREADS = 16;
@@ -42,9 +44,14 @@ export function requireResources(threads: number, foreground: boolean): void {
   if (!hasMemory(memory)) {
     throw new MungeError("EMUNGE_NO_MEMORY", `Out of memory: ulimit -d must allow ${mebibytes}`);
   }
+  const descriptors = OTHER_DESCRIPTORS + threads * THREAD_DESCRIPTORS;
   const processes = OTHER_THREADS + threads;
   const needs = [
-    ["descriptors", DESCRIPTORS, `ulimit -n must allow ${DESCRIPTORS} descriptors`],
+    [
+      "descriptors",
+      descriptors,
+      `ulimit -n must allow ${descriptors} descriptors for ${threads} threads`,
+    ],
     ["stack", STACK, `ulimit -s must allow ${STACK / 1024} KiB of stack`],
     [
       "processes",

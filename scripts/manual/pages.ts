@@ -320,10 +320,17 @@ These commands are available only that way:
 Runs
 .Xr munged 8
 in the foreground, with its log on standard output.
-It reads the key from the file named by the environment variable
-.Ev MUNGE_SECRET ,
-even if that is a symbolic link or belongs to another user,
-and gives the daemon a copy in memory.
+The key is the file named by the environment variable
+.Ev MUNGE_SECRET .
+If it is on a read-only mount, as Kubernetes and other engines mount secrets,
+it may be reached through symbolic links, belong to root,
+and be readable by others;
+elsewhere, the rules of
+.Fl -key-file
+apply.
+.It Nm Cm container Fl -make-directories
+Gives the directories of the daemon's socket and state to the user munge,
+if they belong to root.
 .It Nm Cm doctor Oo Fl -json Oc Oo Ar munged-options Oc Op Ar host ...
 Finds out why munge does not work on this host, or between it and others,
 and prints the cause and what to do about it.

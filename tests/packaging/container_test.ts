@@ -149,4 +149,25 @@ start || cat $log
     );
     assert.match(output, /Keyfile is insecure: ".*" should not be readable or writable by group/);
   });
+
+  it("--make-directories gives munged directories that the node made for root, and no others", () => {
+    const output = inPod(
+      rootfs,
+      `
+chmod 755 $root/run/munge $root/var/lib/munge
+as 0 /usr/bin/mungebox container --make-directories
+stat -c '%n %a %u %g' $root/run/munge $root/var/lib/munge
+secret munge.key=${A}
+start
+as 0 /usr/bin/mungebox container --make-directories && echo again
+chown 1000 $root/run/munge
+as 0 /usr/bin/mungebox container --make-directories || echo refused
+`,
+    );
+    assert.match(
+      output,
+      /\/run\/munge 755 65532 65532\n.*\/var\/lib\/munge 711 65532 65532\nagain\n/,
+    );
+    assert.match(output, /"\/run\/munge" belongs to UID 1000, not to root\nrefused$/m);
+  });
 });

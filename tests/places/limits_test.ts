@@ -82,16 +82,19 @@ describe("limits", { skip: process.platform !== "linux" }, () => {
   });
 
   const daemons = [
-    ["n 10", "ulimit -n must allow 32 descriptors"],
+    ["n 10", "ulimit -n must allow 32 descriptors for 2 threads"],
     ["n 32", ""],
+    ["n 101", "ulimit -n must allow 102 descriptors for 16 threads", 16],
+    ["n 102", "", 16],
     ["s 128", "ulimit -s must allow 192 KiB of stack"],
     ["s 192", ""],
     ["u 10", "ulimit -u must allow 18 processes for 2 threads"],
     ["u 20", ""],
-  ] as const;
-  for (const [limit, text] of daemons) {
-    it(`munged with ulimit -${limit}`, { skip: !isRoot }, () => {
-      const command = [realm.program("ours", "munged"), "--origin=127.0.0.1", ...options];
+  ] as const satisfies readonly (readonly [string, string, number?])[];
+  for (const [limit, text, threads = 2] of daemons) {
+    it(`munged --num-threads=${threads} with ulimit -${limit}`, { skip: !isRoot }, () => {
+      const munged = [realm.program("ours", "munged"), "--origin=127.0.0.1"];
+      const command = [...munged, `--num-threads=${threads}`, ...options];
       const { status, err } = limited(limit, command, UID);
       assert.equal(err, text === "" ? "" : `munged: Error: Insufficient resources: ${text}\n`);
       assert.equal(status, text === "" ? 0 : 1);
