@@ -47,8 +47,9 @@ export async function run(program: string, args: readonly string[]): Promise<num
   };
   try {
     if (!settings.checkConfig) return await runAuksd(start);
-    const { file, warnings } = await checkAuksd(start);
+    const { file, warnings, notes } = await checkAuksd(start);
     for (const warning of warnings) printError(`${program}: Warning: ${warning}\n`);
+    for (const note of notes) print(`${note}\n`);
     print(`${file} is in order\n`);
     return 0;
   } catch (error) {

@@ -1,6 +1,6 @@
 // auksd's Kerberos side: its principal, its keys, and the verification of clients' AP-REQs. The keytab is kept in memory,
 // and read again if a client's ticket does not match it and the file has changed.
-import { type Stats, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { parsePrincipal, type Principal as PrincipalName } from "../../lib/auks/principal.ts";
 import { ReplayCache, ServerAuthentication } from "../../lib/krb5/authentication.ts";
@@ -23,6 +23,13 @@ export interface AuthenticatorSettings {
   readonly replayCache: boolean;
 }
 
+/** The keys in memory. */
+interface Keys {
+  readonly keytab: Keytab;
+  /** The file they are from, as {@linkcode versionOf}. */
+  readonly version: string | undefined;
+}
+
 /** Verifies clients, which keep it alive until they are gone. */
 export class Authenticator {
   readonly #context: Context;
@@ -30,23 +37,21 @@ export class Authenticator {
   readonly #name: PrincipalName;
   readonly #keytabFile: string;
   readonly #replayCache: ReplayCache;
-  #keytab: Keytab;
-  #keytabStats: Stats | undefined;
+  #keys: Keys;
   #clients = 0;
   #retired = false;
 
   private constructor(
     context: Context,
     principal: Principal,
-    keytab: Keytab,
+    keys: Keys,
     { keytab: keytabFile, replayCache }: AuthenticatorSettings,
   ) {
     this.#context = context;
     this.#principal = principal;
     this.#name = parsePrincipal(principal.text);
-    this.#keytab = keytab;
+    this.#keys = keys;
     this.#keytabFile = keytabFile;
-    this.#keytabStats = statSync(keytabPath(keytabFile), { throwIfNoEntry: false });
     this.#replayCache = new ReplayCache(context, replayCache ? "dfl:" : "none:");
   }
 
@@ -67,7 +72,7 @@ export class Authenticator {
         return new Authenticator(
           context,
           principal,
-          readKeytab(context, settings.keytab),
+          readKeys(context, settings.keytab),
           settings,
         );
       } catch (error) {
@@ -87,7 +92,7 @@ export class Authenticator {
 
   /** Whether it has a key; without one, every client is refused. */
   get hasKey(): boolean {
-    return this.#keytab.entries().some(({ principal }) => principal === this.principal);
+    return this.#keys.keytab.entries().some(({ principal }) => principal === this.principal);
   }
 
   /**
@@ -113,7 +118,7 @@ export class Authenticator {
       this.#context,
       request,
       this.#principal,
-      this.#keytab,
+      this.#keys.keytab,
       this.#replayCache,
     );
   }
@@ -143,23 +148,18 @@ export class Authenticator {
 
   #closeIfUnused(): void {
     if (!this.#retired || this.#clients > 0) return;
-    this.#keytab.close();
+    this.#keys.keytab.close();
     this.#principal.free();
     this.#context.close();
   }
 
   /** Reads the keytab again if the file has changed. */
   #takeNewKeytab(): boolean {
-    const stats = statSync(keytabPath(this.#keytabFile), { throwIfNoEntry: false });
-    const old = this.#keytabStats;
-    if (
-      stats === undefined ||
-      (old !== undefined && stats.ino === old.ino && stats.mtimeMs === old.mtimeMs)
-    ) return false;
-    const keytab = readKeytab(this.#context, this.#keytabFile);
-    this.#keytab.close();
-    this.#keytab = keytab;
-    this.#keytabStats = stats;
+    const version = versionOf(this.#keytabFile);
+    if (version === undefined || version === this.#keys.version) return false;
+    const keys = readKeys(this.#context, this.#keytabFile);
+    this.#keys.keytab.close();
+    this.#keys = keys;
     return true;
   }
 }
@@ -182,17 +182,21 @@ function parseOwnName(context: Context, name: string): Principal {
   }
 }
 
-function readKeytab(context: Context, file: string): Keytab {
+/** Looks at the file before reading it, so that one that replaces it in between is read at the next occasion. */
+function readKeys(context: Context, file: string): Keys {
+  const version = versionOf(file);
   try {
     using keytab = Keytab.resolve(context, file);
-    return keytab.copyToMemory();
+    return { keytab: keytab.copyToMemory(), version };
   } catch (error) {
     if (!(error instanceof KerberosError)) throw error;
     throw new AuksError("STREAM_KEYTAB", error.message);
   }
 }
 
-/** The path in a keytab's name, which may include its type. */
-function keytabPath(name: string): string {
-  return name.replace(/^(?:WR)?FILE:/, "");
+/** Differs between a keytab's file and any other that was or will be in its place; undefined if there is none. */
+function versionOf(name: string): string | undefined {
+  const path = name.replace(/^(?:WR)?FILE:/, "");
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats && [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(" ");
 }

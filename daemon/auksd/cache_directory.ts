@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { MAX_CCACHE_LENGTH } from "../../lib/auks/ccache.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
+import { checkFile } from "../../lib/files/security.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
 import { fileName, finishFile, openUnfinished, PREFIX, UNFINISHED } from "./cache_file.ts";
@@ -66,9 +67,6 @@ export class CacheDirectory {
       const stats = statSync(this.path);
       if (!stats.isDirectory()) throw new Error("Not a directory");
       const warnings: string[] = [];
-      if (stats.uid !== process.geteuid!()) {
-        warnings.push(`CacheDir ${this.path} belongs to UID ${stats.uid}`);
-      }
       if ((stats.mode & 0o022) !== 0) {
         throw new Error(
           "Others may write there: its mode must not be more than 0755, and should be 0700",
@@ -77,6 +75,10 @@ export class CacheDirectory {
       if ((stats.mode & 0o077) !== 0) {
         warnings.push(`CacheDir ${this.path} should have the mode 0700`);
       }
+      // Its owner, and that of any directory above it, could read and replace every ticket.
+      checkFile("auksCache", join(this.path, PREFIX), { force: false, trustedGroup: null }, {
+        warning: (text) => warnings.push(text),
+      });
       const probe = join(this.path, ".auksd.probe");
       rmSync(probe, { force: true });
       closeSync(openSync(probe, "wx", 0o600)); // never through a link, which another user could have put there

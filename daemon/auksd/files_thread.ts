@@ -47,6 +47,7 @@ function carryOut(): void {
   if (tasks.some(({ failure }) => failure !== undefined)) {
     attempt([], () => writeAhead?.checkpoint());
   }
+  for (const { order } of tasks) order.bytes?.fill(0);
   parentPort!.postMessage(
     tasks.map(({ order, failure }): FileReport => ({
       id: order.id,
@@ -82,7 +83,6 @@ function write(task: Task): void {
   const { uid, bytes } = task.order;
   if (bytes === undefined) return;
   task.fd = openUnfinished(directory, uid, bytes);
-  bytes.fill(0);
 }
 
 /** Puts it in the old one's place, or removes that. */

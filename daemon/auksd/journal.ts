@@ -4,17 +4,23 @@ import { AuksError } from "../../lib/auks/errors.ts";
 import { reasonOfError } from "../../lib/auks/reasons.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import { AuditLimits } from "../process/audit_limits.ts";
-import { type AuditFields, eventText } from "../process/log.ts";
+import { createClientLimits, passClientLimit } from "../process/client_limits.ts";
+import { type AuditFields, eventText, withSuppressed } from "../process/log.ts";
+import { hashText } from "../process/log_limits.ts";
 import type { Connection, ConnectionFailure } from "./connection.ts";
 import type { RequestEvent } from "./requests.ts";
 
 /** The original numbers its threads; we have one. */
 const WORKER = "worker[1]";
 
+/** Bytes before a line's text: time, level, user and process. */
+const LINE_OVERHEAD = 64;
+
 /** The log and the counters. */
 export class Journal {
   readonly #log: () => AuksLog;
   readonly #audits = new AuditLimits();
+  readonly #limits = createClientLimits();
   /** Requests by kind and result, such as "add stored"; failed connections by cause. */
   readonly requests = new Map<string, number>();
   readonly failures = new Map<string, number>();
@@ -57,7 +63,12 @@ export class Journal {
     switch (failure.kind) {
       case "authentication": {
         const { text } = new AuksError("STREAM_RECVAUTH");
-        this.#log().info(2, `${WORKER} : authentication failed on socket (${address}) : ${text}`);
+        this.#failure(
+          2,
+          failure.kind,
+          address,
+          `authentication failed on socket (${address}) : ${text}`,
+        );
         this.#refused("authentication", String(failure.code ?? "other"), {
           address,
           reason: failure.reason,
@@ -66,31 +77,43 @@ export class Journal {
       }
       case "principal": {
         const { text } = new AuksError("STREAM_PRINCIPAL_TOO_LONG");
-        this.#log().info(2, `${WORKER} : unable to get client principal : ${text}`);
+        this.#failure(2, failure.kind, address, `unable to get client principal : ${text}`);
         break;
       }
       case "denied": {
-        this.#log().info(2, `${WORKER} : access denied to ${failure.principal}, aborting`);
+        this.#failure(2, failure.kind, address, `access denied to ${failure.principal}, aborting`);
         this.#refused("authentication", "acl", { client: failure.principal, address });
         break;
       }
       case "reception": {
         const { text } = failure.error;
-        this.#log().info(2, `${WORKER} : marshalled request reception failed : ${text}`);
+        this.#failure(2, failure.kind, address, `marshalled request reception failed : ${text}`);
         break;
       }
       case "timeout": {
         const silence = `${address} said nothing whole for ${failure.seconds} s, closing`;
-        this.#log().info(2, `${WORKER} : ${silence}`);
+        this.#failure(2, failure.kind, address, silence);
         break;
       }
       case "bug": {
         const { error } = failure;
         const text = error instanceof Error ? error.stack ?? error.message : String(error);
-        this.#log().info(1, `${WORKER} : failed to serve ${address} : ${text}`);
+        this.#failure(1, failure.kind, address, `failed to serve ${address} : ${text}`);
         break;
       }
     }
+  }
+
+  /** A line about a failed connection; limited, because anybody can cause any number of them. */
+  #failure(level: number, cause: string, address: string, text: string): void {
+    const suppressed = passClientLimit(
+      this.#limits,
+      cause,
+      hashText(address),
+      () => WORKER.length + text.length + LINE_OVERHEAD,
+    );
+    if (suppressed === null) return;
+    this.#log().info(level, `${WORKER} : ${withSuppressed(text, suppressed)}`);
   }
 
   #audit(event: string, fields: AuditFields): void {

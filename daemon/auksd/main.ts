@@ -46,15 +46,16 @@ export async function runAuksd(run: AuksdRun): Promise<number> {
 /**
  * Checks everything auksd checks at startup.
  *
- * @returns the file it read, and its warnings.
+ * @returns the file it read, its warnings, and notes on settings without effect.
  * @throws {AuksError} what would keep it from starting.
  */
 export async function checkAuksd(
   run: AuksdRun,
-): Promise<{ file: string; warnings: readonly string[] }> {
+): Promise<{ file: string; warnings: readonly string[]; notes: readonly string[] }> {
   const configuration = read(run);
   const { checkConfiguration } = await import("./service.ts");
-  return { file: configuration.file, warnings: await checkConfiguration(configuration) };
+  const { file, config: { notes } } = configuration;
+  return { file, warnings: await checkConfiguration(configuration), notes };
 }
 
 function read(run: AuksdRun): AuksdConfiguration {

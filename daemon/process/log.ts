@@ -219,7 +219,8 @@ export function createLogger(target: LogTarget): Logger {
   };
 }
 
-function withSuppressed(text: string, suppressed: number): string {
+/** A line with the number of lines like it that a limit suppressed before it. */
+export function withSuppressed(text: string, suppressed: number): string {
   return suppressed === 0 ? text : `${text} (${suppressed} more like it were not logged)`;
 }
 

@@ -66,6 +66,8 @@ export interface ClientConfig extends CommonConfig {
 
 /** auks.conf for auksd. */
 export interface DaemonConfig extends CommonConfig {
+  /** What `auksd --check-config` says of settings that are right, but have no effect. */
+  readonly notes: readonly string[];
   readonly auksd: LogConfig & {
     readonly primaryKeytab: string;
     readonly secondaryKeytab: string;
@@ -73,9 +75,9 @@ export interface DaemonConfig extends CommonConfig {
     readonly aclFile: string;
     /** The listen backlog. */
     readonly queueSize: number;
-    /** Credentials for which the original allocates memory in advance. */
+    /** Credentials for which the original allocates memory in advance; only logged. */
     readonly repoSize: number;
-    /** Number of the original's threads. */
+    /** Number of the original's threads; only logged. */
     readonly workers: number;
     /** Seconds between two runs of the cleaner. */
     readonly cleanDelay: number;
@@ -235,6 +237,12 @@ export function daemonConfig(blocks: readonly Block[], context: ConfigContext): 
   const values = new Values(only(blocks.filter(isAuksd), "auksd", file), file, warnings);
   const config = {
     ...shared,
+    notes: ["Workers", "RepoSize"].flatMap((key) => {
+      const setting = values.find(key);
+      return setting === undefined ? [] : [
+        `${file} : line ${setting.line}: ${setting.key} has no effect: auksd needs no such limit`,
+      ];
+    }),
     auksd: {
       ...log(values, "/var/log/auksd.log", 1),
       primaryKeytab: values.text("PrimaryKeytab", "/etc/auks/auks.keytab"),

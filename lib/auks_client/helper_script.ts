@@ -1,6 +1,7 @@
 // HelperScript: the site's program that runs after a ticket has arrived, for example to get AFS tokens.
 import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
+import { isAbsolute } from "node:path";
 
 /** What has happened; AUKS_EVENT in the script's environment. */
 export type HelperEvent = "stored" | "renewed" | "expiring";
@@ -22,7 +23,10 @@ export async function runHelperScript(
   event: HelperEvent,
   streams: "inherit" | "ignore" = "inherit",
 ): Promise<string | undefined> {
-  if (path === undefined || !isExecutable(path)) return undefined;
+  if (path === undefined) return undefined;
+  // The original runs a file of that name in the current directory, which anybody could have put there.
+  if (!isAbsolute(path)) return `HelperScript ${path} is not run: it is not an absolute path`;
+  if (!isExecutable(path)) return undefined;
   const child = spawn(path, [], {
     env: {
       ...process.env,

@@ -47,6 +47,7 @@ const READ_WRITE = { mask: 0o6, text: "readable or writable" } as const;
 const WRITE = { mask: 0o2, text: "writable" } as const;
 
 const POLICIES = {
+  auksCache: { subject: "CacheDir", file: "CacheDir", directory: "CacheDir" },
   config: {
     subject: "Configuration file",
     file: "configuration file",

@@ -85,6 +85,25 @@ export function textAt(address: Address): string {
   return new CString(address).toString();
 }
 
+/** A byte order mark is part of a name: two names that differ must not become the same. */
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Decodes a name. Bytes that are not UTF-8 are refused: replaced, they would make different names equal.
+ *
+ * @throws {TypeError}
+ */
+export function decodeName(bytes: Uint8Array): string {
+  return strictUtf8.decode(bytes);
+}
+
+/** The name at an address in libkrb5's memory. @throws {TypeError} as {@linkcode decodeName}. */
+export function nameAt(address: Address): string {
+  const bytes: number[] = [];
+  for (let byte; (byte = read.u8(address, bytes.length)) !== 0;) bytes.push(byte);
+  return decodeName(Uint8Array.from(bytes));
+}
+
 // krb5_data: magic i32, length u32, data (pointer).
 const DATA_LENGTH = 4;
 const DATA_BYTES = 8;

@@ -1,20 +1,19 @@
 // Kerberos principals in libkrb5: their text, their parts, and the local user that krb5.conf maps them to.
 import { read } from "../os/libc.ts";
-import { type Context, KRB5 } from "./context.ts";
+import { type Context, KerberosError, KRB5 } from "./context.ts";
 import { DATA_SIZE, PRINCIPAL } from "./layout.ts";
 import { libkrb5 } from "./library.ts";
 import {
   type Address,
   copyData,
   cText,
+  decodeName,
   lastingMemory,
+  nameAt,
   resultAddress,
   resultCell,
-  textAt,
 } from "./memory.ts";
 
-/** A byte order mark is part of a name: two names that differ must not become the same. */
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 /** Maximum length of a local name, including its NUL. */
 const LOCAL_NAME_BYTES = 256;
 const localNameAddress = lastingMemory(LOCAL_NAME_BYTES).at;
@@ -49,7 +48,7 @@ export class Principal {
 
   /** The realm, unescaped. */
   get realm(): string {
-    return utf8.decode(copyData(this.address + PRINCIPAL.realm as Address));
+    return strictly(() => decodeName(copyData(this.address + PRINCIPAL.realm as Address)));
   }
 
   /** The components before the realm, unescaped. */
@@ -57,7 +56,7 @@ export class Principal {
     const first = read.ptr(this.address, PRINCIPAL.components);
     return Array.from(
       { length: read.u32(this.address, PRINCIPAL.count) },
-      (_, at) => utf8.decode(copyData(first + at * DATA_SIZE as Address)),
+      (_, at) => strictly(() => decodeName(copyData(first + at * DATA_SIZE as Address))),
     );
   }
 
@@ -77,7 +76,7 @@ export class Principal {
     );
     if (NO_LOCAL_NAME.has(code)) return null;
     this.#context.check("krb5_aname_to_localname", code);
-    return textAt(localNameAddress);
+    return strictly(() => nameAt(localNameAddress));
   }
 
   /** Frees the principal. */
@@ -101,7 +100,18 @@ export function principalText(context: Context, address: Address): string {
   const code = libkrb5().krb5_unparse_name(context.address, address, resultCell);
   context.check("krb5_unparse_name", code);
   const name = resultAddress();
-  const text = textAt(name);
-  libkrb5().krb5_free_unparsed_name(context.address, name);
-  return text;
+  try {
+    return strictly(() => nameAt(name));
+  } finally {
+    libkrb5().krb5_free_unparsed_name(context.address, name);
+  }
+}
+
+/** @throws {KerberosError} for a name that is not UTF-8. */
+function strictly(decode: () => string): string {
+  try {
+    return decode();
+  } catch {
+    throw new KerberosError("krb5_unparse_name", KRB5.PARSE_MALFORMED, "A name is not valid UTF-8");
+  }
 }

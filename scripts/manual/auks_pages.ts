@@ -379,7 +379,7 @@ Clients need the blocks common and api; auksd needs common and auksd.`,
           [
             "HelperScript",
             "none",
-            `a program to run as the user after each renewal, with
+            `the absolute path of a program to run as the user after each renewal, with
 .Ev KRB5CCNAME
 set, and
 .Ev AUKS_EVENT
@@ -402,7 +402,11 @@ when a ticket that can no longer be renewed is about to expire`,
           ["ReplayCache", "yes", "whether to reject replayed authenticators"],
           ["LogFile , DebugFile", "/var/log/auksd.log", "where it logs when in the background"],
           ["LogLevel , DebugLevel", "1 and 0", "how much, from 0 to 9"],
-          ["Workers , RepoSize", "10 and 500", "accepted for compatibility"],
+          [
+            "Workers , RepoSize",
+            "10 and 500",
+            "accepted from files of the original AUKS, without effect",
+          ],
         ]),
       ],
       [

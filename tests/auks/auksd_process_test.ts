@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
+  chownSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -95,10 +96,41 @@ suite("auksd as a process", KDC_NEEDS, () => {
       const { status, stdout } = auksd.run("--check-config");
       assert.equal(status, 0);
       assert.equal(stdout, `${auksd.config} is in order\n`);
+      auksd.configure(options({ auksd: "Workers = 1000 ; RepoSize = 1000 ;" }));
+      const noted = auksd.run("--check-config");
+      assert.deepEqual(noted.stdout.match(/(Workers|RepoSize) has no effect/g)?.length, 2);
+      assert.doesNotMatch(noted.stderr, /Workers|RepoSize/);
     } finally {
       await auksd.stop();
     }
   });
+
+  const asRoot = { skip: process.getuid!() !== 0 };
+
+  it(
+    "a CacheDir below a directory of another user, or that belongs to one, is refused",
+    asRoot,
+    async () => {
+      const auksd = await Auksd.prepare(options());
+      const shared = join(auksd.directory, "shared");
+      try {
+        mkdirSync(join(shared, "cache"), { recursive: true, mode: 0o700 });
+        auksd.configure(options({ auksd: `CacheDir = ${shared}/cache ;` }));
+        assert.equal(auksd.run("--check-config").status, 0);
+        for (const theirs of [join(shared, "cache"), shared]) {
+          chownSync(theirs, 65_534, 65_534);
+          for (const words of [["-F"], ["--check-config"]]) {
+            const { status, stderr } = auksd.run(...words);
+            assert.equal(status, 201, stderr);
+            assert.match(stderr, new RegExp(`CacheDir is insecure: .*"${theirs}"`));
+          }
+          chownSync(theirs, 0, 0);
+        }
+      } finally {
+        await auksd.stop();
+      }
+    },
+  );
 
   it("a port in use: status 29, in the foreground and in the background", async () => {
     const auksd = await Auksd.start(options());

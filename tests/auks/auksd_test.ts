@@ -12,6 +12,8 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  utimesSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -332,6 +334,22 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       await assert.rejects(ask("alice", { type: "ping" }, daemon), /auksd refuses/);
       rmSync(keytab);
       cpSync(kdc.keytab("host/mngt.realm.a"), keytab);
+      assert.deepEqual(await ask("alice", { type: "ping" }, daemon), { type: "ping" });
+    } finally {
+      await daemon.stop();
+    }
+  });
+
+  it("a keytab that is overwritten in place is read again, even if it looks as old as before", async () => {
+    const keytab = join(kdc.directory, "overwritten.keytab");
+    const old = new Date("2026-01-01");
+    cpSync(kdc.keytab("host/login.realm.a"), keytab);
+    utimesSync(keytab, old, old);
+    const daemon = await Auksd.start(options({ keytab }));
+    try {
+      await assert.rejects(ask("alice", { type: "ping" }, daemon), /auksd refuses/);
+      writeFileSync(keytab, readFileSync(kdc.keytab("host/mngt.realm.a")));
+      utimesSync(keytab, old, old);
       assert.deepEqual(await ask("alice", { type: "ping" }, daemon), { type: "ping" });
     } finally {
       await daemon.stop();

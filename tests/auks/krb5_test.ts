@@ -1,7 +1,7 @@
 // lib/krb5 with libkrb5 and a KDC: calls every wrapper and compares the results with Kerberos's own programs.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import {
@@ -10,6 +10,7 @@ import {
   ReplayCache,
   ServerAuthentication,
 } from "../../lib/krb5/authentication.ts";
+import { formatCcache } from "../../lib/auks/ccache.ts";
 import { Context, KerberosError, KRB5 } from "../../lib/krb5/context.ts";
 import { makeKrbCred, readKrbCred, TICKET_FLAGS } from "../../lib/krb5/credential.ts";
 import { CredentialCache, supportsSwitch } from "../../lib/krb5/credential_cache.ts";
@@ -91,6 +92,29 @@ suite("lib/krb5", KDC_NEEDS, () => {
     assert.equal(bob.localName(), "m.bob");
     assert.equal(context.defaultRealm, "REALM.A");
     assert.throws(() => Principal.parse(context, "a@b@c"), KerberosError);
+  });
+
+  it("principals that are not UTF-8 are refused: replaced bytes would make different ones equal", () => {
+    const bob = { realm: "REALM.A", components: ["b0b"], nameType: 1 };
+    const path = kdc.cache("not-utf8");
+    for (const byte of [0xfe, 0xff]) {
+      const file = formatCcache(bob, []);
+      file[file.lastIndexOf("0".charCodeAt(0))] = byte;
+      writeFileSync(path, file);
+      using cache = CredentialCache.resolve(context, path);
+      using found = cache.principal();
+      for (const read of [() => found.text, () => found.components]) {
+        assert.throws(
+          read,
+          (error) => error instanceof KerberosError && /UTF-8/.test(error.message),
+        );
+      }
+      assert.equal(found.realm, "REALM.A");
+    }
+    // Those that are stay as they are.
+    const name = "b\ufffdb\ufeff@REALM.A";
+    using parsed = Principal.parse(context, name);
+    assert.equal(parsed.text, name);
   });
 
   it("credential caches: what kinit stored, and what klist finds afterwards", () => {

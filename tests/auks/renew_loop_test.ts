@@ -182,6 +182,12 @@ suite("auks -R", KDC_NEEDS, () => {
     const line = `0 renewed ${kdc.cache("due")} ${process.getuid!()}\n`;
     assert.equal(readFileSync(output, "utf8"), line + line);
     assert.equal((await once(configuration(59, "/nowhere"), "bob")).status, 39);
+    kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
+    await wait(1);
+    const relative = await once(configuration(59, "helper"), "due");
+    assert.equal(relative.status, 255);
+    assert.match(relative.err, /HelperScript helper is not run: it is not an absolute path/);
+    assert.equal(readFileSync(output, "utf8"), line + line);
   });
 
   it("the loop renews as long as the KDC does, and ends on TERM", async () => {

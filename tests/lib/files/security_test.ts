@@ -242,7 +242,13 @@ for (const kind of KINDS) {
   }, () => {
     const key = { key: "Keyfile", secret: "Keyfile" };
     const subject = { ...key, socket: "Socket", pid: "PIDfile", log: "Logfile" };
-    const names = { ...subject, seed: "PRNG seed dir", metrics: "Metrics file", config: "" };
+    const names = {
+      ...subject,
+      seed: "PRNG seed dir",
+      metrics: "Metrics file",
+      config: "",
+      auksCache: "CacheDir",
+    };
     assert.equal(checkThroughLink(kind, () => {}), "");
     const owned = checkThroughLink(kind, (link) => lchownSync(link, 1, 0));
     assert.equal(
