@@ -17,6 +17,7 @@ const ENTRY_POINTS = [
   "cli/remunge/thread.ts",
   "daemon/munged/serve/worker.ts",
   "daemon/munged/groups/thread.ts",
+  "daemon/munged/replay_store/thread.ts",
   "daemon/auksd/accounts_thread.ts",
   "daemon/auksd/files_thread.ts",
   "daemon/auksd/replication_thread.ts",

@@ -1,6 +1,11 @@
 // munged's options: one table for its command line, configuration file, environment variables, --help and manual page.
 // munged.ts uses the settings.
-import { DEFAULTS, resolvePath } from "../../daemon/munged/config.ts";
+import {
+  DEFAULTS,
+  REPLAY_SCOPES,
+  resolvePath,
+  STORE_POLICIES,
+} from "../../daemon/munged/config.ts";
 import { LOG_FORMATS } from "../../daemon/process/log_format.ts";
 import { INFORMATION_OPTIONS, type Usage } from "../command_line/options.ts";
 import { INT_MAX } from "../command_line/values.ts";
@@ -8,6 +13,7 @@ import { addition, choice, option, parsed, text } from "../command_line/vocabula
 import { DEFAULT_CONFIG_FILE } from "./config.ts";
 import { parseWho, splitRealm } from "./realm_values.ts";
 import type { MungedOption, Settings } from "./settings.ts";
+import { formatStore, MAX_REPLICAS, MAX_STORE_TIMEOUT_MS, parseStore } from "./store_values.ts";
 import {
   flag,
   group,
@@ -97,6 +103,62 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
         `Specify replay cache directory [${DEFAULTS.replayDir}]`,
         "replayDir",
       ),
+    ),
+    addition(shown(
+      option(
+        "--replay-scope=[NAME=]SCOPE",
+        `Refuse replays per ${REPLAY_SCOPES.join(" or ")} (repeatable) [realm with a store]`,
+        addScope,
+      ),
+      ({ replayScopes }) =>
+        replayScopes.map(({ realm, scope }) => realm === null ? scope : `${realm}=${scope}`),
+    )),
+    addition(shown(
+      parsed(
+        "--replay-store=URL[,URL]",
+        "Specify Valkey or Redis store of the realm's replays",
+        "replayStore",
+        parseStore,
+      ),
+      ({ replayStore }) => replayStore === null ? [] : [formatStore(replayStore)],
+    )),
+    addition(
+      path(
+        "--replay-store-ca-file=PATH",
+        "Specify file of CAs that sign the store's certificate",
+        "replayStoreCaFile",
+      ),
+    ),
+    addition(
+      path(
+        "--replay-store-password-file=PATH",
+        "Specify file with the store's password",
+        "replayStorePasswordFile",
+      ),
+    ),
+    addition(shown(
+      parsed(
+        "--replay-store-policy=POLICY",
+        `Specify policy without the store: ${STORE_POLICIES.join(" or ")} ` +
+          `[${DEFAULTS.replayStorePolicy}]`,
+        "replayStorePolicy",
+        parsePolicy,
+      ),
+      ({ replayStorePolicy }) => [replayStorePolicy],
+    )),
+    addition(
+      number("--replay-store-replicas=INT", "Specify replicas that must confirm each decode", {
+        key: "replayStoreReplicas",
+        min: 0,
+        max: MAX_REPLICAS,
+      }),
+    ),
+    addition(
+      number("--replay-store-timeout=MS", "Specify milliseconds to wait for the store", {
+        key: "replayStoreTimeout",
+        min: 100,
+        max: MAX_STORE_TIMEOUT_MS,
+      }),
     ),
     addition(
       number(
@@ -201,6 +263,20 @@ function parseLogFormat(value: string): Settings["logFormat"] {
   const format = LOG_FORMATS.find((name) => name === value);
   if (format === undefined) throw invalid("log-format", value);
   return format;
+}
+
+function addScope(settings: Settings, value: string): void {
+  const [realm, name] = value.includes("=") ? splitRealm("replay-scope", value) : [null, value];
+  const scope = REPLAY_SCOPES.find((each) => each === name);
+  if (scope === undefined) throw invalid("replay-scope", value);
+  const others = settings.replayScopes.filter((each) => each.realm !== realm);
+  settings.replayScopes = [...others, { realm, scope }];
+}
+
+function parsePolicy(value: string): Settings["replayStorePolicy"] {
+  const policy = STORE_POLICIES.find((name) => name === value);
+  if (policy === undefined) throw invalid("replay-store-policy", value);
+  return policy;
 }
 
 function addRealm(settings: Settings, value: string): void {

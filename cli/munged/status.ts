@@ -78,6 +78,7 @@ function formatStatus(status: Status): string {
       ? "off"
       : `${status.replay.entries} entries, ${Math.ceil(status.replay.bytes / 1024)} KiB`,
   );
+  if (status.replay_store !== null) row("REPLAY_STORE", formatStoreStatus(status.replay_store));
   row("MEMORY", `${Math.ceil(status.resident_bytes / 1024)} KiB`);
   for (const { name, limited, keys } of status.realms) {
     const realm = name === "" ? "default realm" : `realm ${name}${limited ? " (limited)" : ""}`;
@@ -89,6 +90,12 @@ function formatStatus(status: Status): string {
   for (const { time, level, text } of status.messages) row("MESSAGE", `${time} ${level}: ${text}`);
   for (const hint of status.hints) row("HINT", hint);
   return lines.map((line) => `${line}\n`).join("");
+}
+
+function formatStoreStatus(store: NonNullable<Status["replay_store"]>): string {
+  const { reachable, answers, p50_us, p99_us } = store;
+  return `${reachable ? "reachable" : "unavailable"}: ${formatResults(answers)} ` +
+    `(50% below ${p50_us} us, 99% below ${p99_us} us)`;
 }
 
 function formatResults(results: Readonly<Record<string, number>>): string {

@@ -44,6 +44,8 @@ export function path(
     | "pidFile"
     | "realmDir"
     | "replayDir"
+    | "replayStoreCaFile"
+    | "replayStorePasswordFile"
     | "seedFile",
 ): MungedOption {
   return shown(
@@ -63,7 +65,9 @@ export function number(
       | "numThreads"
       | "listenBacklog"
       | "groupUpdateTime"
-      | "replaySync";
+      | "replaySync"
+      | "replayStoreReplicas"
+      | "replayStoreTimeout";
     min: number;
     max: number;
   },

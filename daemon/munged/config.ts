@@ -18,6 +18,19 @@ export interface DaemonConfig {
   replayDir: string | null;
   /** Milliseconds within which a decode is on the disk; 0 for before its answer. */
   replaySync: number;
+  /** Where the hosts of a realm share which credentials were decoded, or null. */
+  replayStore: StoreLocation | null;
+  /** PEM file of the authorities that may sign the store's certificate; null for the system's. */
+  replayStoreCaFile: string | null;
+  /** File whose first line is the store's password, or null. */
+  replayStorePasswordFile: string | null;
+  replayStorePolicy: StorePolicy;
+  /** Replicas that must have an entry before its decode is answered. */
+  replayStoreReplicas: number;
+  /** Milliseconds after which a decode is decided without the store's answer. */
+  replayStoreTimeout: number;
+  /** Where replays in a realm are refused; the last one that fits counts. */
+  replayScopes: readonly RealmScope[];
   /** Longest time-to-live granted, in seconds, 1..3600. */
   maxTtl: number;
   /** Time-to-live, in seconds, of a credential whose maker asks for none. */
@@ -78,6 +91,43 @@ export interface RealmLimit {
   readonly gids: readonly number[];
 }
 
+/** Where replays are refused: on the host of the first decode, or in the whole realm. */
+export const REPLAY_SCOPES = ["host", "realm"] as const;
+/** One of them. */
+export type ReplayScope = typeof REPLAY_SCOPES[number];
+
+/** The scope of a realm, or of all realms if it is null. */
+export interface RealmScope {
+  readonly realm: string | null;
+  readonly scope: ReplayScope;
+}
+
+/** Without the store's answer, decodes are refused, or the host's own replay cache decides alone. */
+export const STORE_POLICIES = ["refuse", "host"] as const;
+/** One of them. */
+export type StorePolicy = typeof STORE_POLICIES[number];
+
+/** How the servers of a store belong together. */
+export type StoreKind = "single" | "sentinel" | "cluster";
+
+/** A server's address. */
+export interface StoreAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where a replay store is. */
+export interface StoreLocation {
+  readonly kind: StoreKind;
+  readonly tls: boolean;
+  /** ACL user; "" for the default one. */
+  readonly user: string;
+  /** The server; the sentinels; or some of the cluster. */
+  readonly servers: readonly StoreAddress[];
+  /** The name by which the sentinels know the master; "" without them. */
+  readonly master: string;
+}
+
 /** The backlog that `listenBacklog` 0 means. */
 export const DEFAULT_LISTEN_BACKLOG = 256;
 
@@ -92,6 +142,13 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   seedFile: "/var/lib/munge/munged.seed",
   replayDir: "/var/lib/munge/munged.replay",
   replaySync: 1000,
+  replayStore: null,
+  replayStoreCaFile: null,
+  replayStorePasswordFile: null,
+  replayStorePolicy: "refuse",
+  replayStoreReplicas: 0,
+  replayStoreTimeout: 1000,
+  replayScopes: [],
   maxTtl: 3600,
   defaultTtl: 300,
   timestampDriftMax: null,

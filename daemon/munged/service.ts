@@ -34,6 +34,7 @@ import type { StatusSources } from "./observe/status.ts";
 import { announceOrigin, type Origin, resolveOrigin } from "./origin.ts";
 import { openReplayCache } from "./replay/directory.ts";
 import { startUpkeep } from "./replay/upkeep.ts";
+import type { StoreThread } from "./replay_store/supervisor.ts";
 import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { Engine } from "./serve/engine.ts";
 import { catchSignals } from "./signals.ts";
@@ -155,30 +156,42 @@ async function start(
     if (hasPidFile) removePidFile(config.pidFile, log);
   });
   const replay = openReplayCache(config, log);
+  const store = replay === null ? null : await startStore(config, logTarget, log);
+  if (store !== null) teardown.add(() => store.stop());
   const status: StatusSources = {
     startTime: Math.floor(Date.now() / 1000),
     counters: createCounters(config.numThreads),
     recent: logTarget.recent,
     replay,
+    store: store?.figures ?? null,
   };
   const listener = passed === null ? socket.bind() : socket.adopt(passed);
   teardown.add(() => socket.remove());
   writePidFile(config.pidFile, config, log);
   hasPidFile = true;
-  const serving = engine = await Engine.start({
-    listener,
-    threads: config.numThreads,
-    maxTtl: config.maxTtl,
-    defaultTtl: config.defaultTtl,
-    timestampDriftMax: config.timestampDriftMax,
-    originAddress: origin.address,
-    realms: keys.realms,
-    groups,
-    overflow: config.allowOverflowId ? { uid: null, gid: null } : overflowIds(),
-    replay,
-    log: logTarget,
-    status,
-  }, log);
+  const serving = engine = await Engine.start(
+    {
+      listener,
+      threads: config.numThreads,
+      maxTtl: config.maxTtl,
+      defaultTtl: config.defaultTtl,
+      timestampDriftMax: config.timestampDriftMax,
+      originAddress: origin.address,
+      realms: keys.realms,
+      groups,
+      overflow: config.allowOverflowId ? { uid: null, gid: null } : overflowIds(),
+      replay,
+      store: store === null
+        ? null
+        : { policy: config.replayStorePolicy, scopes: config.replayScopes },
+      log: logTarget,
+      status,
+    },
+    log,
+    undefined,
+    store,
+  );
+  if (store !== null) store.onRestart = () => serving.connectStore();
   teardown.add(() => keys.stop());
   if (replay !== null) {
     const upkeep = startUpkeep(replay, {
@@ -214,6 +227,18 @@ async function start(
     return 1;
   });
   return { ended: Promise.race([signals.ended, failed]) };
+}
+
+/** Starts the thread of the realm's store, whose code is loaded only if there is one. */
+async function startStore(
+  config: DaemonConfig,
+  target: LogTarget,
+  log: Logger,
+): Promise<StoreThread | null> {
+  const { replayStore } = config;
+  if (replayStore === null) return null;
+  const { StoreThread } = await import("./replay_store/supervisor.ts");
+  return new StoreThread({ ...config, replayStore }, target, log);
 }
 
 function lockAllMemory(log: Logger): void {

@@ -43,4 +43,6 @@ export interface Randomness {
 export interface OpenedCredential extends CredentialFields {
   /** The first {@linkcode REPLAY_KEY_LENGTH} bytes of the MAC, which identify it in the replay cache. */
   readonly replayKey: Uint8Array;
+  /** Which of the keys made it: its index in the ring. */
+  readonly ringIndex: number;
 }

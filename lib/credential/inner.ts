@@ -42,8 +42,17 @@ export function formatInner(fields: CredentialFields, start: number, salt: Uint8
   return bytes;
 }
 
-/** Reads decrypted INNER, which begins at `start`. */
-export function parseInner(bytes: Uint8Array, start: number, outer: Outer): OpenedCredential {
+/**
+ * Reads decrypted INNER, which begins at `start`.
+ *
+ * @param ringIndex of the key that made it.
+ */
+export function parseInner(
+  bytes: Uint8Array,
+  start: number,
+  outer: Outer,
+  ringIndex: number,
+): OpenedCredential {
   const fields = new FieldReader(bytes, start, truncated);
   fields.skip(SALT_LENGTH, "salt");
   const originAddress = fields.copy(fields.u8("origin IP addr length"), "origin IP addr");
@@ -64,6 +73,7 @@ export function parseInner(bytes: Uint8Array, start: number, outer: Outer): Open
     gidRestriction: fields.u32("GID restriction"),
     payload: payloadIn(fields),
     replayKey: outer.tag.slice(0, REPLAY_KEY_LENGTH),
+    ringIndex,
   };
 }
 

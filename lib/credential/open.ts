@@ -31,10 +31,10 @@ export function openBytes(
   for (let i = 0; i < ring.length; i++) {
     const authenticated = authenticatedBytes(bytes, outer, ring[i]!, primitives);
     if (authenticated === null) continue;
-    if (zip.number === 0) return parseInner(authenticated, outerLength, outer);
+    if (zip.number === 0) return parseInner(authenticated, outerLength, outer, i);
     const inner = decompressInner(zip, authenticated, outerLength, primitives);
     releaseMuch(authenticated);
-    return parseInner(inner, 0, outer);
+    return parseInner(inner, 0, outer, i);
   }
   throw new MungeError("EMUNGE_CRED_INVALID");
 }

@@ -31,8 +31,9 @@ interface Policy {
   readonly directory: string;
   /** Permission bits reserved for the owner; undefined if the file itself is not checked. */
   readonly permission?: { readonly mask: number; readonly text: string };
-  /** Whether the file may be missing. */
+  /** Whether the file may be missing; if not, what to add to the message when it is. */
   readonly optional?: true;
+  readonly hint?: string;
   /** Whether directories may be writable by a group. */
   readonly groupWritable?: true;
   /** Whether directories may belong to any user. */
@@ -53,7 +54,13 @@ const POLICIES = {
     file: "configuration file",
     directory: "configuration file dir",
   },
-  key: { subject: "Keyfile", file: "keyfile", directory: "keyfile dir", permission: READ_WRITE },
+  key: {
+    subject: "Keyfile",
+    file: "keyfile",
+    directory: "keyfile dir",
+    permission: READ_WRITE,
+    hint: " (Did you run mungekey?)",
+  },
   log: {
     subject: "Logfile",
     file: "logfile",
@@ -69,6 +76,12 @@ const POLICIES = {
     directory: "metrics file dir",
     groupWritable: true,
     anyOwner: true,
+  },
+  password: {
+    subject: "Password file",
+    file: "password file",
+    directory: "password file dir",
+    permission: READ_WRITE,
   },
   pid: { subject: "PIDfile", file: "PIDfile", directory: "PIDfile dir" },
   // A file on a read-only mount that only this container has: Kubernetes gives it to root and a group, behind symbolic
@@ -154,7 +167,7 @@ function statFile(policy: Policy, path: string): Stats | undefined {
     }
     const text = policy.optional === true
       ? `Failed to check ${policy.file} "${path}": ${systemText(error)}`
-      : `Failed to find ${policy.file} "${path}": ${systemText(error)} (Did you run mungekey?)`;
+      : `Failed to find ${policy.file} "${path}": ${systemText(error)}${policy.hint ?? ""}`;
     throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
   }
 }

@@ -1,6 +1,7 @@
 // Completions for bash, zsh and fish, generated from the option tables.
 import { APPLETS } from "../../cli/applets.ts";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
+import { STORE_POLICIES } from "../../daemon/munged/config.ts";
 import { MACS } from "../../lib/credential/mac.ts";
 import { ZIPS } from "../../lib/credential/zip.ts";
 import type { Command, DescribedOption } from "./commands.ts";
@@ -24,6 +25,7 @@ const CANDIDATES: Readonly<Record<string, Candidates>> = {
   mode: ["once", "loop"],
   path: "files",
   PATH: "files",
+  POLICY: STORE_POLICIES,
   uid: "users",
   UID: "users",
 };

@@ -78,6 +78,35 @@ It does not restrict who may connect.`,
 across restarts and crashes of the daemon.
 By default it is beside the seed file.
 Each daemon on a host needs its own.`,
+      "replay-scope": `Replays in the realm
+.Ar NAME ,
+or in all realms without a scope of their own,
+are refused on the host that decoded the credential first,
+or on all hosts that use the same store.
+Without
+.Fl -replay-store ,
+every scope is
+.Ql host .`,
+      "replay-store": `The hosts of a realm share which credentials were decoded.
+See
+.Sx REPLAYS IN THE WHOLE REALM .`,
+      "replay-store-ca-file": `The certificates, in PEM format, of the authorities that may have
+signed the store's.
+By default those that the system trusts.`,
+      "replay-store-password-file": `The first line of the file is the password.
+It must belong to the daemon's user, and no other user may be able to read it.
+It is read again for each connection.`,
+      "replay-store-policy": `What to do with a credential that the store can not be asked about.
+With
+.Ql refuse ,
+it is refused with an error.
+With
+.Ql host ,
+this host's own replay cache decides alone.`,
+      "replay-store-replicas":
+        `A decode is answered only once so many replicas of the store's master
+know of it, so that it is not forgotten when one of them takes its place.`,
+      "replay-store-timeout": `After this time, the policy applies.`,
       "replay-sync": `A crash of the daemon forgets nothing.
 A crash of the system or a power failure can forget
 what was decoded in the last so many milliseconds.
@@ -103,6 +132,39 @@ Three variables have names of their own:
 .Ev MUNGE_TIMESTAMP_DRIFT_MAX
 and
 .Ev MUNGE_KEY_ROTATION_SECONDS .`,
+      ],
+      [
+        "REPLAYS IN THE WHOLE REALM",
+        `By itself, a daemon refuses replays of what it has decoded on its own host.
+With
+.Fl -replay-store ,
+it also asks a Valkey or Redis store whether any host has,
+once for each credential that is new to it.
+The store learns the key's fingerprint and the beginning of the credential's MAC,
+and forgets them some time after the credential has expired.
+The forms of a URL are:
+.Bl -tag -width Ds
+.It Ar redis://[USER@]HOST[:PORT]
+A single server.
+.It Ar redis+sentinel://[USER@]HOST[:PORT]/MASTER
+The master of that name, from any of several sentinels.
+.It Ar redis+cluster://[USER@]HOST[:PORT]
+A cluster, from any of several of its servers.
+.El
+.Pp
+With
+.Ql rediss
+in place of
+.Ql redis ,
+connections use TLS.
+.Pp
+A server that was restarted, or has just become the master,
+does not know everything that was decoded before.
+Of credentials made up to
+.Fl -timestamp-drift-max
+seconds
+.Pq 5 if unset
+after that, the store knows nothing for certain, and the policy applies to them.`,
       ],
       [
         "SOCKET ACTIVATION",

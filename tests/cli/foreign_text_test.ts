@@ -85,7 +85,13 @@ for (const option of ["--json", "--verbose"]) {
     const status = {
       ...{ version: HOSTILE, compatible_version: "0", pid: 1, start_time: 0, uptime_seconds: 0 },
       ...{ requests: { encode: {}, decode: {}, cut_off: 0 }, requests_per_second: 0 },
-      ...{ duration: { timed: 0, sampling: 1 }, workers: [], replay: null, resident_bytes: 0 },
+      ...{
+        duration: { timed: 0, sampling: 1 },
+        workers: [],
+        replay: null,
+        replay_store: null,
+        resident_bytes: 0,
+      },
       ...{ realms: [], messages: [message], hints: [HOSTILE] },
     };
     const answer = formatStatusResponse(JSON.stringify(status), 0);

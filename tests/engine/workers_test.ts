@@ -62,12 +62,14 @@ describe("workers that die", () => {
       groups: NO_GROUPS,
       overflow: { uid: null, gid: null },
       replay: null,
+      store: null,
       log: stderrLog(DEFAULTS),
       status: {
         startTime: 0,
         counters: createCounters(THREADS),
         recent: createRecentMessages(),
         replay: null,
+        store: null,
       },
     };
     return Engine.start(settings, log, new URL(workerFile, import.meta.url));

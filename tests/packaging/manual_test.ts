@@ -65,6 +65,7 @@ COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _${command}; echo "\${COMPREPLY[*]}"`;
   assert.equal(complete("munge", "--cipher", "=", "a"), "aes128 aes256");
   assert.equal(complete("munge", "--mac", "="), "default md5 sha1 ripemd160 sha256 sha512");
   assert.equal(complete("munge", "--restrict-uid", "roo"), "root");
+  assert.equal(complete("munged", "--replay-store-policy", ""), "refuse host");
   assert.equal(complete("mungebox", "munge"), "munged munge mungekey");
   assert.equal(complete("auks", "-R", ""), "once loop");
   assert.equal(complete("auksdrenewer", "--me"), "--metrics-file");

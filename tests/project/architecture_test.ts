@@ -51,11 +51,15 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "daemon/munged/replay": {
     imports: ["daemon/munged/config.ts", "daemon/process", "lib/files", ...SHARED_LIB],
   },
+  "daemon/munged/replay_store": {
+    imports: ["daemon/munged/config.ts", "daemon/process", "lib/files", "lib/os"],
+  },
   "daemon/munged/observe": {
     imports: [
       "daemon/munged/config.ts",
       "daemon/munged/keys",
       "daemon/munged/replay",
+      "daemon/munged/replay_store",
       "daemon/process",
       ...SHARED_LIB,
     ],
@@ -66,6 +70,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "daemon/munged/keys",
       "daemon/munged/observe",
       "daemon/munged/replay",
+      "daemon/munged/replay_store",
       "daemon/process",
       "lib/bytes",
       ...SHARED_LIB,
@@ -78,6 +83,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "daemon/munged/keys",
       "daemon/munged/observe",
       "daemon/munged/replay",
+      "daemon/munged/replay_store",
       "daemon/munged/serve",
       "daemon/process",
       "lib/files",

@@ -68,19 +68,7 @@ export const METRICS: readonly Metric<Status>[] = [
     name: "munged_request_duration_seconds",
     type: "histogram",
     help: "Time from the whole request to the answer, of one request in 16.",
-    samples: ({ duration }) => {
-      let below = 0;
-      const buckets = duration.buckets.slice(0, -1).map((count, bucket): Sample => {
-        below += count;
-        return [{ le: 2 ** bucket / 1e6 }, below, "_bucket"];
-      });
-      return [
-        ...buckets,
-        [{ le: "+Inf" }, duration.timed, "_bucket"],
-        [{}, duration.sum_us / 1e6, "_sum"],
-        [{}, duration.timed, "_count"],
-      ];
-    },
+    samples: ({ duration }) => histogram(duration.buckets, duration.timed, duration.sum_us),
   },
   {
     name: "munged_replay_entries",
@@ -93,6 +81,35 @@ export const METRICS: readonly Metric<Status>[] = [
     type: "gauge",
     help: "Size of the replay cache.",
     samples: ({ replay }) => replay === null ? [] : [[{}, replay.bytes]],
+  },
+  {
+    name: "munged_replay_store_up",
+    type: "gauge",
+    help: "Whether the replay store can be asked.",
+    samples: ({ replay_store: store }) => store === null ? [] : [[{}, store.reachable ? 1 : 0]],
+  },
+  {
+    name: "munged_replay_store_connects_total",
+    type: "counter",
+    help: "Connections made to the replay store.",
+    samples: ({ replay_store: store }) => store === null ? [] : [[{}, store.connects]],
+  },
+  {
+    name: "munged_replay_store_answers_total",
+    type: "counter",
+    help: "Credentials that the replay store was asked about, by its answer.",
+    samples: ({ replay_store: store }) =>
+      Object.entries(store?.answers ?? {}).map(([answer, count]) => [{ answer }, count]),
+  },
+  {
+    name: "munged_replay_store_duration_seconds",
+    type: "histogram",
+    help: "Time from a question to the replay store to its answer.",
+    samples: ({ replay_store: store }) => {
+      if (store === null) return [];
+      const count = Object.values(store.answers).reduce((sum, each) => sum + each, 0);
+      return histogram(store.buckets, count, store.sum_us);
+    },
   },
   {
     name: "munged_resident_memory_bytes",
@@ -119,6 +136,21 @@ export const METRICS: readonly Metric<Status>[] = [
     samples: (s) => [[{}, s.rewound_skew_seconds_max]],
   },
 ];
+
+/** The samples of durations that are counted by power of 2 microseconds. */
+function histogram(buckets: readonly number[], count: number, microseconds: number): Sample[] {
+  let below = 0;
+  const samples = buckets.slice(0, -1).map((size, bucket): Sample => {
+    below += size;
+    return [{ le: 2 ** bucket / 1e6 }, below, "_bucket"];
+  });
+  return [
+    ...samples,
+    [{ le: "+Inf" }, count, "_bucket"],
+    [{}, microseconds / 1e6, "_sum"],
+    [{}, count, "_count"],
+  ];
+}
 
 type Key = Status["realms"][number]["keys"][number];
 

@@ -2,6 +2,7 @@
 import { ERRNO, ERRORS } from "../../../lib/errors.ts";
 import type { ReplayState } from "../replay/minutes.ts";
 import { replayUsage } from "../replay/upkeep.ts";
+import { type StoreTotals, storeTotals } from "../replay_store/figures.ts";
 import { COMPATIBLE_VERSION, VERSION } from "../../../lib/version.ts";
 import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";
 import { type RecentMessage, recentMessages } from "../../process/recent_messages.ts";
@@ -14,6 +15,8 @@ export interface StatusSources {
   readonly counters: SharedArrayBuffer;
   readonly recent: SharedArrayBuffer;
   readonly replay: ReplayState | null;
+  /** Figures of the realm's store, or null without one. */
+  readonly store: SharedArrayBuffer | null;
 }
 
 /** Number of answers by result: "success" and the names of errors. */
@@ -45,6 +48,18 @@ export interface Status {
   };
   readonly workers: readonly { readonly number: number; readonly requests: number }[];
   readonly replay: { readonly entries: number; readonly bytes: number } | null;
+  /** Null without a store. */
+  readonly replay_store: {
+    readonly reachable: boolean;
+    readonly connects: number;
+    /** Answers by kind. */
+    readonly answers: Readonly<Record<"new" | "replayed" | "unavailable" | "older", number>>;
+    readonly sum_us: number;
+    readonly p50_us: number;
+    readonly p99_us: number;
+    /** Number of answers by power of 2 microseconds. */
+    readonly buckets: readonly number[];
+  } | null;
   readonly resident_bytes: number;
   readonly realms: readonly {
     readonly name: string;
@@ -91,6 +106,7 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
     },
     workers: totals.workers.map((requests, index) => ({ number: index + 1, requests })),
     replay: sources.replay === null ? null : replayUsage(sources.replay),
+    replay_store: sources.store === null ? null : storeStatus(storeTotals(sources.store)),
     resident_bytes: process.memoryUsage.rss(),
     realms: [...realms].map(([name, { ring, allowed }]) => ({
       name,
@@ -106,6 +122,20 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
     last_invalid: totals.lastInvalid === 0 ? null : totals.lastInvalid,
     messages: recentMessages(sources.recent),
     hints: hints(totals, realms),
+  };
+}
+
+function storeStatus(totals: StoreTotals): Status["replay_store"] {
+  const { reachable, connects, fresh, replayed, away, older, durations, durationSum } = totals;
+  const count = fresh + replayed + away + older;
+  return {
+    reachable,
+    connects,
+    answers: { new: fresh, replayed, unavailable: away, older },
+    sum_us: Math.round(durationSum),
+    p50_us: percentile(durations, count, 0.5),
+    p99_us: percentile(durations, count, 0.99),
+    buckets: durations,
   };
 }
 

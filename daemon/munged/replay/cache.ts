@@ -15,6 +15,7 @@ import {
   UNSYNCED,
   withLock,
 } from "./minutes.ts";
+import type { Requester } from "./requester.ts";
 import type { Presented } from "./table.ts";
 
 /** A credential that was new. */
@@ -67,6 +68,24 @@ export class ReplayCache {
     if (!table.forget(key) || record === NO_RECORD) return;
     const journal = this.#words[entry + ENTRY.journal]!;
     if (journal >= 0) eraseRecord(journal, record);
+  }
+
+  /**
+   * From now on, believes retries of a credential that was remembered provisionally, unless it was presented again since.
+   *
+   * @param now seconds since the epoch.
+   */
+  believe({ key, expiry, record }: Remembered, requester: Requester, now: number): void {
+    const minute = minuteOf(expiry);
+    const { table, entry } = this.#table(minute);
+    if (!table.believe(key, requester, now) || record === NO_RECORD) return;
+    const journal = this.#words[entry + ENTRY.journal]!;
+    if (journal < 0) return;
+    try {
+      writeRecord(journal, record, table.entryBytes);
+    } catch (error) { // a successor will not believe the retry
+      this.#warn(saveFailure(journalPath(this.#state.directory!, minute), error));
+    }
   }
 
   /** Appends the entry that was just changed to the journal. Returns the number of its record. */

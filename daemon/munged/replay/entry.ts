@@ -90,3 +90,8 @@ function timeOf(now: number): number {
 export function isLive(word: number): boolean {
   return (word & STATE_MASK) === STATE.live;
 }
+
+/** Whether it is live, but no retry is believed because it has no tag. */
+export function isUnclaimed(word: number): boolean {
+  return isLive(word) && word >>> TAG_SHIFT === NO_TAG;
+}

@@ -5,7 +5,14 @@
 // claims a slot by compare-and-swap; the last one, stored last and never 0, publishes it. Entries never move. If a thread
 // stops in the middle of a change, only the credentials of its minute are refused.
 import { clearMemory, mapMemory, memoryAt } from "../../../lib/os/anonymous_memory.ts";
-import { afterLoss, afterReplay, afterRetry, isForgotten, liveEntry } from "./entry.ts";
+import {
+  afterLoss,
+  afterReplay,
+  afterRetry,
+  isForgotten,
+  isUnclaimed,
+  liveEntry,
+} from "./entry.ts";
 import { NO_TAG, type Requester, requesterTag } from "./requester.ts";
 import { GROWTH, Growth } from "./growth.ts";
 import { KeySearch, NOWHERE } from "./search.ts";
@@ -32,6 +39,8 @@ export interface Presented {
   readonly requester: Requester;
   /** Whether the client indicates a retry. */
   readonly isRetry: boolean;
+  /** Whether its decode may still be refused, so that no retry is believed before {@linkcode ReplayTable.believe}. */
+  readonly isProvisional?: boolean;
   /** Seconds since the epoch. */
   readonly now: number;
 }
@@ -124,6 +133,7 @@ export class ReplayTable {
       words[HEADER.secret]!,
       words[HEADER.secret + 1]!,
     );
+    this.#newTag = presented.isProvisional === true ? NO_TAG : this.#tag;
     for (;;) {
       const segments = this.#growth.enter();
       let outcome: Verdict | "inserted" | "full";
@@ -154,6 +164,11 @@ export class ReplayTable {
    * @returns whether it is new now.
    */
   forget(key: Uint8Array): boolean {
+    return this.#change(key, afterLoss) !== null;
+  }
+
+  /** Changes the state of a credential's entry. Returns the new state, or null if it stays as it is or there is none. */
+  #change(key: Uint8Array, nextOf: (word: number) => number): number | null {
     this.#search.setKey(key);
     const segments = this.#growth.enter();
     try {
@@ -162,16 +177,32 @@ export class ReplayTable {
         if (!this.#search.find(words)) continue;
         const at = this.#search.at + 3;
         for (let word = Atomics.load(words, at);;) {
-          const next = afterLoss(word);
+          const next = nextOf(word);
           const found = Atomics.compareExchange(words, at, word, next);
-          if (found === word) return next !== word;
+          if (found === word) {
+            if (next === word) return null;
+            this.#changed(next);
+            return next;
+          }
           word = found;
         }
       }
-      return false;
+      return null;
     } finally {
       this.#growth.leave();
     }
+  }
+
+  /**
+   * From now on, believes retries of a credential that was remembered provisionally, unless it was presented again since.
+   *
+   * @returns whether that changed its entry.
+   */
+  believe(key: Uint8Array, requester: Requester, now: number): boolean {
+    const header = this.#header;
+    const secret = header[HEADER.secret]!;
+    const next = liveEntry(requesterTag(requester, secret, header[HEADER.secret + 1]!), now);
+    return this.#change(key, (word) => isUnclaimed(word) ? next : word) !== null;
   }
 
   /** Inserts an entry of an earlier process, before any other thread has access to this table. */
@@ -206,6 +237,8 @@ export class ReplayTable {
 
   #presented: Presented | undefined;
   #tag = NO_TAG;
+  /** The tag of a new entry. */
+  #newTag = NO_TAG;
 
   #rememberWithin(segments: number): Verdict | "inserted" | "full" {
     const last = segments - 1;
@@ -223,7 +256,7 @@ export class ReplayTable {
       if (Atomics.compareExchange(words, at, 0, this.#search.w0) !== 0) continue; // another thread was faster
       words[at + 1] = this.#search.w1;
       words[at + 2] = this.#search.w2;
-      const state = liveEntry(this.#tag, this.#presented!.now);
+      const state = liveEntry(this.#newTag, this.#presented!.now);
       Atomics.store(words, at + 3, state);
       this.#changed(state);
       return "inserted";
@@ -250,7 +283,7 @@ export class ReplayTable {
       let next = isRetry ? afterRetry(word, this.#tag, now) : null;
       if (isForgotten(word)) {
         verdict = "new";
-        next = liveEntry(this.#tag, now);
+        next = liveEntry(this.#newTag, now);
       } else if (next === null) next = afterReplay(word);
       else verdict = "retried";
       const found = Atomics.compareExchange(words, at, word, next);

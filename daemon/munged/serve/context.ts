@@ -8,6 +8,7 @@ import type { Allocate } from "../../../lib/protocol/message.ts";
 import type { OverflowIds } from "../../../lib/os/user_namespace.ts";
 import type { Logger } from "../../process/log.ts";
 import type { Remembered, ReplayCache } from "../replay/cache.ts";
+import type { Verdict } from "../replay_store/messages.ts";
 
 /** The sender of a request, from the kernel. */
 export interface Peer {
@@ -40,9 +41,11 @@ export interface RequestContext {
   isMember(uid: number, gid: number): boolean;
   /** Waits a moment until all earlier requests of this client's process are answered. Returns whether they are. */
   settleEarlier(peer: Peer): boolean;
-  /** Null if replays are not detected. */
   readonly overflow: OverflowIds;
+  /** Null if replays are not detected. */
   readonly replayCache: ReplayCache | null;
+  /** Null if replays are refused on this host only. */
+  readonly realmReplays: RealmReplays | null;
   /** Provides memory for a response, valid until the next request; throws EMUNGE_NO_MEMORY. */
   readonly allocate: Allocate;
   readonly log: Logger;
@@ -61,6 +64,35 @@ export interface Refusal {
   /** Its contents; undefined unless one of our keys made it. */
   readonly opened: OpenedCredential | undefined;
   readonly decodeTime: number;
+}
+
+/** Replays in a whole realm: the store that its hosts share. */
+export interface RealmReplays {
+  /** What to do without the store's answer: refuse, or rely on this host's cache alone. */
+  readonly policy: "refuse" | "host";
+  /** Whether replays of the realm's credentials are refused on all its hosts. */
+  covers(realm: string): boolean;
+  /**
+   * Asks whether a credential is new in its realm.
+   *
+   * @param expiry and `now` in seconds since the epoch.
+   * @returns the question's number.
+   */
+  ask(credential: OpenedCredential, expiry: number, now: number): number;
+  /** Loses interest in an answer. */
+  drop(question: number): void;
+}
+
+/** A decode that waits for the store's answer. */
+export interface Deferred {
+  readonly bytes: null;
+  readonly question: number;
+  /** What it keeps in memory meanwhile. */
+  readonly held: Uint8Array;
+  /** The answer to the client, once the store's verdict is known. */
+  decide(verdict: Verdict): Answer;
+  /** To be called instead if the client is gone. */
+  abandon(): void;
 }
 
 /** A response, and the replay entry to remove if it can't be delivered. */

@@ -1,5 +1,5 @@
-// From a decode request to its answer in three steps: open the credential, enter it into the replay cache, and make the
-// answer. lib/credential opens it.
+// From a decode request to its answer: open the credential, enter it into the replay cache, ask the realm's store if it
+// has one, and make the answer. lib/credential opens it.
 import { noMemory, releaseMuch } from "../../../lib/bytes/memory.ts";
 import { unarmor } from "../../../lib/credential/armor.ts";
 import type { OpenedCredential } from "../../../lib/credential/fields.ts";
@@ -13,7 +13,15 @@ import {
   RESET_DECODE_RESPONSE,
 } from "../../../lib/protocol/message.ts";
 import { DEFAULT_REALM } from "../keys/realms.ts";
-import { addressText, type Answer, type Peer, type RequestContext } from "./context.ts";
+import { VERDICT } from "../replay_store/messages.ts";
+import {
+  addressText,
+  type Answer,
+  type Deferred,
+  type Peer,
+  type RealmReplays,
+  type RequestContext,
+} from "./context.ts";
 import {
   asMungeError,
   checkRetry,
@@ -31,7 +39,7 @@ interface Decode {
   readonly retry: number;
   readonly peer: Peer;
   /** The credential as received. */
-  readonly credential: Uint8Array;
+  credential: Uint8Array;
   readonly decodeTime: number;
   /** Its contents, once one of our keys is known to have made it. */
   opened: OpenedCredential | undefined;
@@ -42,6 +50,21 @@ interface Decode {
   remembered: Answer["remembered"];
 }
 
+/** Why a credential is refused that the store does not know. */
+const UNCERTAIN = {
+  [VERDICT.away]: "Replay store is unavailable",
+  [VERDICT.older]: "Credential is older than the replay store's records",
+} as const;
+
+/** The refusal of a credential that may be a replay. The store's thread logs why, once for all credentials. */
+class UncertainError extends MungeError {
+  constructor(verdict: keyof typeof UNCERTAIN) {
+    super("EMUNGE_SNAFU", UNCERTAIN[verdict]);
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
 /** Refusals whose answer still contains everything in the credential. */
 const TELLING: ReadonlySet<MungeErrorCode> = new Set([
   "EMUNGE_CRED_EXPIRED",
@@ -49,13 +72,16 @@ const TELLING: ReadonlySet<MungeErrorCode> = new Set([
   "EMUNGE_CRED_REPLAYED",
 ]);
 
-/** The answer to a decode request; null for a malformed one, whose client is disconnected. */
+/**
+ * The answer to a decode request, or what waits for the realm's store; null for a malformed one, whose client is
+ * disconnected.
+ */
 export function answerDecode(
   retry: number,
   body: Uint8Array,
   peer: Peer,
   context: RequestContext,
-): Answer | null {
+): Answer | Deferred | null {
   const request = parsed(parseDecodeRequest, body, peer, context);
   if (request === null) return null;
   const decode: Decode = {
@@ -69,14 +95,12 @@ export function answerDecode(
     remembered: null,
   };
   open(decode, body.length === 4, context);
-  if (decode.refusal === null) remember(decode, context);
-  try {
-    return respond(decode, context);
-  } catch (thrown) { // no memory for a large payload, so the client may retry
-    decode.refusal = asMungeError(thrown, context);
-    takeBack(decode, context);
-    return respond(decode, context);
-  }
+  if (decode.refusal !== null) return finish(decode, context);
+  const { realmReplays } = context;
+  const isShared = realmReplays !== null && realmReplays.covers(decode.opened!.realm);
+  remember(decode, isShared, context);
+  if (isShared && decode.remembered !== null) return defer(decode, realmReplays, context);
+  return finish(decode, context);
 }
 
 /** Opens the credential, and checks whether this client may see it and whether it is valid now. */
@@ -102,19 +126,22 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
   }
 }
 
-/** Enters the credential into the replay cache, unless it is already there. */
-function remember(decode: Decode, context: RequestContext): void {
+/**
+ * Enters the credential into the replay cache, unless it is already there.
+ *
+ * @param isProvisional whether the decode may still be refused.
+ */
+function remember(decode: Decode, isProvisional: boolean, context: RequestContext): void {
   const { replayCache, log } = context;
   if (replayCache === null) return;
-  const { encodeTime, ttl, replayKey } = decode.opened!; // its own TTL, whatever was granted
-  // The place of an entry depends on the credential alone, so that a munged restarted with a different --max-ttl finds it.
-  const expiry = encodeTime + Math.min(ttl, MAX_TTL_OF_ALL);
+  const expiry = expiryOf(decode.opened!);
   try {
     const found = replayCache.remember({
-      key: replayKey,
+      key: decode.opened!.replayKey,
       requester: decode.peer,
       // The try before this one may still wait to be refused, which makes this one a replay, too.
       isRetry: decode.retry > 0 && context.settleEarlier(decode.peer),
+      isProvisional,
       now: decode.decodeTime,
     }, expiry);
     if (found === "replayed") {
@@ -136,6 +163,54 @@ function remember(decode: Decode, context: RequestContext): void {
   }
 }
 
+/**
+ * Until when to remember a credential. It depends on the credential alone, with its own TTL, whatever was granted, so
+ * that a munged restarted with a different --max-ttl finds it.
+ */
+function expiryOf({ encodeTime, ttl }: OpenedCredential): number {
+  return encodeTime + Math.min(ttl, MAX_TTL_OF_ALL);
+}
+
+/** Asks the realm's store about a credential that is new on this host. */
+function defer(decode: Decode, realmReplays: RealmReplays, context: RequestContext): Deferred {
+  decode.credential = NOTHING; // which is valid only during the call
+  const { decodeTime, peer } = decode;
+  const opened = decode.opened!;
+  const question = realmReplays.ask(opened, expiryOf(opened), decodeTime);
+  return {
+    bytes: null,
+    question,
+    held: opened.payload,
+    decide(verdict) {
+      if (verdict === VERDICT.replayed) {
+        decode.refusal = new MungeError("EMUNGE_CRED_REPLAYED");
+        decode.remembered = null; // it stays, whether or not the client gets this
+      } else if (verdict === VERDICT.fresh || realmReplays.policy === "host") {
+        context.replayCache!.believe(decode.remembered!, peer, decodeTime);
+      } else {
+        decode.refusal = new UncertainError(verdict);
+        takeBack(decode, context);
+      }
+      return finish(decode, context);
+    },
+    abandon() {
+      realmReplays.drop(question);
+      takeBack(decode, context);
+    },
+  };
+}
+
+/** The answer, or an error if there is no memory for a large payload, so that the client may retry. */
+function finish(decode: Decode, context: RequestContext): Answer {
+  try {
+    return respond(decode, context);
+  } catch (thrown) {
+    decode.refusal = asMungeError(thrown, context);
+    takeBack(decode, context);
+    return respond(decode, context);
+  }
+}
+
 /** Removes the entry of a credential whose contents do not reach the client after all. */
 function takeBack(decode: Decode, { replayCache }: RequestContext): void {
   if (decode.remembered === null) return;
@@ -151,7 +226,7 @@ function respond(decode: Decode, context: RequestContext): Answer {
     if (tells) {
       const text = `${refusal.message} from ${addressText(opened!.originAddress)}`;
       context.log.client(decode.peer.uid, refusal.code, text);
-    } else logRefusal(refusal, decode.peer, context);
+    } else if (!(refusal instanceof UncertainError)) logRefusal(refusal, decode.peer, context);
     context.refused({ ...decode, error: refusal.code });
   }
   const response = tells

@@ -6,6 +6,9 @@ import { softLimit } from "../../../lib/os/limits.ts";
 import type { OverflowIds } from "../../../lib/os/user_namespace.ts";
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import type { ReplayState } from "../replay/minutes.ts";
+import type { StoreEnds } from "../replay_store/questions.ts";
+import type { RealmStoreRules } from "../replay_store/scope.ts";
+import type { StoreSource } from "../replay_store/supervisor.ts";
 import type { GroupMap } from "../groups/map.ts";
 import type { Logger, LogTarget } from "../../process/log.ts";
 import type { Realm, Realms } from "../keys/realms.ts";
@@ -33,12 +36,15 @@ export interface EngineSettings {
   readonly overflow: OverflowIds;
   /** Null if replays are not detected. */
   readonly replay: ReplayState | null;
+  /** Null if replays are refused on this host only. */
+  readonly store: RealmStoreRules | null;
   readonly log: LogTarget;
   readonly status: StatusSources;
 }
 
 /** What one worker starts with. */
 export interface WorkerSettings extends EngineSettings {
+  readonly store: (RealmStoreRules & { readonly ends: StoreEnds }) | null;
   /** From 1: its mark in `owners`. */
   readonly number: number;
   /** Read end of the pipe that tells it to check its orders. */
@@ -56,6 +62,8 @@ export interface WorkerSettings extends EngineSettings {
 export type ToWorker =
   | { readonly kind: "groups"; readonly groups: GroupMap }
   | { readonly kind: "realms"; readonly realms: Realms; readonly generation: number }
+  /** The store has a new thread. */
+  | { readonly kind: "store"; readonly port: MessagePort }
   /** The listening descriptor now refers to a new socket. */
   | { readonly kind: "listen" }
   | { readonly kind: "stop" };
@@ -92,6 +100,8 @@ export class Engine {
   #settings: EngineSettings;
   readonly #log: Logger;
   readonly #workerFile: URL;
+  /** Makes a worker's ends of the realm's store. */
+  readonly #store: StoreSource | null;
   readonly #shared: Pick<WorkerSettings, "descriptors" | "standby" | "turns">;
   readonly #threads = new Map<number, Thread>();
   readonly #deaths: number[] = [];
@@ -104,10 +114,16 @@ export class Engine {
   /** Settles when the engine can't go on because workers keep dying. */
   readonly failed: Promise<Error> = this.#failed.promise;
 
-  private constructor(settings: EngineSettings, log: Logger, workerFile: URL) {
+  private constructor(
+    settings: EngineSettings,
+    log: Logger,
+    workerFile: URL,
+    store: StoreSource | null,
+  ) {
     this.#settings = settings;
     this.#log = log;
     this.#workerFile = workerFile;
+    this.#store = store;
     this.#shared = {
       descriptors: createDescriptorTable(),
       standby: createStandby(settings.threads),
@@ -119,13 +135,15 @@ export class Engine {
    * Starts all threads. Settles once they serve requests.
    *
    * @param workerFile the code of each thread.
+   * @param store the realm's store, if the settings have rules for one.
    */
   static async start(
     settings: EngineSettings,
     log: Logger,
     workerFile: URL = WORKER_FILE,
+    store: StoreSource | null = null,
   ): Promise<Engine> {
-    const engine = new Engine(settings, log, workerFile);
+    const engine = new Engine(settings, log, workerFile, store);
     for (let number = 1; number <= settings.threads; number++) engine.#startThread(number);
     const ready = engine.#all((thread) => thread.state === "ready");
     const outcome = await Promise.race([ready, engine.failed]);
@@ -156,6 +174,16 @@ export class Engine {
     this.#settings = { ...this.#settings, realms };
     this.#order({ kind: "realms", realms, generation });
     await this.#all((thread) => thread.generation >= generation || thread.state === "stopped");
+  }
+
+  /** Connects all threads to the store's new thread. */
+  connectStore(): void {
+    for (const thread of this.#threads.values()) {
+      if (thread.state === "stopped") continue;
+      const { port } = this.#store!.endsFor(thread.number);
+      thread.orders.postMessage({ kind: "store", port } satisfies ToWorker, [port]);
+      signalPipe(thread.wakeEnd);
+    }
   }
 
   /** Makes all threads accept connections from the socket to which the listening descriptor now refers. */
@@ -217,6 +245,8 @@ export class Engine {
     const { port1: orders, port2 } = new MessageChannel();
     orders.unref();
     const { readEnd: wake, writeEnd: wakeEnd } = openPipe();
+    const { store: rules } = this.#settings;
+    const ends = this.#store?.endsFor(number);
     const settings: WorkerSettings = {
       ...this.#settings,
       ...this.#shared,
@@ -224,9 +254,10 @@ export class Engine {
       wake,
       orders: port2,
       parking: parkingLimits(this.#settings.threads),
+      store: rules === null || ends === undefined ? null : { ...rules, ends },
     };
     const worker = takeWorker(this.#workerFile);
-    worker.postMessage(settings, [port2]);
+    worker.postMessage(settings, ends === undefined ? [port2] : [port2, ends.port]);
     const thread: Thread = {
       number,
       worker,

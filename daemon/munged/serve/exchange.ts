@@ -13,7 +13,8 @@ import {
 } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
-import type { Answer, Peer, RequestContext } from "./context.ts";
+import type { Verdict } from "../replay_store/messages.ts";
+import type { Answer, Deferred, Peer, RequestContext } from "./context.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { type ParkedClient, ParkedClients, type ParkingLimits } from "./parked.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
@@ -40,6 +41,14 @@ export interface ExchangeParts {
   mustWait(client: ParkedClient): boolean;
 }
 
+/** A request that waits for the store. */
+interface DeferredRequest {
+  readonly deferred: Deferred;
+  readonly type: number;
+  /** When it began, or 0 if it is not timed. */
+  readonly begun: number;
+}
+
 /** All exchanges of one worker. */
 export class Exchange {
   readonly parked: ParkedClients;
@@ -50,6 +59,8 @@ export class Exchange {
   readonly #counters: WorkerCounters;
   readonly #descriptors: Descriptors;
   readonly #log: Logger;
+  /** Requests whose credential the store is asked about, by question. */
+  readonly #deferred = new Map<number, DeferredRequest & { readonly client: ParkedClient }>();
   readonly #expectLong: ExchangeParts["expectLong"];
   readonly #mustWait: ExchangeParts["mustWait"];
 
@@ -137,6 +148,7 @@ export class Exchange {
     this.#log.limited("serve client", "error", `Failed to serve client: ${error.stack}`);
     const client = this.parked.get(fd);
     if (client !== undefined) this.parked.remove(client);
+    if (client?.deferred !== undefined) this.#forgetDeferred(client.deferred);
     if (this.#descriptors.isOwn(fd)) this.#descriptors.hangUp(fd);
   }
 
@@ -167,8 +179,45 @@ export class Exchange {
       this.#descriptors.hangUp(fd);
       return;
     }
+    if (answer.bytes === null) {
+      this.#defer(fd, peer, { deferred: answer, type: header.type, begun });
+      return;
+    }
     this.#counters.answered(header.type, answer.bytes[HEADER_LENGTH]!);
     this.#sendFirst(fd, peer, answer);
+    if (begun !== 0) this.#counters.end(begun);
+  }
+
+  /** Parks a client until the store's verdict. */
+  #defer(fd: number, peer: Peer, request: DeferredRequest): void {
+    const { deferred } = request;
+    const client: ParkedClient = {
+      fd,
+      peer: { ...peer },
+      deadline: 0,
+      buffer: deferred.held,
+      done: 0,
+      answer: null,
+      deferred,
+      isWatched: false,
+    };
+    this.#deferred.set(deferred.question, { ...request, client });
+    this.parked.park(client);
+  }
+
+  /** The client whose answer waits for the store's answer to a question; undefined if it is gone. */
+  deferredClient(question: number): ParkedClient | undefined {
+    return this.#deferred.get(question)?.client;
+  }
+
+  /** Answers that client. */
+  decide(question: number, verdict: Verdict): void {
+    const { client, deferred, type, begun } = this.#deferred.get(question)!;
+    this.#deferred.delete(question);
+    this.parked.remove(client);
+    const answer = deferred.decide(verdict);
+    this.#counters.answered(type, answer.bytes[HEADER_LENGTH]!);
+    this.#sendFirst(client.fd, client.peer, answer);
     if (begun !== 0) this.#counters.end(begun);
   }
 
@@ -264,6 +313,10 @@ export class Exchange {
 
   /** Disconnects a client that is no longer parked. */
   #end(client: ParkedClient, reason: string): void {
+    if (client.deferred !== undefined) {
+      this.#endDeferred(client.fd, client.deferred, reason);
+      return;
+    }
     release(client.buffer);
     if (client.answer !== null) {
       this.#failSend(client.fd, client.answer, reason);
@@ -276,6 +329,17 @@ export class Exchange {
       `Failed to receive message ${part}: ${reason}`,
     );
     this.#descriptors.hangUp(client.fd);
+  }
+
+  #endDeferred(fd: number, deferred: Deferred, reason: string): void {
+    this.#log.limited(`store: ${reason}`, "info", `Failed to await the replay store: ${reason}`);
+    this.#forgetDeferred(deferred);
+    this.#descriptors.hangUp(fd);
+  }
+
+  #forgetDeferred(deferred: Deferred): void {
+    this.#deferred.delete(deferred.question);
+    this.#tryToForget(() => deferred.abandon());
   }
 
   /** Handles a client that closed its side in the middle of a request. */
@@ -296,13 +360,16 @@ export class Exchange {
   /** Removes the replay entry of an undelivered answer, so that the client's next try is not a replay. */
   #failSend(fd: number, answer: Answer, reason: string): void {
     this.#log.limited(`send: ${reason}`, "info", `Failed to send message: ${reason}`);
-    if (answer.remembered !== null) this.#forget(answer.remembered);
+    const { remembered } = answer;
+    if (remembered !== null) {
+      this.#tryToForget(() => this.#context.replayCache!.forget(remembered));
+    }
     this.#descriptors.hangUp(fd);
   }
 
-  #forget(remembered: NonNullable<Answer["remembered"]>): void {
+  #tryToForget(forget: () => void): void {
     try {
-      this.#context.replayCache!.forget(remembered);
+      forget();
     } catch (error) {
       const reason = (error as Error).message;
       this.#log.limited("forget credential", "error", `Failed to forget credential: ${reason}`);

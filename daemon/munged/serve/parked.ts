@@ -1,9 +1,9 @@
 // Clients that a worker waits for, each until its deadline: those whose request is incomplete, those that don't read their
-// answer, and those whose turn has not come. Their resources are bounded, per user and in total; the user who holds most
+// answer, those whose turn has not come, and those whose credential the realm's store is asked about. Their resources are bounded, per user and in total; the user who holds most
 // yields first.
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
-import type { Answer, Peer } from "./context.ts";
+import type { Answer, Deferred, Peer } from "./context.ts";
 
 /** At least this many, because even if descriptors are scarce, some clients' bytes arrive a moment late. */
 const LEAST_PARKED = 2;
@@ -28,8 +28,10 @@ export interface ParkedClient {
   buffer: Uint8Array;
   /** Bytes of the buffer received or sent so far. */
   done: number;
-  /** The answer being sent, or null while the request is being received. */
+  /** The answer being sent, or null while the request is being received, or its answer waits for the store. */
   readonly answer: Answer | null;
+  /** What waits for the store. */
+  readonly deferred?: Deferred;
   /** Whether the poller watches its descriptor. */
   isWatched: boolean;
 }

@@ -1,7 +1,7 @@
 // From one request to one response: munged's decision, without sockets. Each kind of request has its own file; the
 // messages are in lib/protocol/message.ts, the sockets in exchange.ts and listener.ts.
 import { formatStatusResponse, MESSAGE_TYPE } from "../../../lib/protocol/message.ts";
-import type { Answer, Peer, RequestContext } from "./context.ts";
+import type { Answer, Deferred, Peer, RequestContext } from "./context.ts";
 import { answerDecode } from "./decode.ts";
 import { answerEncode } from "./encode.ts";
 
@@ -17,7 +17,7 @@ export function answerRequest(
   body: Uint8Array,
   peer: Peer,
   context: RequestContext,
-): Answer | null {
+): Answer | Deferred | null {
   switch (type) {
     case MESSAGE_TYPE.encodeRequest:
       return answerEncode(retry, body, peer, context);

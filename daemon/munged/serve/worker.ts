@@ -14,6 +14,7 @@ import { audit } from "./audit.ts";
 import { WorkerCounters } from "../observe/counters.ts";
 import { collectStatus } from "../observe/status.ts";
 import { ReplayCache } from "../replay/cache.ts";
+import type { Verdict } from "../replay_store/messages.ts";
 import type { Peer } from "./context.ts";
 import { Descriptors } from "./descriptors.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
@@ -58,6 +59,11 @@ function isMember(uid: number, gid: number): boolean {
   return isGroupMember(groups, uid, gid);
 }
 
+/** The realm's store; null if there is none. */
+const store = settings.store === null ? null : (await import("./realm_replays.ts"))
+  .openStore(settings.store, settings.timestampDriftMax ?? 0, () => realms);
+const questions = store?.questions ?? null;
+
 const counters = new WorkerCounters(settings.status.counters, settings.number);
 
 const context: ExchangeParts["context"] = {
@@ -77,6 +83,7 @@ const context: ExchangeParts["context"] = {
     settings.replay,
     (text) => log.limited("replay journal", "warning", text),
   ),
+  realmReplays: store?.realmReplays ?? null,
   log,
   status: ({ uid }) =>
     uid === 0 || uid === process.geteuid!()
@@ -158,6 +165,18 @@ function serveNew(fd: number, peer: Peer): void {
   }
 }
 
+/** Answers a client whose credential the store was asked about. */
+function decide(question: number, verdict: Verdict): void {
+  const client = exchange.deferredClient(question);
+  if (client === undefined) return;
+  try {
+    exchange.decide(question, verdict);
+  } catch (error) {
+    exchange.abandon(client.fd, error as Error);
+  }
+  charge(client.peer.uid);
+}
+
 function resume(fd: number): void {
   const uid = exchange.parked.get(fd)?.peer.uid;
   try {
@@ -203,11 +222,13 @@ function serve(): void {
       const fd = poller.ready(i);
       if (fd === settings.listener) listener.accept();
       else if (fd === settings.wake) takeOrders();
+      else if (fd === questions?.wake) questions.take(decide);
       else resume(fd);
     }
     takeTurns();
     exchange.parked.cutOff(clock);
     listener.tick(clock);
+    questions?.flush();
     if (stopping && exchange.parked.size === 0) return;
   }
 }
@@ -235,6 +256,9 @@ function takeOrders(): void {
         rings = openRings();
         report({ kind: "realms", generation: order.generation });
         break;
+      case "store":
+        questions!.askAnew(order.port);
+        break;
       case "listen":
         listener.watchAnew();
         break;
@@ -252,6 +276,7 @@ function report(message: FromWorker): void {
 
 try {
   poller.add(settings.wake, "read");
+  if (questions !== null) poller.add(questions.wake, "read");
   report({ kind: "ready" });
   serve();
   if (poller.descriptor !== null) descriptors.hangUp(poller.descriptor);

@@ -1,7 +1,9 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { parseArguments } from "../../../cli/munged/munged.ts";
+import { formatStore } from "../../../cli/munged/store_values.ts";
 import { DEFAULTS } from "../../../daemon/munged/config.ts";
+import { scopeOf } from "../../../daemon/munged/replay_store/scope.ts";
 
 // Independent of the environment and of the machine's configuration file.
 const parse = (...args: string[]) => parseArguments("munged", args);
@@ -52,3 +54,63 @@ for (
     }
   });
 }
+
+test("the URLs of a replay store say what kind of store it is", () => {
+  const store = (value: string) => parse(`--replay-store=${value}`).replayStore!;
+  const plain = { kind: "single", tls: false, user: "", master: "" };
+  assert.deepEqual(store("redis://h"), { ...plain, servers: [{ host: "h", port: 6379 }] });
+  assert.deepEqual(store("rediss://m%40x@[::1]:7"), {
+    ...plain,
+    tls: true,
+    user: "m@x",
+    servers: [{ host: "::1", port: 7 }],
+  });
+  assert.deepEqual(store("redis+sentinel://a/m,redis+sentinel://b:1/m"), {
+    ...plain,
+    kind: "sentinel",
+    servers: [{ host: "a", port: 26379 }, { host: "b", port: 1 }],
+    master: "m",
+  });
+  assert.equal(store("rediss+cluster://a,rediss+cluster://b").kind, "cluster");
+  for (const text of ["redis://h:6379", "rediss+sentinel://u%2Fv@[fe80::1]:1/m"]) {
+    assert.equal(formatStore(store(text)), text);
+  }
+});
+
+test("a bad URL of a replay store is refused, and never printed", () => {
+  for (
+    const [value, reason] of [
+      ["redis://u:hunter2@h", "Password in it; use --replay-store-password-file"],
+      ["redis://:hunter2@h", "Password in it; use --replay-store-password-file"],
+      ["redis://h,redis://g", "Several stand-alone servers"],
+      ["redis+cluster://h,rediss+cluster://g", "differ in more than host and port"],
+      ["redis+sentinel://h", "No name of a master"],
+      ["redis://h/0", "Text behind the host"],
+      ["http://hunter2", "Not of the form redis|rediss|"],
+      ["redis://h:0", "Not of the form"],
+      ["redis://h:65536", "Not of the form"],
+      ["redis://%zz@h", "not valid percent-encoding"],
+      ["", "Not of the form"],
+    ]
+  ) {
+    assert.throws(() => parse(`--replay-store=${value}`), ({ message }: Error) => {
+      assert.match(message, /^Invalid value for replay-store: /);
+      assert(message.includes(reason!), message);
+      return !message.includes("hunter2");
+    });
+  }
+});
+
+test("the scope of replays is set for all realms, or for one", () => {
+  const scopes = (...args: string[]) =>
+    parse(...args.map((value) => `--replay-scope=${value}`)).replayScopes;
+  assert.equal(scopeOf([], "x"), "realm");
+  assert.equal(scopeOf(scopes("host"), "x"), "host");
+  const some = scopes("host", "x=host", "x=realm");
+  assert.deepEqual(["x", "y", ""].map((realm) => scopeOf(some, realm)), ["realm", "host", "host"]);
+  for (const bad of ["realms", "x=", "=host", "x=y=host", "x=all"]) {
+    assert.throws(() => scopes(bad), new RegExp(`Invalid value "${bad}" for replay-scope`));
+  }
+  assert.throws(() => parse("--replay-store-policy=accept"), /for replay-store-policy/);
+  assert.throws(() => parse("--replay-store-timeout=1501"), /for replay-store-timeout/);
+});

@@ -74,7 +74,7 @@ for (const cipher of ciphers) {
             continue;
           }
           const opened = open(seal(fields));
-          const { replayKey, zip: zipUsed, ...rest } = opened;
+          const { replayKey, ringIndex, zip: zipUsed, ...rest } = opened;
           const { zip: _, ...expected } = { ...plain, ...fields };
           assert.deepEqual({ ...rest, payload: Uint8Array.from(rest.payload) }, {
             ...expected,
@@ -83,6 +83,7 @@ for (const cipher of ciphers) {
           assert.deepEqual([...rest.originAddress], [192, 0, 2, 1]);
           assert.equal(zipUsed, length >= 4096 ? zip.number : zipUsed === 0 ? 0 : zip.number);
           assert.equal(replayKey.length, 16);
+          assert.equal(ringIndex, 0);
         }
       }
     });

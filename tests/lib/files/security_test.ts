@@ -248,6 +248,7 @@ for (const kind of KINDS) {
       metrics: "Metrics file",
       config: "",
       auksCache: "CacheDir",
+      password: "",
     };
     assert.equal(checkThroughLink(kind, () => {}), "");
     const owned = checkThroughLink(kind, (link) => lchownSync(link, 1, 0));

@@ -249,3 +249,25 @@ test("a lock left behind by a thread costs one wait, and an error for each reque
   words[0] = 0; // it was only slow
   assert.equal(insert(cache, one, NOW), true);
 });
+
+test("retries of a provisional decode are believed only once it is final, and nobody else has come", () => {
+  const { cache, one } = decoded();
+  cache.believe({ key: one, expiry: NOW + 300, record: -1 }, { pid: 1, uid: 2 }, NOW);
+  assert.equal(present(cache, one, { isRetry: true }), "retried", "it was not provisional");
+  for (const isMet of [false, true]) {
+    const key = randomKeys(1);
+    assert.equal(present(cache, key, { isProvisional: true }), "new");
+    if (isMet) assert.equal(present(cache, key, { isRetry: true }), "replayed");
+    cache.believe({ key, expiry: NOW + 300, record: -1 }, PROCESS, NOW);
+    const verdict = present(cache, key, { isRetry: true, isProvisional: true });
+    assert.equal(verdict, isMet ? "replayed" : "retried");
+    assert.equal(present(cache, key), "replayed");
+  }
+  const gone = randomKeys(1);
+  const entry = { key: gone, expiry: NOW + 300, record: -1 };
+  present(cache, gone, { isProvisional: true });
+  cache.forget(entry);
+  cache.believe(entry, PROCESS, NOW);
+  assert.equal(present(cache, gone, { isRetry: true, isProvisional: true }), "new");
+  assert.equal(present(cache, gone, { isRetry: true }), "replayed");
+});

@@ -92,6 +92,21 @@ describe("journals", () => {
     assert.equal(typeof present(next, forgotten, false), "object");
   });
 
+  test("a successor believes no retry of a decode that was never final", () => {
+    const path = fresh();
+    const { cache } = successor(path);
+    const expiry = NOW + 30;
+    const present = (cache: ReplayCache, key: Uint8Array, isRetry: boolean) =>
+      cache.remember({ key, requester: PROCESS, isRetry, isProvisional: true, now: NOW }, expiry);
+    const [final, pending] = [randomKeys(1), randomKeys(1)];
+    const remembered = present(cache, final, false) as Remembered;
+    present(cache, pending, false);
+    cache.believe(remembered, PROCESS, NOW);
+    const next = successor(path).cache;
+    assert.equal(present(next, final, true), "retried");
+    assert.equal(present(next, pending, true), "replayed");
+  });
+
   test("a journal truncated anywhere, at any time, loses only what was cut off", () => {
     const path = fresh();
     const keys = randomKeys(1000);

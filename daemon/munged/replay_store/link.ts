@@ -1,0 +1,123 @@
+// One connection to one server of the store. Its client, the runtime's own, sends each command once: it neither queues
+// commands while there is no connection, nor sends any again after one. What to do about a command without an answer is
+// decided in store.ts.
+import type { StoreAddress } from "../config.ts";
+import { type Access, formatAddress, secretUrl } from "./access.ts";
+import { diagnose } from "./diagnosis.ts";
+
+/** The connection was lost, so that it is unknown which commands without an answer were carried out. */
+export class LinkLost extends Error {}
+
+/** The server refused a command, which it has not carried out. */
+export class ServerRefusal extends Error {
+  /** The first word of its answer, such as OOM or READONLY. */
+  readonly word: string;
+
+  constructor(message: string) {
+    super(message);
+    this.word = /^[A-Z]+/.exec(message)?.[0] ?? "";
+  }
+}
+
+type Client = InstanceType<typeof Bun.RedisClient>;
+
+/** An open connection. */
+export class Link {
+  readonly address: StoreAddress;
+  /** Settles when it is lost or closed. */
+  readonly closed: Promise<void>;
+  readonly #client: Client;
+  readonly #silence: number;
+  #isClosed = false;
+  #unanswered = 0;
+  #answers = 0;
+  #watch: ReturnType<typeof setTimeout> | undefined;
+
+  private constructor(address: StoreAddress, client: Client, silence: number) {
+    this.address = address;
+    this.#client = client;
+    this.#silence = silence;
+    const closed = Promise.withResolvers<void>();
+    this.closed = closed.promise;
+    client.onclose = () => {
+      this.#isClosed = true;
+      clearTimeout(this.#watch);
+      closed.resolve();
+    };
+  }
+
+  /**
+   * Connects and logs in.
+   *
+   * @param patience milliseconds for that.
+   * @param silence milliseconds without any answer after which the connection counts as lost.
+   * @throws {Error} with the reason.
+   */
+  static async open(
+    address: StoreAddress,
+    access: Access,
+    patience: number,
+    silence: number,
+  ): Promise<Link> {
+    const client = new Bun.RedisClient(secretUrl(address, access), {
+      connectionTimeout: patience,
+      autoReconnect: false,
+      enableOfflineQueue: false,
+      ...(access.tls === null ? {} : {
+        tls: access.tls.ca === undefined ? true : { ca: access.tls.ca },
+      }),
+    });
+    const link = new Link(address, client, silence);
+    try {
+      await client.connect();
+      return link;
+    } catch (error) {
+      client.close();
+      const reason = await diagnose(address, access, patience);
+      throw new Error(`${formatAddress(address)}: ${reason}`, { cause: error });
+    }
+  }
+
+  /** Whether commands can be sent. */
+  get isOpen(): boolean {
+    return !this.#isClosed;
+  }
+
+  /**
+   * Sends a command, after all earlier ones.
+   *
+   * @throws {LinkLost} {ServerRefusal}
+   */
+  async send(command: string, args: readonly string[]): Promise<unknown> {
+    this.#unanswered++;
+    if (this.#watch === undefined) this.#listen();
+    try {
+      const answer = await this.#client.send(command, args as string[]);
+      this.#answers++;
+      return answer;
+    } catch (error) {
+      const { code, message } = error as Error & { code?: string };
+      if (code !== "ERR_REDIS_SERVER_ERROR") throw new LinkLost(message);
+      this.#answers++;
+      throw new ServerRefusal(message);
+    } finally {
+      this.#unanswered--;
+    }
+  }
+
+  /** Closes the connection; commands without an answer fail. */
+  close(): void {
+    this.#client.close();
+  }
+
+  /** Closes the connection when a server that owes answers gives none. There is no timer while it owes none. */
+  #listen(): void {
+    const answers = this.#answers;
+    this.#watch = setTimeout(() => {
+      this.#watch = undefined;
+      if (this.#isClosed || this.#unanswered === 0) return;
+      if (this.#answers === answers) this.close();
+      else this.#listen();
+    }, this.#silence);
+  }
+}

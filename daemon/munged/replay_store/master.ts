@@ -1,0 +1,177 @@
+// A master of the store, over one connection: which credentials it remembers, and since when it has remembered all.
+import type { StoreAddress } from "../config.ts";
+import { type Access, formatAddress } from "./access.ts";
+import { Link, ServerRefusal } from "./link.ts";
+import { VERDICT, type Verdict } from "./messages.ts";
+import { sinceName } from "./names.ts";
+
+/** What a connection to a master needs to know. */
+export interface MasterSettings {
+  readonly access: Access;
+  /** What this munged stores beside each credential. */
+  readonly token: string;
+  /** Replicas that must have an entry before its question is answered. */
+  readonly replicas: number;
+  /** Milliseconds for a question. */
+  readonly timeout: number;
+  /** Part of a name that puts it on this server; "" unless it is one of a cluster. */
+  readonly tag: string;
+}
+
+/** What a server says about itself. */
+export interface ServerFacts {
+  readonly version: string;
+  /** Seconds since the epoch. */
+  readonly time: number;
+  /** Bytes it may use for data; 0 for no limit. */
+  readonly maxMemory: number;
+  readonly evictionPolicy: string;
+  readonly replicas: number;
+}
+
+/** A question to a master. */
+export interface Entry {
+  readonly name: string;
+  /** Milliseconds. */
+  readonly lifetime: number;
+}
+
+interface Batched extends Entry {
+  readonly isAsking: boolean;
+  readonly resolve: (verdict: Verdict) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A connection to a master. */
+export class Master {
+  readonly link: Link;
+  readonly facts: ServerFacts;
+  /** Of entries made before this time it is not certain that it knows all; seconds since the epoch by its clock. */
+  readonly since: number;
+  readonly #settings: MasterSettings;
+  #batch: Batched[] = [];
+  #isScheduled = false;
+
+  private constructor(link: Link, facts: ServerFacts, since: number, settings: MasterSettings) {
+    this.link = link;
+    this.facts = facts;
+    this.since = since;
+    this.#settings = settings;
+  }
+
+  /** Connects to a server and makes sure that it is a master. @throws {Error} with the reason. */
+  static async open(address: StoreAddress, settings: MasterSettings): Promise<Master> {
+    const { access, timeout, tag } = settings;
+    const link = await Link.open(address, access, timeout, timeout / 2);
+    try {
+      const info = parseInfo(String(await link.send("INFO", [])));
+      const role = info.get("role");
+      if (role !== "master") throw new Error(`Not a master, but a ${role ?? "stranger"}`);
+      const [seconds] = await link.send("TIME", []) as [string, string];
+      // A server that was restarted, or was a replica until now, may not have everything that was accepted before. Its
+      // life as this master has a name, and began at the latest when the first of us came.
+      const life = sinceName(info.get("run_id") ?? "", info.get("master_replid") ?? "", tag);
+      await link.send("SET", [life, seconds, "NX"]);
+      const since = Number(await link.send("GET", [life]));
+      if (!Number.isInteger(since) || since <= 0) throw new Error(`No time in "${life}"`);
+      return new Master(link, factsIn(info, Number(seconds)), since, settings);
+    } catch (error) {
+      link.close();
+      throw new Error(`${formatAddress(address)}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  /**
+   * Stores a credential unless it is there. It is safe to try again after any failure: what this munged has stored itself
+   * is no replay. Its local cache lets only one decode of a credential ask at a time, and none after one was accepted.
+   *
+   * @param isAsking whether the server takes the entry only because its cluster is moving the slot there.
+   * @throws {LinkLost | ServerRefusal}
+   */
+  remember(entry: Entry, isAsking: boolean): Promise<Verdict> {
+    const { promise, resolve, reject } = Promise.withResolvers<Verdict>();
+    this.#batch.push({ ...entry, isAsking, resolve, reject });
+    this.#schedule();
+    return promise;
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#batch.length === 0) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => void this.#ask());
+  }
+
+  /** Sends everything asked so far. The next batch does not wait for it, unless WAIT blocks the connection meanwhile. */
+  async #ask(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    const stored = batch.map((each) => this.#set(each));
+    const replicated = this.#replicate();
+    replicated.catch(() => {}); // which each question may await, too
+    batch.forEach((each, i) => {
+      this.#verdict(each, stored[i]!, replicated).then(each.resolve, each.reject);
+    });
+    if (this.#settings.replicas > 0) await replicated.catch(() => {});
+    this.#isScheduled = false;
+    this.#schedule();
+  }
+
+  async #verdict(
+    entry: Batched,
+    stored: Promise<unknown>,
+    replicated: Promise<void>,
+  ): Promise<Verdict> {
+    if (await stored === "OK") {
+      await replicated;
+      return VERDICT.fresh;
+    }
+    const { token, replicas } = this.#settings;
+    if (await this.#send(entry, "GET", [entry.name]) !== token) return VERDICT.replayed;
+    if (replicas > 0) {
+      // WAIT covers what was written over this connection, and the first try may have used another one.
+      await this.#send(entry, "PEXPIRE", [entry.name, `${entry.lifetime}`]);
+      await this.#replicate();
+    }
+    return VERDICT.fresh;
+  }
+
+  #set(entry: Batched): Promise<unknown> {
+    const { name, lifetime } = entry;
+    return this.#send(entry, "SET", [name, this.#settings.token, "NX", "PX", `${lifetime}`]);
+  }
+
+  #send({ isAsking }: Batched, command: string, args: readonly string[]): Promise<unknown> {
+    if (isAsking) this.link.send("ASKING", []).catch(() => {}); // the next command fails as well
+    return this.link.send(command, args);
+  }
+
+  /** Waits until enough replicas have what was written over this connection. @throws {LinkLost | ServerRefusal} */
+  async #replicate(): Promise<void> {
+    const { replicas, timeout } = this.#settings;
+    if (replicas === 0) return;
+    const patience = Math.floor(timeout / 4);
+    const count = Number(await this.link.send("WAIT", [`${replicas}`, `${patience}`]));
+    if (count < replicas) {
+      throw new ServerRefusal(`NOREPLICAS ${count} of ${replicas} replicas have the entry`);
+    }
+  }
+}
+
+/** The fields of an INFO answer. */
+export function parseInfo(text: string): ReadonlyMap<string, string> {
+  const fields = text.split("\r\n").flatMap((line): [string, string][] => {
+    const at = line.indexOf(":");
+    return at < 0 ? [] : [[line.slice(0, at), line.slice(at + 1)]];
+  });
+  return new Map(fields);
+}
+
+function factsIn(info: ReadonlyMap<string, string>, time: number): ServerFacts {
+  return {
+    version: info.get("valkey_version") ?? info.get("redis_version") ?? "unknown",
+    time,
+    maxMemory: Number(info.get("maxmemory") ?? 0),
+    evictionPolicy: info.get("maxmemory_policy") ?? "unknown",
+    replicas: Number(info.get("connected_slaves") ?? 0),
+  };
+}

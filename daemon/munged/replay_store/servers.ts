@@ -1,0 +1,173 @@
+// The servers of the store: finds its masters, keeps a connection to each, and looks for them again, with growing pauses,
+// when one is lost. Nothing runs while all is well.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "../../process/log.ts";
+import { type Access, formatAddress, readAccess } from "./access.ts";
+import type { StoreFigures } from "./figures.ts";
+import { Master } from "./master.ts";
+import type { StoreConfig } from "./messages.ts";
+import { flawsOf, unavailable } from "./trouble.ts";
+import { LOCATE, type Shard, slotOf, SLOTS, tagIn } from "./topology.ts";
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 3_000;
+
+/** The servers. */
+export class Servers {
+  readonly #config: StoreConfig;
+  readonly #token: string;
+  readonly #figures: StoreFigures;
+  readonly #log: Logger;
+  /** Open connections, by address. */
+  readonly #masters = new Map<string, Master>();
+  /** The master of each slot. */
+  readonly #slots: (Master | undefined)[] = new Array(SLOTS);
+  /** Since when there has been trouble, on the monotonic clock. */
+  #troubleSince: number | null = performance.now();
+  #trouble = "Not connected yet";
+  #change = Promise.withResolvers<void>();
+  /** Settles when the servers have to be looked for. */
+  #alarm = Promise.withResolvers<void>();
+  #isStopped = false;
+
+  constructor(config: StoreConfig, token: string, figures: StoreFigures, log: Logger) {
+    this.#config = config;
+    this.#token = token;
+    this.#figures = figures;
+    this.#log = log;
+    void this.#run();
+  }
+
+  /** What is wrong, if anything is. */
+  get trouble(): string | undefined {
+    return this.#troubleSince === null ? undefined : this.#trouble;
+  }
+
+  /**
+   * Whether something has been wrong for so long that no question should wait for it: a silent server's connection was
+   * given half of the time for a question, and this is the other half.
+   */
+  get isLongAway(): boolean {
+    const since = this.#troubleSince;
+    return since !== null && performance.now() - since > this.#config.replayStoreTimeout / 2;
+  }
+
+  /** Settles after the next attempt to find and reach the servers. */
+  get nextChange(): Promise<void> {
+    return this.#change.promise;
+  }
+
+  /** The connection to the master that has a name, unless it is lost. */
+  masterOf(name: string): Master | undefined {
+    const { kind } = this.#config.replayStore;
+    const master = this.#slots[kind === "cluster" ? slotOf(name) : 0];
+    return master?.link.isOpen === true ? master : undefined;
+  }
+
+  /** Looks for the servers again. @param reason what shows that one is lost or not the right one. */
+  lookAnew(reason: string): void {
+    if (this.#isStopped) return;
+    if (this.#troubleSince === null) {
+      this.#troubleSince = performance.now();
+      this.#trouble = reason;
+    }
+    this.#alarm.resolve();
+  }
+
+  /** Closes all connections. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#alarm.resolve();
+    for (const master of this.#masters.values()) master.link.close();
+  }
+
+  async #run(): Promise<void> {
+    for (let failures = 0; !this.#isStopped;) {
+      this.#alarm = Promise.withResolvers();
+      const reason = await this.#survey();
+      failures = reason === null ? 0 : failures + 1;
+      this.#report(reason);
+      this.#change.resolve();
+      this.#change = Promise.withResolvers();
+      if (reason === null) await this.#alarm.promise;
+      await sleep(pauseAfter(failures));
+    }
+  }
+
+  /** Finds the masters, and connects to those without a connection. Returns what went wrong, or null. */
+  async #survey(): Promise<string | null> {
+    try {
+      const access = readAccess(this.#config);
+      const shards = await LOCATE[this.#config.replayStore.kind](this.#config, access);
+      const opened = await Promise.allSettled(shards.map((shard) => this.#connect(shard, access)));
+      this.#assign(shards);
+      const failed = opened.find((outcome) => outcome.status === "rejected");
+      return failed === undefined ? null : (failed.reason as Error).message;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  async #connect({ address, ranges }: Shard, access: Access): Promise<void> {
+    const { replayStore, replayStoreReplicas, replayStoreTimeout } = this.#config;
+    const name = formatAddress(address);
+    if (this.#masters.get(name)?.link.isOpen === true) return;
+    const master = await Master.open(address, {
+      access,
+      token: this.#token,
+      replicas: replayStoreReplicas,
+      timeout: replayStoreTimeout,
+      tag: replayStore.kind === "cluster" ? tagIn(ranges) : "",
+    });
+    if (this.#isStopped) {
+      master.link.close();
+      return;
+    }
+    this.#masters.set(name, master);
+    this.#figures.connected();
+    void master.link.closed.then(() => this.lookAnew(`${name}: Connection lost`));
+    this.#announce(name, master);
+  }
+
+  /** Puts the masters in charge of their slots, and drops those that have none. */
+  #assign(shards: readonly Shard[]): void {
+    const current = new Set<string>();
+    this.#slots.fill(undefined);
+    for (const { address, ranges } of shards) {
+      const name = formatAddress(address);
+      current.add(name);
+      for (const [first, last] of ranges) {
+        this.#slots.fill(this.#masters.get(name), first, last + 1);
+      }
+    }
+    for (const [name, { link }] of this.#masters) {
+      if (current.has(name) && link.isOpen) continue;
+      this.#masters.delete(name);
+      link.close();
+    }
+  }
+
+  #report(reason: string | null): void {
+    if (reason !== null) {
+      this.#trouble = reason;
+      this.#troubleSince ??= performance.now();
+      if (!this.isLongAway) return;
+      this.#log.limited("replay store", "error", unavailable(reason, this.#config));
+    } else this.#troubleSince = null;
+    this.#figures.reachable(reason === null);
+  }
+
+  /** Logs a connection, and what about the server makes it less than reliable. */
+  #announce(name: string, { facts }: Master): void {
+    this.#log.notice(`Connected to replay store ${name} (version ${facts.version})`);
+    for (const flaw of flawsOf(facts, this.#config)) {
+      this.#log.limited("replay store flaw", "warning", `Replay store ${name} ${flaw}`);
+    }
+  }
+}
+
+/** Milliseconds after a number of failed attempts; different on each host, so that they don't all come at once. */
+function pauseAfter(failures: number): number {
+  const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
+  return pause * (0.5 + Math.random() / 2);
+}

@@ -1,0 +1,141 @@
+// The store, as its thread sees it: answers each question in time, whatever happens to servers and connections. A question
+// that can't be answered for certain is answered with "away"; what that means for the client is the worker's business.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "../../process/log.ts";
+import { formatAddress } from "./access.ts";
+import type { StoreFigures } from "./figures.ts";
+import { LinkLost, ServerRefusal } from "./link.ts";
+import { type Question, type StoreConfig, VERDICT, type Verdict } from "./messages.ts";
+import { Servers } from "./servers.ts";
+import { clockGrace, tooOld, unavailable } from "./trouble.ts";
+
+/** Pause before a server is asked again that refused for a passing reason. */
+const RETRY_PAUSE_MS = 30;
+
+/** What to do about a server's refusal, by its first word; anything else is final for the question. */
+const REMEDIES: Readonly<Record<string, "elsewhere" | "later" | "reconnect">> = {
+  MOVED: "elsewhere",
+  CLUSTERDOWN: "elsewhere",
+  READONLY: "reconnect",
+  NOAUTH: "reconnect",
+  UNBLOCKED: "reconnect",
+  LOADING: "later",
+  MASTERDOWN: "later",
+  NOREPLICAS: "later",
+  TRYAGAIN: "later",
+  BUSY: "later",
+};
+
+/** A question that is being asked. */
+interface Pending {
+  readonly question: Question;
+  readonly answer: (verdict: Verdict) => void;
+  /** Milliseconds of the monotonic clock. */
+  readonly asked: number;
+  isAnswered: boolean;
+}
+
+/** The store. */
+export class ReplayStore {
+  readonly #config: StoreConfig;
+  readonly #figures: StoreFigures;
+  readonly #log: Logger;
+  readonly #servers: Servers;
+  /** Questions without an answer, the oldest first. */
+  readonly #pending = new Set<Pending>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param token what this munged stores beside each credential. */
+  constructor(config: StoreConfig, token: string, figures: StoreFigures, log: Logger) {
+    this.#config = config;
+    this.#figures = figures;
+    this.#log = log;
+    this.#servers = new Servers(config, token, figures, log);
+  }
+
+  /** Asks whether a credential is new in its realm; answers within the store's time limit. */
+  ask(question: Question, answer: (verdict: Verdict) => void): void {
+    const pending = { question, answer, asked: performance.now(), isAnswered: false };
+    this.#pending.add(pending);
+    this.#timer ??= setTimeout(() => this.#expire(), this.#config.replayStoreTimeout);
+    this.#decide(pending).then(
+      (verdict) => this.#settle(pending, verdict),
+      (error: unknown) => this.#giveUp(pending, (error as Error).message),
+    );
+  }
+
+  /** Closes all connections. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#servers.stop();
+  }
+
+  /** The verdict, tried for until the question is answered otherwise. @throws {Error} why there can't be one. */
+  async #decide(pending: Pending): Promise<Verdict> {
+    const { question } = pending;
+    while (!pending.isAnswered) {
+      const master = this.#servers.masterOf(question.name);
+      if (master === undefined) {
+        if (this.#servers.isLongAway) throw new Error(this.#servers.trouble);
+        await this.#servers.nextChange;
+        continue;
+      }
+      // Another host may have decoded it before the server's memory begins. Times are whole seconds.
+      const since = master.since + clockGrace(this.#config);
+      if (question.encodeTime <= since) {
+        this.#log.limited("store since", "warning", tooOld(since, this.#config));
+        return VERDICT.older;
+      }
+      try {
+        return await master.remember(question, false);
+      } catch (error) {
+        if (error instanceof LinkLost) continue; // masterOf() now has another one, or none
+        if (!(error instanceof ServerRefusal)) throw error;
+        switch (REMEDIES[error.word]) {
+          case "elsewhere":
+            this.#servers.lookAnew(error.message);
+            await this.#servers.nextChange;
+            break;
+          case "reconnect":
+            master.link.close();
+            break;
+          case "later":
+            await sleep(RETRY_PAUSE_MS);
+            break;
+          default:
+            throw new Error(`${formatAddress(master.link.address)}: ${error.message}`);
+        }
+      }
+    }
+    return VERDICT.away;
+  }
+
+  #settle(pending: Pending, verdict: Verdict): void {
+    if (pending.isAnswered) return;
+    pending.isAnswered = true;
+    this.#pending.delete(pending);
+    this.#figures.answered(verdict, performance.now() - pending.asked);
+    pending.answer(verdict);
+  }
+
+  #giveUp(pending: Pending, reason: string): void {
+    if (pending.isAnswered) return;
+    this.#log.limited("replay store", "error", unavailable(reason, this.#config));
+    this.#settle(pending, VERDICT.away);
+  }
+
+  /** Gives up questions whose time is over. There is no timer while there are no questions. */
+  #expire(): void {
+    this.#timer = undefined;
+    const { replayStoreTimeout } = this.#config;
+    const now = performance.now();
+    for (const pending of this.#pending) {
+      const left = pending.asked + replayStoreTimeout - now;
+      if (left > 0) {
+        this.#timer = setTimeout(() => this.#expire(), Math.ceil(left));
+        return;
+      }
+      this.#giveUp(pending, this.#servers.trouble ?? `No answer within ${replayStoreTimeout} ms`);
+    }
+  }
+}

@@ -1,0 +1,339 @@
+// Replays in a whole realm with a stand-alone store: two munged with one key, a real redis-server, and what can happen to
+// either.
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import {
+  formatDecodeRequest,
+  HEADER_LENGTH,
+  parseDecodeResponse,
+} from "../../lib/protocol/message.ts";
+import { type Host, Hosts, outcome, Traffic, until } from "./hosts.ts";
+import { hasRedis, Network, Redis } from "./redis.ts";
+
+/** Clocks of one machine are the same. */
+const STRICT = ["--timestamp-drift-max=0"];
+const REPLAYED = "EMUNGE_CRED_REPLAYED";
+const REFUSED = "EMUNGE_SNAFU";
+const options = { skip: !hasRedis };
+
+interface Site {
+  readonly hosts: Hosts;
+  readonly a: Host;
+  readonly b: Host;
+  readonly redis: Redis;
+  readonly network: Network;
+}
+
+/** Runs a test with a store, a network to it, and two hosts. */
+async function withSite(
+  args: readonly string[],
+  body: (site: Site) => Promise<void>,
+  redisArgs: readonly string[] = [],
+) {
+  const redis = await Redis.start(redisArgs);
+  const network = await Network.to(redis.port);
+  const store = `--replay-store=redis://127.0.0.1:${network.port}`;
+  const hosts = await Hosts.start([store, ...STRICT, ...args]);
+  try {
+    await hosts.connected();
+    const [a, b] = hosts.hosts as [Host, Host];
+    await body({ hosts, a, b, redis, network });
+  } finally {
+    await hosts.close();
+    await network.close();
+    await redis.close();
+  }
+}
+
+/** The lines of a host's log about the store being away. */
+function complaints({ munged }: Host): string[] {
+  return munged.log().split("\n").filter((line) => line.includes("Replay store is unavailable"));
+}
+
+test(
+  "a credential is accepted once in the whole realm",
+  options,
+  () =>
+    withSite([], async ({ hosts, a, b, redis }) => {
+      const credential = await a.munge.encode();
+      assert.equal(await outcome(b, credential), "ok");
+      assert.equal(await outcome(a, credential), REPLAYED);
+      assert.equal(await outcome(a, credential), REPLAYED);
+      assert.equal(await outcome(b, credential), REPLAYED);
+      // One question each: what a host has decoded itself, or knows to be a replay, costs no trip.
+      const { answers } = hosts.status(0).replay_store!;
+      assert.deepEqual(answers, { new: 0, replayed: 1, unavailable: 0, older: 0 });
+      assert.deepEqual(hosts.status(1).replay_store!.answers, { ...answers, new: 1, replayed: 0 });
+      // Its name tells which key made it and nothing else, and it is forgotten some time after the credential expires.
+      const names = redis.command("KEYS", "munge:*").split("\n")
+        .filter((name) => !name.includes(":since:"));
+      assert.equal(names.length, 1);
+      const { fingerprint } = hosts.status(0).realms[0]!.keys[0]!;
+      assert.match(names[0]!, new RegExp(`^munge:${fingerprint}:[\\w-]{22}$`));
+      const lifetime = Number(redis.command("PTTL", names[0]!));
+      assert(lifetime > 300_000 && lifetime <= 420_000, `${lifetime}`);
+    }),
+);
+
+test(
+  "a retry is served by the host that accepted the credential, and by no other",
+  options,
+  () =>
+    withSite([], async ({ a, b, redis }) => {
+      const credential = await a.munge.encode();
+      assert.equal(await decodeRaw(a, credential, 0), 0);
+      redis.signal("SIGSTOP"); // the retry needs no store
+      assert.equal(await decodeRaw(a, credential, 1), 0);
+      redis.signal("SIGCONT");
+      assert.equal(await decodeRaw(b, credential, 1), 17);
+      // What the store refused is refused again, even for a retry, which asks nobody.
+      assert.equal(await decodeRaw(b, credential, 2), 17);
+    }),
+);
+
+test("realms whose replays are refused per host do without the store", options, async () => {
+  const redis = await Redis.start();
+  const hosts = await Hosts.start([]);
+  try {
+    const key = join(hosts.realm.directory, "local.key");
+    writeFileSync(key, crypto.getRandomValues(new Uint8Array(64)), { mode: 0o600 });
+    const host = await hosts.add([
+      `--replay-store=redis://127.0.0.1:${redis.port}`,
+      `--realm=local=${key}`,
+      "--replay-scope=local=host",
+      ...STRICT,
+    ]);
+    await until(() => hosts.status(2).replay_store!.reachable);
+    await redis.kill();
+    const traffic = new Traffic(hosts, 1);
+    for (let i = 0; i < 50; i++) {
+      const begun = performance.now();
+      const credential = await host.munge.encode("", { realm: "local" });
+      assert.equal(await outcome(host, credential), "ok");
+      assert.equal(await outcome(host, credential), REPLAYED);
+      assert(performance.now() - begun < 900);
+      if (i % 10 === 0) void outcome(host, await host.munge.encode()); // one that waits for the store
+    }
+    await traffic.stop();
+    assert.equal(await outcome(host, await host.munge.encode()), REFUSED);
+  } finally {
+    await hosts.close();
+    await redis.close();
+  }
+});
+
+test(
+  "refuse: a store that is killed and comes back empty",
+  options,
+  () =>
+    withSite([], async ({ hosts, a, b, redis }) => {
+      const traffic = new Traffic(hosts, 8);
+      const late: string[] = [];
+      for (let round = 0; round < 3; round++) {
+        await pause(500);
+        const early = await a.munge.encode();
+        await redis.kill();
+        // Accepted by the dead store's memory, and by nothing that is left of it.
+        late.push(early);
+        await pause(1_500);
+        const begun = performance.now();
+        assert.equal(await outcome(b, await a.munge.encode()), REFUSED);
+        assert(performance.now() - begun < 1_500);
+        await redis.restart();
+        await until(() => hosts.status(0).replay_store!.reachable);
+        // It was made before the store's memory begins.
+        assert.notEqual(await outcome(b, early), "ok");
+      }
+      await pause(1_500);
+      await traffic.stop();
+      assert.equal(traffic.doubles, 0);
+      assert(traffic.count("ok") > 200, JSON.stringify([...traffic.outcomes]));
+      assert(traffic.count(REFUSED) > 0);
+      assert.deepEqual(
+        [...traffic.outcomes.keys()].filter((name) => !["ok", REPLAYED, REFUSED].includes(name)),
+        [],
+      );
+      assert.equal(complaints(a).length, 1, complaints(a).join("\n"));
+      assert.match(complaints(a)[0]!, /Error: .*: decodes are refused/);
+      assert(hosts.status(0).replay_store!.answers.unavailable > 0);
+      assert.equal(await outcome(b, await a.munge.encode()), "ok");
+    }),
+);
+
+test(
+  "refuse: a store that is stopped, and a network that drops one way or both",
+  options,
+  () =>
+    withSite([], async ({ hosts, a, b, redis, network }) => {
+      const traffic = new Traffic(hosts, 8);
+      for (const fault of ["stop", "requests", "answers", "both"] as const) {
+        await pause(300);
+        if (fault === "stop") redis.signal("SIGSTOP");
+        else network.drops = fault;
+        const begun = performance.now();
+        assert.equal(await outcome(b, await a.munge.encode()), REFUSED, fault);
+        assert(performance.now() - begun < 1_500, fault);
+        await pause(1_200);
+        if (fault === "stop") redis.signal("SIGCONT");
+        else {
+          network.drops = "none";
+          network.reset();
+        }
+        await until(() =>
+          hosts.hosts.every((_, host) => hosts.status(host).replay_store!.reachable)
+        );
+      }
+      await traffic.stop();
+      assert.equal(traffic.doubles, 0);
+      assert(traffic.count("ok") > 200, JSON.stringify([...traffic.outcomes]));
+      assert.equal(await outcome(b, await a.munge.encode()), "ok");
+    }),
+);
+
+test(
+  "an answer that is lost does not make an honest credential a replay",
+  options,
+  () =>
+    withSite([], async ({ a, b, redis, network }) => {
+      // Both the runtime's client sending a command again and munged doing so by itself would do that.
+      network.drops = "answers";
+      const credential = await a.munge.encode();
+      const decoded = outcome(b, credential);
+      await until(() => redis.command("KEYS", "munge:*").split("\n").length > 1);
+      network.drops = "none";
+      network.reset();
+      assert.equal(await decoded, "ok");
+      assert.equal(await outcome(a, credential), REPLAYED);
+      // Nor does one that comes after the client was refused.
+      network.drops = "answers";
+      const other = await a.munge.encode();
+      assert.equal(await outcome(b, other), REFUSED);
+      network.drops = "none";
+      network.reset();
+      assert.equal(await outcome(b, other), "ok");
+      assert.equal(await outcome(b, other), REPLAYED);
+      assert.equal(await outcome(a, other), REPLAYED);
+    }),
+);
+
+test(
+  "a slow store delays those who ask it, and nobody else",
+  options,
+  () =>
+    withSite(["--num-threads=1"], async ({ hosts, a, b, network }) => {
+      network.delay = 100;
+      const begun = performance.now();
+      const credentials = await Promise.all(Array.from({ length: 64 }, () => a.munge.encode()));
+      const encoded = performance.now();
+      const results = await Promise.all(credentials.map((credential) => outcome(b, credential)));
+      const decoded = performance.now();
+      assert.deepEqual(new Set(results), new Set(["ok"]));
+      assert(encoded - begun < 1_000);
+      assert(decoded - encoded < 1_000, "they wait together, not one after the other");
+      const waiting = outcome(b, await a.munge.encode());
+      const own = performance.now();
+      await b.munge.encode();
+      assert.equal(await outcome(b, credentials[0]!), REPLAYED);
+      assert(performance.now() - own < 150, "needs no store");
+      assert.equal(await waiting, "ok");
+      assert.equal(hosts.status(1).replay_store!.answers.new, 65);
+    }),
+);
+
+test(
+  "a client that leaves while the store is asked takes nothing with it",
+  options,
+  () =>
+    withSite([], async ({ hosts, a, b, network }) => {
+      network.delay = 150;
+      const credential = await a.munge.encode();
+      const socket = connect(b.munged.socket);
+      socket.write(formatDecodeRequest({ credential: Buffer.from(credential) }, 0));
+      await pause(60);
+      socket.destroy();
+      await until(() => hosts.status(1).replay_store!.answers.new === 1);
+      assert.equal(await outcome(b, credential), "ok");
+      assert.equal(await outcome(b, credential), REPLAYED);
+    }),
+);
+
+test("refuse: a full store", options, () =>
+  withSite([], async ({ a, b, redis }) => {
+    redis.command("CONFIG", "SET", "maxmemory", "1");
+    const credential = await a.munge.encode();
+    assert.equal(await outcome(b, credential), REFUSED);
+    assert.match(complaints(b)[0]!, /OOM command not allowed/);
+    redis.command("CONFIG", "SET", "maxmemory", "0");
+    assert.equal(await outcome(b, credential), "ok");
+    assert.equal(await outcome(a, credential), REPLAYED);
+  }));
+
+test("a store that evicts entries is warned about", options, () =>
+  withSite([], ({ a }) => {
+    assert.match(
+      a.munged.log(),
+      /Warning: Replay store .* may forget credentials .*maxmemory-policy allkeys-lru/,
+    );
+    return Promise.resolve();
+  }, ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]));
+
+test(
+  "host: without the store each host refuses its own replays, and nothing else",
+  options,
+  () =>
+    withSite(["--replay-store-policy=host"], async ({ hosts, a, b, redis, network }) => {
+      const traffic = new Traffic(hosts, 8, false);
+      for (const fault of ["kill", "stop", "drop", "full"] as const) {
+        await pause(300);
+        if (fault === "kill") await redis.kill();
+        else if (fault === "stop") redis.signal("SIGSTOP");
+        else if (fault === "drop") network.drops = "both";
+        else redis.command("CONFIG", "SET", "maxmemory", "1");
+        await pause(1_500);
+        const begun = performance.now();
+        const credential = await a.munge.encode();
+        assert.equal(await outcome(b, credential), "ok", fault);
+        assert(
+          performance.now() - begun < 500,
+          `${fault}: nobody waits for a store known to be away`,
+        );
+        assert.equal(await outcome(b, credential), REPLAYED, fault);
+        if (fault === "kill") await redis.restart();
+        else if (fault === "stop") redis.signal("SIGCONT");
+        else if (fault === "drop") {
+          network.drops = "none";
+          network.reset();
+        } else redis.command("CONFIG", "SET", "maxmemory", "0");
+        await until(() =>
+          hosts.hosts.every((_, host) => hosts.status(host).replay_store!.reachable)
+        );
+      }
+      const before = new Map(traffic.outcomes);
+      await traffic.stop();
+      assert.deepEqual([...before.keys()], ["ok"], "0 refusals");
+      assert(before.get("ok")! > 200);
+      assert.match(complaints(a)[0]!, /replays are refused on each host only/);
+      await pause(1_100);
+      const credential = await a.munge.encode();
+      assert.equal(await outcome(b, credential), "ok");
+      assert.equal(await outcome(a, credential), REPLAYED);
+    }),
+);
+
+/** Sends one decode request, and returns the error number of its answer. */
+function decodeRaw({ munged }: Host, credential: string, retry: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const socket = connect(munged.socket);
+    socket.on("data", (bytes) => chunks.push(bytes));
+    socket.once("error", reject);
+    socket.once("close", () => {
+      resolve(parseDecodeResponse(Buffer.concat(chunks).subarray(HEADER_LENGTH)).errno);
+    });
+    socket.write(formatDecodeRequest({ credential: Buffer.from(credential) }, retry));
+  });
+}
