@@ -91,6 +91,7 @@ const POLICIES = {
     file: "keyfile",
     directory: "keyfile dir",
     permission: WRITE,
+    hint: " (Did you run mungekey?)",
     placedByRoot: true,
   },
   seed: { subject: "PRNG seed dir", file: "PRNG seed", directory: "PRNG seed dir" },

@@ -140,7 +140,7 @@ With
 .Fl -replay-store ,
 it also asks a Valkey or Redis store whether any host has,
 once for each credential that is new to it.
-The store learns the key's fingerprint and the beginning of the credential's MAC,
+The store learns the key's fingerprint and the first bytes of the MAC,
 and forgets them some time after the credential has expired.
 The forms of a URL are:
 .Bl -tag -width Ds
