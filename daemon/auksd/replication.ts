@@ -4,7 +4,9 @@ import { Worker } from "node:worker_threads";
 import type { Server } from "../../lib/auks/config.ts";
 import type { Request } from "../../lib/auks/request.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
+import { systemText } from "../../lib/os/system_text.ts";
 import { AuditLimits } from "../process/audit_limits.ts";
+import type { Removals } from "./removals.ts";
 import type { Store } from "./store.ts";
 
 /** What the thread needs to reach the other auksd. */
@@ -44,13 +46,18 @@ export class Replication {
   readonly #store: Store;
   readonly #log: (text: string) => void;
   readonly #waiting = new Map<number, () => void>();
-  /** When the ticket of each user was removed, so that it does not come back from the peer. */
-  readonly #removals = new Map<number, number>();
+  readonly #removals: Removals;
   #lastId = 0;
   #state: PeerState | undefined;
 
-  constructor(settings: PeerSettings, store: Store, log: (text: string) => void) {
+  constructor(
+    settings: PeerSettings,
+    store: Store,
+    removals: Removals,
+    log: (text: string) => void,
+  ) {
     this.#store = store;
+    this.#removals = removals;
     this.#log = log;
     this.#place = `${settings.peer.address}:${settings.peer.port}`;
     this.#settings = settings;
@@ -85,25 +92,40 @@ export class Replication {
 
   /** Forwards a stored ticket; settles once the peer has it, or takes too long. */
   async added(uid: number, krbCred: Uint8Array): Promise<void> {
-    this.#removals.delete(uid);
+    await this.addedAgain(uid);
     await this.#send({ type: "add", krbCred: krbCred.slice(), replicated: true });
   }
 
-  /** Forwards a removal in the same way. */
-  async removed(uid: number): Promise<void> {
+  /** Forwards a removal in the same way. @param until when the removed ticket expires. */
+  async removed(uid: number, until: number): Promise<void> {
     const removedAt = Math.floor(Date.now() / 1000);
-    this.#removals.set(uid, removedAt);
+    await this.#keep(this.#removals.add(uid, { removedAt, until }));
     await this.#send({ type: "remove", uid, replicated: true, removedAt });
   }
 
-  /** Records a removal that the peer forwarded. */
-  removedByPeer(uid: number, removedAt: number): void {
-    this.#removals.set(uid, removedAt);
+  /** Records a removal that the peer forwarded, of a ticket that expires at `until`. */
+  async removedByPeer(uid: number, removedAt: number, until: number): Promise<void> {
+    await this.#keep(this.#removals.add(uid, { removedAt, until }));
+  }
+
+  /** Records that a user has a ticket again, on whichever side it was added. */
+  async addedAgain(uid: number): Promise<void> {
+    await this.#keep(this.#removals.forget(uid));
   }
 
   /** Whether a ticket that the peer sends again was meanwhile removed here. */
   wasRemoved(uid: number, starttime: number): boolean {
-    return starttime <= (this.#removals.get(uid) ?? -1);
+    return this.#removals.covers(uid, starttime);
+  }
+
+  /** The store has changed already, so that the request has succeeded; only a restart would forget the removal. */
+  async #keep(written: Promise<void>): Promise<void> {
+    try {
+      await written;
+    } catch (error) {
+      if (this.#audits.pass("removals") === null) return;
+      this.#log(`replication: removals are not remembered after a restart: ${systemText(error)}`);
+    }
   }
 
   /** Ends the thread and the connection. */
@@ -111,6 +133,7 @@ export class Replication {
     this.#isStopped = true;
     this.#releaseAll();
     await this.#worker.terminate();
+    await this.#removals.close();
   }
 
   #releaseAll(): void {
@@ -129,7 +152,7 @@ export class Replication {
     }
     this.#state = state;
     if (state !== "up") return;
-    for (const [uid, removedAt] of this.#removals) {
+    for (const [uid, removedAt] of this.#removals.all) {
       void this.#send({ type: "remove", uid, replicated: true, removedAt });
     }
     for (const { krbCred } of this.#store.all()) {

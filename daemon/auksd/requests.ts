@@ -169,7 +169,10 @@ async function add(
   const report: AddReport = isOutdated
     ? { outcome: "kept", uid, endtime: 0, renewTill: 0 }
     : await context.store.add(uid, cred, krbCred);
-  if (report.outcome === "stored" && !isForwarded) await replication?.added(uid, krbCred);
+  if (report.outcome === "stored") {
+    if (!isForwarded) await replication?.added(uid, krbCred);
+    else if (request.resent !== true) await replication?.addedAgain(uid);
+  }
   context.finished({
     kind: "add",
     requester,
@@ -201,15 +204,15 @@ async function remove(
   const { uid, removedAt } = request;
   const { store, replication } = context;
   const isForwarded = request.replicated === true && requester.role === "admin";
-  if (isForwarded && removedAt !== undefined) replication?.removedByPeer(uid, removedAt);
   const found = store.get(uid);
   const isNewer = isForwarded && removedAt !== undefined && found !== undefined &&
     found.starttime > removedAt;
   if (found === undefined || isNewer) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
-  const { principal } = found;
+  const { principal, endtime } = found;
   requireReach(RIGHTS[requester.role].remove, requester, found);
   if (!await store.remove(uid)) throw new AuksError("LIBRARY_NOT_FOUND", `uid ${uid}`);
-  if (!isForwarded) await replication?.removed(uid);
+  if (!isForwarded) await replication?.removed(uid, endtime);
+  else if (removedAt !== undefined) await replication?.removedByPeer(uid, removedAt, endtime);
   context.finished({
     kind: "remove",
     requester,

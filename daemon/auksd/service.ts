@@ -28,6 +28,7 @@ import { openListeners } from "./listeners.ts";
 import { type LogChoice, openLog } from "./log.ts";
 import { startMetrics } from "./metrics.ts";
 import { foreignReplayCache } from "./replay_cache_file.ts";
+import { Removals } from "./removals.ts";
 import { Replication } from "./replication.ts";
 import { answerRequest, type RequestContext } from "./requests.ts";
 import { Server } from "./server.ts";
@@ -368,6 +369,7 @@ class Auksd implements ConnectionHost {
       this.#replication = new Replication(
         { peer, principal: authenticator.principal, keytab, nat: config.nat },
         this.#store,
+        new Removals(config.auksd.cacheDir, config.own.sync),
         (text) => this.log.info(1, text),
       );
     }

@@ -139,6 +139,24 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert(!await has(second, kept));
   });
 
+  it("a restart does not forget what was removed while the other was down", async () => {
+    assert(await has(first, 11) && await has(first, 12));
+    second.signal("SIGKILL");
+    await second.ended();
+    await first.logged(/is not used: /);
+    await remove(first, 11);
+    await remove(first, 12);
+    await add(first, 12);
+    first.signal("SIGKILL");
+    await first.ended();
+    await first.start();
+    await second.start();
+    await bothConnected();
+    await eventually(async () => !await has(second, 11));
+    assert(!await has(first, 11));
+    assert(await has(first, 12) && await has(second, 12), "it was added again");
+  });
+
   it("no client waits for a lost peer", async () => {
     second.signal("SIGKILL");
     await second.ended();
