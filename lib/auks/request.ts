@@ -46,7 +46,13 @@ export const MAX_REQUEST_LENGTH = 4 + 4 + MAX_KRB_CRED_LENGTH + 8;
 /** Start of our additions to a request: "mbox", followed by the sum of {@linkcode MARKS}. */
 const MARK = 0x6d62_6f78;
 const MARK_LENGTH = 8;
-const MARKS = { replicated: 1, anyDialect: 2, resent: 4, claim: 8 } as const satisfies Record<
+/** The numbers of our additions. */
+export const MARKS = {
+  replicated: 1,
+  anyDialect: 2,
+  resent: 4,
+  claim: 8,
+} as const satisfies Record<
   keyof RequestMark,
   number
 >;
