@@ -47,8 +47,7 @@ const APPLETS: Readonly<Record<AppletName, Applet>> = {
 const MUNGEBOX: Applet = { load: () => import("./mungebox.ts") };
 
 /** The command with this name; `munge.real` and the like, behind a wrapper, count as well. */
-function appletOf(name: string | undefined): Applet | undefined {
-  if (name === undefined) return undefined;
+function appletOf(name: string): Applet | undefined {
   const dot = name.indexOf(".");
   const stem = dot < 0 ? name : name.slice(0, dot);
   return Object.hasOwn(APPLETS, stem) ? APPLETS[stem as AppletName] : undefined;
@@ -102,9 +101,11 @@ async function runSessionLeader(program: string): Promise<void> {
 // node:path would cost every command more than this line.
 const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
+const [first = ""] = args;
+const named = appletOf(name);
 if (process.env["MUNGED_STAGE"] === "session" && DAEMONS.includes(name)) {
   void runSessionLeader(name);
-} else if (appletOf(name) !== undefined) void runApplet(appletOf(name)!, name, args);
-else if (Object.hasOwn(APPLETS, args[0] ?? "")) {
-  void runApplet(APPLETS[args[0] as AppletName], args[0]!, args.slice(1));
+} else if (named !== undefined) void runApplet(named, name, args);
+else if (Object.hasOwn(APPLETS, first)) {
+  void runApplet(APPLETS[first as AppletName], first, args.slice(1));
 } else void runApplet(MUNGEBOX, "mungebox", args);
