@@ -237,6 +237,9 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
         "realmDir",
       ),
     ),
+    addition(once(
+      choice("--replace", "Take the place of the daemon bound to socket", "replace", true),
+    )),
     task("status", "Display the status of the daemon bound to socket"),
     {
       ...seconds("--timestamp-drift-max=SECS", "Specify how far clocks may differ (in seconds)", {

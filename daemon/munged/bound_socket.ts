@@ -1,5 +1,5 @@
-// munged's socket: bound with a mode that admits all users or received from the service manager, recreated if someone
-// removes it, and removed at the end unless it is the manager's, or another daemon has taken it over by then.
+// munged's socket: bound with a mode that admits all users, or received from the service manager or a munged that hands
+// over; recreated if someone removes it, and removed at the end unless another process has it by then.
 import {
   chmodSync,
   closeSync,
@@ -17,38 +17,101 @@ import { duplicateAbove, duplicateOver } from "../../lib/os/process.ts";
 import { realPath } from "../../lib/os/real_path.ts";
 import { close, listenUnix, setBacklog, setNonBlocking } from "../../lib/os/socket.ts";
 import { systemText } from "../../lib/os/system_text.ts";
-import { type FileLock, isLockInPlace, lockSocket, removeLock } from "../process/lock_file.ts";
+import {
+  type FileLock,
+  isLockInPlace,
+  lockPath,
+  lockSocket,
+  removeLock,
+  seizeLock,
+} from "../process/lock_file.ts";
 import type { Logger } from "../process/log.ts";
 import { type DaemonConfig, DEFAULT_LISTEN_BACKLOG } from "./config.ts";
 
 const SOCKET_MODE = 0o777;
 const DIRECTORY_MODE = 0o755;
+/** How long the locks of a process that has ended may outlive its connections. */
+const RELEASE_MS = 1_000;
+const RELEASE_POLL_MS = 2;
 /** The maximum length of a listen queue on Linux, net.core.somaxconn. */
 const SOMAXCONN = "/proc/sys/net/core/somaxconn";
 /** Standard error, the last descriptor with a fixed meaning. */
 const LAST_STANDARD = 2;
 const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
 
-/** A locked socket path and, after {@linkcode bind}, its socket. */
+/** The process that passed a socket. */
+export interface SocketSource {
+  readonly name: string;
+  /** Whether the service manager made the socket. */
+  readonly isManagers: boolean;
+  /** Whether it is a munged that still serves. */
+  readonly isMunged: boolean;
+}
+
+/** The service manager that started us. */
+export const SERVICE_MANAGER: SocketSource = {
+  name: "service manager",
+  isManagers: true,
+  isMunged: false,
+};
+
+/** munged's socket: its path, its lock, and after {@linkcode bind} or {@linkcode adopt} the socket itself. */
 export class BoundSocket {
+  readonly path: string;
   readonly #config: DaemonConfig;
   readonly #log: Logger;
   readonly #backlog: number;
-  #lock: FileLock;
+  #lock: FileLock | null = null;
   #bound: Stats | undefined;
   #isManagers = false;
+  #isOthers = false;
 
-  /**
-   * Takes the path's lock.
-   *
-   * @throws {MungeError} when another daemon holds it, or the directories are insecure.
-   */
+  /** @throws {MungeError} when the directories are insecure. */
   constructor(config: DaemonConfig, log: Logger) {
+    this.path = config.socketPath;
     this.#config = config;
     this.#log = log;
     this.#backlog = backlogInForce(config.listenBacklog);
     checkFile("socket", config.socketPath, config, log);
-    this.#lock = lockSocket(config, log);
+  }
+
+  /** Takes the path's lock. @throws {MungeError} when another daemon holds it. */
+  lock(): void {
+    this.#lock = lockSocket(this.#config, this.#log);
+  }
+
+  /** Takes the path's lock from a daemon that hands over, and with it the socket. @throws the system's error. */
+  claim(listener: number): void {
+    this.#lock = seizeLock(lockPath(this.path));
+    this.own(listener);
+  }
+
+  /** Regards an adopted socket of another munged as ours. */
+  own(listener: number): void {
+    this.#isOthers = false;
+    this.#setBacklog(listener);
+  }
+
+  /** Leaves the socket to another munged, which has claimed it. */
+  handOver(): void {
+    this.#isOthers = true;
+  }
+
+  /** Takes the path's lock and the socket from a munged that has ended. @throws {MungeError} if someone else has the lock. */
+  reclaim(listener: number): void {
+    for (const deadline = performance.now() + RELEASE_MS; !this.#isLocked();) {
+      try {
+        this.#lock = lockSocket({ socketPath: this.path, force: false }, this.#log);
+      } catch (error) {
+        if (performance.now() > deadline) throw error;
+        Bun.sleepSync(RELEASE_POLL_MS);
+      }
+    }
+    this.own(listener);
+  }
+
+  #isLocked(): boolean {
+    return this.#lock !== null && isLockInPlace(this.#lock);
   }
 
   /**
@@ -74,17 +137,23 @@ export class BoundSocket {
     return this.#isManagers;
   }
 
+  /** Whether another process listens on the same socket, so that it must be neither shut down nor removed. */
+  get isShared(): boolean {
+    return this.#isManagers || this.#isOthers;
+  }
+
   /**
-   * Uses the service manager's socket instead of binding one.
+   * Uses a socket made by another process instead of binding one.
    *
-   * @param passed the descriptor that the manager passed.
+   * @param passed the descriptor that it passed.
+   * @param from the service manager, or the munged that is to hand over, until {@linkcode claim}.
    * @returns as {@linkcode bind}.
    * @throws {MungeError} if it isn't a socket that listens on our path.
    */
-  adopt(passed: number): number {
+  adopt(passed: number, from: SocketSource): number {
     const { socketPath } = this.#config;
     const fail = (reason: string): never => {
-      const text = `Failed to use socket from service manager for "${socketPath}": ${reason}`;
+      const text = `Failed to use socket from ${from.name} for "${socketPath}": ${reason}`;
       throw new MungeError("EMUNGE_SNAFU", text);
     };
     try {
@@ -93,10 +162,11 @@ export class BoundSocket {
       const listener = duplicateAbove(passed, LAST_STANDARD);
       close(passed);
       setNonBlocking(listener);
-      setBacklog(listener, this.#backlog); // which makes us the peer that the kernel reports to clients
-      this.#isManagers = true;
-      this.#log.info(`Received socket "${socketPath}" from service manager`);
-      this.#log.info(`Set socket listen backlog to ${this.#backlog}`);
+      this.#bound = lstatSync(socketPath, { throwIfNoEntry: false });
+      this.#isManagers = from.isManagers;
+      this.#isOthers = from.isMunged;
+      this.#log.info(`Received socket "${socketPath}" from ${from.name}`);
+      if (!from.isMunged) this.#setBacklog(listener);
       return listener;
     } catch (error) {
       if (error instanceof MungeError) throw error;
@@ -116,9 +186,9 @@ export class BoundSocket {
     if (lstatSync(socketPath, { throwIfNoEntry: false }) !== undefined) return false;
     mkdirSync(dirname(socketPath), { recursive: true, mode: DIRECTORY_MODE });
     checkFile("socket", socketPath, this.#config, this.#log);
-    if (!isLockInPlace(this.#lock)) {
+    if (!this.#isLocked()) {
       const lock = lockSocket({ socketPath, force: false }, this.#log);
-      closeSync(this.#lock.fd);
+      if (this.#lock !== null) closeSync(this.#lock.fd);
       this.#lock = lock;
     }
     const fd = this.#listen();
@@ -132,10 +202,10 @@ export class BoundSocket {
     return true;
   }
 
-  /** Removes the socket, unless it belongs to the service manager or, by now, to another daemon. */
+  /** Removes the socket, unless another process has it or, by now, its path. */
   remove(): void {
     const { socketPath } = this.#config;
-    if (this.#isManagers) return;
+    if (this.isShared) return;
     try {
       const found = lstatSync(socketPath);
       if (found.ino === this.#bound?.ino && found.dev === this.#bound.dev) unlinkSync(socketPath);
@@ -146,7 +216,13 @@ export class BoundSocket {
 
   /** Removes the lock file, so that another munged may start. */
   removeLock(): void {
-    removeLock(this.#lock, this.#log);
+    if (this.#lock !== null) removeLock(this.#lock, this.#log);
+  }
+
+  /** Sets the length of the queue, and makes us the peer that the kernel reports to clients. */
+  #setBacklog(listener: number): void {
+    setBacklog(listener, this.#backlog);
+    this.#log.info(`Set socket listen backlog to ${this.#backlog}`);
   }
 
   #listen(): number {
@@ -159,7 +235,7 @@ export class BoundSocket {
 }
 
 /** Whether two paths of sockets are the same, whatever links lead to their directories. */
-function isSamePath(path: string, other: string): boolean {
+export function isSamePath(path: string, other: string): boolean {
   if (path === other) return true;
   if (basename(path) !== basename(other)) return false;
   try {

@@ -68,6 +68,8 @@ export interface DaemonConfig {
   mlockall: boolean;
   /** Whether to serve clients whose UID or GID is not mapped into munged's user namespace. */
   allowOverflowId: boolean;
+  /** Takes the place of the daemon bound to this socket, if there is one, without refusing a client. */
+  replace: boolean;
   /** Stops the daemon bound to this socket instead of starting one. */
   stop: boolean;
   syslog: boolean;
@@ -168,6 +170,7 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   foreground: false,
   mlockall: false,
   allowOverflowId: false,
+  replace: false,
   stop: false,
   syslog: false,
   logFormat: "text",

@@ -1,6 +1,5 @@
 // Prepares what munged needs to serve, in the reference's order: log, origin, seed, key, groups, replay cache, socket,
 // workers, memory. Takes all of it down again at the end, or if the start fails.
-import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../lib/errors.ts";
@@ -23,7 +22,7 @@ import {
 } from "../process/log.ts";
 import { removePidFile, writePidFile } from "../process/pid_file.ts";
 import { notifyManager } from "../process/systemd.ts";
-import { BoundSocket } from "./bound_socket.ts";
+import { BoundSocket, SERVICE_MANAGER } from "./bound_socket.ts";
 import type { DaemonConfig } from "./config.ts";
 import { GroupUpdater } from "./groups/groups.ts";
 import { type GroupMap, NO_GROUPS } from "./groups/map.ts";
@@ -32,19 +31,20 @@ import { createCounters } from "./observe/counters.ts";
 import { keepMetrics } from "./observe/metrics.ts";
 import type { StatusSources } from "./observe/status.ts";
 import { announceOrigin, type Origin, resolveOrigin } from "./origin.ts";
-import { openReplayCache } from "./replay/directory.ts";
+import { type HandoverOffer, offerHandover } from "./handover/offer.ts";
+import { askPredecessor } from "./handover/predecessor.ts";
+import { openReplayCache, prepareReplayCache } from "./replay/directory.ts";
 import { startUpkeep } from "./replay/upkeep.ts";
 import type { StoreThread } from "./replay_store/supervisor.ts";
 import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { Engine } from "./serve/engine.ts";
 import { catchSignals } from "./signals.ts";
+import { SocketGuard } from "./socket_guard.ts";
 
 /** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
 const FIRST_MAP_PATIENCE_MS = 1000;
 /** When start-up is complete. */
 const SETTLED_MS = 2_000;
-/** Pause between attempts to recreate the socket. */
-const RESTORE_PAUSE_MS = 5_000;
 
 /**
  * Serves until a signal ends it.
@@ -76,12 +76,12 @@ export async function serve(
     const teardown = new Teardown(log);
     let status: number;
     try {
-      const { ended } = await start(config, origin, log, target, teardown, passed);
+      const { ended, hasSuccessor } = await start(config, origin, log, target, teardown, passed);
       announceReady();
       notifyManager("READY=1");
       setTimeout(releaseProgramPages, SETTLED_MS);
       status = await ended;
-      notifyManager("STOPPING=1");
+      if (!hasSuccessor()) notifyManager("STOPPING=1");
     } finally {
       await teardown.disposeAsync();
     }
@@ -132,7 +132,7 @@ async function start(
   logTarget: LogTarget,
   teardown: Teardown,
   passed: number | null,
-): Promise<{ readonly ended: Promise<number> }> {
+): Promise<{ readonly ended: Promise<number>; hasSuccessor(): boolean }> {
   log.notice(`Starting munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
   announceOrigin(origin, log);
   const seed = seedRandomness(config, log);
@@ -140,6 +140,8 @@ async function start(
   teardown.add(() => keys.wipe());
   let groups: GroupMap = NO_GROUPS;
   let engine: Engine | undefined;
+  let offer: HandoverOffer | null = null;
+  const hasSuccessor = () => offer !== null && offer.isDone;
   const updater = new GroupUpdater(config, log, (map) => {
     groups = map;
     engine?.updateGroups(map);
@@ -148,6 +150,8 @@ async function start(
   const firstMap = updater.start(); // in a thread, in parallel with the rest
   teardown.add(() => updater.stop());
   const socket = new BoundSocket(config, log);
+  const predecessor = config.replace ? await askPredecessor(config, log) : null;
+  if (predecessor === null) socket.lock();
   teardown.add(() => socket.removeLock()); // the last of our files, after which another munged may start
   if (config.metricsFile !== null) checkFile("metrics", config.metricsFile, config, log);
   const signals = catchSignals(log);
@@ -155,7 +159,10 @@ async function start(
   teardown.add(() => {
     if (hasPidFile) removePidFile(config.pidFile, log);
   });
-  const replay = openReplayCache(config, log);
+  const cache = predecessor === null
+    ? openReplayCache(config, log)
+    : prepareReplayCache(predecessor.replayDir, config, log);
+  const replay = cache?.state ?? null;
   const store = replay === null ? null : await startStore(config, logTarget, log);
   if (store !== null) teardown.add(() => store.stop());
   const status: StatusSources = {
@@ -165,10 +172,17 @@ async function start(
     replay,
     store: store?.figures ?? null,
   };
-  const listener = passed === null ? socket.bind() : socket.adopt(passed);
+  const listener = passed !== null
+    ? socket.adopt(passed, SERVICE_MANAGER)
+    : predecessor !== null
+    ? socket.adopt(predecessor.listener, predecessor.source)
+    : socket.bind();
   teardown.add(() => socket.remove());
-  writePidFile(config.pidFile, config, log);
-  hasPidFile = true;
+  const claimPidFile = () => {
+    writePidFile(config.pidFile, config, log);
+    hasPidFile = true;
+  };
+  if (predecessor === null) claimPidFile();
   const serving = engine = await Engine.start(
     {
       listener,
@@ -186,6 +200,8 @@ async function start(
         : { policy: config.replayStorePolicy, scopes: config.replayScopes },
       log: logTarget,
       status,
+      accepting: predecessor === null,
+      door: null,
     },
     log,
     undefined,
@@ -200,14 +216,36 @@ async function start(
     }, log);
     teardown.add(() => upkeep.stop());
   }
-  teardown.add(() => serving.stop({ isListenerShared: socket.isManagers }));
+  teardown.add(() => serving.stop({ isListenerShared: socket.isShared }));
   serving.updateGroups(groups); // the first map may have arrived while the threads were starting
   const { numThreads } = config;
   log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
   if (config.mlockall) lockAllMemory(log);
   await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);
+  if (predecessor !== null) {
+    const gap = await predecessor.takeOver({
+      adopt() {
+        if (signals.isEnding) throw new Error("the new daemon was stopped by a signal");
+        cache!.adopt();
+      },
+      claim() {
+        socket.claim(listener);
+        cache!.seizeLock();
+        claimPidFile();
+      },
+      succeed() {
+        socket.reclaim(listener);
+        cache!.lock();
+        cache!.adoptAnew();
+        claimPidFile();
+      },
+      accept: () => serving.accept(),
+    });
+    log.notice(`Replaced daemon ${predecessor.who}: clients waited for ${Math.ceil(gap)} ms`);
+  }
   if (!config.benchmark) {
-    teardown.add(keepMetrics(config, status, () => keys.realms, log));
+    const stopMetrics = keepMetrics(config, status, () => keys.realms, log);
+    teardown.add(() => stopMetrics(hasSuccessor()));
     const watch = new FileWatch(log);
     teardown.add(() => watch.close());
     keys.start((realms) => serving.updateRealms(realms), watch);
@@ -226,7 +264,20 @@ async function start(
     log.error(error.message);
     return 1;
   });
-  return { ended: Promise.race([signals.ended, failed]) };
+  offer = cache === null ? null : offerHandover({
+    socket,
+    listener,
+    engine: serving,
+    replay: cache,
+    log,
+    writePidFile: claimPidFile,
+  });
+  const ways = [signals.ended, failed];
+  if (offer !== null) {
+    ways.push(offer.ended);
+    teardown.add(offer.stop.bind(offer));
+  }
+  return { ended: Promise.race(ways), hasSuccessor };
 }
 
 /** Starts the thread of the realm's store, whose code is loaded only if there is one. */
@@ -259,49 +310,4 @@ function seedRandomness(config: DaemonConfig, log: Logger): { isSecure: boolean 
   if (config.benchmark) log.info("Disabled PRNG entropy pool stirring");
   else if (!seed.isSeeded) log.info("Enabled PRNG entropy pool enhanced stirring");
   return seed;
-}
-
-/** Recreates the socket and the PID file if someone removes them. */
-class SocketGuard {
-  readonly #config: DaemonConfig;
-  readonly #socket: BoundSocket;
-  readonly #listener: number;
-  readonly #engine: Engine;
-  readonly #log: Logger;
-  #retry: NodeJS.Timeout | undefined;
-
-  constructor(
-    config: DaemonConfig,
-    socket: BoundSocket,
-    listener: number,
-    engine: Engine,
-    log: Logger,
-  ) {
-    this.#config = config;
-    this.#socket = socket;
-    this.#listener = listener;
-    this.#engine = engine;
-    this.#log = log;
-  }
-
-  /** Checks whether the socket exists; if it can't be recreated, tries again every few seconds. */
-  look(): void {
-    clearTimeout(this.#retry);
-    const { pidFile, socketPath } = this.#config;
-    try {
-      if (!this.#socket.restore(this.#listener)) return;
-      this.#engine.listenAnew();
-      if (lstatSync(pidFile, { throwIfNoEntry: false }) === undefined) {
-        writePidFile(pidFile, this.#config, this.#log);
-      }
-    } catch (error) {
-      const text = `Failed to create socket "${socketPath}" again: ${systemText(error)}`;
-      this.#log.limited("socket", "error", text);
-      this.#retry = setTimeout(() => this.look(), RESTORE_PAUSE_MS);
-    }
-  }
-
-  stop(): void {
-    clearTimeout(this.#retry);
-  }
 }

@@ -8,6 +8,8 @@ import type { Logger } from "../process/log.ts";
 export interface Signals {
   /** Settles with the exit status when one ends munged. */
   readonly ended: Promise<number>;
+  /** Whether one has. */
+  isEnding: boolean;
   /** The steps on SIGHUP; each is taken even if an earlier one fails. */
   reload: readonly (() => void)[];
 }
@@ -15,7 +17,7 @@ export interface Signals {
 /** Catches signals from now on, because they may arrive even before munged has started completely. */
 export function catchSignals(log: Logger): Signals {
   const { promise: ended, resolve } = Promise.withResolvers<number>();
-  const signals: Signals = { ended, reload: [] };
+  const signals: Signals = { ended, isEnding: false, reload: [] };
   process.on("SIGHUP", () => {
     if (signals.reload.length === 0) return;
     log.notice(`Processing signal ${constants.signals.SIGHUP} (${signalText(1)})`);
@@ -27,12 +29,11 @@ export function catchSignals(log: Logger): Signals {
       }
     }
   });
-  let isEnding = false;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     // The handler stays, so that a second signal does not cut the orderly shutdown short.
     process.on(name, () => {
-      if (isEnding) return;
-      isEnding = true;
+      if (signals.isEnding) return;
+      signals.isEnding = true;
       const number = constants.signals[name];
       log.notice(`Exiting on signal ${number} (${signalText(number)})`);
       resolve(0);

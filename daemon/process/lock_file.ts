@@ -8,6 +8,7 @@ import {
   ftruncateSync,
   lstatSync,
   openSync,
+  renameSync,
   type Stats,
   unlinkSync,
 } from "node:fs";
@@ -45,6 +46,30 @@ export function lockSocket(
   const path = lockPath(socketPath);
   if (force) removeLockFile(path, (text) => logger.warning(`Failed to remove ${text}`));
   return lock(path, `bound to socket "${socketPath}"`);
+}
+
+/**
+ * Takes the lock of a running daemon that has agreed to it: a locked file replaces the daemon's, so that there is a lock
+ * at every moment, and those who look for its holder find the one or the other.
+ *
+ * @param mode of the lock file.
+ * @throws the system's error; the daemon then still has its lock.
+ */
+export function seizeLock(path: string, mode: number = LOCK_MODE): FileLock {
+  const temporary = `${path}.${process.pid}.tmp`;
+  removeLockFile(temporary, () => {}); // of an earlier process with our PID
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  try {
+    fchmodSync(fd, mode); // regardless of the umask
+    if (!lockFile(fd)) throw failure(`Failed to lock "${temporary}"`);
+    renameSync(temporary, path);
+    return { path, fd };
+  } catch (error) {
+    closeSync(fd);
+    removeLockFile(temporary, () => {});
+    throw error;
+  }
 }
 
 /**

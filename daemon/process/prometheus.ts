@@ -43,13 +43,14 @@ function formatLabels(labels: Labels): string {
  *
  * @param format produces its contents.
  * @param complain is called each time it can't be written.
- * @returns a function that stops it and removes the file, whose numbers would otherwise look current.
+ * @returns a function that stops it and removes the file, whose numbers would otherwise look current, unless another
+ * process now writes it.
  */
 export function keepMetricsFile(
   path: string,
   format: () => string,
   complain: (text: string) => void,
-): () => void {
+): (isOthers?: boolean) => void {
   const write = () => {
     try {
       replaceFile(path, new TextEncoder().encode(format()), { mode: FILE_MODE });
@@ -59,9 +60,9 @@ export function keepMetricsFile(
   };
   write();
   const timer = setInterval(write, FILE_INTERVAL_MS);
-  return () => {
+  return (isOthers = false) => {
     clearInterval(timer);
-    removeFile(path);
+    if (!isOthers) removeFile(path);
   };
 }
 

@@ -3,7 +3,7 @@ import { closeSync } from "node:fs";
 import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
 
 /** States of a service, as sd_notify(3) defines them. */
-export type ServiceState = "READY=1" | "RELOADING=1" | "STOPPING=1";
+export type ServiceState = "READY=1" | "RELOADING=1" | "STOPPING=1" | `MAINPID=${number}`;
 
 /**
  * Notifies the manager named by NOTIFY_SOCKET, if any. If the manager does not listen, its own timeout ends the

@@ -71,6 +71,8 @@ describe("workers that die", () => {
         replay: null,
         store: null,
       },
+      accepting: true,
+      door: null,
     };
     return Engine.start(settings, log, new URL(workerFile, import.meta.url));
   }

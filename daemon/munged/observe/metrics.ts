@@ -13,14 +13,14 @@ import { collectStatus, type Status, type StatusSources } from "./status.ts";
 /**
  * Keeps the metrics file up to date, if one is asked for.
  *
- * @returns a function that stops it and removes the file, whose numbers would otherwise look current.
+ * @returns a function that stops it and removes the file, unless it is a successor's by then.
  */
 export function keepMetrics(
   { metricsFile }: DaemonConfig,
   sources: StatusSources,
   realms: () => Realms,
   log: Logger,
-): () => void {
+): (isOthers: boolean) => void {
   if (metricsFile === null) return () => {};
   return keepMetricsFile(
     metricsFile,

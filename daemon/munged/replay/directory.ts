@@ -1,12 +1,21 @@
 // The directory in which the replay cache outlives munged: beside the seed file, just as private, and used by one munged at a
 // time.
-import { constants, fchmodSync, fstatSync, lstatSync, mkdirSync, openSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+} from "node:fs";
 import { join } from "node:path";
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import { lockFile } from "../../../lib/os/file_lock.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { createReplayState, type ReplayState } from "./minutes.ts";
-import { takeOverJournals } from "./takeover.ts";
+import { dropTables, takeOverJournals } from "./takeover.ts";
+import { type FileLock, isLockInPlace, seizeLock } from "../../process/lock_file.ts";
 import type { DaemonConfig } from "../config.ts";
 import { checkFile } from "../../../lib/files/security.ts";
 import type { Logger } from "../../process/log.ts";
@@ -18,39 +27,100 @@ const LOCK_MODE = 0o600;
 const LOCK_PATIENCE_MS = MESSAGE_TIMEOUT_MS + 1000;
 const LOCK_INTERVAL_MS = 10;
 
+/** The replay cache of a munged, and its directory, if it has one. */
+export class ReplayStore {
+  readonly state: ReplayState;
+  readonly #config: DaemonConfig;
+  readonly #log: Logger;
+  #lock: FileLock | null = null;
+
+  /**
+   * Neither locks the directory nor reads the journals in it.
+   *
+   * @param directory null for a cache in memory only.
+   */
+  constructor(directory: string | null, config: DaemonConfig, log: Logger) {
+    this.state = createReplayState(directory, config.replaySync === 0);
+    this.#config = config;
+    this.#log = log;
+  }
+
+  /**
+   * Locks the directory until this process ends, unless it has the lock; waits for a predecessor that is stopping.
+   *
+   * @throws {Error} if another munged uses it.
+   */
+  lock(): void {
+    if (this.#lock === null || !isLockInPlace(this.#lock)) {
+      this.#lock = lockDirectory(this.state.directory!);
+    }
+  }
+
+  /** Takes the lock of a running munged that has agreed to it. */
+  seizeLock(): void {
+    this.#lock = seizeLock(join(this.state.directory!, LOCK_NAME), LOCK_MODE);
+  }
+
+  /** Takes over the entries of an earlier munged. Call it before any thread uses the cache. */
+  adopt(): void {
+    const { directory } = this.state;
+    const oldest = Math.floor(Date.now() / 1000) - (this.#config.timestampDriftMax ?? 0);
+    for (const { name, reason } of takeOverJournals(this.state, oldest)) {
+      const file = join(directory!, name);
+      this.#log.warning(
+        reason === null
+          ? `Set aside damaged replay cache file "${file}"`
+          : `Failed to use replay cache file "${file}": ${reason}: ` +
+            `credentials that expire within its minute are refused until it can be read`,
+      );
+    }
+  }
+
+  /** Replaces the entries by those in the journals, which another munged has continued. No thread may use the cache. */
+  adoptAnew(): void {
+    dropTables(this.state);
+    this.adopt();
+  }
+}
+
 /**
  * The replay cache for `config`, with the entries of an earlier munged; null for none. If the directory is insecure or
  * unusable, or another munged is using it (two must not rely on it at once), the cache is kept in memory, with a warning.
  */
-export function openReplayCache(config: DaemonConfig, log: Logger): ReplayState | null {
+export function openReplayCache(config: DaemonConfig, log: Logger): ReplayStore | null {
   if (config.benchmark) {
     log.info("Disabled replay hash");
     return null;
   }
   const directory = config.replayDir;
-  if (directory === null) return createReplayState(null);
+  if (directory === null) return new ReplayStore(null, config, log);
+  const store = new ReplayStore(directory, config, log);
   try {
     prepareDirectory(directory, config, log);
-    lockDirectory(directory);
+    store.lock();
   } catch (error) {
     log.warning(
       `Failed to use replay cache directory "${directory}": ${systemText(error)}: ` +
         "credentials decoded before a restart will not be known after it",
     );
-    return createReplayState(null);
+    return new ReplayStore(null, config, log);
   }
-  const state = createReplayState(directory, config.replaySync === 0);
-  const oldest = Math.floor(Date.now() / 1000) - (config.timestampDriftMax ?? 0);
-  for (const { name, reason } of takeOverJournals(state, oldest)) {
-    const file = join(directory, name);
-    log.warning(
-      reason === null
-        ? `Set aside damaged replay cache file "${file}"`
-        : `Failed to use replay cache file "${file}": ${reason}: ` +
-          `credentials that expire within its minute are refused until it can be read`,
-    );
-  }
-  return state;
+  store.adopt();
+  return store;
+}
+
+/**
+ * The replay cache for a munged that replaces another, still empty, because the other munged is still using the directory.
+ *
+ * @throws {Error} if the directory can't be used.
+ */
+export function prepareReplayCache(
+  directory: string,
+  config: DaemonConfig,
+  log: Logger,
+): ReplayStore {
+  prepareDirectory(directory, config, log);
+  return new ReplayStore(directory, config, log);
 }
 
 function prepareDirectory(directory: string, config: DaemonConfig, log: Logger): void {
@@ -69,18 +139,30 @@ function prepareDirectory(directory: string, config: DaemonConfig, log: Logger):
   }
 }
 
-/** Locks the directory until this process ends; waits for a predecessor that is stopping. */
-function lockDirectory(directory: string): void {
+function lockDirectory(directory: string): FileLock {
   const path = join(directory, LOCK_NAME);
+  const deadline = performance.now() + LOCK_PATIENCE_MS;
+  for (;;) {
+    const fd = openLock(path);
+    while (!lockFile(fd)) {
+      if (performance.now() > deadline) {
+        closeSync(fd);
+        throw new Error("in use by another munged (give each its own with --replay-dir)");
+      }
+      Bun.sleepSync(LOCK_INTERVAL_MS);
+    }
+    if (isLockInPlace({ path, fd })) {
+      fchmodSync(fd, LOCK_MODE);
+      return { path, fd };
+    }
+    closeSync(fd); // replaced meanwhile (seizeLock)
+  }
+}
+
+function openLock(path: string): number {
   const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
   const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, LOCK_MODE);
-  const deadline = performance.now() + LOCK_PATIENCE_MS;
-  if (!fstatSync(fd).isFile()) throw new Error(`"${path}" should be a regular file`);
-  while (!lockFile(fd)) {
-    if (performance.now() > deadline) {
-      throw new Error("in use by another munged (give each its own with --replay-dir)");
-    }
-    Bun.sleepSync(LOCK_INTERVAL_MS);
-  }
-  fchmodSync(fd, LOCK_MODE);
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
+  throw new Error(`"${path}" should be a regular file`);
 }

@@ -2,8 +2,8 @@
 import { renameSync, rmSync } from "node:fs";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { journalPath, listJournals, NotAJournal } from "./files.ts";
-import { openMinute, type ReplayState, withLock } from "./minutes.ts";
-import { isOver } from "./upkeep.ts";
+import { ENTRY, openEntries, openMinute, type ReplayState, withLock } from "./minutes.ts";
+import { closeTable, isEntrySaved, isOver } from "./upkeep.ts";
 
 /** A file in the cache's directory that could not be adopted. */
 export interface LostJournal {
@@ -36,6 +36,33 @@ export function takeOverJournals(state: ReplayState, now: number): LostJournal[]
     }
   }
   return lost;
+}
+
+/** Forgets all tables, but not the journals. No thread may use the state. */
+export function dropTables(state: ReplayState): void {
+  const words = new Int32Array(state.shared);
+  withLock(words, () => {
+    for (const entry of openEntries(words)) {
+      Atomics.add(words, entry + ENTRY.serial, 1);
+      closeTable(words, entry);
+    }
+  });
+}
+
+/**
+ * Whether every entry that can still matter is in a journal, from which a successor can rebuild the tables.
+ *
+ * @param now seconds since the epoch.
+ */
+export function isSaved(state: ReplayState, now: number): boolean {
+  const words = new Int32Array(state.shared);
+  return withLock(
+    words,
+    () =>
+      [...openEntries(words)].every((entry) =>
+        isEntrySaved(words, entry) || isOver(words[entry + ENTRY.minute]!, now)
+      ),
+  );
 }
 
 function setAside(path: string): void {

@@ -79,7 +79,7 @@ export class ReplayPurge {
       if (isFile) minutes.add(minute);
     }
     withLock(words, () => {
-      this.#dropped.forEach((entry) => this.#release(entry));
+      this.#dropped.forEach((entry) => closeTable(this.#words, entry));
       this.#dropped = [];
       for (const entry of openEntries(words)) minutes.add(words[entry + ENTRY.minute]!);
       for (const minute of this.#overSince.keys()) {
@@ -98,7 +98,7 @@ export class ReplayPurge {
     const words = this.#words;
     const entry = findMinute(words, minute);
     if (entry !== null) {
-      if (!isCertain && !this.#isSaved(entry)) return;
+      if (!isCertain && !isEntrySaved(words, entry)) return;
       Atomics.store(words, entry + ENTRY.state, DROPPED);
       Atomics.add(words, entry + ENTRY.serial, 1);
       this.#dropped.push(entry);
@@ -108,19 +108,19 @@ export class ReplayPurge {
       rmSync(journalPath(directory, minute), { force: true });
     }
   }
+}
 
-  /** Whether the table can be rebuilt from its journal. */
-  #isSaved(entry: number): boolean {
-    return this.#words[entry + ENTRY.journal]! >= 0 && this.#words[entry + ENTRY.unsaved] === 0;
-  }
+/** Whether a table can be rebuilt from its journal. */
+export function isEntrySaved(words: Int32Array, entry: number): boolean {
+  return words[entry + ENTRY.journal]! >= 0 && words[entry + ENTRY.unsaved] === 0;
+}
 
-  #release(entry: number): void {
-    const words = this.#words;
-    tableOf(words, entry).clear();
-    const journal = words[entry + ENTRY.journal]!;
-    if (journal >= 0) closeSync(journal);
-    Atomics.store(words, entry + ENTRY.state, CLOSED);
-  }
+/** Closes a table that no thread uses any more. */
+export function closeTable(words: Int32Array, entry: number): void {
+  tableOf(words, entry).clear();
+  const journal = words[entry + ENTRY.journal]!;
+  if (journal >= 0) closeSync(journal);
+  Atomics.store(words, entry + ENTRY.state, CLOSED);
 }
 
 /** Maintenance of a running cache. */

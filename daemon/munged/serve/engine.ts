@@ -1,5 +1,6 @@
 // The engine: the threads that serve requests, as the main thread sees them. It starts them, tells them about changes,
 // replaces dead ones, and stops them. worker.ts is the code of a thread.
+import { setTimeout as sleep } from "node:timers/promises";
 import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../../../lib/os/socket.ts";
 import { softLimit } from "../../../lib/os/limits.ts";
@@ -40,6 +41,10 @@ export interface EngineSettings {
   readonly store: RealmStoreRules | null;
   readonly log: LogTarget;
   readonly status: StatusSources;
+  /** Whether to accept connections; if not, {@linkcode Engine.accept} makes them. */
+  readonly accepting: boolean;
+  /** Descriptor of another listening socket, or null: the first worker accepts its connections for the main thread. */
+  readonly door: number | null;
 }
 
 /** What one worker starts with. */
@@ -66,11 +71,19 @@ export type ToWorker =
   | { readonly kind: "store"; readonly port: MessagePort }
   /** The listening descriptor now refers to a new socket. */
   | { readonly kind: "listen" }
+  /** Accept no connections, and cut off clients that are not served by then. */
+  | { readonly kind: "rest"; readonly graceMs: number }
+  | { readonly kind: "accept" }
+  | { readonly kind: "door"; readonly door: number | null }
   | { readonly kind: "stop" };
 
-/** Reports of a worker; "realms" means it no longer uses any of an earlier generation. */
+/**
+ * Reports of a worker; "realms" means it no longer uses any of an earlier generation, "resting" that it serves no client,
+ * and "visitor" that someone has come to the door.
+ */
 export type FromWorker =
-  | { readonly kind: "ready" | "stopped" }
+  | { readonly kind: "ready" | "stopped" | "resting" }
+  | { readonly kind: "visitor"; readonly fd: number }
   | { readonly kind: "realms"; readonly generation: number };
 
 /** Descriptors reserved for our own files, or half of all if there are few. */
@@ -81,6 +94,8 @@ const PARKED_BYTES = 32 * 2 ** 20;
 const LEAST_PARKED_BYTES = 6 * 2 ** 20;
 /** Clients have the time of a message to finish; --stop gives munged 5 s before it kills it. */
 const STOP_DEADLINE_MS = MESSAGE_TIMEOUT_MS + 1500;
+/** How long workers may take to answer what they have begun, once clients have used up their grace. */
+const REST_DEADLINE_MS = 3_000;
 /** More worker deaths than this within a minute stop munged. */
 const DEATHS_PER_MINUTE = 10;
 
@@ -93,6 +108,8 @@ interface Thread {
   state: "starting" | "ready" | "stopped";
   /** Generation of the realms it uses. */
   generation: number;
+  /** Whether it neither accepts connections nor serves clients. */
+  isResting: boolean;
 }
 
 /** The running engine. */
@@ -110,6 +127,7 @@ export class Engine {
   #generation = 0;
   /** Callers that wait for threads to change. */
   readonly #waiting = new Set<() => void>();
+  #visited: (fd: number) => void = close;
 
   /** Settles when the engine can't go on because workers keep dying. */
   readonly failed: Promise<Error> = this.#failed.promise;
@@ -192,6 +210,39 @@ export class Engine {
   }
 
   /**
+   * Stops accepting connections until {@linkcode accept}, and completes requests in flight.
+   *
+   * @param graceMs how long to wait for clients that have not sent all of their request, or not read their answer.
+   * @returns whether no request is in flight any more; if not, a thread hangs.
+   */
+  async rest(graceMs: number): Promise<boolean> {
+    this.#settings = { ...this.#settings, accepting: false };
+    this.#order({ kind: "rest", graceMs });
+    const timeout = sleep(graceMs + REST_DEADLINE_MS, false, { ref: false });
+    const resting = this.#all((thread) => thread.isResting || thread.state === "stopped");
+    return await Promise.race([resting.then(() => true), timeout]);
+  }
+
+  /** Accepts connections again. */
+  accept(): void {
+    this.#settings = { ...this.#settings, accepting: true };
+    for (const thread of this.#threads.values()) thread.isResting = false;
+    this.#order({ kind: "accept" });
+  }
+
+  /**
+   * Has connections to another listening socket accepted for the main thread.
+   *
+   * @param door its descriptor; null for none any more.
+   * @param visited gets the descriptor of each connection.
+   */
+  attend(door: number | null, visited: (fd: number) => void): void {
+    this.#visited = visited;
+    this.#settings = { ...this.#settings, door };
+    this.#order({ kind: "door", door });
+  }
+
+  /**
    * Stops accepting, completes requests in flight, and ends all threads; does not wait for one that hangs.
    *
    * @param isListenerShared whether another process goes on listening on the same socket, which must not be shut down.
@@ -266,12 +317,23 @@ export class Engine {
       pipeEnd: wake,
       state: "starting",
       generation: this.#generation,
+      isResting: !this.#settings.accepting,
     };
     this.#threads.set(number, thread);
     let reason = " unexpectedly";
     worker.on("message", (message: FromWorker) => {
-      if (message.kind === "realms") thread.generation = message.generation;
-      else thread.state = message.kind;
+      switch (message.kind) {
+        case "realms":
+          thread.generation = message.generation;
+          break;
+        case "resting":
+          thread.isResting = true;
+          break;
+        case "visitor":
+          return this.#visited(message.fd);
+        default:
+          thread.state = message.kind;
+      }
       this.#changed();
     });
     worker.on("error", (error) => {

@@ -43,6 +43,8 @@ export interface ListenerParts {
   makeRoom(): boolean;
   /** Lowers the number of parked clients. */
   parkFewer(): void;
+  /** Whether to accept connections from the beginning, or only after {@linkcode Listener.watchAnew}. */
+  readonly accepting: boolean;
 }
 
 /** One worker's view of the listening socket. */
@@ -55,7 +57,7 @@ export class Listener {
 
   constructor(parts: ListenerParts) {
     this.#parts = parts;
-    this.#watch();
+    if (parts.accepting) this.#watch();
   }
 
   /** Whether the worker waits for new clients; one that stands by is not idle. */
@@ -70,6 +72,7 @@ export class Listener {
 
   /** Accepts connections for a turn; if there are no more, leaves the next ones to an active worker. */
   accept(): void {
+    if (!this.#isWatching) return; // told to rest after the poller had reported a connection
     const { standby } = this.#parts;
     standby.beginTaking();
     const outcome = this.#acceptTurn();
@@ -92,11 +95,17 @@ export class Listener {
     this.#watch();
   }
 
+  /** Accepts no connections until {@linkcode watchAnew}. */
+  rest(): void {
+    this.#nextWatch = Infinity;
+    this.#unwatch();
+    this.#parts.standby.endTaking();
+  }
+
   /** Accepts no more connections. */
   end(): void {
     this.#hasEnded = true;
-    this.#nextWatch = Infinity;
-    this.#unwatch();
+    this.rest();
   }
 
   /** Whether more clients are waiting, none are, or none can be accepted. */

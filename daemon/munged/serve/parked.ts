@@ -158,6 +158,13 @@ export class ParkedClients {
     this.limit();
   }
 
+  /** Moves the deadlines of all clients forward. @param deadline milliseconds of the monotonic clock. */
+  hurry(deadline: number): void {
+    for (const client of this.#clients.values()) {
+      client.deadline = Math.min(client.deadline, deadline);
+    }
+  }
+
   /** Disconnects the clients whose time is over. */
   cutOff(now: number): void {
     for (const client of this.#clients.values()) {

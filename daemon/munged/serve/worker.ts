@@ -5,7 +5,7 @@ import type { Subkeys } from "../../../lib/credential/subkeys.ts";
 import { primitives } from "../../../lib/primitives/executable.ts";
 import { openPoller } from "../../../lib/os/poller.ts";
 import { lastDescriptors } from "../../../lib/os/process.ts";
-import { drainPipe } from "../../../lib/os/socket.ts";
+import { acceptConnection, drainPipe } from "../../../lib/os/socket.ts";
 import { createLogger } from "../../process/log.ts";
 import { isGroupMember } from "../groups/map.ts";
 import { mayUseRealm, requireRealm } from "../keys/realms.ts";
@@ -47,6 +47,8 @@ const log = createLogger(settings.log);
 let { groups, realms } = settings;
 let rings = openRings();
 let stopping = false;
+/** Whether it was told to rest, and has not reported yet that no client is left. */
+let isWindingDown = false;
 
 /** The subkeys of each realm's keys, the active key first. */
 function openRings(): ReadonlyMap<string, readonly Subkeys[]> {
@@ -127,7 +129,10 @@ const listener = new Listener({
   serve: serveNew,
   makeRoom: () => exchange.parked.cutOffOldest(),
   parkFewer: () => exchange.parked.keepFewer(),
+  accepting: settings.accepting,
 });
+/** The other listening socket, if this worker is the one that attends to it. */
+let door: number | null = null;
 
 /** When something was last done for a client. */
 let clock = performance.now();
@@ -223,13 +228,19 @@ function serve(): void {
       if (fd === settings.listener) listener.accept();
       else if (fd === settings.wake) takeOrders();
       else if (fd === questions?.wake) questions.take(decide);
+      else if (fd === door) admit(fd);
       else resume(fd);
     }
     takeTurns();
     exchange.parked.cutOff(clock);
     listener.tick(clock);
     questions?.flush();
-    if (stopping && exchange.parked.size === 0) return;
+    if (exchange.parked.size > 0) continue;
+    if (stopping) return;
+    if (isWindingDown) {
+      isWindingDown = false;
+      report({ kind: "resting" });
+    }
   }
 }
 
@@ -260,7 +271,19 @@ function takeOrders(): void {
         questions!.askAnew(order.port);
         break;
       case "listen":
+        if (listener.isWatching) listener.watchAnew();
+        break;
+      case "rest":
+        isWindingDown = true;
+        listener.rest();
+        exchange.parked.hurry(performance.now() + order.graceMs);
+        break;
+      case "accept":
+        isWindingDown = false;
         listener.watchAnew();
+        break;
+      case "door":
+        attend(order.door);
         break;
       case "stop":
         stopping = true;
@@ -270,6 +293,19 @@ function takeOrders(): void {
   }
 }
 
+/** Attends to the other listening socket, which the first worker does. */
+function attend(socket: number | null): void {
+  if (settings.number !== 1) return;
+  if (door !== null) poller.remove(door);
+  if (socket !== null) poller.add(socket, "read");
+  door = socket;
+}
+
+function admit(socket: number): void {
+  const fd = acceptConnection(socket);
+  if (fd >= 0) report({ kind: "visitor", fd });
+}
+
 function report(message: FromWorker): void {
   parentPort!.postMessage(message);
 }
@@ -277,6 +313,7 @@ function report(message: FromWorker): void {
 try {
   poller.add(settings.wake, "read");
   if (questions !== null) poller.add(questions.wake, "read");
+  attend(settings.door);
   report({ kind: "ready" });
   serve();
   if (poller.descriptor !== null) descriptors.hangUp(poller.descriptor);

@@ -1,0 +1,101 @@
+// A connection between two mungeds, one of which replaces the other: messages in order, each awaited for a limited time.
+import { close } from "../../../lib/os/socket.ts";
+import { type Packet, receivePacket, sendPacket } from "../../../lib/os/packet_socket.ts";
+import { systemCode } from "../../../lib/os/system_text.ts";
+import { ready } from "../../../lib/os/unix_stream.ts";
+import { printable } from "../../../lib/printable.ts";
+import {
+  formatMessage,
+  type Kind,
+  type Message,
+  type MessageOf,
+  parseMessage,
+} from "./messages.ts";
+
+/** For how long one look for a message may keep the main thread from everything else. */
+const LOOK_MS = 2;
+
+/** The other side is gone, or has given up. */
+export class Gone extends Error {
+  constructor(reason = "Connection closed") {
+    super(reason);
+  }
+}
+
+/** The other side refuses. */
+export class Refused extends Error {}
+
+/** One side of the connection. */
+export class Channel {
+  readonly #fd: number;
+  #isClosed = false;
+
+  /** @param fd of the connection, which {@linkcode close} closes. */
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Sends a message. @throws {Gone} if the other side is gone. */
+  send(message: Message, passed: number | null = null): void {
+    if (this.#isClosed) throw new Gone();
+    try {
+      sendPacket(this.#fd, formatMessage(message), passed);
+    } catch (error) {
+      throw new Gone((error as Error).message);
+    }
+  }
+
+  /**
+   * Waits for the next message, which must be of a kind.
+   *
+   * @param milliseconds Infinity to wait until the other side is gone.
+   * @returns the message and the descriptor that came with it.
+   * @throws {Gone} if the other side is gone, {Refused} if it refuses, {Error} for anything else, or if it takes too long.
+   */
+  async expect<K extends Kind>(
+    kind: K,
+    milliseconds: number,
+  ): Promise<{ readonly message: MessageOf<K>; readonly passed: number | null }> {
+    const deadline = performance.now() + milliseconds;
+    for (;;) {
+      if (this.#isClosed) throw new Gone();
+      ready(this.#fd, "read", LOOK_MS);
+      const packet = this.#receive();
+      if (packet === "closed") throw new Gone();
+      if (packet !== null) return { message: this.#parse(kind, packet), passed: packet.passed };
+      if (performance.now() > deadline) throw new Error("No answer in time");
+      await new Promise(setImmediate); // workers, signals and timers in between
+    }
+  }
+
+  #receive(): Packet | "closed" | null {
+    try {
+      return receivePacket(this.#fd);
+    } catch (error) {
+      if (systemCode(error) === "ECONNRESET") return "closed";
+      throw error;
+    }
+  }
+
+  #parse<K extends Kind>(
+    kind: K,
+    { bytes, passed }: { readonly bytes: Uint8Array; readonly passed: number | null },
+  ): MessageOf<K> {
+    try {
+      const message = parseMessage(bytes);
+      if (message.kind === "refused") throw new Refused(printable(message.reason));
+      if (message.kind !== kind) throw new Error(`Received "${message.kind}" instead of "${kind}"`);
+      return message as MessageOf<K>;
+    } catch (error) {
+      if (passed !== null) close(passed);
+      throw error;
+    }
+  }
+
+  /** Closes the connection; whoever waits for a message learns that. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    close(this.#fd);
+  }
+}

@@ -1,0 +1,238 @@
+// The old munged's part in its replacement: it offers to hand over, and when a new munged asks, gives it the socket, stops
+// serving, and leaves once the new one serves. If anything goes wrong on the way, it serves on as if nothing had happened.
+import { chmodSync, lstatSync, type Stats, unlinkSync } from "node:fs";
+import { listenForPackets } from "../../../lib/os/packet_socket.ts";
+import { systemText } from "../../../lib/os/system_text.ts";
+import { printable } from "../../../lib/printable.ts";
+import { VERSION } from "../../../lib/version.ts";
+import type { Logger } from "../../process/log.ts";
+import { notifyManager } from "../../process/systemd.ts";
+import { type BoundSocket, isSamePath } from "../bound_socket.ts";
+import type { ReplayStore } from "../replay/directory.ts";
+import { isSaved } from "../replay/takeover.ts";
+import type { Engine } from "../serve/engine.ts";
+import { Channel, Gone } from "./channel.ts";
+import { commonProtocol, type MessageOf, PROTOCOLS } from "./messages.ts";
+import { handoverPath, trustedPeer } from "./place.ts";
+
+const SOCKET_MODE = 0o600;
+/** How long the new munged may take for each step; the first two are while this one serves. */
+const HELLO_MS = 2_000;
+const PREPARATION_MS = 60_000;
+const ADOPTION_MS = 10_000;
+/**
+ * How long clients that have connected may take for the rest of their request, or of our answer. Then they are
+ * disconnected, and ask the new munged. Until then nobody else is served, so it is short.
+ */
+const GRACE_MS = 100;
+
+/** What the old munged needs for its replacement. */
+export interface OfferParts {
+  readonly socket: BoundSocket;
+  /** Its descriptor. */
+  readonly listener: number;
+  readonly engine: Engine;
+  readonly replay: ReplayStore;
+  readonly log: Logger;
+  /** Writes the PID file, which may be the new munged's by now. */
+  writePidFile(): void;
+}
+
+/** How far a replacement has got: the new munged may serve from "committed" on. */
+type Phase = "none" | "begun" | "committed" | "done";
+
+/** Offers to hand over, where that is possible; null where it isn't. */
+export function offerHandover(parts: OfferParts): HandoverOffer | null {
+  if (process.platform !== "linux" || parts.replay.state.directory === null) return null;
+  try {
+    return new HandoverOffer(parts);
+  } catch (error) {
+    const { directory } = parts.replay.state;
+    parts.log.info(
+      `Can't be replaced (--replace): "${handoverPath(directory)}": ${systemText(error)}`,
+    );
+    return null;
+  }
+}
+
+/** An offer to hand over. */
+export class HandoverOffer {
+  readonly #parts: OfferParts;
+  readonly #path: string;
+  readonly #bound: Stats;
+  readonly #ended = Promise.withResolvers<number>();
+  #phase: Phase = "none";
+  #visit: { readonly channel: Channel; readonly pid: number; readonly over: Promise<void> } | null =
+    null;
+  #isStopping = false;
+
+  /** Settles with the exit status once a new munged serves, or if this one can serve no longer. */
+  readonly ended: Promise<number> = this.#ended.promise;
+
+  /** @throws the system's error if the socket can't be made. */
+  constructor(parts: OfferParts) {
+    this.#parts = parts;
+    this.#path = handoverPath(parts.replay.state.directory!);
+    removeIfPresent(this.#path); // a predecessor's
+    const door = listenForPackets(this.#path);
+    chmodSync(this.#path, SOCKET_MODE);
+    this.#bound = lstatSync(this.#path);
+    parts.engine.attend(door, (fd) => this.#admit(fd));
+  }
+
+  /** Whether a new munged has taken over. */
+  get isDone(): boolean {
+    return this.#phase === "done";
+  }
+
+  /** Ends the offer, because munged stops; a new munged that may already serve is stopped, too. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    const visit = this.#visit;
+    if (visit !== null && this.#phase === "committed") stopProcess(visit.pid);
+    else if (visit !== null && !this.isDone) {
+      refuse(visit.channel, "it is being stopped");
+      visit.channel.close();
+    }
+    await visit?.over;
+    // The descriptor stays open, because the worker may still be watching it.
+    const found = lstatSync(this.#path, { throwIfNoEntry: false });
+    if (found?.ino === this.#bound.ino && found.dev === this.#bound.dev) unlinkSync(this.#path);
+  }
+
+  #admit(fd: number): void {
+    const channel = new Channel(fd);
+    const visitor = trustedPeer(fd);
+    if (visitor === null || this.#isStopping || this.#visit !== null) {
+      if (visitor !== null) refuse(channel, "it is being replaced or stopped already");
+      channel.close();
+      return;
+    }
+    const over = this.#handOver(channel, visitor.pid).finally(() => {
+      channel.close();
+      this.#visit = null;
+    });
+    this.#visit = { channel, pid: visitor.pid, over };
+  }
+
+  /** Hands over, or goes on serving; never throws. */
+  async #handOver(channel: Channel, pid: number): Promise<void> {
+    const { log } = this.#parts;
+    const who = pid > 0 ? `pid ${pid}` : "a process that can't be seen from here";
+    let version = "";
+    try {
+      const { message: hello } = await channel.expect("hello", HELLO_MS);
+      version = ` (mungebox ${printable(hello.version)})`;
+      this.#welcome(channel, hello);
+      await channel.expect("rest", PREPARATION_MS);
+      this.#phase = "begun";
+      log.notice(`Handing over to ${who}${version}`);
+      await this.#rest();
+      channel.send({ kind: "resting" });
+      await channel.expect("ready", ADOPTION_MS);
+      this.#phase = "committed";
+      channel.send({ kind: "go" });
+      await untilServing(channel);
+      this.#leave(pid);
+    } catch (error) {
+      const text = systemText(error);
+      if (!(error instanceof Gone)) refuse(channel, text);
+      log.warning(`Failed to hand over to ${who}${version}: ${text}`);
+      if (!this.#isStopping) this.#serveOn();
+    }
+  }
+
+  /** @throws {Error} if we can't be replaced by the munged that says hello. */
+  #welcome(channel: Channel, { oldest, newest, socket }: MessageOf<"hello">): void {
+    const { socket: own, listener } = this.#parts;
+    const protocol = commonProtocol(oldest, newest);
+    if (protocol === null) {
+      throw new Error(
+        `it hands over in protocol ${PROTOCOLS.oldest} to ${PROTOCOLS.newest}, not in ${oldest} to ${newest}`,
+      );
+    }
+    if (!isSamePath(socket, own.path)) throw new Error(`it serves "${own.path}"`);
+    this.#requireJournals();
+    const { isManagers } = own;
+    channel.send({ kind: "welcome", protocol, version: VERSION, isManagers }, listener);
+  }
+
+  /** Stops serving. @throws {Error} if that fails, or would lose entries of the replay cache. */
+  async #rest(): Promise<void> {
+    if (!await this.#parts.engine.rest(GRACE_MS)) {
+      throw new Error("it has not finished its requests in time");
+    }
+    this.#requireJournals();
+  }
+
+  #requireJournals(): void {
+    if (isSaved(this.#parts.replay.state, Math.floor(Date.now() / 1000))) return;
+    throw new Error("it could not write its replay cache to disk, see its log, and would lose it");
+  }
+
+  #leave(pid: number): void {
+    this.#phase = "done";
+    this.#parts.socket.handOver();
+    if (pid > 0) notifyManager(`MAINPID=${pid}`);
+    this.#ended.resolve(0);
+  }
+
+  /** Serves again; the new munged is gone or never got as far as serving. */
+  #serveOn(): void {
+    const { socket, listener, engine, replay, log, writePidFile } = this.#parts;
+    const phase = this.#phase;
+    this.#phase = "none";
+    if (phase === "none") return;
+    try {
+      if (phase === "committed") { // it may have served
+        replay.lock();
+        replay.adoptAnew();
+        socket.reclaim(listener);
+        writePidFile();
+      }
+      engine.accept();
+      log.notice("Serving on");
+    } catch (error) {
+      log.error(`Failed to serve on: ${systemText(error)}`);
+      this.#ended.resolve(1);
+    }
+  }
+}
+
+/** Waits until the new munged serves. @throws {Gone} if it ends instead; whatever else it says, it may serve. */
+async function untilServing(channel: Channel): Promise<void> {
+  for (;;) {
+    try {
+      await channel.expect("serving", Infinity);
+      return;
+    } catch (error) {
+      if (error instanceof Gone) throw error;
+    }
+  }
+}
+
+function refuse(channel: Channel, reason: string): void {
+  try {
+    channel.send({ kind: "refused", reason });
+  } catch {
+    // It is gone, which is also an answer.
+  }
+}
+
+/** Asks a new munged to stop. @param pid 0 or less if it can't be seen from here. */
+function stopProcess(pid: number): void {
+  if (pid <= 0) return;
+  try {
+    process.kill(pid, "SIGTERM");
+  } catch {
+    // It has ended.
+  }
+}
+
+function removeIfPresent(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}

@@ -1,0 +1,175 @@
+// The new munged's part in a replacement: it asks the running munged for its socket, has it stop serving, reads what it
+// has decoded, and serves in its place. If it fails before that, the running munged serves on.
+import { closeSync, constants, openSync } from "node:fs";
+import { MungeError } from "../../../lib/errors.ts";
+import { lockHolder } from "../../../lib/os/file_lock.ts";
+import { connectForPackets } from "../../../lib/os/packet_socket.ts";
+import { close } from "../../../lib/os/socket.ts";
+import { systemCode, systemText } from "../../../lib/os/system_text.ts";
+import { printable } from "../../../lib/printable.ts";
+import { VERSION } from "../../../lib/version.ts";
+import { lockPath } from "../../process/lock_file.ts";
+import type { Logger } from "../../process/log.ts";
+import type { SocketSource } from "../bound_socket.ts";
+import type { DaemonConfig } from "../config.ts";
+import { Channel, Gone, Refused } from "./channel.ts";
+import { type MessageOf, PROTOCOLS } from "./messages.ts";
+import { handoverPath, trustedPeer } from "./place.ts";
+
+/** How long the old munged may take for each step; to stop serving, also for its clients. */
+const WELCOME_MS = 5_000;
+const REST_MS = 10_000;
+const GO_MS = 10_000;
+
+/** What the new munged does when its time has come. */
+export interface TakeOverSteps {
+  /** Reads the journals of the old munged, which serves no more, but may do so again. */
+  adopt(): void;
+  /** Takes locks and PID file. The old munged has agreed. */
+  claim(): void;
+  /** Serves. */
+  accept(): void;
+  /** Takes the place of an old munged that has ended on the way: locks, journals and PID file. */
+  succeed(): void;
+}
+
+/** The running munged, which has agreed to be replaced. */
+export class Predecessor {
+  /** Its process, for messages. */
+  readonly who: string;
+  /** A descriptor of its listening socket, and where that is from. */
+  readonly listener: number;
+  readonly source: SocketSource;
+  /** The directory of its replay cache, which is also ours. */
+  readonly replayDir: string;
+  readonly #channel: Channel;
+
+  constructor(
+    channel: Channel,
+    who: string,
+    { isManagers, version }: MessageOf<"welcome">,
+    listener: number,
+    replayDir: string,
+  ) {
+    this.#channel = channel;
+    this.who = `${who} (mungebox ${printable(version)})`;
+    this.listener = listener;
+    this.source = { name: `daemon ${this.who}`, isManagers, isMunged: true };
+    this.replayDir = replayDir;
+  }
+
+  /**
+   * Takes its place.
+   *
+   * @returns milliseconds for which nobody accepted connections.
+   * @throws {MungeError} if it refuses or does not answer, or a step fails. It then serves on, once this process has
+   * ended.
+   */
+  async takeOver(steps: TakeOverSteps): Promise<number> {
+    const channel = this.#channel;
+    const begun = performance.now();
+    let isGranted = false;
+    try {
+      channel.send({ kind: "rest" });
+      await channel.expect("resting", REST_MS);
+      steps.adopt();
+      channel.send({ kind: "ready" });
+      await channel.expect("go", GO_MS);
+      isGranted = true;
+      steps.claim();
+      steps.accept();
+    } catch (error) {
+      if (!(error instanceof Gone)) {
+        // Otherwise it waits for our end, as we have its locks.
+        if (!isGranted) channel.close();
+        throw this.#failure(error);
+      }
+      steps.succeed(); // which fails if it is still there
+      steps.accept();
+      return performance.now() - begun;
+    }
+    const gap = performance.now() - begun;
+    try {
+      channel.send({ kind: "serving" });
+    } catch {
+      // It has ended by itself.
+    }
+    channel.close();
+    return gap;
+  }
+
+  #failure(error: unknown): unknown {
+    return error instanceof Refused || !(error instanceof MungeError)
+      ? refusal(this.who, systemText(error), error)
+      : error;
+  }
+}
+
+/**
+ * Asks the munged bound to our socket to hand over.
+ *
+ * @returns null if there is none.
+ * @throws {MungeError} if there is one that can't be replaced.
+ */
+export async function askPredecessor(
+  { socketPath, replayDir, benchmark }: DaemonConfig,
+  log: Pick<Logger, "info">,
+): Promise<Predecessor | null> {
+  const holder = holderOf(socketPath);
+  if (holder === null) {
+    log.info(`Found no daemon bound to socket "${socketPath}" to replace`);
+    return null;
+  }
+  const who = holder > 0 ? `pid ${holder}` : "a process that can't be seen from here";
+  if (replayDir === null || benchmark) {
+    throw refusal(who, "without a replay cache on disk, what it has decoded would be forgotten");
+  }
+  const channel = connect(who, replayDir);
+  try {
+    channel.send({ kind: "hello", ...PROTOCOLS, version: VERSION, socket: socketPath });
+    const { message, passed } = await channel.expect("welcome", WELCOME_MS);
+    if (passed === null) throw new Error("it sent no socket");
+    return new Predecessor(channel, who, message, passed, replayDir);
+  } catch (error) {
+    channel.close();
+    throw refusal(who, systemText(error), error);
+  }
+}
+
+function connect(who: string, replayDir: string): Channel {
+  const path = handoverPath(replayDir);
+  let fd: number;
+  try {
+    fd = connectForPackets(path);
+  } catch (error) {
+    const code = systemCode(error);
+    const isMissing = code === "ENOENT" || code === "ECONNREFUSED";
+    const reason = isMissing
+      ? "it is another implementation, an older version, or has another --replay-dir; restart it instead"
+      : `"${path}": ${systemText(error)}`;
+    throw refusal(who, reason, error);
+  }
+  if (trustedPeer(fd) !== null) return new Channel(fd);
+  close(fd);
+  throw refusal(who, `"${path}" belongs to a process of another user`);
+}
+
+/** The process that holds the socket's lock, as lockHolder() has it; null if none does. */
+function holderOf(socketPath: string): number | null {
+  let fd: number;
+  try {
+    const { O_WRONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+    fd = openSync(lockPath(socketPath), O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
+  } catch {
+    return null; // what is wrong with it will be reported when it is locked
+  }
+  try {
+    return lockHolder(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function refusal(who: string, reason: string, cause?: unknown): MungeError {
+  return new MungeError("EMUNGE_SNAFU", `Failed to replace daemon (${who}): ${reason}`, { cause });
+}
