@@ -223,10 +223,11 @@ async function start(
   if (config.mlockall) lockAllMemory(log);
   await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);
   if (predecessor !== null) {
+    cache!.preview();
     const gap = await predecessor.takeOver({
       adopt() {
         if (signals.isEnding) throw new Error("the new daemon was stopped by a signal");
-        cache!.adopt();
+        cache!.adoptRest();
       },
       claim() {
         socket.claim(listener);

@@ -74,6 +74,18 @@ has to allow for all of its memory.`,
       "no-replay-dir": `After a restart, credentials opened before it can be opened once more.`,
       origin: `This address goes into every credential made on this host.
 It does not restrict who may connect.`,
+      replace: `The new daemon, which may be of another version and have other settings,
+prepares everything, takes the socket over from the running one,
+and reads what that one has decoded.
+Then the old one exits.
+Clients wait for some milliseconds meanwhile; none is refused.
+If anything fails, the old one goes on serving, and the exit status is 1.
+If no daemon is running, one is started.
+Both must use the same
+.Fl -socket
+and
+.Fl -replay-dir .
+Linux only.`,
       "replay-dir": `The cache remembers which credentials were opened,
 across restarts and crashes of the daemon.
 By default it is beside the seed file.

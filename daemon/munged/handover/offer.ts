@@ -91,7 +91,7 @@ export class HandoverOffer {
     const visit = this.#visit;
     if (visit !== null && this.#phase === "committed") stopProcess(visit.pid);
     else if (visit !== null && !this.isDone) {
-      refuse(visit.channel, "it is being stopped");
+      visit.channel.send({ kind: "refused", reason: "it is being stopped" });
       visit.channel.close();
     }
     await visit?.over;
@@ -104,7 +104,9 @@ export class HandoverOffer {
     const channel = new Channel(fd);
     const visitor = trustedPeer(fd);
     if (visitor === null || this.#isStopping || this.#visit !== null) {
-      if (visitor !== null) refuse(channel, "it is being replaced or stopped already");
+      if (visitor !== null) {
+        channel.send({ kind: "refused", reason: "it is being replaced or stopped already" });
+      }
       channel.close();
       return;
     }
@@ -136,7 +138,7 @@ export class HandoverOffer {
       this.#leave(pid);
     } catch (error) {
       const text = systemText(error);
-      if (!(error instanceof Gone)) refuse(channel, text);
+      if (!(error instanceof Gone)) channel.send({ kind: "refused", reason: text });
       log.warning(`Failed to hand over to ${who}${version}: ${text}`);
       if (!this.#isStopping) this.#serveOn();
     }
@@ -208,14 +210,6 @@ async function untilServing(channel: Channel): Promise<void> {
     } catch (error) {
       if (error instanceof Gone) throw error;
     }
-  }
-}
-
-function refuse(channel: Channel, reason: string): void {
-  try {
-    channel.send({ kind: "refused", reason });
-  } catch {
-    // It is gone, which is also an answer.
   }
 }
 

@@ -1,6 +1,7 @@
 // The new munged's part in a replacement: it asks the running munged for its socket, has it stop serving, reads what it
 // has decoded, and serves in its place. If it fails before that, the running munged serves on.
 import { closeSync, constants, openSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../../lib/errors.ts";
 import { lockHolder } from "../../../lib/os/file_lock.ts";
 import { connectForPackets } from "../../../lib/os/packet_socket.ts";
@@ -20,6 +21,9 @@ import { handoverPath, trustedPeer } from "./place.ts";
 const WELCOME_MS = 5_000;
 const REST_MS = 10_000;
 const GO_MS = 10_000;
+/** How long the lock of a process that has ended may outlive its connections. */
+const RELEASE_MS = 1_000;
+const RELEASE_POLL_MS = 5;
 
 /** What the new munged does when its time has come. */
 export interface TakeOverSteps {
@@ -89,11 +93,7 @@ export class Predecessor {
       return performance.now() - begun;
     }
     const gap = performance.now() - begun;
-    try {
-      channel.send({ kind: "serving" });
-    } catch {
-      // It has ended by itself.
-    }
+    channel.send({ kind: "serving" });
     channel.close();
     return gap;
   }
@@ -132,8 +132,18 @@ export async function askPredecessor(
     return new Predecessor(channel, who, message, passed, replayDir);
   } catch (error) {
     channel.close();
+    if (error instanceof Gone && await hasEnded(socketPath)) return null;
     throw refusal(who, systemText(error), error);
   }
+}
+
+/** Whether the munged that has just closed its connection has ended; its lock may outlive that by a moment. */
+async function hasEnded(socketPath: string): Promise<boolean> {
+  for (const deadline = performance.now() + RELEASE_MS; performance.now() < deadline;) {
+    if (holderOf(socketPath) === null) return true;
+    await sleep(RELEASE_POLL_MS);
+  }
+  return false;
 }
 
 function connect(who: string, replayDir: string): Channel {

@@ -14,7 +14,13 @@ import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import { lockFile } from "../../../lib/os/file_lock.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { createReplayState, type ReplayState } from "./minutes.ts";
-import { dropTables, takeOverJournals } from "./takeover.ts";
+import {
+  dropTables,
+  type LostJournal,
+  previewJournals,
+  takeOverJournals,
+  takeOverRest,
+} from "./takeover.ts";
 import { type FileLock, isLockInPlace, seizeLock } from "../../process/lock_file.ts";
 import type { DaemonConfig } from "../config.ts";
 import { checkFile } from "../../../lib/files/security.ts";
@@ -63,10 +69,27 @@ export class ReplayStore {
 
   /** Takes over the entries of an earlier munged. Call it before any thread uses the cache. */
   adopt(): void {
-    const { directory } = this.state;
-    const oldest = Math.floor(Date.now() / 1000) - (this.#config.timestampDriftMax ?? 0);
-    for (const { name, reason } of takeOverJournals(this.state, oldest)) {
-      const file = join(directory!, name);
+    this.#report(takeOverJournals(this.state, this.#oldest()));
+  }
+
+  /** Takes over most entries of a munged that is still serving. */
+  preview(): void {
+    previewJournals(this.state, this.#oldest());
+  }
+
+  /** Takes over the rest of its entries, now that it has stopped serving. */
+  adoptRest(): void {
+    this.#report(takeOverRest(this.state, this.#oldest()));
+  }
+
+  /** Journals of credentials that had expired by then don't matter. */
+  #oldest(): number {
+    return Math.floor(Date.now() / 1000) - (this.#config.timestampDriftMax ?? 0);
+  }
+
+  #report(lost: readonly LostJournal[]): void {
+    for (const { name, reason } of lost) {
+      const file = join(this.state.directory!, name);
       this.#log.warning(
         reason === null
           ? `Set aside damaged replay cache file "${file}"`

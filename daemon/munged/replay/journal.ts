@@ -65,16 +65,24 @@ export function reserveRecords(fd: number, first: number, end: number): void {
 /** Syncs a journal to disk. @throws {SystemError} if that fails. */
 export const syncJournal: (fd: number) => void = syncData;
 
-/** An adopted journal: its table, and the number of its records. */
-export interface ReadJournal {
-  readonly table: ReplayTable;
+/** What has been read of a journal. */
+export interface ReadRecords {
+  /** Number of its records. */
   readonly records: number;
+  /** How many of them are complete: the next one had been erased, or not yet been written. */
+  readonly complete: number;
+}
+
+/** An adopted journal: its table, and its records. */
+export interface ReadJournal extends ReadRecords {
+  readonly table: ReplayTable;
 }
 
 /**
  * Rebuilds the table of a journal.
  *
  * @param used as for {@linkcode ReplayTable.create}.
+ * @param isOurs whether no other process writes to it, so that an unfinished one can be completed.
  * @returns null for a file that is not a journal of that minute.
  * @throws the system's error if it can't be read, or there is no memory for it.
  */
@@ -82,30 +90,55 @@ export function readJournal(
   fd: number,
   minute: number,
   used: number,
+  isOurs: boolean,
 ): ReadJournal | null {
-  const words = new Int32Array(READ_BYTES / Int32Array.BYTES_PER_ELEMENT);
-  const bytes = new Uint8Array(words.buffer);
-  if (readSync(fd, bytes, 0, HEADER_BYTES, 0) < HEADER_BYTES) return null;
-  let header: Int32Array = words.slice(0, HEADER_WORDS);
+  const start = new Int32Array(HEADER_WORDS);
+  if (readSync(fd, new Uint8Array(start.buffer), 0, HEADER_BYTES, 0) < HEADER_BYTES) return null;
   // Made shortly before a power failure: the name reached the disk, but the header did not.
-  if (header.every((word) => word === 0)) header = startJournal(fd, minute, newSecret());
+  const isUnfinished = start.every((word) => word === 0);
+  const header = isUnfinished && isOurs ? startJournal(fd, minute, newSecret()) : start;
   if (header[0] !== MAGIC || header[1] !== VERSION || header[2] !== minute) return null;
   const table = ReplayTable.create(used, header.subarray(SECRET, SECRET + 2));
-  const replayed: Int32Array[] = [];
-  let records = 0;
+  return { table, ...readRecords(fd, 0, table, (entry) => table.restore(entry)) };
+}
+
+/**
+ * Reads what another process has written to a journal since it was read.
+ *
+ * @param complete from which record on.
+ * @param table that no thread uses. It keeps entries that have been erased since, which refuses more than necessary.
+ */
+export function readOn(fd: number, complete: number, table: ReplayTable): ReadRecords {
+  return readRecords(fd, complete, table, (entry) => table.restoreAgain(entry));
+}
+
+function readRecords(
+  fd: number,
+  start: number,
+  table: ReplayTable,
+  restore: (entry: Int32Array) => void,
+): ReadRecords {
   const count = recordsIn(fstatSync(fd).size);
-  for (let first = 0; first < count;) {
-    const read = Math.floor(readSync(fd, bytes, 0, READ_BYTES, offsetOf(first)) / RECORD_BYTES);
+  const bytes = new Uint8Array(Math.min(READ_BYTES, Math.max(0, count - start) * RECORD_BYTES));
+  const words = new Int32Array(bytes.buffer);
+  const replayed: Int32Array[] = [];
+  let records = start;
+  let complete: number | undefined;
+  for (let first = start; first < count;) {
+    const read = Math.floor(readSync(fd, bytes, 0, bytes.length, offsetOf(first)) / RECORD_BYTES);
     if (read === 0) break; // truncated meanwhile
     for (let i = 0; i < read; i++) {
       const entry = words.subarray(i * SLOT_WORDS, (i + 1) * SLOT_WORDS);
-      if (entry[0] === 0 || entry[3] === 0) continue; // never written, erased, or partly written
+      if (entry[0] === 0 || entry[3] === 0) { // never written, erased, or partly written
+        complete ??= first + i;
+        continue;
+      }
       records = first + i + 1;
-      if (isLive(entry[3]!)) table.restore(entry);
+      if (isLive(entry[3]!)) restore(entry);
       else replayed.push(entry.slice());
     }
     first += read;
   }
   for (const entry of replayed) table.restoreReplay(entry);
-  return { table, records };
+  return { records, complete: complete ?? records };
 }

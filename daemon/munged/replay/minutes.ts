@@ -9,7 +9,7 @@ import {
   openJournalFile,
   syncDirectory,
 } from "./files.ts";
-import { FIRST_BYTES, readJournal, recordsIn } from "./journal.ts";
+import { FIRST_BYTES, type ReadJournal, readJournal, recordsIn } from "./journal.ts";
 import { newSecret, ReplayTable } from "./table.ts";
 
 /** Maximum number of open tables: more minutes than a credential's expiry can be ahead or behind. */
@@ -39,6 +39,8 @@ export const ENTRY = {
   unsynced: 7,
   /** Number of records that could not be written. */
   unsaved: 8,
+  /** Number of records without a gap that had been read when the table was rebuilt from its journal. */
+  complete: 10,
 } as const;
 
 /** States of an entry: without a table, with one, or with a dropped one that may still be in use. */
@@ -131,10 +133,8 @@ export function tableOf(words: Int32Array, entry: number): ReplayTable {
 }
 
 /** A table being opened. */
-interface Opening {
-  readonly table: ReplayTable;
+interface Opening extends ReadJournal {
   readonly journal: number;
-  readonly records: number;
   readonly reserved: number;
 }
 
@@ -144,6 +144,7 @@ interface Opening {
  *
  * @param warn called with the reason if there should be a journal but is none, most likely no space. Replays are still
  * detected until munged stops.
+ * @param isOurs whether no other process writes to journals.
  * @throws {NotAJournal} if something else is in the journal's place.
  * @throws {Error} if there is no memory for it, or the journal can't be read; then nothing may be accepted.
  */
@@ -152,15 +153,18 @@ export function openMinute(
   words: Int32Array,
   minute: number,
   warn: (text: string) => void,
+  isOurs = true,
 ): OpenTable {
   const entry = freeEntry(words);
   const addresses = addressesOf(words);
   const at = (entry + ENTRY.table) / 2;
-  const { table, journal, records, reserved } = open(state, minute, addresses[at]!, warn);
+  const opening = open(state, minute, addresses[at]!, warn, isOurs);
+  const { table, journal, records, complete, reserved } = opening;
   addresses[at] = table.address;
   words[entry + ENTRY.minute] = minute;
   words[entry + ENTRY.journal] = journal;
   words[entry + ENTRY.records] = records;
+  words[entry + ENTRY.complete] = complete;
   words[entry + ENTRY.reserved] = reserved;
   words[entry + ENTRY.unsynced] = 0;
   words[entry + ENTRY.unsaved] = 0;
@@ -187,11 +191,12 @@ function open(
   minute: number,
   used: number,
   warn: (text: string) => void,
+  isOurs: boolean,
 ): Opening {
   const found = directory === null ? null : openJournalFile(directory, minute);
   if (found !== null) {
     try {
-      const read = readJournal(found, minute, used);
+      const read = readJournal(found, minute, used, isOurs);
       if (read === null) throw new NotAJournal(journalPath(directory!, minute));
       return { ...read, journal: found, reserved: read.records };
     } catch (error) {
@@ -210,7 +215,7 @@ function open(
       warn(saveFailure(journalPath(directory, minute), error));
     }
   }
-  return { table, journal, records: 0, reserved: recordsIn(FIRST_BYTES) };
+  return { table, journal, records: 0, complete: 0, reserved: recordsIn(FIRST_BYTES) };
 }
 
 /** The log message if a journal can't be written. */

@@ -222,17 +222,29 @@ export class ReplayTable {
     if (this.#countEntry(segments)) this.#growth.grow(segments, true);
   }
 
+  /** The same for one that may already be there. */
+  restoreAgain(entry: Int32Array): void {
+    const words = this.#wordsWith(entry);
+    if (words === undefined) this.restore(entry);
+    else words[this.#search.at + 3] = entry[3]!;
+  }
+
   /** Stops believing retries for an entry of an earlier process. */
   restoreReplay(entry: Int32Array): void {
+    const words = this.#wordsWith(entry);
+    if (words === undefined) this.restore(entry);
+    else words[this.#search.at + 3] = afterReplay(words[this.#search.at + 3]!);
+  }
+
+  /** The segment with the key of an entry, at the place of the search; undefined if there is none. */
+  #wordsWith(entry: Int32Array): Int32Array | undefined {
     this.#search.setEntry(entry);
     const segments = this.#header[HEADER.segments]!;
     for (let i = 0; i < segments; i++) {
       const words = this.#segment(i);
-      if (!this.#search.find(words)) continue;
-      words[this.#search.at + 3] = afterReplay(words[this.#search.at + 3]!);
-      return;
+      if (this.#search.find(words)) return words;
     }
-    this.restore(entry);
+    return undefined;
   }
 
   #presented: Presented | undefined;

@@ -2,7 +2,16 @@
 import { renameSync, rmSync } from "node:fs";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { journalPath, listJournals, NotAJournal } from "./files.ts";
-import { ENTRY, openEntries, openMinute, type ReplayState, withLock } from "./minutes.ts";
+import { readOn } from "./journal.ts";
+import {
+  ENTRY,
+  findMinute,
+  openEntries,
+  openMinute,
+  type ReplayState,
+  tableOf,
+  withLock,
+} from "./minutes.ts";
 import { closeTable, isEntrySaved, isOver } from "./upkeep.ts";
 
 /** A file in the cache's directory that could not be adopted. */
@@ -26,7 +35,7 @@ export function takeOverJournals(state: ReplayState, now: number): LostJournal[]
   const lost: LostJournal[] = [];
   const words = new Int32Array(state.shared);
   for (const { minute, isFile } of listJournals(directory)) {
-    if (isFile && isOver(minute, now)) continue;
+    if (isFile && isOver(minute, now) || findMinute(words, minute) !== null) continue;
     const name = String(minute);
     try {
       withLock(words, () => openMinute(state, words, minute, () => {}));
@@ -36,6 +45,38 @@ export function takeOverJournals(state: ReplayState, now: number): LostJournal[]
     }
   }
   return lost;
+}
+
+/**
+ * Rebuilds tables from the journals of a munged that is still serving, as far as it has got, to have less to do when it has
+ * stopped. It changes nothing on disk, and leaves whatever it can't read to {@linkcode takeOverRest}.
+ *
+ * @param now seconds since the epoch.
+ */
+export function previewJournals(state: ReplayState, now: number): void {
+  const words = new Int32Array(state.shared);
+  for (const { minute, isFile } of listJournals(state.directory!)) {
+    if (!isFile || isOver(minute, now)) continue;
+    try {
+      withLock(words, () => openMinute(state, words, minute, () => {}, false));
+    } catch {
+      // It is being made at this moment, say.
+    }
+  }
+}
+
+/** Adds what has been written since the preview, by a munged that has stopped serving. As {@linkcode takeOverJournals}. */
+export function takeOverRest(state: ReplayState, now: number): LostJournal[] {
+  const words = new Int32Array(state.shared);
+  withLock(words, () => {
+    for (const entry of openEntries(words)) {
+      const journal = words[entry + ENTRY.journal]!;
+      const read = readOn(journal, words[entry + ENTRY.complete]!, tableOf(words, entry));
+      words[entry + ENTRY.records] = Math.max(read.records, words[entry + ENTRY.records]!);
+      words[entry + ENTRY.reserved] = words[entry + ENTRY.records]!;
+    }
+  });
+  return takeOverJournals(state, now);
 }
 
 /** Forgets all tables, but not the journals. No thread may use the state. */
