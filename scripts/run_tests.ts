@@ -48,6 +48,7 @@ const PEERS: Readonly<Record<string, string>> = {
   mandoc: "/usr/bin/mandoc",
   podman: "/usr/bin/podman",
   "qemu-user-static": "/usr/bin/qemu-aarch64-static",
+  "python3-rpm": "/usr/lib/python3/dist-packages/rpm/__init__.py",
   rpm: "/usr/bin/rpmbuild",
   zsh: "/usr/bin/zsh",
 };

@@ -1,31 +1,15 @@
 // The .deb on a node: from the C MUNGE to ours and back.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { NO_NODE, onNode } from "./node.ts";
-import { MUNGEBOX } from "../harness/programs.ts";
+import { buildPackage } from "./packages.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "mungebox-deb-"));
 after(() => rmSync(directory, { recursive: true }));
-
-/** Builds a package. @returns its path. */
-function buildPackage(
-  format: "deb" | "rpm",
-  output: string,
-  options: readonly string[] = [],
-): string {
-  const args = [format, ...options, `--binary=${MUNGEBOX}`, `--output=${output}`];
-  const { status, stdout, stderr } = spawnSync("scripts/package", args, {
-    encoding: "utf8",
-    env: { ...process.env, SOURCE_DATE_EPOCH: "1700000000" },
-  });
-  assert.equal(status, 0, `${stdout}${stderr}`);
-  return join(output, readdirSync(output).find((name) => name.endsWith(format))!);
-}
 
 const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 
@@ -141,26 +125,70 @@ inside munge --version
   assert.match(output, /^purged\nmunge-0\.5\.18 /m);
 });
 
-test("the .rpm of AUKS has its files, and an upgrade keeps settings", {
-  skip: spawnSync("rpmbuild", ["--version"]).status !== 0 && "needs rpmbuild",
-}, () => {
-  const rpm = buildPackage("rpm", join(directory, "auks-rpm"), ["--auks"]);
-  const query = (...args: string[]) =>
-    spawnSync("rpm", ["-qp", ...args, rpm], { encoding: "utf8" }).stdout;
-  assert.match(query("-l"), /^\/usr\/sbin\/aukspriv$/m);
-  assert.doesNotMatch(query("-l"), /mungebox$/m);
-  assert.match(query("-c"), /^\/etc\/sysconfig\/aukspriv$/m);
-  assert.match(query("--requires"), /^mungebox = /m);
-});
+/** Starts a node that never had MUNGE. */
+const FRESH = `
+inside apt-get -qq -y --purge remove munge >/dev/null
+inside sh -c 'userdel munge || true' >/dev/null 2>&1
+rm -rf $node/etc/munge $node/var/log/munge $node/var/lib/munge
+cp $deb $node/tmp/
+install_ours() { inside apt-get -y --no-install-recommends "$@" install /tmp/$(basename $deb); }
+`;
 
-test("the .rpm installs our files and no others", {
-  skip: spawnSync("rpmbuild", ["--version"]).status !== 0 && "needs rpmbuild",
-}, () => {
-  const rpm = buildPackage("rpm", join(directory, "rpm"));
-  const query = (...args: string[]) =>
-    spawnSync("rpm", ["-qp", ...args, rpm], { encoding: "utf8" });
-  assert.match(query("-l").stdout, /^\/usr\/sbin\/create-munge-key$/m);
-  assert.match(query("-l").stdout, /^\/usr\/lib\/systemd\/system\/munge\.service$/m);
-  assert.doesNotMatch(query("-l").stdout, /^\/(etc|var|run)\//m);
-  assert.match(query("--provides").stdout, /^munge = 0\.5\.18$/m);
-});
+const LOST = {
+  "is reinstalled": "inside apt-get -y remove mungebox; rm $node/etc/munge/munge.key; install_ours",
+  "is installed again": "rm $node/etc/munge/munge.key; install_ours --reinstall",
+  "finds an empty one": "truncate -s 0 $node/etc/munge/munge.key; install_ours --reinstall",
+  "comes after the C MUNGE has run": `
+inside apt-get -y --purge remove mungebox
+mkdir -p $node/var/lib/munge
+touch $node/var/lib/munge/munged.seed
+install_ours`,
+  "comes where the service was enabled": `
+inside apt-get -y --purge remove mungebox
+mkdir -p $node/etc/systemd/system/multi-user.target.wants
+ln -s /lib/systemd/system/munge.service $node/etc/systemd/system/multi-user.target.wants/
+install_ours`,
+};
+for (const [when, change] of Object.entries(LOST)) {
+  test(`the .deb makes no key in place of a lost one when it ${when}`, { skip: NO_NODE }, () => {
+    const output = onNode(
+      `${FRESH}
+install_ours
+test -s $node/etc/munge/munge.key
+${change}
+test -s $node/etc/munge/munge.key || echo "no key"
+inside dpkg-query -W -f 'mungebox is \${db:Status-Status}\\n' mungebox
+`,
+      { deb: buildPackage("deb", join(directory, "first")) },
+    );
+    assert.match(output, /MUNGE has been on this host before/);
+    assert.match(
+      output,
+      /^mungebox: Copy the key from another node\. If there is none, make one: mung/m,
+    );
+    assert.match(output, /no key\nmungebox is installed\n$/);
+  });
+}
+
+test(
+  "installed without /proc, the .deb leaves the key to the first start",
+  { skip: NO_NODE },
+  () => {
+    const output = onNode(
+      `${FRESH}
+umount $node/proc
+install_ours
+find $node/etc/munge $node/var/lib/munge -type f
+mount -t proc proc $node/proc
+inside setpriv --reuid=munge --regid=munge --clear-groups /usr/share/mungebox/first-key --start
+stat -c '%n %a %s %U' $node/etc/munge/munge.key
+ls $node/var/lib/munge
+echo done
+`,
+      { deb: buildPackage("deb", join(directory, "first")) },
+    );
+    assert.match(output, /^mungebox: The key will be made at the first start/m);
+    assert.match(output, /^\S+\/var\/lib\/munge\/make-key\n\S+\/munge\.key 600 128 \S+\ndone$/m);
+    assert.doesNotMatch(output, /panic|crash|bun\.report/i);
+  },
+);

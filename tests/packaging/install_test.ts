@@ -182,7 +182,8 @@ test("the systemd units are valid, hardened, and start munged", {
     const root = join(directory, type);
     assert.equal(install([...args], { DESTDIR: root }).status, 0);
     const unit = join(root, "usr/local/lib/systemd/system/munge.service");
-    const verified = spawnSync("systemd-analyze", ["verify", "--man=no", unit], {
+    const key = join(root, "usr/local/lib/systemd/system/munge-key.service");
+    const verified = spawnSync("systemd-analyze", ["verify", "--man=no", unit, key], {
       encoding: "utf8",
     });
     assert.deepEqual(complaints(verified.stderr), []);
