@@ -15,6 +15,8 @@ export interface Host {
 export class Hosts {
   readonly realm = new Realm();
   readonly hosts: Host[] = [];
+  /** Called before the hosts are closed. */
+  readonly closing: (() => Promise<void>)[] = [];
 
   /** Starts them. @param args munged's options. @param perHost options that differ. */
   static async start(args: readonly string[], perHost: readonly (readonly string[])[] = [[], []]) {
@@ -49,8 +51,9 @@ export class Hosts {
     await pause(2_100); // the first credentials are of a second after the store's
   }
 
-  close(): Promise<void> {
-    return this.realm.close();
+  async close(): Promise<void> {
+    for (const step of this.closing) await step();
+    await this.realm.close();
   }
 }
 
@@ -92,6 +95,7 @@ export class Traffic {
   constructor(hosts: Hosts, clients: number, everywhere = true) {
     this.#hosts = hosts.hosts;
     this.#clients = Array.from({ length: clients }, (_, i) => this.#run(i, everywhere));
+    hosts.closing.push(() => this.#end());
   }
 
   /** Credentials that were accepted more than once. */
@@ -106,8 +110,7 @@ export class Traffic {
 
   /** Ends it, and presents every credential to every host once more. */
   async stop(): Promise<void> {
-    this.#isStopped = true;
-    await Promise.all(this.#clients);
+    await this.#end();
     const credentials = [...this.accepted.keys()];
     while (credentials.length > 0) {
       const some = credentials.splice(-50);
@@ -115,6 +118,11 @@ export class Traffic {
         await Promise.all(some.map((credential) => this.#decode(host, credential)));
       }
     }
+  }
+
+  async #end(): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all(this.#clients);
   }
 
   async #run(client: number, everywhere: boolean): Promise<void> {

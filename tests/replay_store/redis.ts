@@ -1,7 +1,8 @@
 // Real stores for the tests: Debian's redis-server, and a network between it and munged that the tests can disturb.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
 /** Whether Debian's packages are installed. */
@@ -10,57 +11,70 @@ export const hasRedis = existsSync("/usr/bin/redis-server") && existsSync("/usr/
 
 const START_TIMEOUT_MS = 20_000;
 
+/** Ports that the system gives to nobody by itself, so that a server that is restarted finds its own free. */
+const FIRST_PORT = 12_000;
+const PORTS = 20_000;
+
 /** A port that nothing uses now. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
-/** A redis-server. */
+/** How to start a server. */
+export interface RedisOptions {
+  /** More options of redis-server; it listens on `port`. */
+  readonly args?: readonly string[];
+  /** Whether it takes TLS connections only. */
+  readonly tls?: boolean;
+  /** More options for redis-cli, such as a password. */
+  readonly cli?: readonly string[];
+  /** The text of a configuration file, which the server may change. */
+  readonly configuration?: string;
+}
+
+/** A redis-server, which keeps nothing on disk unless its options say so. */
 export class Redis {
   readonly port: number;
-  readonly directory = mkdtempSync("/tmp/replay-store-");
-  readonly #program: string;
+  readonly directory: string = mkdtempSync("/tmp/replay-store-");
   readonly #args: readonly string[];
   readonly #cli: readonly string[];
   #child: ChildProcess | undefined;
 
   private constructor(
     port: number,
-    program: string,
-    args: readonly string[],
-    cli: readonly string[],
+    { args = [], tls = false, cli = [], configuration }: RedisOptions,
   ) {
     this.port = port;
-    this.#program = program;
-    this.#args = args;
+    const file = join(this.directory, "redis.conf");
+    if (configuration !== undefined) writeFileSync(file, configuration);
+    const ports = tls ? ["--port", "0", "--tls-port", `${port}`] : ["--port", `${port}`];
+    this.#args = [...configuration === undefined ? [] : [file], ...ports, ...args];
     this.#cli = cli;
   }
 
-  /**
-   * Starts a server that keeps nothing on disk.
-   *
-   * @param args more of its options.
-   * @param cli more options for redis-cli, such as a password.
-   */
-  static async start(args: readonly string[] = [], cli: readonly string[] = []): Promise<Redis> {
-    const port = await freePort();
-    const redis = new Redis(
-      port,
-      "redis-server",
-      ["--port", `${port}`, "--save", "", ...args],
-      cli,
-    );
+  /** Starts a server. */
+  static async start(options: RedisOptions = {}): Promise<Redis> {
+    const redis = new Redis(await freePort(), options);
     await redis.restart();
     return redis;
   }
 
   /** Starts it, again and empty. */
   async restart(): Promise<void> {
-    this.#child = spawn(this.#program, [...this.#args, "--dir", this.directory], {
+    this.#child = spawn("redis-server", [
+      ...this.#args,
+      ...["--save", "", "--dir", this.directory],
+    ], {
       stdio: "ignore",
     });
     const deadline = performance.now() + START_TIMEOUT_MS;

@@ -34,7 +34,7 @@ async function withSite(
   body: (site: Site) => Promise<void>,
   redisArgs: readonly string[] = [],
 ) {
-  const redis = await Redis.start(redisArgs);
+  const redis = await Redis.start({ args: redisArgs });
   const network = await Network.to(redis.port);
   const store = `--replay-store=redis://127.0.0.1:${network.port}`;
   const hosts = await Hosts.start([store, ...STRICT, ...args]);

@@ -1,6 +1,6 @@
 // Why a server can't be reached, in words for the log and the doctor. The runtime's client says only that the connection
 // was closed.
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { systemText } from "../../../lib/os/system_text.ts";
 import type { StoreAddress } from "../config.ts";
@@ -24,7 +24,7 @@ export async function diagnose(
   const socket: Socket = access.tls === null ? connectTcp({ host, port }) : connectTls({
     host,
     port,
-    servername: host,
+    ...(isIP(host) === 0 ? { servername: host } : {}), // a name for SNI
     ...(access.tls.ca === undefined ? {} : { ca: access.tls.ca }),
   });
   let answer = "";
@@ -41,7 +41,10 @@ export async function diagnose(
     if (refusal !== undefined) found(refusal);
     else if (answer.includes("+PONG\r\n")) found("Connection closed");
   });
-  socket.once("error", (error) => found(systemText(error)));
+  // TLS errors have numbers of their own.
+  socket.once("error", (error: NodeJS.ErrnoException) => {
+    found(error.syscall === undefined ? error.message : systemText(error));
+  });
   socket.once("close", () => found("Connection closed"));
   try {
     return await promise;

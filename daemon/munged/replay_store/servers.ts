@@ -7,7 +7,8 @@ import type { StoreFigures } from "./figures.ts";
 import { Master } from "./master.ts";
 import type { StoreConfig } from "./messages.ts";
 import { flawsOf, unavailable } from "./trouble.ts";
-import { LOCATE, type Shard, slotOf, SLOTS, tagIn } from "./topology.ts";
+import { slotOf, SLOTS, tagIn } from "./slots.ts";
+import { LOCATE, type Shard } from "./topology.ts";
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 3_000;
@@ -64,6 +65,12 @@ export class Servers {
     return master?.link.isOpen === true ? master : undefined;
   }
 
+  /** The connection to the master at an address, `host:port`, unless there is none. */
+  masterAt(address: string): Master | undefined {
+    const master = this.#masters.get(address);
+    return master?.link.isOpen === true ? master : undefined;
+  }
+
   /** Looks for the servers again. @param reason what shows that one is lost or not the right one. */
   lookAnew(reason: string): void {
     if (this.#isStopped) return;
@@ -98,7 +105,9 @@ export class Servers {
   async #survey(): Promise<string | null> {
     try {
       const access = readAccess(this.#config);
-      const shards = await LOCATE[this.#config.replayStore.kind](this.#config, access);
+      const known = [...this.#masters.values()].map(({ link }) => link.address);
+      const locate = LOCATE[this.#config.replayStore.kind];
+      const shards = await locate(this.#config, access, known);
       const opened = await Promise.allSettled(shards.map((shard) => this.#connect(shard, access)));
       this.#assign(shards);
       const failed = opened.find((outcome) => outcome.status === "rejected");

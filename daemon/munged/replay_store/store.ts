@@ -5,6 +5,7 @@ import type { Logger } from "../../process/log.ts";
 import { formatAddress } from "./access.ts";
 import type { StoreFigures } from "./figures.ts";
 import { LinkLost, ServerRefusal } from "./link.ts";
+import type { Master } from "./master.ts";
 import { type Question, type StoreConfig, VERDICT, type Verdict } from "./messages.ts";
 import { Servers } from "./servers.ts";
 import { clockGrace, tooOld, unavailable } from "./trouble.ts";
@@ -15,6 +16,7 @@ const RETRY_PAUSE_MS = 30;
 /** What to do about a server's refusal, by its first word; anything else is final for the question. */
 const REMEDIES: Readonly<Record<string, "elsewhere" | "later" | "reconnect">> = {
   MOVED: "elsewhere",
+  ASK: "elsewhere",
   CLUSTERDOWN: "elsewhere",
   READONLY: "reconnect",
   NOAUTH: "reconnect",
@@ -87,7 +89,7 @@ export class ReplayStore {
         return VERDICT.older;
       }
       try {
-        return await master.remember(question, false);
+        return await this.#askMaster(master, question);
       } catch (error) {
         if (error instanceof LinkLost) continue; // masterOf() now has another one, or none
         if (!(error instanceof ServerRefusal)) throw error;
@@ -108,6 +110,18 @@ export class ReplayStore {
       }
     }
     return VERDICT.away;
+  }
+
+  async #askMaster(master: Master, question: Question): Promise<Verdict> {
+    try {
+      return await master.remember(question, false);
+    } catch (error) {
+      // The slot is being moved: what it does not have is in its new place, "ASK slot host:port".
+      const { word, message } = error as ServerRefusal;
+      const next = word === "ASK" ? this.#servers.masterAt(message.split(" ")[2]!) : undefined;
+      if (next === undefined) throw error;
+      return await next.remember(question, true);
+    }
   }
 
   #settle(pending: Pending, verdict: Verdict): void {

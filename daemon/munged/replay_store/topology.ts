@@ -1,38 +1,113 @@
-// Which server has which entries, by kind of store.
+// Where the masters of a store are, by kind of store: a fixed address, the one that sentinels agree on, or those of a
+// cluster.
 import type { StoreAddress, StoreKind } from "../config.ts";
-import type { Access } from "./access.ts";
+import { type Access, formatAddress } from "./access.ts";
+import { Link } from "./link.ts";
 import type { StoreConfig } from "./messages.ts";
+import { EVERYTHING, type SlotRange } from "./slots.ts";
 
-/** A master, and the slots it has: the first and the last of each range. */
+/** A master, and the slots it has. */
 export interface Shard {
   readonly address: StoreAddress;
-  readonly ranges: readonly (readonly [first: number, last: number])[];
+  readonly ranges: readonly SlotRange[];
 }
 
-/** Number of slots of a cluster. */
-export const SLOTS = 16_384;
-/** All of them. */
-const EVERYTHING: Shard["ranges"] = [[0, SLOTS - 1]];
-
-/** Finds the masters of a store. @throws {Error} with the reason. */
-type Locate = (config: StoreConfig, access: Access) => Promise<readonly Shard[]>;
-
-const single: Locate = ({ replayStore }) =>
-  Promise.resolve([{ address: replayStore.servers[0]!, ranges: EVERYTHING }]);
+/**
+ * Finds the masters of a store.
+ *
+ * @param known masters found earlier.
+ * @throws {Error} with the reason.
+ */
+type Locate = (
+  config: StoreConfig,
+  access: Access,
+  known: readonly StoreAddress[],
+) => Promise<readonly Shard[]>;
 
 /** By kind of store. */
 export const LOCATE: Readonly<Record<StoreKind, Locate>> = {
-  single,
-  sentinel: single,
-  cluster: single,
+  single: ({ replayStore }) =>
+    Promise.resolve([{ address: replayStore.servers[0]!, ranges: EVERYTHING }]),
+
+  /** More than half of the sentinels must agree: one that is cut off from the others may name a former master. */
+  async sentinel({ replayStore: { servers, master }, replayStoreTimeout }, access) {
+    const answers = await Promise.allSettled(servers.map(async (server) => {
+      const link = await openSentinel(server, access, replayStoreTimeout);
+      return ask(link, "SENTINEL", ["get-master-addr-by-name", master]);
+    }));
+    const votes = new Map<string, { count: number; address: StoreAddress }>();
+    for (const answer of answers) {
+      if (answer.status === "rejected" || !Array.isArray(answer.value)) continue;
+      const [host, port] = answer.value as [string, string];
+      const address = { host, port: Number(port) };
+      const vote = votes.get(formatAddress(address)) ?? { count: 0, address };
+      vote.count++;
+      votes.set(formatAddress(address), vote);
+    }
+    const chosen = [...votes.values()].find(({ count }) => count > servers.length / 2);
+    if (chosen !== undefined) return [{ address: chosen.address, ranges: EVERYTHING }];
+    const failed = answers.find((answer) => answer.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+    throw new Error(
+      votes.size === 0
+        ? `Sentinels don't know a master "${master}"`
+        : `Sentinels don't agree on the master "${master}"`,
+    );
+  },
+
+  async cluster({ replayStore: { servers }, replayStoreTimeout }, access, known) {
+    let failure: unknown;
+    for (const server of [...known, ...servers]) {
+      try {
+        const link = await Link.open(server, access, replayStoreTimeout, replayStoreTimeout);
+        return shardsIn(await ask(link, "CLUSTER", ["SLOTS"]), server);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  },
 };
 
-/** The slot of a name. */
-export function slotOf(_name: string): number {
-  return 0;
+/** Asks one question over a connection of its own. */
+async function ask(link: Link, command: string, args: readonly string[]): Promise<unknown> {
+  try {
+    return await link.send(command, args);
+  } finally {
+    link.close();
+  }
 }
 
-/** A tag that puts a name into one of the ranges. */
-export function tagIn(_ranges: Shard["ranges"]): string {
-  return "";
+/** Connects to a sentinel, which may not have the users of its servers. */
+async function openSentinel(
+  server: StoreAddress,
+  access: Access,
+  timeout: number,
+): Promise<Link> {
+  try {
+    return await Link.open(server, access, timeout, timeout);
+  } catch (error) {
+    if (access.user === "" && access.password === "") throw error;
+    try {
+      return await Link.open(server, { ...access, user: "", password: "" }, timeout, timeout);
+    } catch {
+      throw error;
+    }
+  }
+}
+
+/** The masters in an answer to CLUSTER SLOTS. @param asked whose own address it may leave out. */
+export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
+  const shards = new Map<string, { address: StoreAddress; ranges: SlotRange[] }>();
+  for (const row of answer as [number, number, [string | null, number], ...unknown[]][]) {
+    const [first, last, [host, port]] = row;
+    if (host === "?") continue; // unknown even to the one that was asked
+    const address = { host: host === null || host === "" ? asked.host : host, port };
+    const name = formatAddress(address);
+    const shard = shards.get(name) ?? { address, ranges: [] };
+    shard.ranges.push([first, last]);
+    shards.set(name, shard);
+  }
+  if (shards.size === 0) throw new Error(`${formatAddress(asked)}: The cluster has no masters`);
+  return [...shards.values()];
 }
