@@ -45,6 +45,8 @@ import { SocketGuard } from "./socket_guard.ts";
 const FIRST_MAP_PATIENCE_MS = 1000;
 /** When start-up is complete. */
 const SETTLED_MS = 2_000;
+/** How often to give back program code that only a past load needed: as often as the replay cache is tidied. */
+const TIDY_MS = 5 * 60_000;
 
 /**
  * Serves until a signal ends it.
@@ -79,7 +81,7 @@ export async function serve(
       const { ended, hasSuccessor } = await start(config, origin, log, target, teardown, passed);
       announceReady();
       notifyManager("READY=1");
-      setTimeout(releaseProgramPages, SETTLED_MS);
+      keepProgramSmall();
       status = await ended;
       if (!hasSuccessor()) notifyManager("STOPPING=1");
     } finally {
@@ -291,6 +293,14 @@ async function startStore(
   if (replayStore === null) return null;
   const { StoreThread } = await import("./replay_store/supervisor.ts");
   return new StoreThread({ ...config, replayStore }, target, log);
+}
+
+/** Gives back program code that only the start needed and, later, what only a past load did. */
+function keepProgramSmall(): void {
+  setTimeout(() => {
+    releaseProgramPages();
+    setInterval(releaseProgramPages, TIDY_MS).unref();
+  }, SETTLED_MS).unref();
 }
 
 function lockAllMemory(log: Logger): void {
