@@ -1,7 +1,8 @@
 // The .deb on a node: from the C MUNGE to ours and back.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -192,3 +193,67 @@ echo done
     assert.doesNotMatch(output, /panic|crash|bun\.report/i);
   },
 );
+
+/** Makes a package of Slurm's plugins that is nothing but its name and version. */
+const SLURM = `
+slurm() {
+  mkdir -p $node/tmp/slurm/DEBIAN
+  printf '%s\\n' 'Package: slurm-wlm-basic-plugins' "Version: $1" 'Architecture: all' \\
+    'Maintainer: nobody <nobody@localhost>' 'Description: stand-in' >$node/tmp/slurm/DEBIAN/control
+  dpkg-deb --build $node/tmp/slurm $node/tmp/slurm.deb
+}
+`;
+
+test("the package mungebox-auks-slurm has the plugin, for the Slurm that it was compiled for", {
+  skip: NO_NODE || !existsSync("/usr/include/slurm/spank.h") && "needs libslurm-dev",
+}, () => {
+  const output = onNode(
+    `${SLURM}
+cp $deb $auks $plugin $node/tmp/
+ours="/tmp/$(basename $deb) /tmp/$(basename $auks) /tmp/$(basename $plugin)"
+version=$(dpkg-query -W -f '\${Version}' libslurm-dev)
+slurm 99.05
+inside apt-get -y --no-install-recommends install $ours /tmp/slurm.deb || echo "no other version"
+slurm $version
+inside apt-get -y --no-install-recommends install $ours /tmp/slurm.deb
+inside dpkg --verify mungebox-auks-slurm
+so=$(inside dpkg -L mungebox-auks-slurm | grep auks.so)
+echo "plugin $so"
+readelf -dW $node$so | grep NEEDED
+readelf --dyn-syms -W $node$so | grep -o 'slurm_spank_init$\\|plugin_version$'
+cmp $node$so $built
+cat $node/etc/slurm/plugstack.conf.d/auks.conf.example
+inside apt-get -y purge mungebox-auks-slurm
+ls $node$so $node/etc/slurm || echo purged
+`,
+    {
+      deb: buildPackage("deb", join(directory, "first")),
+      auks: buildPackage("deb", join(directory, "auks"), ["--auks"]),
+      plugin: buildPackage("deb", join(directory, "plugin"), ["--auks-slurm"]),
+      built: buildPlugin(),
+    },
+  );
+  assert.match(output, /^no other version$/m);
+  assert.match(output, /^plugin \/usr\/lib\/[^/]+\/slurm-wlm\/auks\.so$/m);
+  assert.deepEqual(output.match(/\(NEEDED\).*/g)?.map((line) => line.replace(/.*\[/, "")), [
+    "libc.so.6]",
+  ]);
+  assert.match(output, /^slurm_spank_init$/m);
+  assert.match(output, /^optional auks\.so default=enabled/m);
+  assert.match(output, /purged\n$/);
+});
+
+/** The plugin as scripts/build makes it. @returns its path. */
+function buildPlugin(): string {
+  const output = join(directory, "built");
+  const { status, stderr } = spawnSync(process.execPath, [
+    "scripts/build.ts",
+    "--spank",
+    "--output",
+    output,
+  ], {
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stderr);
+  return join(output, "auks.so");
+}

@@ -2,7 +2,7 @@
 // since rpm and the scripts are the same there; its systemctl is a stand-in.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -322,4 +322,25 @@ test("the .rpm installs our files and no others", { skip: NO_RPM }, () => {
   assert.match(query("-l").stdout, /^\/usr\/lib\/systemd\/system\/munge\.service$/m);
   assert.doesNotMatch(query("-l").stdout, /^\/(etc|var|run)\//m);
   assert.match(query("--provides").stdout, /^munge = 0\.5\.18$/m);
+});
+
+test("the .rpm of Slurm's plugin needs the Slurm that it was compiled for, and no libkrb5", {
+  skip: NO_RPM || !existsSync("/usr/include/slurm/spank.h") && "needs libslurm-dev",
+}, () => {
+  const rpm = buildPackage("rpm", join(directory, "plugin"), ["--auks-slurm"]);
+  const query = (...args: string[]) =>
+    spawnSync("rpm", ["-qp", ...args, rpm], { encoding: "utf8" }).stdout;
+  assert.match(query("-l"), /^\/usr\/lib64\/slurm\/auks\.so$/m);
+  assert.match(query("-l"), /^\/etc\/slurm\/plugstack\.conf\.d\/auks\.conf\.example$/m);
+  const requires = query("--requires");
+  assert.match(requires, /^mungebox-auks = /m);
+  const header = readFileSync("/usr/include/slurm/slurm_version.h", "latin1");
+  const number = Number(/SLURM_VERSION_NUMBER (\w+)/.exec(header)![1]);
+  const version = (minor: number) => `${number >> 16}.${String(minor).padStart(2, "0")}`;
+  const minor = (number >> 8) & 255;
+  assert(
+    requires.includes(`slurm >= ${version(minor)}\nslurm < ${version(minor + 1)}\n`),
+    requires,
+  );
+  assert.doesNotMatch(requires, /krb5/);
 });
