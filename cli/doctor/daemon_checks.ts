@@ -114,6 +114,11 @@ export function socket({ socketPath, exchange, lock, start, restart }: Node): Fi
       ),
     ];
   }
+  if (lock.state === "free") {
+    const what =
+      `"${socketPath}" is open, as systemd keeps it for munge.socket, but no munged serves it`;
+    return [problem(`${what}: ${text}`, run(start))];
+  }
   return [problem(`munged does not answer: ${text}`, run(restart))];
 }
 

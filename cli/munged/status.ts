@@ -59,6 +59,7 @@ function formatStatus(status: Status): string {
   row("VERSION", `munge-${status.compatible_version} (mungebox ${status.version})`);
   row("PID", `${status.pid}`);
   row("STARTED", `${time(status.start_time)} (${status.uptime_seconds} s ago)`);
+  row("SOCKET", formatSocket(status.socket));
   row("ENCODE", formatResults(status.requests.encode));
   row("DECODE", formatResults(status.requests.decode));
   row("CUT_OFF", `${status.requests.cut_off}`);
@@ -96,6 +97,11 @@ function formatStoreStatus(store: NonNullable<Status["replay_store"]>): string {
   const { reachable, answers, p50_us, p99_us } = store;
   return `${reachable ? "reachable" : "unavailable"}: ${formatResults(answers)} ` +
     `(50% below ${p50_us} us, 99% below ${p99_us} us)`;
+}
+
+function formatSocket({ held_by_manager, taken_over_from }: Status["socket"]): string {
+  const holder = held_by_manager ? "held by the service manager" : "held by munged alone";
+  return taken_over_from === null ? holder : `${holder}, taken over from ${taken_over_from}`;
 }
 
 function formatResults(results: Readonly<Record<string, number>>): string {

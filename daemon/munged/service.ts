@@ -21,7 +21,7 @@ import {
   stderrLog,
 } from "../process/log.ts";
 import { removePidFile, writePidFile } from "../process/pid_file.ts";
-import { notifyManager } from "../process/systemd.ts";
+import { NOTIFY_SOCKET, notifyManager } from "../process/systemd.ts";
 import { BoundSocket, SERVICE_MANAGER } from "./bound_socket.ts";
 import type { DaemonConfig } from "./config.ts";
 import { GroupUpdater } from "./groups/groups.ts";
@@ -167,19 +167,23 @@ async function start(
   const replay = cache?.state ?? null;
   const store = replay === null ? null : await startStore(config, logTarget, log);
   if (store !== null) teardown.add(() => store.stop());
-  const status: StatusSources = {
-    startTime: Math.floor(Date.now() / 1000),
-    counters: createCounters(config.numThreads),
-    recent: logTarget.recent,
-    replay,
-    store: store?.figures ?? null,
-  };
   const listener = passed !== null
     ? socket.adopt(passed, SERVICE_MANAGER)
     : predecessor !== null
     ? socket.adopt(predecessor.listener, predecessor.source)
     : socket.bind();
   teardown.add(() => socket.remove());
+  const status: StatusSources = {
+    startTime: Math.floor(Date.now() / 1000),
+    counters: createCounters(config.numThreads),
+    recent: logTarget.recent,
+    replay,
+    socket: {
+      held_by_manager: socket.isManagers,
+      taken_over_from: predecessor?.who ?? null,
+    },
+    store: store?.figures ?? null,
+  };
   const claimPidFile = () => {
     writePidFile(config.pidFile, config, log);
     hasPidFile = true;
@@ -244,6 +248,9 @@ async function start(
       },
       accept: () => serving.accept(),
     });
+    if (predecessor.notifySocket !== undefined) {
+      process.env[NOTIFY_SOCKET] ??= predecessor.notifySocket; // the manager's service is us now
+    }
     log.notice(`Replaced daemon ${predecessor.who}: clients waited for ${Math.ceil(gap)} ms`);
   }
   if (!config.benchmark) {

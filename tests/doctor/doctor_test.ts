@@ -21,6 +21,7 @@ import { CAUSES, explain } from "../../cli/doctor/causes.ts";
 import { mungedOptions } from "../../cli/doctor/lock.ts";
 import type { Place } from "../../cli/doctor/place.ts";
 import { suite } from "../suite.ts";
+import { close, listenUnix } from "../../lib/os/socket.ts";
 import { isRoot, MUNGEBOX, REFERENCE_MUNGED } from "../harness/programs.ts";
 import { hasFaketime } from "../harness/clock.ts";
 import { Site } from "./site.ts";
@@ -152,6 +153,17 @@ const SET_UPS: readonly SetUp[] = [
     },
     check: "socket",
     text: /munged is not running; the previous one left its socket behind: .*Connection refused/,
+    fix: /^munged --socket=/,
+  },
+  {
+    name: "the service manager holds the socket, but no munged starts",
+    break: (site) => {
+      const listener = listenUnix(site.socket, 64);
+      chmodSync(site.socket, 0o777);
+      return () => close(listener);
+    },
+    check: "socket",
+    text: /socket" is open, as systemd keeps it for munge\.socket, but no munged serves it: /,
     fix: /^munged --socket=/,
   },
   {

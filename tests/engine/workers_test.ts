@@ -69,6 +69,7 @@ describe("workers that die", () => {
         counters: createCounters(THREADS),
         recent: createRecentMessages(),
         replay: null,
+        socket: { held_by_manager: false, taken_over_from: null },
         store: null,
       },
       accepting: true,

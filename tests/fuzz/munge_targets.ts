@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArguments, parseConfig } from "../../cli/munged/munged.ts";
+import { formatMessage, parseMessage } from "../../daemon/munged/handover/messages.ts";
 import { armor, unarmor } from "../../lib/credential/armor.ts";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { openBytes } from "../../lib/credential/open.ts";
@@ -148,6 +149,29 @@ export const MUNGE_TARGETS: readonly Target[] = [
       BODIES[name](bytes.subarray(HEADER_LENGTH));
     },
     isRefusal,
+  },
+  {
+    name: "munged-handover",
+    corpus: () =>
+      [
+        {
+          kind: "hello",
+          oldest: 1,
+          newest: 1,
+          version: "0.1.0",
+          socket: "/run/munge/munge.socket.2",
+        },
+        { kind: "welcome", protocol: 1, version: "0.1.0", isManagers: true, notifySocket: "@n" },
+        { kind: "refused", reason: "no" },
+        { kind: "go" },
+      ].map((message) => bytesOf(JSON.stringify(message))),
+    tokens: ['"kind":', '"go"', "__proto__", "constructor", "null", "true", "[]", "{}", "1e999"],
+    read: (bytes) => {
+      const message = parseMessage(bytes);
+      assert.deepEqual(parseMessage(formatMessage(message)), message);
+    },
+    isRefusal: (error) =>
+      error instanceof Error && /^Received an (?:invalid|unknown) message/.test(error.message),
   },
   {
     name: "munge-conf",

@@ -105,6 +105,8 @@ describe("a socket from the service manager", { skip: process.platform !== "linu
       });
       assert.equal(starting.status, 0, starting.stderr.toString());
       assert.equal(await roundTrip(socket), "0 0");
+      const status = realm.run("ours", "munged", ["--status", "--json", `--socket=${socket}`]).out;
+      assert.equal(JSON.parse(status).socket.held_by_manager, true);
       assert.match(readFileSync(join(base, "log"), "utf8"), /Received socket ".*socket" from/);
       const stopping = realm.run("ours", "munged", ["--stop", `--socket=${socket}`]);
       assert.equal(stopping.status, 0);

@@ -26,6 +26,7 @@ import { acceptConnection, close, listenUnix } from "../../lib/os/socket.ts";
 import { unixAddress } from "../../lib/os/unix_address.ts";
 import { closeStream, connectStream } from "../../lib/os/unix_stream.ts";
 import { hasReference, installPrograms, MUNGEBOX, type Outcome } from "../harness/programs.ts";
+import { VERSION } from "../../lib/version.ts";
 import { Realm } from "../harness/realm.ts";
 
 /** More of them, and another version to alternate with, when run by hand. */
@@ -202,6 +203,9 @@ describe("munged --replace", { skip }, () => {
     const next = await daemons[1]!();
     await ended;
     assert.equal(old.exitCode, 0);
+    const { out } = munged("bin", ["--status", "--json", `--socket=${at.socket}`]);
+    const from = `pid ${old.pid} (mungebox ${VERSION})`;
+    assert.deepEqual(JSON.parse(out).socket, { held_by_manager: false, taken_over_from: from });
     await serves(at, next.pid!, used);
   });
 

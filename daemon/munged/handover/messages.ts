@@ -15,12 +15,16 @@ export type Message =
     readonly version: string;
     readonly socket: string;
   }
-  /** From the old one, with the listening socket; `isManagers` says whether that is the service manager's. */
+  /**
+   * From the old one, with the listening socket; `isManagers` says whether that is the service manager's, and
+   * `notifySocket` where the manager expects to hear who is the main process.
+   */
   | {
     readonly kind: "welcome";
     readonly protocol: number;
     readonly version: string;
     readonly isManagers: boolean;
+    readonly notifySocket?: string | undefined;
   }
   /** From either: it goes no further, and the old one goes on serving. */
   | { readonly kind: "refused"; readonly reason: string }
@@ -40,18 +44,24 @@ export type Kind = Message["kind"];
 /** The message of a kind. */
 export type MessageOf<K extends Kind> = Extract<Message, { kind: K }>;
 
+type FieldType = "number" | "string" | "boolean" | "string, or missing";
+
 /** The type of each field of each message. */
-const FIELDS: { readonly [K in Kind]: Readonly<Record<string, "number" | "string" | "boolean">> } =
-  {
-    hello: { oldest: "number", newest: "number", version: "string", socket: "string" },
-    welcome: { protocol: "number", version: "string", isManagers: "boolean" },
-    refused: { reason: "string" },
-    rest: {},
-    resting: {},
-    ready: {},
-    go: {},
-    serving: {},
-  };
+const FIELDS: Readonly<Record<Kind, Readonly<Record<string, FieldType>>>> = {
+  hello: { oldest: "number", newest: "number", version: "string", socket: "string" },
+  welcome: {
+    protocol: "number",
+    version: "string",
+    isManagers: "boolean",
+    notifySocket: "string, or missing",
+  },
+  refused: { reason: "string" },
+  rest: {},
+  resting: {},
+  ready: {},
+  go: {},
+  serving: {},
+};
 
 /** The packet of a message. */
 export function formatMessage(message: Message): Uint8Array {
@@ -71,10 +81,15 @@ export function parseMessage(bytes: Uint8Array): Message {
   const fields = typeof kind === "string" && Object.hasOwn(FIELDS, kind)
     ? Object.entries(FIELDS[kind as Kind])
     : undefined;
-  if (fields === undefined || fields.some(([name, type]) => typeof message[name] !== type)) {
+  if (fields === undefined || !fields.every(([name, type]) => isOf(message[name], type))) {
     throw new Error("Received an unknown message");
   }
   return message as Message;
+}
+
+function isOf(value: unknown, type: FieldType): boolean {
+  const found: string = typeof value;
+  return found === type || type === "string, or missing" && /^(?:string|undefined)$/.test(found);
 }
 
 /** The version in which two mungeds can talk, the newest that both know; null if there is none. */

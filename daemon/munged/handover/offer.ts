@@ -6,7 +6,7 @@ import { systemText } from "../../../lib/os/system_text.ts";
 import { printable } from "../../../lib/printable.ts";
 import { VERSION } from "../../../lib/version.ts";
 import type { Logger } from "../../process/log.ts";
-import { notifyManager } from "../../process/systemd.ts";
+import { NOTIFY_SOCKET, notifyManager } from "../../process/systemd.ts";
 import { type BoundSocket, isSamePath } from "../bound_socket.ts";
 import type { ReplayStore } from "../replay/directory.ts";
 import { isSaved } from "../replay/takeover.ts";
@@ -156,7 +156,11 @@ export class HandoverOffer {
     if (!isSamePath(socket, own.path)) throw new Error(`it serves "${own.path}"`);
     this.#requireJournals();
     const { isManagers } = own;
-    channel.send({ kind: "welcome", protocol, version: VERSION, isManagers }, listener);
+    const notifySocket = process.env[NOTIFY_SOCKET];
+    channel.send(
+      { kind: "welcome", protocol, version: VERSION, isManagers, notifySocket },
+      listener,
+    );
   }
 
   /** Stops serving. @throws {Error} if that fails, or would lose entries of the replay cache. */

@@ -44,6 +44,8 @@ export class Predecessor {
   /** A descriptor of its listening socket, and where that is from. */
   readonly listener: number;
   readonly source: SocketSource;
+  /** Where its service manager, if it has one, expects to hear who is the main process. */
+  readonly notifySocket: string | undefined;
   /** The directory of its replay cache, which is also ours. */
   readonly replayDir: string;
   readonly #channel: Channel;
@@ -51,10 +53,11 @@ export class Predecessor {
   constructor(
     channel: Channel,
     who: string,
-    { isManagers, version }: MessageOf<"welcome">,
+    { isManagers, version, notifySocket }: MessageOf<"welcome">,
     listener: number,
     replayDir: string,
   ) {
+    this.notifySocket = notifySocket;
     this.#channel = channel;
     this.who = `${who} (mungebox ${printable(version)})`;
     this.listener = listener;

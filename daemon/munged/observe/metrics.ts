@@ -44,6 +44,12 @@ export const METRICS: readonly Metric<Status>[] = [
     samples: (s) => [[{}, s.start_time]],
   },
   {
+    name: "munged_socket_held_by_manager",
+    type: "gauge",
+    help: "1 if the service manager holds the socket, so that clients wait while munged restarts.",
+    samples: (s) => [[{}, s.socket.held_by_manager ? 1 : 0]],
+  },
+  {
     name: "munged_requests_total",
     type: "counter",
     help: "Requests that were answered, by kind and result.",

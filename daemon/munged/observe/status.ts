@@ -15,6 +15,7 @@ export interface StatusSources {
   readonly counters: SharedArrayBuffer;
   readonly recent: SharedArrayBuffer;
   readonly replay: ReplayState | null;
+  readonly socket: Status["socket"];
   /** Figures of the realm's store, or null without one. */
   readonly store: SharedArrayBuffer | null;
 }
@@ -29,6 +30,11 @@ export interface Status {
   readonly pid: number;
   readonly start_time: number;
   readonly uptime_seconds: number;
+  /** Whether the service manager holds the socket, and the munged that this one has replaced, if any. */
+  readonly socket: {
+    readonly held_by_manager: boolean;
+    readonly taken_over_from: string | null;
+  };
   readonly requests: {
     readonly encode: Results;
     readonly decode: Results;
@@ -89,6 +95,7 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
     pid: process.pid,
     start_time: sources.startTime,
     uptime_seconds: uptime,
+    socket: sources.socket,
     requests: {
       encode: byName(totals.encode),
       decode: byName(totals.decode),
