@@ -234,6 +234,37 @@ export const CAUSES: readonly Cause[] = [
     remedy: () => NEW_CREDENTIAL,
   },
   {
+    message: "Unauthorized client UID=... GID=... for ...",
+    pattern: /Unauthorized client UID=\d+ GID=\d+ for (?:the default )?realm/,
+    text: "munged lets only some users encode or decode in this realm.",
+    remedy: () =>
+      advise(
+        "Run it as one of the users that munged --status lists, or add the user (--allow-encode, --allow-decode)",
+      ),
+  },
+  {
+    message: "Unauthorized credential from origin ...",
+    pattern: /Unauthorized credential from origin/,
+    text: "It was made on a host outside the networks that munged accepts credentials from.",
+    remedy: () => advise("Add that host's network, if it belongs to the realm (--accept-origin)"),
+  },
+  {
+    message: "Invalid cipher type ...",
+    pattern: /Invalid (?:cipher|MAC|compression) type \d+/,
+    text: "munged's policy does not allow this cipher, MAC or compression.",
+    remedy: () =>
+      advise(
+        "Use one that munged --status lists, or allow it (--allow-ciphers, --allow-macs, --allow-zips)",
+      ),
+  },
+  {
+    message: "Contradictory policy of ...: ...",
+    pattern: /Contradictory policy of/,
+    text: "munged's options about algorithms leave nothing that works.",
+    remedy: () =>
+      advise("Correct the options: --security, --allow-ciphers, --allow-macs, --allow-zips"),
+  },
+  {
     message: "Unauthorized credential for client UID=... GID=...",
     pattern: /Unauthorized credential/,
     text: "It is restricted to another user or group; not even root is exempt.",
@@ -248,6 +279,11 @@ export const CAUSES: readonly Cause[] = [
     remedy: () => advise("Compare the realms that munged serves (munged --check-config)"),
   },
 ];
+
+/** Whether a refusal is one of policy, and would be one for any credential like this, or any of this user's. */
+export function isByPolicy(text: string): boolean {
+  return /Unauthorized client UID=\d+ GID=\d+ for |Unauthorized credential from origin/.test(text);
+}
 
 /** The cause of a message and what to do about it, if known. */
 export function explain(

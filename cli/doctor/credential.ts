@@ -5,7 +5,7 @@ import { ANY_ID } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { groupById, userById } from "../../lib/os/users.ts";
-import { explain } from "./causes.ts";
+import { explain, isByPolicy } from "./causes.ts";
 import { openWith } from "./file_key.ts";
 import { advise, type Finding, ok, problem, skipped } from "./finding.ts";
 import type { Node } from "./node.ts";
@@ -47,17 +47,22 @@ export function examineCredential(text: string, node: Node): Finding {
         advise("Make a new credential"),
       );
     case ERRNO.EMUNGE_CRED_UNAUTHORIZED:
-      return restricted(refused, contents);
+      return isByPolicy(answer.errorText)
+        ? otherwise(refused, node)
+        : restricted(refused, contents);
     case ERRNO.EMUNGE_CRED_INVALID:
       return problem(
         `${refused}: it was made with a different key than this host's munged has, or altered on the way`,
         advise("Compare the keys of both hosts (mungebox doctor HOST)"),
       );
-    default: {
-      const cause = explain(refused, node);
-      return problem(cause === undefined ? refused : `${refused}: ${cause.text}`, cause?.remedy);
-    }
+    default:
+      return otherwise(refused, node);
   }
+}
+
+function otherwise(refused: string, node: Node): Finding {
+  const cause = explain(refused, node);
+  return problem(cause === undefined ? refused : `${refused}: ${cause.text}`, cause?.remedy);
 }
 
 function restricted(refused: string, contents: OpenedCredential | undefined): Finding {

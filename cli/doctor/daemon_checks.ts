@@ -6,7 +6,7 @@ import { lockFileBreach, lockPath } from "../../daemon/process/lock_file.ts";
 import type { Status } from "../../daemon/munged/observe/status.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { VERSION_LINE } from "../../lib/version.ts";
-import { explain } from "./causes.ts";
+import { explain, isByPolicy } from "./causes.ts";
 import { AS_ROOT, explained, optionOf } from "./file_checks.ts";
 import { advise, type Finding, note, ok, problem, run, skipped, warning } from "./finding.ts";
 import type { Holder } from "./lock.ts";
@@ -136,7 +136,9 @@ export function roundTrip(node: Node): Finding[] {
     ];
   }
   if (!exchange.answered) return [skipped("munged does not answer")];
-  return [explained(problem, `munged refuses its own credential: ${exchange.text}`, node)];
+  // A munged that does not serve this user, or this host, may be just what its administrator wants.
+  const make = isByPolicy(exchange.text) ? note : problem;
+  return [explained(make, `munged refuses its own credential: ${exchange.text}`, node)];
 }
 
 /** Whether munged uses the key in the file. */

@@ -1,6 +1,6 @@
 // Credentials made and opened directly with the key file's key, without munged.
 import { randomFillSync } from "node:crypto";
-import { DEFAULT_CIPHER } from "../../lib/credential/cipher.ts";
+import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { armor, unarmor } from "../../lib/credential/armor.ts";
 import { type OpenedCredential, SALT_LENGTH } from "../../lib/credential/fields.ts";
 import { openBytes } from "../../lib/credential/open.ts";
@@ -8,7 +8,6 @@ import { sealBytes } from "../../lib/credential/seal.ts";
 import { primitives } from "../../lib/primitives/executable.ts";
 import { keyFingerprint } from "../../lib/keys/ring.ts";
 import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../../lib/credential/subkeys.ts";
-import { DEFAULT_MAC } from "../../lib/credential/mac.ts";
 import { ANY_ID } from "../../lib/protocol/message.ts";
 
 const TTL = 300;
@@ -18,11 +17,20 @@ export function fingerprintOf(key: Uint8Array): string {
   return withSubkeys(key, keyFingerprint);
 }
 
-/** A credential without payload that claims to be made by `uid` and that only `uid` may decode. */
-export function sealWith(key: Uint8Array, uid: number, gid: number): string {
+/**
+ * A credential without payload that claims to be made by `uid` and that only `uid` may decode.
+ *
+ * @param types of a credential that munged itself made: it may refuse others before it tries its keys.
+ */
+export function sealWith(
+  key: Uint8Array,
+  uid: number,
+  gid: number,
+  types: { readonly cipher: number; readonly mac: number },
+): string {
   const fields = {
-    cipher: DEFAULT_CIPHER.number,
-    mac: DEFAULT_MAC.number,
+    cipher: types.cipher,
+    mac: types.mac,
     zip: 0,
     realm: "",
     originAddress: new Uint8Array(4),
@@ -36,7 +44,7 @@ export function sealWith(key: Uint8Array, uid: number, gid: number): string {
   };
   const random = {
     salt: randomFillSync(new Uint8Array(SALT_LENGTH)),
-    iv: randomFillSync(new Uint8Array(DEFAULT_CIPHER.blockLength)),
+    iv: randomFillSync(new Uint8Array(CIPHERS[types.cipher]!.blockLength)),
   };
   return withSubkeys(key, (subkeys) => armor(sealBytes(fields, subkeys, random, primitives)));
 }
@@ -44,7 +52,7 @@ export function sealWith(key: Uint8Array, uid: number, gid: number): string {
 /** The contents of a credential; undefined if it is malformed or was not made with the key. */
 export function openWith(key: Uint8Array, text: string): OpenedCredential | undefined {
   try {
-    return withSubkeys(key, (subkeys) => openBytes(unarmor(text), () => [subkeys], primitives));
+    return withSubkeys(key, (subkeys) => openBytes(unarmor(text), [subkeys], primitives));
   } catch {
     return undefined;
   }

@@ -208,7 +208,7 @@ function exchange(socketPath: string, key: Key): Exchange {
     return { ...answer, decodesFileKey: undefined, encodesWithFileKey: undefined };
   }
   const text = new TextDecoder("latin1").decode(credential);
-  const sealed = sealWith(key.bytes, uid, process.getegid!());
+  const sealed = sealWith(key.bytes, uid, process.getegid!(), own);
   const opened = client.decode({ credential: new TextEncoder().encode(sealed) });
   return {
     ...answer,

@@ -8,6 +8,9 @@ import {
   defaultReplayDir,
   DEFAULTS,
 } from "../../daemon/munged/config.ts";
+import { limitedRealms, resolvePolicy } from "../../daemon/munged/policy/policy.ts";
+import { DEFAULT_REALM } from "../../lib/credential/realm.ts";
+import { isFipsMode } from "../../lib/os/fips.ts";
 import { parseOptions } from "../command_line/options.ts";
 import { print } from "../command_line/print.ts";
 import {
@@ -102,6 +105,11 @@ function parseSettings(
   parseCommandLine(program, args, settings, sources);
   if (settings.replayDir === undefined) settings.replayDir = defaultReplayDir(settings.seedFile);
   if (!sources.has("realm-dir")) settings.realmDir = defaultRealmDir(settings.keyFile);
+  if (environment !== null) {
+    settings.fips = isFipsMode();
+    if (settings.fips && !sources.has("security")) sources.set("security", "FIPS mode");
+    for (const realm of [DEFAULT_REALM, ...limitedRealms(settings)]) resolvePolicy(settings, realm);
+  }
   return { settings, sources };
 }
 

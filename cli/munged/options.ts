@@ -11,7 +11,8 @@ import { INFORMATION_OPTIONS, type Usage } from "../command_line/options.ts";
 import { INT_MAX } from "../command_line/values.ts";
 import { addition, choice, option, parsed, text } from "../command_line/vocabulary.ts";
 import { DEFAULT_CONFIG_FILE } from "./config.ts";
-import { parseWho, splitRealm } from "./realm_values.ts";
+import { POLICY_OPTIONS } from "./policy_options.ts";
+import { formatWho, parseWho, splitRealm } from "./realm_values.ts";
 import type { MungedOption, Settings } from "./settings.ts";
 import { formatStore, MAX_REPLICAS, MAX_STORE_TIMEOUT_MS, parseStore } from "./store_values.ts";
 import {
@@ -224,11 +225,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
         "Restrict a realm to user:U,group:G,... (repeatable)",
         allowRealm,
       ),
-      ({ realmAllow }) =>
-        realmAllow.map(({ realm, uids, gids }) => {
-          const who = [...uids.map((uid) => `user:${uid}`), ...gids.map((gid) => `group:${gid}`)];
-          return `${realm}=${who.join(",")}`;
-        }),
+      ({ realmAllow }) => realmAllow.map(({ realm, ...who }) => `${realm}=${formatWho(who)}`),
     )),
     addition(
       path(
@@ -257,6 +254,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
       variable: "MUNGE_TTL",
     },
   ],
+  POLICY_OPTIONS,
 ];
 
 /** The command line of munged. */
@@ -290,5 +288,5 @@ function addRealm(settings: Settings, value: string): void {
 
 function allowRealm(settings: Settings, value: string): void {
   const [realm, who] = splitRealm("realm-allow", value);
-  settings.realmAllow = [...settings.realmAllow, { realm, ...parseWho(value, who) }];
+  settings.realmAllow = [...settings.realmAllow, { realm, ...parseWho("realm-allow", value, who) }];
 }

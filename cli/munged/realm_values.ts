@@ -1,4 +1,4 @@
-// The values of --realm and --realm-allow: a realm's name with a path, or with the users and groups that may use it.
+// Values that begin with a realm's name, and lists of users and groups, as several options take them.
 import { isRealmName } from "../../lib/credential/realm.ts";
 import { parseGroup, parseUser } from "../command_line/values.ts";
 import { invalid } from "./vocabulary.ts";
@@ -12,7 +12,11 @@ export function splitRealm(option: string, value: string): [name: string, rest: 
 }
 
 /** `user:U,group:G,...` with names or numbers. */
-export function parseWho(value: string, who: string): { uids: number[]; gids: number[] } {
+export function parseWho(
+  option: string,
+  value: string,
+  who: string,
+): { uids: number[]; gids: number[] } {
   const uids: number[] = [];
   const gids: number[] = [];
   for (const word of who.split(",")) {
@@ -22,8 +26,15 @@ export function parseWho(value: string, who: string): { uids: number[]; gids: nu
       else if (kind === "group") gids.push(parseGroup(name));
       else throw new Error(`"${word}" is neither user: nor group:`);
     } catch (error) {
-      throw invalid("realm-allow", value, error);
+      throw invalid(option, value, error);
     }
   }
   return { uids, gids };
+}
+
+/** The list that {@linkcode parseWho} reads, in numbers. */
+export function formatWho(
+  { uids, gids }: { readonly uids: readonly number[]; readonly gids: readonly number[] },
+): string {
+  return [...uids.map((uid) => `user:${uid}`), ...gids.map((gid) => `group:${gid}`)].join(",");
 }

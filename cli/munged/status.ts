@@ -1,5 +1,6 @@
 // munged --status: asks a running munged for its status and prints it.
 import type { Status } from "../../daemon/munged/observe/status.ts";
+import { policyLine } from "../../daemon/munged/observe/policy_text.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { systemCode } from "../../lib/os/system_text.ts";
@@ -62,6 +63,15 @@ function formatStatus(status: Status): string {
   row("SOCKET", formatSocket(status.socket));
   row("ENCODE", formatResults(status.requests.encode));
   row("DECODE", formatResults(status.requests.decode));
+  for (const [kind, used] of Object.entries(status.algorithms)) {
+    const counts = used.types.map(({ cipher, mac, count }) => `${count} ${cipher}/${mac}`);
+    if (counts.length > 0) row("ALGORITHMS", `${kind}: ${counts.join(", ")}`);
+  }
+  for (const [kind, rules] of Object.entries(status.refused_by_policy)) {
+    const counts = Object.entries(rules).filter(([, count]) => count > 0);
+    if (counts.length === 0) continue;
+    row("REFUSED", `${kind}: ${counts.map(([rule, count]) => `${count} by ${rule}`).join(", ")}`);
+  }
   row("CUT_OFF", `${status.requests.cut_off}`);
   row("RATE", `${status.requests_per_second} requests a second during the last minute`);
   const { p50_us, p90_us, p99_us, timed, sampling } = status.duration;
@@ -81,8 +91,9 @@ function formatStatus(status: Status): string {
   );
   if (status.replay_store !== null) row("REPLAY_STORE", formatStoreStatus(status.replay_store));
   row("MEMORY", `${Math.ceil(status.resident_bytes / 1024)} KiB`);
-  for (const { name, limited, keys } of status.realms) {
+  for (const { name, limited, policy, keys } of status.realms) {
     const realm = name === "" ? "default realm" : `realm ${name}${limited ? " (limited)" : ""}`;
+    row("POLICY", `${realm}: ${policyLine(policy) || "everything allowed"}`);
     for (const { role, fingerprint, since, expiry } of keys) {
       const end = expiry === null ? "" : `, decodes until ${time(expiry)}`;
       row("KEY", `${realm}: ${role} ${fingerprint} since ${time(since)}${end}`);

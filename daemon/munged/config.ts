@@ -45,6 +45,15 @@ export interface DaemonConfig {
   realms: readonly NamedRealm[];
   /** Who may use which realm; everyone may use one without an entry. */
   realmAllow: readonly RealmLimit[];
+  /** Which algorithms may be used, by rules that the policy folder combines. */
+  security: readonly SecurityRule[];
+  algorithms: readonly AlgorithmRule[];
+  /** Who may encode, and who may decode. */
+  clients: readonly ClientRule[];
+  /** Where credentials may come from. */
+  origins: readonly OriginRule[];
+  /** Whether the kernel is in FIPS mode, which makes the modern algorithms the default. */
+  fips: boolean;
   /** Worker threads, at least 1. */
   numThreads: number;
   /** Interface name, IPv4 address or host name; null for the host's own name. */
@@ -130,6 +139,48 @@ export interface StoreLocation {
   readonly master: string;
 }
 
+/** What a request asks for. */
+export type Direction = "encode" | "decode";
+
+/** Part of the policy: of one realm, or with null, of all realms that have no such rule of their own. */
+interface Rule {
+  readonly realm: string | null;
+}
+
+/** Every algorithm of the format, or those without known weaknesses. */
+export type SecurityLevel = "compatible" | "modern";
+
+/** A set of algorithms by its name. */
+export interface SecurityRule extends Rule {
+  readonly level: SecurityLevel;
+}
+
+/** The only ciphers, MACs or compressions that may be used; the last rule for a realm and direction counts. */
+export interface AlgorithmRule extends Rule {
+  readonly kind: "cipher" | "mac" | "zip";
+  readonly directions: readonly Direction[];
+  /** Numbers of the types. */
+  readonly numbers: readonly number[];
+}
+
+/** Users and groups that may use a realm's key; rules for the same realm and direction add up. */
+export interface ClientRule extends Rule {
+  readonly direction: Direction;
+  /** Null for everyone. */
+  readonly who: { readonly uids: readonly number[]; readonly gids: readonly number[] } | null;
+}
+
+/** Networks that credentials may come from; rules for the same realm add up. */
+export interface OriginRule extends Rule {
+  readonly networks: readonly Network[];
+}
+
+/** An IPv4 network, as unsigned 32-bit numbers. */
+export interface Network {
+  readonly address: number;
+  readonly mask: number;
+}
+
 /** The backlog that `listenBacklog` 0 means. */
 export const DEFAULT_LISTEN_BACKLOG = 256;
 
@@ -158,6 +209,11 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   realmDir: `${CONFIG_DIRECTORY}/realms`,
   realms: [],
   realmAllow: [],
+  security: [],
+  algorithms: [],
+  clients: [],
+  origins: [],
+  fips: false,
   numThreads: 2,
   origin: null,
   listenBacklog: DEFAULT_LISTEN_BACKLOG,

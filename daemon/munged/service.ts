@@ -29,6 +29,7 @@ import { type GroupMap, NO_GROUPS } from "./groups/map.ts";
 import { KeyStore } from "./keys/store.ts";
 import { createCounters } from "./observe/counters.ts";
 import { keepMetrics } from "./observe/metrics.ts";
+import { announcePolicies } from "./observe/policy_text.ts";
 import type { StatusSources } from "./observe/status.ts";
 import { announceOrigin, type Origin, resolveOrigin } from "./origin.ts";
 import { type HandoverOffer, offerHandover } from "./handover/offer.ts";
@@ -140,6 +141,7 @@ async function start(
   const seed = seedRandomness(config, log);
   const keys = new KeyStore(config, log);
   teardown.add(() => keys.wipe());
+  announcePolicies(keys.realms, config, origin.address, log);
   let groups: GroupMap = NO_GROUPS;
   let engine: Engine | undefined;
   let offer: HandoverOffer | null = null;

@@ -14,20 +14,32 @@ import { dataKey, type Subkeys, wipe } from "./subkeys.ts";
  * Verifies that a credential was made with one of the keys, and reads it.
  *
  * @param bytes the credential without its armor.
- * @param ringOf the keys that may have made a credential of this realm, the most likely first.
+ * @param ring the keys that may have made it, the most likely first.
  * @returns the fields; the payload is a view of bytes that nothing else refers to.
  * @throws {MungeError} EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC or EMUNGE_BAD_ZIP if its bytes
- * fail to parse; EMUNGE_CRED_INVALID if none of the keys made it (bad padding and a bad MAC are the same error);
- * EMUNGE_SNAFU if an authentic credential has an invalid compression header; EMUNGE_NO_MEMORY.
+ * fail to parse, and as {@linkcode openParsed} does.
  */
 export function openBytes(
   bytes: Uint8Array,
-  ringOf: (realm: string) => readonly Subkeys[],
+  ring: readonly Subkeys[],
   primitives: Primitives,
 ): OpenedCredential {
-  const outer = parseOuter(bytes);
+  return openParsed(bytes, parseOuter(bytes), ring, primitives);
+}
+
+/**
+ * {@linkcode openBytes} for a caller that decides by OUTER which keys to try, if any.
+ *
+ * @throws {MungeError} EMUNGE_CRED_INVALID if none of the keys made it (bad padding and a bad MAC are the same error);
+ * EMUNGE_SNAFU if an authentic credential has an invalid compression header; EMUNGE_NO_MEMORY.
+ */
+export function openParsed(
+  bytes: Uint8Array,
+  outer: Outer,
+  ring: readonly Subkeys[],
+  primitives: Primitives,
+): OpenedCredential {
   const { zip, outerLength } = outer;
-  const ring = ringOf(outer.realm);
   for (let i = 0; i < ring.length; i++) {
     const authenticated = authenticatedBytes(bytes, outer, ring[i]!, primitives);
     if (authenticated === null) continue;

@@ -1,6 +1,9 @@
 // Names of security realms. The default realm has none.
 import { MungeError } from "../errors.ts";
 
+/** The default realm's name. */
+export const DEFAULT_REALM = "";
+
 const NAME = /^[A-Za-z0-9._-]{1,63}$/;
 /** Limited by the 8-bit length in messages and credentials, which includes a NUL. */
 // deno-lint-ignore no-control-regex
@@ -9,6 +12,11 @@ const TEXT = /^[\x01-\xff]{0,254}$/;
 /** Whether this is a valid name for a realm. */
 export function isRealmName(name: string): boolean {
   return NAME.test(name);
+}
+
+/** A realm in messages: `realm "x"`, or `the default realm`. */
+export function describeRealm(name: string): string {
+  return name === DEFAULT_REALM ? "the default realm" : `realm "${name}"`;
 }
 
 /**

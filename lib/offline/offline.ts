@@ -144,7 +144,7 @@ export async function openCredential(
     : latin1(bytesOf(credential, "Credential"));
   return withSubkeys(
     key,
-    (subkeys) => credentialOf(openBytes(unarmor(text), () => [subkeys], primitives)),
+    (subkeys) => credentialOf(openBytes(unarmor(text), [subkeys], primitives)),
   );
 }
 

@@ -20,6 +20,16 @@ const TTL = `The daemon that opens the credential lowers it to its own
 const IGNORE = `Such a credential is as good as any:
 STATUS is Success, and the exit status is 0.`;
 
+const EACH_REALM = `Without a realm's name, this is about the default realm
+and all realms without such an option of their own.`;
+const ALGORITHMS = `Names are separated by commas.
+With encode: or decode: in front of them, they are for that direction only.
+The last list for a realm and direction counts, and replaces that of
+.Fl -security .
+${EACH_REALM}`;
+const CLIENTS = `Users and groups are separated by commas; everyone lifts the restriction.
+${EACH_REALM}`;
+
 const CLIENT_STATUS = `0 on success, otherwise the error's number in
 .Xr munge 7 ,
 which is 1 for mistakes on the command line.`;
@@ -47,6 +57,18 @@ Clients connect to a local socket, and the kernel says who they are.
 goes into the background once its socket accepts requests.
 It reports anything that prevents this on standard error.`,
     details: {
+      "accept-origin": `Others are refused with error 18.
+The address is what the daemon that made a credential claims:
+this does not keep out anyone who has the key.`,
+      "allow-ciphers": ALGORITHMS,
+      "allow-macs": ALGORITHMS,
+      "allow-zips": `${ALGORITHMS}
+The list must contain none.`,
+      "allow-decode": CLIENTS,
+      "allow-encode": CLIENTS,
+      security: `Modern allows the ciphers aes128 and aes256
+and the MACs sha256 and sha512.
+It is the default if the kernel runs in FIPS mode.`,
       benchmark: "This also disables the replay cache, so never run a cluster this way.",
       force: `Problems with files and with the origin become warnings,
 and the daemon takes over a socket that another daemon is using.

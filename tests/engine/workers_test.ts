@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { createCounters } from "../../daemon/munged/observe/counters.ts";
+import { OPEN_POLICY } from "../../daemon/munged/policy/policy.ts";
 import { Engine, type EngineSettings } from "../../daemon/munged/serve/engine.ts";
 import { NO_GROUPS } from "../../daemon/munged/groups/map.ts";
 import { stderrLog } from "../../daemon/process/log.ts";
@@ -58,7 +59,7 @@ describe("workers that die", () => {
       defaultTtl: 300,
       timestampDriftMax: null,
       originAddress: new Uint8Array(4),
-      realms: new Map([["", { ring: [key], allowed: null }]]),
+      realms: new Map([["", { ring: [key], policy: OPEN_POLICY }]]),
       groups: NO_GROUPS,
       overflow: { uid: null, gid: null },
       replay: null,
@@ -170,7 +171,7 @@ describe("workers that die", () => {
 
   test("do not hold up the engine's end or a change of keys if they hang", async () => {
     const engine = await start("stuck_worker.ts");
-    const change = engine.updateRealms(new Map([["", { ring: [], allowed: null }]]));
+    const change = engine.updateRealms(new Map([["", { ring: [], policy: OPEN_POLICY }]]));
     const begun = performance.now();
     await engine.stop();
     await change;

@@ -39,7 +39,7 @@ const subkeys = deriveSubkeys(key, primitives);
 const isRefusal = (error: unknown) => error instanceof MungeError;
 const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1");
 const bytesOf = (text: string) => new Uint8Array(Buffer.from(text, "latin1"));
-const open = (text: string) => openBytes(unarmor(text), () => [subkeys], primitives);
+const open = (text: string) => openBytes(unarmor(text), [subkeys], primitives);
 
 /** The bytes of every vector; no other credentials are ever authentic. */
 const authentic = new Set(vectors.map(({ credential }) => latin1(unarmor(credential))));

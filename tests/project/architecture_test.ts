@@ -45,8 +45,15 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "daemon/process": { imports: ["lib/auks", "lib/files", "lib/os"] },
   "daemon/munged/config.ts": { imports: ["daemon/process"] },
   "daemon/munged/groups": { imports: ["daemon/munged/config.ts", "daemon/process", "lib/os"] },
+  "daemon/munged/policy": { imports: ["daemon/munged/config.ts", "lib/credential"] },
   "daemon/munged/keys": {
-    imports: ["daemon/munged/config.ts", "daemon/process", "lib/keys", ...SHARED_LIB],
+    imports: [
+      "daemon/munged/config.ts",
+      "daemon/munged/policy",
+      "daemon/process",
+      "lib/keys",
+      ...SHARED_LIB,
+    ],
   },
   "daemon/munged/replay": {
     imports: ["daemon/munged/config.ts", "daemon/process", "lib/files", ...SHARED_LIB],
@@ -58,6 +65,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     imports: [
       "daemon/munged/config.ts",
       "daemon/munged/keys",
+      "daemon/munged/policy",
       "daemon/munged/replay",
       "daemon/munged/replay_store",
       "daemon/process",
@@ -66,8 +74,10 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   "daemon/munged/serve": {
     imports: [
+      "daemon/munged/config.ts",
       "daemon/munged/groups",
       "daemon/munged/keys",
+      "daemon/munged/policy",
       "daemon/munged/observe",
       "daemon/munged/replay",
       "daemon/munged/replay_store",
@@ -113,6 +123,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "daemon/munged",
       "daemon/munged/config.ts",
       "daemon/munged/observe",
+      "daemon/munged/policy",
       "daemon/process",
       "lib/client",
       "lib/files",

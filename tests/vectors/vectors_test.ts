@@ -36,7 +36,7 @@ for (
     for (const { name, fields, credential } of vectors) {
       const { replayKey, ...opened } = openBytes(
         unarmor(credential),
-        () => [subkeys],
+        [subkeys],
         supplied,
       );
       assert.equal(replayKey.length, 16);

@@ -21,12 +21,13 @@ import {
   shareSecret,
 } from "../../../lib/os/secret_memory.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
-import { isRealmName } from "../../../lib/credential/realm.ts";
+import { DEFAULT_REALM, describeRealm, isRealmName } from "../../../lib/credential/realm.ts";
 import { type DaemonConfig, keyRotationTime } from "../config.ts";
 import { readKeyFile } from "../../../lib/keys/file.ts";
 import type { FileWatch } from "../../process/file_watch.ts";
 import type { Logger } from "../../process/log.ts";
-import { DEFAULT_REALM, describeRealm, type Realm, type Realms, type ServedKey } from "./realms.ts";
+import { limitedRealms, resolvePolicy } from "../policy/policy.ts";
+import type { Realm, Realms, ServedKey } from "./realms.ts";
 import { shelter } from "./shelter.ts";
 
 /** A changed file takes effect once two checks this far apart see the same state. */
@@ -58,8 +59,8 @@ export class KeyStore {
   /**
    * Reads all keys.
    *
-   * @throws {MungeError} for the first file that is missing, insecure or not a key, and for a restriction of a realm
-   * that does not exist.
+   * @throws {MungeError} for the first file that is missing, insecure or not a key, for rules of a realm that does
+   * not exist, and for rules that contradict each other.
    */
   constructor(config: DaemonConfig, log: Logger) {
     this.#config = config;
@@ -67,14 +68,14 @@ export class KeyStore {
     const rings = new Map<string, readonly ServedKey[]>();
     this.#read = this.#seen = this.#signature();
     for (const [name, keyFile] of this.#keyFiles()) rings.set(name, this.#readRing(keyFile, []));
-    for (const { realm } of config.realmAllow) {
+    for (const realm of limitedRealms(config)) {
       if (rings.has(realm)) continue;
       throw new MungeError(
         "EMUNGE_SNAFU",
         `Failed to limit ${describeRealm(realm)}: no such realm`,
       );
     }
-    this.#realms = this.#withLimits(rings);
+    this.#realms = this.#withPolicies(rings);
     for (const [name, { ring }] of this.#realms) {
       if (name !== DEFAULT_REALM || ring.length > 1) log.info(describeRing(name, ring));
     }
@@ -148,7 +149,7 @@ export class KeyStore {
   }
 
   #enqueue(change: () => ReadonlyMap<string, readonly ServedKey[]>): void {
-    this.#change = this.#change.then(() => this.#replace(this.#withLimits(change()))).catch(
+    this.#change = this.#change.then(() => this.#replace(this.#withPolicies(change()))).catch(
       (error) => this.#log.error(`Failed to change keys: ${systemText(error)}`),
     );
   }
@@ -206,15 +207,10 @@ export class KeyStore {
     }
   }
 
-  #withLimits(rings: ReadonlyMap<string, readonly ServedKey[]>): Map<string, Realm> {
-    return new Map([...rings].map(([name, ring]) => {
-      const limits = this.#config.realmAllow.filter(({ realm }) => realm === name);
-      const allowed = limits.length === 0 ? null : {
-        uids: limits.flatMap(({ uids }) => uids),
-        gids: limits.flatMap(({ gids }) => gids),
-      };
-      return [name, { ring, allowed }];
-    }));
+  #withPolicies(rings: ReadonlyMap<string, readonly ServedKey[]>): Map<string, Realm> {
+    return new Map(
+      [...rings].map(([name, ring]) => [name, { ring, policy: resolvePolicy(this.#config, name) }]),
+    );
   }
 
   /** The key file of each realm; one named explicitly overrides one in the realms' directory. */

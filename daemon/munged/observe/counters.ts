@@ -1,7 +1,11 @@
 // munged's counters. Each worker adds to its own cells, which no other thread writes, so that counting costs an
 // addition and no lock; readers add up the workers.
+import { CIPHERS } from "../../../lib/credential/cipher.ts";
+import { MACS } from "../../../lib/credential/mac.ts";
+import { ZIPS } from "../../../lib/credential/zip.ts";
 import { ERRORS } from "../../../lib/errors.ts";
 import { MESSAGE_TYPE } from "../../../lib/protocol/message.ts";
+import type { Direction } from "../config.ts";
 import { sharedTime } from "../../process/shared_clock.ts";
 
 /** Number of distinct results, one per MUNGE error number. */
@@ -10,6 +14,11 @@ const RESULTS = ERRORS.length;
 const DURATION_BUCKETS = 24;
 /** One request in this many is timed: reading the clock twice costs more than all other counting. */
 export const SAMPLING = 16;
+
+/** The rules by which a policy refuses requests. */
+export const POLICY_RULES = ["client", "cipher", "mac", "zip", "origin"] as const;
+export type PolicyRule = typeof POLICY_RULES[number];
+const DIRECTIONS: readonly Direction[] = ["encode", "decode"];
 
 const ENCODE = 0;
 const DECODE = ENCODE + RESULTS;
@@ -24,8 +33,14 @@ const SLICES = 12;
 const SLICE_MS = 60_000 / SLICES;
 const RECENT = LAST_INVALID + 1;
 const RECENT_SLICE = RECENT + SLICES;
+/** Types used, and refusals by policy, both for encodes and then for decodes. */
+const TYPES = CIPHERS.length * MACS.length;
+const TYPES_USED = RECENT_SLICE + SLICES;
+const ZIPS_USED = TYPES_USED + DIRECTIONS.length * TYPES;
+const REFUSED = ZIPS_USED + DIRECTIONS.length * ZIPS.length;
+const END = REFUSED + DIRECTIONS.length * POLICY_RULES.length;
 /** A multiple of a cache line, so that workers don't slow each other down. */
-const CELLS = Math.ceil((RECENT_SLICE + SLICES) / 8) * 8;
+const CELLS = Math.ceil(END / 8) * 8;
 const MICROSECONDS = 1000;
 
 /** Cells for a munged with this many workers. */
@@ -64,6 +79,19 @@ export class WorkerCounters {
   answered(type: number, errno: number): void {
     if (type === MESSAGE_TYPE.encodeRequest) this.#cells[ENCODE + errno]!++;
     else if (type === MESSAGE_TYPE.decodeRequest) this.#cells[DECODE + errno]!++;
+  }
+
+  /** Counts the types of a credential. */
+  used(direction: Direction, cipher: number, mac: number, zip: number): void {
+    const number = direction === "encode" ? 0 : 1;
+    this.#cells[TYPES_USED + number * TYPES + cipher * MACS.length + mac]!++;
+    this.#cells[ZIPS_USED + number * ZIPS.length + zip]!++;
+  }
+
+  /** Counts a request that the policy refuses. */
+  refusedByPolicy(direction: Direction, rule: PolicyRule): void {
+    const number = DIRECTIONS.indexOf(direction);
+    this.#cells[REFUSED + number * POLICY_RULES.length + POLICY_RULES.indexOf(rule)]!++;
   }
 
   /** Counts a request towards the rate of the minute that ends with `now`. */
@@ -124,6 +152,20 @@ export interface Totals {
   readonly skewMax: number;
   /** Seconds since the epoch of the last invalid credential; 0 if there was none. */
   readonly lastInvalid: number;
+  readonly used: Readonly<Record<Direction, TypesUsed>>;
+  readonly refused: Readonly<Record<Direction, Readonly<Record<PolicyRule, number>>>>;
+}
+
+/** Credentials by their types. */
+export interface TypesUsed {
+  /** By cipher and MAC, only those that there were. */
+  readonly types: readonly {
+    readonly cipher: string;
+    readonly mac: string;
+    readonly count: number;
+  }[];
+  /** By compression: for an encode, the one asked for. */
+  readonly zips: readonly { readonly zip: string; readonly count: number }[];
 }
 
 /** Adds up all workers. */
@@ -142,7 +184,28 @@ export function sumCounters(counters: SharedArrayBuffer): Totals {
     durationSum: sum(DURATION_SUM),
     skewMax: max(SKEW_MAX),
     lastInvalid: max(LAST_INVALID),
+    used: byDirection((number) => ({
+      types: sums(TYPES_USED + number * TYPES, TYPES).map((count, at) => ({
+        cipher: CIPHERS[Math.floor(at / MACS.length)]!.name,
+        mac: MACS[at % MACS.length]!.name,
+        count,
+      })).filter(({ count }) => count > 0),
+      zips: sums(ZIPS_USED + number * ZIPS.length, ZIPS.length).map((count, at) => ({
+        zip: ZIPS[at]!.name,
+        count,
+      })).filter(({ count }) => count > 0),
+    })),
+    refused: byDirection((number) => {
+      const counts = sums(REFUSED + number * POLICY_RULES.length, POLICY_RULES.length);
+      const named = POLICY_RULES.map((rule, at) => [rule, counts[at]!] as const);
+      return Object.fromEntries(named) as Record<PolicyRule, number>;
+    }),
   };
+}
+
+/** @param of returns a direction's value by its number. */
+function byDirection<T>(of: (number: number) => T): Record<Direction, T> {
+  return { encode: of(0), decode: of(1) };
 }
 
 /**

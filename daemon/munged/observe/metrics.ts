@@ -29,6 +29,8 @@ export function keepMetrics(
   );
 }
 
+const KINDS = ["encode", "decode"] as const;
+
 /** All metrics; docs/monitoring.md explains them. */
 export const METRICS: readonly Metric<Status>[] = [
   {
@@ -54,7 +56,7 @@ export const METRICS: readonly Metric<Status>[] = [
     type: "counter",
     help: "Requests that were answered, by kind and result.",
     samples: ({ requests }) =>
-      (["encode", "decode"] as const).flatMap((kind) =>
+      KINDS.flatMap((kind) =>
         Object.entries(requests[kind]).map(([result, count]) => [{ kind, result }, count] as const)
       ),
   },
@@ -63,6 +65,37 @@ export const METRICS: readonly Metric<Status>[] = [
     type: "counter",
     help: "Requests that were no requests, and got no answer.",
     samples: ({ requests }) => [[{}, requests.cut_off]],
+  },
+  {
+    name: "munged_credentials_total",
+    type: "counter",
+    help: "Credentials that were made, or proved authentic, by cipher and MAC.",
+    samples: ({ algorithms }) =>
+      KINDS.flatMap((kind) =>
+        algorithms[kind].types.map(({ cipher, mac, count }) =>
+          [{ kind, cipher, mac }, count] as const
+        )
+      ),
+  },
+  {
+    name: "munged_compressions_total",
+    type: "counter",
+    help: "The same credentials by compression, for encodes the one asked for.",
+    samples: ({ algorithms }) =>
+      KINDS.flatMap((kind) =>
+        algorithms[kind].zips.map(({ zip, count }) => [{ kind, zip }, count] as const)
+      ),
+  },
+  {
+    name: "munged_policy_refusals_total",
+    type: "counter",
+    help: "Requests that the policy refused, by the rule that did.",
+    samples: ({ refused_by_policy }) =>
+      KINDS.flatMap((kind) =>
+        Object.entries(refused_by_policy[kind]).map(([rule, count]) =>
+          [{ kind, rule }, count] as const
+        )
+      ),
   },
   {
     name: "munged_worker_requests_total",

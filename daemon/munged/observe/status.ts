@@ -5,6 +5,7 @@ import { replayUsage } from "../replay/upkeep.ts";
 import { type StoreTotals, storeTotals } from "../replay_store/figures.ts";
 import { COMPATIBLE_VERSION, VERSION } from "../../../lib/version.ts";
 import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";
+import { describePolicy, type PolicyText } from "./policy_text.ts";
 import { type RecentMessage, recentMessages } from "../../process/recent_messages.ts";
 import type { Realms } from "../keys/realms.ts";
 
@@ -40,6 +41,10 @@ export interface Status {
     readonly decode: Results;
     readonly cut_off: number;
   };
+  /** What credentials were made with: for a site that wants to know before it forbids anything. */
+  readonly algorithms: Totals["used"];
+  /** Requests refused by the policy, by rule. */
+  readonly refused_by_policy: Totals["refused"];
   readonly requests_per_second: number;
   /** Durations of timed requests, from the last byte received to the last byte sent. */
   readonly duration: {
@@ -69,7 +74,9 @@ export interface Status {
   readonly resident_bytes: number;
   readonly realms: readonly {
     readonly name: string;
+    /** Whether it serves only some users. */
     readonly limited: boolean;
+    readonly policy: PolicyText;
     readonly keys: readonly {
       readonly role: string;
       readonly fingerprint: string;
@@ -101,6 +108,8 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
       decode: byName(totals.decode),
       cut_off: totals.cutOff,
     },
+    algorithms: totals.used,
+    refused_by_policy: totals.refused,
     requests_per_second: Math.round(currentRate(sources.counters, uptime) * 10) / 10,
     duration: {
       timed,
@@ -115,9 +124,10 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
     replay: sources.replay === null ? null : replayUsage(sources.replay),
     replay_store: sources.store === null ? null : storeStatus(storeTotals(sources.store)),
     resident_bytes: process.memoryUsage.rss(),
-    realms: [...realms].map(([name, { ring, allowed }]) => ({
+    realms: [...realms].map(([name, { ring, policy }]) => ({
       name,
-      limited: allowed !== null,
+      limited: policy.encode.clients !== null || policy.decode.clients !== null,
+      policy: describePolicy(policy),
       keys: ring.map(({ role, fingerprint, since, expiry }) => ({
         role,
         fingerprint,

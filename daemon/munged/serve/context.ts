@@ -6,6 +6,9 @@ import type { Subkeys } from "../../../lib/credential/subkeys.ts";
 import type { MungeErrorCode } from "../../../lib/errors.ts";
 import type { Allocate } from "../../../lib/protocol/message.ts";
 import type { OverflowIds } from "../../../lib/os/user_namespace.ts";
+import type { Direction } from "../config.ts";
+import type { PolicyRule } from "../observe/counters.ts";
+import type { RealmPolicy } from "../policy/policy.ts";
 import type { Logger } from "../../process/log.ts";
 import type { Remembered, ReplayCache } from "../replay/cache.ts";
 import type { Verdict } from "../replay_store/messages.ts";
@@ -18,13 +21,18 @@ export interface Peer {
   readonly gid: number;
 }
 
+/** A realm as a worker serves it. */
+export interface ServedRealm {
+  /** Its keys, the active one first. */
+  readonly ring: readonly Subkeys[];
+  readonly policy: RealmPolicy;
+}
+
 /** What a decision needs besides the request. */
 export interface RequestContext {
   readonly primitives: Primitives;
-  /** Keys of a realm, the active one first. Throws EMUNGE_BAD_REALM for an unknown realm. */
-  ringOf(realm: string): readonly Subkeys[];
-  /** Whether a client may encode and decode in a named realm. */
-  mayUse(realm: string, peer: Peer): boolean;
+  /** A realm that is served. Throws EMUNGE_BAD_REALM for an unknown one. */
+  realmOf(name: string): ServedRealm;
   /** Maximum time-to-live granted, in seconds. */
   readonly maxTtl: number;
   /** Time-to-live of a credential whose maker asked for none, in seconds. */
@@ -53,6 +61,10 @@ export interface RequestContext {
   status(peer: Peer): string | null;
   /** Records a refused decode, unless it was not a credential at all. */
   refused(refusal: Refusal): void;
+  /** Counts the types of a credential that was made, or proved authentic. */
+  used(direction: Direction, cipher: number, mac: number, zip: number): void;
+  /** Counts a request that the policy refuses. */
+  refusedByPolicy(direction: Direction, rule: PolicyRule): void;
 }
 
 /** A refused decode. */

@@ -3,7 +3,8 @@
 import { noMemory, releaseMuch } from "../../../lib/bytes/memory.ts";
 import { unarmor } from "../../../lib/credential/armor.ts";
 import type { OpenedCredential } from "../../../lib/credential/fields.ts";
-import { openBytes } from "../../../lib/credential/open.ts";
+import { openParsed } from "../../../lib/credential/open.ts";
+import { parseOuter } from "../../../lib/credential/outer.ts";
 import { MungeError, type MungeErrorCode } from "../../../lib/errors.ts";
 import {
   ANY_ID,
@@ -12,7 +13,6 @@ import {
   parseDecodeRequest,
   RESET_DECODE_RESPONSE,
 } from "../../../lib/protocol/message.ts";
-import { DEFAULT_REALM } from "../keys/realms.ts";
 import { VERDICT } from "../replay_store/messages.ts";
 import {
   addressText,
@@ -23,13 +23,13 @@ import {
   type RequestContext,
 } from "./context.ts";
 import {
-  asMungeError,
-  checkRetry,
-  logRefusal,
-  parsed,
-  requireIdentity,
-  requireUse,
-} from "./refusals.ts";
+  PolicyRefusal,
+  recordRefusal,
+  requireClient,
+  requireOrigin,
+  requireTypes,
+} from "./permission.ts";
+import { asMungeError, checkRetry, logRefusal, parsed, requireIdentity } from "./refusals.ts";
 
 /** The maximum any munged can allow; cli/munged/options.ts limits --max-ttl to it. */
 const MAX_TTL_OF_ALL = 3600;
@@ -113,12 +113,18 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
       throw new MungeError("EMUNGE_SNAFU", "No credential specified in decode request");
     }
     const bytes = unarmor(latin1.decode(credential));
-    const opened = openBytes(bytes, context.ringOf, context.primitives);
+    const outer = parseOuter(bytes);
+    const { ring, policy: { decode: policy } } = context.realmOf(outer.realm);
+    requireClient(policy, outer.realm, peer, context);
+    const { cipher, mac, zip } = outer;
+    requireTypes(policy, cipher.number, mac.number, zip.number, outer.realm);
+    const opened = openParsed(bytes, outer, ring, context.primitives);
     releaseMuch(bytes);
+    context.used("decode", cipher.number, mac.number, zip.number);
     decode.opened = opened;
     decode.ttl = Math.min(opened.ttl, context.maxTtl);
-    if (opened.realm !== DEFAULT_REALM) requireUse(opened.realm, peer, context);
     authorize(opened, peer, context);
+    requireOrigin(policy, opened);
     const state = stateInTime(opened.encodeTime, decode.ttl, decodeTime, context.timestampDriftMax);
     if (state !== null) decode.refusal = new MungeError(state);
   } catch (thrown) {
@@ -222,7 +228,8 @@ function takeBack(decode: Decode, { replayCache }: RequestContext): void {
 function respond(decode: Decode, context: RequestContext): Answer {
   const { retry, opened, refusal } = decode;
   const tells = refusal === null || TELLING.has(refusal.code);
-  if (refusal !== null) {
+  if (refusal instanceof PolicyRefusal) recordRefusal("decode", refusal, decode.peer, context);
+  else if (refusal !== null) {
     if (tells) {
       const text = `${refusal.message} from ${addressText(opened!.originAddress)}`;
       context.log.client(decode.peer.uid, refusal.code, text);

@@ -1,10 +1,10 @@
 // From an encode request to its answer: the client's identity, sealed into a credential. lib/credential seals it.
 import { releaseMuch } from "../../../lib/bytes/memory.ts";
 import { armoredLength } from "../../../lib/credential/armor.ts";
-import { CIPHER_DEFAULT, DEFAULT_CIPHER } from "../../../lib/credential/cipher.ts";
+import { CIPHER_DEFAULT } from "../../../lib/credential/cipher.ts";
 import { type Randomness, SALT_LENGTH } from "../../../lib/credential/fields.ts";
 import { sealBytes } from "../../../lib/credential/seal.ts";
-import { DEFAULT_MAC, MAC_DEFAULT } from "../../../lib/credential/mac.ts";
+import { MAC_DEFAULT } from "../../../lib/credential/mac.ts";
 import { DEFAULT_ZIP, ZIP_DEFAULT } from "../../../lib/credential/zip.ts";
 import {
   formatEncodeResponse,
@@ -12,17 +12,10 @@ import {
   parseEncodeRequest,
   TTL_DEFAULT,
 } from "../../../lib/protocol/message.ts";
-import { DEFAULT_REALM } from "../keys/realms.ts";
 import { writeArmor } from "./armor_writer.ts";
 import type { Answer, Peer, RequestContext } from "./context.ts";
-import {
-  asMungeError,
-  checkRetry,
-  logRefusal,
-  parsed,
-  requireIdentity,
-  requireUse,
-} from "./refusals.ts";
+import { PolicyRefusal, recordRefusal, requireClient, requireTypes } from "./permission.ts";
+import { asMungeError, checkRetry, logRefusal, parsed, requireIdentity } from "./refusals.ts";
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -43,13 +36,18 @@ export function answerEncode(
   try {
     checkRetry("Encode", retry, peer, context);
     requireIdentity("encode", peer, context);
-    if (request.realm !== DEFAULT_REALM) requireUse(request.realm, peer, context);
+    const { ring, policy: { encode: policy } } = context.realmOf(request.realm);
+    requireClient(policy, request.realm, peer, context);
+    const cipher = request.cipher === CIPHER_DEFAULT ? policy.defaultCipher : request.cipher;
+    const mac = request.mac === MAC_DEFAULT ? policy.defaultMac : request.mac;
+    const zip = request.zip === ZIP_DEFAULT ? DEFAULT_ZIP.number : request.zip;
+    requireTypes(policy, cipher, mac, zip, request.realm);
     context.fillRandom(random.all);
     const credential = sealBytes(
       {
-        cipher: request.cipher === CIPHER_DEFAULT ? DEFAULT_CIPHER.number : request.cipher,
-        mac: request.mac === MAC_DEFAULT ? DEFAULT_MAC.number : request.mac,
-        zip: request.zip === ZIP_DEFAULT ? DEFAULT_ZIP.number : request.zip,
+        cipher,
+        mac,
+        zip,
         realm: request.realm,
         originAddress: context.originAddress,
         encodeTime: context.now(),
@@ -63,10 +61,11 @@ export function answerEncode(
         gidRestriction: request.gidRestriction,
         payload: request.payload,
       },
-      context.ringOf(request.realm)[0]!,
+      ring[0]!,
       random,
       context.primitives,
     );
+    context.used("encode", cipher, mac, zip);
     const bytes = formatEncodeSuccess(
       armoredLength(credential.length),
       (target, at) => writeArmor(credential, target, at),
@@ -77,7 +76,8 @@ export function answerEncode(
     return { bytes, remembered: null };
   } catch (thrown) {
     const error = asMungeError(thrown, context);
-    logRefusal(error, peer, context);
+    if (error instanceof PolicyRefusal) recordRefusal("encode", error, peer, context);
+    else logRefusal(error, peer, context);
     const response = { errno: error.errno, errorText: error.message, credential: NO_BYTES };
     return { bytes: formatEncodeResponse(response, retry, context.allocate), remembered: null };
   }

@@ -48,15 +48,6 @@ export function requireIdentity(
   );
 }
 
-/** Refuses a client that may not use the realm. */
-export function requireUse(realm: string, peer: Peer, context: RequestContext): void {
-  if (context.mayUse(realm, peer)) return;
-  throw new MungeError(
-    "EMUNGE_CRED_UNAUTHORIZED",
-    `Unauthorized client UID=${peer.uid} GID=${peer.gid} for realm "${realm}"`,
-  );
-}
-
 /** Turns an exception into the client's error. Anything unexpected is refused and logged. */
 export function asMungeError(thrown: unknown, context: RequestContext): MungeError {
   if (thrown instanceof MungeError) return thrown;

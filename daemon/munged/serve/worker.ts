@@ -1,21 +1,20 @@
 // One thread that serves requests. It blocks only in libc and never waits for a single client. This file has its event
 // loop, its context for decisions, and turns; the sockets are in listener.ts and exchange.ts.
 import { parentPort, receiveMessageOnPort } from "node:worker_threads";
-import type { Subkeys } from "../../../lib/credential/subkeys.ts";
 import { primitives } from "../../../lib/primitives/executable.ts";
 import { openPoller } from "../../../lib/os/poller.ts";
 import { lastDescriptors } from "../../../lib/os/process.ts";
 import { acceptConnection, drainPipe } from "../../../lib/os/socket.ts";
 import { createLogger } from "../../process/log.ts";
 import { isGroupMember } from "../groups/map.ts";
-import { mayUseRealm, requireRealm } from "../keys/realms.ts";
+import { requireRealm } from "../keys/realms.ts";
 import { subkeysIn } from "../keys/shelter.ts";
 import { audit } from "./audit.ts";
 import { WorkerCounters } from "../observe/counters.ts";
 import { collectStatus } from "../observe/status.ts";
 import { ReplayCache } from "../replay/cache.ts";
 import type { Verdict } from "../replay_store/messages.ts";
-import type { Peer } from "./context.ts";
+import type { Peer, ServedRealm } from "./context.ts";
 import { Descriptors } from "./descriptors.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
 import { Exchange, type ExchangeParts } from "./exchange.ts";
@@ -45,15 +44,16 @@ const settings = await new Promise<WorkerSettings>((resolve) => {
 });
 const log = createLogger(settings.log);
 let { groups, realms } = settings;
-let rings = openRings();
+let served = openRealms();
 let stopping = false;
 /** Whether it was told to rest, and has not reported yet that no client is left. */
 let isWindingDown = false;
 
-/** The subkeys of each realm's keys, the active key first. */
-function openRings(): ReadonlyMap<string, readonly Subkeys[]> {
+function openRealms(): ReadonlyMap<string, ServedRealm> {
   return new Map(
-    [...realms].map(([name, { ring }]) => [name, ring.map(({ secret }) => subkeysIn(secret))]),
+    [...realms].map((
+      [name, { ring, policy }],
+    ) => [name, { ring: ring.map(({ secret }) => subkeysIn(secret)), policy }]),
   );
 }
 
@@ -70,8 +70,7 @@ const counters = new WorkerCounters(settings.status.counters, settings.number);
 
 const context: ExchangeParts["context"] = {
   primitives,
-  ringOf: (realm) => requireRealm(rings, realm),
-  mayUse: (realm, { uid, gid }) => mayUseRealm(requireRealm(realms, realm), uid, gid, isMember),
+  realmOf: (name) => requireRealm(served, name),
   maxTtl: settings.maxTtl,
   defaultTtl: settings.defaultTtl,
   timestampDriftMax: settings.timestampDriftMax,
@@ -91,6 +90,8 @@ const context: ExchangeParts["context"] = {
     uid === 0 || uid === process.geteuid!()
       ? JSON.stringify(collectStatus(settings.status, realms))
       : null,
+  used: (direction, cipher, mac, zip) => counters.used(direction, cipher, mac, zip),
+  refusedByPolicy: (direction, rule) => counters.refusedByPolicy(direction, rule),
   refused(refusal) {
     audit(refusal, log);
     const { error, opened, decodeTime } = refusal;
@@ -264,7 +265,7 @@ function takeOrders(): void {
         break;
       case "realms":
         realms = order.realms;
-        rings = openRings();
+        served = openRealms();
         report({ kind: "realms", generation: order.generation });
         break;
       case "store":

@@ -78,12 +78,33 @@ for (
     ["realm=bad name=/k", 'Invalid value "bad name=/k" for realm'],
     ["realm=a=", 'Invalid value "a=" for realm'],
     ["realm-allow=a=root", 'Invalid value "a=root" for realm-allow'],
+    ["security=strict", 'Invalid value "strict" for security'],
+    ["security=a b=modern", 'Invalid value "a b=modern" for security'],
+    [
+      "allow-ciphers=decode:aes128,des",
+      'Invalid value "decode:aes128,des" for allow-ciphers: ' +
+      '"des" is none of aes128, aes256, blowfish, cast5, none',
+    ],
+    [
+      "allow-macs=a=encode:",
+      'Invalid value "a=encode:" for allow-macs: "" is none of sha256, sha512, sha1, ripemd160, md5',
+    ],
+    ["allow-macs=default", /"default" is none of sha256/],
+    ["allow-zips=", /Invalid value "" for allow-zips: "" is none of none, zlib, bzlib/],
+    ["allow-encode=root", 'Invalid value "root" for allow-encode'],
+    ["allow-decode=a=", 'Invalid value "a=" for allow-decode'],
+    [
+      "accept-origin=10.0.0.0/8,host",
+      'Invalid value "10.0.0.0/8,host" for accept-origin: ' +
+      '"host" is not an IPv4 network, such as 10.1.0.0/16',
+    ],
     ["timestamp-drift-max=3601", 'Invalid value "3601" for timestamp-drift-max'],
   ] as const
 ) {
   test(`the line ${line} is an error with file and line`, () => {
     withFile(`# first\n${line}\n`, (path) => {
-      assert.throws(() => parse(path), { errno: 1, message: `${path}:2: ${complaint}` });
+      const message = typeof complaint === "string" ? `${path}:2: ${complaint}` : complaint;
+      assert.throws(() => parse(path), { errno: 1, message });
     });
   });
 }

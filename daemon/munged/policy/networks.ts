@@ -1,0 +1,45 @@
+// IPv4 networks: their notation, and whether an address lies in one.
+import { isIPv4 } from "node:net";
+import type { Network } from "../config.ts";
+
+const ADDRESS_BITS = 32;
+
+/**
+ * The network in CIDR notation (RFC 4632), or a single address.
+ *
+ * @throws {Error} saying what is wrong with it.
+ */
+export function parseNetwork(text: string): Network {
+  const [, host = "", length = `${ADDRESS_BITS}`] = /^([^/]*)(?:\/(\d{1,2}))?$/.exec(text) ?? [];
+  const bits = Number(length);
+  if (!isIPv4(host) || bits > ADDRESS_BITS) {
+    throw new Error(`"${text}" is not an IPv4 network, such as 10.1.0.0/16`);
+  }
+  const address = addressNumber(Uint8Array.from(host.split("."), Number));
+  const mask = bits === 0 ? 0 : -1 << (ADDRESS_BITS - bits) >>> 0;
+  const network = { address: (address & mask) >>> 0, mask };
+  if (network.address !== address) {
+    throw new Error(
+      `"${text}" has bits behind its prefix; the network is ${formatNetwork(network)}`,
+    );
+  }
+  return network;
+}
+
+/** A network in CIDR notation; a single address without a prefix length. */
+export function formatNetwork({ address, mask }: Network): string {
+  const bytes = [24, 16, 8, 0].map((shift) => address >>> shift & 0xff);
+  const bits = ADDRESS_BITS - Math.log2(2 ** ADDRESS_BITS - mask);
+  return bits === ADDRESS_BITS ? bytes.join(".") : `${bytes.join(".")}/${bits}`;
+}
+
+/** Whether an origin address lies in one of the networks; a credential without one (no bytes) comes from none. */
+export function isWithin(networks: readonly Network[], origin: Uint8Array): boolean {
+  if (origin.length === 0) return false;
+  const number = addressNumber(origin);
+  return networks.some(({ address, mask }) => (number & mask) >>> 0 === address);
+}
+
+function addressNumber(bytes: Uint8Array): number {
+  return (bytes[0]! << 24 | bytes[1]! << 16 | bytes[2]! << 8 | bytes[3]!) >>> 0;
+}

@@ -1,0 +1,22 @@
+// Whether the kernel runs in FIPS mode (fips=1 on its command line).
+import { readFileSync } from "node:fs";
+
+/** Missing on kernels that are built without the mode. */
+const FLAG = "/proc/sys/crypto/fips_enabled";
+
+/**
+ * Whether the system is to use only algorithms that FIPS 140 approves.
+ *
+ * @param path of the kernel's flag.
+ * @throws {Error} if there is a flag that can't be read, since either answer might then be wrong.
+ */
+export function isFipsMode(path: string = FLAG): boolean {
+  let flag: string;
+  try {
+    flag = readFileSync(path, "latin1");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+  return flag.trim() !== "0";
+}
