@@ -41,6 +41,7 @@ const PEERS: Readonly<Record<string, string>> = {
   // Packaging: other systems, package formats, manual pages and completions.
   binutils: "/usr/bin/readelf",
   "binutils-aarch64-linux-gnu": "/usr/bin/aarch64-linux-gnu-as",
+  checkpolicy: "/usr/bin/checkmodule",
   crun: "/usr/bin/crun",
   debootstrap: "/usr/sbin/debootstrap",
   fish: "/usr/bin/fish",
@@ -51,6 +52,11 @@ const PEERS: Readonly<Record<string, string>> = {
   "qemu-user-static": "/usr/bin/qemu-aarch64-static",
   "python3-rpm": "/usr/lib/python3/dist-packages/rpm/__init__.py",
   rpm: "/usr/bin/rpmbuild",
+  "selinux-policy-default": "/etc/selinux/default/policy/policy.33",
+  "selinux-policy-dev": "/usr/share/selinux/devel/Makefile",
+  "selinux-utils": "/usr/sbin/matchpathcon",
+  "semodule-utils": "/usr/bin/semodule_package",
+  setools: "/usr/bin/sesearch",
   zsh: "/usr/bin/zsh",
 };
 
