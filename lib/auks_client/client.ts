@@ -7,7 +7,7 @@ import type { Credential } from "../krb5/credential.ts";
 import { Principal } from "../krb5/principal.ts";
 import { serviceTicket } from "../krb5/tickets.ts";
 import { Connection, ConnectionFailure, type Endpoint } from "./connection.ts";
-import { openCache } from "./credential_cache.ts";
+import { openCache, requireOwnCache } from "./credential_cache.ts";
 import { AttemptFailure, Session } from "./session.ts";
 
 /** An auksd, primary or secondary. */
@@ -29,6 +29,8 @@ export interface ClientSettings {
   readonly delayMs: number;
   /** The cache to authenticate with; undefined for the default one. */
   readonly ccache: string | undefined;
+  /** Whether that must be the host's own, which no other user can have put there. */
+  readonly isHosts?: boolean;
 }
 
 /** No server answered. */
@@ -98,11 +100,12 @@ function summarize(failures: readonly AttemptFailure[]): RequestFailure {
 
 async function attempt<T>(
   context: Context,
-  { ccache, nat, timeoutMs }: ClientSettings,
+  settings: ClientSettings,
   server: AuksServer,
   ask: (session: Session) => Promise<T>,
 ): Promise<T> {
-  using ticket = ticketFor(context, server, ccache);
+  const { nat, timeoutMs } = settings;
+  using ticket = ticketFor(context, server, settings);
   const session = await Session.open(context, await connectTo(server, timeoutMs), ticket, nat);
   try {
     return await ask(session);
@@ -123,13 +126,14 @@ async function connectTo(server: AuksServer, timeoutMs: number): Promise<Connect
 function ticketFor(
   context: Context,
   { principal }: AuksServer,
-  ccache: string | undefined,
+  { ccache, isHosts = false }: ClientSettings,
 ): Credential {
   let cacheName = ccache ?? "the default credential cache";
   try {
     if (principal === "") {
       throw new AttemptFailure("STREAM_SENDAUTH", `the configuration names no principal of auksd`);
     }
+    if (isHosts) requireOwnCache(context, ccache);
     using cache = openCache(context, ccache);
     cacheName = cache.name;
     using service = Principal.parse(context, principal);

@@ -9,6 +9,7 @@ import {
   openSync,
   renameSync,
   rmSync,
+  statSync,
 } from "node:fs";
 import { AuksError } from "../auks/errors.ts";
 import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
@@ -78,6 +79,28 @@ export function readTickets(context: Context, name: string | undefined): CachedT
     services: credentials.filter((credential) => !isTgt(credential)),
     free,
   };
+}
+
+/**
+ * Refuses to let root use a cache file of another user's as its own. Root's default cache is in /tmp, where anybody can
+ * put one while it is missing.
+ *
+ * @param name as for {@linkcode openCache}.
+ * @throws {AuksError} KRB5_CCACHE_READ or KRB5_CCACHE_OPEN.
+ */
+export function requireOwnCache(context: Context, name: string | undefined): void {
+  using cache = openCache(context, name);
+  const path = /^FILE:(.*)$/s.exec(cache.name)?.[1];
+  if (path === undefined || process.geteuid!() !== 0) return;
+  // First of a link itself; in a directory with the sticky bit nobody else can replace what belongs to root.
+  for (const stat of [lstatSync, statSync]) {
+    const stats = stat(path, { throwIfNoEntry: false });
+    if (stats === undefined || stats.uid === 0) continue;
+    throw new AuksError(
+      "KRB5_CCACHE_READ",
+      `${path} belongs to UID ${stats.uid}; root's own tickets can't be in there`,
+    );
+  }
 }
 
 function readAll(cache: CredentialCache) {

@@ -1,6 +1,6 @@
 // The credential cache of a job: names it, checks it for the user's ticket, and destroys it. Runs as the job's user, who
 // owns the cache.
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { AuksError } from "../auks/errors.ts";
 import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
 import { CredentialCache, supportsSwitch } from "../krb5/credential_cache.ts";
@@ -65,6 +65,16 @@ export function nameJobCache(context: Context, template: string, names: JobNames
   return name.endsWith(UNIQUE) ? createUnique(name.slice(0, -UNIQUE.length)) : name;
 }
 
+/** Destroys a cache that could not be filled, if {@linkcode nameJobCache} made it and no other process can use it. */
+export function discardNewCache(context: Context, template: string, name: string): void {
+  if (template !== "" && !template.endsWith(UNIQUE)) return;
+  try {
+    destroyCache(context, name);
+  } catch (error) {
+    if (!(error instanceof AuksError)) throw error; // the failure to fill it is what is reported
+  }
+}
+
 function createUnique(beginning: string): string {
   for (;;) {
     const random = crypto.getRandomValues(new Uint32Array(UNIQUE.length));
@@ -87,6 +97,7 @@ export function holdsTicket(context: Context, name: string): boolean {
 /** When a cache's ticket-granting ticket expires, seconds since the epoch; 0 if it holds none. */
 function endOfTicket(context: Context, name: string): number {
   try {
+    if (!canBeRead(context, name)) return 0;
     const tickets = readTickets(context, name);
     const { endTime } = tickets.tgt;
     tickets.free();
@@ -123,6 +134,18 @@ function exists(context: Context, name: string): boolean {
   } catch (error) {
     if (error instanceof KerberosError) return false;
     throw error;
+  }
+}
+
+/** False for a file that would keep libkrb5 waiting, or reading without end: a pipe, a device. */
+function canBeRead(context: Context, name: string): boolean {
+  using cache = openCache(context, name);
+  const path = /^FILE:(.*)$/s.exec(cache.name)?.[1];
+  if (path === undefined) return true;
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false; // what can't be examined can't be read either
   }
 }
 

@@ -55,7 +55,19 @@ export async function get(
   settings: ClientSettings,
   uid: number,
 ): Promise<PackedCredential> {
-  return (await request(context, settings, { type: "get", uid, anyDialect: true })).credential;
+  return requireOwner(
+    uid,
+    (await request(context, settings, { type: "get", uid, anyDialect: true })).credential,
+  );
+}
+
+function requireOwner(uid: number, credential: PackedCredential): PackedCredential {
+  if (credential.uid === uid) return credential;
+  credential.krbCred.fill(0);
+  throw new AuksError(
+    "API_REPLY_CORRUPTED",
+    `the daemon sent the ticket of uid ${credential.uid} instead of that of uid ${uid}`,
+  );
 }
 
 /**
@@ -69,7 +81,7 @@ export async function claim(
   uid: number,
 ): Promise<PackedCredential> {
   const message = { type: "get", uid, anyDialect: true, claim: true } as const;
-  return (await request(context, settings, message)).credential;
+  return requireOwner(uid, (await request(context, settings, message)).credential);
 }
 
 /** The layout in which the daemon writes a user's credential for clients of the original. @throws {AuksError} */

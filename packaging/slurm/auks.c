@@ -32,7 +32,7 @@ SPANK_PLUGIN(auks, 1)
 #ifndef MUNGEBOX
 #define MUNGEBOX "/usr/bin/mungebox"
 #endif
-/* One file per job with its cache's name; only root may look into the directory. */
+/* One file per job with its cache's name, and one for its renewer's lock; only root may look into the directory. */
 #define RUN_DIRECTORY "/run/auks"
 #define JOBS_DIRECTORY RUN_DIRECTORY "/jobs"
 
@@ -46,9 +46,6 @@ enum {
 	RENEWER_LIMIT_MS = 5000,
 	/* The status of auks-step for a user without a ticket. */
 	NOTHING_TO_FORWARD = 2,
-	/* Bytes of the job's file that are locked. */
-	BEGINNING_OR_END = 0,
-	RENEWER = 1,
 };
 
 enum mode { UNSET, NO, YES, DONE };
@@ -67,8 +64,9 @@ static enum mode chosen = UNSET;
 /* What slurmstepd keeps from the beginning to the end of a step. */
 static struct {
 	int job_file;
-	char job_path[128];
+	char job_path[128], renewer_path[144];
 	pid_t renewer;
+	unsigned long long renewer_birth;
 	uint32_t running_tasks;
 	char failure[TEXT_LENGTH];
 } step = { .job_file = -1 };
@@ -389,9 +387,10 @@ static int forward(void)
 
 /* slurmstepd */
 
-static int lock_place(int fd, int place, short type)
+/* The lock of the step that begins or ends. */
+static int lock_job_file(int fd, short type)
 {
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = place, .l_len = 1 };
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
 	int result;
 	while ((result = fcntl(fd, F_OFD_SETLKW, &lock)) < 0 && errno == EINTR)
 		continue;
@@ -411,7 +410,7 @@ static int open_job_file(void)
 		struct stat file;
 		if (fd < 0)
 			return -1;
-		if (lock_place(fd, BEGINNING_OR_END, F_WRLCK) == 0 && fstat(fd, &file) == 0) {
+		if (lock_job_file(fd, F_WRLCK) == 0 && fstat(fd, &file) == 0) {
 			if (file.st_nlink > 0 && flock(fd, LOCK_SH | LOCK_NB) == 0)
 				return fd;
 			if (file.st_nlink == 0) { /* the last step has just removed it */
@@ -439,11 +438,29 @@ static bool become(uid_t uid, gid_t gid)
 	return uid == 0 || setuid(0) < 0;
 }
 
+/* When a process was started, in clock ticks (proc(5)); its ID alone may be another's by now. 0 if there is none. */
+static unsigned long long birth_of(pid_t pid)
+{
+	char path[32], text[1024];
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (fd >= 0)
+		close(fd);
+	text[length < 0 ? 0 : length] = '\0';
+	/* Field 22, counted from the end of field 2, which is a name in parentheses and may contain anything. */
+	const char *at = strrchr(text, ')');
+	for (int field = 2; at != NULL && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	return at == NULL ? 0 : strtoull(at, NULL, 10);
+}
+
 static const int signals_for_jobs[] = { SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2 };
 
 /*
  * Starts a process that waits until no other step of the job has a renewer on this node, and then becomes the renewer.
- * It runs permanently as the user, inherits nothing of Slurm's, and ends when slurmstepd does.
+ * It runs permanently as the user, inherits nothing of Slurm's, and ends when slurmstepd does. All it inherits is a lock
+ * that only renewers wait for, on a file that can't be written through it: its user may take it over with ptrace().
  */
 static void start_renewer(uid_t uid, gid_t gid, const char *cache)
 {
@@ -451,7 +468,7 @@ static void start_renewer(uid_t uid, gid_t gid, const char *cache)
 	char **environment = program_environment(cache);
 	/* A low number, as leave_slurm() closes all higher ones; inherited, so that the lock is kept. */
 	int lock = STDERR_FILENO + 1, nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int file = open(step.job_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int file = open(step.renewer_path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	pid_t parent = getpid(), pid = -1;
 	if (environment != NULL && nothing >= 0 && file >= 0)
 		pid = fork();
@@ -471,8 +488,10 @@ static void start_renewer(uid_t uid, gid_t gid, const char *cache)
 		/* After changing the user, which would undo it. */
 		if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
 			_exit(126);
-		if (lock_place(lock, RENEWER, F_WRLCK) == 0)
-			execve(settings.program, (char *const *)words, environment);
+		while (flock(lock, LOCK_EX) < 0)
+			if (errno != EINTR)
+				_exit(126);
+		execve(settings.program, (char *const *)words, environment);
 		_exit(127);
 	}
 	if (pid > 0)
@@ -480,6 +499,7 @@ static void start_renewer(uid_t uid, gid_t gid, const char *cache)
 	else
 		slurm_error("spank-auks: unable to start the credential renewer : %s", strerror(errno));
 	step.renewer = pid > 0 ? pid : 0;
+	step.renewer_birth = pid > 0 ? birth_of(pid) : 0;
 	free(environment);
 	close(file);
 	close(nothing);
@@ -492,11 +512,13 @@ static void stop_renewer(void)
 	if (renewer <= 0)
 		return;
 	step.renewer = 0;
+	/* It may have ended long ago, and slurmstepd, which waits for any child, may have given its ID back. */
+	if (birth_of(renewer) != step.renewer_birth)
+		return;
 	slurm_verbose("spank-auks: all tasks exited, killing credential renewer (pid=%d)", (int)renewer);
 	kill(-renewer, SIGTERM);
 	for (int64_t deadline = now_ms() + RENEWER_LIMIT_MS; now_ms() < deadline; usleep(10000)) {
 		pid_t ended = waitpid(renewer, NULL, WNOHANG);
-		/* slurmstepd may have reaped it already, as it waits for any child. */
 		if (ended == renewer || (ended < 0 && errno != EINTR))
 			return;
 	}
@@ -525,6 +547,7 @@ static bool describe_step(spank_t spank, uid_t *uid, gid_t *gid, struct step_wor
 		snprintf(step.job_path, sizeof step.job_path, JOBS_DIRECTORY "/%u.%u", job, number);
 	else
 		snprintf(step.job_path, sizeof step.job_path, JOBS_DIRECTORY "/%u", job);
+	snprintf(step.renewer_path, sizeof step.renewer_path, "%s.renewer", step.job_path);
 	return true;
 }
 
@@ -574,7 +597,7 @@ static void begin_step(spank_t spank)
 		words[count++] = "--no-switch";
 	struct outcome begun;
 	run(words, step.job_file, settings.host_cache, OWN_SESSION, &begun);
-	lock_place(step.job_file, BEGINNING_OR_END, F_UNLCK);
+	lock_job_file(step.job_file, F_UNLCK);
 	if (!begun.succeeded) {
 		fail_step("%s", begun.err);
 		return;
@@ -597,13 +620,14 @@ static void end_step(spank_t spank)
 	struct outcome ended;
 	if (step.job_file < 0)
 		return;
-	if (describe_step(spank, &uid, &gid, &about) && lock_place(step.job_file, BEGINNING_OR_END, F_WRLCK) == 0 &&
+	if (describe_step(spank, &uid, &gid, &about) && lock_job_file(step.job_file, F_WRLCK) == 0 &&
 	    flock(step.job_file, LOCK_EX | LOCK_NB) == 0) {
 		const char *words[] = { "mungebox", "auks-step", "end", about.uid, about.gid, NULL };
 		if (settings.sync)
 			sync();
 		run(words, step.job_file, NULL, OWN_SESSION_TO_THE_END, &ended);
-		/* If that fails the file stays, for slurm_spank_job_epilog(). */
+		/* If that fails the job's file stays, for slurm_spank_job_epilog(). */
+		unlink(step.renewer_path);
 		if (!ended.succeeded || unlink(step.job_path) < 0)
 			slurm_error("spank-auks: unable to destroy the ccache of the job : %s", ended.err);
 		else if (ended.out[0] != '\0')

@@ -167,15 +167,6 @@ echo $AUKS_EVENT $(id -u) $KRB5CCNAME >>${log}
     }
   });
 
-  it("a file that another user has put in the cache's place is neither used nor written", () => {
-    cluster.configurePlugin(`${PLUGSTACK} ccache=/tmp/taken_%u`);
-    cluster.must("compute", "echo theirs >/tmp/taken_2000; chmod 666 /tmp/taken_2000", "alice");
-    const { err } = bob("srun klist");
-    const text = cluster.must("compute", "cat /tmp/taken_2000; rm /tmp/taken_2000");
-    assert.equal(text, "theirs\n");
-    assert.match(err, /spank-auks: unable to store user 2000 cred : .*taken_2000/);
-  });
-
   it("a signal for a job does not end its renewer", () => {
     const trap = "trap true USR1; sleep 100 & wait; sleep 50";
     cluster.must("login", `srun -J signalled bash -c ${quote(trap)} &>/dev/null &`, "bob");

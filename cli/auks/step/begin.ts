@@ -16,6 +16,8 @@ import type { StepSettings } from "./settings.ts";
 
 /** Standard input: the job's file, locked by the plugin. */
 const JOB_FILE = 0;
+/** More than any answer of the child's, which the user may influence. */
+const MAX_LINE_LENGTH = 16_384;
 
 /** Prints the cache's name. Returns the exit status. */
 export async function begin(settings: StepSettings): Promise<number> {
@@ -72,6 +74,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
       yield text.slice(0, end);
       text = text.slice(end + 1);
     }
+    if (text.length > MAX_LINE_LENGTH) return;
   }
 }
 
@@ -79,7 +82,8 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
 async function fetchTicket(uid: number): Promise<Uint8Array> {
   try {
     const context = Context.open();
-    const client = clientSettings(readConfiguration(configurationFile(undefined)), undefined);
+    const configuration = readConfiguration(configurationFile(undefined));
+    const client = { ...clientSettings(configuration, undefined), isHosts: true };
     const { krbCred, endtime } = await get(context, client, uid);
     if (endtime > Date.now() / 1000) return krbCred;
     krbCred.fill(0);

@@ -3,6 +3,7 @@ import { AuksError } from "../../../lib/auks/errors.ts";
 import { configurationFile, readConfiguration } from "../../../lib/auks_client/configuration.ts";
 import { runHelperScript } from "../../../lib/auks_client/helper_script.ts";
 import {
+  discardNewCache,
   holdsTicket,
   keepPrimary,
   makePrimary,
@@ -24,6 +25,7 @@ export async function keep(settings: StepSettings): Promise<number> {
   process.chdir("/");
   process.umask(0o077);
   const context = Context.open();
+  const script = helperScript(); // whose configuration this user may not be able to read
   const name = [recorded, found].find((name) => name !== "" && holdsTicket(context, name));
   if (name !== undefined) {
     print(formatAnswer("found", name));
@@ -35,7 +37,7 @@ export async function keep(settings: StepSettings): Promise<number> {
   try {
     const name = store(context, settings, krbCred);
     // Our output is for the other process, which waits for its end, and so for whatever the script leaves running.
-    const failure = await runHelperScript(helperScript(), name, "stored", "ignore");
+    const failure = await runHelperScript(script, name, "stored", "ignore");
     if (failure !== undefined) printError(`${failure}\n`);
     print(formatAnswer("stored", name));
     return 0;
@@ -53,7 +55,12 @@ function store(context: Context, settings: StepSettings, krbCred: Uint8Array): s
   const { recorded, ccache, noSwitch } = settings;
   const fill = () => {
     const name = recorded === "" ? nameJobCache(context, ccache, settings) : recorded;
-    storeCredential(context, name, krbCred);
+    try {
+      storeCredential(context, name, krbCred);
+    } catch (error) {
+      if (recorded === "") discardNewCache(context, ccache, name); // which nobody would know of
+      throw error;
+    }
     return name;
   };
   if (noSwitch) return keepPrimary(context, fill);
