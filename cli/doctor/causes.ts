@@ -280,9 +280,13 @@ export const CAUSES: readonly Cause[] = [
   },
 ];
 
-/** Whether a refusal is one of policy, and would be one for any credential like this, or any of this user's. */
+/** The refusals of a munged whose policy does not allow a request. */
+const POLICY_REFUSAL =
+  /^(?:Unauthorized client UID=\d+ GID=\d+ for |Unauthorized credential from origin |Invalid (?:cipher|MAC|compression) type \d+$)/;
+
+/** Whether munged refused a request because its policy does not allow it. */
 export function isByPolicy(text: string): boolean {
-  return /Unauthorized client UID=\d+ GID=\d+ for |Unauthorized credential from origin/.test(text);
+  return POLICY_REFUSAL.test(text);
 }
 
 /** The cause of a message and what to do about it, if known. */

@@ -4,6 +4,7 @@ import { ERRNO, errorText } from "../../lib/errors.ts";
 import type { DecodeResponse } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { systemText } from "../../lib/os/system_text.ts";
+import { explain, isByPolicy } from "./causes.ts";
 import { CLOCK_PROBLEM } from "./daemon_checks.ts";
 import { advise, type Finding, ok, problem, run, skipped, warning } from "./finding.ts";
 import { encodeCredential, type Node } from "./node.ts";
@@ -129,12 +130,18 @@ function judge(
     return { ...known, ...make(text, advise("Synchronise the clocks of both hosts")) };
   }
   // Ours is restricted to this user, who may have a different UID there.
-  const refusedThere = there.errno === ERRNO.EMUNGE_CRED_UNAUTHORIZED ? 0 : there.errno;
+  const isRestricted = there.errno === ERRNO.EMUNGE_CRED_UNAUTHORIZED &&
+    !isByPolicy(there.failure ?? "");
+  const refusedThere = isRestricted ? 0 : there.errno;
   const refused = refusedThere !== 0 ? refusedThere : here.errno;
   if (refused !== 0) {
-    const [by, of] = refusedThere !== 0 ? [host, "this host"] : ["This host", host];
-    const text = `${by} refuses credentials from ${of}: ${errorText(refused)}`;
-    return { ...known, ...problem(text, examineThere(host)) };
+    const [by, of, said] = refusedThere !== 0
+      ? [host, "this host", there.failure]
+      : ["This host", host, here.errorText];
+    const isPolicy = said !== undefined && isByPolicy(said);
+    const text = `${by} refuses credentials from ${of}: ${isPolicy ? said : errorText(refused)}`;
+    const remedy = isPolicy ? explain(said, node)?.remedy : examineThere(host);
+    return { ...known, ...problem(text, remedy) };
   }
   if (cause !== undefined) {
     const make = cause.verdict === "problem" ? problem : warning;

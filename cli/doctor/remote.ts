@@ -27,6 +27,8 @@ export interface RemoteCause {
 export interface RemoteDecode {
   /** The MUNGE error, 0 for none. */
   readonly errno: number;
+  /** What its unmunge said about the error. */
+  readonly failure: string | undefined;
   /** Seconds since the epoch by its munged's clock, if reported. */
   readonly encodeTime: number | undefined;
   readonly decodeTime: number | undefined;
@@ -101,6 +103,7 @@ export function parseAnswer(output: string): Answer {
     encode: encode && parseEncode(encode.status, encode.text),
     decode: decode && {
       errno: decode.status,
+      failure: bounded(/^unmunge: Error: (.+)$/m.exec(decode.text)?.[1]),
       encodeTime: timeIn(decode.text, "ENCODE_TIME"),
       decodeTime: timeIn(decode.text, "DECODE_TIME"),
     },

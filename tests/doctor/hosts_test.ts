@@ -38,6 +38,12 @@ const HOSTS: readonly Host[] = [
   },
   // It promoted its key before the others had staged it.
   { name: "early", munged: ["munged"], key: "other-key", oldKey: "key", hasMungebox: true },
+  {
+    name: "strict",
+    munged: ["munged", "--accept-origin=198.51.100.0/24"],
+    key: "key",
+    hasMungebox: true,
+  },
   { name: "down", key: "key", hasMungebox: true },
   { name: "plain", munged: [REFERENCE_MUNGED], key: "key", hasMungebox: false },
 ];
@@ -110,6 +116,16 @@ suite("mungebox doctor HOST...", needs, () => {
       hosts: Object.fromEntries(report.hosts.map((one) => [one.host, one])),
     };
   }
+
+  it("explains that a host accepts credentials from some networks only", () => {
+    const { status, hosts: { strict } } = examine("strict");
+    assert.equal(status, 2, strict?.text);
+    assert.match(
+      strict!.text,
+      /^strict refuses credentials from this host: Unauthorized credential from origin [\d.]+$/,
+    );
+    assert.match(strict!.advice!, /--accept-origin/);
+  });
 
   it("distinguishes a wrong key, clock skew and a munged that is down", () => {
     const { status, hosts } = examine("good", "key", "clock", "down", "plain", "nowhere");

@@ -217,11 +217,10 @@ describe("realms", () => {
 
   it("is never accepted in another realm, not even with the same key", async () => {
     for (const [from, to] of [["a", "b"], ["b", "a"]] as const) {
-      const credential = await seal(shared, { realm: from });
-      assert.equal(
-        await decoded(munged, rewritten(credential, from, to)),
-        ERRNO.EMUNGE_CRED_INVALID,
-      );
+      const input = rewritten(await seal(shared, { realm: from }), from, to);
+      const as = isRoot ? { uid: 1, gid: 1 } : {}; // who may use realm b, too
+      const { status } = keys.run("ours", "unmunge", ["-S", munged.socket], { input, ...as });
+      assert.equal(status, ERRNO.EMUNGE_CRED_INVALID);
     }
     const credential = await seal(own, { realm: "same" });
     assert.equal(

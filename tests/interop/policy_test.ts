@@ -10,6 +10,7 @@ import type { Status } from "../../daemon/munged/observe/status.ts";
 import { hasReference, isRoot, type Make, MAKES } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { suite } from "../suite.ts";
+import { compileProbe, probeDecode, probeEncode } from "./libmunge_probe.ts";
 
 /** The exit status of munge for whatever munged answers, as in the reference; unmunge exits with the error's number. */
 const REFUSED = 1;
@@ -114,19 +115,35 @@ suite("a munged that allows modern algorithms only", needs, () => {
     assert.equal(count(/Invalid (cipher|MAC) type/g), 0);
   });
 
-  it("serves remunge and libmunge programs", () => {
+  it("serves libmunge programs, whose library makes error 1 of any refused encode", () => {
+    const probe = compileProbe(site);
+    const request = { cipher: 1, mac: 1, zip: 1, ttl: 0, uid: -1, gid: -1, length: 100 };
+    const [fine, blowfish, md5] = probeEncode(probe, munged.socket, [
+      request,
+      { ...request, cipher: 2 },
+      { ...request, mac: 2 },
+    ]);
+    assert.equal(fine!.errno, 0);
+    assert.deepEqual([blowfish!.errno, blowfish!.text], [REFUSED, "Invalid cipher type 2"]);
+    assert.deepEqual([md5!.errno, md5!.text], [REFUSED, "Invalid MAC type 2"]);
+    const [weak] = probeEncode(probe, neighbour.socket, [{ ...request, cipher: 3 }]);
+    const [opened, refused] = probeDecode(probe, munged.socket, [fine!.text, weak!.text]);
+    assert.deepEqual([opened!.errno, opened!.cipher, opened!.mac, opened!.matches], [
+      0,
+      4,
+      5,
+      true,
+    ]);
+    assert.equal(refused!.errno, BAD_CIPHER);
+    assert.deepEqual([refused!.cipher, refused!.mac, refused!.length], [0, 0, 0]);
+  });
+
+  it("serves remunge", () => {
     const remunge = site.run("reference", "remunge", ["-q", "-d", "-N", "50", "-S", munged.socket]);
     assert.equal(remunge.status, 0, remunge.err);
-    const refused = site.run("reference", "remunge", [
-      "-q",
-      "-N",
-      "1",
-      "-c",
-      "blowfish",
-      "-S",
-      munged.socket,
-    ]);
-    assert.match(refused.err, /Invalid cipher type 2/);
+    const args = ["-N", "1", "-c", "blowfish", "-S", munged.socket];
+    const refused = site.run("reference", "remunge", args);
+    assert.match(refused.out + refused.err, /Invalid cipher type 2/);
   });
 
   it("shows the policy, and counts what was used and what it refused", () => {
@@ -164,9 +181,10 @@ suite("a munged that counts before it forbids", needs, () => {
       const weak = site.munge(munged, ["--cipher=cast5", "--mac=md5"]);
       assert.equal(site.unmunge(munged, weak.out).status, 0);
       site.unmunge(munged, weak.out.replace(/.{9}:$/m, "AAAAAAAA:")); // not authentic, so not counted
-      const { algorithms } = site.status(munged);
+      const { algorithms, hints } = site.status(munged);
       const only = [{ cipher: "cast5", mac: "md5", count: 1 }];
       assert.deepEqual([algorithms.encode.types, algorithms.decode.types], [only, only]);
+      assert(hints.some((hint) => /refuse: 1 encoded with cast5 and md5, 1 decoded/.test(hint)));
       const line = 'munged_credentials_total{kind="decode",cipher="cast5",mac="md5"} 1\n';
       const deadline = performance.now() + 40_000;
       while (!readFileSync(metrics, "utf8").includes(line)) {

@@ -8,6 +8,7 @@ import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";
 import { describePolicy, type PolicyText } from "./policy_text.ts";
 import { type RecentMessage, recentMessages } from "../../process/recent_messages.ts";
 import type { Realms } from "../keys/realms.ts";
+import { isModernName } from "../policy/policy.ts";
 
 /** The sources of a status; can be posted to a worker. */
 export interface StatusSources {
@@ -177,7 +178,15 @@ function percentile(buckets: readonly number[], count: number, part: number): nu
   return 2 ** (buckets.length - 1);
 }
 
-function hints({ decode, encode, skewMax, lastInvalid }: Totals, realms: Realms): string[] {
+/** The ciphers and MACs used that are not modern, with the number of credentials. */
+function weakTypes(used: Totals["used"]): string[] {
+  return Object.entries(used).flatMap(([direction, { types }]) =>
+    types.filter(({ cipher, mac }) => !isModernName("cipher", cipher) || !isModernName("mac", mac))
+      .map(({ cipher, mac, count }) => `${count} ${direction}d with ${cipher} and ${mac}`)
+  );
+}
+
+function hints({ decode, encode, used, skewMax, lastInvalid }: Totals, realms: Realms): string[] {
   const found: string[] = [];
   const invalid = decode[ERRNO.EMUNGE_CRED_INVALID]!;
   if (invalid > 0) {
@@ -200,6 +209,10 @@ function hints({ decode, encode, skewMax, lastInvalid }: Totals, realms: Realms)
   const unknown = decode[ERRNO.EMUNGE_BAD_REALM]! + encode[ERRNO.EMUNGE_BAD_REALM]!;
   if (unknown > 0) {
     found.push(`${unknown} request(s) named a realm that this munged does not serve.`);
+  }
+  const weak = weakTypes(used);
+  if (weak.length > 0) {
+    found.push(`Some credentials used what --security=modern would refuse: ${weak.join(", ")}.`);
   }
   for (const [name, { ring }] of realms) {
     const where = name === "" ? "" : ` of realm "${name}"`;

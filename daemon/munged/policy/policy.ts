@@ -106,13 +106,17 @@ export function resolvePolicy(settings: PolicySettings, realm: string): RealmPol
   };
 }
 
+/** Whether `--security=modern` allows a type. */
+export function isModernName(kind: Kind, name: string): boolean {
+  return MODERN[kind]?.includes(name) ?? true;
+}
+
 /** Whether the modern algorithms are all that a realm permits. */
 export function isModern({ encode, decode }: RealmPolicy): boolean {
-  const weak = (kind: Kind) =>
-    TYPES[kind].filter(({ name }) => MODERN[kind]?.includes(name) === false);
+  const refuseWeak = (kind: Kind, refused: number) =>
+    TYPES[kind].every(({ name, number }) => isModernName(kind, name) || isRefused(refused, number));
   return [encode, decode].every(({ refusedCiphers, refusedMacs }) =>
-    weak("cipher").every(({ number }) => isRefused(refusedCiphers, number)) &&
-    weak("mac").every(({ number }) => isRefused(refusedMacs, number))
+    refuseWeak("cipher", refusedCiphers) && refuseWeak("mac", refusedMacs)
   );
 }
 
