@@ -21,7 +21,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
   requireResources(numThreads, config.foreground);
   const passed = socketFromManager();
   const announceReady = config.foreground ? () => {} : enterBackground(config, passed);
-  warmUp(numThreads);
   const { serve } = await import("./service.ts");
+  warmUp(numThreads); // not earlier: while the threads load their code, everything here takes longer
   return await serve({ ...config, numThreads }, config.numThreads, announceReady, passed);
 }

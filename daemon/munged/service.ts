@@ -217,14 +217,13 @@ async function start(
   );
   if (store !== null) store.onRestart = () => serving.connectStore();
   teardown.add(() => keys.stop());
-  if (replay !== null) {
-    const upkeep = startUpkeep(replay, {
-      syncMilliseconds: config.replaySync,
-      drift: config.timestampDriftMax ?? 0,
-    }, log);
-    teardown.add(() => upkeep.stop());
-  }
+  const upkeep = replay === null ? null : startUpkeep(replay, {
+    syncMilliseconds: config.replaySync,
+    drift: config.timestampDriftMax ?? 0,
+  }, log);
+  if (upkeep !== null) teardown.add(() => upkeep.stop());
   teardown.add(() => serving.stop({ isListenerShared: socket.isShared }));
+  if (upkeep !== null) teardown.add(() => upkeep.save());
   serving.updateGroups(groups); // the first map may have arrived while the threads were starting
   const { numThreads } = config;
   log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);

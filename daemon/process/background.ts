@@ -1,6 +1,7 @@
 // Going into the background. The runtime can't fork, so the program starts itself again, twice: the first copy leads a
 // new session, starts the second copy, the daemon, and exits. The daemon therefore is not a session leader and can
-// never acquire a terminal. The caller waits on a pipe for the daemon to report that it is ready.
+// never acquire a terminal. A service manager has already started us as the leader of a session without a terminal; then
+// there is only the second copy. The caller waits on a pipe for the daemon to report that it is ready.
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { basename, delimiter, resolve } from "node:path";
 import {
@@ -12,6 +13,7 @@ import {
 import { realPath } from "../../lib/os/real_path.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
+import { processState } from "./process_state.ts";
 import { copyOptions, PIPE_FD, STAGE } from "./session_leader.ts";
 
 /** The exit status of the caller's command, in one byte. */
@@ -46,21 +48,24 @@ export function enterBackground(
 function waitForDaemon(program: string, args: readonly string[], listener: number | null): number {
   const nothing = openNull();
   const { readEnd, writeEnd } = openBlockingPipe();
-  // Waiting for the first copy, which exits at once, leaves no zombie behind.
-  Bun.spawnSync(ownCommand(program, args), {
-    ...copyOptions(
-      program,
-      "session",
-      nothing,
-      writeEnd,
-      listener === null ? null : duplicateAbove(listener, PIPE_FD),
-    ),
-    detached: true,
-  });
+  const passed = listener === null ? null : duplicateAbove(listener, PIPE_FD);
+  const command = ownCommand(program, args);
+  if (leadsSession()) Bun.spawn(command, copyOptions(program, "daemon", nothing, writeEnd, passed));
+  else {
+    // Waiting for the first copy, which exits at once, leaves no zombie behind.
+    const options = copyOptions(program, "session", nothing, writeEnd, passed);
+    Bun.spawnSync(command, { ...options, detached: true });
+  }
   closeSync(nothing);
   closeSync(writeEnd);
   const word = new Uint8Array(1);
   return readSync(readEnd, word) === 1 ? word[0]! : 1;
+}
+
+/** Whether this process leads a session without a terminal. */
+function leadsSession(): boolean {
+  const found = processState("self");
+  return found?.session === `${process.pid}` && found.terminal === "0";
 }
 
 /**

@@ -1,9 +1,10 @@
 // munged --stop: stops the daemon that holds the lock of a socket.
-import { closeSync, constants, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import { lockHolder } from "../../lib/os/file_lock.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { lockPath } from "./lock_file.ts";
 import type { Logger } from "./log.ts";
+import { processState } from "./process_state.ts";
 
 /** How long a daemon may take to stop on SIGTERM, and the kernel to kill it on SIGKILL. */
 const GRACE_MS = { SIGTERM: 5000, SIGKILL: 1000 } as const;
@@ -65,7 +66,7 @@ export function stopDaemon(
  */
 function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
   const deadline = performance.now() + patienceMs;
-  const first = lookAt(pid);
+  const first = processState(pid);
   let released: number | undefined;
   for (;;) {
     try {
@@ -73,24 +74,12 @@ function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
     } catch (error) {
       if (isGone(error)) return true;
     }
-    const now = lookAt(pid);
+    const now = processState(pid);
     if (first !== undefined && now !== undefined && now.start !== first.start) return true;
     if (lockHolder(fd) !== pid) released ??= performance.now();
     if (performance.now() >= deadline) return released !== undefined && now?.state === "Z";
     if (now === undefined && performance.now() - (released ?? Infinity) > CLEANUP_MS) return true;
     Bun.sleepSync(POLL_MS);
-  }
-}
-
-/** State and start time of a process; undefined if /proc does not show it. */
-function lookAt(pid: number): { readonly state: string; readonly start: string } | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // proc(5): the fields after the name, which may contain anything, starting with the third
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return { state: fields[0]!, start: fields[19]! };
-  } catch {
-    return undefined;
   }
 }
 

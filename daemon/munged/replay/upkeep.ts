@@ -125,6 +125,8 @@ export function closeTable(words: Int32Array, entry: number): void {
 
 /** Maintenance of a running cache. */
 export interface Upkeep {
+  /** Syncs writes to disk now, if possible, so that less is left to do when munged no longer serves. */
+  save(): Promise<void>;
   /** Stops it, after syncing writes to disk if possible. */
   stop(): Promise<void>;
 }
@@ -174,6 +176,7 @@ export function startUpkeep(
   };
   if (state.directory !== null && !state.syncsFirst) saveWhenWritten();
   return {
+    save,
     async stop() {
       isStopped = true;
       clearInterval(timer);

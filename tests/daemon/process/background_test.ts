@@ -6,17 +6,27 @@ import { withDirectory } from "../scratch.ts";
 
 const program = fileURLToPath(new URL("./background_program.ts", import.meta.url));
 
-function start(directory: string, ending: string) {
-  return Bun.spawnSync([process.execPath, program, directory, ending], {
+function start(directory: string, ending: string, wrapper: readonly string[] = []) {
+  return Bun.spawnSync([...wrapper, process.execPath, program, directory, ending], {
     stdio: ["ignore", "pipe", "pipe"],
   });
 }
 
-test("enterBackground() starts a daemon that is detached from its caller", {
-  skip: process.platform !== "linux",
-}, () => {
+for (
+  const [caller, wrapper] of [
+    ["its caller", []],
+    // As a service manager starts it: as the leader of a session of its own.
+    ["a service manager", ["setsid", "--wait"]],
+  ] as const
+) {
+  test(`enterBackground() starts a daemon that is detached from ${caller}`, {
+    skip: process.platform !== "linux",
+  }, () => detached(wrapper));
+}
+
+function detached(wrapper: readonly string[]): void {
   withDirectory((directory) => {
-    const { exitCode, stderr } = start(directory, "serve");
+    const { exitCode, stderr } = start(directory, "serve", wrapper);
     assert.equal(stderr.toString(), "");
     assert.equal(exitCode, 0);
     const pid = readFileSync(`${directory}/pid`, "latin1");
@@ -46,7 +56,7 @@ test("enterBackground() starts a daemon that is detached from its caller", {
     ]);
     assert.deepEqual(open.filter(isPipe), []);
   });
-});
+}
 
 test("enterBackground() reports a daemon that fails to start", () => {
   withDirectory((directory) => {
