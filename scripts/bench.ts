@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { compareDecodes, type Latency, measureCache } from "./bench_replay.ts";
 import { cpuSeconds, idleFigures } from "./bench_idle.ts";
+import { PAGE, readSection } from "./bench_page.ts";
 import { median, quantile } from "./bench_statistics.ts";
 import { encodeRequest } from "../tests/requests.ts";
 
@@ -467,11 +468,12 @@ async function finish(): Promise<void> {
   if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(figures, null, 2));
   if (!options.write) return;
   const library = run([process.execPath, "scripts/bench_lib.ts", "--rounds", "3"]);
-  writeFileSync("docs/benchmarks.md", report(table, await replayTable(), library));
-  run(["deno", "fmt", "--quiet", "docs/benchmarks.md"]);
+  writeFileSync(PAGE, report(table, await replayTable(), library, readSection("The replay store")));
+  run(["deno", "fmt", "--quiet", PAGE]);
 }
 
-function report(table: string, replays: string, library: string): string {
+/** @param store the section of scripts/bench_replay_store.ts, which is kept. */
+function report(table: string, replays: string, library: string, store: string): string {
   const machine = `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`;
   return `# Benchmarks
 
@@ -497,7 +499,8 @@ Encodes per second from one process, measured by \`scripts/bench --library\`:
 \`\`\`text
 ${library.trim()}
 \`\`\`
-`;
+
+${store}`;
 }
 
 await main();

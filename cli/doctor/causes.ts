@@ -230,7 +230,21 @@ export const CAUSES: readonly Cause[] = [
   {
     message: "Replayed credential",
     pattern: /Replayed credential/,
-    text: "It has already been decoded on this host, and can be decoded only once.",
+    text:
+      "It has already been decoded on this host, or on another one with the same replay store, and can be decoded only once.",
+    remedy: () => NEW_CREDENTIAL,
+  },
+  {
+    message: "Replay store is unavailable",
+    pattern: /Replay store is unavailable/,
+    text: "munged can't ask the store whether the credential was decoded on another host.",
+    remedy: () => advise("Start the store; munged's log says what is wrong with it"),
+  },
+  {
+    message: "Credential is older than the replay store's records",
+    pattern: /older than the replay store's records/,
+    text:
+      "It was made before the store was started or changed its master, so another host may have decoded it.",
     remedy: () => NEW_CREDENTIAL,
   },
   {

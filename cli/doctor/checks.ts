@@ -4,13 +4,14 @@ import { daemonClock, keyInForce, lock, log, roundTrip, socket, version } from "
 import { configuration, diskSpace, files, key, socketDirectory, user } from "./file_checks.ts";
 import type { Finding } from "./finding.ts";
 import type { Node } from "./node.ts";
+import { replayStore } from "./replay_store.ts";
 import { clock, nameService } from "./system_checks.ts";
 
 /** One check. */
 export interface Check {
   readonly name: string;
   /** Its findings; none where there is nothing to check. */
-  examine(node: Node): readonly Finding[];
+  examine(node: Node): readonly Finding[] | Promise<readonly Finding[]>;
 }
 
 /** All checks. */
@@ -23,6 +24,7 @@ export const CHECKS: readonly Check[] = [
   { name: "disk space", examine: diskSpace },
   { name: "lock", examine: lock },
   { name: "socket", examine: socket },
+  { name: "replay store", examine: replayStore },
   { name: "round trip", examine: roundTrip },
   { name: "key in force", examine: keyInForce },
   { name: "munged's clock", examine: daemonClock },

@@ -101,9 +101,10 @@ async function examine(program: string, args: readonly string[]): Promise<number
   if (settings.auks) return await examineAuksOnly(settings.json);
   const { credential, hosts } = settings;
   const node = lookAtNode(settings.munged, settings.user);
-  const findings: NamedFinding[] = CHECKS.flatMap(({ name, examine }) =>
-    examine(node).map((finding) => ({ check: name, ...finding }))
-  );
+  const findings: NamedFinding[] = [];
+  for (const { name, examine } of CHECKS) {
+    for (const finding of await examine(node)) findings.push({ check: name, ...finding });
+  }
   if (credential !== undefined) {
     const text = new TextDecoder("latin1").decode(readInput(credential, MAX_CREDENTIAL_LENGTH));
     findings.push({ check: "credential", ...examineCredential(text, node) });

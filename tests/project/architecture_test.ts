@@ -156,6 +156,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "daemon/munged/keys",
       "daemon/munged/observe",
       "daemon/munged/replay",
+      "daemon/munged/replay_store",
       "daemon/process",
       "lib/auks",
       "lib/auks_client",

@@ -99,6 +99,37 @@ test("Sentinel replaces the master in the middle of the load", options, async ()
   }
 });
 
+test(
+  "a master without its replicas vouches for nothing, even after they have come",
+  options,
+  async () => {
+    const master = await Redis.start();
+    const replica = await Redis.start();
+    const hosts = new Hosts();
+    try {
+      const host = await hosts.add([
+        `--replay-store=redis://127.0.0.1:${master.port}`,
+        "--replay-store-replicas=1",
+        "--timestamp-drift-max=0",
+      ]);
+      await pause(2_100);
+      const early = await host.munge.encode();
+      assert.equal(await outcome(host, early), REFUSED);
+      assert.match(host.munged.log(), /NOREPLICAS 0 of 1 replicas have the entry/);
+      await pause(1_100);
+      replica.command("REPLICAOF", "127.0.0.1", `${master.port}`);
+      await until(() => hosts.status(0).replay_store!.reachable);
+      assert.equal(await outcome(host, early), REFUSED, "another master may have accepted it");
+      await pause(1_100);
+      assert.equal(await outcome(host, await host.munge.encode()), "ok");
+    } finally {
+      await hosts.close();
+      await replica.close();
+      await master.close();
+    }
+  },
+);
+
 for (const replicas of [1, 0]) {
   const what = replicas === 1
     ? "a host that still reaches a master that was replaced accepts nothing"

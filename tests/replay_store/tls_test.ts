@@ -91,6 +91,24 @@ test("TLS, an ACL user and a password from a file", options, async () => {
     const credential = await a.munge.encode();
     assert.equal(await outcome(a, credential), "ok");
     assert.equal(await outcome(b, credential), "EMUNGE_CRED_REPLAYED");
+    const doctor = (...changes: string[]) => {
+      const { munged } = a;
+      const args = ["doctor", `--socket=${munged.socket}`, ...login(...changes)];
+      const { out } = hosts.realm.run("ours", "mungebox", args);
+      assert(!out.includes("horse"));
+      return out.split("\n").filter((line) => line.includes("replay store")).join("\n");
+    };
+    assert.match(
+      doctor(),
+      /^ok +replay store +The replay store .*:\d+ \(7[.\d]+\) answers in \d+ ms/,
+    );
+    const wrong = `--replay-store=rediss://root@127.0.0.1:${redis.port}`;
+    assert.match(doctor(wrong), /problem +replay store .*WRONGPASS.*: credentials are refused/);
+    assert.match(
+      doctor(wrong, "--replay-store-policy=host"),
+      /^warning +replay store .*WRONGPASS/m,
+    );
+    assert.match(doctor("--replay-store-replicas=2"), /warning .* has 0 of the 2 replicas/);
     // A new password is used for the next connection.
     setPassword("another one");
     redis.command("CLIENT", "KILL", "USER", "munge");

@@ -88,22 +88,27 @@ export class Link {
    *
    * @throws {LinkLost} {ServerRefusal}
    */
-  async send(command: string, args: readonly string[]): Promise<unknown> {
+  send(command: string, args: readonly string[]): Promise<unknown> {
     this.#unanswered++;
     if (this.#watch === undefined) this.#listen();
-    try {
-      const answer = await this.#client.send(command, args as string[]);
-      this.#answers++;
-      return answer;
-    } catch (error) {
-      const { code, message } = error as Error & { code?: string };
-      if (code !== "ERR_REDIS_SERVER_ERROR") throw new LinkLost(message);
-      this.#answers++;
-      throw new ServerRefusal(message);
-    } finally {
-      this.#unanswered--;
-    }
+    return this.#client.send(command, args as string[]).then(this.#answered, this.#failed);
   }
+
+  readonly #answered = (answer: unknown): unknown => {
+    this.#unanswered--;
+    this.#answers++;
+    return answer;
+  };
+
+  readonly #failed = (error: Error & { readonly code?: string }): never => {
+    this.#unanswered--;
+    if (error.code === "ERR_REDIS_SERVER_ERROR") {
+      this.#answers++;
+      throw new ServerRefusal(error.message);
+    }
+    this.#isClosed = true;
+    throw new LinkLost(error.message);
+  };
 
   /** Closes the connection; commands without an answer fail. */
   close(): void {

@@ -3,7 +3,10 @@ import type { StoreAddress } from "../config.ts";
 import { type Access, formatAddress } from "./access.ts";
 import { Link, ServerRefusal } from "./link.ts";
 import { VERDICT, type Verdict } from "./messages.ts";
-import { sinceName } from "./names.ts";
+import { PREFIX, sinceName } from "./names.ts";
+
+/** How long the entry is kept with which replicas are counted. */
+const PROBE_LIFETIME_MS = 60_000;
 
 /** What a connection to a master needs to know. */
 export interface MasterSettings {
@@ -36,8 +39,11 @@ export interface Entry {
   readonly lifetime: number;
 }
 
-interface Batched extends Entry {
+interface Sent extends Entry {
   readonly isAsking: boolean;
+}
+
+interface Batched extends Sent {
   readonly resolve: (verdict: Verdict) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -61,20 +67,22 @@ export class Master {
 
   /** Connects to a server and makes sure that it is a master. @throws {Error} with the reason. */
   static async open(address: StoreAddress, settings: MasterSettings): Promise<Master> {
-    const { access, timeout, tag } = settings;
+    const { access, replicas, timeout, tag } = settings;
     const link = await Link.open(address, access, timeout, timeout / 2);
     try {
-      const info = parseInfo(String(await link.send("INFO", [])));
-      const role = info.get("role");
-      if (role !== "master") throw new Error(`Not a master, but a ${role ?? "stranger"}`);
-      const [seconds] = await link.send("TIME", []) as [string, string];
+      // While it has too few replicas, another server may be the master and have them.
+      if (replicas > 0) {
+        await link.send("SET", [`${PREFIX}probe${tag}`, "", "PX", `${PROBE_LIFETIME_MS}`]);
+        await replicate(link, settings);
+      }
+      const { info, facts } = await askMaster(link);
       // A server that was restarted, or was a replica until now, may not have everything that was accepted before. Its
-      // life as this master has a name, and began at the latest when the first of us came.
+      // life as this master has a name, and has begun by the time when the first of us comes.
       const life = sinceName(info.get("run_id") ?? "", info.get("master_replid") ?? "", tag);
-      await link.send("SET", [life, seconds, "NX"]);
+      await link.send("SET", [life, `${facts.time}`, "NX"]);
       const since = Number(await link.send("GET", [life]));
       if (!Number.isInteger(since) || since <= 0) throw new Error(`No time in "${life}"`);
-      return new Master(link, factsIn(info, Number(seconds)), since, settings);
+      return new Master(link, facts, since, settings);
     } catch (error) {
       link.close();
       throw new Error(`${formatAddress(address)}: ${(error as Error).message}`, { cause: error });
@@ -89,6 +97,10 @@ export class Master {
    * @throws {LinkLost | ServerRefusal}
    */
   remember(entry: Entry, isAsking: boolean): Promise<Verdict> {
+    if (this.#settings.replicas === 0) {
+      const own = { name: entry.name, lifetime: entry.lifetime, isAsking };
+      return this.#set(own).then((stored) => stored === "OK" ? VERDICT.fresh : this.#meet(own));
+    }
     const { promise, resolve, reject } = Promise.withResolvers<Verdict>();
     this.#batch.push({ ...entry, isAsking, resolve, reject });
     this.#schedule();
@@ -98,25 +110,24 @@ export class Master {
   #schedule(): void {
     if (this.#isScheduled || this.#batch.length === 0) return;
     this.#isScheduled = true;
-    queueMicrotask(() => void this.#ask());
+    queueMicrotask(() => void this.#askBatch());
   }
 
-  /** Sends everything asked so far. The next batch does not wait for it, unless WAIT blocks the connection meanwhile. */
-  async #ask(): Promise<void> {
+  /** Sends everything asked so far, and then WAIT, which blocks the connection: the next batch follows its answer. */
+  async #askBatch(): Promise<void> {
     const batch = this.#batch;
     this.#batch = [];
     const stored = batch.map((each) => this.#set(each));
-    const replicated = this.#replicate();
-    replicated.catch(() => {}); // which each question may await, too
+    const replicated = replicate(this.link, this.#settings);
     batch.forEach((each, i) => {
-      this.#verdict(each, stored[i]!, replicated).then(each.resolve, each.reject);
+      this.#judge(each, stored[i]!, replicated).then(each.resolve, each.reject);
     });
-    if (this.#settings.replicas > 0) await replicated.catch(() => {});
+    await replicated.catch(() => {});
     this.#isScheduled = false;
     this.#schedule();
   }
 
-  async #verdict(
+  async #judge(
     entry: Batched,
     stored: Promise<unknown>,
     replicated: Promise<void>,
@@ -125,40 +136,54 @@ export class Master {
       await replicated;
       return VERDICT.fresh;
     }
-    const { token, replicas } = this.#settings;
-    if (await this.#send(entry, "GET", [entry.name]) !== token) return VERDICT.replayed;
-    if (replicas > 0) {
+    const verdict = await this.#meet(entry);
+    if (verdict === VERDICT.fresh) {
       // WAIT covers what was written over this connection, and the first try may have used another one.
       await this.#send(entry, "PEXPIRE", [entry.name, `${entry.lifetime}`]);
-      await this.#replicate();
+      await replicate(this.link, this.#settings);
     }
-    return VERDICT.fresh;
+    return verdict;
   }
 
-  #set(entry: Batched): Promise<unknown> {
+  /** The verdict on an entry that was there: it may have been stored by this munged, whose answer was lost. */
+  async #meet(entry: Sent): Promise<Verdict> {
+    const holder = await this.#send(entry, "GET", [entry.name]);
+    return holder === this.#settings.token ? VERDICT.fresh : VERDICT.replayed;
+  }
+
+  #set(entry: Sent): Promise<unknown> {
     const { name, lifetime } = entry;
     return this.#send(entry, "SET", [name, this.#settings.token, "NX", "PX", `${lifetime}`]);
   }
 
-  #send({ isAsking }: Batched, command: string, args: readonly string[]): Promise<unknown> {
+  #send({ isAsking }: Sent, command: string, args: readonly string[]): Promise<unknown> {
     if (isAsking) this.link.send("ASKING", []).catch(() => {}); // the next command fails as well
     return this.link.send(command, args);
   }
+}
 
-  /** Waits until enough replicas have what was written over this connection. @throws {LinkLost | ServerRefusal} */
-  async #replicate(): Promise<void> {
-    const { replicas, timeout } = this.#settings;
-    if (replicas === 0) return;
-    const patience = Math.floor(timeout / 4);
-    const count = Number(await this.link.send("WAIT", [`${replicas}`, `${patience}`]));
-    if (count < replicas) {
-      throw new ServerRefusal(`NOREPLICAS ${count} of ${replicas} replicas have the entry`);
-    }
+/** Waits until enough replicas have what was written over a connection. @throws {LinkLost | ServerRefusal} */
+async function replicate(link: Link, { replicas, timeout }: MasterSettings): Promise<void> {
+  const patience = Math.floor(timeout / 4); // less than the silence after which a connection counts as lost
+  const count = Number(await link.send("WAIT", [`${replicas}`, `${patience}`]));
+  if (count < replicas) {
+    throw new ServerRefusal(`NOREPLICAS ${count} of ${replicas} replicas have the entry`);
   }
 }
 
+/** What a server says about itself, if it is a master. @throws {Error} if it is not. */
+export async function askMaster(
+  link: Link,
+): Promise<{ readonly info: ReadonlyMap<string, string>; readonly facts: ServerFacts }> {
+  const info = parseInfo(String(await link.send("INFO", [])));
+  const role = info.get("role");
+  if (role !== "master") throw new Error(`Not a master, but a ${role ?? "stranger"}`);
+  const [seconds] = await link.send("TIME", []) as [string, string];
+  return { info, facts: factsIn(info, Number(seconds)) };
+}
+
 /** The fields of an INFO answer. */
-export function parseInfo(text: string): ReadonlyMap<string, string> {
+function parseInfo(text: string): ReadonlyMap<string, string> {
   const fields = text.split("\r\n").flatMap((line): [string, string][] => {
     const at = line.indexOf(":");
     return at < 0 ? [] : [[line.slice(0, at), line.slice(at + 1)]];

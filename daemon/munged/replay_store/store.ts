@@ -14,9 +14,9 @@ import { clockGrace, tooOld, unavailable } from "./trouble.ts";
 const RETRY_PAUSE_MS = 30;
 
 /** What to do about a server's refusal, by its first word; anything else is final for the question. */
-const REMEDIES: Readonly<Record<string, "elsewhere" | "later" | "reconnect">> = {
+const REMEDIES: Readonly<Record<string, "ask" | "elsewhere" | "later" | "reconnect">> = {
+  ASK: "ask",
   MOVED: "elsewhere",
-  ASK: "elsewhere",
   CLUSTERDOWN: "elsewhere",
   READONLY: "reconnect",
   NOAUTH: "reconnect",
@@ -60,10 +60,7 @@ export class ReplayStore {
     const pending = { question, answer, asked: performance.now(), isAnswered: false };
     this.#pending.add(pending);
     this.#timer ??= setTimeout(() => this.#expire(), this.#config.replayStoreTimeout);
-    this.#decide(pending).then(
-      (verdict) => this.#settle(pending, verdict),
-      (error: unknown) => this.#giveUp(pending, (error as Error).message),
-    );
+    this.#attempt(pending);
   }
 
   /** Closes all connections. */
@@ -72,55 +69,65 @@ export class ReplayStore {
     this.#servers.stop();
   }
 
-  /** The verdict, tried for until the question is answered otherwise. @throws {Error} why there can't be one. */
-  async #decide(pending: Pending): Promise<Verdict> {
+  /** Asks the master that has the credential's name, or waits for a connection to it. */
+  #attempt(pending: Pending): void {
+    if (pending.isAnswered) return;
     const { question } = pending;
-    while (!pending.isAnswered) {
-      const master = this.#servers.masterOf(question.name);
-      if (master === undefined) {
-        if (this.#servers.isLongAway) throw new Error(this.#servers.trouble);
-        await this.#servers.nextChange;
-        continue;
-      }
-      // Another host may have decoded it before the server's memory begins. Times are whole seconds.
-      const since = master.since + clockGrace(this.#config);
-      if (question.encodeTime <= since) {
-        this.#log.limited("store since", "warning", tooOld(since, this.#config));
-        return VERDICT.older;
-      }
-      try {
-        return await this.#askMaster(master, question);
-      } catch (error) {
-        if (error instanceof LinkLost) continue; // masterOf() now has another one, or none
-        if (!(error instanceof ServerRefusal)) throw error;
-        switch (REMEDIES[error.word]) {
-          case "elsewhere":
-            this.#servers.lookAnew(error.message);
-            await this.#servers.nextChange;
-            break;
-          case "reconnect":
-            master.link.close();
-            break;
-          case "later":
-            await sleep(RETRY_PAUSE_MS);
-            break;
-          default:
-            throw new Error(`${formatAddress(master.link.address)}: ${error.message}`);
-        }
-      }
+    const master = this.#servers.masterOf(question.name);
+    if (master === undefined) {
+      if (this.#servers.isLongAway) this.#giveUp(pending, this.#servers.trouble!);
+      else void this.#servers.nextChange.then(() => this.#attempt(pending));
+      return;
     }
-    return VERDICT.away;
+    // Another host may have decoded it before the server's memory begins. Times are whole seconds.
+    const since = master.since + clockGrace(this.#config);
+    if (question.encodeTime <= since) {
+      this.#log.limited("store since", "warning", tooOld(since, this.#config));
+      this.#settle(pending, VERDICT.older);
+      return;
+    }
+    master.remember(question, false).then(
+      (verdict) => this.#settle(pending, verdict),
+      (error: unknown) => this.#recover(pending, master, error),
+    );
   }
 
-  async #askMaster(master: Master, question: Question): Promise<Verdict> {
+  /** Tries again after a failure, unless it is final. */
+  async #recover(pending: Pending, master: Master, error: unknown): Promise<void> {
     try {
-      return await master.remember(question, false);
-    } catch (error) {
-      // The slot is being moved: what it does not have is in its new place, "ASK slot host:port".
-      const { word, message } = error as ServerRefusal;
-      const next = word === "ASK" ? this.#servers.masterAt(message.split(" ")[2]!) : undefined;
-      if (next === undefined) throw error;
-      return await next.remember(question, true);
+      const verdict = await this.#remedy(pending.question, master, error);
+      if (verdict !== null) this.#settle(pending, verdict);
+      else this.#attempt(pending);
+    } catch (final) {
+      this.#giveUp(pending, `${formatAddress(master.link.address)}: ${(final as Error).message}`);
+    }
+  }
+
+  /** Does what a failure calls for. Returns a verdict, or null if it is time to try again. @throws a final failure. */
+  async #remedy(question: Question, master: Master, error: unknown): Promise<Verdict | null> {
+    if (error instanceof LinkLost) return null; // there is another one now, or none
+    if (!(error instanceof ServerRefusal)) throw error;
+    switch (REMEDIES[error.word]) {
+      case "ask": {
+        // "ASK slot host:port": the slot is being moved, and new entries go to its new place.
+        const next = this.#servers.masterAt(error.message.split(" ")[2]!);
+        if (next !== undefined) return await next.remember(question, true);
+        await sleep(RETRY_PAUSE_MS);
+        return null;
+      }
+      case "elsewhere":
+        this.#servers.lookAnew(error.message);
+        await this.#servers.nextChange;
+        return null;
+      case "reconnect":
+        master.link.close();
+        await this.#servers.nextChange;
+        return null;
+      case "later":
+        await sleep(RETRY_PAUSE_MS);
+        return null;
+      default:
+        throw error;
     }
   }
 
