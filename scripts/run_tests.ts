@@ -28,6 +28,7 @@ const PEERS: Readonly<Record<string, string>> = {
   "slurm-client": "/usr/bin/srun",
   "libslurm-dev": "/usr/include/slurm/spank.h",
   strace: "/usr/bin/strace",
+  systemd: "/lib/systemd/systemd",
   openssl: "/usr/bin/openssl",
   sudo: "/usr/bin/sudo",
   prometheus: "/usr/bin/promtool",
