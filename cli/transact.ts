@@ -3,6 +3,8 @@
 import { readFileSync, writeSync } from "node:fs";
 import { transact } from "../lib/client/transact.ts";
 import { MungeError } from "../lib/errors.ts";
+import { HANGUP } from "../lib/os/substitutes.ts";
+import { isHangup } from "../lib/protocol/transaction.ts";
 import type { MessageType } from "../lib/protocol/message.ts";
 
 /**
@@ -18,6 +20,8 @@ export async function run(_program: string, [type, socketPath]: readonly string[
   try {
     const body = await transact(socketPath, {
       format: () => message,
+      maxPayloadNeeded: 0, // the program that asks knows that munged accepts it
+      requireFits: () => {},
       responseType: Number(type) as MessageType,
       parse: (bytes) => bytes.slice(),
     });
@@ -25,6 +29,7 @@ export async function run(_program: string, [type, socketPath]: readonly string[
     return 0;
   } catch (error) {
     if (!(error instanceof MungeError)) throw error;
+    if (isHangup(error)) writeSync(1, HANGUP);
     writeSync(2, error.message);
     return error.errno;
   }

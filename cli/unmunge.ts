@@ -3,7 +3,12 @@ import { resolve } from "node:path";
 import { CIPHERS } from "../lib/credential/cipher.ts";
 import { ERRNO, errorCode, errorText, MungeError } from "../lib/errors.ts";
 import { MACS } from "../lib/credential/mac.ts";
-import { ANY_ID, type DecodeResponse, MAX_REQUEST_LENGTH } from "../lib/protocol/message.ts";
+import {
+  ANY_ID,
+  type DecodeResponse,
+  MAX_REQUEST_LENGTH,
+  maxMessageLength,
+} from "../lib/protocol/message.ts";
 import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { hostName } from "../lib/os/hosts.ts";
 import { formatLocalTime } from "../lib/os/local_time.ts";
@@ -151,7 +156,7 @@ export function run(program: string, args: readonly string[]): number {
   for (const path of paths) {
     if (path !== undefined) refuseSameFile(settings.input, path);
   }
-  const credential = readCredential(settings.input);
+  const credential = readCredential(settings);
   const outputs = openOutputs(settings);
   let response: DecodeResponse;
   try {
@@ -166,8 +171,9 @@ export function run(program: string, args: readonly string[]): number {
 }
 
 /** The credential in a file, which ends at the first NUL, as in C. */
-function readCredential(path: string): Uint8Array {
-  const bytes = readInput(path, MAX_REQUEST_LENGTH);
+function readCredential({ input, socket }: Settings): Uint8Array {
+  const askLimit = () => maxMessageLength(new BlockingClient(socket).maxPayload());
+  const bytes = readInput(input, MAX_REQUEST_LENGTH, askLimit);
   const end = bytes.indexOf(0);
   return end < 0 ? bytes : bytes.subarray(0, end);
 }

@@ -2,6 +2,7 @@
 // that appear complete or not at all.
 import type { Stats } from "node:fs";
 import { isReaderGone, wasOpenAtStart, writeWhole } from "../../lib/os/standard_streams.ts";
+import { MungeError } from "../../lib/errors.ts";
 import { EBADF, SystemError } from "../../lib/os/libc.ts";
 import { realPath } from "../../lib/os/real_path.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -21,9 +22,14 @@ const dirname = (path: string) => process.getBuiltinModule("node:path").dirname(
  * Reads a whole file, or standard input for `-`.
  *
  * @param limit maximum number of bytes.
+ * @param askLimit called for the maximum, if there may be a higher one, once the input turns out to be longer than `limit`.
  * @throws {MungeError} with exit status 1 if it can't be read or is longer.
  */
-export function readInput(path: string, limit: number): Uint8Array {
+export function readInput(
+  path: string,
+  limit: number,
+  askLimit: () => number = () => limit,
+): Uint8Array {
   let fd = 0;
   if (path === "-") {
     if (!wasOpenAtStart(0)) refuse("Failed to read");
@@ -36,10 +42,11 @@ export function readInput(path: string, limit: number): Uint8Array {
   }
   let buffer = new Uint8Array(4096);
   let length = 0;
+  let most = limit;
   try {
     for (;;) {
       if (length === buffer.length) {
-        const larger = new Uint8Array(buffer.length * 4);
+        const larger = new Uint8Array(Math.min(buffer.length * 4, most + 1));
         larger.set(buffer);
         buffer.fill(0);
         buffer = larger;
@@ -47,14 +54,16 @@ export function readInput(path: string, limit: number): Uint8Array {
       const count = fs().readSync(fd, buffer, length, buffer.length - length, null);
       if (count === 0) return buffer.subarray(0, length);
       length += count;
-      if (length > limit) break;
+      if (length > limit && most === limit) most = askLimit();
+      if (length > most) break;
     }
-  } catch {
+  } catch (error) {
+    if (error instanceof MungeError) throw error;
     refuse("Failed to read");
   } finally {
     if (fd !== 0) fs().closeSync(fd);
   }
-  refuse(`Input size exceeded maximum of ${limit}`);
+  refuse(`Input size exceeded maximum of ${most}`);
 }
 
 /** Refuses an output that is the input, because the first byte written would destroy the input. */

@@ -31,6 +31,16 @@ export function leadingNumber(text: string): { number: bigint; rest: string } | 
   return { number: match[1] === "-" ? -number : number, rest: text.slice(match[0].length) };
 }
 
+/** The units of counts and sizes. */
+export const COUNT_UNITS: Readonly<Record<string, bigint>> = {
+  k: 1000n,
+  m: 1000n ** 2n,
+  g: 1000n ** 3n,
+  K: 1024n,
+  M: 1024n ** 2n,
+  G: 1024n ** 3n,
+};
+
 /** The decimal number that makes up the whole text, or undefined. */
 export function wholeNumber(text: string): bigint | undefined {
   const parsed = leadingNumber(text);

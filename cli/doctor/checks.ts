@@ -1,6 +1,15 @@
 // The checks of mungebox doctor on its own node: one table, causes before effects, so that the first of the
 // worst findings is the cause of the others. Checks of other hosts are in hosts.ts.
-import { daemonClock, keyInForce, lock, log, roundTrip, socket, version } from "./daemon_checks.ts";
+import {
+  daemonClock,
+  keyInForce,
+  lock,
+  log,
+  maxPayload,
+  roundTrip,
+  socket,
+  version,
+} from "./daemon_checks.ts";
 import { configuration, diskSpace, files, key, socketDirectory, user } from "./file_checks.ts";
 import type { Finding } from "./finding.ts";
 import type { Node } from "./node.ts";
@@ -28,6 +37,7 @@ export const CHECKS: readonly Check[] = [
   { name: "round trip", examine: roundTrip },
   { name: "key in force", examine: keyInForce },
   { name: "munged's clock", examine: daemonClock },
+  { name: "max payload", examine: maxPayload },
   { name: "clock", examine: clock },
   { name: "name service", examine: nameService },
   { name: "version", examine: version },

@@ -204,6 +204,22 @@ export function version({ lock, restart, socketPath }: Node): Finding[] {
   return [ok(daemon === undefined ? ours : `${ours}; munged is ${daemon}`)];
 }
 
+/** Whether munged's limit on payloads is the configured one. */
+export function maxPayload({ exchange, config, socketPath, lock, restart }: Node): Finding[] {
+  const executable = lock.state === "held" ? lock.holder.executable : undefined;
+  if (exchange.state !== "answered" || !basename(executable ?? "").startsWith("mungebox")) {
+    return [];
+  }
+  const accepted = new BlockingClient(socketPath, { waitForSocket: false }).maxPayload();
+  if (accepted === config.maxPayload) return [ok(`munged accepts payloads of ${accepted} bytes`)];
+  return [
+    warning(
+      `munged accepts payloads of ${accepted} bytes, but is configured for ${config.maxPayload}`,
+      run(restart),
+    ),
+  ];
+}
+
 /** The version of the munged behind a socket; undefined if it does not report one. */
 function versionAt(socketPath: string): string | undefined {
   try {

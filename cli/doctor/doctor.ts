@@ -7,6 +7,7 @@ import { examineCredential } from "./credential.ts";
 import { type Finding, type NamedFinding, type Verdict, worst } from "./finding.ts";
 import { examineHosts, type HostFinding } from "./hosts.ts";
 import { lookAtNode, type Node } from "./node.ts";
+import { LARGEST_MESSAGE_LENGTH } from "../../lib/protocol/message.ts";
 import { readInput } from "../command_line/files.ts";
 import { USAGE as MUNGED_USAGE } from "../munged/options.ts";
 import {
@@ -31,7 +32,7 @@ interface Settings {
 }
 
 const DEFAULT_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10";
-const MAX_CREDENTIAL_LENGTH = 4 << 20;
+const MAX_CREDENTIAL_LENGTH = LARGEST_MESSAGE_LENGTH;
 /** Exit statuses of Nagios plugins. */
 const STATUS: Readonly<Record<Verdict, number>> = {
   ok: 0,

@@ -67,7 +67,7 @@ export interface Node extends Place {
 
 /** Options taken from the running daemon's command line unless doctor is given them. */
 const ADOPTED =
-  /^--(?:log-file|pid-file|seed-file|trusted-group|origin|syslog|foreground|force)(?:=|$)/;
+  /^--(?:log-file|pid-file|seed-file|max-payload|trusted-group|origin|syslog|foreground|force)(?:=|$)/;
 
 /**
  * Looks at this node.

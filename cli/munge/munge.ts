@@ -86,7 +86,8 @@ export function run(program: string, args: readonly string[]): void | Promise<vo
   if (settings.renew && settings.output === "-") refuse('Option "--renew" needs an output file');
   if ("path" in settings.payload) {
     refuseSameFile(settings.payload.path, settings.output);
-    settings.payload = readInput(settings.payload.path, MAX_PAYLOAD_LENGTH);
+    const askLimit = () => new BlockingClient(settings.socket).maxPayload();
+    settings.payload = readInput(settings.payload.path, MAX_PAYLOAD_LENGTH, askLimit);
   }
   const { payload } = settings;
   if (settings.renew) return keepRenewing(program, settings, payload);

@@ -7,6 +7,7 @@ import {
   STORE_POLICIES,
 } from "../../daemon/munged/config.ts";
 import { LOG_FORMATS } from "../../daemon/process/log_format.ts";
+import { LARGEST_PAYLOAD_LENGTH, MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { INFORMATION_OPTIONS, type Usage } from "../command_line/options.ts";
 import { INT_MAX } from "../command_line/values.ts";
 import { addition, choice, option, parsed, text } from "../command_line/vocabulary.ts";
@@ -25,6 +26,7 @@ import {
   path,
   seconds,
   shown,
+  size,
   task,
 } from "./vocabulary.ts";
 
@@ -65,6 +67,11 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
       max: MAX_INT,
     }),
     path("--log-file=PATH", `Specify log file [${DEFAULTS.logFile}]`, "logFile"),
+    addition(size(
+      "--max-payload=SIZE",
+      `Specify maximum payload length (in bytes) [${DEFAULTS.maxPayload}]`,
+      { key: "maxPayload", min: MAX_PAYLOAD_LENGTH, max: LARGEST_PAYLOAD_LENGTH },
+    )),
     number("--max-ttl=SECS", "Specify maximum time-to-live (in seconds)", {
       key: "maxTtl",
       min: 1,

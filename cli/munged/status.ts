@@ -1,11 +1,11 @@
 // munged --status: asks a running munged for its status and prints it.
 import type { Status } from "../../daemon/munged/observe/status.ts";
 import { policyLine } from "../../daemon/munged/observe/policy_text.ts";
+import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
-import { systemCode } from "../../lib/os/system_text.ts";
 import { printable, printableJson } from "../../lib/printable.ts";
-import { NoAnswer } from "../../lib/protocol/transaction.ts";
+import { isHangup } from "../../lib/protocol/transaction.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { print } from "../command_line/print.ts";
 
@@ -20,7 +20,7 @@ export function askStatus(socket: string): string {
   try {
     return new BlockingClient(socket, { waitForSocket: false }).status();
   } catch (error) {
-    if (!(error instanceof MungeError) || !isHangup(error.cause)) throw error;
+    if (!(error instanceof MungeError) || !isHangup(error)) throw error;
     throw new MungeError(
       error.code,
       `The munged at "${socket}" closed the connection without an answer: our munged reports its status to root ` +
@@ -32,14 +32,7 @@ export function askStatus(socket: string): string {
 
 /** Whether an error of {@linkcode askStatus} is final: the daemon refuses its status to this user. */
 export function isStatusRefused(error: unknown): boolean {
-  return error instanceof MungeError && error.cause instanceof MungeError &&
-    isHangup(error.cause.cause);
-}
-
-/** Whether the daemon closed the connection, which is how it refuses a request. */
-function isHangup(cause: unknown): boolean {
-  if (cause instanceof NoAnswer) return cause.reason === "closed";
-  return systemCode(cause) === "ECONNRESET";
+  return error instanceof MungeError && isHangup(error.cause);
 }
 
 function parseStatus(json: string, socket: string): Status {
@@ -91,6 +84,8 @@ function formatStatus(status: Status): string {
   );
   if (status.replay_store !== null) row("REPLAY_STORE", formatStoreStatus(status.replay_store));
   row("MEMORY", `${Math.ceil(status.resident_bytes / 1024)} KiB`);
+  const { max_payload_bytes: maxPayload = MAX_PAYLOAD_LENGTH } = status; // which an older munged does not report
+  row("MAX_PAYLOAD", `${maxPayload} bytes`);
   for (const { name, limited, policy, keys } of status.realms) {
     const realm = name === "" ? "default realm" : `realm ${name}${limited ? " (limited)" : ""}`;
     row("POLICY", `${realm}: ${policyLine(policy) || "everything allowed"}`);

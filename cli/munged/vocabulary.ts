@@ -2,7 +2,7 @@
 // --check-config need to know about an option.
 import { DEFAULTS, resolvePath } from "../../daemon/munged/config.ts";
 import { MungeError } from "../../lib/errors.ts";
-import { parseGroup, wholeNumber } from "../command_line/values.ts";
+import { COUNT_UNITS, leadingNumber, parseGroup, wholeNumber } from "../command_line/values.ts";
 import * as base from "../command_line/vocabulary.ts";
 import { addition, type KeyFor } from "../command_line/vocabulary.ts";
 import type { MungedOption, Settings, Task } from "./settings.ts";
@@ -80,6 +80,25 @@ export function number(
       key,
       (value) => integer(long, value, min, max),
     ),
+    (settings) => [`${settings[key]}`],
+  );
+}
+
+/** An option that is a number of bytes, which a unit may follow. */
+export function size(
+  names: string,
+  help: string,
+  { key, min, max }: { key: "maxPayload"; min: number; max: number },
+): MungedOption {
+  const { long } = base.parseNames(names);
+  return shown(
+    base.parsed(names, help, key, (value) => {
+      const { number = 0n, rest = "" } = leadingNumber(value) ?? {};
+      const unit = rest === "" ? 1n : COUNT_UNITS[rest] ?? 0n;
+      const bytes = number * unit;
+      if (bytes < min || bytes > max) throw invalid(long, value);
+      return Number(bytes);
+    }),
     (settings) => [`${settings[key]}`],
   );
 }

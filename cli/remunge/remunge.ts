@@ -13,6 +13,7 @@ import { choice, flag, parsed } from "../command_line/vocabulary.ts";
 import { print, printError } from "../command_line/print.ts";
 import { COUNTER, printLine, STATE, type WorkerTask } from "./task.ts";
 import {
+  COUNT_UNITS,
   ENCODE_DEFAULTS,
   type EncodeSettings,
   INT_MAX,
@@ -53,14 +54,6 @@ const PROGRESS_INTERVAL = 1000;
 /** Exit status of an interrupted run: 128 + SIGINT, as in shells. */
 const INTERRUPTED = 130;
 
-const COUNT_UNITS: Readonly<Record<string, bigint>> = {
-  k: 1000n,
-  m: 1000n ** 2n,
-  g: 1000n ** 3n,
-  K: 1024n,
-  M: 1024n ** 2n,
-  G: 1024n ** 3n,
-};
 const DURATION_UNITS: Readonly<Record<string, bigint>> = {
   s: 1n,
   S: 1n,

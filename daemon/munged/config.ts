@@ -1,5 +1,6 @@
 // munged's settings and their defaults. cli/munged/options.ts parses them.
 import { dirname, isAbsolute, join } from "node:path";
+import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { CONFIG_DIRECTORY, DEFAULT_SOCKET, RUN_DIRECTORY } from "../../lib/paths.ts";
 import type { LogFormat } from "../process/log_format.ts";
 
@@ -33,6 +34,8 @@ export interface DaemonConfig {
   replayScopes: readonly RealmScope[];
   /** Longest time-to-live granted, in seconds, 1..3600. */
   maxTtl: number;
+  /** Longest payload of a credential, in bytes, from MAX_PAYLOAD_LENGTH to LARGEST_PAYLOAD_LENGTH. */
+  maxPayload: number;
   /** Time-to-live, in seconds, of a credential whose maker asks for none. */
   defaultTtl: number;
   /** Seconds by which clocks may differ, 0..3600; null for the reference's rule. */
@@ -202,6 +205,7 @@ export const DEFAULTS: Readonly<DaemonConfig> = {
   replayStoreReplicas: 0,
   replayStoreTimeout: 1000,
   replayScopes: [],
+  maxPayload: MAX_PAYLOAD_LENGTH,
   maxTtl: 3600,
   defaultTtl: 300,
   timestampDriftMax: null,

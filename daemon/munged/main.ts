@@ -18,7 +18,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
     return stopDaemon(config, createLogger(stderrLog(config)));
   }
   const numThreads = usefulThreads(config.numThreads);
-  requireResources(numThreads, config.foreground);
+  requireResources(numThreads, config.maxPayload, config.foreground);
   const passed = socketFromManager();
   const announceReady = config.foreground ? () => {} : enterBackground(config, passed);
   const { serve } = await import("./service.ts");

@@ -1,6 +1,7 @@
 // The system limits that munged needs. The runtime crashes when it can't get what it needs, or says nothing
 // that an administrator understands, so munged checks before it starts.
 import { availableParallelism } from "node:os";
+import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { processLimit } from "../../lib/os/cgroup.ts";
 import { hasAddressSpace, hasMemory, softLimit } from "../../lib/os/limits.ts";
@@ -9,6 +10,8 @@ const MIB = 1024 * 1024;
 /** Memory needed in addition to what munged has by then. */
 const BASE_MEMORY = 33 * MIB;
 const THREAD_MEMORY = 31 * MIB;
+/** How often a thread has a payload in memory while it makes or opens a credential, and keeps one for a client. */
+const PAYLOADS_PER_THREAD = 8;
 /** Descriptors besides those of the threads, with some for clients. */
 const OTHER_DESCRIPTORS = 22;
 const THREAD_DESCRIPTORS = 5;
@@ -32,11 +35,13 @@ export function usefulThreads(asked: number): number {
  * Refuses to start if limits leave too little.
  *
  * @param threads that serve requests.
+ * @param maxPayload maximum length of a payload.
  * @param foreground whether other processes in our control group are strangers, not our own on the way to the background.
  * @throws {MungeError} EMUNGE_NO_MEMORY for memory, EMUNGE_SNAFU for another limit.
  */
-export function requireResources(threads: number, foreground: boolean): void {
-  const memory = BASE_MEMORY + threads * THREAD_MEMORY;
+export function requireResources(threads: number, maxPayload: number, foreground: boolean): void {
+  const longer = PAYLOADS_PER_THREAD * (maxPayload - MAX_PAYLOAD_LENGTH);
+  const memory = BASE_MEMORY + threads * (THREAD_MEMORY + longer);
   const mebibytes = `${Math.ceil(memory / MIB)} MiB more for ${threads} threads`;
   if (!hasAddressSpace(memory)) {
     throw new MungeError("EMUNGE_NO_MEMORY", `Out of memory: ulimit -v must allow ${mebibytes}`);

@@ -177,6 +177,7 @@ async function start(
   teardown.add(() => socket.remove());
   const status: StatusSources = {
     startTime: Math.floor(Date.now() / 1000),
+    maxPayload: config.maxPayload,
     counters: createCounters(config.numThreads),
     recent: logTarget.recent,
     replay,
@@ -195,6 +196,7 @@ async function start(
     {
       listener,
       threads: config.numThreads,
+      maxPayload: config.maxPayload,
       maxTtl: config.maxTtl,
       defaultTtl: config.defaultTtl,
       timestampDriftMax: config.timestampDriftMax,

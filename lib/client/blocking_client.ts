@@ -6,8 +6,11 @@ import {
   type EncodeRequest,
   type EncodeResponse,
   HEADER_LENGTH,
-  MESSAGE_TIMEOUT_MS,
+  LARGEST_MESSAGE_LENGTH,
+  MAX_REQUEST_LENGTH,
+  messageTimeout,
 } from "../protocol/message.ts";
+import { MAX_PAYLOAD_LENGTH } from "../credential/fields.ts";
 import { errorCode, MungeError } from "../errors.ts";
 import {
   connectPause,
@@ -22,6 +25,9 @@ import {
   decodeTransaction,
   encodeTransaction,
   incompleteError,
+  limitsTransaction,
+  maxPayloadWithout,
+  NoAnswer,
   overlongPathError,
   requireSocket,
   requireSocketName,
@@ -50,6 +56,8 @@ import {
 /** Errors of connecting that pass: a full listen queue, and a munged that is being restarted. */
 const PASSING: readonly number[] = [EAGAIN, ECONNREFUSED, ENOENT];
 
+const BUFFER_LENGTH = 16_384;
+
 /** How a {@linkcode BlockingClient} asks. */
 export interface BlockingClientOptions {
   /**
@@ -64,8 +72,8 @@ export class BlockingClient {
   readonly #path: string;
   readonly #address: Uint8Array;
   readonly #waitForSocket: boolean;
-  /** Buffer for responses; grows for a longer response. */
-  #buffer = new Uint8Array(fixedMemory(16_384));
+  /** Buffer for responses; grows for a longer response, until the one after it. */
+  #buffer = new Uint8Array(fixedMemory(BUFFER_LENGTH));
 
   /**
    * @param path of munged's socket.
@@ -111,19 +119,37 @@ export class BlockingClient {
   }
 
   /**
-   * Sends munged one request.
+   * Asks for the maximum length of a payload, in bytes.
+   *
+   * @returns munged's `--max-payload`; the protocol's maximum for a munged that can't be asked.
+   * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached.
+   */
+  maxPayload(): number {
+    try {
+      return this.transact(limitsTransaction());
+    } catch (error) {
+      return maxPayloadWithout(error);
+    }
+  }
+
+  /**
+   * Sends munged one request, after asking for munged's limits if not every munged accepts a request of this length.
    *
    * @returns its answer, which may be an error; its byte fields are views that the next call overwrites.
    * @throws {MungeError} EMUNGE_SOCKET if munged can't be reached, EMUNGE_BAD_LENGTH if the request is too long.
    */
   transact<Response>(transaction: Transaction<Response>): Response {
+    if (transaction.maxPayloadNeeded > MAX_PAYLOAD_LENGTH) {
+      transaction.requireFits(this.maxPayload());
+    }
     if (!canCallLibc()) return this.#transactInChild(transaction);
     for (let failures = 0;; sleep(transactionPause(failures))) {
       const message = transaction.format(failures);
       const fd = this.#connect();
       try {
-        send(fd, message);
-        return transaction.parse(this.#receive(fd, transaction));
+        const timeout = messageTimeout(message.length);
+        send(fd, message, timeout);
+        return transaction.parse(this.#receive(fd, transaction, timeout));
       } catch (error) {
         failures++;
         if (failures >= MAX_TRANSACTIONS || !isRetryable(error)) throw error;
@@ -136,9 +162,12 @@ export class BlockingClient {
   #transactInChild<Response>(transaction: Transaction<Response>): Response {
     const error = this.#waitForSocket ? undefined : socketError(this.#path);
     if (error !== undefined) throw error;
-    const outcome = transactInChild(this.#path, transaction.format(0), transaction.responseType);
+    const { responseType } = transaction;
+    const message = transaction.format(0);
+    const outcome = transactInChild(this.#path, message, responseType, LARGEST_MESSAGE_LENGTH);
     if (outcome instanceof Uint8Array) return transaction.parse(outcome);
-    throw new MungeError(errorCode(outcome.errno), outcome.text);
+    const cause = outcome.isHangup ? new NoAnswer("closed") : undefined;
+    throw new MungeError(errorCode(outcome.errno), outcome.text, { cause });
   }
 
   /** Descriptor of a new connection. */
@@ -158,8 +187,11 @@ export class BlockingClient {
   }
 
   /** The body of the response, as a view of the buffer. */
-  #receive(fd: number, transaction: Transaction<unknown>): Uint8Array {
-    const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
+  #receive(fd: number, transaction: Transaction<unknown>, timeout: number): Uint8Array {
+    if (this.#buffer.length > HEADER_LENGTH + MAX_REQUEST_LENGTH) {
+      this.#buffer = new Uint8Array(fixedMemory(BUFFER_LENGTH));
+    }
+    const deadline = performance.now() + timeout;
     let part: "header" | "body" = "header";
     let start = 0;
     let end = HEADER_LENGTH;
@@ -191,9 +223,9 @@ export class BlockingClient {
 }
 
 /** Sends a whole message. The first try is immediate: munged looks for the message as soon as a client connects. */
-function send(fd: number, message: Uint8Array): void {
+function send(fd: number, message: Uint8Array, timeout: number): void {
   const step = "send message";
-  const deadline = performance.now() + MESSAGE_TIMEOUT_MS;
+  const deadline = performance.now() + timeout;
   for (let sent = 0; sent < message.length;) {
     const count = sendFrom(fd, message, sent);
     if (typeof count === "number") sent += count;

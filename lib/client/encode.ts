@@ -58,8 +58,8 @@ export interface EncodeOptions extends CredentialOptions, CallOptions {}
 /**
  * Asks munged for a credential, which proves the UID and GID of this process to the one that decodes it.
  *
- * @param payload bytes, or a string, which is encoded as UTF-8; at most {@linkcode MAX_PAYLOAD_LENGTH} bytes; empty unless
- * given.
+ * @param payload bytes, or a string, which is encoded as UTF-8; empty unless given. munged is asked whether it accepts more
+ * than {@linkcode MAX_PAYLOAD_LENGTH} bytes.
  * @param options properties of the credential, and how long to wait for it.
  * @returns the credential: one line of printable ASCII.
  * @throws {MungeError} `EMUNGE_BAD_ARG`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC` or `EMUNGE_BAD_ZIP` for an invalid option,

@@ -1,9 +1,10 @@
 // One transaction with munged over node:net, for Bun, Deno and Node.js: its turn, its time and its retries. The rules are
 // in lib/protocol/retry.ts; the commands use a blocking client of their own.
+import { LARGEST_PAYLOAD_LENGTH, MAX_PAYLOAD_LENGTH } from "../credential/fields.ts";
 import { atSocket } from "../errors.ts";
-import { MESSAGE_TIMEOUT_MS, setRetry } from "../protocol/message.ts";
+import { messageTimeout, setRetry } from "../protocol/message.ts";
 import { isRetryable, MAX_TRANSACTIONS, transactionPause } from "../protocol/retry.ts";
-import type { Transaction } from "../protocol/transaction.ts";
+import { limitsTransaction, maxPayloadWithout, type Transaction } from "../protocol/transaction.ts";
 import { pause } from "./abort.ts";
 import { connectTo, type Patience } from "./connection.ts";
 import { exchange } from "./exchange.ts";
@@ -16,7 +17,9 @@ export interface TransactOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds for the whole transaction, including tries and pauses; no limit unless given. */
   readonly timeoutMs?: number | undefined;
-  /** Milliseconds for each message, sent or received, before a try fails; 2000 unless given. */
+  /**
+   * Milliseconds for each message, sent or received, before a try fails; 2000 unless given, for each 2 MiB of the request.
+   */
   readonly messageTimeoutMs?: number | undefined;
   /**
    * Whether to wait for a missing socket as long as for one that refuses connections: a munged that is being
@@ -27,8 +30,10 @@ export interface TransactOptions {
 
 /** What ends a try early, and when. */
 interface Limits extends Patience {
-  readonly messageTimeoutMs: number;
+  readonly messageTimeoutMs: number | undefined;
 }
+
+const NOTHING = new Uint8Array(0);
 
 /** Maximum number of concurrent transactions with one munged; others wait their turn. */
 const MAX_CONNECTIONS = 64;
@@ -37,7 +42,7 @@ const gates = new Map<string, { readonly gate: Gate; users: number }>();
 
 /**
  * Carries out one transaction with the munged at `socketPath`, with the retries of docs/protocol.md
- * ("One request, one response").
+ * ("One request, one response"). If not every munged accepts a request of this length, this one is asked first.
  *
  * @returns the response, which may contain an error from the daemon.
  * @throws {MungeError} EMUNGE_SOCKET if there is no socket, no daemon behind it, or no complete answer after five tries;
@@ -50,14 +55,24 @@ export async function transact<Response>(
   transaction: Transaction<Response>,
   options: TransactOptions = {},
 ): Promise<Response> {
-  const { signal, timeoutMs, messageTimeoutMs = MESSAGE_TIMEOUT_MS, waitForSocket = true } =
-    options;
+  const { signal, timeoutMs, messageTimeoutMs, waitForSocket = true } = options;
+  const { maxPayloadNeeded } = transaction;
   try {
-    // Now, not at this transaction's turn, because the caller may reuse its buffers by then.
-    const message = transaction.format(0);
+    // Now, not at this transaction's turn, because the caller may reuse its buffers by then. A request that no munged
+    // accepts is never sent.
+    const message = maxPayloadNeeded > LARGEST_PAYLOAD_LENGTH ? NOTHING : transaction.format(0);
     const run = (signal: AbortSignal | undefined) => {
       const limits = { messageTimeoutMs, waitForSocket, signal };
-      return inTurn(socketPath, () => tryAgain(socketPath, message, transaction, limits), signal);
+      const send = () => tryAgain(socketPath, message, transaction, limits);
+      const askFirst = async () => {
+        transaction.requireFits(await maxPayload(socketPath, limits));
+        return send();
+      };
+      return inTurn(
+        socketPath,
+        maxPayloadNeeded > MAX_PAYLOAD_LENGTH ? askFirst : send,
+        signal,
+      );
     };
     const limitMs = timerDelay(timeoutMs);
     return limitMs === undefined ? await run(signal) : await withDeadline(limitMs, run, signal);
@@ -85,6 +100,16 @@ async function inTurn<T>(
   }
 }
 
+/** munged's `--max-payload`; the protocol's maximum for a munged that can't be asked. */
+async function maxPayload(socketPath: string, limits: Limits): Promise<number> {
+  const transaction = limitsTransaction();
+  try {
+    return await tryAgain(socketPath, transaction.format(0), transaction, limits);
+  } catch (error) {
+    return maxPayloadWithout(error);
+  }
+}
+
 /** The transaction with its retries. */
 async function tryAgain<Response>(
   socketPath: string,
@@ -92,7 +117,7 @@ async function tryAgain<Response>(
   transaction: Transaction<Response>,
   limits: Limits,
 ): Promise<Response> {
-  const { messageTimeoutMs, signal } = limits;
+  const { messageTimeoutMs = messageTimeout(message.length), signal } = limits;
   for (let failures = 0;;) {
     signal?.throwIfAborted();
     setRetry(message, failures);

@@ -38,6 +38,10 @@ interface Exports {
 
 const BLOCK_SIZE = 9; // of 100,000 bytes, as MUNGE requires (docs/protocol.md, "The credential")
 const BZ_OK = 0;
+/** Length of a page of WebAssembly's memory. */
+const PAGE_LENGTH = 65_536;
+/** Memory of an instance that is kept; it never shrinks. */
+const MEMORY_KEPT = 16 * 2 ** 20;
 const EBADF = 8; // WASI's number
 
 /** A loaded libbzip2. Not reentrant, but its two functions never yield. */
@@ -85,21 +89,23 @@ class Bzip2 {
     if (lengthAt === 0) throw new Bzip2Error("Out of memory");
     const target = lengthAt + 4;
     const source = target + bound;
-    const heap = new Uint8Array(exports.memory.buffer);
-    const view = new DataView(exports.memory.buffer);
+    // Not kept: libbzip2's own allocations may make memory grow, which detaches its buffer.
+    const heap = () => new Uint8Array(exports.memory.buffer);
+    const lengthView = () => new DataView(exports.memory.buffer, lengthAt, 4);
     try {
-      heap.set(input, source);
-      view.setUint32(lengthAt, bound, true);
+      heap().set(input, source);
+      lengthView().setUint32(0, bound, true);
       const result = call(exports, target, lengthAt, source);
       if (result !== BZ_OK) throw new Bzip2Error(`bzip2 failed with ${result}`);
-      return heap.slice(target, target + view.getUint32(lengthAt, true));
+      return heap().slice(target, target + lengthView().getUint32(0, true));
     } catch (error) {
       // After a trap or a failed assertion the state of the instance is unknown; the next call gets a new one.
       if (!(error instanceof Bzip2Error)) this.#exports = instantiate(this.#module);
       throw error;
     } finally {
-      heap.fill(0, lengthAt, lengthAt + length);
+      heap().fill(0, lengthAt, lengthAt + length);
       exports.free(lengthAt);
+      if (exports.memory.buffer.byteLength > MEMORY_KEPT) this.#exports = instantiate(this.#module);
     }
   }
 }
@@ -114,8 +120,16 @@ function instantiate(module: WebAssembly.Module): Exports {
       emscripten_memcpy_big(target: number, source: number, length: number) {
         new Uint8Array(exports.memory.buffer).copyWithin(target, source, source + length);
       },
-      // The initial 16 MiB hold the 8 MB of level 9 and any buffer a message can need, so memory never grows.
-      emscripten_resize_heap: () => 0,
+      // The initial 16 MiB hold the 8 MB of level 9 and payloads of a few MiB; longer ones need more.
+      emscripten_resize_heap(length: number) {
+        const { memory } = exports;
+        try {
+          memory.grow(Math.ceil((length - memory.buffer.byteLength) / PAGE_LENGTH));
+          return 1;
+        } catch {
+          return 0; // no memory, or more than the module may have
+        }
+      },
     },
     wasi_snapshot_preview1: { fd_close: refuse, fd_seek: refuse, fd_write: refuse },
   };

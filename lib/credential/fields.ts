@@ -1,7 +1,9 @@
 // The contents of a credential as plain values, and their limits. outer.ts and inner.ts have their layout in bytes.
 
-/** Maximum length of a payload in bytes. */
+/** Maximum length of a payload in bytes that every munged accepts: the default of munged's `--max-payload`. */
 export const MAX_PAYLOAD_LENGTH = 1_048_576;
+/** The longest payload that `--max-payload` can allow. */
+export const LARGEST_PAYLOAD_LENGTH = 64 * MAX_PAYLOAD_LENGTH;
 /** Bytes of salt in every credential. */
 export const SALT_LENGTH = 8;
 /** Bytes of the MAC that identify a credential in the replay cache. */

@@ -6,7 +6,6 @@ import { copyBytes, newBytes, SHORT_LENGTH } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
 import {
   type CredentialFields,
-  MAX_PAYLOAD_LENGTH,
   type OpenedCredential,
   REPLAY_KEY_LENGTH,
   SALT_LENGTH,
@@ -18,7 +17,6 @@ import type { Zip } from "./zip.ts";
 const ADDRESS_LENGTH = 4;
 /** Length of INNER without the payload. */
 const HEAD_LENGTH = SALT_LENGTH + 1 + ADDRESS_LENGTH + 28;
-const MAX_INNER_LENGTH = HEAD_LENGTH + MAX_PAYLOAD_LENGTH;
 const COMPRESSED_MAGIC = 0xcaca_caca;
 const COMPRESSED_HEAD_LENGTH = 8;
 
@@ -103,6 +101,7 @@ export function compressInner(
 /**
  * The inverse of {@linkcode compressInner}: INNER alone. The stated length, itself bounded, limits the output.
  *
+ * @param maxPayload maximum length of the payload in it.
  * @throws {MungeError} EMUNGE_SNAFU for an invalid compression header, EMUNGE_CRED_INVALID for a bad stream.
  */
 export function decompressInner(
@@ -110,10 +109,12 @@ export function decompressInner(
   bytes: Uint8Array,
   start: number,
   { decompress }: Compression,
+  maxPayload: number,
 ): Uint8Array {
   const streamStart = start + COMPRESSED_HEAD_LENGTH;
   const length = bytes.length >= streamStart ? readU32(bytes, start + 4) : 0;
-  if (length === 0 || length > MAX_INNER_LENGTH || readU32(bytes, start) !== COMPRESSED_MAGIC) {
+  const isPossible = length > 0 && length <= HEAD_LENGTH + maxPayload;
+  if (!isPossible || readU32(bytes, start) !== COMPRESSED_MAGIC) {
     throw new MungeError("EMUNGE_SNAFU", "Failed to decompress credential");
   }
   return decompress(zip, bytes.subarray(streamStart), length);

@@ -3,7 +3,7 @@
 // (daemon/munged/serve/decode.ts).
 import { copyBytes, copyOf, newBytes, releaseMuch } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
-import type { OpenedCredential } from "./fields.ts";
+import { MAX_PAYLOAD_LENGTH, type OpenedCredential } from "./fields.ts";
 import { decompressInner, parseInner } from "./inner.ts";
 import type { Mac } from "./mac.ts";
 import { type Outer, parseOuter } from "./outer.ts";
@@ -15,6 +15,7 @@ import { dataKey, type Subkeys, wipe } from "./subkeys.ts";
  *
  * @param bytes the credential without its armor.
  * @param ring the keys that may have made it, the most likely first.
+ * @param maxPayload maximum length of a compressed payload; the length of any other is that of the credential.
  * @returns the fields; the payload is a view of bytes that nothing else refers to.
  * @throws {MungeError} EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC or EMUNGE_BAD_ZIP if its bytes
  * fail to parse, and as {@linkcode openParsed} does.
@@ -23,8 +24,9 @@ export function openBytes(
   bytes: Uint8Array,
   ring: readonly Subkeys[],
   primitives: Primitives,
+  maxPayload = MAX_PAYLOAD_LENGTH,
 ): OpenedCredential {
-  return openParsed(bytes, parseOuter(bytes), ring, primitives);
+  return openParsed(bytes, parseOuter(bytes), ring, primitives, maxPayload);
 }
 
 /**
@@ -38,13 +40,14 @@ export function openParsed(
   outer: Outer,
   ring: readonly Subkeys[],
   primitives: Primitives,
+  maxPayload = MAX_PAYLOAD_LENGTH,
 ): OpenedCredential {
   const { zip, outerLength } = outer;
   for (let i = 0; i < ring.length; i++) {
     const authenticated = authenticatedBytes(bytes, outer, ring[i]!, primitives);
     if (authenticated === null) continue;
     if (zip.number === 0) return parseInner(authenticated, outerLength, outer, i);
-    const inner = decompressInner(zip, authenticated, outerLength, primitives);
+    const inner = decompressInner(zip, authenticated, outerLength, primitives, maxPayload);
     releaseMuch(authenticated);
     return parseInner(inner, 0, outer, i);
   }

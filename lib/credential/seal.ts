@@ -14,18 +14,20 @@ import { ZIPS } from "./zip.ts";
 /**
  * Makes a credential: builds, compresses, authenticates and encrypts INNER.
  *
+ * @param maxPayload maximum length of the payload.
  * @returns its bytes, without the armor.
  * @throws {MungeError} as {@linkcode credentialTypes} does, EMUNGE_BAD_LENGTH for a payload over
- * MAX_PAYLOAD_LENGTH, EMUNGE_BAD_ARG for a realm that OUTER can't hold, EMUNGE_NO_MEMORY.
+ * `maxPayload`, EMUNGE_BAD_ARG for a realm that OUTER can't hold, EMUNGE_NO_MEMORY.
  */
 export function sealBytes(
   fields: CredentialFields,
   subkeys: Subkeys,
   random: Randomness,
   primitives: Primitives,
+  maxPayload = MAX_PAYLOAD_LENGTH,
 ): Uint8Array {
   const { cipher, mac, zip } = credentialTypes(fields.cipher, fields.mac, fields.zip);
-  if (fields.payload.length > MAX_PAYLOAD_LENGTH) throw new MungeError("EMUNGE_BAD_LENGTH");
+  if (fields.payload.length > maxPayload) throw new MungeError("EMUNGE_BAD_LENGTH");
   if (fields.realm !== "") checkedRealm(fields.realm);
   const start = outerLength(cipher, fields.realm);
   const plain = formatInner(fields, start, random.salt);

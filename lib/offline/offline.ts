@@ -12,7 +12,7 @@ import {
 } from "../client/arguments.ts";
 import { CIPHER_DEFAULT, type CipherName, DEFAULT_CIPHER } from "../credential/cipher.ts";
 import { armor, unarmor } from "../credential/armor.ts";
-import { SALT_LENGTH } from "../credential/fields.ts";
+import { LARGEST_PAYLOAD_LENGTH, SALT_LENGTH } from "../credential/fields.ts";
 import { openBytes } from "../credential/open.ts";
 import { sealBytes } from "../credential/seal.ts";
 import { primitives } from "../primitives/library.ts";
@@ -72,7 +72,8 @@ export interface SealOptions {
  * @param key all bytes of the key file, at least 32; wiping them is up to the caller.
  * @returns the credential: one line of printable ASCII.
  * @throws {MungeError} `EMUNGE_BAD_ARG`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC` or `EMUNGE_BAD_ZIP` for a
- * field or key that is not valid, `EMUNGE_BAD_LENGTH` for a payload that is too long.
+ * field or key that is not valid, `EMUNGE_BAD_LENGTH` for a payload of more than 64 MiB, the most that any munged
+ * accepts.
  *
  * @example
  * ```ts
@@ -106,7 +107,10 @@ export async function sealCredential(fields: SealOptions, key: Uint8Array): Prom
     salt: randomness(fields.salt, SALT_LENGTH, "salt"),
     iv: randomness(fields.iv, MAX_IV_LENGTH, "IV"),
   };
-  return withSubkeys(key, (subkeys) => armor(sealBytes(numbers, subkeys, random, primitives)));
+  return withSubkeys(
+    key,
+    (subkeys) => armor(sealBytes(numbers, subkeys, random, primitives, LARGEST_PAYLOAD_LENGTH)),
+  );
 }
 
 /**
@@ -141,10 +145,11 @@ export async function openCredential(
 ): Promise<Credential> {
   const text = typeof credential === "string"
     ? credential
-    : latin1(bytesOf(credential, "Credential"));
+    : new TextDecoder("latin1").decode(bytesOf(credential, "Credential"));
   return withSubkeys(
     key,
-    (subkeys) => credentialOf(openBytes(unarmor(text), [subkeys], primitives)),
+    (subkeys) =>
+      credentialOf(openBytes(unarmor(text), [subkeys], primitives, LARGEST_PAYLOAD_LENGTH)),
   );
 }
 
@@ -156,12 +161,6 @@ function withSubkeys<T>(key: Uint8Array, call: (subkeys: Subkeys) => T): T {
   } finally {
     wipeSubkeys(subkeys);
   }
-}
-
-function latin1(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
 }
 
 function addressBytes(address: string): Uint8Array {

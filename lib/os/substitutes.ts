@@ -3,8 +3,10 @@
 // munged. Slower, but with the same answers.
 import { IS_COMPILED } from "./thread_file.ts";
 
-/** Maximum length of an answer from a program or munged: a decoded payload of 1 MiB with its fields. */
+/** Maximum length of a system program's output. */
 const MAX_OUTPUT = 4 << 20;
+/** The mark on standard output of a child to which munged closed the connection. */
+export const HANGUP = "closed";
 
 /** The directories of the system's programs; the caller's PATH may lead to others, which root must not run. */
 const SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin";
@@ -51,21 +53,24 @@ export function localTime(seconds: number, format: string): string | undefined {
  *
  * @param message the message for the first try.
  * @param responseType type byte of the response.
- * @returns the response's body, or the error's number and text.
+ * @param maxLength maximum length of its body.
+ * @returns the response's body, or the error's number and text, and whether munged closed the connection.
  */
 export function transactInChild(
   socketPath: string,
   message: Uint8Array,
   responseType: number,
-): Uint8Array | { readonly errno: number; readonly text: string } {
+  maxLength: number,
+): Uint8Array | { readonly errno: number; readonly text: string; readonly isHangup: boolean } {
   const program = IS_COMPILED ? [] : [Bun.main];
   const { status, stdout, stderr, error } = childProcess().spawnSync(
     process.execPath,
     [...program, "transact", String(responseType), socketPath],
-    { argv0: "mungebox", input: message, maxBuffer: MAX_OUTPUT, stdio: ["pipe", "pipe", "pipe"] },
+    { argv0: "mungebox", input: message, maxBuffer: maxLength, stdio: ["pipe", "pipe", "pipe"] },
   );
   if (status === 0) return stdout;
-  return { errno: status ?? 1, text: error?.message ?? stderr.toString() };
+  const isHangup = stdout.toString() === HANGUP;
+  return { errno: status ?? 1, text: error?.message ?? stderr.toString(), isHangup };
 }
 
 function childProcess(): typeof import("node:child_process") {

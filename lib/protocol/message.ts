@@ -2,14 +2,19 @@
 // whole bodies, without sockets.
 import { FieldReader, type Truncation } from "../bytes/field_reader.ts";
 import { putU32, readU32 } from "../bytes/integers.ts";
+import { LARGEST_PAYLOAD_LENGTH, MAX_PAYLOAD_LENGTH } from "../credential/fields.ts";
 import { MungeError } from "../errors.ts";
 
 /** Bytes in the header of every message. */
 export const HEADER_LENGTH = 11;
-/** Maximum length of a request's body in bytes. */
-export const MAX_REQUEST_LENGTH = 2_097_152;
+/** Maximum length of a request's body in bytes that every munged accepts. */
+export const MAX_REQUEST_LENGTH: number = maxMessageLength(MAX_PAYLOAD_LENGTH);
+/** Maximum length of a message's body from a munged that accepts the longest payloads. */
+export const LARGEST_MESSAGE_LENGTH: number = maxMessageLength(LARGEST_PAYLOAD_LENGTH);
 /** Milliseconds that either side allows for sending or receiving a message. */
 export const MESSAGE_TIMEOUT_MS = 2_000;
+/** Bytes of a message for which {@linkcode MESSAGE_TIMEOUT_MS} is allowed; a longer one has as much time for the rest. */
+export const TIMELY_LENGTH: number = HEADER_LENGTH + MAX_REQUEST_LENGTH;
 /** Highest value of the retry byte that munged still answers. */
 export const MAX_RETRY = 5;
 /** The UID or GID that stands for anyone. */
@@ -30,9 +35,11 @@ export const MESSAGE_TYPE = {
   encodeResponse: 3,
   decodeRequest: 4,
   decodeResponse: 5,
-  // Our extension: the C munged closes the connection on it, and no C client sends it.
+  // Our extensions: the C munged closes the connection on them, and no C client sends them.
   statusRequest: 0x40,
   statusResponse: 0x41,
+  limitsRequest: 0x42,
+  limitsResponse: 0x43,
 } as const;
 
 /** Type byte of a message. */
@@ -63,7 +70,7 @@ export interface EncodeRequest {
   readonly uidRestriction: number;
   /** The only GID that may decode. */
   readonly gidRestriction: number;
-  /** At most {@linkcode MAX_PAYLOAD_LENGTH} bytes. */
+  /** At most as many bytes as munged's `--max-payload` says: {@linkcode MAX_PAYLOAD_LENGTH} by default. */
   readonly payload: Uint8Array;
 }
 
@@ -135,6 +142,19 @@ export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> 
 };
 
 const NUL = new Uint8Array(1);
+
+/**
+ * Maximum length of a message's body where payloads may have `maxPayload` bytes: twice as many, as in the protocol. Base64
+ * makes a credential a third longer than its payload.
+ */
+export function maxMessageLength(maxPayload: number): number {
+  return 2 * maxPayload;
+}
+
+/** Milliseconds that either side allows for a message with `length` bytes. */
+export function messageTimeout(length: number): number {
+  return MESSAGE_TIMEOUT_MS * Math.max(1, Math.ceil(length / TIMELY_LENGTH));
+}
 
 /** Provides the memory for a message; munged's reuses the same memory. */
 export type Allocate = (length: number) => Uint8Array;
@@ -218,6 +238,7 @@ const TRUNCATED = {
   decodeRequest: truncationOf(MESSAGE_TYPE.decodeRequest),
   decodeResponse: truncationOf(MESSAGE_TYPE.decodeResponse),
   statusResponse: truncationOf(MESSAGE_TYPE.statusResponse),
+  limitsResponse: truncationOf(MESSAGE_TYPE.limitsResponse),
 } as const;
 
 /**
@@ -382,4 +403,19 @@ export function formatStatusResponse(json: string, retry: number): Uint8Array {
 export function parseStatusResponse(body: Uint8Array): string {
   const reader = new FieldReader(body, 0, TRUNCATED.statusResponse);
   return new TextDecoder().decode(reader.view(reader.u32("status"), "status"));
+}
+
+/** Header and body of a request for munged's limits; `retry` is 0 on the first try. */
+export function formatLimitsRequest(retry: number): Uint8Array {
+  return new FieldWriter(0, MESSAGE_TYPE.limitsRequest, retry).done();
+}
+
+/** Header and body of a limits response: the maximum length of a payload; `retry` is that of the request. */
+export function formatLimitsResponse(maxPayload: number, retry: number): Uint8Array {
+  return new FieldWriter(4, MESSAGE_TYPE.limitsResponse, retry).u32(maxPayload).done();
+}
+
+/** The maximum length of a payload in a limits response's body; fields that a later munged may add are ignored. */
+export function parseLimitsResponse(body: Uint8Array): number {
+  return new FieldReader(body, 0, TRUNCATED.limitsResponse).u32("maxPayload");
 }

@@ -1,6 +1,6 @@
 // One transaction as both clients see it: what is sent, what may come back, and the error text if it fails, in the
 // reference's words. No I/O.
-import { MAX_PAYLOAD_LENGTH } from "../credential/fields.ts";
+import { LARGEST_PAYLOAD_LENGTH, MAX_PAYLOAD_LENGTH } from "../credential/fields.ts";
 import { MungeError } from "../errors.ts";
 import {
   type DecodeRequest,
@@ -9,14 +9,16 @@ import {
   type EncodeResponse,
   formatDecodeRequest,
   formatEncodeRequest,
+  formatLimitsRequest,
   formatStatusRequest,
-  HEADER_LENGTH,
-  MAX_REQUEST_LENGTH,
+  LARGEST_MESSAGE_LENGTH,
+  maxMessageLength,
   MESSAGE_TYPE,
   type MessageType,
   parseDecodeResponse,
   parseEncodeResponse,
   parseHeader,
+  parseLimitsResponse,
   parseStatusResponse,
 } from "./message.ts";
 
@@ -25,8 +27,15 @@ const MAX_SOCKET_PATH = process.platform === "linux" ? 108 : 104;
 
 /** A request and the response it expects. */
 export interface Transaction<Response> {
-  /** The whole request message; `retry` is 0 on the first try. Throws EMUNGE_BAD_LENGTH if too long. */
+  /** The whole request message; `retry` is 0 on the first try. */
   format(retry: number): Uint8Array;
+  /**
+   * The `--max-payload` that munged needs to accept the request. Up to {@linkcode MAX_PAYLOAD_LENGTH} every munged accepts
+   * it; otherwise ask munged ({@linkcode limitsTransaction}), then call {@linkcode requireFits}, before sending it.
+   */
+  readonly maxPayloadNeeded: number;
+  /** Throws EMUNGE_BAD_LENGTH if the request is too long for a munged with this `--max-payload`. */
+  requireFits(maxPayload: number): void;
   /** Type of the only message accepted as its response. */
   readonly responseType: MessageType;
   /** Parses the response's body. Throws EMUNGE_SOCKET if its fields don't fit. */
@@ -35,11 +44,11 @@ export interface Transaction<Response> {
 
 /** The transaction that asks for a credential. */
 export function encodeTransaction(request: EncodeRequest): Transaction<EncodeResponse> {
+  const { length } = request.payload;
   return {
-    format(retry) {
-      requireSize("Payload", request.payload.length, MAX_PAYLOAD_LENGTH);
-      return checkedRequest(formatEncodeRequest(request, retry));
-    },
+    format: (retry) => formatEncodeRequest(request, retry),
+    maxPayloadNeeded: length,
+    requireFits: (maxPayload) => requireSize("Payload", length, maxPayload),
     responseType: MESSAGE_TYPE.encodeResponse,
     parse(body) {
       const response = parseEncodeResponse(body);
@@ -53,23 +62,41 @@ export function encodeTransaction(request: EncodeRequest): Transaction<EncodeRes
 
 /** The transaction that opens a credential. */
 export function decodeTransaction(request: DecodeRequest): Transaction<DecodeResponse> {
+  const length = request.credential.length + 1; // with its terminating NUL
+  const bodyLength = 4 + length;
   return {
-    format(retry) {
-      // with its terminating NUL
-      requireSize("Credential", request.credential.length + 1, MAX_REQUEST_LENGTH);
-      return checkedRequest(formatDecodeRequest(request, retry));
+    format: (retry) => formatDecodeRequest(request, retry),
+    maxPayloadNeeded: Math.ceil(bodyLength / maxMessageLength(1)),
+    requireFits(maxPayload) {
+      const maximum = maxMessageLength(maxPayload);
+      requireSize("Credential", length, maximum);
+      if (bodyLength > maximum) throw tooLong("send", bodyLength, maximum);
     },
     responseType: MESSAGE_TYPE.decodeResponse,
     parse: parseDecodeResponse,
   };
 }
 
+/** A request without fields, which every munged accepts. */
+const EMPTY = { maxPayloadNeeded: 0, requireFits: () => {} } as const;
+
 /** The transaction that asks for munged's status; the response is JSON. */
 export function statusTransaction(): Transaction<string> {
   return {
+    ...EMPTY,
     format: formatStatusRequest,
     responseType: MESSAGE_TYPE.statusResponse,
     parse: parseStatusResponse,
+  };
+}
+
+/** The transaction that asks for munged's `--max-payload`; a C munged does not answer ({@linkcode maxPayloadWithout}). */
+export function limitsTransaction(): Transaction<number> {
+  return {
+    ...EMPTY,
+    format: formatLimitsRequest,
+    responseType: MESSAGE_TYPE.limitsResponse,
+    parse: (body) => Math.min(parseLimitsResponse(body), LARGEST_PAYLOAD_LENGTH),
   };
 }
 
@@ -78,21 +105,15 @@ function requireSize(what: string, size: number, maximum: number): void {
   throw new MungeError("EMUNGE_BAD_LENGTH", `${what} size ${size} exceeded maximum of ${maximum}`);
 }
 
-function checkedRequest(message: Uint8Array): Uint8Array {
-  const length = message.length - HEADER_LENGTH;
-  if (length > MAX_REQUEST_LENGTH) {
-    throw new MungeError(
-      "EMUNGE_BAD_LENGTH",
-      `Failed to send message: Size ${length} exceeded maximum of ${MAX_REQUEST_LENGTH}`,
-    );
-  }
-  return message;
+function tooLong(verb: "send" | "receive", length: number, maximum: number): MungeError {
+  const text = `Failed to ${verb} message: Size ${length} exceeded maximum of ${maximum}`;
+  return new MungeError("EMUNGE_BAD_LENGTH", text);
 }
 
 /**
  * Checks the header of a response.
  *
- * @returns the length of the body to come, at most MAX_REQUEST_LENGTH: no legal response is longer.
+ * @returns the length of the body to come, at most LARGEST_MESSAGE_LENGTH: no legal response of any munged is longer.
  * @throws {MungeError} EMUNGE_SOCKET for an invalid header or another type, EMUNGE_BAD_LENGTH for a body that is
  * too long.
  */
@@ -102,14 +123,10 @@ export function responseLength(header: Uint8Array, wanted: MessageType): number 
     throw new MungeError(
       "EMUNGE_SOCKET",
       `Received unexpected message type: wanted ${wanted}, got ${type}`,
+      { cause: new NoAnswer("unexpected") },
     );
   }
-  if (length > MAX_REQUEST_LENGTH) {
-    throw new MungeError(
-      "EMUNGE_BAD_LENGTH",
-      `Failed to receive message: Size ${length} exceeded maximum of ${MAX_REQUEST_LENGTH}`,
-    );
-  }
+  if (length > LARGEST_MESSAGE_LENGTH) throw tooLong("receive", length, LARGEST_MESSAGE_LENGTH);
   return length;
 }
 
@@ -119,13 +136,35 @@ export type TransactionStep = "send message" | "receive message header" | "recei
 /** Why there is no complete answer although no system call failed; the cause of a MungeError. */
 export class NoAnswer extends Error {
   override readonly name = "NoAnswer";
-  /** Whether the daemon took too long, or closed the connection. */
-  readonly reason: "timed out" | "closed";
+  /** Whether the daemon took too long, closed the connection, or sent another message. */
+  readonly reason: "timed out" | "closed" | "unexpected";
 
   constructor(reason: NoAnswer["reason"]) {
     super(`No answer: ${reason}`);
     this.reason = reason;
   }
+}
+
+/** Whether the daemon closed the connection, which is how it refuses a message: an unknown one, or one with no right to it. */
+export function isHangup(error: unknown): boolean {
+  if (!(error instanceof MungeError)) return false;
+  const { cause } = error;
+  if (cause instanceof NoAnswer) return cause.reason === "closed";
+  return (cause as { readonly code?: unknown } | undefined)?.code === "ECONNRESET";
+}
+
+/**
+ * The `--max-payload` of a munged that could not be asked for it.
+ *
+ * @param error of {@linkcode limitsTransaction}.
+ * @returns that of the protocol for a munged that does not know the question, such as the C munged.
+ * @throws the error if it has another reason.
+ */
+export function maxPayloadWithout(error: unknown): number {
+  const cause = error instanceof MungeError ? error.cause : undefined;
+  const isUnknown = cause instanceof NoAnswer && cause.reason === "unexpected";
+  if (isUnknown || isHangup(error)) return MAX_PAYLOAD_LENGTH;
+  throw error;
 }
 
 /** The error when a system call fails during a step: `reason` is the system's text, `cause` its error. */

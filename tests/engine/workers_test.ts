@@ -15,6 +15,7 @@ import { createRecentMessages } from "../../daemon/process/recent_messages.ts";
 import { DEFAULTS } from "../../daemon/munged/config.ts";
 import { primitives } from "../../lib/primitives/library.ts";
 import { ERRNO } from "../../lib/errors.ts";
+import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
 import { shelter } from "../../daemon/munged/keys/shelter.ts";
 import { formatEncodeRequest } from "../../lib/protocol/message.ts";
@@ -55,6 +56,7 @@ describe("workers that die", () => {
     const settings: EngineSettings = {
       listener: listenUnix(socketPath, 64),
       threads: THREADS,
+      maxPayload: MAX_PAYLOAD_LENGTH,
       maxTtl: 3600,
       defaultTtl: 300,
       timestampDriftMax: null,
@@ -67,6 +69,7 @@ describe("workers that die", () => {
       log: stderrLog(DEFAULTS),
       status: {
         startTime: 0,
+        maxPayload: MAX_PAYLOAD_LENGTH,
         counters: createCounters(THREADS),
         recent: createRecentMessages(),
         replay: null,

@@ -19,6 +19,8 @@ import {
   formatDecodeResponse,
   formatEncodeRequest,
   formatEncodeResponse,
+  formatLimitsRequest,
+  formatLimitsResponse,
   formatStatusRequest,
   formatStatusResponse,
   HEADER_LENGTH,
@@ -28,6 +30,7 @@ import {
   parseEncodeRequest,
   parseEncodeResponse,
   parseHeader,
+  parseLimitsResponse,
   parseStatusResponse,
   RESET_DECODE_RESPONSE,
 } from "../../lib/protocol/message.ts";
@@ -94,6 +97,8 @@ const BODIES: { readonly [name in keyof typeof MESSAGE_TYPE]: (body: Uint8Array)
   decodeResponse: parseDecodeResponse,
   statusRequest: () => undefined,
   statusResponse: parseStatusResponse,
+  limitsRequest: () => undefined,
+  limitsResponse: parseLimitsResponse,
 };
 
 function messages(): Uint8Array[] {
@@ -109,6 +114,8 @@ function messages(): Uint8Array[] {
     formatDecodeResponse({ ...RESET_DECODE_RESPONSE, errno: 0, errorText: "", payload }, 0),
     formatStatusRequest(0),
     formatStatusResponse('{"pid":1}', 0),
+    formatLimitsRequest(0),
+    formatLimitsResponse(8_388_608, 0),
   ];
 }
 

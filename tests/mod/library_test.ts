@@ -276,6 +276,35 @@ for (const program of PROGRAMS) {
       await assertRefused("EMUNGE_BAD_LENGTH", /exceed/i, encode(tooLong, { socketPath }));
     });
 
+    test("payloads are as long as munged's --max-payload allows", {
+      skip: program.name !== "our munged" && "the C munged has no such option",
+    }, async () => {
+      const munged = await Munged.start(program, "--max-payload=3M");
+      const { socketPath } = munged;
+      try {
+        const payload = new Uint8Array(3 * MAX_PAYLOAD_LENGTH).map((_, i) => i * 7 + (i >> 9));
+        for (const zip of ["none", "zlib"] as const) {
+          const credential = await encode(payload, { zip, socketPath });
+          const offline = await openCredential(credential, munged.key);
+          assert.ok(Buffer.from(offline.payload).equals(payload));
+          const decoded = await decode(credential, { socketPath });
+          assert.ok(Buffer.from(decoded.payload).equals(payload));
+        }
+        const sealed = await sealCredential({ uid, gid, payload }, munged.key);
+        assert.equal((await decode(sealed, { socketPath })).payload.length, payload.length);
+        const longer = new Uint8Array(payload.length + 1);
+        const text = "Payload size 3145729 exceeded maximum of 3145728";
+        await assertRefused("EMUNGE_BAD_LENGTH", text, encode(longer, { socketPath }));
+        if ("Bun" in globalThis) {
+          const made = encodeSync(payload, { socketPath });
+          assert.equal(decodeSync(made, { socketPath }).payload.length, payload.length);
+          assert.throws(() => encodeSync(longer, { socketPath }), { message: text });
+        }
+      } finally {
+        await munged.stop();
+      }
+    });
+
     test("1,000 concurrent encodes and decodes, each with its own payload", async () => {
       const credentials = await Promise.all(
         times(1000, (i) => encode(`payload ${i}`, { socketPath })),

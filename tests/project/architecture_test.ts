@@ -43,7 +43,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "mod.ts": { imports: ["lib/client", "lib/credential", "lib/protocol"] },
 
   "daemon/process": { imports: ["lib/auks", "lib/files", "lib/os"] },
-  "daemon/munged/config.ts": { imports: ["daemon/process"] },
+  "daemon/munged/config.ts": { imports: ["lib/credential", "daemon/process"] },
   "daemon/munged/groups": { imports: ["daemon/munged/config.ts", "daemon/process", "lib/os"] },
   "daemon/munged/policy": { imports: ["daemon/munged/config.ts", "lib/credential"] },
   "daemon/munged/keys": {
@@ -96,6 +96,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "daemon/munged/replay_store",
       "daemon/munged/serve",
       "daemon/process",
+      "lib/credential",
       "lib/files",
       "lib/os",
     ],

@@ -157,6 +157,12 @@ export const METRICS: readonly Metric<Status>[] = [
     samples: (s) => [[{}, s.resident_bytes]],
   },
   {
+    name: "munged_max_payload_bytes",
+    type: "gauge",
+    help: "Longest payload of a credential.",
+    samples: (s) => [[{}, s.max_payload_bytes]],
+  },
+  {
     name: "munged_key_since_timestamp_seconds",
     type: "gauge",
     help: "When a key was made, or an old one retired, in seconds since the epoch.",

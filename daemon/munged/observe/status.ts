@@ -14,6 +14,8 @@ import { isModernName } from "../policy/policy.ts";
 export interface StatusSources {
   /** Seconds since the epoch. */
   readonly startTime: number;
+  /** Maximum length of a payload, in bytes. */
+  readonly maxPayload: number;
   readonly counters: SharedArrayBuffer;
   readonly recent: SharedArrayBuffer;
   readonly replay: ReplayState | null;
@@ -73,6 +75,8 @@ export interface Status {
     readonly buckets: readonly number[];
   } | null;
   readonly resident_bytes: number;
+  /** Maximum length of a payload. */
+  readonly max_payload_bytes: number;
   readonly realms: readonly {
     readonly name: string;
     /** Whether it serves only some users. */
@@ -125,6 +129,7 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
     replay: sources.replay === null ? null : replayUsage(sources.replay),
     replay_store: sources.store === null ? null : storeStatus(storeTotals(sources.store)),
     resident_bytes: process.memoryUsage.rss(),
+    max_payload_bytes: sources.maxPayload,
     realms: [...realms].map(([name, { ring, policy }]) => ({
       name,
       limited: policy.encode.clients !== null || policy.decode.clients !== null,

@@ -1,9 +1,9 @@
 // The log line about a refused decode: who asked, where the credential came from, its realm, and why it was
 // refused.
-import { unarmor } from "../../../lib/credential/armor.ts";
 import { parseOuter } from "../../../lib/credential/outer.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import type { AuditFields, Logger } from "../../process/log.ts";
+import { readArmor } from "./armor_reader.ts";
 import { addressText, type Refusal } from "./context.ts";
 
 /** Logs a refused decode, or only counts it if there were many like it. */
@@ -29,7 +29,7 @@ function fieldsOf({ peer, credential, opened, decodeTime }: Refusal): AuditField
 
 function realmClaimedBy(credential: Uint8Array): string {
   try {
-    return parseOuter(unarmor(new TextDecoder("latin1").decode(credential))).realm || "-";
+    return parseOuter(readArmor(credential)).realm || "-";
   } catch (error) {
     if (error instanceof MungeError) return "?";
     throw error;

@@ -33,6 +33,8 @@ export interface RequestContext {
   readonly primitives: Primitives;
   /** A realm that is served. Throws EMUNGE_BAD_REALM for an unknown one. */
   realmOf(name: string): ServedRealm;
+  /** Maximum length of a payload, in bytes. */
+  readonly maxPayload: number;
   /** Maximum time-to-live granted, in seconds. */
   readonly maxTtl: number;
   /** Time-to-live of a credential whose maker asked for none, in seconds. */

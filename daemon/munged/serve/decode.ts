@@ -1,7 +1,6 @@
 // From a decode request to its answer: open the credential, enter it into the replay cache, ask the realm's store if it
 // has one, and make the answer. lib/credential opens it.
 import { noMemory, releaseMuch } from "../../../lib/bytes/memory.ts";
-import { unarmor } from "../../../lib/credential/armor.ts";
 import type { OpenedCredential } from "../../../lib/credential/fields.ts";
 import { openParsed } from "../../../lib/credential/open.ts";
 import { parseOuter } from "../../../lib/credential/outer.ts";
@@ -14,6 +13,7 @@ import {
   RESET_DECODE_RESPONSE,
 } from "../../../lib/protocol/message.ts";
 import { VERDICT } from "../replay_store/messages.ts";
+import { readArmor } from "./armor_reader.ts";
 import {
   addressText,
   type Answer,
@@ -112,13 +112,13 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
     if (isMissing) {
       throw new MungeError("EMUNGE_SNAFU", "No credential specified in decode request");
     }
-    const bytes = unarmor(latin1.decode(credential));
+    const bytes = readArmor(credential);
     const outer = parseOuter(bytes);
     const { ring, policy: { decode: policy } } = context.realmOf(outer.realm);
     requireClient(policy, outer.realm, peer, context);
     const { cipher, mac, zip } = outer;
     requireTypes(policy, cipher.number, mac.number, zip.number, outer.realm);
-    const opened = openParsed(bytes, outer, ring, context.primitives);
+    const opened = openParsed(bytes, outer, ring, context.primitives, context.maxPayload);
     releaseMuch(bytes);
     context.used("decode", cipher.number, mac.number, zip.number);
     decode.opened = opened;
@@ -294,5 +294,3 @@ function stateInTime(
   if (decodeTime > encodeTime + ttl + (driftMax ?? 0)) return "EMUNGE_CRED_EXPIRED";
   return null;
 }
-
-const latin1 = new TextDecoder("latin1");

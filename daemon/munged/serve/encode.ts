@@ -64,6 +64,7 @@ export function answerEncode(
       ring[0]!,
       random,
       context.primitives,
+      context.maxPayload,
     );
     context.used("encode", cipher, mac, zip);
     const bytes = formatEncodeSuccess(

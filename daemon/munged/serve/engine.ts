@@ -26,6 +26,8 @@ export interface EngineSettings {
   readonly listener: number;
   /** Threads that serve requests. */
   readonly threads: number;
+  /** Maximum length of a payload, in bytes. */
+  readonly maxPayload: number;
   readonly maxTtl: number;
   readonly defaultTtl: number;
   /** Seconds by which clocks may differ; null for the reference's rule. */
@@ -90,8 +92,10 @@ export type FromWorker =
 const RESERVED_DESCRIPTORS = 256;
 /** Bytes of clients' unfinished requests and answers that all workers together may keep. */
 const PARKED_BYTES = 32 * 2 ** 20;
-/** However many workers there are, each has room for some requests of maximum length. */
+/** However many workers there are, each has room for some requests of the protocol's maximum length. */
 const LEAST_PARKED_BYTES = 6 * 2 ** 20;
+/** Room for the longest message besides what others may keep: base64 makes a credential a third longer than its payload. */
+const PARKED_PAYLOADS = 1.5;
 /** Clients have the time of a message to finish; --stop gives munged 5 s before it kills it. */
 const STOP_DEADLINE_MS = MESSAGE_TIMEOUT_MS + 1500;
 /** How long workers may take to answer what they have begun, once clients have used up their grace. */
@@ -304,7 +308,7 @@ export class Engine {
       number,
       wake,
       orders: port2,
-      parking: parkingLimits(this.#settings.threads),
+      parking: parkingLimits(this.#settings),
       store: rules === null || ends === undefined ? null : { ...rules, ends },
     };
     const worker = takeWorker(this.#workerFile);
@@ -370,15 +374,18 @@ export class Engine {
   }
 }
 
-/** What each of `threads` may keep for clients, so that memory and descriptors remain for everything else. */
-function parkingLimits(threads: number): ParkingLimits {
+/** What each thread may keep for clients, so that memory and descriptors remain for everything else. */
+export function parkingLimits(
+  { threads, maxPayload }: Pick<EngineSettings, "threads" | "maxPayload">,
+): ParkingLimits {
   const limit = Math.min(softLimit("descriptors"), TRACKED_DESCRIPTORS);
   const reserved = Math.min(RESERVED_DESCRIPTORS, limit / 2);
-  const bytes = Math.max(LEAST_PARKED_BYTES, Math.floor(PARKED_BYTES / threads));
+  const usual = Math.max(LEAST_PARKED_BYTES, Math.floor(PARKED_BYTES / threads));
+  const bytesOfUser = Math.floor(usual / 2);
   return {
     clients: Math.max(1, Math.floor((limit - reserved) / threads)),
-    bytes,
-    bytesOfUser: Math.floor(bytes / 2),
+    bytes: Math.max(usual, bytesOfUser + PARKED_PAYLOADS * maxPayload),
+    bytesOfUser,
   };
 }
 

@@ -8,8 +8,9 @@ import { receive, send } from "../../../lib/os/socket.ts";
 import {
   type Header,
   HEADER_LENGTH,
-  MAX_REQUEST_LENGTH,
+  maxMessageLength,
   parseHeader,
+  TIMELY_LENGTH,
 } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
@@ -56,6 +57,8 @@ export class Exchange {
   received = 0;
   answered = 0;
   readonly #context: RequestContext;
+  /** Maximum length of a request's body. */
+  readonly #maxLength: number;
   readonly #counters: WorkerCounters;
   readonly #descriptors: Descriptors;
   readonly #log: Logger;
@@ -77,6 +80,7 @@ export class Exchange {
     const allocate = (length: number) =>
       length <= OUTPUT_LENGTH ? this.#outputViews.first(length) : newBytes(length);
     this.#context = { ...context, allocate };
+    this.#maxLength = maxMessageLength(context.maxPayload);
     this.#counters = counters;
     this.#descriptors = descriptors;
     this.#log = log;
@@ -156,11 +160,11 @@ export class Exchange {
   #acceptableHeader(bytes: Uint8Array, { uid }: Peer): Header | null {
     try {
       const header = parseHeader(bytes);
-      if (header.length <= MAX_REQUEST_LENGTH) return header;
+      if (header.length <= this.#maxLength) return header;
       this.#log.client(
         uid,
         "header",
-        `Failed to receive message: Size ${header.length} exceeded maximum of ${MAX_REQUEST_LENGTH}`,
+        `Failed to receive message: Size ${header.length} exceeded maximum of ${this.#maxLength}`,
       );
     } catch (error) {
       if (!(error instanceof MungeError)) throw error;
@@ -279,20 +283,27 @@ export class Exchange {
     else this.#respond(fd, client.peer, header, client.buffer.subarray(HEADER_LENGTH, end));
   }
 
-  /** Gathers bytes; memory grows with what has arrived, not with what the header claims. */
+  /** Gathers bytes; memory grows with what has arrived, not with what the header claims, and not beyond that. */
   #append(client: ParkedClient, bytes: Uint8Array): void {
     const needed = client.done + bytes.length;
     if (needed > client.buffer.length) {
-      const room = Math.min(
-        Math.max(needed, client.buffer.length * 2),
-        HEADER_LENGTH + MAX_REQUEST_LENGTH + READ_LENGTH,
-      );
+      const end = client.done < HEADER_LENGTH
+        ? 0
+        : HEADER_LENGTH + parseHeader(client.buffer).length;
+      const room = Math.max(needed, Math.min(client.buffer.length * 2, end));
       const before = client.buffer.length;
       client.buffer = new Uint8Array((client.buffer.buffer as ArrayBuffer).transfer(room));
       this.parked.grew(client, room - before); // only now, because the allocation may have failed
     }
     client.buffer.set(bytes, client.done);
-    client.done = needed;
+    this.#progress(client, bytes.length);
+  }
+
+  /** Counts bytes received or sent. Long messages may take longer. */
+  #progress(client: ParkedClient, count: number): void {
+    const before = Math.floor(client.done / TIMELY_LENGTH);
+    client.done += count;
+    if (Math.floor(client.done / TIMELY_LENGTH) > before) this.parked.extend(client);
   }
 
   #sendMore(client: ParkedClient, answer: Answer): void {
@@ -305,7 +316,7 @@ export class Exchange {
       this.#failSend(fd, answer, reason);
       return;
     }
-    client.done += count;
+    this.#progress(client, count);
     if (client.done < buffer.length) return;
     this.parked.remove(client);
     this.#descriptors.hangUp(fd);

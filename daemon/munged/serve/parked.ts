@@ -40,6 +40,8 @@ export interface ParkedClient {
 interface Share {
   clients: number;
   bytes: number;
+  /** Number of clients that have not read all of their answers. */
+  answers: number;
   /** The one client that may exceed the limit, so that at least one makes progress. */
   lead: ParkedClient | null;
   /** Clients not read until others of the same user are done. */
@@ -95,7 +97,10 @@ export class ParkedClients {
     share.clients++;
     share.bytes += client.buffer.length;
     this.#bytes += client.buffer.length;
-    if (client.answer !== null) this.#limitAnswers(client.peer.uid, share);
+    if (client.answer !== null) {
+      share.answers++;
+      this.#limitAnswers(client, share);
+    }
     this.limit();
   }
 
@@ -107,6 +112,7 @@ export class ParkedClients {
     this.#bytes -= buffer.length;
     const share = this.#shareOf(uid);
     share.bytes -= buffer.length;
+    if (client.answer !== null) share.answers--;
     if (share.lead === client) share.lead = null;
     if (--share.clients === 0) this.#shares.delete(uid);
     else this.#resumeNext(share);
@@ -115,6 +121,11 @@ export class ParkedClients {
   /** Makes a client with a complete request wait for its turn, with a new deadline, instead of for more bytes. */
   awaitTurn(client: ParkedClient): void {
     this.#unwatch(client);
+    this.extend(client);
+  }
+
+  /** Gives a client a new deadline. */
+  extend(client: ParkedClient): void {
     this.#clients.delete(client.fd);
     client.deadline = performance.now() + MESSAGE_TIMEOUT_MS;
     this.#clients.set(client.fd, client);
@@ -126,11 +137,14 @@ export class ParkedClients {
     return share !== undefined && share.bytes >= this.#limits.bytesOfUser;
   }
 
-  /** Whether a client may receive more; if not, it is not read until another one of the same user is done. */
+  /**
+   * Whether a client may receive more; if not, it is not read until another one of the same user is done. No further request
+   * is completed beside unread answers, because its own answer would need as much memory again.
+   */
   mayGather(client: ParkedClient): boolean {
     const share = this.#shareOf(client.peer.uid);
     if (share.bytes < this.#limits.bytesOfUser || share.lead === client) return true;
-    if (share.lead === null) {
+    if (share.lead === null && share.answers === 0) {
       share.lead = client;
       return true;
     }
@@ -189,11 +203,15 @@ export class ParkedClients {
     return false;
   }
 
-  /** Disconnects those of a user's clients that have left their answers unread longest, while over the limit. */
-  #limitAnswers(uid: number, share: Share): void {
+  /**
+   * Disconnects those of a user's clients that have left their answers unread longest, while over the limit, but not the one
+   * with the latest answer.
+   */
+  #limitAnswers(latest: ParkedClient, share: Share): void {
     if (share.bytes <= this.#limits.bytesOfUser) return;
+    const { uid } = latest.peer;
     for (const client of this.#clients.values()) {
-      if (client.answer === null || client.peer.uid !== uid) continue;
+      if (client.answer === null || client.peer.uid !== uid || client === latest) continue;
       this.#end(client, "Out of resources");
       if (share.bytes <= this.#limits.bytesOfUser) return;
     }
@@ -228,14 +246,16 @@ export class ParkedClients {
   #resumeNext(share: Share): void {
     if (share.paused.length === 0) return;
     const client = share.paused.shift()!;
-    if (this.#clients.get(client.fd) === client) this.#watch(client);
-    else this.#resumeNext(share); // disconnected meanwhile
+    if (this.#clients.get(client.fd) === client) {
+      this.#watch(client);
+      this.extend(client); // it was not its fault that it was not read
+    } else this.#resumeNext(share); // disconnected meanwhile
   }
 
   #shareOf(uid: number): Share {
     let share = this.#shares.get(uid);
     if (share === undefined) {
-      share = { clients: 0, bytes: 0, lead: null, paused: [] };
+      share = { clients: 0, bytes: 0, answers: 0, lead: null, paused: [] };
       this.#shares.set(uid, share);
     }
     return share;

@@ -1,6 +1,10 @@
 // From one request to one response: munged's decision, without sockets. Each kind of request has its own file; the
 // messages are in lib/protocol/message.ts, the sockets in exchange.ts and listener.ts.
-import { formatStatusResponse, MESSAGE_TYPE } from "../../../lib/protocol/message.ts";
+import {
+  formatLimitsResponse,
+  formatStatusResponse,
+  MESSAGE_TYPE,
+} from "../../../lib/protocol/message.ts";
 import type { Answer, Deferred, Peer, RequestContext } from "./context.ts";
 import { answerDecode } from "./decode.ts";
 import { answerEncode } from "./encode.ts";
@@ -23,6 +27,8 @@ export function answerRequest(
       return answerEncode(retry, body, peer, context);
     case MESSAGE_TYPE.decodeRequest:
       return answerDecode(retry, body, peer, context);
+    case MESSAGE_TYPE.limitsRequest:
+      return { bytes: formatLimitsResponse(context.maxPayload, retry), remembered: null };
     case MESSAGE_TYPE.statusRequest: {
       const status = context.status(peer);
       if (status === null) break;

@@ -71,6 +71,7 @@ const counters = new WorkerCounters(settings.status.counters, settings.number);
 const context: ExchangeParts["context"] = {
   primitives,
   realmOf: (name) => requireRealm(served, name),
+  maxPayload: settings.maxPayload,
   maxTtl: settings.maxTtl,
   defaultTtl: settings.defaultTtl,
   timestampDriftMax: settings.timestampDriftMax,

@@ -25,6 +25,7 @@ function parse(path: string, args: string[] = [], environment: Record<string, st
 test("the file sets options by their names and by those of the environment", () => {
   const text = `# a comment
 max-ttl = 600
+max-payload = 8M
 MUNGE_TTL=60   # its default
   MUNGE_KEY_ROTATION_SECONDS="90"
 syslog=yes
@@ -38,6 +39,7 @@ realm-allow=a=user:0,group:7
   withFile(text, (path) => {
     const config = parse(path);
     assert.equal(config.maxTtl, 600);
+    assert.equal(config.maxPayload, 2 ** 23);
     assert.equal(config.defaultTtl, 60);
     assert.equal(config.keyRotationTime, 90);
     assert.equal(config.timestampDriftMax, 30);

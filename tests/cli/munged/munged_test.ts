@@ -32,12 +32,18 @@ test("flags and numbers are accepted", () => {
   assert.equal(parse("--group-check-mtime=0").groupCheckMtime, false);
   assert.equal(parse("--group-check-mtime=-1").groupCheckMtime, true);
   assert.equal(parse("--listen-backlog=-1").listenBacklog, -1);
+  assert.equal(parse().maxPayload, 2 ** 20);
+  for (const [size, bytes] of [["1048576", 2 ** 20], ["8M", 2 ** 23], ["2000k", 2e6]] as const) {
+    assert.equal(parse(`--max-payload=${size}`).maxPayload, bytes);
+  }
+  assert.equal(parse("--max-payload=65536K").maxPayload, 64 * 2 ** 20);
   assert.equal(parse("--trusted-group=0").trustedGroup, 0);
 });
 
 for (
   const [option, ...values] of [
     ["max-ttl", "", "x", "0", "3601", "-1", "10x", "99999999999999999999"],
+    ["max-payload", "", "0", "-8M", "1048575", "1M1", "8MiB", "8 M", "65M", "67108865", "M", "1G"],
     ["num-threads", "0", "-1", "99999999999"],
     ["group-update-time", "2147483648", "x"],
     ["group-check-mtime", "yes", ""],

@@ -39,6 +39,15 @@ const CODECS = (["native", "portable", "library"] as const).flatMap((name) =>
 
 const bzip2Installed = spawnSync("bzip2", ["--help"]).error === undefined;
 
+test("bzip2 takes payloads for which its first memory is too small, and any after them", () => {
+  const long = text(20 * 2 ** 20);
+  crypto.getRandomValues(long.subarray(0, 65_536));
+  for (const data of [long, text(100), long.subarray(0, 6 * 2 ** 20), text(100)]) {
+    const back = primitives.decompress(BZLIB, primitives.compress(BZLIB, data), data.length);
+    assert.ok(Buffer.from(data.buffer, data.byteOffset, data.length).equals(back));
+  }
+});
+
 test("compress() and decompress() refuse what does not compress", () => {
   for (const { compress, decompress } of Object.values(SUPPLIED)) {
     for (const zip of [NONE, DEFAULT]) {

@@ -76,6 +76,42 @@ test("a user's clients that leave their answers unread have a limit of their own
   assert.deepEqual(ended, [[2, "Out of resources"]]);
 });
 
+test("an answer too long for the limit is kept until there is another one", () => {
+  const { park, ended } = parking();
+  park(1, GREEDY, 450);
+  park(2, GREEDY, 520, true);
+  assert.deepEqual(ended, []);
+  park(3, GREEDY, 10, true);
+  assert.deepEqual(ended, [[2, "Out of resources"]]);
+});
+
+test("no request of a user who uses too much is completed beside an unread answer", () => {
+  const { parked, park, watched, ended } = parking();
+  const answer = park(1, GREEDY, 450, true);
+  const [first, second] = [park(2, GREEDY, 30), park(3, GREEDY, 30)];
+  assert(!parked.mayGather(first));
+  assert(!parked.mayGather(second));
+  assert.deepEqual([...watched], [1]);
+  const { deadline } = first;
+  first.deadline = 0;
+  parked.remove(answer);
+  assert.deepEqual([...watched], [2]);
+  assert(first.deadline >= deadline, "its time restarts");
+  assert(parked.mayGather(first));
+  assert.deepEqual(ended, []);
+});
+
+test("a client whose long message gets on has more time for it", () => {
+  const { parked, park, ended } = parking();
+  const { deadline } = park(1, HONEST, 10);
+  const client = park(2, HONEST, 10);
+  client.deadline = deadline + 1;
+  parked.extend(client);
+  assert(client.deadline >= deadline);
+  parked.cutOff(deadline);
+  assert.deepEqual(ended, [[1, "Timed-out"]]);
+});
+
 test("clients of a user who uses too much are not read until another one is done", () => {
   const { parked, park, watched, ended } = parking();
   const [first, second, third] = [1, 2, 3].map((fd) => park(fd, GREEDY, 180)) as [
@@ -107,7 +143,7 @@ test("a client disconnected while paused is not watched again", () => {
   const [first, second] = [park(1, GREEDY, 300), park(2, GREEDY, 300)];
   assert(parked.mayGather(first));
   assert(!parked.mayGather(second));
-  parked.cutOff(second.deadline);
+  parked.cutOff(Infinity);
   assert.equal(parked.size, 0);
   assert.equal(watched.size, 0);
 });

@@ -17,6 +17,7 @@ import {
   resolvePolicy,
 } from "../../../../daemon/munged/policy/policy.ts";
 import { noMemory } from "../../../../lib/bytes/memory.ts";
+import { MAX_PAYLOAD_LENGTH } from "../../../../lib/credential/fields.ts";
 import { deriveSubkeys } from "../../../../lib/credential/subkeys.ts";
 import { primitives } from "../../../../lib/primitives/library.ts";
 import { ERRNO, MungeError, type MungeErrorCode } from "../../../../lib/errors.ts";
@@ -24,6 +25,7 @@ import {
   type EncodeRequest,
   formatDecodeRequest,
   formatEncodeRequest,
+  formatLimitsRequest,
   formatStatusRequest,
   HEADER_LENGTH,
   MAX_RETRY,
@@ -31,6 +33,7 @@ import {
   parseDecodeResponse,
   parseEncodeResponse,
   parseHeader,
+  parseLimitsResponse,
   parseStatusResponse,
 } from "../../../../lib/protocol/message.ts";
 import { encodeRequest } from "../../../requests.ts";
@@ -65,6 +68,7 @@ function munged(changes: Partial<RequestContext> = {}, settings: PolicySettings 
       if (policy === undefined) throw new MungeError("EMUNGE_BAD_REALM");
       return { ring, policy };
     },
+    maxPayload: MAX_PAYLOAD_LENGTH,
     maxTtl: 3600,
     defaultTtl: 300,
     timestampDriftMax: null,
@@ -247,6 +251,27 @@ test("an unexpected error is logged, and not mistaken for a lack of memory", () 
   assert.equal(errno, ERRNO.EMUNGE_SNAFU);
   assert.equal(errorText, "Internal error");
   assert(log.lines.some((line) => /^error: Internal error: .*out of bounds/.test(line)));
+});
+
+test("every client learns the maximum length of a payload", () => {
+  const { ask } = munged({ maxPayload: 5_000_000 });
+  assert.equal(parseLimitsResponse(bodyOf(ask(formatLimitsRequest(0))!.bytes!)), 5_000_000);
+});
+
+test("the maximum length of a payload bounds encodes, and what a compressed credential may contain", () => {
+  const low = munged();
+  const high = munged({ maxPayload: MAX_PAYLOAD_LENGTH + 1 });
+  const payload = new Uint8Array(MAX_PAYLOAD_LENGTH + 1);
+  assert.equal(low.encode({ payload }).errno, ERRNO.EMUNGE_BAD_LENGTH);
+  const longer = new Uint8Array(MAX_PAYLOAD_LENGTH + 2);
+  assert.equal(high.encode({ payload: longer }).errno, ERRNO.EMUNGE_BAD_LENGTH);
+  for (const zip of [0, 2, 3]) {
+    const { errno, credential } = high.encode({ payload, zip });
+    assert.equal(errno, 0);
+    assert.equal(credential.length < MAX_PAYLOAD_LENGTH / 100, zip !== 0);
+    if (zip !== 0) assert.equal(low.decode(credential).errno, ERRNO.EMUNGE_SNAFU);
+    assert.equal(high.decode(credential).payload.length, payload.length);
+  }
 });
 
 test("only root gets the status", () => {

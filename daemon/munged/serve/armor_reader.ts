@@ -1,0 +1,23 @@
+// Takes the armor off a credential as it was received. lib/credential/armor.ts reads strings, of which long ones are
+// costly garbage.
+import { newBytes } from "../../../lib/bytes/memory.ts";
+import { ARMOR_PREFIX, ARMOR_SUFFIX, unarmor } from "../../../lib/credential/armor.ts";
+import { readLongBase64 } from "../../../lib/credential/long_base64.ts";
+import { MAX_REQUEST_LENGTH } from "../../../lib/protocol/message.ts";
+
+const latin1 = new TextDecoder("latin1");
+const PREFIX = new TextEncoder().encode(ARMOR_PREFIX);
+const SUFFIX = ARMOR_SUFFIX.charCodeAt(0);
+
+/** The bytes inside an armored credential. @throws {MungeError} as unarmor() does. */
+export function readArmor(credential: Uint8Array): Uint8Array {
+  const isLong = credential.length > MAX_REQUEST_LENGTH;
+  return (isLong ? readLong(credential) : undefined) ?? unarmor(latin1.decode(credential));
+}
+
+/** The same for a long credential as munged writes it; undefined for any other. */
+function readLong(credential: Uint8Array): Uint8Array | undefined {
+  if (PREFIX.some((byte, index) => credential[index] !== byte)) return undefined;
+  const end = credential.lastIndexOf(SUFFIX);
+  return readLongBase64(credential, PREFIX.length, end, newBytes);
+}
