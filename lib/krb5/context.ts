@@ -101,6 +101,17 @@ export class Context {
     return realm;
   }
 
+  /**
+   * The object whose address a call has put into {@linkcode resultCell}.
+   *
+   * @param code the call's result.
+   * @throws {KerberosError}
+   */
+  take(call: string, code: number): Address {
+    this.check(call, code);
+    return resultAddress();
+  }
+
   /** Throws the error for a code, if it is one. @throws {KerberosError} */
   check(call: string, code: number): void {
     if (code !== 0) throw new KerberosError(call, code, errorText(this.address, code));

@@ -29,8 +29,8 @@ export class CredentialCache {
 
   /** The cache named by KRB5CCNAME or krb5.conf; need not exist. @throws {KerberosError} */
   static default(context: Context): CredentialCache {
-    context.check("krb5_cc_default", libkrb5().krb5_cc_default(context.address, resultCell));
-    return new CredentialCache(context, resultAddress());
+    const code = libkrb5().krb5_cc_default(context.address, resultCell);
+    return new CredentialCache(context, context.take("krb5_cc_default", code));
   }
 
   /**
@@ -40,15 +40,13 @@ export class CredentialCache {
    */
   static resolve(context: Context, name: string): CredentialCache {
     const code = libkrb5().krb5_cc_resolve(context.address, cText(name), resultCell);
-    context.check("krb5_cc_resolve", code);
-    return new CredentialCache(context, resultAddress());
+    return new CredentialCache(context, context.take("krb5_cc_resolve", code));
   }
 
   /** A new cache of a type, with a unique name. @throws {KerberosError} */
   static unique(context: Context, type: string): CredentialCache {
     const code = libkrb5().krb5_cc_new_unique(context.address, cText(type), null, resultCell);
-    context.check("krb5_cc_new_unique", code);
-    return new CredentialCache(context, resultAddress());
+    return new CredentialCache(context, context.take("krb5_cc_new_unique", code));
   }
 
   /**
@@ -89,8 +87,7 @@ export class CredentialCache {
   /** `TYPE:REST`, as for {@linkcode resolve}. */
   get name(): string {
     const code = libkrb5().krb5_cc_get_full_name(this.#context.address, this.address, resultCell);
-    this.#context.check("krb5_cc_get_full_name", code);
-    const address = resultAddress();
+    const address = this.#context.take("krb5_cc_get_full_name", code);
     const name = textAt(address);
     libkrb5().krb5_free_string(this.#context.address, address);
     return name;
@@ -99,8 +96,7 @@ export class CredentialCache {
   /** The principal of its tickets; the caller frees it. @throws {KerberosError} if it can't be read. */
   principal(): Principal {
     const code = libkrb5().krb5_cc_get_principal(this.#context.address, this.address, resultCell);
-    this.#context.check("krb5_cc_get_principal", code);
-    return new Principal(this.#context, resultAddress());
+    return new Principal(this.#context, this.#context.take("krb5_cc_get_principal", code));
   }
 
   /**

@@ -8,7 +8,6 @@ import {
   clearCells,
   cText,
   lastingMemory,
-  resultAddress,
   resultCell,
   secondCell,
 } from "./memory.ts";
@@ -38,15 +37,14 @@ export class Keytab {
 
   /** The keytab named by KRB5_KTNAME or krb5.conf. @throws {KerberosError} */
   static default(context: Context): Keytab {
-    context.check("krb5_kt_default", libkrb5().krb5_kt_default(context.address, resultCell));
-    return new Keytab(context, resultAddress());
+    const code = libkrb5().krb5_kt_default(context.address, resultCell);
+    return new Keytab(context, context.take("krb5_kt_default", code));
   }
 
   /** The keytab with this name, `TYPE:REST` or a file's path; need not exist. @throws {KerberosError} */
   static resolve(context: Context, name: string): Keytab {
     const code = libkrb5().krb5_kt_resolve(context.address, cText(name), resultCell);
-    context.check("krb5_kt_resolve", code);
-    return new Keytab(context, resultAddress());
+    return new Keytab(context, context.take("krb5_kt_resolve", code));
   }
 
   /** Its entries, in no particular order. @throws {KerberosError} if it can't be read. */

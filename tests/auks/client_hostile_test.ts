@@ -75,6 +75,16 @@ suite("a hostile auksd", KDC_NEEDS, () => {
     assert.equal((await get(context, settings(), 1)).principal, "bob@REALM.A");
   });
 
+  it("another user's ticket is refused", async () => {
+    reply = good;
+    const own = await get(context, settings(), 1);
+    assert.equal(own.principal, "bob@REALM.A");
+    await assert.rejects(
+      get(context, settings(), 2),
+      /reply seems corrupted \(the daemon sent the ticket of uid 1 instead of that of uid 2\)/,
+    );
+  });
+
   it("a byte that was changed never fills a cache with something else", async () => {
     const path = join(kdc.directory, "hostile");
     for (let at = 0; at < good.length; at++) {

@@ -42,7 +42,7 @@ export class Kdc {
   static async start({ realmLines = [], users = [] }: KdcOptions = {}): Promise<Kdc> {
     const directory = mkdtempSync(join(tmpdir(), "mungebox-kdc-"));
     const port = await freePort();
-    writeFileSync(join(directory, "krb5.conf"), configuration(port, realmLines));
+    writeFileSync(join(directory, "krb5.conf"), krb5Configuration(`127.0.0.1:${port}`, realmLines));
     writeFileSync(join(directory, "kdc.conf"), kdcConfiguration(directory, port));
     mkdirSync(join(directory, "caches"));
     const env = environment(directory);
@@ -51,9 +51,8 @@ export class Kdc {
     // A weak source of randomness suffices for keys that live for minutes.
     run("/usr/sbin/kdb5_util", "create", "-s", "-W", "-r", "REALM.A", "-P", "master");
     const queries = [
-      ...[...USERS, ...users].map((name) => `addprinc -pw "${PASSWORD}" ${name}`),
-      ...SERVICES.map((name) => `addprinc -randkey ${name}`),
-      ...SERVICES.map((name) => `ktadd -k ${join(directory, keytabName(name))} ${name}`),
+      ...userQueries([...USERS, ...users]),
+      ...SERVICES.flatMap((name) => serviceQueries(name, join(directory, keytabName(name)))),
     ];
     execFileSync("/usr/sbin/kadmin.local", ["-r", "REALM.A"], {
       env,
@@ -151,6 +150,16 @@ export class Kdc {
   }
 }
 
+/** kadmin's queries that create users with {@linkcode PASSWORD}. */
+export function userQueries(names: readonly string[]): string[] {
+  return names.map((name) => `addprinc -pw "${PASSWORD}" ${name}`);
+}
+
+/** kadmin's queries that create a service with a keytab. */
+export function serviceQueries(name: string, keytab: string): string[] {
+  return [`addprinc -randkey ${name}`, `ktadd -k ${keytab} ${name}`];
+}
+
 function keytabName(service: string): string {
   return `${service.replace("/", "-")}.keytab`;
 }
@@ -166,7 +175,8 @@ function environment(directory: string): NodeJS.ProcessEnv {
   };
 }
 
-function configuration(port: number, realmLines: readonly string[]): string {
+/** krb5.conf for REALM.A with a KDC at this place. */
+export function krb5Configuration(kdc: string, realmLines: readonly string[] = []): string {
   return `[libdefaults]
     default_realm = REALM.A
     dns_lookup_kdc = false
@@ -178,7 +188,7 @@ function configuration(port: number, realmLines: readonly string[]): string {
     renew_lifetime = 7d
 [realms]
     REALM.A = {
-        kdc = 127.0.0.1:${port}
+        kdc = ${kdc}
 ${realmLines.map((line) => `        ${line}\n`).join("")}    }
 [domain_realm]
     .realm.a = REALM.A

@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installPrograms } from "../harness/programs.ts";
 import { Network, NETWORK_NEEDS, type Outcome } from "../network.ts";
-import { KDC_NEEDS, PASSWORD } from "./kdc.ts";
+import { KDC_NEEDS, krb5Configuration, PASSWORD, serviceQueries, userQueries } from "./kdc.ts";
 
 /** What the cluster needs, for suite(). */
 export const SLURM_NEEDS: Readonly<Record<string, boolean>> = {
@@ -34,21 +34,6 @@ export const USERS: Readonly<Record<string, number>> = {
 const NODES = ["mngt", "login", "compute"] as const;
 /** A node. */
 export type NodeName = typeof NODES[number];
-
-const KRB5_CONF = `[libdefaults]
-    default_realm = REALM.A
-    dns_lookup_kdc = false
-    dns_lookup_realm = false
-    dns_canonicalize_hostname = false
-    rdns = false
-    forwardable = true
-    ticket_lifetime = 1d
-    renew_lifetime = 7d
-[realms]
-    REALM.A = {
-        kdc = 10.99.0.1
-    }
-`;
 
 const KDC_CONF = `[realms]
     REALM.A = {
@@ -164,7 +149,7 @@ export class SlurmCluster {
     for (
       const [path, text] of [
         ["hosts", this.#network.hostsFile],
-        ["krb5.conf", KRB5_CONF],
+        ["krb5.conf", krb5Configuration("10.99.0.1")],
         ["kdc.conf", KDC_CONF],
         ["munge.key", "m".repeat(128)],
         ["auks/auksd.acl", AUKS_ACL],
@@ -264,11 +249,10 @@ exec chroot . $sshd`;
 
   #managementNode(): string {
     const queries = [
-      ...["bob", "alice", "low", "dave"].map((name) => `addprinc -pw "${PASSWORD}" ${name}`),
-      ...NODES.flatMap((name) => [
-        `addprinc -randkey host/${name}.realm.a`,
-        `ktadd -k ${this.directory}/keytabs/${name} host/${name}.realm.a`,
-      ]),
+      ...userQueries(["bob", "alice", "low", "dave"]),
+      ...NODES.flatMap((name) =>
+        serviceQueries(`host/${name}.realm.a`, `${this.directory}/keytabs/${name}`)
+      ),
     ];
     return `${MUNGED}
 export ${this.#kdcProfile}
