@@ -82,7 +82,8 @@ function formatStatus(status: Status): string {
       ? "off"
       : `${status.replay.entries} entries, ${Math.ceil(status.replay.bytes / 1024)} KiB`,
   );
-  if (status.replay_store !== null) row("REPLAY_STORE", formatStoreStatus(status.replay_store));
+  const store = status.replay_store ?? null; // which a munged of an earlier version does not report
+  if (store !== null) row("REPLAY_STORE", formatStoreStatus(store));
   row("MEMORY", `${Math.ceil(status.resident_bytes / 1024)} KiB`);
   const { max_payload_bytes: maxPayload = MAX_PAYLOAD_LENGTH } = status; // which an older munged does not report
   row("MAX_PAYLOAD", `${maxPayload} bytes`);
