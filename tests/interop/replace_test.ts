@@ -14,7 +14,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { Channel } from "../../daemon/munged/handover/channel.ts";
@@ -35,6 +35,22 @@ const OTHER = process.env["OTHER_MUNGEBOX"] ?? MUNGEBOX;
 const skip = process.platform !== "linux" ? "needs Linux" : false;
 const PAIRS_OF_CLIENTS = 2;
 const PATIENCE_MS = 20_000;
+
+/** A new munged that may serve, and prints a line, but never says that it does. */
+const COMMITTED = `
+import { Channel } from "./daemon/munged/handover/channel.ts";
+import { PROTOCOLS } from "./daemon/munged/handover/messages.ts";
+import { connectForPackets } from "./lib/os/packet_socket.ts";
+const channel = new Channel(connectForPackets(process.env.DOOR));
+channel.send({ kind: "hello", ...PROTOCOLS, version: "test", socket: process.env.SOCKET });
+await channel.expect("welcome", 20000);
+channel.send({ kind: "rest" });
+await channel.expect("resting", 20000);
+channel.send({ kind: "ready" });
+await channel.expect("go", 20000);
+console.log("committed");
+setInterval(() => {}, 1000);
+`;
 
 /** One place in which mungeds replace each other. */
 interface Place {
@@ -363,6 +379,29 @@ describe("munged --replace", { skip }, () => {
       assert.equal(existsSync(at.socket), false);
       running.delete(at);
     });
+  });
+
+  test("--stop at a moment when the new munged may already serve stops both", async () => {
+    const at = place("both");
+    start(at);
+    const pid = pidOf(at);
+    const directory = resolve(import.meta.dirname, "../..");
+    const next = spawn(process.execPath, ["-e", COMMITTED], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, SOCKET: at.socket, DOOR: join(at.base, "munged.replay/handover") },
+      cwd: directory,
+    });
+    children.add(next);
+    await once(next.stdout, "data");
+    const ended = once(next, "exit");
+    const stopping = spawn(realm.program("ours", "munged"), ["--stop", `--socket=${at.socket}`]);
+    const stopped = once(stopping, "close");
+    assert.deepEqual(await ended, [null, "SIGTERM"]);
+    await stopped;
+    assert.equal(stopping.exitCode, 0);
+    assert.equal(existsSync(`/proc/${pid}/exe`), false);
+    assert.equal(existsSync(at.socket), false);
+    running.delete(at);
   });
 
   test("a new munged whose predecessor is killed on the way serves on its socket", async () => {
