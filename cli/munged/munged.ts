@@ -105,7 +105,8 @@ function parseSettings(
   parseCommandLine(program, args, settings, sources);
   if (settings.replayDir === undefined) settings.replayDir = defaultReplayDir(settings.seedFile);
   if (!sources.has("realm-dir")) settings.realmDir = defaultRealmDir(settings.keyFile);
-  if (environment !== null) {
+  // A munged with a policy that makes no sense can still be stopped.
+  if (environment !== null && !stop && task !== "status") {
     settings.fips = isFipsMode();
     if (settings.fips && !sources.has("security")) sources.set("security", "FIPS mode");
     for (const realm of [DEFAULT_REALM, ...limitedRealms(settings)]) resolvePolicy(settings, realm);

@@ -1,5 +1,7 @@
 // Whether the kernel runs in FIPS mode (fips=1 on its command line).
 import { readFileSync } from "node:fs";
+import { MungeError } from "../errors.ts";
+import { systemText } from "./system_text.ts";
 
 /** Missing on kernels that are built without the mode. */
 const FLAG = "/proc/sys/crypto/fips_enabled";
@@ -8,7 +10,7 @@ const FLAG = "/proc/sys/crypto/fips_enabled";
  * Whether the system is to use only algorithms that FIPS 140 approves.
  *
  * @param path of the kernel's flag.
- * @throws {Error} if there is a flag that can't be read, since either answer might then be wrong.
+ * @throws {MungeError} if there is a flag that can't be read, since either answer might then be wrong.
  */
 export function isFipsMode(path: string = FLAG): boolean {
   let flag: string;
@@ -16,7 +18,8 @@ export function isFipsMode(path: string = FLAG): boolean {
     flag = readFileSync(path, "latin1");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
-    throw error;
+    const text = `Failed to read "${path}": ${systemText(error)}`;
+    throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
   }
   return flag.trim() !== "0";
 }

@@ -183,8 +183,16 @@ export const MUNGE_TARGETS: readonly Target[] = [
   {
     name: "munge-conf",
     corpus: () =>
-      ["# a comment\nttl = 300\nnum-threads=2\n", 'origin = "0.0.0.0"\nMUNGE_TTL=9\n'].map(bytesOf),
+      [
+        "# a comment\nttl = 300\nnum-threads=2\n",
+        'origin = "0.0.0.0"\nMUNGE_TTL=9\n',
+        "security=a=modern\nallow-macs=decode:sha1,5\naccept-origin=10.0.0.0/8,192.0.2.1\n",
+      ].map(bytesOf),
     tokens: [
+      "allow-ciphers=",
+      "accept-origin=",
+      "encode:",
+      "/32",
       "ttl",
       "max-ttl",
       "key-file",

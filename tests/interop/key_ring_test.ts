@@ -216,7 +216,8 @@ describe("realms", () => {
   });
 
   it("is never accepted in another realm, not even with the same key", async () => {
-    for (const [from, to] of [["a", "b"], ["b", "a"]] as const) {
+    const ways = [["b", "a"], ...(isRoot ? [["a", "b"]] : [])] as const;
+    for (const [from, to] of ways as readonly (readonly [string, string])[]) {
       const input = rewritten(await seal(shared, { realm: from }), from, to);
       const as = isRoot ? { uid: 1, gid: 1 } : {}; // who may use realm b, too
       const { status } = keys.run("ours", "unmunge", ["-S", munged.socket], { input, ...as });

@@ -124,6 +124,7 @@ test("rules that contradict each other are refused when the settings are read", 
       ],
     ] as const
   ) {
+    assert(configOf("--stop", ...args).stop);
     assert.throws(() => configOf(...args), {
       message: `Contradictory policy of ${text}`,
       errno: 1,
