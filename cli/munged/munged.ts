@@ -7,10 +7,12 @@ import {
   defaultRealmDir,
   defaultReplayDir,
   DEFAULTS,
+  type RealmScope,
 } from "../../daemon/munged/config.ts";
 import { limitedRealms, resolvePolicy } from "../../daemon/munged/policy/policy.ts";
 import { DEFAULT_REALM } from "../../lib/credential/realm.ts";
 import { isFipsMode } from "../../lib/os/fips.ts";
+import { MungeError } from "../../lib/errors.ts";
 import { parseOptions } from "../command_line/options.ts";
 import { print } from "../command_line/print.ts";
 import {
@@ -110,8 +112,15 @@ function parseSettings(
     settings.fips = isFipsMode();
     if (settings.fips && !sources.has("security")) sources.set("security", "FIPS mode");
     for (const realm of [DEFAULT_REALM, ...limitedRealms(settings)]) resolvePolicy(settings, realm);
+    if (settings.replayStore === null && settings.replayScopes.some(isRealmWide)) {
+      throw new MungeError("EMUNGE_SNAFU", "replay-scope=realm needs a replay-store");
+    }
   }
   return { settings, sources };
+}
+
+function isRealmWide({ scope }: RealmScope): boolean {
+  return scope === "realm";
 }
 
 /** The user for whom a configuration file is checked; root may inspect and stop a daemon it would not run itself. */

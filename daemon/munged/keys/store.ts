@@ -68,7 +68,8 @@ export class KeyStore {
     const rings = new Map<string, readonly ServedKey[]>();
     this.#read = this.#seen = this.#signature();
     for (const [name, keyFile] of this.#keyFiles()) rings.set(name, this.#readRing(keyFile, []));
-    for (const realm of limitedRealms(config)) {
+    const named = config.replayScopes.flatMap(({ realm }) => realm ?? []);
+    for (const realm of [...limitedRealms(config), ...named]) {
       if (rings.has(realm)) continue;
       throw new MungeError(
         "EMUNGE_SNAFU",

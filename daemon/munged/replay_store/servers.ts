@@ -1,5 +1,5 @@
 // The servers of the store: finds its masters, keeps a connection to each, and looks for them again, with growing pauses,
-// when one is lost. Nothing runs while all is well.
+// when one is lost. When there are no questions, there are no connections.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../process/log.ts";
 import { type Access, formatAddress, readAccess } from "./access.ts";
@@ -12,6 +12,11 @@ import { LOCATE, type Shard } from "./topology.ts";
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 3_000;
+/**
+ * Connections are closed when they were not used for so long. With an open one, the runtime wakes up every second, which
+ * disturbs tightly coupled jobs; to connect again takes milliseconds.
+ */
+const IDLE_MS = 30_000;
 
 /** The servers. */
 export class Servers {
@@ -30,6 +35,12 @@ export class Servers {
   /** Settles when the servers have to be looked for. */
   #alarm = Promise.withResolvers<void>();
   #isStopped = false;
+  /** When the last question was asked, on the monotonic clock. */
+  #lastUse = performance.now();
+  /** Servers whose connections were logged since there was trouble last. */
+  readonly #announced = new Set<string>();
+  /** Whether there are no connections because there were no questions. */
+  #isAsleep = false;
 
   constructor(config: StoreConfig, token: string, figures: StoreFigures, log: Logger) {
     this.#config = config;
@@ -71,9 +82,18 @@ export class Servers {
     return master?.link.isOpen === true ? master : undefined;
   }
 
+  /** To be called for each question: wakes up what sleeps. */
+  use(): void {
+    this.#lastUse = performance.now();
+    if (!this.#isAsleep) return;
+    this.#isAsleep = false;
+    this.#troubleSince = null; // it may have passed
+    this.#alarm.resolve();
+  }
+
   /** Looks for the servers again. @param reason what shows that one is lost or not the right one. */
   lookAnew(reason: string): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || this.#isAsleep) return;
     if (this.#troubleSince === null) {
       this.#troubleSince = performance.now();
       this.#trouble = reason;
@@ -96,9 +116,37 @@ export class Servers {
       this.#report(reason);
       this.#change.resolve();
       this.#change = Promise.withResolvers();
-      if (reason === null) await this.#alarm.promise;
-      await sleep(pauseAfter(failures));
+      const isWoken = (reason === null || this.#isIdle) && await this.#untilNeeded();
+      if (isWoken) failures = 0;
+      else await sleep(pauseAfter(failures));
     }
+  }
+
+  get #isIdle(): boolean {
+    return performance.now() - this.#lastUse >= IDLE_MS;
+  }
+
+  /**
+   * Waits until the servers have to be looked for; without connections, once none was used for a while.
+   *
+   * @returns whether that is because of a question.
+   */
+  async #untilNeeded(): Promise<boolean> {
+    const alarm = this.#alarm.promise.then(() => "alarm" as const);
+    while (!this.#isIdle) {
+      const patience = new AbortController();
+      const quiet = sleep(this.#lastUse + IDLE_MS - performance.now(), "quiet" as const, {
+        signal: patience.signal,
+      }).catch(() => "quiet" as const);
+      const event = await Promise.race([alarm, quiet]);
+      patience.abort();
+      if (event === "alarm") return false;
+    }
+    this.#alarm = Promise.withResolvers();
+    this.#isAsleep = true;
+    this.#assign([]);
+    await this.#alarm.promise;
+    return true;
   }
 
   /** Finds the masters, and connects to those without a connection. Returns what went wrong, or null. */
@@ -160,6 +208,7 @@ export class Servers {
     if (reason !== null) {
       this.#trouble = reason;
       this.#troubleSince ??= performance.now();
+      this.#announced.clear();
       if (!this.isLongAway) return;
       this.#log.limited("replay store", "error", unavailable(reason, this.#config));
     } else this.#troubleSince = null;
@@ -168,6 +217,8 @@ export class Servers {
 
   /** Logs a connection, and what about the server makes it less than reliable. */
   #announce(name: string, { facts }: Master): void {
+    if (this.#announced.has(name)) return;
+    this.#announced.add(name);
     this.#log.notice(`Connected to replay store ${name} (version ${facts.version})`);
     for (const flaw of flawsOf(facts, this.#config)) {
       this.#log.limited("replay store flaw", "warning", `Replay store ${name} ${flaw}`);

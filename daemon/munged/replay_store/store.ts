@@ -60,6 +60,7 @@ export class ReplayStore {
     const pending = { question, answer, asked: performance.now(), isAnswered: false };
     this.#pending.add(pending);
     this.#timer ??= setTimeout(() => this.#expire(), this.#config.replayStoreTimeout);
+    this.#servers.use();
     this.#attempt(pending);
   }
 

@@ -4,7 +4,7 @@ import type { StoreAddress, StoreKind } from "../config.ts";
 import { type Access, formatAddress } from "./access.ts";
 import { Link } from "./link.ts";
 import type { StoreConfig } from "./messages.ts";
-import { EVERYTHING, type SlotRange } from "./slots.ts";
+import { EVERYTHING, type SlotRange, SLOTS } from "./slots.ts";
 
 /** A master, and the slots it has. */
 export interface Shard {
@@ -101,6 +101,10 @@ export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
   const shards = new Map<string, { address: StoreAddress; ranges: SlotRange[] }>();
   for (const row of answer as [number, number, [string | null, number], ...unknown[]][]) {
     const [first, last, [host, port]] = row;
+    const areSlots = Number.isInteger(first) && Number.isInteger(last);
+    if (!areSlots || first < 0 || first > last || last >= SLOTS) {
+      throw new Error(`${formatAddress(asked)}: No slots ${first} to ${last} in a cluster`);
+    }
     if (host === "?") continue; // unknown even to the one that was asked
     const address = { host: host === null || host === "" ? asked.host : host, port };
     const name = formatAddress(address);

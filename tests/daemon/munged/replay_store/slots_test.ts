@@ -30,5 +30,8 @@ test("shardsIn() reads CLUSTER SLOTS, where a server may leave out its own addre
     { address: { host: "10.0.0.1", port: 7000 }, ranges: [[0, 10], [21, 30]] },
     { address: { host: "10.0.0.9", port: 7001 }, ranges: [[11, 20], [31, 40]] },
   ]);
+  for (const range of [[20_000, 20_001], [5, 4], [-1, 0], ["a", "b"], [null, null], [0, 16_384]]) {
+    assert.throws(() => shardsIn([[...range, ["h", 1]]], asked), /No slots/);
+  }
   assert.throws(() => shardsIn([], asked), /10.0.0.9:1: The cluster has no masters/);
 });
