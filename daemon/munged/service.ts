@@ -21,7 +21,7 @@ import {
   stderrLog,
 } from "../process/log.ts";
 import { removePidFile, writePidFile } from "../process/pid_file.ts";
-import { NOTIFY_SOCKET, notifyManager } from "../process/systemd.ts";
+import { notifyManager } from "../process/systemd.ts";
 import { BoundSocket, SERVICE_MANAGER } from "./bound_socket.ts";
 import type { DaemonConfig } from "./config.ts";
 import { GroupUpdater } from "./groups/groups.ts";
@@ -34,6 +34,7 @@ import type { StatusSources } from "./observe/status.ts";
 import { announceOrigin, type Origin, resolveOrigin } from "./origin.ts";
 import { type HandoverOffer, offerHandover } from "./handover/offer.ts";
 import { askPredecessor } from "./handover/predecessor.ts";
+import { takeOver } from "./handover/take_over.ts";
 import { openReplayCache, prepareReplayCache } from "./replay/directory.ts";
 import { startUpkeep } from "./replay/upkeep.ts";
 import type { StoreThread } from "./replay_store/supervisor.ts";
@@ -41,6 +42,7 @@ import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { Engine } from "./serve/engine.ts";
 import { catchSignals } from "./signals.ts";
 import { SocketGuard } from "./socket_guard.ts";
+import { Teardown } from "./teardown.ts";
 
 /** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
 const FIRST_MAP_PATIENCE_MS = 1000;
@@ -95,31 +97,6 @@ export async function serve(
     log.error(text);
     if (log !== early && !config.foreground) early.error(text);
     return 1;
-  }
-}
-
-/** The steps to take when munged ends or can't start: in reverse order, each even if others fail. */
-class Teardown {
-  readonly #stack = new AsyncDisposableStack();
-  readonly #log: Logger;
-
-  constructor(log: Logger) {
-    this.#log = log;
-  }
-
-  /** Adds a step; its failure is logged. */
-  add(step: () => void | Promise<void>): void {
-    this.#stack.defer(async () => {
-      try {
-        await step();
-      } catch (error) {
-        this.#log.error(systemText(error));
-      }
-    });
-  }
-
-  disposeAsync(): Promise<void> {
-    return this.#stack.disposeAsync();
   }
 }
 
@@ -232,29 +209,8 @@ async function start(
   if (config.mlockall) lockAllMemory(log);
   await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);
   if (predecessor !== null) {
-    cache!.preview();
-    const gap = await predecessor.takeOver({
-      adopt() {
-        if (signals.isEnding) throw new Error("the new daemon was stopped by a signal");
-        cache!.adoptRest();
-      },
-      claim() {
-        socket.claim(listener);
-        cache!.seizeLock();
-        claimPidFile();
-      },
-      succeed() {
-        socket.reclaim(listener);
-        cache!.lock();
-        cache!.adoptAnew();
-        claimPidFile();
-      },
-      accept: () => serving.accept(),
-    });
-    if (predecessor.notifySocket !== undefined) {
-      process.env[NOTIFY_SOCKET] ??= predecessor.notifySocket; // the manager's service is us now
-    }
-    log.notice(`Replaced daemon ${predecessor.who}: clients waited for ${Math.ceil(gap)} ms`);
+    const parts = { socket, listener, cache: cache!, engine: serving, signals, claimPidFile, log };
+    await takeOver(predecessor, parts);
   }
   if (!config.benchmark) {
     const stopMetrics = keepMetrics(config, status, () => keys.realms, log);

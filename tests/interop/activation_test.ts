@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -11,6 +11,7 @@ import { openDatagramSocket } from "../../lib/os/datagram.ts";
 import { close, listenUnix } from "../../lib/os/socket.ts";
 import { hasReference } from "../harness/programs.ts";
 import { Realm } from "../harness/realm.ts";
+import { makePlace } from "./place.ts";
 
 /** Starts what follows as the service manager would: with its own process ID in LISTEN_PID. */
 const AS_SERVICE = ["-c", 'LISTEN_PID=$$ exec "$0" "$@"'];
@@ -23,23 +24,7 @@ describe("a socket from the service manager", { skip: process.platform !== "linu
   });
   after(() => realm.close());
 
-  /** A directory for one munged, and munged's arguments. */
-  function place(name: string) {
-    const base = join(realm.directory, name);
-    mkdirSync(base);
-    chmodSync(base, 0o755);
-    const file = (what: string) => `--${what}-file=${join(base, what)}`;
-    const socket = join(base, "socket");
-    const args = [
-      `--socket=${socket}`,
-      `--key-file=${join(realm.directory, "key")}`,
-      file("pid"),
-      file("seed"),
-      file("log"),
-      "--origin=127.0.0.1",
-    ];
-    return { base, socket, args };
-  }
+  const place = (name: string) => makePlace(realm, name);
 
   function command(args: readonly string[]): string[] {
     return [...AS_SERVICE, realm.program("ours", "munged"), ...args];

@@ -28,6 +28,7 @@ import { closeStream, connectStream } from "../../lib/os/unix_stream.ts";
 import { hasReference, installPrograms, MUNGEBOX, type Outcome } from "../harness/programs.ts";
 import { VERSION } from "../../lib/version.ts";
 import { Realm } from "../harness/realm.ts";
+import { makePlace, pidIn, type Place } from "./place.ts";
 
 /** More of them, and another version to alternate with, when run by hand. */
 const REPLACEMENTS = Number(process.env["REPLACEMENTS"] ?? 10);
@@ -52,13 +53,6 @@ console.log("committed");
 setInterval(() => {}, 1000);
 `;
 
-/** One place in which mungeds replace each other. */
-interface Place {
-  readonly base: string;
-  readonly socket: string;
-  readonly args: readonly string[];
-}
-
 describe("munged --replace", { skip }, () => {
   let realm: Realm;
   const running = new Set<Place>();
@@ -76,20 +70,7 @@ describe("munged --replace", { skip }, () => {
   });
 
   function place(name: string): Place {
-    const base = join(realm.directory, name);
-    mkdirSync(base);
-    chmodSync(base, 0o755);
-    const file = (what: string) => `--${what}-file=${join(base, what)}`;
-    const socket = join(base, "socket");
-    const args = [
-      `--socket=${socket}`,
-      `--key-file=${join(realm.directory, "key")}`,
-      file("pid"),
-      file("seed"),
-      file("log"),
-      "--origin=127.0.0.1",
-    ];
-    const made = { base, socket, args };
+    const made = makePlace(realm, name);
     running.add(made);
     return made;
   }
@@ -108,8 +89,7 @@ describe("munged --replace", { skip }, () => {
     assert.equal(status, 0, err);
   }
 
-  const pidOf = ({ base }: Place) => Number(readFileSync(join(base, "pid"), "utf8"));
-  const logOf = ({ base }: Place) => readFileSync(join(base, "log"), "utf8");
+  const logOf = ({ log }: Place) => readFileSync(log, "utf8");
 
   /** A credential, made by the munged of a place. */
   function encode({ socket }: Place): string {
@@ -125,7 +105,7 @@ describe("munged --replace", { skip }, () => {
 
   /** Fails unless the munged of a place serves, is the one with this process ID, and remembers a credential. */
   async function serves(at: Place, pid: number, used: string): Promise<void> {
-    assert.equal(pidOf(at), pid);
+    assert.equal(pidIn(at), pid);
     assert.equal(decode(at, used), 17, "a replay was accepted");
     assert.equal(decode(at, encode(at)), 0);
     const fd = openSync(`${at.socket}.lock`, "r+");
@@ -166,7 +146,7 @@ describe("munged --replace", { skip }, () => {
     load.stdout.on("data", (text) => result += text);
     await pause(200);
     for (let count = 0; count < REPLACEMENTS; count++) {
-      const before = pidOf(at);
+      const before = pidIn(at);
       const replacing = spawn(
         join(realm.directory, count % 2 === 0 ? "other" : "bin", "munged"),
         [...at.args, "--replace"],
@@ -176,7 +156,7 @@ describe("munged --replace", { skip }, () => {
       replacing.stderr.on("data", (text) => said += text);
       await once(replacing, "close");
       assert.equal(replacing.exitCode, 0, said);
-      assert.notEqual(pidOf(at), before);
+      assert.notEqual(pidIn(at), before);
       await until("the old munged ends", () => !existsSync(`/proc/${before}/exe`));
     }
     load.stdin.end();
@@ -208,7 +188,7 @@ describe("munged --replace", { skip }, () => {
       children.add(child);
       let log = "";
       child.stderr.on("data", (text) => log += text);
-      const isServing = () => existsSync(join(at.base, "pid")) && pidOf(at) === child.pid;
+      const isServing = () => existsSync(join(at.base, "pid")) && pidIn(at) === child.pid;
       await until("a munged serves", () => isServing() && /Created/.test(log));
       return child;
     });
@@ -228,18 +208,18 @@ describe("munged --replace", { skip }, () => {
   test("clients that send nothing hold a replacement up for a tenth of a second at most", async () => {
     const at = place("silent");
     start(at);
-    const pid = pidOf(at);
+    const pid = pidIn(at);
     const address = unixAddress(at.socket)!;
     const clients = Array.from({ length: 20 }, () => connectStream(address));
     const { status, err } = munged("other", [...at.args, "--replace"]);
     assert.equal(status, 0, err);
     const gap = Number(/clients waited for (\d+) ms/.exec(logOf(at))?.[1]);
     assert(gap >= 100 && gap < 1000, `${gap} ms`);
-    assert.notEqual(pidOf(at), pid);
+    assert.notEqual(pidIn(at), pid);
     for (const client of clients) closeStream(client as number);
     const used = encode(at);
     assert.equal(decode(at, used), 0);
-    await serves(at, pidOf(at), used);
+    await serves(at, pidIn(at), used);
   });
 
   test("without a munged to replace, one starts", async () => {
@@ -248,7 +228,7 @@ describe("munged --replace", { skip }, () => {
     const used = encode(at);
     assert.equal(decode(at, used), 0);
     assert.match(logOf(at), /Found no daemon bound to socket ".*" to replace/);
-    await serves(at, pidOf(at), used);
+    await serves(at, pidIn(at), used);
   });
 
   describe("leaves the old munged serving", () => {
@@ -258,7 +238,7 @@ describe("munged --replace", { skip }, () => {
       start(at, ...more);
       const used = encode(at);
       assert.equal(decode(at, used), 0);
-      return { at, used, pid: pidOf(at) };
+      return { at, used, pid: pidIn(at) };
     }
 
     for (
@@ -342,7 +322,7 @@ describe("munged --replace", { skip }, () => {
         channel.close();
         await answered;
         assert.equal(waiting.exitCode, 0);
-        await until("the PID file is restored", () => pidOf(at) === pid);
+        await until("the PID file is restored", () => pidIn(at) === pid);
         await serves(at, pid, used);
       });
     }
@@ -384,7 +364,7 @@ describe("munged --replace", { skip }, () => {
   test("--stop at a moment when the new munged may already serve stops both", async () => {
     const at = place("both");
     start(at);
-    const pid = pidOf(at);
+    const pid = pidIn(at);
     const directory = resolve(import.meta.dirname, "../..");
     const next = spawn(process.execPath, ["-e", COMMITTED], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -442,7 +422,7 @@ describe("munged --replace", { skip }, () => {
       closeSync(lock.fd);
       await until(
         "the new munged serves",
-        () => existsSync(join(at.base, "pid")) && pidOf(at) === next.pid,
+        () => existsSync(join(at.base, "pid")) && pidIn(at) === next.pid,
       );
       assert.equal(decode(at, encode(at)), 0);
       next.kill("SIGTERM");
