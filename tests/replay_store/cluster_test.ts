@@ -51,6 +51,7 @@ test(
     const hosts = await Hosts.start([
       `--replay-store=${seeds.join(",")}`,
       "--replay-store-replicas=1",
+      "--replay-store-timeout=1500",
       "--timestamp-drift-max=0",
     ]);
     try {
