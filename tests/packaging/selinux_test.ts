@@ -123,6 +123,10 @@ describe("the SELinux module", { skip: SKIP }, () => {
     assert.equal(succeed("sesearch", "-T", "-s", "munged_t", "-c", "process", policy), "");
   });
 
+  it("lets munged see whether the kernel is in FIPS mode, without which it would not start", () => {
+    assert(targets(munged, "file", "read").includes("sysctl_crypto_t"));
+  });
+
   it("gives munged no capability", () => {
     assert.deepEqual(munged.filter(({ class: name }) => /^cap/.test(name)), []);
   });

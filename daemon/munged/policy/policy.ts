@@ -2,16 +2,17 @@
 // that can be posted to another thread. serve/permission.ts checks requests against it.
 import { CIPHERS } from "../../../lib/credential/cipher.ts";
 import { MACS } from "../../../lib/credential/mac.ts";
-import { describeRealm } from "../../../lib/credential/realm.ts";
+import { DEFAULT_REALM, describeRealm } from "../../../lib/credential/realm.ts";
 import { ZIPS } from "../../../lib/credential/zip.ts";
 import { MungeError } from "../../../lib/errors.ts";
-import type {
-  AlgorithmRule,
-  ClientRule,
-  DaemonConfig,
-  Direction,
-  Network,
-  SecurityLevel,
+import {
+  type AlgorithmRule,
+  type ClientRule,
+  type DaemonConfig,
+  DEFAULTS,
+  type Direction,
+  type Network,
+  type SecurityLevel,
 } from "../config.ts";
 
 /** Users and groups that may use a key; null for everyone. */
@@ -58,21 +59,14 @@ function row<T extends { readonly name: string }>(table: readonly T[], name: str
   return table.find((type) => type.name === name)!;
 }
 
-/** The names of types that `--security=modern` allows; of other kinds, it allows all. */
+/** The names of the types that `--security=modern` allows. Levels are about ciphers and MACs only. */
 const MODERN: Partial<Record<Kind, readonly string[]>> = {
   cipher: ["aes128", "aes256"],
   mac: ["sha256", "sha512"],
 };
 
 /** A realm that permits everything, as the reference does. */
-export const OPEN_POLICY: RealmPolicy = resolvePolicy({
-  realmAllow: [],
-  security: [],
-  algorithms: [],
-  clients: [],
-  origins: [],
-  fips: false,
-}, "");
+export const OPEN_POLICY: RealmPolicy = resolvePolicy(DEFAULTS, DEFAULT_REALM);
 
 /**
  * What a realm permits. Its own rules come before those of all realms, and a list before a level.
@@ -179,22 +173,23 @@ function refusedTypes(
     rule.kind === kind && rule.directions.includes(direction)
   );
   const listed = (name: string | null) => lists.findLast((rule) => rule.realm === name)?.numbers;
-  const level = (name: string | null) => {
-    const named = security.findLast((rule) => rule.realm === name);
-    return named === undefined ? undefined : numbersOf(named.level, kind);
-  };
+  const level = (name: string | null) =>
+    numbersOf(security.find((rule) => rule.realm === name)?.level, kind);
   const allowed = listed(realm) ?? level(realm) ?? listed(null) ?? level(null) ??
     numbersOf(fips ? "modern" : "compatible", kind);
   let refused = 0;
-  for (const { number } of TYPES[kind]) if (!allowed.includes(number)) refused |= 1 << number;
+  for (const { number } of TYPES[kind]) {
+    if (allowed?.includes(number) === false) refused |= 1 << number;
+  }
   return refused;
 }
 
-function numbersOf(level: SecurityLevel, kind: Kind): number[] {
-  const names = level === "modern" ? MODERN[kind] : undefined;
-  return TYPES[kind].filter(({ name }) => names?.includes(name) ?? true).map(({ number }) =>
-    number
-  );
+/** What a level allows; undefined if it is not about types of this kind. */
+function numbersOf(level: SecurityLevel | undefined, kind: Kind): number[] | undefined {
+  const modern = MODERN[kind];
+  if (level === undefined || modern === undefined) return undefined;
+  return TYPES[kind].filter(({ name }) => level === "compatible" || modern.includes(name))
+    .map(({ number }) => number);
 }
 
 function allowedClients(

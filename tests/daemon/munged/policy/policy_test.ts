@@ -53,6 +53,10 @@ test("a realm's own rules come before those of all, a list before a level, the l
   assert.deepEqual(allowed(args, "lab").decode.ciphers, ["aes128", "aes256", "blowfish"]);
   assert.deepEqual(allowed(args, "lab").encode.macs, ["sha256", "sha512"]);
   assert.deepEqual(allowed(args, "other"), allowed(args));
+  for (const level of ["modern", "compatible"]) { // which are about ciphers and MACs only
+    const { encode } = allowed(["--allow-zips=none", `--security=lab=${level}`], "lab");
+    assert.deepEqual(encode.zips, ["none"]);
+  }
 });
 
 test("lists of users, groups and networks for the same realm and direction add up", () => {
