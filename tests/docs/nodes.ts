@@ -90,7 +90,8 @@ mount --bind ${directory} ${root}/root${directory}
 hostname ${name}
 cd ${root}/root
 rm -rf etc/munge etc/default/munge var/lib/munge var/log/munge
-rm -f etc/systemd/system/*.wants/munge.s* usr/bin/*munge usr/sbin/munge* usr/sbin/create-munge-key
+rm -f etc/systemd/system/*.wants/munge.s* var/lib/systemd/deb-systemd-helper-enabled/munge.*
+rm -f usr/bin/*munge usr/sbin/munge* usr/sbin/create-munge-key
 sed -i /^munge:/d etc/passwd etc/group etc/shadow etc/gshadow
 cp ${directory}/hosts etc/hosts
 mkdir -p -m 700 root/.ssh
