@@ -82,8 +82,8 @@ export function readTickets(context: Context, name: string | undefined): CachedT
 }
 
 /**
- * Refuses to let root use a cache file of another user's as its own. Root's default cache is in /tmp, where anybody can
- * put one while it is missing.
+ * Refuses a cache file of another user's as one's own. The default cache is in /tmp, where anybody can put one while it
+ * is missing.
  *
  * @param name as for {@linkcode openCache}.
  * @throws {AuksError} KRB5_CCACHE_READ or KRB5_CCACHE_OPEN.
@@ -91,14 +91,14 @@ export function readTickets(context: Context, name: string | undefined): CachedT
 export function requireOwnCache(context: Context, name: string | undefined): void {
   using cache = openCache(context, name);
   const path = /^FILE:(.*)$/s.exec(cache.name)?.[1];
-  if (path === undefined || process.geteuid!() !== 0) return;
-  // First of a link itself; in a directory with the sticky bit nobody else can replace what belongs to root.
+  if (path === undefined) return;
+  // First of a link itself; in a directory with the sticky bit nobody else can replace it.
   for (const stat of [lstatSync, statSync]) {
     const stats = stat(path, { throwIfNoEntry: false });
-    if (stats === undefined || stats.uid === 0) continue;
+    if (stats === undefined || stats.uid === 0 || stats.uid === process.geteuid!()) continue;
     throw new AuksError(
       "KRB5_CCACHE_READ",
-      `${path} belongs to UID ${stats.uid}; root's own tickets can't be in there`,
+      `${path} belongs to UID ${stats.uid}, who may have put it there`,
     );
   }
 }

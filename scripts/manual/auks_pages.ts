@@ -565,7 +565,7 @@ The plugin itself does not use Kerberos; it runs
           ],
           [
             "Cm hostcredcache Ns = Ns Ar ccache",
-            "The cache with the compute node's own ticket, if not root's default one.",
+            "The cache with the compute node's own ticket, if not root's default one.\nA file must belong to root.",
           ],
           [
             "Cm ccache Ns = Ns Ar template",

@@ -1,5 +1,7 @@
 // aukspriv's variables, durations, and the choice among a keytab's principals.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { parseDuration } from "../../daemon/aukspriv/duration.ts";
 import { chooseCandidates } from "../../daemon/aukspriv/principal.ts";
@@ -118,5 +120,18 @@ describe("chooseCandidates()", () => {
   it("finds none if there are only services, or nothing", () => {
     assert.deepEqual(choose(["nfs/a@R", "HTTP/a@R"], "a"), []);
     assert.deepEqual(choose([], "a"), []);
+  });
+});
+
+describe("aukspriv.service", () => {
+  const unit = readFileSync(
+    join(import.meta.dirname, "../../packaging/auks/aukspriv.service"),
+    "utf8",
+  );
+
+  it("makes the directory of the cache that aukspriv(8) suggests, and never removes it", () => {
+    assert.match(unit, /^RuntimeDirectory=auks$/m);
+    assert.match(unit, /^RuntimeDirectoryMode=0755$/m);
+    assert.match(unit, /^RuntimeDirectoryPreserve=yes$/m);
   });
 });
