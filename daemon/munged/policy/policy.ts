@@ -213,7 +213,7 @@ function contradiction(policy: DirectionPolicy): string | undefined {
     return 'compression "none" must be allowed, because credentials that do not shrink carry it';
   }
   if (defaultTypes(policy) === undefined) {
-    return "no allowed MAC is long enough for the key of an allowed cipher";
+    return "no allowed MAC is long enough for the key of any allowed cipher";
   }
   return undefined;
 }

@@ -4,7 +4,7 @@
 import { CIPHERS } from "../../../lib/credential/cipher.ts";
 import type { OpenedCredential } from "../../../lib/credential/fields.ts";
 import { MACS } from "../../../lib/credential/mac.ts";
-import { describeRealm } from "../../../lib/credential/realm.ts";
+import { DEFAULT_REALM, describeRealm } from "../../../lib/credential/realm.ts";
 import { ZIPS } from "../../../lib/credential/zip.ts";
 import { MungeError, type MungeErrorCode } from "../../../lib/errors.ts";
 import type { AuditFields } from "../../process/log.ts";
@@ -14,16 +14,30 @@ import type { Direction } from "../config.ts";
 import type { PolicyRule } from "../observe/counters.ts";
 import { addressText, type Peer, type RequestContext } from "./context.ts";
 
+const KINDS = [
+  { rule: "cipher", code: "EMUNGE_BAD_CIPHER", word: "cipher", types: CIPHERS },
+  { rule: "mac", code: "EMUNGE_BAD_MAC", word: "MAC", types: MACS },
+  { rule: "zip", code: "EMUNGE_BAD_ZIP", word: "compression", types: ZIPS },
+] as const;
+
 /** A request that the policy refuses. */
 export class PolicyRefusal extends MungeError {
   readonly rule: PolicyRule;
-  /** What the log says about it besides the client. */
+  readonly realm: string;
+  /** What the log says about it besides client and realm. */
   readonly fields: AuditFields;
 
   /** Makes a refusal, for the caller to throw. */
-  constructor(rule: PolicyRule, code: MungeErrorCode, text: string, fields: AuditFields) {
+  constructor(
+    rule: PolicyRule,
+    realm: string,
+    code: MungeErrorCode,
+    text: string,
+    fields: AuditFields = {},
+  ) {
     super(code, text);
     this.rule = rule;
+    this.realm = realm;
     this.fields = fields;
   }
 }
@@ -37,7 +51,7 @@ export function requireClient(
 ): void {
   if (clients === null || isAllowed(clients, uid, gid, isMember)) return;
   const text = `Unauthorized client UID=${uid} GID=${gid} for ${describeRealm(realm)}`;
-  throw new PolicyRefusal("client", "EMUNGE_CRED_UNAUTHORIZED", text, realmField(realm));
+  throw new PolicyRefusal("client", realm, "EMUNGE_CRED_UNAUTHORIZED", text);
 }
 
 /** Refuses types that the policy does not allow, in the reference's words for types that it does not support. */
@@ -51,25 +65,14 @@ export function requireTypes(
   const { refusedCiphers, refusedMacs, refusedZips } = policy;
   const refused = refusedCiphers >>> cipher | refusedMacs >>> mac | refusedZips >>> zip;
   if ((refused & 1) === 0) return;
-  const fields = realmField(realm);
-  if (isType(CIPHERS, cipher) && isRefused(refusedCiphers, cipher)) {
-    const text = `Invalid cipher type ${cipher}`;
-    const named = { ...fields, cipher: CIPHERS[cipher]!.name };
-    throw new PolicyRefusal("cipher", "EMUNGE_BAD_CIPHER", text, named);
+  const numbers = [cipher, mac, zip];
+  const masks = [refusedCiphers, refusedMacs, refusedZips];
+  for (const [at, { rule, code, word, types }] of KINDS.entries()) {
+    const type = types[numbers[at]!]; // any other number is a mistake, and not a matter of policy
+    if (type === undefined || !isRefused(masks[at]!, type.number)) continue;
+    const text = `Invalid ${word} type ${type.number}`;
+    throw new PolicyRefusal(rule, realm, code, text, { [rule]: type.name });
   }
-  if (isType(MACS, mac) && isRefused(refusedMacs, mac)) {
-    const text = `Invalid MAC type ${mac}`;
-    throw new PolicyRefusal("mac", "EMUNGE_BAD_MAC", text, { ...fields, mac: MACS[mac]!.name });
-  }
-  if (isType(ZIPS, zip) && isRefused(refusedZips, zip)) {
-    const text = `Invalid compression type ${zip}`;
-    throw new PolicyRefusal("zip", "EMUNGE_BAD_ZIP", text, { ...fields, zip: ZIPS[zip]!.name });
-  }
-}
-
-/** Whether the number is in the table; any other is a mistake and not a matter of policy. */
-function isType(table: readonly unknown[], number: number): boolean {
-  return number < table.length;
 }
 
 /** Refuses a credential, once it is authenticated, that was made outside the networks accepted. */
@@ -79,27 +82,27 @@ export function requireOrigin({ origins }: RealmPolicy["decode"], opened: Opened
   const { uid, gid } = opened;
   throw new PolicyRefusal(
     "origin",
+    opened.realm,
     "EMUNGE_CRED_UNAUTHORIZED",
     `Unauthorized credential from origin ${origin}`,
-    { ...realmField(opened.realm), origin, uid, gid },
+    { origin, uid, gid },
   );
-}
-
-function realmField(realm: string): AuditFields {
-  return { realm: realm === "" ? "-" : realm };
 }
 
 /** Counts and logs a refusal. */
 export function recordRefusal(
   direction: Direction,
-  { rule, fields }: PolicyRefusal,
+  { rule, realm, fields }: PolicyRefusal,
   { uid, gid }: Peer,
   { refusedByPolicy, log }: RequestContext,
 ): void {
   refusedByPolicy(direction, rule);
+  // What a credential says of itself is only a claim until a key has proved it.
+  const isClaim = direction === "decode" && rule !== "origin";
   log.audit(`Refused ${direction}`, uid, `policy_${rule}`, () => ({
     client_uid: uid,
     client_gid: gid,
+    [isClaim ? "claimed_realm" : "realm"]: realm === DEFAULT_REALM ? "-" : realm,
     ...fields,
   }));
 }

@@ -108,11 +108,11 @@ test("rules that contradict each other are refused when the settings are read", 
     const [args, text] of [
       [
         ["--allow-ciphers=aes256", "--allow-macs=sha1"],
-        "the default realm: encode: no allowed MAC is long enough for the key of an allowed cipher",
+        "the default realm: encode: no allowed MAC is long enough for the key of any allowed cipher",
       ],
       [
         ["--allow-macs=decode:sha1", "--allow-ciphers=decode:aes256"],
-        "the default realm: decode: no allowed MAC is long enough for the key of an allowed cipher",
+        "the default realm: decode: no allowed MAC is long enough for the key of any allowed cipher",
       ],
       [
         ["--allow-ciphers=encode:aes128", "--allow-ciphers=decode:aes256"],
