@@ -13,6 +13,7 @@ import {
 import { configuration, diskSpace, files, key, socketDirectory, user } from "./file_checks.ts";
 import type { Finding } from "./finding.ts";
 import type { Node } from "./node.ts";
+import { policy } from "./policy.ts";
 import { replayStore } from "./replay_store.ts";
 import { clock, nameService } from "./system_checks.ts";
 
@@ -26,6 +27,7 @@ export interface Check {
 /** All checks. */
 export const CHECKS: readonly Check[] = [
   { name: "configuration", examine: configuration },
+  { name: "policy", examine: policy },
   { name: "user", examine: user },
   { name: "key", examine: key },
   { name: "files", examine: files },

@@ -67,7 +67,7 @@ export interface Node extends Place {
 
 /** Options taken from the running daemon's command line unless doctor is given them. */
 const ADOPTED =
-  /^--(?:log-file|pid-file|seed-file|max-payload|trusted-group|origin|syslog|foreground|force)(?:=|$)/;
+  /^--(?:accept-origin|allow-\w+|security|log-file|pid-file|seed-file|max-payload|trusted-group|origin|syslog|foreground|force)(?:=|$)/;
 
 /**
  * Looks at this node.
@@ -86,7 +86,7 @@ export function lookAtNode(
   if (lock.state === "held") {
     // The running munged's command line says where its files are; relative paths mean its own directory.
     const adopted = lock.holder.options.filter((word) =>
-      ADOPTED.test(word) && !/=(?!\/).*\//.test(word)
+      ADOPTED.test(word) && (word.startsWith("--accept-origin=") || !/=(?!\/).*\//.test(word))
     );
     ({ config, failure } = readConfig([...adopted, ...args], lock.holder.uid));
   }

@@ -43,6 +43,20 @@ class Site extends Realm {
   }
 }
 
+/** Words of a command that examines a daemon of ours. */
+function doctorOf(site: Site, { socket }: Munged): string[] {
+  return [
+    site.program("ours", "mungebox"),
+    "doctor",
+    "--user=root",
+    `--socket=${socket}`,
+    `--key-file=${join(site.directory, "key")}`,
+    `--pid-file=${join(socket, "../pid")}`,
+    `--seed-file=${join(socket, "../seed")}`,
+    "--foreground",
+  ];
+}
+
 const needs = { "the C MUNGE": hasReference, "root": isRoot };
 
 suite("a munged that allows modern algorithms only", needs, () => {
@@ -280,18 +294,12 @@ suite("a munged that serves some users and some hosts", needs, () => {
 
   it("is explained by doctor", () => {
     const made = site.munge(munged, [], { uid: 1, gid: 1 });
-    const doctor = (args: readonly string[], options = {}) =>
-      site.run("ours", "mungebox", [
-        "doctor",
-        "--user=root",
-        `--socket=${munged.socket}`,
-        `--key-file=${join(site.directory, "key")}`,
-        `--pid-file=${join(munged.socket, "../pid")}`,
-        `--seed-file=${join(munged.socket, "../seed")}`,
-        "--foreground",
-        ...args,
-      ], options);
-    const { out } = doctor([]);
+    const [program, ...args] = doctorOf(site, munged);
+    const out = spawnSync(program!, args, { encoding: "utf8" }).stdout;
+    assert.match(
+      out,
+      /default realm has limits: encode: only user 1, group 2 \| decode: only user 0; from 127\.0\.0\.0\/8/,
+    );
     assert.match(out, /munged refuses its own credential: Unauthorized client UID=0 GID=0/);
     assert.match(out, /--allow-encode/);
     assert.equal(made.status, 0);
@@ -333,6 +341,11 @@ suite(
           told.log(),
           /Warning: Kernel is in FIPS mode, but the policy of the default realm/,
         );
+        for (const [daemon, isWeak] of [[munged, false], [told, true]] as const) {
+          const words = [...wrapper.slice(1), ...doctorOf(site, daemon)];
+          const { stdout } = spawnSync(wrapper[0]!, words, { encoding: "utf8" });
+          assert.equal(/kernel is in FIPS mode, but munged allows/.test(stdout), isWeak, stdout);
+        }
       } finally {
         await site.close();
       }

@@ -156,6 +156,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "daemon/munged/groups",
       "daemon/munged/keys",
       "daemon/munged/observe",
+      "daemon/munged/policy",
       "daemon/munged/replay",
       "daemon/munged/replay_store",
       "daemon/process",
