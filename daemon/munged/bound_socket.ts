@@ -80,10 +80,9 @@ export class BoundSocket {
     this.#lock = lockSocket(this.#config, this.#log);
   }
 
-  /** Takes the path's lock from a daemon that hands over, and with it the socket. @throws the system's error. */
-  claim(listener: number): void {
+  /** Takes the path's lock from a daemon that hands over. @throws the system's error. */
+  seizeLock(): void {
     this.#lock = seizeLock(lockPath(this.path));
-    this.own(listener);
   }
 
   /** Regards an adopted socket of another munged as ours. */
@@ -97,8 +96,8 @@ export class BoundSocket {
     this.#isOthers = true;
   }
 
-  /** Takes the path's lock and the socket from a munged that has ended. @throws {MungeError} if someone else has the lock. */
-  reclaim(listener: number): void {
+  /** Takes the path's lock from a munged that has ended. @throws {MungeError} if someone else has it. */
+  reclaimLock(): void {
     for (const deadline = performance.now() + RELEASE_MS; !this.#isLocked();) {
       try {
         this.#lock = lockSocket({ socketPath: this.path, force: false }, this.#log);
@@ -107,7 +106,6 @@ export class BoundSocket {
         Bun.sleepSync(RELEASE_POLL_MS);
       }
     }
-    this.own(listener);
   }
 
   #isLocked(): boolean {

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../lib/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
+import { close } from "../../lib/os/socket.ts";
 import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
 import { overflowIds } from "../../lib/os/user_namespace.ts";
@@ -147,10 +148,11 @@ async function start(
   const store = replay === null ? null : await startStore(config, logTarget, log);
   if (store !== null) teardown.add(() => store.stop());
   const listener = passed !== null
-    ? socket.adopt(passed, SERVICE_MANAGER)
+    ? socket.adopt(passed, SERVICE_MANAGER) // which has put it in the place of a predecessor's
     : predecessor !== null
     ? socket.adopt(predecessor.listener, predecessor.source)
     : socket.bind();
+  if (passed !== null && predecessor !== null) close(predecessor.listener);
   teardown.add(() => socket.remove());
   const status: StatusSources = {
     startTime: Math.floor(Date.now() / 1000),

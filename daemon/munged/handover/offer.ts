@@ -193,7 +193,8 @@ export class HandoverOffer {
       if (phase === "committed") { // it may have served
         replay.lock();
         replay.adoptAnew();
-        socket.reclaim(listener);
+        socket.reclaimLock();
+        socket.own(listener);
         writePidFile();
       }
       engine.accept();

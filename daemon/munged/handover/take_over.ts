@@ -31,17 +31,20 @@ export async function takeOver(
       cache.adoptRest();
     },
     claim() {
-      socket.claim(listener);
+      socket.seizeLock();
       cache.seizeLock();
       claimPidFile();
     },
     succeed() {
-      socket.reclaim(listener);
+      socket.reclaimLock();
       cache.lock();
       cache.adoptAnew();
       claimPidFile();
     },
-    accept: () => engine.accept(),
+    accept() {
+      socket.own(listener); // only now that nothing can fail any more, as an owner shuts it down at the end
+      engine.accept();
+    },
   });
   if (predecessor.notifySocket !== undefined) {
     process.env[NOTIFY_SOCKET] ??= predecessor.notifySocket; // the manager's service is us now

@@ -129,10 +129,11 @@ function readRecords(
     if (read === 0) break; // truncated meanwhile
     for (let i = 0; i < read; i++) {
       const entry = words.subarray(i * SLOT_WORDS, (i + 1) * SLOT_WORDS);
-      if (entry[0] === 0 || entry[3] === 0) { // never written, erased, or partly written
+      // A writer may be in the middle of it. Of words that are 0 for good, there are too few to matter.
+      if (entry[0] === 0 || entry[1] === 0 || entry[2] === 0 || entry[3] === 0) {
         complete ??= first + i;
-        continue;
       }
+      if (entry[0] === 0 || entry[3] === 0) continue; // never written, erased, or partly written
       records = first + i + 1;
       if (isLive(entry[3]!)) restore(entry);
       else replayed.push(entry.slice());

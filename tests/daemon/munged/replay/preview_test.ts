@@ -74,6 +74,23 @@ describe("the cache of a munged that replaces another", () => {
     for (let i = 0; i < 10; i++) assert.equal(insert(nextCache, key(keys, i), NOW), false);
   });
 
+  test("has a record of which it had read only a part", () => {
+    const { path, cache } = fresh();
+    const keys = randomKeys(10);
+    for (let i = 0; i < 10; i++) insert(cache, key(keys, i), NOW);
+    const file = join(path, String(NOW / 60));
+    const written = readFileSync(file);
+    const torn = Uint8Array.from(written);
+    torn.fill(0, 32 + 4 * 16 + 4, 32 + 4 * 16 + 12); // the middle of record 4
+    writeFileSync(file, torn);
+    const next = createReplayState(path);
+    previewJournals(next, NOW);
+    writeFileSync(file, written);
+    takeOverRest(next, NOW);
+    const nextCache = new ReplayCache(next);
+    for (let i = 0; i < 10; i++) assert.equal(insert(nextCache, key(keys, i), NOW), false);
+  });
+
   test("learns of replays since the preview, after which no retry is believed", () => {
     const { path, cache } = fresh();
     const present = (cache: ReplayCache, key: Uint8Array, isRetry: boolean) =>
