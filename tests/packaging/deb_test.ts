@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { NO_NODE, onNode } from "./node.ts";
+import { NO_NODE, onNode, SYSTEMCTL } from "./node.ts";
 import { buildPackage } from "./packages.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "mungebox-deb-"));
@@ -193,6 +193,29 @@ echo done
     assert.doesNotMatch(output, /panic|crash|bun\.report/i);
   },
 );
+
+test("after the C MUNGE was removed, the .deb starts what was enabled, unless the key is gone", {
+  skip: NO_NODE,
+}, () => {
+  const output = onNode(
+    `${SYSTEMCTL}
+started() { cat $node/run/munge.service.active 2>/dev/null || echo stopped; }
+cp $deb $node/tmp/
+inside apt-get -y remove munge
+started
+inside apt-get -y --no-install-recommends install /tmp/$(basename $deb)
+started
+inside apt-get -y remove mungebox
+inside systemctl stop munge.service
+rm $node/etc/munge/munge.key
+inside apt-get -y --no-install-recommends install /tmp/$(basename $deb)
+echo "without key: $(started)"
+`,
+    { deb: buildPackage("deb", join(directory, "first")) },
+  );
+  assert.match(output, /^stopped\n[^]*^munge-0\.5\.18 \(mungebox .*\)\n/m);
+  assert.match(output, /without key: stopped\n$/);
+});
 
 /** Makes a package of Slurm's plugins that is nothing but its name and version. */
 const SLURM = `

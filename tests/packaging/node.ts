@@ -42,6 +42,39 @@ function makeBase(): void {
   renameSync(unfinished, BASE);
 }
 
+/** Commands that give a node a stand-in for systemctl, which keeps units' state in files and notes whose munged it starts. */
+export const SYSTEMCTL = `mkdir -p $node/run/systemd/system
+cat >$node/usr/bin/systemctl <<'END'
+#!/bin/sh
+now= quiet= words=
+for word; do
+    case $word in --now) now=yes ;; --quiet) quiet=yes ;; -*) ;; *) words="$words $word" ;; esac
+done
+set -- $words
+verb=$1
+shift
+wants=/etc/systemd/system/multi-user.target.wants
+mkdir -p $wants
+for unit; do
+    case $verb in
+        is-enabled)
+            [ -L $wants/$unit ] && state=enabled || state=disabled
+            [ $quiet ] || echo $state
+            [ $state = enabled ] || exit 1 ;;
+        is-active) [ -e /run/$unit.active ] || exit 3 ;;
+        enable) ln -sf /usr/lib/systemd/system/$unit $wants/$unit ;;
+        disable) rm -f $wants/$unit ;;
+    esac
+    case $verb$now in
+        start | restart | enableyes) munged -V >/run/$unit.active ;;
+        stop | disableyes) rm -f /run/$unit.active ;;
+        try-restart) [ ! -e /run/$unit.active ] || munged -V >/run/$unit.active ;;
+    esac
+done
+END
+chmod 755 $node/usr/bin/systemctl
+`;
+
 /**
  * Runs a bash script beside a fresh node. In the script, `$node` is the node's root directory, and `inside COMMAND` runs a
  * command in the node.
