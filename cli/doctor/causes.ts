@@ -249,7 +249,7 @@ export const CAUSES: readonly Cause[] = [
   },
   {
     message: "Unauthorized client UID=... GID=... for ...",
-    pattern: /Unauthorized client UID=\d+ GID=\d+ for (?:the default )?realm/,
+    pattern: /Unauthorized client UID=\d+ GID=\d+ for /,
     text: "munged lets only some users encode or decode in this realm.",
     remedy: () =>
       advise(
