@@ -96,3 +96,33 @@ ls /run/munge
     "inactive\nactive\n0 failed\nmunge.socket.2\nactive\nall done\n",
   );
 });
+
+test(
+  "munge-key.service makes a key that was left for the first start, and no other",
+  { skip },
+  () => {
+    const output = onBooted(`${PREPARE}
+install_units
+rm /etc/munge/munge.key
+for unit in munge.service munge-key.service; do
+  mkdir -p /etc/systemd/system/$unit.d
+  printf '[Unit]\\nDefaultDependencies=no\\nWants=\\nAfter=\\nStartLimitIntervalSec=0\\n' \\
+    >/etc/systemd/system/$unit.d/test.conf
+done
+printf 'Wants=munge-key.service\\nAfter=munge-key.service\\n' \\
+  >>/etc/systemd/system/munge.service.d/test.conf
+systemctl daemon-reload
+systemctl start munge.service 2>/dev/null || echo "no key, no munged"
+setpriv --reuid=munge --regid=munge --clear-groups touch /var/lib/munge/make-key
+systemctl start munge.service
+round
+stat -c '%a %U %s' /etc/munge/munge.key
+ls /var/lib/munge/make-key 2>/dev/null || echo "done once"
+key=$(sha256sum /etc/munge/munge.key)
+systemctl restart munge.service
+test "$key" = "$(sha256sum /etc/munge/munge.key)" && echo same
+systemctl stop munge.service
+`);
+    assert.equal(output, "no key, no munged\n600 munge 128\ndone once\nsame\nall done\n");
+  },
+);
