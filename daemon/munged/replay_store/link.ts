@@ -30,7 +30,8 @@ export class Link {
   readonly #silence: number;
   #isClosed = false;
   #unanswered = 0;
-  #answers = 0;
+  /** When it last had an answer or owed none, on the monotonic clock. */
+  #heard = 0;
   #watch: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(address: StoreAddress, client: Client, silence: number) {
@@ -89,21 +90,21 @@ export class Link {
    * @throws {LinkLost} {ServerRefusal}
    */
   send(command: string, args: readonly string[]): Promise<unknown> {
-    this.#unanswered++;
+    if (this.#unanswered++ === 0) this.#heard = performance.now();
     if (this.#watch === undefined) this.#listen();
     return this.#client.send(command, args as string[]).then(this.#answered, this.#failed);
   }
 
   readonly #answered = (answer: unknown): unknown => {
     this.#unanswered--;
-    this.#answers++;
+    this.#heard = performance.now();
     return answer;
   };
 
   readonly #failed = (error: Error & { readonly code?: string }): never => {
     this.#unanswered--;
     if (error.code === "ERR_REDIS_SERVER_ERROR") {
-      this.#answers++;
+      this.#heard = performance.now();
       throw new ServerRefusal(error.message);
     }
     this.#isClosed = true;
@@ -116,13 +117,13 @@ export class Link {
   }
 
   /** Closes the connection when a server that owes answers gives none. There is no timer while it owes none. */
-  #listen(): void {
-    const answers = this.#answers;
+  #listen(milliseconds = this.#silence): void {
     this.#watch = setTimeout(() => {
       this.#watch = undefined;
       if (this.#isClosed || this.#unanswered === 0) return;
-      if (this.#answers === answers) this.close();
-      else this.#listen();
-    }, this.#silence);
+      const left = this.#heard + this.#silence - performance.now();
+      if (left > 0) this.#listen(left);
+      else this.close();
+    }, milliseconds);
   }
 }
