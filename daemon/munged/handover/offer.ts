@@ -1,6 +1,6 @@
 // The old munged's part in its replacement: it offers to hand over, and when a new munged asks, gives it the socket, stops
 // serving, and leaves once the new one serves. If anything goes wrong on the way, it serves on as if nothing had happened.
-import { chmodSync, lstatSync, type Stats, unlinkSync } from "node:fs";
+import { chmodSync, unlinkSync } from "node:fs";
 import { listenForPackets } from "../../../lib/os/packet_socket.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { printable } from "../../../lib/printable.ts";
@@ -59,7 +59,6 @@ export function offerHandover(parts: OfferParts): HandoverOffer | null {
 export class HandoverOffer {
   readonly #parts: OfferParts;
   readonly #path: string;
-  readonly #bound: Stats;
   readonly #ended = Promise.withResolvers<number>();
   #phase: Phase = "none";
   #visit: { readonly channel: Channel; readonly pid: number; readonly over: Promise<void> } | null =
@@ -76,7 +75,6 @@ export class HandoverOffer {
     removeIfPresent(this.#path); // a predecessor's
     const door = listenForPackets(this.#path);
     chmodSync(this.#path, SOCKET_MODE);
-    this.#bound = lstatSync(this.#path);
     parts.engine.attend(door, (fd) => this.#admit(fd));
   }
 
@@ -96,8 +94,7 @@ export class HandoverOffer {
     }
     await visit?.over;
     // The descriptor stays open, because the worker may still be watching it.
-    const found = lstatSync(this.#path, { throwIfNoEntry: false });
-    if (found?.ino === this.#bound.ino && found.dev === this.#bound.dev) unlinkSync(this.#path);
+    if (!this.isDone) removeIfPresent(this.#path); // otherwise it is the new munged's
   }
 
   #admit(fd: number): void {
