@@ -71,17 +71,22 @@ function requireMounts({ keyFile, socketPath, seedFile }: DaemonConfig): void {
   for (const directory of new Set([dirname(socketPath), dirname(seedFile)])) {
     const stats = statSync(directory, { throwIfNoEntry: false });
     if (stats === undefined) continue; // munged reports it
-    try {
-      if (stats.uid !== 0 && stats.uid !== uid) throw new Error(`UID ${stats.uid} owns it`);
-      accessSync(directory, constants.W_OK);
-    } catch (error) {
-      throw fail(
-        `UID ${uid} can't keep files in "${directory}", which is UID ${stats.uid}'s: run as ` +
-          `UID ${stats.uid}, or mount a volume in memory there (docker run --tmpfs ` +
-          `${directory}:mode=1777, or an emptyDir with medium: Memory)`,
-        error,
-      );
-    }
+    if ((stats.uid === 0 || stats.uid === uid) && isWritable(directory)) continue;
+    throw new MungeError(
+      "EMUNGE_SNAFU",
+      `UID ${uid} can't keep files in "${directory}", which is UID ${stats.uid}'s: run as ` +
+        `UID ${stats.uid}, or mount a volume in memory there (docker run --tmpfs ` +
+        `${directory}:mode=1777, or an emptyDir with medium: Memory)`,
+    );
+  }
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 
