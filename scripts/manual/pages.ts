@@ -91,8 +91,8 @@ or to write to the directories above it.`,
       "max-payload": `The longest payload of a credential, from 1M to 64M.
 K and M stand for 1024 bytes and 1024 times as many,
 k and m for 1000 bytes and 1000 times as many.
-Clients ask the daemon whether it accepts more than 1M;
-those of the C MUNGE never send more.
+Our clients ask the daemon whether it accepts more than 1M.
+Those of the C MUNGE never send more.
 Every host that opens such credentials needs the same limit,
 and each thread up to eight times as much memory as a payload has.`,
       "max-ttl": "Longer times-to-live in credentials are lowered to this.",

@@ -47,6 +47,17 @@ suite(
         opened.out,
         /^ENCODE_TIME: +[-\d]+ [:\d]+ [-+]\d{4} \(\d+\)\nUID: +root \(0\)\nGID: +root \(0\)\nUID_RESTRICTION: +root \(0\)\n\nhello$/,
       );
+      const payload = new Uint8Array(2 ** 20 + 1);
+      const input = join(realm.directory, "payload");
+      writeFileSync(input, payload);
+      const long = denied([program("munge"), ...options, `--input=${input}`]);
+      assert.equal(long.err, "munge: Error: Input size exceeded maximum of 1048576\n");
+      const large = [`--socket=${(await realm.start("ours", ["--max-payload=2M"])).socket}`];
+      const credential = `--output=${join(realm.directory, "long credential")}`;
+      const sealed = denied([program("munge"), ...large, `--input=${input}`, credential]);
+      assert.deepEqual([sealed.status, sealed.err], [0, ""]);
+      const unsealed = denied([program("unmunge"), ...large, credential.replace("out", "in")]);
+      assert.match(unsealed.out, /^LENGTH: +1048577$/m);
       const elsewhere = realm.run("ours", "unmunge", opening);
       assert.deepEqual(denied([program("unmunge"), ...opening]), {
         status: ERRNO.EMUNGE_CRED_REPLAYED,
