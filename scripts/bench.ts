@@ -74,9 +74,9 @@ function mungedArguments(name: string, threads = THREADS): string[] {
   ];
 }
 
-function startOurs(name = "ours", threads = THREADS): Contestant {
+function startOurs(name = "ours", threads = THREADS, ...more: readonly string[]): Contestant {
   const replays = `--replay-dir=${join(directory, name)}.replay`;
-  run([BOX, "munged", ...mungedArguments(name, threads), replays]);
+  run([BOX, "munged", ...mungedArguments(name, threads), replays, ...more]);
   return contestant("ours", name);
 }
 
@@ -346,6 +346,7 @@ async function main(): Promise<void> {
       const theirs = load(reference, args);
       return { ours: [load(reference, args, [BOX, "remunge"]).rate], reference: [theirs.rate] };
     });
+    measureLongPayloads();
     measureThreads(ours);
     measureCommands(ours);
     await finish();
@@ -376,6 +377,42 @@ async function measureIdleness(daemons: readonly Contestant[]): Promise<void> {
     () => [perMinute("wakeUps"), perMinute("cpu")],
     1,
   );
+}
+
+/** Payloads that the reference does not accept, from our remunge because its own refuses them as well. */
+function measureLongPayloads(): void {
+  const daemon = startOurs("long", THREADS, "--max-payload=8M");
+  const remunge = [BOX, "remunge"];
+  const peak = () =>
+    Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${daemon.pid}/status`, "latin1"))![1]) /
+    1024;
+  const idle = peak();
+  try {
+    for (
+      const [name, ...args] of [
+        ["encode 8 MiB, 8 clients", "-e"],
+        ["encode 8 MiB with zlib, 8 clients", "-e", "-z", "zlib"],
+        ["encode + decode 8 MiB, 8 clients", "-d"],
+      ] as const
+    ) {
+      const all = [...args, "-T", "8", "-N", "32", "-l", "8M"];
+      record(
+        { name, unit: "1/s", against: null, bound: {} },
+        () => ({ ours: [load(daemon, all, remunge).rate] }),
+      );
+    }
+    record({
+      name: "memory for 64 clients with 8 MiB each, at most",
+      unit: "MiB",
+      against: null,
+      bound: { most: 192 }, // docs/configuration.md: 64 MiB, and eight payloads in each thread
+    }, () => {
+      load(daemon, ["-e", "-T", "64", "-N", "64", "-l", "8M"], remunge);
+      return { ours: [peak() - idle] };
+    });
+  } finally {
+    process.kill(daemon.pid);
+  }
 }
 
 /** The gain from a second thread where the daemon's work outweighs the clients'. */
