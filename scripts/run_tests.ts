@@ -10,6 +10,8 @@ const IS_ROOT = process.getuid?.() === 0;
 
 /** Debian packages that tests need, each with a file that shows it is installed. */
 const PEERS: Readonly<Record<string, string>> = {
+  "ansible-core": "/usr/bin/ansible-playbook",
+  "ansible-lint": "/usr/bin/ansible-lint",
   munge: "/usr/sbin/munged",
   "btrfs-progs": "/usr/sbin/mkfs.btrfs",
   e2fsprogs: "/usr/sbin/mkfs.ext4",
@@ -120,6 +122,11 @@ const PARTS: readonly Part[] = [
   { name: "soak", command: ["scripts/soak", "1"] },
   { name: "doctor", command: [...BUN_TEST, ...testFiles("tests/doctor")], counts: "bun" },
   { name: "auks", command: [...BUN_TEST, ...testFiles("tests/auks")], counts: "bun" },
+  {
+    name: "fleet",
+    command: ["bun", "test", "--timeout", "400000", ...testFiles("tests/fleet")],
+    counts: "bun",
+  },
   { name: "docs", command: [...BUN_TEST, ...testFiles("tests/docs")], counts: "bun" },
   { name: "build library", command: ["bun", "scripts/build_lib.ts"] },
   { name: "mod (bun)", command: [...BUN_TEST, ...testFiles("tests/mod")], counts: "bun" },

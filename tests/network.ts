@@ -1,7 +1,12 @@
 // Hosts for tests: network namespaces on one bridge, each with its own mounts and processes and Debian's sshd.
 // Everything else on a host is up to the test. Network.close() leaves nothing behind. Needs root.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import {
+  type ChildProcess,
+  type ChildProcessWithoutNullStreams,
+  spawn,
+  spawnSync,
+} from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -127,25 +132,32 @@ export class Network {
     );
   }
 
+  /** The arguments of ip that run a command on a host, over ssh. */
+  #overSsh(name: string, command: string): string[] {
+    return ["netns", "exec", this.#namespace(name), "ssh", "-F", this.sshConfig, name, command];
+  }
+
+  /** Starts a command on a host, over ssh; it ends with the network at the latest. */
+  spawnOnHost(name: string, command: string): ChildProcessWithoutNullStreams {
+    const child = spawn("ip", this.#overSsh(name, command), { cwd: "/" });
+    this.#children.push(child);
+    return child;
+  }
+
   /** Runs a command on a host, over ssh. */
   onHost(name: string, command: string, input = "", timeout = 100_000): Outcome {
-    const words = [
-      "netns",
-      "exec",
-      this.#namespace(name),
-      "ssh",
-      "-F",
-      this.sshConfig,
-      name,
-      command,
-    ];
-    const { status, stdout, stderr } = spawnSync("ip", words, {
+    const { status, stdout, stderr } = spawnSync("ip", this.#overSsh(name, command), {
       encoding: "utf8",
       timeout,
       cwd: "/",
       input,
     });
     return { status, out: stdout, err: stderr };
+  }
+
+  /** Cuts a host's cable, or plugs it in again. */
+  setCable(name: string, state: "up" | "down"): void {
+    run("ip", "-n", this.#bridge, "link", "set", `cable${this.#names.indexOf(name)}`, state);
   }
 
   /** Waits until a command succeeds on a host. */

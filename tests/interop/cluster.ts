@@ -27,15 +27,24 @@ export function hasClusters(): boolean {
   return hasFaketime;
 }
 
+/** A host as the load needs it. */
+export interface Peer {
+  readonly make: Make;
+  readonly number: number;
+  readonly socket: string;
+  /** Whether the load includes it. */
+  readonly decodes: boolean;
+  encodes: boolean;
+}
+
 /** One host. */
-export class Host {
+export class Host implements Peer {
   readonly make: Make;
   readonly number: number;
   readonly keyFile: string;
   readonly address: string;
   /** Seconds by which its clock is ahead. */
   skew = 0;
-  /** Whether the load includes it. */
   decodes = true;
   encodes = true;
   readonly #files: Realm;
@@ -121,16 +130,19 @@ export class Host {
 
 /** Sends credentials from every host to every other until stopped. */
 export class Load {
-  readonly #hosts: readonly Host[];
+  readonly #hosts: readonly Peer[];
   readonly #clients: Promise<void>[] = [];
+  readonly #restMs: number;
   #running = true;
   /** Number of accepted credentials. */
   accepted = 0;
   /** `from 1 to 2: Invalid credential`, with the number of each. */
   readonly refused = new Map<string, number>();
 
-  constructor(hosts: readonly Host[], clients: number) {
+  /** @param restMs for which each client rests before the next credential. */
+  constructor(hosts: readonly Peer[], clients: number, restMs = 0) {
     this.#hosts = hosts;
+    this.#restMs = restMs;
     for (let client = 0; client < clients; client++) this.#clients.push(this.#send(client));
   }
 
@@ -156,10 +168,11 @@ export class Load {
       const to = this.#hosts[Math.floor(turn / count) % count]!;
       if (from.encodes && to.decodes) await this.#deliver(from, to);
       else await pause(1);
+      if (this.#restMs > 0) await pause(this.#restMs);
     }
   }
 
-  async #deliver(from: Host, to: Host): Promise<void> {
+  async #deliver(from: Peer, to: Peer): Promise<void> {
     // The reference allows no drift beyond the time-to-live.
     const ttl = to.make === "ours" ? 60 : 300;
     const credential = await encode(from, ttl);
@@ -175,7 +188,7 @@ export class Load {
 }
 
 /** A credential made on a host. */
-export async function encode(host: Host, ttl: number): Promise<Uint8Array> {
+export async function encode(host: Peer, ttl: number): Promise<Uint8Array> {
   const { errno, errorText, credential } = await new MungeClient(host.socket).encode({
     cipher: 1,
     mac: 1,
@@ -191,6 +204,6 @@ export async function encode(host: Host, ttl: number): Promise<Uint8Array> {
 }
 
 /** The error number with which a host answers a credential. */
-export async function decode(host: Host, credential: Uint8Array): Promise<number> {
+export async function decode(host: Peer, credential: Uint8Array): Promise<number> {
   return (await new MungeClient(host.socket).decode({ credential })).errno;
 }

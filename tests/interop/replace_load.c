@@ -2,7 +2,7 @@
  * refused, until standard input ends; then one line: REQUESTS FAILED REPLAYED first-failure. FAILED counts what an honest
  * client would notice; REPLAYED the credentials that were accepted more than once.
  *
- *   replace_load SOCKET PAIRS-OF-THREADS */
+ *   replace_load SOCKET PAIRS-OF-THREADS [MICROSECONDS-BETWEEN-CREDENTIALS] */
 #include <munge.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,6 +17,7 @@ static const char *socket_path;
 static atomic_bool is_over;
 static atomic_ulong requests, failed, replayed;
 static char first_failure[256];
+static useconds_t rest;
 
 /* Two threads that make a credential in turn and decode it at the same moment, so that one of them must be refused. */
 struct pair {
@@ -69,6 +70,7 @@ static void *run(void *argument)
     while (1) {
         if (half->index == 0) {
             pair->credential = NULL;
+            usleep(rest);
             atomic_fetch_add(&requests, 1);
             munge_err_t error = munge_encode(&pair->credential, ctx, "load", 4);
             if (error != EMUNGE_SUCCESS) fail("encode", error, ctx);
@@ -111,7 +113,8 @@ static void *run(void *argument)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) return 2;
+    if (argc != 3 && argc != 4) return 2;
+    if (argc == 4) rest = atoi(argv[3]);
     socket_path = argv[1];
     int count = atoi(argv[2]);
     struct pair *pairs = calloc(count, sizeof *pairs);

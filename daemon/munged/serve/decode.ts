@@ -284,7 +284,7 @@ function authorize(credential: OpenedCredential, peer: Peer, context: RequestCon
  * Checks a credential against the clock. Unless a drift is set, a clock may be ahead by as much as the credential's
  * time-to-live, as in the reference (docs/protocol.md, "Reading a credential").
  */
-function stateInTime(
+export function stateInTime(
   encodeTime: number,
   ttl: number,
   decodeTime: number,

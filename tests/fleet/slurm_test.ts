@@ -1,0 +1,89 @@
+// Slurm on three nodes goes on starting jobs while rotate.yml replaces their key, from staging to retiring.
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { after, before, it } from "node:test";
+import { SLURM_NEEDS, SlurmCluster } from "../auks/slurm_cluster.ts";
+import { suite } from "../suite.ts";
+
+const NODES = ["mngt", "login", "compute"] as const;
+/** Seconds for which the old key decodes: longer than Slurm takes to use a credential. */
+const ROTATION_TIME = 20;
+const PROJECT = resolve(import.meta.dirname, "../..");
+
+suite("a rotation beside Slurm", {
+  ...SLURM_NEEDS,
+  "ansible-core": existsSync("/usr/bin/ansible-playbook"),
+}, () => {
+  let cluster: SlurmCluster;
+  before(() => {
+    cluster = new SlurmCluster({ withoutAuks: true });
+    const { directory } = cluster;
+    for (const node of NODES) {
+      cluster.must(
+        node,
+        `echo key-rotation-time=${ROTATION_TIME} >/etc/munge/munge.conf
+munged --replace &>/var/log/munged.start`,
+      );
+    }
+    cluster.must(
+      "login",
+      `mkdir -m 700 /root/fleet && cd /root/fleet
+install -m 600 /etc/munge/munge.key munge.key
+mkdir collection && tar c -C ${join(PROJECT, "packaging/ansible")} . | tar x -C collection
+cat >hosts.ini <<END
+[munge]
+${NODES.join("\n")}
+[munge:vars]
+ansible_ssh_common_args=-F ${directory}/ssh_config
+mungebox_executable=${directory}/bin/mungebox
+mungebox_controller_executable=${directory}/bin/mungebox
+END
+printf '[defaults]\\ninventory=hosts.ini\\ncollections_path=collections\\n' >ansible.cfg
+printf '[ssh_connection]\\npipelining=true\\n' >>ansible.cfg
+ansible-galaxy collection install ./collection`,
+    );
+  });
+  after(() => cluster?.close());
+
+  /** Runs jobs one after the other, in the background, until stopped. */
+  function stream(name: string, job: string): void {
+    cluster.must(
+      "login",
+      `nohup bash -c 'until [ -e /tmp/stop ]; do ${job} && echo done || echo failed; done' \\
+    >/tmp/${name} 2>&1 </dev/null &`,
+    );
+  }
+
+  const outcomes = (name: string) => cluster.must("login", `cat /tmp/${name}`).trim().split("\n");
+
+  it("fails no job", () => {
+    const before = cluster.must("compute", "mungekey --fingerprint");
+    stream("srun", "srun -n1 true");
+    stream("sbatch", "sbatch --quiet --wait --output=/dev/null --chdir=/ --wrap=true");
+    cluster.waitFor("login", "grep -q done /tmp/srun && grep -q done /tmp/sbatch");
+    const play = cluster.run(
+      "login",
+      "cd /root/fleet && ansible-playbook mungebox.cluster.rotate",
+      "root",
+      300_000,
+    );
+    assert.equal(play.status, 0, play.out + play.err);
+    const count = outcomes("srun").length;
+    cluster.waitFor("login", `[ $(wc -l </tmp/srun) -gt ${count + 3} ]`);
+    cluster.must("login", "touch /tmp/stop");
+    cluster.waitFor("login", "! pgrep -x 'srun|sbatch'");
+    for (const name of ["srun", "sbatch"]) {
+      const ended = outcomes(name);
+      assert.deepEqual([...new Set(ended)], ["done"], ended.join("\n"));
+    }
+    assert(outcomes("srun").length >= 10);
+    for (const node of NODES) {
+      assert.notEqual(cluster.must(node, "mungekey --fingerprint"), before);
+      assert.equal(cluster.must(node, "ls /etc/munge/munge.key*"), "/etc/munge/munge.key\n");
+    }
+    const logs = cluster.must("mngt", "cat /var/log/slurmctld.log") +
+      cluster.must("compute", "cat /var/log/slurmd.log");
+    assert.doesNotMatch(logs, /munge.*(?:invalid|failed|error)/i);
+  });
+});
