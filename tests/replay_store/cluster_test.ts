@@ -25,7 +25,7 @@ async function startCluster(): Promise<Redis[]> {
   const servers: Redis[] = [];
   for (let i = 0; i < 2 * MASTERS; i++) {
     const args = ["--cluster-enabled", "yes", "--cluster-port", `${await freePort()}`];
-    servers.push(await Redis.start({ args: [...args, "--cluster-node-timeout", "1000"] }));
+    servers.push(await Redis.start({ args: [...args, "--cluster-node-timeout", "3000"] }));
   }
   const addresses = servers.map(({ port }) => `127.0.0.1:${port}`);
   await manage("create", ...addresses, "--cluster-replicas", "1", "--cluster-yes");

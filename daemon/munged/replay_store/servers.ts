@@ -34,7 +34,6 @@ export class Servers {
   #change = Promise.withResolvers<void>();
   /** Settles when the servers have to be looked for. */
   #alarm = Promise.withResolvers<void>();
-  #isStopped = false;
   /** When the last question was asked, on the monotonic clock. */
   #lastUse = performance.now();
   /** Servers whose connections were logged since there was trouble last. */
@@ -93,7 +92,7 @@ export class Servers {
 
   /** Looks for the servers again. @param reason what shows that one is lost or not the right one. */
   lookAnew(reason: string): void {
-    if (this.#isStopped || this.#isAsleep) return;
+    if (this.#isAsleep) return;
     if (this.#troubleSince === null) {
       this.#troubleSince = performance.now();
       this.#trouble = reason;
@@ -101,15 +100,8 @@ export class Servers {
     this.#alarm.resolve();
   }
 
-  /** Closes all connections. */
-  stop(): void {
-    this.#isStopped = true;
-    this.#alarm.resolve();
-    for (const master of this.#masters.values()) master.link.close();
-  }
-
   async #run(): Promise<void> {
-    for (let failures = 0; !this.#isStopped;) {
+    for (let failures = 0;;) {
       this.#alarm = Promise.withResolvers();
       const reason = await this.#survey();
       failures = reason === null ? 0 : failures + 1;
@@ -176,10 +168,6 @@ export class Servers {
       timeout: replayStoreTimeout,
       tag: replayStore.kind === "cluster" ? tagIn(ranges) : "",
     });
-    if (this.#isStopped) {
-      master.link.close();
-      return;
-    }
     this.#masters.set(name, master);
     this.#figures.connected();
     void master.link.closed.then(() => this.lookAnew(`${name}: Connection lost`));

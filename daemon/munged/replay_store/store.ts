@@ -64,12 +64,6 @@ export class ReplayStore {
     this.#attempt(pending);
   }
 
-  /** Closes all connections. */
-  stop(): void {
-    clearTimeout(this.#timer);
-    this.#servers.stop();
-  }
-
   /** Asks the master that has the credential's name, or waits for a connection to it. */
   #attempt(pending: Pending): void {
     if (pending.isAnswered) return;

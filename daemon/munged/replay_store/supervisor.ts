@@ -16,6 +16,7 @@ export interface StoreSource {
   endsFor(worker: number): StoreEnds;
 }
 
+const THREAD_FILE = threadFile("daemon/munged/replay_store/thread.ts");
 /** Pause before a thread that died is replaced. */
 const RESTART_PAUSE_MS = 1_000;
 const TOKEN_BYTES = 9;
@@ -25,6 +26,7 @@ export class StoreThread implements StoreSource {
   /** Memory of figures.ts. */
   readonly figures: SharedArrayBuffer = createStoreFigures();
   readonly #config: StoreConfig;
+  readonly #file: URL;
   readonly #token = randomBytes(TOKEN_BYTES).toString("base64url");
   readonly #target: LogTarget;
   readonly #log: Logger;
@@ -36,9 +38,13 @@ export class StoreThread implements StoreSource {
   /** Called when there is a new thread, with which all workers need new channels. */
   onRestart: () => void = () => {};
 
-  /** @throws {MungeError} if the password or CA file can't be used. */
-  constructor(config: StoreConfig, target: LogTarget, log: Logger) {
+  /**
+   * @param file the code of the thread.
+   * @throws {MungeError} if the password or CA file can't be used.
+   */
+  constructor(config: StoreConfig, target: LogTarget, log: Logger, file: URL = THREAD_FILE) {
     this.#config = config;
+    this.#file = file;
     this.#target = target;
     this.#log = log;
     readAccess(config); // a mistake in it is reported now
@@ -66,7 +72,7 @@ export class StoreThread implements StoreSource {
   }
 
   #start(): void {
-    const worker = this.#worker = new Worker(threadFile("daemon/munged/replay_store/thread.ts"));
+    const worker = this.#worker = new Worker(this.#file);
     const settings: StoreThreadSettings = {
       config: this.#config,
       token: this.#token,
