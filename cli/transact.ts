@@ -22,6 +22,7 @@ export async function run(_program: string, [type, socketPath]: readonly string[
       format: () => message,
       maxPayloadNeeded: 0, // the program that asks knows that munged accepts it
       requireFits: () => {},
+      isOnce: true,
       responseType: Number(type) as MessageType,
       parse: (bytes) => bytes.slice(),
     });

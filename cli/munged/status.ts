@@ -65,6 +65,13 @@ function formatStatus(status: Status): string {
     if (counts.length === 0) continue;
     row("REFUSED", `${kind}: ${counts.map(([rule, count]) => `${count} by ${rule}`).join(", ")}`);
   }
+  const { kept_connections: kept } = status as Partial<Status>; // which an older munged does not report
+  if (kept !== undefined) {
+    row(
+      "CONNECTIONS",
+      `${kept.connections} kept, ${kept.requests} requests over kept ones, ${kept.refused} not kept`,
+    );
+  }
   row("CUT_OFF", `${status.requests.cut_off}`);
   row("RATE", `${status.requests_per_second} requests a second during the last minute`);
   const { p50_us, p90_us, p99_us, timed, sampling } = status.duration;

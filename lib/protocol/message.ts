@@ -40,6 +40,8 @@ export const MESSAGE_TYPE = {
   statusResponse: 0x41,
   limitsRequest: 0x42,
   limitsResponse: 0x43,
+  keepRequest: 0x44,
+  keepResponse: 0x45,
 } as const;
 
 /** Type byte of a message. */
@@ -122,6 +124,16 @@ export interface DecodeResponse {
   readonly gidRestriction: number;
   /** The payload; empty if there was none. */
   readonly payload: Uint8Array;
+}
+
+/** What a client of a kept connection must observe; munged closes the connection otherwise. */
+export interface KeepTerms {
+  /** Milliseconds without a request after which munged closes the connection. */
+  readonly idleMs: number;
+  /** Maximum length of a request's body. */
+  readonly maxLength: number;
+  /** Maximum number of requests without an answer. */
+  readonly maxInFlight: number;
 }
 
 /** A decode response with nothing about the credential, as after most errors. */
@@ -239,6 +251,7 @@ const TRUNCATED = {
   decodeResponse: truncationOf(MESSAGE_TYPE.decodeResponse),
   statusResponse: truncationOf(MESSAGE_TYPE.statusResponse),
   limitsResponse: truncationOf(MESSAGE_TYPE.limitsResponse),
+  keepResponse: truncationOf(MESSAGE_TYPE.keepResponse),
 } as const;
 
 /**
@@ -418,4 +431,26 @@ export function formatLimitsResponse(maxPayload: number, retry: number): Uint8Ar
 /** The maximum length of a payload in a limits response's body; fields that a later munged may add are ignored. */
 export function parseLimitsResponse(body: Uint8Array): number {
   return new FieldReader(body, 0, TRUNCATED.limitsResponse).u32("maxPayload");
+}
+
+/** Header and body of a request to keep the connection for further requests; `retry` is 0 on the first try. */
+export function formatKeepRequest(retry: number): Uint8Array {
+  return new FieldWriter(0, MESSAGE_TYPE.keepRequest, retry).done();
+}
+
+/** Header and body of a keep response; `retry` is that of the request. */
+export function formatKeepResponse(terms: KeepTerms, retry: number): Uint8Array {
+  return new FieldWriter(12, MESSAGE_TYPE.keepResponse, retry)
+    .u32(terms.idleMs).u32(terms.maxLength).u32(terms.maxInFlight)
+    .done();
+}
+
+/** The fields of a keep response's body; fields that a later munged may add are ignored. */
+export function parseKeepResponse(body: Uint8Array): KeepTerms {
+  const reader = new FieldReader(body, 0, TRUNCATED.keepResponse);
+  return {
+    idleMs: reader.u32("idleMs"),
+    maxLength: reader.u32("maxLength"),
+    maxInFlight: reader.u32("maxInFlight"),
+  };
 }

@@ -9,8 +9,10 @@ import {
   type EncodeResponse,
   formatDecodeRequest,
   formatEncodeRequest,
+  formatKeepRequest,
   formatLimitsRequest,
   formatStatusRequest,
+  type KeepTerms,
   LARGEST_MESSAGE_LENGTH,
   maxMessageLength,
   MESSAGE_TYPE,
@@ -18,6 +20,7 @@ import {
   parseDecodeResponse,
   parseEncodeResponse,
   parseHeader,
+  parseKeepResponse,
   parseLimitsResponse,
   parseStatusResponse,
 } from "./message.ts";
@@ -36,6 +39,11 @@ export interface Transaction<Response> {
   readonly maxPayloadNeeded: number;
   /** Throws EMUNGE_BAD_LENGTH if the request is too long for a munged with this `--max-payload`. */
   requireFits(maxPayload: number): void;
+  /**
+   * Whether munged answers the request only once. A caller that gives up early closes its connection, so that munged takes
+   * the answer back; for that, the request needs a connection of its own.
+   */
+  readonly isOnce: boolean;
   /** Type of the only message accepted as its response. */
   readonly responseType: MessageType;
   /** Parses the response's body. Throws EMUNGE_SOCKET if its fields don't fit. */
@@ -49,6 +57,7 @@ export function encodeTransaction(request: EncodeRequest): Transaction<EncodeRes
     format: (retry) => formatEncodeRequest(request, retry),
     maxPayloadNeeded: length,
     requireFits: (maxPayload) => requireSize("Payload", length, maxPayload),
+    isOnce: false,
     responseType: MESSAGE_TYPE.encodeResponse,
     parse(body) {
       const response = parseEncodeResponse(body);
@@ -72,13 +81,14 @@ export function decodeTransaction(request: DecodeRequest): Transaction<DecodeRes
       requireSize("Credential", length, maximum);
       if (bodyLength > maximum) throw tooLong("send", bodyLength, maximum);
     },
+    isOnce: true,
     responseType: MESSAGE_TYPE.decodeResponse,
     parse: parseDecodeResponse,
   };
 }
 
 /** A request without fields, which every munged accepts. */
-const EMPTY = { maxPayloadNeeded: 0, requireFits: () => {} } as const;
+const EMPTY = { maxPayloadNeeded: 0, requireFits: () => {}, isOnce: false } as const;
 
 /** The transaction that asks for munged's status; the response is JSON. */
 export function statusTransaction(): Transaction<string> {
@@ -97,6 +107,16 @@ export function limitsTransaction(): Transaction<number> {
     format: formatLimitsRequest,
     responseType: MESSAGE_TYPE.limitsResponse,
     parse: (body) => Math.min(parseLimitsResponse(body), LARGEST_PAYLOAD_LENGTH),
+  };
+}
+
+/** The transaction that asks munged to keep the connection; a C munged does not answer. */
+export function keepTransaction(): Transaction<KeepTerms> {
+  return {
+    ...EMPTY,
+    format: formatKeepRequest,
+    responseType: MESSAGE_TYPE.keepResponse,
+    parse: parseKeepResponse,
   };
 }
 

@@ -19,6 +19,8 @@ import {
   formatDecodeResponse,
   formatEncodeRequest,
   formatEncodeResponse,
+  formatKeepRequest,
+  formatKeepResponse,
   formatLimitsRequest,
   formatLimitsResponse,
   formatStatusRequest,
@@ -30,6 +32,7 @@ import {
   parseEncodeRequest,
   parseEncodeResponse,
   parseHeader,
+  parseKeepResponse,
   parseLimitsResponse,
   parseStatusResponse,
   RESET_DECODE_RESPONSE,
@@ -98,6 +101,8 @@ const BODIES: { readonly [name in keyof typeof MESSAGE_TYPE]: (body: Uint8Array)
   statusRequest: () => undefined,
   statusResponse: parseStatusResponse,
   limitsRequest: () => undefined,
+  keepRequest: () => undefined,
+  keepResponse: parseKeepResponse,
   limitsResponse: parseLimitsResponse,
 };
 
@@ -116,6 +121,8 @@ function messages(): Uint8Array[] {
     formatStatusResponse('{"pid":1}', 0),
     formatLimitsRequest(0),
     formatLimitsResponse(8_388_608, 0),
+    formatKeepRequest(0),
+    formatKeepResponse({ idleMs: 10_000, maxLength: 16_384, maxInFlight: 64 }, 0),
   ];
 }
 

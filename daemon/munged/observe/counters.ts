@@ -38,7 +38,11 @@ const TYPES = CIPHERS.length * MACS.length;
 const TYPES_USED = RECENT_SLICE + SLICES;
 const ZIPS_USED = TYPES_USED + DIRECTIONS.length * TYPES;
 const REFUSED = ZIPS_USED + DIRECTIONS.length * ZIPS.length;
-const END = REFUSED + DIRECTIONS.length * POLICY_RULES.length;
+/** Connections kept at present, requests over such ones, and clients whose connection was not kept. */
+const KEPT = REFUSED + DIRECTIONS.length * POLICY_RULES.length;
+const OVER_KEPT = KEPT + 1;
+const NOT_KEPT = OVER_KEPT + 1;
+const END = NOT_KEPT + 1;
 /** A multiple of a cache line, so that workers don't slow each other down. */
 const CELLS = Math.ceil(END / 8) * 8;
 const MICROSECONDS = 1000;
@@ -73,6 +77,7 @@ export class WorkerCounters {
   /** @param number of the worker, from 1. */
   constructor(counters: SharedArrayBuffer, number: number) {
     this.#cells = row(counters, number);
+    this.#cells[KEPT] = 0; // left by the number's last holder
   }
 
   /** Counts an answer to an encode or decode request. */
@@ -94,8 +99,8 @@ export class WorkerCounters {
     this.#cells[REFUSED + number * POLICY_RULES.length + POLICY_RULES.indexOf(rule)]!++;
   }
 
-  /** Counts a request towards the rate of the minute that ends with `now`. */
-  recent(now: number): void {
+  /** Counts requests towards the rate of the minute that ends with `now`. */
+  recent(now: number, requests: number): void {
     const cells = this.#cells;
     const slice = sliceAt(now);
     const at = slice % SLICES;
@@ -103,12 +108,27 @@ export class WorkerCounters {
       cells[RECENT + at] = 0;
       cells[RECENT_SLICE + at] = slice;
     }
-    cells[RECENT + at]!++;
+    cells[RECENT + at]! += requests;
   }
 
   /** Counts a client disconnected without an answer. */
   cutOff(): void {
     this.#cells[CUT_OFF]!++;
+  }
+
+  /** Records the number of kept connections. */
+  kept(connections: number): void {
+    this.#cells[KEPT] = connections;
+  }
+
+  /** Counts a request over a kept connection. */
+  overKept(): void {
+    this.#cells[OVER_KEPT]!++;
+  }
+
+  /** Counts a client whose connection could not be kept. */
+  notKept(): void {
+    this.#cells[NOT_KEPT]!++;
   }
 
   /** To be called when a request begins. Returns the time, or 0 if this request is not timed. */
@@ -143,6 +163,11 @@ export interface Totals {
   readonly encode: readonly number[];
   readonly decode: readonly number[];
   readonly cutOff: number;
+  readonly kept: {
+    readonly connections: number;
+    readonly requests: number;
+    readonly refused: number;
+  };
   /** Requests by worker. */
   readonly workers: readonly number[];
   /** Timed requests by power of 2 microseconds, and their total duration in microseconds. */
@@ -179,6 +204,7 @@ export function sumCounters(counters: SharedArrayBuffer): Totals {
     encode: sums(ENCODE, RESULTS),
     decode: sums(DECODE, RESULTS),
     cutOff: sum(CUT_OFF),
+    kept: { connections: sum(KEPT), requests: sum(OVER_KEPT), refused: sum(NOT_KEPT) },
     workers: workers.map((cells) => cells[REQUESTS]!),
     durations: sums(DURATIONS, DURATION_BUCKETS),
     durationSum: sum(DURATION_SUM),

@@ -67,6 +67,24 @@ export const METRICS: readonly Metric<Status>[] = [
     samples: ({ requests }) => [[{}, requests.cut_off]],
   },
   {
+    name: "munged_kept_connections",
+    type: "gauge",
+    help: "Connections kept for several requests.",
+    samples: ({ kept_connections: kept }) => [[{}, kept.connections]],
+  },
+  {
+    name: "munged_kept_connection_requests_total",
+    type: "counter",
+    help: "Requests that came over kept connections.",
+    samples: ({ kept_connections: kept }) => [[{}, kept.requests]],
+  },
+  {
+    name: "munged_kept_connections_refused_total",
+    type: "counter",
+    help: "Clients that asked for a kept connection when there was no room for one.",
+    samples: ({ kept_connections: kept }) => [[{}, kept.refused]],
+  },
+  {
     name: "munged_credentials_total",
     type: "counter",
     help: "Credentials that were made, or proved authentic, by cipher and MAC.",

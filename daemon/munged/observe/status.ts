@@ -44,6 +44,8 @@ export interface Status {
     readonly decode: Results;
     readonly cut_off: number;
   };
+  /** Connections kept for several requests: at present, the requests over all so far, and clients that were refused one. */
+  readonly kept_connections: Totals["kept"];
   /** What credentials were made with: for a site that wants to know before it forbids anything. */
   readonly algorithms: Totals["used"];
   /** Requests refused by the policy, by rule. */
@@ -113,6 +115,7 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
       decode: byName(totals.decode),
       cut_off: totals.cutOff,
     },
+    kept_connections: totals.kept,
     algorithms: totals.used,
     refused_by_policy: totals.refused,
     requests_per_second: Math.round(currentRate(sources.counters, uptime) * 10) / 10,

@@ -9,14 +9,17 @@ import {
   type Header,
   HEADER_LENGTH,
   maxMessageLength,
+  MESSAGE_TYPE,
   parseHeader,
   TIMELY_LENGTH,
 } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
+import type { Remembered } from "../replay/cache.ts";
 import type { Verdict } from "../replay_store/messages.ts";
 import type { Answer, Deferred, Peer, RequestContext } from "./context.ts";
 import type { Descriptors } from "./descriptors.ts";
+import { KeptExchange } from "./kept_exchange.ts";
 import { type ParkedClient, ParkedClients, type ParkingLimits } from "./parked.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import { answerRequest } from "./request.ts";
@@ -53,9 +56,9 @@ interface DeferredRequest {
 /** All exchanges of one worker. */
 export class Exchange {
   readonly parked: ParkedClients;
-  /** Bytes received and requests answered so far. */
-  received = 0;
-  answered = 0;
+  readonly kept: KeptExchange;
+  #received = 0;
+  #answered = 0;
   readonly #context: RequestContext;
   /** Maximum length of a request's body. */
   readonly #maxLength: number;
@@ -87,6 +90,40 @@ export class Exchange {
     this.#expectLong = parts.expectLong;
     this.#mustWait = parts.mustWait;
     this.parked = new ParkedClients(poller, limits, (client, reason) => this.#end(client, reason));
+    this.kept = new KeptExchange({
+      ...parts,
+      clients: limits.clients,
+      parked: this.parked,
+      defer: ({ fd, peer }, deferred, type, begun) =>
+        this.#defer(fd, peer, { deferred, type, begun }),
+      abandon: (fd, error) => this.abandon(fd, error),
+      forget: (remembered) => this.#forget(remembered),
+    });
+  }
+
+  /** Bytes received so far. */
+  get received(): number {
+    return this.#received + this.kept.received;
+  }
+
+  /** Requests answered so far. */
+  get answered(): number {
+    return this.#answered + this.kept.answered;
+  }
+
+  /** Clients that are waited for, and connections that are kept. */
+  get size(): number {
+    return this.parked.size + this.kept.connections.size;
+  }
+
+  /** Who is at the other end of a connection that has become ready; undefined if it was closed earlier in this turn. */
+  peerOf(fd: number): Peer | undefined {
+    return this.kept.connections.get(fd)?.peer ?? this.parked.get(fd)?.peer;
+  }
+
+  /** Makes a client give up its descriptor; false if there is none. */
+  makeRoom(): boolean {
+    return this.kept.makeRoom() || this.parked.cutOffOldest();
   }
 
   /** Reads what a new client has sent, which is usually the whole request. */
@@ -102,7 +139,7 @@ export class Exchange {
       else this.#failReceive(fd, strerror(errno()));
       return;
     }
-    this.received += count;
+    this.#received += count;
     if (count < HEADER_LENGTH) {
       this.#park(fd, peer, this.#input.slice(0, count));
       return;
@@ -129,6 +166,10 @@ export class Exchange {
     const { fd, peer, buffer } = client;
     if (this.parked.get(fd) !== client) return;
     this.parked.remove(client);
+    if (client.kept !== undefined) {
+      this.kept.takeTurn(client.kept);
+      return;
+    }
     if (buffer.length === 0) {
       this.begin(fd, peer);
       return;
@@ -138,10 +179,15 @@ export class Exchange {
     release(buffer);
   }
 
-  /** Continues with a parked client that has become ready. */
+  /** Continues with a parked client, or a kept connection, that has become ready. */
   resume(fd: number): void {
+    const kept = this.kept.connections.get(fd);
+    if (kept !== undefined && !kept.isParked) {
+      this.kept.resume(kept);
+      return;
+    }
     const client = this.parked.get(fd);
-    if (client === undefined) return; // disconnected earlier in this turn
+    if (client === undefined || !client.isWatched) return; // disconnected earlier in this turn
     if (client.answer === null) this.#receiveMore(client);
     else this.#sendMore(client, client.answer);
     if (this.parked.get(fd) !== client) release(client.buffer);
@@ -153,7 +199,9 @@ export class Exchange {
     const client = this.parked.get(fd);
     if (client !== undefined) this.parked.remove(client);
     if (client?.deferred !== undefined) this.#forgetDeferred(client.deferred);
-    if (this.#descriptors.isOwn(fd)) this.#descriptors.hangUp(fd);
+    const kept = this.kept.connections.get(fd);
+    if (kept !== undefined) this.kept.end(kept);
+    else if (this.#descriptors.isOwn(fd)) this.#descriptors.hangUp(fd);
   }
 
   /** The header of a valid request, or null. */
@@ -175,8 +223,12 @@ export class Exchange {
 
   /** Answers a complete request; `body` is valid only during the call. */
   #respond(fd: number, peer: Peer, header: Header, body: Uint8Array): void {
+    if (header.type === MESSAGE_TYPE.keepRequest) {
+      this.kept.keep(fd, peer, header.retry);
+      return;
+    }
     const begun = this.#counters.begin();
-    this.answered++;
+    this.#answered++;
     const answer = answerRequest(header.type, header.retry, body, peer, this.#context);
     if (answer === null) {
       this.#counters.cutOff();
@@ -195,6 +247,7 @@ export class Exchange {
   /** Parks a client until the store's verdict. */
   #defer(fd: number, peer: Peer, request: DeferredRequest): void {
     const { deferred } = request;
+    const kept = this.kept.connections.get(fd);
     const client: ParkedClient = {
       fd,
       peer: { ...peer },
@@ -203,6 +256,7 @@ export class Exchange {
       done: 0,
       answer: null,
       deferred,
+      ...(kept === undefined ? {} : { kept }),
       isWatched: false,
     };
     this.#deferred.set(deferred.question, { ...request, client });
@@ -221,7 +275,8 @@ export class Exchange {
     this.parked.remove(client);
     const answer = deferred.decide(verdict);
     this.#counters.answered(type, answer.bytes[HEADER_LENGTH]!);
-    this.#sendFirst(client.fd, client.peer, answer);
+    if (client.kept !== undefined) this.kept.decided(client.kept, answer);
+    else this.#sendFirst(client.fd, client.peer, answer);
     if (begun !== 0) this.#counters.end(begun);
   }
 
@@ -245,7 +300,7 @@ export class Exchange {
         isWatched: true,
       });
     } else {
-      this.#failSend(fd, answer, strerror(errno()));
+      this.#failSend({ fd }, answer, strerror(errno()));
     }
   }
 
@@ -265,7 +320,7 @@ export class Exchange {
       else this.#failReceive(fd, reason);
       return;
     }
-    this.received += count;
+    this.#received += count;
     this.#append(client, this.#input.subarray(0, count));
     if (client.done < HEADER_LENGTH) return;
     const header = this.#acceptableHeader(client.buffer, client.peer);
@@ -313,24 +368,29 @@ export class Exchange {
       if (errno() === EAGAIN || errno() === EINTR) return;
       const reason = strerror(errno());
       this.parked.remove(client);
-      this.#failSend(fd, answer, reason);
+      this.#failSend(client, answer, reason);
       return;
     }
     this.#progress(client, count);
     if (client.done < buffer.length) return;
     this.parked.remove(client);
-    this.#descriptors.hangUp(fd);
+    if (client.kept !== undefined) this.kept.sent(client.kept);
+    else this.#descriptors.hangUp(fd);
   }
 
   /** Disconnects a client that is no longer parked. */
   #end(client: ParkedClient, reason: string): void {
     if (client.deferred !== undefined) {
-      this.#endDeferred(client.fd, client.deferred, reason);
+      this.#endDeferred(client, client.deferred, reason);
       return;
     }
     release(client.buffer);
     if (client.answer !== null) {
-      this.#failSend(client.fd, client.answer, reason);
+      this.#failSend(client, client.answer, reason);
+      return;
+    }
+    if (client.kept !== undefined) {
+      this.kept.end(client.kept);
       return;
     }
     const part = client.done < HEADER_LENGTH ? "header" : "body";
@@ -342,10 +402,10 @@ export class Exchange {
     this.#descriptors.hangUp(client.fd);
   }
 
-  #endDeferred(fd: number, deferred: Deferred, reason: string): void {
+  #endDeferred(client: ParkedClient, deferred: Deferred, reason: string): void {
     this.#log.limited(`store: ${reason}`, "info", `Failed to await the replay store: ${reason}`);
     this.#forgetDeferred(deferred);
-    this.#descriptors.hangUp(fd);
+    this.#hangUp(client);
   }
 
   #forgetDeferred(deferred: Deferred): void {
@@ -369,13 +429,19 @@ export class Exchange {
   }
 
   /** Removes the replay entry of an undelivered answer, so that the client's next try is not a replay. */
-  #failSend(fd: number, answer: Answer, reason: string): void {
+  #failSend(client: Pick<ParkedClient, "fd" | "kept">, answer: Answer, reason: string): void {
     this.#log.limited(`send: ${reason}`, "info", `Failed to send message: ${reason}`);
-    const { remembered } = answer;
-    if (remembered !== null) {
-      this.#tryToForget(() => this.#context.replayCache!.forget(remembered));
-    }
-    this.#descriptors.hangUp(fd);
+    if (answer.remembered !== null) this.#forget(answer.remembered);
+    this.#hangUp(client);
+  }
+
+  #hangUp({ fd, kept }: Pick<ParkedClient, "fd" | "kept">): void {
+    if (kept !== undefined) this.kept.end(kept);
+    else this.#descriptors.hangUp(fd);
+  }
+
+  #forget(remembered: Remembered): void {
+    this.#tryToForget(() => this.#context.replayCache!.forget(remembered));
   }
 
   #tryToForget(forget: () => void): void {

@@ -4,6 +4,7 @@
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import type { Answer, Deferred, Peer } from "./context.ts";
+import type { KeptConnection } from "./kept.ts";
 
 /** At least this many, because even if descriptors are scarce, some clients' bytes arrive a moment late. */
 const LEAST_PARKED = 2;
@@ -32,6 +33,8 @@ export interface ParkedClient {
   readonly answer: Answer | null;
   /** What waits for the store. */
   readonly deferred?: Deferred;
+  /** The connection, if it goes on after the answer. */
+  readonly kept?: KeptConnection;
   /** Whether the poller watches its descriptor. */
   isWatched: boolean;
 }

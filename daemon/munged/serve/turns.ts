@@ -109,11 +109,11 @@ export class Turns {
   /**
    * Records the time a user has used.
    *
-   * @param isRequest whether it was for an answered request.
+   * @param requests number of requests that were answered in it.
    */
-  charge(uid: number, now: number, milliseconds: number, isRequest: boolean): void {
+  charge(uid: number, now: number, milliseconds: number, requests: number): void {
     const user = this.#user(uid);
-    if (isRequest) user.cost += (milliseconds - user.cost) / AVERAGED;
+    if (requests > 0) user.cost += (milliseconds / requests - user.cost) / AVERAGED;
     user.used = usedBy(user, now) + milliseconds;
     user.epoch = epochOf(now);
     if (uid !== this.#lastUid || now > this.#lastNoted + ABOUT_MS / 10) this.#note(uid, now);

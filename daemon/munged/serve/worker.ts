@@ -129,8 +129,10 @@ const listener = new Listener({
   firstSpare,
   log,
   serve: serveNew,
-  makeRoom: () => exchange.parked.cutOffOldest(),
-  parkFewer: () => exchange.parked.keepFewer(),
+  makeRoom: () => exchange.makeRoom(),
+  parkFewer() {
+    if (!exchange.kept.makeRoom()) exchange.parked.keepFewer();
+  },
   accepting: settings.accepting,
 });
 /** The other listening socket, if this worker is the one that attends to it. */
@@ -151,9 +153,9 @@ function litter(): number {
 /** Charges a user for the time since the last call. */
 function charge(uid: number): void {
   const now = performance.now();
-  const isRequest = exchange.answered !== answered;
-  turns.charge(uid, now, now - clock, isRequest);
-  if (isRequest) counters.recent(now);
+  const requests = exchange.answered - answered;
+  turns.charge(uid, now, now - clock, requests);
+  if (requests > 0) counters.recent(now, requests);
   answered = exchange.answered;
   clock = now;
 }
@@ -185,7 +187,7 @@ function decide(question: number, verdict: Verdict): void {
 }
 
 function resume(fd: number): void {
-  const uid = exchange.parked.get(fd)?.peer.uid;
+  const uid = exchange.peerOf(fd)?.uid;
   try {
     exchange.resume(fd);
   } catch (error) {
@@ -235,9 +237,10 @@ function serve(): void {
     }
     takeTurns();
     exchange.parked.cutOff(clock);
+    exchange.kept.cutOff(clock);
     listener.tick(clock);
     questions?.flush();
-    if (exchange.parked.size > 0) continue;
+    if (exchange.size > 0) continue;
     if (stopping) return;
     if (isWindingDown) {
       isWindingDown = false;
@@ -249,7 +252,11 @@ function serve(): void {
 /** Milliseconds to wait for events; -1 for no limit. */
 function patience(): number {
   if (turns.hasWaiting) return isBlocked ? BLOCKED_MS : 0;
-  const next = Math.min(exchange.parked.nextDeadline(), listener.nextDeadline);
+  const next = Math.min(
+    exchange.parked.nextDeadline(),
+    exchange.kept.connections.nextDeadline,
+    listener.nextDeadline,
+  );
   const wait = next === Infinity ? -1 : Math.max(0, Math.ceil(next - performance.now()));
   return litter() > LITTER_MAX && (wait < 0 || wait > IDLE_MS) ? IDLE_MS : wait;
 }
@@ -278,10 +285,12 @@ function takeOrders(): void {
       case "rest":
         isWindingDown = true;
         listener.rest();
+        exchange.kept.drain();
         exchange.parked.hurry(performance.now() + order.graceMs);
         break;
       case "accept":
         isWindingDown = false;
+        exchange.kept.keepAgain();
         listener.watchAnew();
         break;
       case "door":
@@ -290,6 +299,7 @@ function takeOrders(): void {
       case "stop":
         stopping = true;
         listener.end();
+        exchange.kept.drain();
         break;
     }
   }

@@ -25,7 +25,7 @@ test("cheap requests never wait", () => {
   for (let now = 0; now < 1000; now++) {
     for (const uid of [GREEDY, HONEST]) {
       assert.equal(turns.mustWait(uid, now), false);
-      turns.charge(uid, now, CHEAP, true);
+      turns.charge(uid, now, CHEAP, 1);
     }
   }
 });
@@ -34,15 +34,15 @@ test("a single user may use all of munged", () => {
   const [turns] = workers(1) as [Turns];
   for (let now = 0; now < 1000; now += 0.5) {
     assert.equal(turns.mustWait(GREEDY, now), false);
-    turns.charge(GREEDY, now, 0.5, true);
+    turns.charge(GREEDY, now, 0.5, 1);
   }
 });
 
 test("a flooding user waits while there are others, and no longer once it has stopped", () => {
   const [turns] = workers(1) as [Turns];
   let now = 0;
-  for (; now < 200; now += 0.5) turns.charge(GREEDY, now, 0.5, true);
-  turns.charge(HONEST, now, CHEAP, true);
+  for (; now < 200; now += 0.5) turns.charge(GREEDY, now, 0.5, 1);
+  turns.charge(HONEST, now, CHEAP, 1);
   assert.equal(turns.mustWait(GREEDY, now), true);
   assert.equal(turns.mustWait(HONEST, now), false);
   assert.equal(turns.mustWait(GREEDY, now + 1000), false);
@@ -50,16 +50,16 @@ test("a flooding user waits while there are others, and no longer once it has st
 
 test("receiving a long request in parts does not make it look cheap", () => {
   const [turns] = workers(1) as [Turns];
-  turns.charge(GREEDY, 0, LONG, true);
-  for (let i = 0; i < 100; i++) turns.charge(GREEDY, 0, CHEAP, false);
+  turns.charge(GREEDY, 0, LONG, 1);
+  for (let i = 0; i < 100; i++) turns.charge(GREEDY, 0, CHEAP, 0);
   assert.equal(turns.mustWait(GREEDY, 5000), true);
 });
 
 test("of those waiting, the user who has used least comes first, each in order", () => {
   const [turns] = workers(1) as [Turns];
   const now = 10_000;
-  turns.charge(GREEDY, now, LONG, true);
-  turns.charge(OTHER, now, LONG / 2, true);
+  turns.charge(GREEDY, now, LONG, 1);
+  turns.charge(OTHER, now, LONG / 2, 1);
   for (const fd of [1, 2]) turns.add(client(GREEDY, fd));
   turns.add(client(OTHER, 3));
   assert.equal(turns.hasWaiting, true);
@@ -77,7 +77,7 @@ test("while there are others, one worker at a time serves a waiting user", () =>
   const [first, second] = workers(2) as [Turns, Turns];
   const now = performance.now();
   for (const turns of [first, second]) {
-    turns.charge(GREEDY, now, LONG, true);
+    turns.charge(GREEDY, now, LONG, 1);
     turns.add(client(GREEDY));
   }
   assert(first.next(now));
@@ -86,7 +86,7 @@ test("while there are others, one worker at a time serves a waiting user", () =>
   second.release();
 
   for (const turns of [first, second]) turns.add(client(GREEDY));
-  first.charge(HONEST, now, CHEAP, true);
+  first.charge(HONEST, now, CHEAP, 1);
   assert(first.next(now));
   assert.equal(second.next(now), undefined);
   first.release();
@@ -97,9 +97,9 @@ test("while there are others, one worker at a time serves a waiting user", () =>
 test("short requests of a user who floods are served by all workers", () => {
   const [first, second] = workers(2) as [Turns, Turns];
   const now = performance.now();
-  first.charge(HONEST, now, CHEAP, true);
+  first.charge(HONEST, now, CHEAP, 1);
   for (const turns of [first, second]) {
-    for (let i = 0; i < 100; i++) turns.charge(GREEDY, now, 0.5, true);
+    for (let i = 0; i < 100; i++) turns.charge(GREEDY, now, 0.5, 1);
     assert(turns.mustWait(GREEDY, now));
     turns.add(client(GREEDY));
   }
@@ -109,9 +109,9 @@ test("short requests of a user who floods are served by all workers", () => {
 test("a worker whose clients have waited for another one eventually gets its turn", () => {
   const [first, second] = workers(2) as [Turns, Turns];
   const now = performance.now();
-  first.charge(HONEST, now, CHEAP, true);
+  first.charge(HONEST, now, CHEAP, 1);
   for (const turns of [first, second]) {
-    turns.charge(GREEDY, now, LONG, true);
+    turns.charge(GREEDY, now, LONG, 1);
     for (let fd = 0; fd < 5; fd++) turns.add(client(GREEDY, fd));
   }
   assert(first.next(now));

@@ -1,0 +1,121 @@
+// The connections that a worker keeps because their clients asked for it: how many, for whom, and for how long. What goes
+// over them is in kept_exchange.ts.
+import { type KeepTerms, MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
+import type { Remembered } from "../replay/cache.ts";
+import type { Peer } from "./context.ts";
+
+/** What munged promises to clients of kept connections, and demands from them. */
+export const KEEP_TERMS: KeepTerms = { idleMs: 10_000, maxLength: 16_384, maxInFlight: 64 };
+
+/** Share of the descriptors for clients that kept connections may take, and that one user's may take. */
+const SHARE_OF_ALL = 1 / 2;
+const SHARE_OF_USER = 1 / 8;
+/** At most this many in a worker, because each may hold a request of {@linkcode KEEP_TERMS}. */
+const MOST = 512;
+/** How often to look for connections whose time is over. */
+const LOOK_MS = 1_000;
+
+/** A connection that is kept. */
+export interface KeptConnection {
+  readonly fd: number;
+  /** The client that connected; a request of anyone else ends the connection. */
+  readonly peer: Peer;
+  /** Milliseconds of the monotonic clock at which to close it, unless something arrives. */
+  deadline: number;
+  /** Bytes received but not answered yet, usually none. */
+  rest: Uint8Array;
+  /** Replay entries of answers that the client has not received yet. */
+  undelivered: Remembered[];
+  /** Whether it is among the parked clients: it waits for its turn, for the store, or for its client to read. */
+  isParked: boolean;
+}
+
+/** The kept connections of one worker. */
+export class KeptConnections {
+  readonly #connections = new Map<number, KeptConnection>();
+  readonly #users = new Map<number, number>();
+  readonly #most: number;
+  readonly #mostOfUser: number;
+  #nextLook = Infinity;
+
+  /** @param clients number of clients that the worker may serve at a time. */
+  constructor(clients: number) {
+    this.#most = Math.min(MOST, Math.max(1, Math.floor(clients * SHARE_OF_ALL)));
+    this.#mostOfUser = Math.min(MOST / 4, Math.max(1, Math.floor(clients * SHARE_OF_USER)));
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** The kept connection with this descriptor, if any. */
+  get(fd: number): KeptConnection | undefined {
+    return this.#connections.get(fd);
+  }
+
+  [Symbol.iterator](): Iterator<KeptConnection> {
+    return this.#connections.values();
+  }
+
+  /** Whether one more connection of a user may be kept. */
+  hasRoom(uid: number): boolean {
+    return this.size < this.#most && (this.#users.get(uid) ?? 0) < this.#mostOfUser;
+  }
+
+  /** Keeps a connection. */
+  add(fd: number, peer: Peer, now: number): KeptConnection {
+    const connection: KeptConnection = {
+      fd,
+      peer: { ...peer },
+      deadline: now + KEEP_TERMS.idleMs,
+      rest: new Uint8Array(0),
+      undelivered: [],
+      isParked: false,
+    };
+    this.#connections.set(fd, connection);
+    this.#users.set(peer.uid, (this.#users.get(peer.uid) ?? 0) + 1);
+    this.#nextLook = Math.min(this.#nextLook, now + LOOK_MS);
+    return connection;
+  }
+
+  /** Loses track of a connection that is being closed. */
+  remove({ fd, peer: { uid } }: KeptConnection): void {
+    this.#connections.delete(fd);
+    const others = this.#users.get(uid)! - 1;
+    if (others === 0) this.#users.delete(uid);
+    else this.#users.set(uid, others);
+    if (this.size === 0) this.#nextLook = Infinity;
+  }
+
+  /** Gives a connection a new deadline: that of a message if part of one has arrived. */
+  extend(connection: KeptConnection, now: number): void {
+    const patience = connection.rest.length > 0 ? MESSAGE_TIMEOUT_MS : KEEP_TERMS.idleMs;
+    connection.deadline = now + patience;
+  }
+
+  /** Milliseconds of the monotonic clock at which {@linkcode overdue} must be called, or Infinity. */
+  get nextDeadline(): number {
+    return this.#nextLook;
+  }
+
+  /** The connections whose time is over. */
+  overdue(now: number): KeptConnection[] {
+    if (now < this.#nextLook) return [];
+    this.#nextLook = now + LOOK_MS;
+    return [...this].filter(({ deadline, isParked }) => !isParked && deadline <= now);
+  }
+
+  /** The connection that has been idle longest, of the user who has most; undefined if none is idle. */
+  leastUseful(): KeptConnection | undefined {
+    let found: KeptConnection | undefined;
+    let most = 0;
+    for (const connection of this) {
+      if (connection.isParked) continue;
+      const count = this.#users.get(connection.peer.uid)!;
+      if (count > most || (count === most && connection.deadline < found!.deadline)) {
+        [found, most] = [connection, count];
+      }
+    }
+    return found;
+  }
+}

@@ -1,0 +1,352 @@
+// Several requests over one connection: each speaks for the process that sent it, whoever else has the descriptor.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { after, afterEach, before, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { MungeClient } from "../../lib/client/protocol.ts";
+import {
+  closeStream,
+  connectStream,
+  ready,
+  receiveInto,
+  sendFrom,
+} from "../../lib/os/unix_stream.ts";
+import { unixAddress } from "../../lib/os/unix_address.ts";
+import {
+  formatDecodeRequest,
+  formatEncodeRequest,
+  formatKeepRequest,
+  HEADER_LENGTH,
+  MESSAGE_TYPE,
+  parseDecodeResponse,
+  parseEncodeResponse,
+  parseHeader,
+  parseKeepResponse,
+} from "../../lib/protocol/message.ts";
+import { fixedMemory } from "../../lib/os/libc.ts";
+import { hasReference, isRoot } from "../harness/programs.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { encodeRequest } from "../requests.ts";
+import { suite } from "../suite.ts";
+
+const NOBODY = 65_534;
+const ENCODE = formatEncodeRequest(encodeRequest({}), 0);
+const TERMS = { idleMs: 10_000, maxLength: 16_384, maxInFlight: 64 };
+const open: Connection[] = [];
+
+/** A connection, and the answers that came over it. */
+class Connection {
+  readonly fd: number;
+  #bytes = new Uint8Array(0);
+  #isClosed = false;
+  readonly #buffer = new Uint8Array(fixedMemory(1 << 20));
+
+  constructor(socket: string) {
+    this.fd = connectStream(unixAddress(socket)!) as number;
+    assert.equal(typeof this.fd, "number");
+    open.push(this);
+  }
+
+  send(...messages: Uint8Array[]): void {
+    const bytes = Uint8Array.from(messages.flatMap((message) => [...message]));
+    for (let at = 0; at < bytes.length;) {
+      const count = sendFrom(this.fd, bytes, at);
+      assert.equal(typeof count, "number", `${count}`);
+      at += count as number;
+    }
+  }
+
+  /** The next message; "closed" once munged has hung up. */
+  next(patienceMs = 3_000): { type: number; retry: number; body: Uint8Array } | "closed" {
+    for (;;) {
+      if (this.#bytes.length >= HEADER_LENGTH) {
+        const { type, retry, length } = parseHeader(this.#bytes);
+        const end = HEADER_LENGTH + length;
+        if (this.#bytes.length >= end) {
+          const body = this.#bytes.slice(HEADER_LENGTH, end);
+          this.#bytes = this.#bytes.slice(end);
+          return { type, retry, body };
+        }
+      }
+      if (this.#isClosed) return "closed";
+      assert.equal(ready(this.fd, "read", patienceMs), true, "munged neither answers nor hangs up");
+      const count = receiveInto(this.fd, this.#buffer, 0);
+      if (typeof count !== "number" || count === 0) this.#isClosed = true;
+      else this.#bytes = Uint8Array.from([...this.#bytes, ...this.#buffer.subarray(0, count)]);
+    }
+  }
+
+  /** The credential in the next message. */
+  credential(): Uint8Array {
+    const answer = this.next();
+    assert.ok(answer !== "closed", "munged has hung up");
+    assert.equal(answer.type, MESSAGE_TYPE.encodeResponse);
+    const { errno, credential } = parseEncodeResponse(answer.body);
+    assert.equal(errno, 0);
+    return credential;
+  }
+
+  close(): void {
+    closeStream(this.fd);
+    open.splice(open.indexOf(this), 1);
+  }
+}
+
+/** A connection that munged keeps. */
+function kept(socket: string): Connection {
+  const connection = new Connection(socket);
+  connection.send(formatKeepRequest(0));
+  const answer = connection.next();
+  assert.ok(answer !== "closed", "not kept");
+  assert.deepEqual(parseKeepResponse(answer.body), TERMS);
+  return connection;
+}
+
+/** Has another process, which inherits the connection, send bytes over it. */
+function sendAs(uid: number, { fd }: Connection, bytes: Uint8Array): void {
+  const user = ["--reuid", `${uid}`, "--regid", `${uid}`, "--clear-groups"];
+  const { status, stderr } = spawnSync("setpriv", [...user, "cat"], {
+    input: bytes,
+    stdio: ["pipe", fd, "pipe"],
+  });
+  assert.equal(status, 0, `${stderr}`);
+}
+
+suite("kept connections", { "root": isRoot }, () => {
+  let realm: Realm;
+  let munged: Munged;
+  before(async () => {
+    realm = new Realm();
+    munged = await realm.start("ours", ["--num-threads=2"]);
+  });
+  after(() => realm?.close());
+  afterEach(() => [...open].forEach((connection) => connection.close()));
+
+  const uidOf = (credential: Uint8Array) => {
+    const connection = kept(munged.socket);
+    connection.send(formatDecodeRequest({ credential }, 0));
+    const answer = connection.next();
+    assert.ok(answer !== "closed");
+    const { errno, uid } = parseDecodeResponse(answer.body);
+    return errno === 0 ? uid : `error ${errno}`;
+  };
+
+  it("many requests get their answers in order, also when they come in pieces", () => {
+    const connection = kept(munged.socket);
+    const retries = Array.from({ length: 64 }, (_, i) => i % 6);
+    const requests = retries.map((retry) => formatEncodeRequest(encodeRequest({}), retry));
+    connection.send(...requests);
+    const credentials = retries.map((retry) => {
+      const answer = connection.next();
+      assert.ok(answer !== "closed");
+      assert.equal(answer.retry, retry);
+      return parseEncodeResponse(answer.body).credential;
+    });
+    for (const byte of formatDecodeRequest({ credential: credentials[0]! }, 0)) {
+      connection.send(Uint8Array.of(byte));
+    }
+    const answer = connection.next();
+    assert.ok(answer !== "closed");
+    const { errno, uid } = parseDecodeResponse(answer.body);
+    assert.deepEqual({ errno, uid }, { errno: 0, uid: 0 });
+    assert.equal(new Set(credentials.map((each) => Buffer.from(each).toString())).size, 64);
+  });
+
+  for (
+    const [who, uid] of [["another user", NOBODY], ["another process of the same user", 0]] as const
+  ) {
+    it(`${who} who has inherited a connection is refused`, async () => {
+      const connection = kept(munged.socket);
+      connection.send(ENCODE);
+      assert.equal(uidOf(connection.credential()), 0);
+      sendAs(uid, connection, ENCODE);
+      assert.equal(connection.next(), "closed");
+      const said = new RegExp(`Refused request of PID=\\d+ UID=${uid} `);
+      for (let i = 0; i < 100 && !said.test(munged.log()); i++) await pause(10);
+      assert.match(munged.log(), said);
+    });
+
+    it(`a request begun by its client and completed by ${who} is refused`, () => {
+      for (const at of [1, HEADER_LENGTH, ENCODE.length - 1]) {
+        const connection = kept(munged.socket);
+        connection.send(ENCODE.subarray(0, at));
+        sendAs(uid, connection, ENCODE.subarray(at));
+        assert.equal(connection.next(), "closed");
+      }
+    });
+
+    it(`a request begun by ${who} and completed by its client is refused`, () => {
+      const connection = kept(munged.socket);
+      sendAs(uid, connection, ENCODE.subarray(0, 5));
+      try {
+        connection.send(ENCODE.subarray(5));
+      } catch { /* munged has hung up already */ }
+      assert.equal(connection.next(), "closed");
+    });
+  }
+
+  it("requests sent before the answer to the keep request are not known to be anyone's", () => {
+    const connection = new Connection(munged.socket);
+    connection.send(formatKeepRequest(0), ENCODE);
+    for (let answers = 0;; answers++) {
+      assert.ok(answers < 2, "at most the keep response");
+      const answer = connection.next();
+      if (answer === "closed") break;
+      assert.equal(answer.type, MESSAGE_TYPE.keepResponse);
+      sendAs(NOBODY, connection, ENCODE);
+    }
+  });
+
+  it("the library speaks for the effective IDs of each request", () => {
+    const module = (name: string) =>
+      JSON.stringify(new URL(`../../${name}`, import.meta.url).pathname);
+    const program = `
+      import { decode, encode } from ${module("mod.ts")};
+      const socketPath = process.argv[1];
+      const made = async () => {
+        const uids = new Set();
+        for (let i = 0; i < 20; i++) {
+          uids.add((await decode(await encode("", { socketPath }), { socketPath })).uid);
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+        return [...uids];
+      };
+      const all = [await made()];
+      process.seteuid(${NOBODY});
+      all.push(await made());
+      process.stdout.write(JSON.stringify(all));`;
+    for (
+      const [wrapper, expected] of [
+        [[], [[0], [NOBODY]]],
+        [["setpriv", "--ruid", `${NOBODY}`], [[0], [NOBODY]]],
+      ] as const
+    ) {
+      const [command, ...args] = [...wrapper, process.execPath, "-e", program, munged.socket];
+      const { stdout, stderr, status } = spawnSync(command!, args, { encoding: "utf8" });
+      assert.equal(status, 0, stderr);
+      assert.deepEqual(JSON.parse(stdout), expected);
+    }
+  });
+
+  it("a client that breaks the terms is disconnected", () => {
+    const tooMany = kept(munged.socket);
+    tooMany.send(...Array.from({ length: 200 }, () => ENCODE));
+    let answers = 0;
+    while (tooMany.next() !== "closed") answers++;
+    assert.ok(answers < 200, `${answers} answers`);
+    const tooLong = kept(munged.socket);
+    const payload = new Uint8Array(TERMS.maxLength);
+    tooLong.send(formatEncodeRequest(encodeRequest({ payload }), 0).subarray(0, HEADER_LENGTH));
+    assert.equal(tooLong.next(), "closed");
+    const [idle, slow] = [kept(munged.socket), kept(munged.socket)];
+    slow.send(ENCODE.subarray(0, 5));
+    const begun = performance.now();
+    assert.equal(slow.next(5_000), "closed");
+    assert.ok(performance.now() - begun < 4_500, "part of a request");
+    assert.equal(idle.next(13_000), "closed");
+    assert.ok(performance.now() - begun > TERMS.idleMs - 1_000, "idle");
+  });
+
+  it("a user's connections are limited, and leave room for others", () => {
+    const connections = Array.from({ length: 600 }, () => {
+      const connection = new Connection(munged.socket);
+      connection.send(formatKeepRequest(0));
+      return connection;
+    });
+    const count = connections.filter((connection) => connection.next() !== "closed").length;
+    assert.ok(count >= 64 && count <= 2 * 128, `${count} kept`);
+    const program = "import { connect } from 'node:net'; " +
+      `connect(${JSON.stringify(munged.socket)}, function () { this.write(Buffer.from(` +
+      `"${Buffer.from(formatKeepRequest(0)).toString("hex")}", "hex")); })` +
+      ".on('data', (d) => { console.log(d[5]); process.exit(); })";
+    const other = ["setpriv", "--reuid", `${NOBODY}`, "--clear-groups"];
+    const { stdout } = spawnSync(other[0]!, [...other.slice(1), process.execPath, "-e", program], {
+      encoding: "utf8",
+      env: { ...process.env, HOME: "/", TMPDIR: "/tmp" },
+    });
+    assert.equal(stdout.trim(), `${MESSAGE_TYPE.keepResponse}`);
+    const { status, out } = realm.run("ours", "munge", ["-n", "-S", munged.socket]);
+    assert.equal(status, 0, out);
+    const shown = realm.run("ours", "munged", ["--status", `--socket=${munged.socket}`]).out;
+    assert.match(shown, /CONNECTIONS: +\d+ kept, \d+ requests over kept ones, [1-9]\d* not kept/);
+  });
+
+  it("a decode is repeated by a process with an idle connection, and by nobody else", async () => {
+    const connection = kept(munged.socket);
+    connection.send(ENCODE);
+    const credential = connection.credential();
+    const client = new MungeClient(munged.socket);
+    assert.equal((await client.decode({ credential }, { messageTimeoutMs: 2000 })).errno, 0);
+    const again = new Connection(munged.socket);
+    again.send(formatDecodeRequest({ credential }, 1));
+    const answer = again.next();
+    assert.ok(answer !== "closed");
+    assert.equal(parseDecodeResponse(answer.body).errno, 0, "its first answer may have been lost");
+    assert.equal(uidOf(credential), "error 17", "but not without a retry byte");
+  });
+
+  it("SIGHUP leaves connections alone; a stop ends them after what has been sent", async () => {
+    const other = await realm.start("ours");
+    const [idle, busy] = [kept(other.socket), kept(other.socket)];
+    other.process.kill("SIGHUP");
+    await pause(300);
+    idle.send(ENCODE);
+    idle.credential();
+    busy.send(...Array.from({ length: 50 }, () => ENCODE));
+    const begun = performance.now();
+    const stopped = other.stop();
+    for (let i = 0; i < 50; i++) busy.credential();
+    assert.equal(busy.next(), "closed");
+    assert.equal(idle.next(), "closed");
+    assert.equal(await stopped, 0);
+    assert.ok(performance.now() - begun < 2_500);
+  });
+
+  it("no call of the library fails while munged is replaced, whatever is in flight", async () => {
+    const socket = join(realm.directory, "kept-replaced");
+    let current = await realm.start("ours", [`--socket=${socket}`]);
+    const client = new MungeClient(socket);
+    let isOver = false;
+    let calls = 0;
+    const callers = Array.from({ length: 32 }, async () => {
+      while (!isOver) {
+        const { errno, credential } = await client.encode(encodeRequest({}));
+        assert.equal(errno, 0);
+        assert.equal((await client.decode({ credential })).errno, 0);
+        calls++;
+      }
+    });
+    const load = Promise.all(callers);
+    try {
+      for (let i = 0; i < 3; i++) {
+        await pause(150);
+        const before = calls;
+        await current.stop();
+        current = await realm.start("ours", [`--socket=${socket}`]);
+        while (calls === before) await Promise.race([load, pause(5)]);
+      }
+    } finally {
+      isOver = true;
+    }
+    await load;
+  });
+});
+
+suite("kept connections and the C munged", { "the reference": hasReference }, () => {
+  it("it is asked once, and serves every request as before", async () => {
+    const realm = new Realm();
+    try {
+      const munged = await realm.start("reference");
+      const client = new MungeClient(munged.socket);
+      for (let i = 0; i < 50; i++) {
+        const { errno, credential } = await client.encode(encodeRequest({}));
+        assert.equal(errno, 0);
+        assert.equal((await client.decode({ credential })).errno, 0);
+      }
+      assert.equal(munged.log().match(/message type 68/g)?.length ?? 0, 1, munged.log());
+    } finally {
+      await realm.close();
+    }
+  });
+});
