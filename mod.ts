@@ -20,6 +20,7 @@ export {
   encode,
   type EncodeOptions,
 } from "./lib/client/encode.ts";
+export { encodeMany } from "./lib/client/encode_many.ts";
 export {
   type AcceptOptions,
   decode,

@@ -3,6 +3,7 @@ import { DEFAULT_SOCKET } from "../paths.ts";
 import { CredentialSource, type CredentialSourceOptions } from "./credential_source.ts";
 import { decode, type DecodedAs, type DecodeOptions, type FormlessOptions } from "./decode.ts";
 import { encode, type EncodeOptions } from "./encode.ts";
+import { encodeMany } from "./encode_many.ts";
 
 /** Settings common to all calls of a {@linkcode Munge}. */
 export interface MungeOptions {
@@ -62,6 +63,29 @@ export class Munge {
     options: Omit<EncodeOptions, "socketPath"> = {},
   ): Promise<string> {
     return encode(payload, this.#with(options));
+  }
+
+  /**
+   * Asks munged for many credentials in one pass, as {@linkcode encodeMany} does.
+   *
+   * @param payloads the payload of each credential, or how many credentials to make without a payload.
+   * @param options properties of all credentials, and how long to wait for all of them.
+   * @returns the credentials, in the order of their payloads.
+   * @throws {MungeError} as {@linkcode encodeMany} does.
+   * @throws the signal's reason once it is aborted.
+   *
+   * @example
+   * ```ts
+   * import { Munge } from "mungebox";
+   *
+   * console.log((await new Munge().encodeMany(["a", "b"])).length); // 2
+   * ```
+   */
+  encodeMany(
+    payloads: number | readonly (string | Uint8Array)[],
+    options: Omit<EncodeOptions, "socketPath"> = {},
+  ): Promise<string[]> {
+    return encodeMany(payloads, this.#with(options));
   }
 
   /**

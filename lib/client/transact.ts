@@ -5,10 +5,12 @@ import { atSocket } from "../errors.ts";
 import { messageTimeout, setRetry } from "../protocol/message.ts";
 import { isRetryable, MAX_TRANSACTIONS, transactionPause } from "../protocol/retry.ts";
 import { limitsTransaction, maxPayloadWithout, type Transaction } from "../protocol/transaction.ts";
-import { pause } from "./abort.ts";
+import { onAbort, pause } from "./abort.ts";
 import { connectTo, type Patience } from "./connection.ts";
 import { exchange } from "./exchange.ts";
 import { Gate } from "./gate.ts";
+import type { KeptConnection, KeptFailure } from "./kept_connection.ts";
+import { keptConnection } from "./kept_connections.ts";
 import { timerDelay, withDeadline } from "./time_limit.ts";
 
 /** How a transaction may be ended early. */
@@ -57,12 +59,18 @@ export async function transact<Response>(
 ): Promise<Response> {
   const { signal, timeoutMs, messageTimeoutMs, waitForSocket = true } = options;
   const { maxPayloadNeeded } = transaction;
+  const mayBeKept = messageTimeoutMs === undefined && waitForSocket &&
+    (!transaction.isOnce || (signal === undefined && timeoutMs === undefined));
   try {
     // Now, not at this transaction's turn, because the caller may reuse its buffers by then. A request that no munged
     // accepts is never sent.
     const message = maxPayloadNeeded > LARGEST_PAYLOAD_LENGTH ? NOTHING : transaction.format(0);
     const run = (signal: AbortSignal | undefined) => {
       const limits = { messageTimeoutMs, waitForSocket, signal };
+      const kept = mayBeKept ? keptConnection(socketPath) : undefined;
+      if (kept?.accepts(message)) {
+        return askKept(kept, message, transaction, socketPath, limits);
+      }
       const send = () => tryAgain(socketPath, message, transaction, limits);
       const askFirst = async () => {
         transaction.requireFits(await maxPayload(socketPath, limits));
@@ -79,6 +87,41 @@ export async function transact<Response>(
   } catch (error) {
     throw atSocket(error, socketPath);
   }
+}
+
+/** Sends a request over a kept connection, and if that fails, over connections of its own. */
+async function askKept<Response>(
+  kept: KeptConnection,
+  message: Uint8Array,
+  transaction: Transaction<Response>,
+  socketPath: string,
+  limits: Limits,
+): Promise<Response> {
+  const { signal } = limits;
+  signal?.throwIfAborted();
+  let failures = 0;
+  try {
+    const answer = kept.ask(message, transaction.responseType);
+    return transaction.parse(await (signal === undefined ? answer : unlessAborted(answer, signal)));
+  } catch (failure) {
+    signal?.throwIfAborted();
+    const { error = failure, wasSent = true } = failure as Partial<KeptFailure>;
+    if (!isRetryable(error)) throw error;
+    if (wasSent) failures++;
+  }
+  return inTurn(
+    socketPath,
+    () => tryAgain(socketPath, message, transaction, limits, failures),
+    signal,
+  );
+}
+
+/** Rejects with the signal's reason if it is aborted before the answer comes, which is then ignored. */
+function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stopListening = onAbort(signal, () => reject(signal.reason));
+    answer.then(resolve, reject).finally(stopListening);
+  });
 }
 
 /** Runs `task` once fewer than {@linkcode MAX_CONNECTIONS} transactions use the socket. */
@@ -110,15 +153,21 @@ async function maxPayload(socketPath: string, limits: Limits): Promise<number> {
   }
 }
 
-/** The transaction with its retries. */
+/**
+ * The transaction with its retries.
+ *
+ * @param failures number of tries that have failed before.
+ */
 async function tryAgain<Response>(
   socketPath: string,
   message: Uint8Array,
   transaction: Transaction<Response>,
   limits: Limits,
+  failures = 0,
 ): Promise<Response> {
   const { messageTimeoutMs = messageTimeout(message.length), signal } = limits;
-  for (let failures = 0;;) {
+  if (failures > 0) await pause(transactionPause(failures), signal);
+  for (;;) {
     signal?.throwIfAborted();
     setRetry(message, failures);
     const socket = await connectTo(socketPath, limits);

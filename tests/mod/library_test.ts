@@ -22,6 +22,7 @@ import {
   decodeSync,
   DEFAULT_SOCKET,
   encode,
+  encodeMany,
   encodeSync,
   ERRNO,
   errorCode,
@@ -314,6 +315,40 @@ for (const program of PROGRAMS) {
       const decoded = await Promise.all(credentials.map((one) => decode(one, { socketPath })));
       decoded.forEach(({ payload }, i) => assert.equal(text(payload), `payload ${i}`));
       assert.equal(new Set(await Promise.all(more)).size, 1000);
+    });
+
+    test("encodeMany() makes as many as asked for, or one for each payload, in order", async () => {
+      const made = await encodeMany(2_000, { socketPath, ttl: 60 });
+      assert.equal(new Set(made).size, 2_000);
+      assert.equal((await decode(made[1_999]!, { socketPath })).ttl, 60);
+      const payloads = times(300, (i) => i % 2 === 0 ? `number ${i}` : new Uint8Array([i % 256]));
+      payloads.push("x".repeat(100_000)); // too long for a kept connection
+      const each = await new Munge({ socketPath }).encodeMany(payloads, { timeoutMs: 20_000 });
+      assert.equal(each.length, payloads.length);
+      for (const [i, credential] of each.entries()) {
+        const { payload } = await decode(credential, { socketPath });
+        const wanted = payloads[i]!;
+        assert.deepEqual(text(payload), typeof wanted === "string" ? wanted : text(wanted));
+      }
+      assert.deepEqual(await encodeMany(0, { socketPath }), []);
+      for (const count of [-1, 1.5, NaN]) {
+        await assertRefused(
+          "EMUNGE_BAD_ARG",
+          `Invalid number of credentials ${count}`,
+          encodeMany(count, { socketPath }),
+        );
+      }
+      if (program.name === "our munged") {
+        const refused = encodeMany(100, { socketPath, realm: "unknown" });
+        await assertRefused("EMUNGE_BAD_REALM", /realm/i, refused);
+      }
+      const signal = AbortSignal.timeout(1);
+      await assert.rejects(encodeMany(100_000, { socketPath, signal }), { name: "TimeoutError" });
+      await assertRefused(
+        "EMUNGE_TIMEOUT",
+        /./,
+        encodeMany(100_000, { socketPath, timeoutMs: 1 }),
+      );
     });
 
     test("an abort mid-flight ends only the call it belongs to", async () => {

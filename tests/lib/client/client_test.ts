@@ -51,7 +51,10 @@ interface Received {
   readonly message: Uint8Array;
 }
 
-/** Runs `use` with a server that calls `answer` for each complete request and keeps the requests in `received`. */
+/**
+ * Runs `use` with a server that calls `answer` for each complete request and keeps the requests in `received`. As the C
+ * munged, it hangs up on a client that asks to keep the connection.
+ */
 async function withServer(
   answer: (socket: Socket, received: readonly Received[]) => void,
   use: (path: string, received: readonly Received[]) => Promise<void>,
@@ -67,8 +70,12 @@ async function withServer(
     socket.on("data", (piece) => {
       bytes = Buffer.concat([bytes, piece]);
       if (bytes.length < HEADER_LENGTH) return;
-      const { length, retry } = parseHeader(bytes);
+      const { type, length, retry } = parseHeader(bytes);
       if (bytes.length < HEADER_LENGTH + length) return;
+      if (type === MESSAGE_TYPE.keepRequest) {
+        socket.destroy();
+        return;
+      }
       received.push({ retry, message: bytes });
       answer(socket, received);
     });

@@ -1,0 +1,62 @@
+// When this process keeps a connection to a munged: from the second request on, and never to a munged that does not keep
+// connections, as the C one, nor for a process whose identity may change between requests.
+import { isHangup } from "../protocol/transaction.ts";
+import { KeptConnection } from "./kept_connection.ts";
+
+/** For how long a munged is not asked again after it refused, as a C munged does. */
+const REFUSED_MS = 300_000;
+/** The same after it could not be reached, or closed a connection before it was of use. */
+const FAILED_MS = 1_000;
+
+/** What is known about one socket. */
+interface Known {
+  connection: KeptConnection | undefined;
+  isOpening: boolean;
+  /** When to ask again, in milliseconds of performance.now(). */
+  askAt: number;
+  /** IDs of this process when it connected. */
+  uid: number;
+  gid: number;
+}
+
+const sockets = new Map<string, Known>();
+
+/** The kept connection for a request to the munged at this socket; undefined if there is none now. */
+export function keptConnection(path: string): KeptConnection | undefined {
+  const known = sockets.get(path);
+  if (known === undefined) {
+    sockets.set(path, { connection: undefined, isOpening: false, askAt: 0, uid: -1, gid: -1 });
+    return undefined;
+  }
+  const { connection } = known;
+  if (connection === undefined) {
+    if (!known.isOpening && performance.now() >= known.askAt) open(path, known);
+    return undefined;
+  }
+  // A one-shot connection speaks for the effective IDs of its moment. This one can do so only while they stay the same.
+  if (process.geteuid!() === known.uid && process.getegid!() === known.gid) return connection;
+  connection.close();
+  return undefined;
+}
+
+function open(path: string, known: Known): void {
+  known.askAt = performance.now() + FAILED_MS;
+  const { geteuid, getegid, getuid, getgid } = process;
+  if (geteuid === undefined || getegid === undefined) return;
+  known.uid = geteuid();
+  known.gid = getegid();
+  // The kernel attaches the real IDs to what is sent.
+  if (known.uid !== getuid!() || known.gid !== getgid!()) return;
+  known.isOpening = true;
+  const ended = (wasOfUse: boolean) => {
+    known.connection = undefined;
+    known.askAt = wasOfUse ? 0 : performance.now() + FAILED_MS;
+  };
+  KeptConnection.open(path, ended).then((connection) => {
+    known.connection = connection;
+  }, (error) => {
+    known.askAt = performance.now() + (isHangup(error) ? REFUSED_MS : FAILED_MS);
+  }).finally(() => {
+    known.isOpening = false;
+  });
+}
