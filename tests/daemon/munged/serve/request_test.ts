@@ -24,11 +24,13 @@ import { ERRNO, MungeError, type MungeErrorCode } from "../../../../lib/errors.t
 import {
   type EncodeRequest,
   formatDecodeRequest,
+  formatDecodeResponse,
   formatEncodeRequest,
   formatLimitsRequest,
   formatStatusRequest,
   HEADER_LENGTH,
   MAX_RETRY,
+  maxMessageLength,
   MESSAGE_TYPE,
   parseDecodeResponse,
   parseEncodeResponse,
@@ -271,6 +273,27 @@ test("the maximum length of a payload bounds encodes, and what a compressed cred
     assert.equal(credential.length < MAX_PAYLOAD_LENGTH / 100, zip !== 0);
     if (zip !== 0) assert.equal(low.decode(credential).errno, ERRNO.EMUNGE_SNAFU);
     assert.equal(high.decode(credential).payload.length, payload.length);
+  }
+});
+
+test("for any limit and any length, a payload passes exactly if it is within, and so do the messages", () => {
+  for (let run = 0; run < 40; run++) {
+    const maxPayload = MAX_PAYLOAD_LENGTH + Math.floor(Math.random() * 2 * MAX_PAYLOAD_LENGTH);
+    const { encode, decode } = munged({ maxPayload });
+    const longest = maxMessageLength(maxPayload);
+    const length = maxPayload + 20 - Math.floor(Math.random() * 40);
+    const payload = new Uint8Array(length).fill(run);
+    crypto.getRandomValues(payload.subarray(0, Math.floor(Math.random() * 65_536)));
+    const made = encode({ payload, zip: run % 4, mac: 6, cipher: 5, realm: "gpu" }, 0, {
+      ...CLIENT,
+      uid: 0,
+    });
+    assert.equal(made.errno === 0, length <= maxPayload, `${length} of ${maxPayload}`);
+    if (made.errno !== 0) continue;
+    assert(formatDecodeRequest({ credential: made.credential }, 0).length <= longest);
+    const opened = decode(made.credential, { ...CLIENT, uid: 0 });
+    assert(Buffer.from(opened.payload).equals(payload));
+    assert(formatDecodeResponse(opened, 0).length <= longest);
   }
 });
 
