@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArguments, parseConfig } from "../../cli/munged/munged.ts";
 import { formatMessage, parseMessage } from "../../daemon/munged/handover/messages.ts";
+import { slotOf, tagIn } from "../../daemon/munged/replay_store/slots.ts";
+import { shardsIn, StrangeAnswer } from "../../daemon/munged/replay_store/topology.ts";
 import { armor, unarmor } from "../../lib/credential/armor.ts";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { openBytes } from "../../lib/credential/open.ts";
@@ -188,14 +190,34 @@ export const MUNGE_TARGETS: readonly Target[] = [
       error instanceof Error && /^Received an (?:invalid|unknown) message/.test(error.message),
   },
   {
+    name: "replay-store-cluster",
+    corpus: () =>
+      [
+        '[[0,5460,["10.0.0.1",7000,"id"],["10.0.0.2",7000,"id"]],[5461,16383,["",7001,"id"]]]',
+        '[[0,16383,[null,7000,"id"]]]',
+      ].map(bytesOf),
+    tokens: ["[", "]", ",", '"?"', "null", "16384", "-1", "1e9", "{}"],
+    read: (bytes) => {
+      for (const { ranges } of shardsIn(JSON.parse(latin1(bytes)), { host: "h", port: 1 })) {
+        const slot = slotOf(tagIn(ranges).slice(1, -1));
+        assert(ranges.some(([first, last]) => first <= slot && slot <= last));
+      }
+    },
+    isRefusal: (error) => error instanceof StrangeAnswer || error instanceof SyntaxError,
+  },
+  {
     name: "munge-conf",
     corpus: () =>
       [
         "# a comment\nttl = 300\nnum-threads=2\n",
         'origin = "0.0.0.0"\nMUNGE_TTL=9\n',
+        "replay-store=rediss+sentinel://u@h:1/m,rediss+sentinel://u@[::1]/m\nreplay-scope=host\n",
         "security=a=modern\nallow-macs=decode:sha1,5\naccept-origin=10.0.0.0/8,192.0.2.1\n",
       ].map(bytesOf),
     tokens: [
+      "replay-store=",
+      "redis+cluster://",
+      "@",
       "allow-ciphers=",
       "accept-origin=",
       "encode:",

@@ -96,22 +96,43 @@ async function openSentinel(
   }
 }
 
-/** The masters in an answer to CLUSTER SLOTS. @param asked whose own address it may leave out. */
+/**
+ * The masters in an answer to CLUSTER SLOTS.
+ *
+ * @param asked whose own address it may leave out.
+ * @throws {StrangeAnswer} if it is none.
+ */
 export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
   const shards = new Map<string, { address: StoreAddress; ranges: SlotRange[] }>();
-  for (const row of answer as [number, number, [string | null, number], ...unknown[]][]) {
-    const [first, last, [host, port]] = row;
-    const areSlots = Number.isInteger(first) && Number.isInteger(last);
-    if (!areSlots || first < 0 || first > last || last >= SLOTS) {
-      throw new Error(`${formatAddress(asked)}: No slots ${first} to ${last} in a cluster`);
+  for (const row of listIn(answer)) {
+    const [first, last, master] = listIn(row);
+    const [host, port] = listIn(master);
+    if (!isSlot(first) || !isSlot(last) || first > last) throw new StrangeAnswer(asked);
+    if (typeof port !== "number" || !(typeof host === "string" || host === null)) {
+      throw new StrangeAnswer(asked);
     }
     if (host === "?") continue; // unknown even to the one that was asked
-    const address = { host: host === null || host === "" ? asked.host : host, port };
+    const address = { host: host || asked.host, port };
     const name = formatAddress(address);
     const shard = shards.get(name) ?? { address, ranges: [] };
     shard.ranges.push([first, last]);
     shards.set(name, shard);
   }
-  if (shards.size === 0) throw new Error(`${formatAddress(asked)}: The cluster has no masters`);
+  if (shards.size === 0) throw new StrangeAnswer(asked);
   return [...shards.values()];
+}
+
+/** A server gave an answer that names no masters. */
+export class StrangeAnswer extends Error {
+  constructor(asked: StoreAddress) {
+    super(`${formatAddress(asked)}: Its answer names no masters`);
+  }
+}
+
+function listIn(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function isSlot(value: unknown): value is number {
+  return Number.isInteger(value) && 0 <= (value as number) && (value as number) < SLOTS;
 }
