@@ -1,9 +1,13 @@
 // Which process is at the other end of which descriptor, as far as retries need to know.
 import assert from "node:assert/strict";
-import { closeSync, openSync } from "node:fs";
+import { once } from "node:events";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { acceptConnection, close, listenUnix } from "../../../../lib/os/socket.ts";
 import {
   closeDescriptorsOf,
   createDescriptorTable,
@@ -33,6 +37,42 @@ test("a process is alone when its other clients are answered, whichever worker s
   closeDescriptorsOf(table, 2);
   assert.equal(first.isOnlyClientOf(4711), true);
   assert.equal(first.isOnlyClientOf(0), false);
+});
+
+test("a kept connection counts only while a request of it is not answered", async () => {
+  const folder = mkdtempSync("/tmp/munge-descriptors-");
+  const path = join(folder, "socket");
+  const listener = listenUnix(path, 1);
+  const client = connect({ path });
+  try {
+    await once(client, "connect");
+    const kept = acceptConnection(listener);
+    const table = createDescriptorTable();
+    const [first, second] = [new Descriptors(table, 1), new Descriptors(table, 2)];
+    const current = open();
+    first.own(current, 4711);
+    second.own(kept, 4711);
+    assert.equal(first.isOnlyClientOf(4711), false, "it is being served");
+    second.setIdle(kept, true);
+    assert.equal(first.isOnlyClientOf(4711), true, "it is idle");
+    await new Promise<void>((resolve) => client.write("x", () => resolve()));
+    assert.equal(first.isOnlyClientOf(4711), false, "a request waits to be read");
+    second.setIdle(kept, false);
+    assert.equal(first.isOnlyClientOf(4711), false, "it is being answered");
+    second.hangUp(kept);
+    assert.equal(first.isOnlyClientOf(4711), true);
+    second.own(kept, 4711);
+    assert.equal(
+      first.isOnlyClientOf(4711),
+      false,
+      "the next client with its descriptor is not idle",
+    );
+    first.hangUp(current);
+  } finally {
+    client.destroy();
+    close(listener);
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("a client that another worker answers in a moment is waited for", async () => {
