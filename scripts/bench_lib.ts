@@ -1,18 +1,24 @@
 // Measures the library: encodes per second from one process, with 1 and with 64 calls in flight, in each runtime,
-// and the same in C through libmunge, with as many threads. All use one munged, in turn.
+// and the same in C through libmunge, with as many threads; and what an encode costs munged. All use one munged, in turn.
 //   scripts/bench --library [--rounds N] [--seconds N] [--munged ours|reference]
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { Munged, PROGRAMS } from "../tests/mod/daemons.ts";
 import { median } from "./bench_statistics.ts";
 
 const OUTPUT = "dist/bench-lib";
+/** A tick of /proc/PID/stat. */
+const TICK_US = 10_000;
+/** Seconds for which the library warms up, in addition to those measured (bench_lib_load.ts). */
+const WARM_UP = 0.3;
 
 /** One way to encode. */
 export interface Contestant {
   readonly name: string;
   /** Calls in flight at a time. */
   readonly inFlight: number;
+  /** Seconds for which it encodes before it is measured. */
+  readonly warmUp: number;
   /** Encodes per second with the munged at this socket. */
   measure(socketPath: string, seconds: number): number;
 }
@@ -44,6 +50,7 @@ export async function contestants(): Promise<readonly Contestant[]> {
   return [
     ...(libmunge === undefined ? [] : [1, 64].map((width) => ({
       name: "libmunge in C",
+      warmUp: 0,
       inFlight: width,
       measure: (socketPath: string, seconds: number) =>
         rate([libmunge, socketPath, String(width), String(seconds)]),
@@ -51,6 +58,7 @@ export async function contestants(): Promise<readonly Contestant[]> {
     ...runtimes.flatMap(([name, command]) =>
       [1, 64].map((width) => ({
         name,
+        warmUp: WARM_UP,
         inFlight: width,
         measure: (socketPath: string, seconds: number) =>
           rate([...command, socketPath, String(width), String(seconds)]),
@@ -58,6 +66,7 @@ export async function contestants(): Promise<readonly Contestant[]> {
     ),
     {
       name: "Bun, encodeSync()",
+      warmUp: WARM_UP,
       inFlight: 1,
       measure: (socketPath, seconds) =>
         rate([...runtimes[0]![1], socketPath, "sync", String(seconds)]),
@@ -73,6 +82,12 @@ function compiled(): string | undefined {
   const { success, stderr } = Bun.spawnSync(["gcc", ...options]);
   if (!success) throw new Error(`gcc failed: ${stderr}`);
   return path;
+}
+
+/** Microseconds of processor time that a process has used. */
+function processorTime(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * TICK_US;
 }
 
 function rate(command: readonly string[]): number {
@@ -92,16 +107,27 @@ async function main(): Promise<void> {
   const all = await contestants();
   const munged = await Munged.start(PROGRAMS[values.munged === "ours" ? 0 : 1]!);
   try {
+    const seconds = Number(values.seconds);
     const rates = all.map((): number[] => []);
+    const costs = all.map((): number[] => []);
     for (let round = 0; round < Number(values.rounds); round++) {
-      all.forEach((contestant, i) =>
-        rates[i]!.push(contestant.measure(munged.socketPath, Number(values.seconds)))
-      );
+      for (const [i, contestant] of all.entries()) {
+        const before = processorTime(munged.pid);
+        const measured = contestant.measure(munged.socketPath, seconds);
+        rates[i]!.push(measured);
+        const made = measured * (seconds + contestant.warmUp);
+        costs[i]!.push((processorTime(munged.pid) - before) / made);
+      }
     }
     console.log(`encodes per second from one process, ${values.munged} munged, medians`);
     for (const [i, { name, inFlight }] of all.entries()) {
       const shown = median(rates[i]!).toFixed(0).padStart(7);
-      console.log(`${name.padEnd(18)} ${String(inFlight).padStart(3)} in flight ${shown}`);
+      const cost = median(costs[i]!).toFixed(1).padStart(5);
+      console.log(
+        `${name.padEnd(18)} ${
+          String(inFlight).padStart(3)
+        } in flight ${shown}, ${cost} us of munged each`,
+      );
     }
   } finally {
     await munged.stop();

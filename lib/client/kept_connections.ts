@@ -34,19 +34,16 @@ export function keptConnection(path: string): KeptConnection | undefined {
     return undefined;
   }
   // A one-shot connection speaks for the effective IDs of its moment. This one can do so only while they stay the same.
-  if (process.geteuid!() === known.uid && process.getegid!() === known.gid) return connection;
+  if (isNow(known)) return connection;
   connection.close();
   return undefined;
 }
 
 function open(path: string, known: Known): void {
   known.askAt = performance.now() + FAILED_MS;
-  const { geteuid, getegid, getuid, getgid } = process;
-  if (geteuid === undefined || getegid === undefined) return;
-  known.uid = geteuid();
-  known.gid = getegid();
-  // The kernel attaches the real IDs to what is sent.
-  if (known.uid !== getuid!() || known.gid !== getgid!()) return;
+  const ids = identity();
+  if (ids === undefined) return;
+  [known.uid, known.gid] = ids;
   known.isOpening = true;
   const ended = (wasOfUse: boolean) => {
     known.connection = undefined;
@@ -59,4 +56,25 @@ function open(path: string, known: Known): void {
   }).finally(() => {
     known.isOpening = false;
   });
+}
+
+/**
+ * UID and GID of this process; undefined if they can't be known, which in Deno takes `--allow-sys=uid,gid`, or if the
+ * effective IDs are not the real ones, which the kernel attaches to what is sent.
+ */
+function identity(): readonly [uid: number, gid: number] | undefined {
+  try {
+    const [uid, gid] = [process.geteuid!(), process.getegid!()];
+    return uid === process.getuid!() && gid === process.getgid!() ? [uid, gid] : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isNow({ uid, gid }: Known): boolean {
+  try {
+    return process.geteuid!() === uid && process.getegid!() === gid;
+  } catch { // a permission of Deno's that was revoked
+    return false;
+  }
 }

@@ -1,6 +1,7 @@
 // Several requests over one connection: each speaks for the process that sent it, whoever else has the descriptor.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -227,6 +228,31 @@ suite("kept connections", { "root": isRoot }, () => {
       assert.equal(status, 0, stderr);
       assert.deepEqual(JSON.parse(stdout), expected);
     }
+  });
+
+  it("a Deno program that may not know its IDs keeps no connection, and works", () => {
+    const mod = new URL("../../mod.ts", import.meta.url).pathname;
+    const program = join(realm.directory, "many.ts");
+    writeFileSync(
+      program,
+      `import { encodeMany } from ${JSON.stringify(mod)};
+      const socketPath = ${JSON.stringify(munged.socket)};
+      console.log((await encodeMany(300, { socketPath })).length);`,
+    );
+    const over = () => {
+      const status = ["--status", "--json", `--socket=${munged.socket}`];
+      return JSON.parse(realm.run("ours", "munged", status).out).kept_connections.requests;
+    };
+    const run = (...permissions: string[]) => {
+      const args = ["run", "--no-check", "--no-prompt", "--quiet", ...permissions, program];
+      const { stdout, stderr } = spawnSync("node_modules/.bin/deno", args, { encoding: "utf8" });
+      assert.equal(stdout, "300\n", stderr);
+    };
+    const before = over();
+    run("--allow-read", "--allow-write", "--allow-net");
+    assert.equal(over(), before);
+    run("--allow-all");
+    assert.ok(over() > before);
   });
 
   it("a client that breaks the terms is disconnected", () => {

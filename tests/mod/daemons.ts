@@ -68,6 +68,11 @@ export class Munged {
     return munged;
   }
 
+  /** Its process ID. */
+  get pid(): number {
+    return this.#daemon!.process.pid!;
+  }
+
   /** Starts it again after {@linkcode Munged.end}. */
   async restart(): Promise<void> {
     this.#daemon = await startDaemon(this.#command, () => isListening(this.socketPath));
