@@ -6,6 +6,8 @@ import { suite } from "../suite.ts";
 import { PASSWORD } from "./kdc.ts";
 import { BOBS, NO_CACHE, PLUGSTACK, SLURM_NEEDS, SlurmCluster } from "./slurm_cluster.ts";
 
+/** After which the plugin ends whatever it has started. */
+const PLUGIN_LIMIT_MS = 120_000;
 /** Finds the process of a job's renewer. */
 const RENEWER = "pgrep -f '[a]uks -R'";
 
@@ -77,7 +79,7 @@ suite("attacks on auks.so", SLURM_NEEDS, () => {
       const started = performance.now();
       const { out, err } = bob(`KRB5CCNAME="${hostile}" srun --auks=done klist`);
       assert.match(out, BOBS, `${hostile}: ${err}`);
-      assert(performance.now() - started < 5000, hostile);
+      assert(performance.now() - started < PLUGIN_LIMIT_MS / 4, hostile);
     }
     cluster.must("compute", "rm /tmp/pipe");
   });

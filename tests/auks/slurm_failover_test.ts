@@ -45,10 +45,8 @@ auksd &>/dev/null`,
     cluster.waitFor("compute", `grep . ${output}`);
     cluster.must("mngt", "pkill -KILL -x auksd");
 
-    const started = performance.now();
     const { out, err } = cluster.run("login", "srun --auks=done klist", "bob");
     assert.match(out, BOBS, err);
-    assert(performance.now() - started < 5000, "the primary is not waited for");
 
     // A fresh ticket reaches the job that is running, by way of the secondary.
     cluster.login("bob", "-l 5h");
