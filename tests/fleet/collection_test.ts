@@ -1,7 +1,7 @@
 // The collection's files agree with each other and with the project, and ansible-lint finds nothing in them.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { it } from "node:test";
 import { VERSION } from "../../lib/version.ts";
@@ -44,5 +44,46 @@ suite("ansible-lint", { "ansible-lint": existsSync("/usr/bin/ansible-lint") }, (
     });
     assert.equal(status, 0, stdout + stderr);
     assert.match(stderr, /Passed with production profile: 0 failure\(s\), 0 warning\(s\)/);
+  });
+});
+
+const PLAYBOOK = `
+- hosts: all
+  gather_facts: false
+  tasks: [{ ansible.builtin.ping: }]
+- hosts: all
+  gather_facts: false
+  any_errors_fatal: true
+  tasks:
+    - ansible.builtin.include_role: { name: mungebox.cluster.mungebox, tasks_from: rotate_everyone }
+`;
+
+suite("a rotation", { "ansible-core": existsSync("/usr/bin/ansible-playbook") }, () => {
+  it("does not go on without a host that it lost in an earlier play", () => {
+    const directory = mkdtempSync("/tmp/mungebox-ansible-");
+    const run = (program: string, ...args: string[]) =>
+      spawnSync(program, args, {
+        cwd: directory,
+        encoding: "utf8",
+        env: { ...process.env, ANSIBLE_COLLECTIONS_PATH: directory, ANSIBLE_NOCOLOR: "1" },
+      });
+    try {
+      const installed = run("ansible-galaxy", "collection", "install", "-p", directory, COLLECTION);
+      assert.equal(installed.status, 0, installed.stdout + installed.stderr);
+      const here = "here ansible_connection=local ansible_python_interpreter=/usr/bin/python3\n";
+      writeFileSync(join(directory, "hosts.ini"), here);
+      writeFileSync(
+        join(directory, "both.ini"),
+        `${here}lost ansible_host=127.0.0.1 ansible_port=1\n`,
+      );
+      writeFileSync(join(directory, "play.yml"), PLAYBOOK);
+      const all = run("ansible-playbook", "-i", "hosts.ini", "play.yml");
+      assert.equal(all.status, 0, all.stdout + all.stderr);
+      const fewer = run("ansible-playbook", "-i", "both.ini", "play.yml");
+      assert.equal(fewer.status, 2, fewer.stdout + fewer.stderr);
+      assert.match(fewer.stdout, /Lost on the way: lost\. All hosts accept both keys/);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 });
