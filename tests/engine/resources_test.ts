@@ -169,10 +169,10 @@ describe("munged without", () => {
       `--socket=${munged.socket}`,
       "--length=8M",
       "--num-threads=64",
-      "--num-creds=128",
+      "--num-creds=64",
     ]);
     // On a busy machine some clients lose patience while they wait.
-    assert(Number(/Processed (\d+) credentials/.exec(out)![1]) >= 64, out);
+    assert(Number(/Processed (\d+) credentials/.exec(out)![1]) >= 32, out);
     assert(!out.includes("Received incomplete message body"), out);
     assert.equal(await munged.stop(), 0);
   });
