@@ -63,8 +63,17 @@ const PEERS: Readonly<Record<string, string>> = {
   zsh: "/usr/bin/zsh",
 };
 
+/** More of them, for the part vm. */
+const VM_PEERS: Readonly<Record<string, string>> = {
+  mmdebstrap: "/usr/bin/mmdebstrap",
+  "qemu-system-x86": "/usr/bin/qemu-system-x86_64",
+  "qemu-utils": "/usr/bin/qemu-img",
+};
+
 interface Part {
   readonly name: string;
+  /** Set for one that takes several minutes by itself, and runs only when it is named. */
+  readonly onlyByName?: true;
   readonly command: readonly string[];
   /** The runner whose output has the counts; a part without one is a single test, decided by its exit status. */
   readonly counts?: "bun" | "node" | "deno";
@@ -153,6 +162,12 @@ const PARTS: readonly Part[] = [
     command: ["bun", "test", "--timeout", "400000", ...testFiles("tests/packaging")],
     counts: "bun",
   },
+  {
+    name: "vm",
+    onlyByName: true,
+    command: ["bun", "test", "--timeout", "900000", ...testFiles("tests/vm")],
+    counts: "bun",
+  },
 ];
 
 /** Counts in the closing lines of each runner, the last match of each pattern. */
@@ -230,8 +245,9 @@ function countsOf(part: Part, status: number, output: string): Counts {
 
 /** Installs missing peers if run as root. Returns those that are still missing. */
 async function installPeers(): Promise<string[]> {
+  const peers = { ...PEERS, ...chosen.includes("vm") ? VM_PEERS : {} };
   const missing = () =>
-    Object.entries(PEERS).filter(([, path]) => !Bun.file(path).size).map(([name]) => name);
+    Object.entries(peers).filter(([, path]) => !Bun.file(path).size).map(([name]) => name);
   if (missing().length > 0 && IS_ROOT && Bun.which("apt-get") !== null) {
     const quiet = { DEBIAN_FRONTEND: "noninteractive" };
     if (missing().some((name) => name.endsWith(":arm64"))) {
@@ -265,7 +281,7 @@ if (missing.length > 0 && IN_CI) {
 }
 const failed: { part: Part; output: string }[] = [];
 for (const part of PARTS) {
-  if (chosen.length > 0 && !chosen.includes(part.name)) continue;
+  if (chosen.length > 0 ? !chosen.includes(part.name) : part.onlyByName) continue;
   console.log(`\n== ${part.name}`);
   const started = performance.now();
   const { status, output } = await run(part.command);
