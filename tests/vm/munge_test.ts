@@ -105,10 +105,11 @@ suite("a booted node", { "root, qemu-system-x86, qemu-utils and mmdebstrap": CAN
   test("a disk that a user filled stops neither munged nor its start", async () => {
     const asUser = "cd / && setpriv --reuid=65534 --regid=65534 --clear-groups";
     await node.check(`${asUser} cp /dev/zero /var/tmp/filler 2>&1 | grep 'No space left'`);
+    await node.check("cp /dev/zero /var/tmp/reserve 2>&1 | grep 'No space left'"); // what is reserved for root
     await node.check("for i in 1 2 3 4 5; do munge -n | unmunge >/dev/null || exit 1; done");
     await node.check("systemctl restart munge");
     await works();
-    await node.check("rm /var/tmp/filler; systemctl restart munge");
+    await node.check("rm /var/tmp/filler /var/tmp/reserve; systemctl restart munge");
     await works();
   });
 
