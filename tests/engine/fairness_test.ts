@@ -1,6 +1,9 @@
 // Stalling clients are disconnected in time and cost the other clients nothing; a user who floods munged with requests of
 // any kind does not slow down other users.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
@@ -129,6 +132,41 @@ describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, ()
       assert(ours <= reference / 10, `${ours} ms, the reference ${reference} ms`);
     });
   }
+
+  test(
+    "a user who floods munged over kept connections slows down others no more than over new ones",
+    {
+      skip: !isRoot && "needs root, to be two users",
+    },
+    async () => {
+      const { socket } = munged;
+      const p99 = (times: number[]) => quantile(Float64Array.from(times).sort(), 0.99);
+      const besideNew: number[] = [];
+      const besideKept: number[] = [];
+      for (let pair = 0; pair < 3; pair++) {
+        const args = [`--socket=${socket}`, `--num-threads=${FLOODERS}`, "--duration=2", "--quiet"];
+        const flood = runProgram(realm, "ours", "remunge", args, { ...NOBODY });
+        await pause(400);
+        besideNew.push(p99(await encodeTimes(socket, 1_000)));
+        await flood;
+        const floods = [1, 2].map(() => {
+          const file = join(import.meta.dirname, "kept_flood.ts");
+          return spawn(process.execPath, [file, socket], {
+            stdio: ["pipe", "pipe", "inherit"],
+            ...NOBODY,
+          });
+        });
+        await Promise.all(floods.map(({ stdout }) => once(stdout, "data")));
+        besideKept.push(p99(await encodeTimes(socket, 1_000)));
+        const ended = floods.map((each) => once(each, "exit"));
+        for (const { stdin } of floods) stdin.end();
+        await Promise.all(ended);
+      }
+      const shown = [besideKept, besideNew].map((times) => median(times).toFixed(1));
+      console.log(`p99 beside kept connections: ${shown[0]} ms, beside new ones ${shown[1]} ms`);
+      assert(median(besideKept) <= 2 * median(besideNew) + 5, shown.join(" and "));
+    },
+  );
 
   test("the daemon logs all that once, and stops cleanly", async () => {
     const lines = munged.log().split("\n").filter((line) => /Timed-out/.test(line));
