@@ -93,6 +93,7 @@ export class KeptConnection {
     timer.unref();
     let part: Uint8Array = new Uint8Array(0);
     let connection: KeptConnection | undefined;
+    let isClosed = false;
     const transport = await openTransport(path, {
       received(bytes) {
         if (connection !== undefined) {
@@ -109,13 +110,16 @@ export class KeptConnection {
         }
       },
       closed(error) {
+        isClosed = true;
         reject(closedError(error));
         if (connection !== undefined) connection.#fail(closedError(error));
       },
     });
     try {
       transport.send(transaction.format(0));
-      connection = new KeptConnection(transport, transaction.parse(await answer), ended);
+      const terms = transaction.parse(await answer);
+      if (isClosed) throw closedError();
+      connection = new KeptConnection(transport, terms, ended);
       return connection;
     } catch (error) {
       transport.close();

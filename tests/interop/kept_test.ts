@@ -274,6 +274,44 @@ suite("kept connections", { "root": isRoot }, () => {
     assert.ok(performance.now() - begun > TERMS.idleMs - 1_000, "idle");
   });
 
+  it("a client that does not read its answers is disconnected, and the credentials in them are not lost", async () => {
+    const maker = kept(munged.socket);
+    const credentials: Uint8Array[] = [];
+    const payload = new Uint8Array(8_000_000 / 64);
+    for (let i = 0; i < 64; i++) {
+      // Compressed, so that the request is short and the answer is long.
+      const own = new Connection(munged.socket);
+      own.send(formatEncodeRequest(encodeRequest({ payload, zip: 3 }), 0));
+      credentials.push(own.credential());
+      own.close();
+    }
+    assert.ok(credentials[0]!.length < 1_000, `${credentials[0]!.length}`);
+    const lazy = kept(munged.socket);
+    lazy.send(...credentials.map((credential) => formatDecodeRequest({ credential }, 0)));
+    await pause(3_000);
+    let read = 0;
+    for (;;) {
+      const answer = lazy.next();
+      if (answer === "closed") break;
+      assert.equal(parseDecodeResponse(answer.body).errno, 0);
+      read++;
+    }
+    assert.ok(read > 0 && read < 64, `${read} answers`);
+    for (const [i, credential] of credentials.entries()) {
+      maker.send(formatDecodeRequest({ credential }, 0));
+      const answer = maker.next();
+      assert.ok(answer !== "closed");
+      const { errno } = parseDecodeResponse(answer.body);
+      assert.equal(errno, i < read ? 17 : 0, `${i} of ${read}`);
+    }
+    // Its descriptor is free for others.
+    for (let i = 0; i < 20; i++) {
+      const next = kept(munged.socket);
+      next.send(ENCODE);
+      next.credential();
+    }
+  });
+
   it("a user's connections are limited, and leave room for others", () => {
     const connections = Array.from({ length: 600 }, () => {
       const connection = new Connection(munged.socket);

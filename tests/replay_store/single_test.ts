@@ -11,6 +11,8 @@ import {
   HEADER_LENGTH,
   parseDecodeResponse,
 } from "../../lib/protocol/message.ts";
+import { MungeClient } from "../../lib/client/protocol.ts";
+import { encodeRequest } from "../requests.ts";
 import { idleFigures } from "../../scripts/bench_idle.ts";
 import { type Host, Hosts, outcome, Traffic, until } from "./hosts.ts";
 import { hasRedis, Network, Redis } from "./redis.ts";
@@ -54,6 +56,36 @@ async function withSite(
 function complaints({ munged }: Host): string[] {
   return munged.log().split("\n").filter((line) => line.includes("Replay store is unavailable"));
 }
+
+test(
+  "requests over a kept connection wait for the store in order",
+  options,
+  () =>
+    withSite([], async ({ hosts, a, b }) => {
+      const first = new MungeClient(a.munged.socket);
+      const second = new MungeClient(b.munged.socket);
+      const many = <T>(count: number, make: (i: number) => Promise<T>) =>
+        Promise.all(Array.from({ length: count }, (_, i) => make(i)));
+      await many(2, () => first.encode(encodeRequest()));
+      await many(2, () => second.encode(encodeRequest()));
+      await pause(200); // both connections are kept from now on
+      const credentials = await many(100, async (i) => {
+        const payload = Uint8Array.of(i);
+        return (await first.encode(encodeRequest({ payload }))).credential;
+      });
+      // Each of these is between requests that need no store.
+      const decoded = await many(100, async (i) => {
+        const other = second.encode(encodeRequest());
+        const { errno, payload } = await second.decode({ credential: credentials[i]! });
+        assert.equal((await other).errno, 0);
+        return { errno, payload: [...payload] };
+      });
+      assert.deepEqual(decoded, credentials.map((_, i) => ({ errno: 0, payload: [i] })));
+      const again = await many(100, (i) => first.decode({ credential: credentials[i]! }));
+      assert.deepEqual(new Set(again.map(({ errno }) => errno)), new Set([17]));
+      assert.ok(hosts.status(1).kept_connections.requests >= 200);
+    }),
+);
 
 test(
   "a credential is accepted once in the whole realm",

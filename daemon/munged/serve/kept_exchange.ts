@@ -154,13 +154,16 @@ export class KeptExchange {
 
   /** Ends a connection, parked or not, and takes back what its client has not received. */
   end(connection: KeptConnection): void {
-    const { descriptors, counters, poller, forget } = this.#parts;
-    if (this.connections.get(connection.fd) !== connection) return;
+    const { descriptors, counters, parked, poller, forget } = this.#parts;
+    const { fd } = connection;
+    if (this.connections.get(fd) !== connection) return;
     connection.undelivered.forEach(forget);
     this.connections.remove(connection);
     counters.kept(this.connections.size);
-    if (!connection.isParked) poller.remove(connection.fd);
-    descriptors.hangUp(connection.fd);
+    const client = parked.get(fd);
+    if (client !== undefined) parked.remove(client);
+    else if (!connection.isParked) poller.remove(fd);
+    descriptors.hangUp(fd);
   }
 
   /** Closes the connections whose time is over. */
@@ -175,7 +178,7 @@ export class KeptExchange {
   /** Closes an idle connection to make room; false if there is none. */
   makeRoom(): boolean {
     const connection = this.connections.leastUseful();
-    if (connection === undefined) return false;
+    if (connection === undefined || hasInput(connection.fd)) return false;
     this.end(connection);
     return true;
   }
