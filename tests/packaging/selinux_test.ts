@@ -121,6 +121,7 @@ describe("the SELinux module", { skip: SKIP }, () => {
     const linked = ["ld_so_t", "lib_t", "textrel_shlib_t"];
     assert.deepEqual(unique([...linked, "mungebox_exec_t"]), targets(munged, "file", "execute"));
     assert.equal(succeed("sesearch", "-T", "-s", "munged_t", "-c", "process", policy), "");
+    assert(targets(munged, "lnk_file", "read").includes("bin_t"), "its own link");
   });
 
   it("lets munged see whether the kernel is in FIPS mode, without which it would not start", () => {
@@ -140,6 +141,8 @@ describe("the SELinux module", { skip: SKIP }, () => {
     assert.deepEqual(written("append"), ["init_tmpfs_t", "munged_log_t", ...own]);
     assert.deepEqual(written("create"), ["munged_log_t", ...own]);
     assert.deepEqual(written("unlink"), own);
+    // It sets the mode of its log.
+    assert.deepEqual(written("setattr"), ["munged_log_t", ...own]);
     const ofKeys = munged.filter(({ target }) => target === "munged_key_t");
     assert.deepEqual(unique(ofKeys.flatMap(({ permissions }) => permissions)), [
       "getattr",
