@@ -526,6 +526,22 @@ suite("mungebox doctor", { "dist/mungebox": existsSync(MUNGEBOX) }, () => {
     });
   }
 
+  it("warns of a munged that has another limit of payloads than it is configured for", () => {
+    const site = new Site();
+    try {
+      site.start();
+      const found = (...words: string[]) =>
+        site.doctor(...words).report.checks.find(({ check }) => check === "max payload");
+      assert.equal(found()?.text, "munged accepts payloads of 1048576 bytes");
+      const { verdict, text, fix } = found("--max-payload=4M")!;
+      assert.equal(verdict, "warning");
+      assert.equal(text, "munged accepts payloads of 1048576 bytes, but is configured for 4194304");
+      assert.match(fix!, /munged/);
+    } finally {
+      site.close();
+    }
+  });
+
   it("finds nothing wrong with two munged of both makes under one key", {
     skip: !hasReference,
   }, () => {
