@@ -146,12 +146,11 @@ ${table}
 An entry takes ${
     count(sizes.entry)
   } bytes of the store's memory, for its credential's remaining time-to-live and two
-minutes more, and a munged's connection takes ${count(sizes.connection)} bytes.
+minutes more, and a munged's open connection ${count(sizes.connection)} bytes.
 
-A model of one store for a whole cluster: with one core, it answers ${
+A model of one store for a whole cluster: one core answers ${
     count(most)
-  } questions a second, and at half of
-that, the queue is short. 10,000 nodes that decode one credential a second each, of which none was decoded before, take
+  } questions a second. 10,000 nodes that decode one credential a second each, of which none was decoded before, take
 ${
     (10_000 * storeCpu / 1e4).toFixed(0)
   } % of a core; with a time-to-live of 300 seconds, they need ${
