@@ -399,15 +399,14 @@ test(
 );
 
 /** Sends one decode request, and returns the error number of its answer. */
-function decodeRaw({ munged }: Host, credential: string, retry: number): Promise<number> {
-  return new Promise((resolve, reject) => {
+async function decodeRaw({ munged }: Host, credential: string, retry: number): Promise<number> {
+  const answer = await new Promise<Buffer>((resolve, reject) => {
     const chunks: Buffer[] = [];
     const socket = connect(munged.socket);
     socket.on("data", (bytes) => chunks.push(bytes));
     socket.once("error", reject);
-    socket.once("close", () => {
-      resolve(parseDecodeResponse(Buffer.concat(chunks).subarray(HEADER_LENGTH)).errno);
-    });
+    socket.once("close", () => resolve(Buffer.concat(chunks)));
     socket.write(formatDecodeRequest({ credential: Buffer.from(credential) }, retry));
   });
+  return parseDecodeResponse(answer.subarray(HEADER_LENGTH)).errno;
 }
