@@ -30,8 +30,8 @@ export type Message =
   | { readonly kind: "refused"; readonly reason: string }
   /** From the new one: it has everything but the replay cache, and asks the old one to serve no more requests. */
   | { readonly kind: "rest" }
-  /** From the old one: its journals are complete. */
-  | { readonly kind: "resting" }
+  /** From the old one: its journals are complete. `kept` says that it has erased no record since its welcome. */
+  | { readonly kind: "resting"; readonly kept?: boolean | undefined }
   /** From the new one: it has read them. */
   | { readonly kind: "ready" }
   /** From the old one: the new one may serve. From here on, the old one only does so again once the new one is gone. */
@@ -44,7 +44,7 @@ export type Kind = Message["kind"];
 /** The message of a kind. */
 export type MessageOf<K extends Kind> = Extract<Message, { kind: K }>;
 
-type FieldType = "number" | "string" | "boolean" | "string, or missing";
+type FieldType = "number" | "string" | "boolean" | "string, or missing" | "boolean, or missing";
 
 /** The type of each field of each message. */
 const FIELDS: Readonly<Record<Kind, Readonly<Record<string, FieldType>>>> = {
@@ -57,7 +57,7 @@ const FIELDS: Readonly<Record<Kind, Readonly<Record<string, FieldType>>>> = {
   },
   refused: { reason: "string" },
   rest: {},
-  resting: {},
+  resting: { kept: "boolean, or missing" },
   ready: {},
   go: {},
   serving: {},
@@ -89,7 +89,8 @@ export function parseMessage(bytes: Uint8Array): Message {
 
 function isOf(value: unknown, type: FieldType): boolean {
   const found: string = typeof value;
-  return found === type || type === "string, or missing" && /^(?:string|undefined)$/.test(found);
+  const [wanted, ...missing] = type.split(", ");
+  return found === wanted || missing.length > 0 && value === undefined;
 }
 
 /** The version in which two mungeds can talk, the newest that both know; null if there is none. */

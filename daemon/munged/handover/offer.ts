@@ -9,7 +9,7 @@ import type { Logger } from "../../process/log.ts";
 import { NOTIFY_SOCKET, notifyManager } from "../../process/systemd.ts";
 import { type BoundSocket, isSamePath } from "../bound_socket.ts";
 import type { ReplayStore } from "../replay/directory.ts";
-import { isSaved } from "../replay/takeover.ts";
+import { erasedRecords, isSaved } from "../replay/takeover.ts";
 import type { Engine } from "../serve/engine.ts";
 import { Channel, Gone } from "./channel.ts";
 import { commonProtocol, type MessageOf, PROTOCOLS } from "./messages.ts";
@@ -122,12 +122,14 @@ export class HandoverOffer {
     try {
       const { message: hello } = await channel.expect("hello", HELLO_MS);
       version = ` (mungebox ${printable(hello.version)})`;
+      const erased = erasedRecords(this.#parts.replay.state);
       this.#welcome(channel, hello);
       await channel.expect("rest", PREPARATION_MS);
       this.#phase = "begun";
       log.notice(`Handing over to ${who}${version}`);
       await this.#rest();
-      channel.send({ kind: "resting" });
+      const kept = erasedRecords(this.#parts.replay.state) === erased;
+      channel.send({ kind: "resting", kept });
       await channel.expect("ready", ADOPTION_MS);
       this.#phase = "committed";
       channel.send({ kind: "go" });

@@ -21,14 +21,16 @@ import { handoverPath, trustedPeer } from "./place.ts";
 const WELCOME_MS = 5_000;
 const REST_MS = 10_000;
 const GO_MS = 10_000;
+/** How long a munged that is starting may take until it can be replaced: it waits for its groups for a second. */
+const START_MS = 1_500;
 /** How long the lock of a process that has ended may outlive its connections. */
 const RELEASE_MS = 1_000;
 const RELEASE_POLL_MS = 5;
 
 /** What the new munged does when its time has come. */
 export interface TakeOverSteps {
-  /** Reads the journals of the old munged, which serves no more, but may do so again. */
-  adopt(): void;
+  /** Reads the journals of the old munged, anew if it may have erased any record, which serves no more, but may do so again. */
+  adopt(hasErased: boolean): void;
   /** Takes locks and PID file. The old munged has agreed. */
   claim(): void;
   /** Serves. */
@@ -78,8 +80,8 @@ export class Predecessor {
     let isGranted = false;
     try {
       channel.send({ kind: "rest" });
-      await channel.expect("resting", REST_MS);
-      steps.adopt();
+      const { message } = await channel.expect("resting", REST_MS);
+      steps.adopt(message.kept !== true);
       channel.send({ kind: "ready" });
       await channel.expect("go", GO_MS);
       isGranted = true;
@@ -127,7 +129,7 @@ export async function askPredecessor(
   if (replayDir === null || benchmark) {
     throw refusal(who, "without a replay cache on disk, what it has decoded would be forgotten");
   }
-  const channel = connect(who, replayDir);
+  const channel = await connect(who, replayDir);
   try {
     channel.send({ kind: "hello", ...PROTOCOLS, version: VERSION, socket: socketPath });
     const { message, passed } = await channel.expect("welcome", WELCOME_MS);
@@ -149,22 +151,29 @@ async function hasEnded(socketPath: string): Promise<boolean> {
   return false;
 }
 
-function connect(who: string, replayDir: string): Channel {
+async function connect(who: string, replayDir: string): Promise<Channel> {
   const path = handoverPath(replayDir);
-  let fd: number;
-  try {
-    fd = connectForPackets(path);
-  } catch (error) {
-    const code = systemCode(error);
-    const isMissing = code === "ENOENT" || code === "ECONNREFUSED";
-    const reason = isMissing
-      ? "it is another implementation, an older version, or has another --replay-dir; restart it instead"
-      : `"${path}": ${systemText(error)}`;
-    throw refusal(who, reason, error);
-  }
+  const fd = await reach(path, who);
   if (trustedPeer(fd) !== null) return new Channel(fd);
   close(fd);
   throw refusal(who, `"${path}" belongs to a process of another user`);
+}
+
+/** Descriptor of a connection. A munged that has just started may still be about to listen. */
+async function reach(path: string, who: string): Promise<number> {
+  for (const deadline = performance.now() + START_MS;; await sleep(RELEASE_POLL_MS)) {
+    try {
+      return connectForPackets(path);
+    } catch (error) {
+      const code = systemCode(error);
+      const isMissing = code === "ENOENT" || code === "ECONNREFUSED";
+      if (isMissing && performance.now() < deadline) continue;
+      const reason = isMissing
+        ? "it is another implementation, an older version, or has another --replay-dir; restart it instead"
+        : `"${path}": ${systemText(error)}`;
+      throw refusal(who, reason, error);
+    }
+  }
 }
 
 /** The process that holds the socket's lock, as lockHolder() has it; null if none does. */

@@ -26,9 +26,9 @@ export async function takeOver(
 ): Promise<void> {
   cache.preview();
   const gap = await predecessor.takeOver({
-    adopt() {
+    adopt(hasErased) {
       if (signals.isEnding) throw new Error("the new daemon was stopped by a signal");
-      cache.adoptRest();
+      cache.adoptRest(hasErased);
     },
     claim() {
       socket.seizeLock();

@@ -5,6 +5,7 @@ import { eraseRecord, nextReserve, reserveRecords, syncJournal, writeRecord } fr
 import { journalPath } from "./files.ts";
 import {
   ENTRY,
+  ERASED,
   findMinute,
   minuteOf,
   openMinute,
@@ -67,7 +68,9 @@ export class ReplayCache {
     const { table, entry } = this.#table(minute);
     if (!table.forget(key) || record === NO_RECORD) return;
     const journal = this.#words[entry + ENTRY.journal]!;
-    if (journal >= 0) eraseRecord(journal, record);
+    if (journal < 0) return;
+    Atomics.add(this.#words, ERASED, 1);
+    eraseRecord(journal, record);
   }
 
   /**

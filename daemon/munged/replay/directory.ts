@@ -77,9 +77,9 @@ export class ReplayStore {
     previewJournals(this.state, this.#oldest());
   }
 
-  /** Takes over the rest of its entries, now that it has stopped serving. */
-  adoptRest(): void {
-    this.#report(takeOverRest(this.state, this.#oldest()));
+  /** Takes over the rest of its entries, now that it has stopped serving. @param hasErased whether it has erased any. */
+  adoptRest(hasErased: boolean): void {
+    this.#report(takeOverRest(this.state, this.#oldest(), hasErased));
   }
 
   /** Journals of credentials that had expired by then don't matter. */

@@ -3,7 +3,7 @@
 // state of the file can kill munged. files.ts has the places of journals.
 import { fstatSync, readSync } from "node:fs";
 import { reserveSpace, syncData, writeAt } from "../../../lib/os/positioned_write.ts";
-import { isLive } from "./entry.ts";
+import { afterReplay, isLive } from "./entry.ts";
 import { SLOT_WORDS } from "./segments.ts";
 import { newSecret, ReplayTable } from "./table.ts";
 
@@ -79,10 +79,17 @@ export interface ReadJournal extends ReadRecords {
 }
 
 /**
+ * What has become of the munged that wrote a journal. One that has ended may have left answers undelivered, so retries are
+ * believed as it would have believed them. One that serves or rests because we replace it delivers each of its answers, or
+ * takes back the entry; a retry that comes to us is then one of a request that it never read.
+ */
+export type JournalWriter = "ended" | "serving" | "resting";
+
+/**
  * Rebuilds the table of a journal.
  *
  * @param used as for {@linkcode ReplayTable.create}.
- * @param isOurs whether no other process writes to it, so that an unfinished one can be completed.
+ * @param writer unless it still serves, an unfinished journal is completed.
  * @returns null for a file that is not a journal of that minute.
  * @throws the system's error if it can't be read, or there is no memory for it.
  */
@@ -90,26 +97,35 @@ export function readJournal(
   fd: number,
   minute: number,
   used: number,
-  isOurs: boolean,
+  writer: JournalWriter,
 ): ReadJournal | null {
   const start = new Int32Array(HEADER_WORDS);
   if (readSync(fd, new Uint8Array(start.buffer), 0, HEADER_BYTES, 0) < HEADER_BYTES) return null;
   // Made shortly before a power failure: the name reached the disk, but the header did not.
   const isUnfinished = start.every((word) => word === 0);
-  const header = isUnfinished && isOurs ? startJournal(fd, minute, newSecret()) : start;
+  const header = isUnfinished && writer !== "serving"
+    ? startJournal(fd, minute, newSecret())
+    : start;
   if (header[0] !== MAGIC || header[1] !== VERSION || header[2] !== minute) return null;
   const table = ReplayTable.create(used, header.subarray(SECRET, SECRET + 2));
-  return { table, ...readRecords(fd, 0, table, (entry) => table.restore(entry)) };
+  const restore = (entry: Int32Array) => {
+    if (writer !== "ended") entry[3] = afterReplay(entry[3]!);
+    table.restore(entry);
+  };
+  return { table, ...readRecords(fd, 0, table, restore) };
 }
 
 /**
- * Reads what another process has written to a journal since it was read.
+ * Reads what a munged that rests has written to a journal since it was read.
  *
  * @param complete from which record on.
- * @param table that no thread uses. It keeps entries that have been erased since, which refuses more than necessary.
+ * @param table that no thread uses. It keeps entries that have been erased since.
  */
 export function readOn(fd: number, complete: number, table: ReplayTable): ReadRecords {
-  return readRecords(fd, complete, table, (entry) => table.restoreAgain(entry));
+  return readRecords(fd, complete, table, (entry) => {
+    entry[3] = afterReplay(entry[3]!);
+    table.restoreAgain(entry);
+  });
 }
 
 function readRecords(

@@ -9,7 +9,13 @@ import {
   openJournalFile,
   syncDirectory,
 } from "./files.ts";
-import { FIRST_BYTES, type ReadJournal, readJournal, recordsIn } from "./journal.ts";
+import {
+  FIRST_BYTES,
+  type JournalWriter,
+  type ReadJournal,
+  readJournal,
+  recordsIn,
+} from "./journal.ts";
 import { newSecret, ReplayTable } from "./table.ts";
 
 /** Maximum number of open tables: more minutes than a credential's expiry can be ahead or behind. */
@@ -20,6 +26,8 @@ const LOCK = 0;
 /** Whether there are unsynced writes, and whether they include new files. */
 export const UNSYNCED = 1;
 export const UNSYNCED_NAMES = 2;
+/** Number of records that were erased. */
+export const ERASED = 3;
 /** A cache line, so that threads don't slow each other down. */
 const ENTRY_WORDS = 16;
 /** Words of an entry. */
@@ -144,7 +152,7 @@ interface Opening extends ReadJournal {
  *
  * @param warn called with the reason if there should be a journal but is none, most likely no space. Replays are still
  * detected until munged stops.
- * @param isOurs whether no other process writes to journals.
+ * @param writer what has become of the process that wrote the journals.
  * @throws {NotAJournal} if something else is in the journal's place.
  * @throws {Error} if there is no memory for it, or the journal can't be read; then nothing may be accepted.
  */
@@ -153,12 +161,12 @@ export function openMinute(
   words: Int32Array,
   minute: number,
   warn: (text: string) => void,
-  isOurs = true,
+  writer: JournalWriter = "ended",
 ): OpenTable {
   const entry = freeEntry(words);
   const addresses = addressesOf(words);
   const at = (entry + ENTRY.table) / 2;
-  const opening = open(state, minute, addresses[at]!, warn, isOurs);
+  const opening = open(state, minute, addresses[at]!, warn, writer);
   const { table, journal, records, complete, reserved } = opening;
   addresses[at] = table.address;
   words[entry + ENTRY.minute] = minute;
@@ -191,12 +199,12 @@ function open(
   minute: number,
   used: number,
   warn: (text: string) => void,
-  isOurs: boolean,
+  writer: JournalWriter,
 ): Opening {
   const found = directory === null ? null : openJournalFile(directory, minute);
   if (found !== null) {
     try {
-      const read = readJournal(found, minute, used, isOurs);
+      const read = readJournal(found, minute, used, writer);
       if (read === null) throw new NotAJournal(journalPath(directory!, minute));
       return { ...read, journal: found, reserved: read.records };
     } catch (error) {

@@ -2,9 +2,10 @@
 import { renameSync, rmSync } from "node:fs";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { journalPath, listJournals, NotAJournal } from "./files.ts";
-import { readOn } from "./journal.ts";
+import { type JournalWriter, readOn } from "./journal.ts";
 import {
   ENTRY,
+  ERASED,
   findMinute,
   openEntries,
   openMinute,
@@ -29,7 +30,11 @@ export interface LostJournal {
  *
  * @param now seconds since the epoch.
  */
-export function takeOverJournals(state: ReplayState, now: number): LostJournal[] {
+export function takeOverJournals(
+  state: ReplayState,
+  now: number,
+  writer: JournalWriter = "ended",
+): LostJournal[] {
   const { directory } = state;
   if (directory === null) return [];
   const lost: LostJournal[] = [];
@@ -38,7 +43,7 @@ export function takeOverJournals(state: ReplayState, now: number): LostJournal[]
     if (isFile && isOver(minute, now) || findMinute(words, minute) !== null) continue;
     const name = String(minute);
     try {
-      withLock(words, () => openMinute(state, words, minute, () => {}));
+      withLock(words, () => openMinute(state, words, minute, () => {}, writer));
     } catch (error) {
       if (error instanceof NotAJournal) setAside(journalPath(directory, minute));
       lost.push({ name, reason: error instanceof NotAJournal ? null : systemText(error) });
@@ -58,15 +63,20 @@ export function previewJournals(state: ReplayState, now: number): void {
   for (const { minute, isFile } of listJournals(state.directory!)) {
     if (!isFile || isOver(minute, now)) continue;
     try {
-      withLock(words, () => openMinute(state, words, minute, () => {}, false));
+      withLock(words, () => openMinute(state, words, minute, () => {}, "serving"));
     } catch {
       // It is being made at this moment, say.
     }
   }
 }
 
-/** Adds what has been written since the preview, by a munged that has stopped serving. As {@linkcode takeOverJournals}. */
-export function takeOverRest(state: ReplayState, now: number): LostJournal[] {
+/**
+ * Adds what has been written since the preview, by a munged that has stopped serving. As {@linkcode takeOverJournals}.
+ *
+ * @param hasErased whether it may have erased records since, so that everything has to be read anew.
+ */
+export function takeOverRest(state: ReplayState, now: number, hasErased: boolean): LostJournal[] {
+  if (hasErased) dropTables(state);
   const words = new Int32Array(state.shared);
   withLock(words, () => {
     for (const entry of openEntries(words)) {
@@ -76,7 +86,12 @@ export function takeOverRest(state: ReplayState, now: number): LostJournal[] {
       words[entry + ENTRY.reserved] = words[entry + ENTRY.records]!;
     }
   });
-  return takeOverJournals(state, now);
+  return takeOverJournals(state, now, "resting");
+}
+
+/** How many records have been erased. */
+export function erasedRecords(state: ReplayState): number {
+  return Atomics.load(new Int32Array(state.shared), ERASED);
 }
 
 /** Forgets all tables, but not the journals. No thread may use the state. */

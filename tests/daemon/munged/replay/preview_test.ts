@@ -9,6 +9,7 @@ import { eraseRecord } from "../../../../daemon/munged/replay/journal.ts";
 import { createReplayState, ENTRY, openEntries } from "../../../../daemon/munged/replay/minutes.ts";
 import {
   dropTables,
+  erasedRecords,
   isSaved,
   previewJournals,
   takeOverJournals,
@@ -39,7 +40,7 @@ describe("the cache of a munged that replaces another", () => {
     previewJournals(next, NOW);
     assert.equal(replayUsage(next).entries, 3_000);
     for (let i = 3_000; i < 9_000; i++) insert(cache, key(keys, i), NOW + 60 * (i % 5));
-    assert.deepEqual(takeOverRest(next, NOW), []);
+    assert.deepEqual(takeOverRest(next, NOW, false), []);
     assert.equal(replayUsage(next).entries, 9_000);
     const nextCache = new ReplayCache(next);
     for (let i = 0; i < 9_000; i++) {
@@ -68,7 +69,7 @@ describe("the cache of a munged that replaces another", () => {
     previewJournals(next, NOW);
     assert.equal(replayUsage(next).entries, 9);
     writeFileSync(file, written);
-    takeOverRest(next, NOW);
+    takeOverRest(next, NOW, false);
     assert.equal(replayUsage(next).entries, 10);
     const nextCache = new ReplayCache(next);
     for (let i = 0; i < 10; i++) assert.equal(insert(nextCache, key(keys, i), NOW), false);
@@ -86,25 +87,48 @@ describe("the cache of a munged that replaces another", () => {
     const next = createReplayState(path);
     previewJournals(next, NOW);
     writeFileSync(file, written);
-    takeOverRest(next, NOW);
+    takeOverRest(next, NOW, false);
     const nextCache = new ReplayCache(next);
     for (let i = 0; i < 10; i++) assert.equal(insert(nextCache, key(keys, i), NOW), false);
   });
 
-  test("learns of replays since the preview, after which no retry is believed", () => {
+  test("believes no retry of what the other has decoded, before the preview or after", () => {
     const { path, cache } = fresh();
     const present = (cache: ReplayCache, key: Uint8Array, isRetry: boolean) =>
       cache.remember({ key, requester: PROCESS, isRetry, now: NOW }, NOW);
-    const [met, lost] = [randomKeys(1), randomKeys(1)];
+    const [met, first, second] = [randomKeys(1), randomKeys(1), randomKeys(1)];
     present(cache, met, false);
-    present(cache, lost, false);
+    present(cache, first, false);
     const next = createReplayState(path);
     previewJournals(next, NOW);
     assert.equal(present(cache, met, false), "replayed");
-    takeOverRest(next, NOW);
+    present(cache, second, false);
+    cache.remember({ key: second, requester: PROCESS, isRetry: false, now: NOW }, NOW + 60);
+    takeOverRest(next, NOW, false);
     const nextCache = new ReplayCache(next);
-    assert.equal(present(nextCache, met, true), "replayed");
-    assert.equal(present(nextCache, lost, true), "retried");
+    for (const key of [met, first, second]) {
+      assert.equal(present(nextCache, key, true), "replayed");
+    }
+    const minute = { key: second, requester: PROCESS, isRetry: true, now: NOW };
+    assert.equal(nextCache.remember(minute, NOW + 60), "replayed");
+    assert.equal(present(cache, first, true), "retried", "which the other itself would");
+  });
+
+  test("does not have what the other has taken back since the preview", () => {
+    const { path, state, cache } = fresh();
+    const [lost, kept] = [randomKeys(1), randomKeys(1)];
+    const presented = { key: lost, requester: PROCESS, isRetry: false, now: NOW };
+    const remembered = cache.remember(presented, NOW) as Remembered;
+    insert(cache, kept, NOW);
+    const next = createReplayState(path);
+    previewJournals(next, NOW);
+    const before = erasedRecords(state);
+    cache.forget(remembered);
+    assert.equal(erasedRecords(state), before + 1);
+    takeOverRest(next, NOW, true);
+    const nextCache = new ReplayCache(next);
+    assert.equal(insert(nextCache, kept, NOW), false);
+    assert.equal(insert(nextCache, lost, NOW), true);
   });
 
   test("does not touch a journal that the other is just making", () => {
