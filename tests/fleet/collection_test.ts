@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { it } from "node:test";
+import { after, before, it } from "node:test";
 import { VERSION } from "../../lib/version.ts";
 import { suite } from "../suite.ts";
 
@@ -58,32 +58,48 @@ const PLAYBOOK = `
     - ansible.builtin.include_role: { name: mungebox.cluster.mungebox, tasks_from: rotate_everyone }
 `;
 
-suite("a rotation", { "ansible-core": existsSync("/usr/bin/ansible-playbook") }, () => {
-  it("does not go on without a host that it lost in an earlier play", () => {
-    const directory = mkdtempSync("/tmp/mungebox-ansible-");
-    const run = (program: string, ...args: string[]) =>
-      spawnSync(program, args, {
-        cwd: directory,
-        encoding: "utf8",
-        env: { ...process.env, ANSIBLE_COLLECTIONS_PATH: directory, ANSIBLE_NOCOLOR: "1" },
-      });
-    try {
-      const installed = run("ansible-galaxy", "collection", "install", "-p", directory, COLLECTION);
-      assert.equal(installed.status, 0, installed.stdout + installed.stderr);
-      const here = "here ansible_connection=local ansible_python_interpreter=/usr/bin/python3\n";
-      writeFileSync(join(directory, "hosts.ini"), here);
-      writeFileSync(
-        join(directory, "both.ini"),
-        `${here}lost ansible_host=127.0.0.1 ansible_port=1\n`,
-      );
-      writeFileSync(join(directory, "play.yml"), PLAYBOOK);
-      const all = run("ansible-playbook", "-i", "hosts.ini", "play.yml");
-      assert.equal(all.status, 0, all.stdout + all.stderr);
-      const fewer = run("ansible-playbook", "-i", "both.ini", "play.yml");
-      assert.equal(fewer.status, 2, fewer.stdout + fewer.stderr);
-      assert.match(fewer.stdout, /Lost on the way: lost\. All hosts accept both keys/);
-    } finally {
-      rmSync(directory, { recursive: true, force: true });
-    }
+suite("the playbooks", { "ansible-core": existsSync("/usr/bin/ansible-playbook") }, () => {
+  let directory: string;
+  const run = (program: string, ...args: string[]) =>
+    spawnSync(program, args, {
+      cwd: directory,
+      encoding: "utf8",
+      env: {
+        ...process.env,
+        ANSIBLE_COLLECTIONS_PATH: directory,
+        ANSIBLE_NOCOLOR: "1",
+        ANSIBLE_REMOTE_USER: "root",
+      },
+    });
+  before(() => {
+    directory = mkdtempSync("/tmp/mungebox-ansible-");
+    const installed = run("ansible-galaxy", "collection", "install", "-p", directory, COLLECTION);
+    assert.equal(installed.status, 0, installed.stdout + installed.stderr);
+    const here = "ansible_connection=local ansible_python_interpreter=/usr/bin/python3";
+    writeFileSync(join(directory, "hosts.ini"), `[munge]\nhere ${here}\n`);
+    writeFileSync(
+      join(directory, "both.ini"),
+      `[munge]\nhere ${here}\nlost ansible_host=127.0.0.1 ansible_port=1\n`,
+    );
+    writeFileSync(join(directory, "play.yml"), PLAYBOOK);
+  });
+  after(() => rmSync(directory, { recursive: true, force: true }));
+
+  it("do not go on with a rotation without a host that they lost in an earlier play", () => {
+    const all = run("ansible-playbook", "-i", "hosts.ini", "play.yml");
+    assert.equal(all.status, 0, all.stdout + all.stderr);
+    const fewer = run("ansible-playbook", "-i", "both.ini", "play.yml");
+    assert.equal(fewer.status, 2, fewer.stdout + fewer.stderr);
+    assert.match(fewer.stdout, /Lost on the way: lost\. All hosts accept both keys/);
+  });
+
+  it("say what they miss if there is no mungebox on the controller", () => {
+    const { status, stdout } = run(
+      "ansible-playbook",
+      ...["-i", "hosts.ini", "--check", "-e", "mungebox_source=/nonexistent"],
+      "mungebox.cluster.install",
+    );
+    assert.equal(status, 2, stdout);
+    assert.match(stdout, /\/nonexistent\/dist\/mungebox does not run on the controller\. Set /);
   });
 });
