@@ -59,7 +59,7 @@ ansible-galaxy collection install ./collection`,
 
   it("fails no job", () => {
     const before = cluster.must("compute", "mungekey --fingerprint");
-    stream("srun", "srun -n1 true");
+    stream("srun", "srun --quiet -n1 true");
     stream("sbatch", "sbatch --quiet --wait --output=/dev/null --chdir=/ --wrap=true");
     cluster.waitFor("login", "grep -q done /tmp/srun && grep -q done /tmp/sbatch");
     const play = cluster.run(
