@@ -29,6 +29,7 @@ import { hasReference, installPrograms, MUNGEBOX, type Outcome } from "../harnes
 import { VERSION } from "../../lib/version.ts";
 import { Realm } from "../harness/realm.ts";
 import { makePlace, pidIn, type Place } from "./place.ts";
+import { rawDecode } from "./raw.ts";
 
 /** More of them, and another version to alternate with, when run by hand. */
 const REPLACEMENTS = Number(process.env["REPLACEMENTS"] ?? 10);
@@ -204,6 +205,20 @@ describe("munged --replace", { skip }, () => {
     const from = `pid ${old.pid} (mungebox ${VERSION})`;
     assert.deepEqual(JSON.parse(out).socket, { held_by_manager: false, taken_over_from: from });
     await serves(at, next.pid!, used);
+  });
+
+  test("a retry by the process that decoded a credential before is not believed after it", async () => {
+    const at = place("retry");
+    start(at);
+    const credentials = [0, 1].map(() => new TextEncoder().encode(encode(at).trim()));
+    const decodeIn = async (index: number, retry: number) =>
+      (await rawDecode(at.socket, { credential: credentials[index]! }, retry)).errno;
+    assert.deepEqual([await decodeIn(0, 0), await decodeIn(1, 0)], [0, 0]);
+    assert.equal(await decodeIn(0, 1), 0, "the old munged can't know that its answer arrived");
+    const { status, err } = munged("other", [...at.args, "--replace"]);
+    assert.equal(status, 0, err);
+    assert.deepEqual([await decodeIn(0, 1), await decodeIn(1, 1)], [17, 17]);
+    await serves(at, pidIn(at), new TextDecoder().decode(credentials[1]));
   });
 
   test("clients that send nothing hold a replacement up for a tenth of a second at most", async () => {
