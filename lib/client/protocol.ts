@@ -23,7 +23,7 @@ export { MungeError } from "./errors.ts";
 
 /**
  * A protocol-level client of one munged: requests in, responses out, with libmunge's retries. At most 64 transactions with
- * one munged run at a time; others wait their turn.
+ * one munged run at a time over a kept connection, and 64 over connections of their own; others wait their turn.
  *
  * @example
  * ```ts
@@ -48,7 +48,8 @@ export class MungeClient {
   readonly socketPath: string;
 
   /**
-   * Does not connect yet; each transaction uses its own connection.
+   * Does not connect yet. From the second transaction of this process on, munged is asked to keep a connection for further
+   * ones.
    *
    * @param socketPath the socket that munged listens on; {@linkcode DEFAULT_SOCKET} unless given.
    */

@@ -1,5 +1,6 @@
-// One transaction with munged over node:net, for Bun, Deno and Node.js: its turn, its time and its retries. The rules are
-// in lib/protocol/retry.ts; the commands use a blocking client of their own.
+// One transaction with munged, for Bun, Deno and Node.js: over the kept connection if there is one, otherwise over one of its
+// own, with its turn, its time and its retries. The rules are in lib/protocol/retry.ts; the commands use a blocking client
+// of their own.
 import { LARGEST_PAYLOAD_LENGTH, MAX_PAYLOAD_LENGTH } from "../credential/fields.ts";
 import { atSocket } from "../errors.ts";
 import { messageTimeout, setRetry } from "../protocol/message.ts";
@@ -15,12 +16,13 @@ import { timerDelay, withDeadline } from "./time_limit.ts";
 
 /** How a transaction may be ended early. */
 export interface TransactOptions {
-  /** Ends the transaction: it rejects with the signal's reason, and its connection is closed. */
+  /** Ends the transaction: it rejects with the signal's reason, and a connection of its own is closed. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds for the whole transaction, including tries and pauses; no limit unless given. */
   readonly timeoutMs?: number | undefined;
   /**
    * Milliseconds for each message, sent or received, before a try fails; 2000 unless given, for each 2 MiB of the request.
+   * With it, the transaction has a connection of its own.
    */
   readonly messageTimeoutMs?: number | undefined;
   /**
@@ -37,7 +39,7 @@ interface Limits extends Patience {
 
 const NOTHING = new Uint8Array(0);
 
-/** Maximum number of concurrent transactions with one munged; others wait their turn. */
+/** Maximum number of concurrent transactions with one munged over connections of their own; others wait their turn. */
 const MAX_CONNECTIONS = 64;
 /** The gate of each socket in use, and its number of transactions. */
 const gates = new Map<string, { readonly gate: Gate; users: number }>();

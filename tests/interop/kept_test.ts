@@ -1,7 +1,7 @@
 // Several requests over one connection: each speaks for the process that sent it, whoever else has the descriptor.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -26,6 +26,7 @@ import {
   parseKeepResponse,
 } from "../../lib/protocol/message.ts";
 import { fixedMemory } from "../../lib/os/libc.ts";
+import { startDaemon } from "../harness/daemon.ts";
 import { hasReference, isRoot } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
@@ -367,34 +368,55 @@ suite("kept connections", { "root": isRoot }, () => {
     assert.ok(performance.now() - begun < 2_500);
   });
 
-  it("no call of the library fails while munged is replaced, whatever is in flight", async () => {
-    const socket = join(realm.directory, "kept-replaced");
-    let current = await realm.start("ours", [`--socket=${socket}`]);
-    const client = new MungeClient(socket);
-    let isOver = false;
-    let calls = 0;
-    const callers = Array.from({ length: 32 }, async () => {
-      while (!isOver) {
-        const { errno, credential } = await client.encode(encodeRequest({}));
-        assert.equal(errno, 0);
-        assert.equal((await client.decode({ credential })).errno, 0);
-        calls++;
+  for (
+    const [how, options] of [["stopped and started", []], ["replaced", ["--replace"]]] as const
+  ) {
+    it(`no call of the library fails while munged is ${how}, whatever is in flight`, async () => {
+      const base = join(realm.directory, how.replaceAll(" ", "-"));
+      mkdirSync(base, { mode: 0o755 });
+      const socket = join(base, "socket");
+      const files = ["pid", "seed"].map((name) => `--${name}-file=${join(base, name)}`);
+      const key = `--key-file=${join(realm.directory, "key")}`;
+      const command = [realm.program("ours", "munged"), "-F", `--socket=${socket}`, key, ...files];
+      const start = () =>
+        startDaemon(
+          [...command, "--origin=127.0.0.1", ...options],
+          (log) => /Created \d+ work thread/.test(log),
+        );
+      let current = await start();
+      const client = new MungeClient(socket);
+      let isOver = false;
+      let calls = 0;
+      const callers = Array.from({ length: 32 }, async () => {
+        while (!isOver) {
+          const { errno, credential } = await client.encode(encodeRequest({}));
+          assert.equal(errno, 0);
+          assert.equal((await client.decode({ credential })).errno, 0);
+          calls++;
+        }
+      });
+      const load = Promise.all(callers);
+      try {
+        for (let i = 0; i < 3; i++) {
+          await pause(150);
+          const before = calls;
+          const last = current;
+          if (options.length === 0) {
+            last.process.kill("SIGTERM");
+            await last.ended;
+          }
+          current = await start();
+          await last.ended;
+          while (calls === before) await Promise.race([load, pause(5)]);
+        }
+      } finally {
+        isOver = true;
       }
+      await load;
+      current.process.kill("SIGTERM");
+      await current.ended;
     });
-    const load = Promise.all(callers);
-    try {
-      for (let i = 0; i < 3; i++) {
-        await pause(150);
-        const before = calls;
-        await current.stop();
-        current = await realm.start("ours", [`--socket=${socket}`]);
-        while (calls === before) await Promise.race([load, pause(5)]);
-      }
-    } finally {
-      isOver = true;
-    }
-    await load;
-  });
+  }
 });
 
 suite("kept connections and the C munged", { "the reference": hasReference }, () => {
