@@ -93,7 +93,7 @@ describe("munged", { skip: process.platform !== "linux" && "needs inotify" }, ()
       for (let i = 0; i < 20; i++) assert.equal(encode(socket), 0);
       const isWhole = () => existsSync(pidFile) && readFileSync(pidFile, "latin1") === pid;
       await until("a PID file", isWhole);
-      assert.match(munged.log(), /Created socket ".*" again/);
+      await until("a line in the log", () => /Created socket ".*" again/.test(munged.log()));
       const stop = await runProgram(realm, "ours", "munged", ["--stop", `--socket=${socket}`]);
       assert.equal(stop.status, 0);
       assert(!existsSync(socket) && !existsSync(`${socket}.lock`));
