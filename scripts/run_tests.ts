@@ -74,6 +74,8 @@ interface Part {
   readonly name: string;
   /** Set for one that takes several minutes by itself, and runs only when it is named. */
   readonly onlyByName?: true;
+  /** Set for one that mostly waits: it runs beside the parts after it, and its output is printed at the end. */
+  readonly beside?: true;
   readonly command: readonly string[];
   /** The runner whose output has the counts; a part without one is a single test, decided by its exit status. */
   readonly counts?: "bun" | "node" | "deno";
@@ -128,12 +130,17 @@ const PARTS: readonly Part[] = [
     command: [...BUN_TEST, ...testFiles("tests/replay_store")],
     counts: "bun",
   },
-  { name: "soak", command: ["scripts/soak", "1"] },
-  { name: "doctor", command: [...BUN_TEST, ...testFiles("tests/doctor")], counts: "bun" },
-  { name: "auks", command: [...BUN_TEST, ...testFiles("tests/auks")], counts: "bun" },
   {
     name: "fleet",
     command: ["bun", "test", "--timeout", "400000", ...testFiles("tests/fleet")],
+    counts: "bun",
+  },
+  { name: "soak", command: ["scripts/soak", "1"] },
+  { name: "doctor", command: [...BUN_TEST, ...testFiles("tests/doctor")], counts: "bun" },
+  {
+    name: "auks",
+    beside: true,
+    command: [...BUN_TEST, ...testFiles("tests/auks")],
     counts: "bun",
   },
   { name: "docs", command: [...BUN_TEST, ...testFiles("tests/docs")], counts: "bun" },
@@ -185,7 +192,11 @@ const PATTERNS: Record<NonNullable<Part["counts"]>, Record<keyof Counts, RegExp>
   },
 };
 
-async function run(command: readonly string[], env: Record<string, string> = {}) {
+async function run(
+  command: readonly string[],
+  env: Record<string, string> = {},
+  show: (chunk: Uint8Array) => void = (chunk) => process.stdout.write(chunk),
+) {
   const [name = "", ...rest] = command;
   const child = Bun.spawn([
     Bun.which(name, { PATH: `${BIN}:${process.env["PATH"]}` }) ?? name,
@@ -198,7 +209,7 @@ async function run(command: readonly string[], env: Record<string, string> = {})
   const gather = async (stream: ReadableStream<Uint8Array>) => {
     const decoder = new TextDecoder();
     for await (const chunk of stream) {
-      process.stdout.write(chunk);
+      show(chunk);
       output += decoder.decode(chunk, { stream: true });
     }
   };
@@ -280,16 +291,31 @@ if (missing.length > 0 && IN_CI) {
   total.failed += missing.length;
 }
 const failed: { part: Part; output: string }[] = [];
-for (const part of PARTS) {
-  if (chosen.length > 0 ? !chosen.includes(part.name) : part.onlyByName) continue;
-  console.log(`\n== ${part.name}`);
+
+/** Runs a part and adds its counts. */
+async function runPart(part: Part): Promise<void> {
   const started = performance.now();
-  const { status, output } = await run(part.command);
+  const kept: Uint8Array[] = [];
+  if (part.beside === undefined) console.log(`\n== ${part.name}`);
+  const show = part.beside === undefined ? undefined : (chunk: Uint8Array) => kept.push(chunk);
+  const { status, output } = await run(part.command, {}, show);
   const counts = countsOf(part, status, output);
   for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
   if (counts.failed > 0) failed.push({ part, output });
-  console.log(`== ${part.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  if (part.beside !== undefined) {
+    console.log(`\n== ${part.name} (beside others)\n${Buffer.concat(kept).toString()}`);
+  }
+  console.log(`== ${part.name}: ${seconds} s`);
 }
+
+const besides: Promise<void>[] = [];
+for (const part of PARTS) {
+  if (chosen.length > 0 ? !chosen.includes(part.name) : part.onlyByName) continue;
+  if (part.beside !== undefined) besides.push(runPart(part));
+  else await runPart(part);
+}
+await Promise.all(besides);
 for (const { part, output } of failed) {
   console.log(`\n== failed in ${part.name}\n${complaints(part, output)}`);
 }
