@@ -22,10 +22,10 @@ root=$work/root
 mount -t tmpfs tmpfs $work
 mkdir -p $root $work/upper $work/work $work/result
 mount -t overlay overlay -o lowerdir=/,upperdir=$work/upper,workdir=$work/work $root
-mkdir -p $root$project && mount --rbind $project $root$project
 mount -t proc proc $root/proc
 mount -t tmpfs tmpfs $root/run
 mount -t tmpfs tmpfs $root/tmp
+mkdir -p $root$project && mount --rbind $project $root$project
 mount --rbind /dev $root/dev
 mount -t sysfs -o ro sysfs $root/sys
 mount -t tmpfs tmpfs $root/sys/fs/cgroup
