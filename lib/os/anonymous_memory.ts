@@ -1,5 +1,5 @@
 // Anonymous memory that all threads of a process share by its address, for data that is too large, or allocated too often,
-// for a SharedArrayBuffer. It is never unmapped, because a thread may still have its address.
+// for a SharedArrayBuffer. It is never unmapped here, because a thread may still have its address.
 import { FFIType, openLibc, type Pointer, SystemError, toArrayBuffer } from "./libc.ts";
 
 const PROT_READ_WRITE = 3;

@@ -1,23 +1,18 @@
 // Memory for keys, outside the engine's heap, so that nothing moves or copies it: not in core dumps, empty in child
 // processes, and never swapped out where the limit on locked memory allows that.
+import { mapMemory } from "./anonymous_memory.ts";
 import { FFIType, openLibc, type Pointer, ptr, SystemError, toArrayBuffer } from "./libc.ts";
 
-const PROT_READ_WRITE = 3;
-const MAP_PRIVATE = 2;
-const MAP_ANONYMOUS = process.platform === "linux" ? 0x20 : 0x1000;
-/** (void *) -1 as a number, far above any address. */
-const MAP_FAILED = 2 ** 63;
 /** Advice for memory with secrets: MADV_DONTDUMP and MADV_WIPEONFORK, MADV_NOCORE; macOS dumps no core by default. */
 const ADVICE = ({ linux: [16, 18], freebsd: [8] } as Record<string, number[]>)[process.platform] ??
   [];
 
-const { i32, i64, u64, ptr: pointer } = FFIType;
+const { i32, u64, ptr: pointer } = FFIType;
 
 function openSecretMemory() {
   return openLibc({
     madvise: { args: [pointer, u64, i32], returns: i32 },
     mlock: { args: [pointer, u64], returns: i32 },
-    mmap: { args: [pointer, u64, i32, i32, i32, i64], returns: pointer },
     munmap: { args: [pointer, u64], returns: i32 },
   });
 }
@@ -40,9 +35,8 @@ export interface SharedSecret {
  * @throws {SystemError} ENOMEM.
  */
 export function newSecret(length: number, warn: (reason: SystemError) => void): Uint8Array {
-  const { madvise, mlock, mmap } = libc();
-  const address = mmap(null, length, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (typeof address !== "number" || address >= MAP_FAILED) throw new SystemError("mmap");
+  const { madvise, mlock } = libc();
+  const address = mapMemory(length);
   for (const advice of ADVICE) madvise(address as Pointer, length, advice); // Linux before 4.14 lacks the second
   if (mlock(address as Pointer, length) < 0) warn(new SystemError("mlock"));
   return secretAt({ address, length });
