@@ -35,6 +35,25 @@ export interface Outcome {
   readonly err: string;
 }
 
+/**
+ * Commands for a host that shall have files of its own: they mount a copy of this machine's root directory, whose changes are
+ * lost, at `root`/root, with its own /tmp, /dev and /proc and with `directory` in it.
+ *
+ * @param mountRun the end of a mount command, without the place, that provides its /run.
+ */
+export function copyOfRoot(root: string, directory: string, mountRun: string): string {
+  return `mkdir -p ${root}
+mount -t tmpfs none ${root}
+mkdir ${root}/root ${root}/upper ${root}/work
+mount -t overlay overlay -o lowerdir=/,upperdir=${root}/upper,workdir=${root}/work ${root}/root
+mount -t tmpfs -o mode=1777 none ${root}/root/tmp
+mount --rbind /dev ${root}/root/dev
+mount -t proc proc ${root}/root/proc
+mount ${mountRun} ${root}/root/run
+mkdir -p ${root}/root${directory} ${root}/root/run/sshd
+mount --bind ${directory} ${root}/root${directory}`;
+}
+
 /** Hosts by name; the first has address 10.99.0.1. */
 export class Network {
   /** Visible to all hosts that have this machine's file system. */

@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { installPrograms } from "../harness/programs.ts";
-import { Network, NETWORK_NEEDS, type Outcome } from "../network.ts";
+import { copyOfRoot, Network, NETWORK_NEEDS, type Outcome } from "../network.ts";
 import { KDC_NEEDS, krb5Configuration, PASSWORD, serviceQueries, userQueries } from "./kdc.ts";
 
 /** What the cluster needs, for suite(). */
@@ -221,16 +221,7 @@ export class SlurmCluster {
       .filter(([user]) => name !== "mngt" || user !== "dave")
       .map(([name, uid]) => `echo ${name}:x:${uid}:${uid}::/:/bin/sh >>etc/passwd`);
     return `
-mkdir -p ${root}
-mount -t tmpfs none ${root}
-mkdir ${root}/root ${root}/upper ${root}/work
-mount -t overlay overlay -o lowerdir=/,upperdir=${root}/upper,workdir=${root}/work ${root}/root
-mount -t tmpfs -o mode=1777 none ${root}/root/tmp
-mount --rbind /dev ${root}/root/dev
-mount -t proc proc ${root}/root/proc
-mount -t tmpfs -o mode=0755 none ${root}/root/run
-mkdir -p ${root}/root${directory} ${root}/root/run/sshd
-mount --bind ${directory} ${root}/root${directory}
+${copyOfRoot(root, directory, "-t tmpfs -o mode=0755 none")}
 hostname ${name}
 cd ${root}/root
 rm -rf etc/munge etc/auks etc/slurm var/lib/munge var/log/munge root/.bashrc

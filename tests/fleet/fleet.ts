@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync
 import { join, resolve } from "node:path";
 import { hasReference, MUNGEBOX } from "../harness/programs.ts";
 import type { Peer } from "../interop/cluster.ts";
-import { Network, NETWORK_NEEDS, type Outcome } from "../network.ts";
+import { copyOfRoot, Network, NETWORK_NEEDS, type Outcome } from "../network.ts";
 
 const PROJECT = resolve(import.meta.dirname, "../..");
 const CONTROLLER = "controller";
@@ -90,16 +90,7 @@ export class Fleet {
     const withoutMunge = `rm -f usr/bin/*munge usr/sbin/munge* usr/sbin/create-munge-key
 sed -i /^munge:/d etc/passwd etc/group etc/shadow etc/gshadow`;
     return `
-mkdir -p ${root}
-mount -t tmpfs none ${root}
-mkdir ${root}/root ${root}/upper ${root}/work
-mount -t overlay overlay -o lowerdir=/,upperdir=${root}/upper,workdir=${root}/work ${root}/root
-mount -t tmpfs -o mode=1777 none ${root}/root/tmp
-mount --rbind /dev ${root}/root/dev
-mount -t proc proc ${root}/root/proc
-mount --bind ${directory}/run/${name} ${root}/root/run
-mkdir -p ${root}/root${directory} ${root}/root/run/sshd
-mount --bind ${directory} ${root}/root${directory}
+${copyOfRoot(root, directory, `--bind ${directory}/run/${name}`)}
 ${
       name === CONTROLLER
         ? `mkdir -p ${root}/root/project; mount --bind ${PROJECT} ${root}/root/project`
