@@ -1,27 +1,18 @@
 // Measures munged: ours, the reference's and the floor (what the kernel alone allows), in turn in each round of
 // one run, so that a noisy machine disturbs all alike. Reports medians, and the ratios of each round.
-//   bun scripts/bench.ts [--rounds N] [--only TEXT] [--json FILE] [--write]
-// --write updates docs/benchmarks.md.
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { compareDecodes, type Latency, measureCache } from "./bench_replay.ts";
 import { cpuSeconds, idleFigures } from "./bench_idle.ts";
+import { benchOptions } from "./bench_options.ts";
 import { PAGE, readSection } from "./bench_page.ts";
 import { median, quantile } from "./bench_statistics.ts";
 import { encodeRequest } from "../tests/requests.ts";
 
-const { values: options } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "11" },
-    only: { type: "string", default: "" },
-    json: { type: "string" },
-    write: { type: "boolean", default: false },
-  },
-});
+const options = benchOptions("munged");
 const ROUNDS = Number(options.rounds);
 /** Rounds of the rates that are close to their bounds: a single ratio may be a fifth off. */
 const MANY_ROUNDS = 3 * ROUNDS;

@@ -1,12 +1,10 @@
 // Measures auksd over loopback: requests per second from one client and from 8, the cost of idle connections,
 // and the memory and DUMP time of 10,000 tickets. The load comes from bench_auks.c, with bytes prepared beforehand
 // (replay cache off).
-//   bun scripts/bench_auks.ts [--rounds N] [--seconds N] [--only rates|idle|memory] [--cache-dir DIR]
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { parseReply } from "../lib/auks/reply.ts";
 import { formatRequest, type Request } from "../lib/auks/request.ts";
 import { frame } from "../daemon/auksd/frames.ts";
@@ -14,16 +12,10 @@ import { Context } from "../lib/krb5/context.ts";
 import { Auksd } from "../tests/auks/auksd.ts";
 import { type Conversation, madeUpKrbCred, Speaker } from "../tests/auks/conversation.ts";
 import { Kdc } from "../tests/auks/kdc.ts";
+import { benchOptions } from "./bench_options.ts";
 import { median } from "./bench_statistics.ts";
 
-const { values: options } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "5" },
-    seconds: { type: "string", default: "2" },
-    only: { type: "string" },
-    "cache-dir": { type: "string" },
-  },
-});
+const options = benchOptions("auks");
 const ROUNDS = Number(options.rounds);
 /** Where the tickets' directories are made, to measure another disk than that of /tmp. */
 const cacheDir = options["cache-dir"];

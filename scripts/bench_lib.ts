@@ -1,9 +1,8 @@
 // Measures the library: encodes per second from one process, with 1 and with 64 calls in flight, in each runtime,
 // and the same in C through libmunge, with as many threads; and what an encode costs munged. All use one munged, in turn.
-//   scripts/bench --library [--rounds N] [--seconds N] [--munged ours|reference]
 import { existsSync, readFileSync, rmSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { Munged, PROGRAMS } from "../tests/mod/daemons.ts";
+import { benchOptions } from "./bench_options.ts";
 import { median } from "./bench_statistics.ts";
 
 const OUTPUT = "dist/bench-lib";
@@ -97,13 +96,7 @@ function rate(command: readonly string[]): number {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: "string", default: "3" },
-      seconds: { type: "string", default: "2" },
-      munged: { type: "string", default: "ours" },
-    },
-  });
+  const values = benchOptions("library");
   const all = await contestants();
   const munged = await Munged.start(PROGRAMS[values.munged === "ours" ? 0 : 1]!);
   try {

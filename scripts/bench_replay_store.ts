@@ -1,27 +1,19 @@
 // The cost of a replay store: decodes by a munged without one, with one on this machine, and with one behind a network that
 // adds 0.5 ms to each round trip, in turn in each round. Needs redis-server and a C compiler.
-//   bun scripts/bench_replay_store.ts [--rounds N] [--seconds N] [--write]
-// --write replaces that section of docs/benchmarks.md.
 import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { MUNGEBOX } from "../tests/harness/programs.ts";
 import { type Munged, Realm } from "../tests/harness/realm.ts";
 import { freePort, Redis } from "../tests/replay_store/redis.ts";
 import { encodeRequest } from "../tests/requests.ts";
 import { cpuSeconds } from "./bench_idle.ts";
+import { benchOptions } from "./bench_options.ts";
 import { PAGE, writeSection } from "./bench_page.ts";
 import { median, quantile } from "./bench_statistics.ts";
 
-const { values: options } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "7" },
-    seconds: { type: "string", default: "2" },
-    write: { type: "boolean", default: false },
-  },
-});
+const options = benchOptions("replay-store");
 const ROUNDS = Number(options.rounds);
 const SECONDS = options.seconds;
 const CLIENTS = [8, 64] as const;
