@@ -43,6 +43,8 @@ export interface ExchangeParts {
   expectLong(): void;
   /** Whether a client with a complete request must wait for its turn, when {@linkcode Exchange.take} is called. */
   mustWait(client: ParkedClient): boolean;
+  /** Has a client wait for its turn in any case. */
+  awaitTurn(client: ParkedClient): void;
 }
 
 /** A request that waits for the store. */
@@ -150,7 +152,7 @@ export class Exchange {
       this.#park(fd, peer, this.#input.slice(0, count));
     } else {
       if (header.length > LONG_REQUEST) this.#expectLong();
-      this.#respond(fd, peer, header, this.#bodyViews.first(header.length));
+      this.#respond(fd, peer, header, this.#bodyViews.first(header.length), count);
     }
   }
 
@@ -175,7 +177,8 @@ export class Exchange {
       return;
     }
     const header = parseHeader(buffer); // which was valid
-    this.#respond(fd, peer, header, buffer.subarray(HEADER_LENGTH, HEADER_LENGTH + header.length));
+    const body = buffer.subarray(HEADER_LENGTH, HEADER_LENGTH + header.length);
+    this.#respond(fd, peer, header, body, client.done);
     release(buffer);
   }
 
@@ -221,10 +224,18 @@ export class Exchange {
     return null;
   }
 
-  /** Answers a complete request; `body` is valid only during the call. */
-  #respond(fd: number, peer: Peer, header: Header, body: Uint8Array): void {
+  /** Answers a complete request, `received` bytes with what came after it; `body` is valid only during the call. */
+  #respond(fd: number, peer: Peer, header: Header, body: Uint8Array, received: number): void {
     if (header.type === MESSAGE_TYPE.keepRequest) {
-      this.kept.keep(fd, peer, header.retry);
+      if (received === HEADER_LENGTH + header.length) this.kept.keep(fd, peer, header.retry);
+      else {
+        this.#log.client(
+          peer.uid,
+          "kept early",
+          "Received more than a keep request before its answer",
+        );
+        this.#descriptors.hangUp(fd);
+      }
       return;
     }
     const begun = this.#counters.begin();
@@ -335,7 +346,10 @@ export class Exchange {
     }
     this.parked.remove(client);
     if (header === null) this.#descriptors.hangUp(fd);
-    else this.#respond(fd, client.peer, header, client.buffer.subarray(HEADER_LENGTH, end));
+    else {
+      const body = client.buffer.subarray(HEADER_LENGTH, end);
+      this.#respond(fd, client.peer, header, body, client.done);
+    }
   }
 
   /** Gathers bytes; memory grows with what has arrived, not with what the header claims, and not beyond that. */
@@ -372,7 +386,10 @@ export class Exchange {
       return;
     }
     this.#progress(client, count);
-    if (client.done < buffer.length) return;
+    if (client.done < buffer.length) {
+      if (client.kept !== undefined) this.kept.delivered(client.kept, client.done);
+      return;
+    }
     this.parked.remove(client);
     if (client.kept !== undefined) this.kept.sent(client.kept);
     else this.#descriptors.hangUp(fd);

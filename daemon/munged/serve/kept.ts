@@ -24,8 +24,10 @@ export interface KeptConnection {
   deadline: number;
   /** Bytes received but not answered yet, usually none. */
   rest: Uint8Array;
-  /** Replay entries of answers that the client has not received yet. */
-  undelivered: Remembered[];
+  /** How many of the requests that were read last have been begun. */
+  inFlight: number;
+  /** Replay entries of answers that the client has not received yet, each with the end of its answer in what is sent. */
+  undelivered: { readonly remembered: Remembered; end: number }[];
   /** Whether it is among the parked clients: it waits for its turn, for the store, or for its client to read. */
   isParked: boolean;
 }
@@ -69,6 +71,7 @@ export class KeptConnections {
       peer: { ...peer },
       deadline: now + KEEP_TERMS.idleMs,
       rest: new Uint8Array(0),
+      inFlight: 0,
       undelivered: [],
       isParked: false,
     };

@@ -34,6 +34,9 @@ const LONGEST = HEADER_LENGTH + KEEP_TERMS.maxLength;
 /** Offset of a header's length field. */
 const LENGTH = 7;
 const NOTHING = new Uint8Array(0);
+const NO_ANSWER: Answer = { bytes: NOTHING, remembered: null };
+/** Milliseconds after which a connection waits for its next turn, whatever else it has sent. */
+const TURN_MS = 1;
 
 /** What this needs from its worker, and from the exchange of all clients. */
 export interface KeptExchangeParts {
@@ -48,6 +51,8 @@ export interface KeptExchangeParts {
   expectLong(): void;
   /** Whether a client must wait for its turn, when {@linkcode KeptExchange.takeTurn} is called. */
   mustWait(client: ParkedClient): boolean;
+  /** Has a client wait for its turn in any case. */
+  awaitTurn(client: ParkedClient): void;
   readonly parked: ParkedClients;
   /** Has a connection wait for the store, and {@linkcode KeptExchange.decided} called. */
   defer(connection: KeptConnection, deferred: Deferred, type: number, begun: number): void;
@@ -79,6 +84,9 @@ export class KeptExchange {
   readonly #batch = new Uint8Array(fixedMemory(BATCH_LENGTH));
   readonly #batchAddress: number = ptr(this.#batch);
   #batched = 0;
+  /** What one connection has sent, and how much of it is answered. */
+  #bytes: Uint8Array = NOTHING;
+  #at = 0;
 
   constructor(parts: KeptExchangeParts) {
     this.#parts = parts;
@@ -111,45 +119,43 @@ export class KeptExchange {
 
   /** Reads and answers what has arrived, unless its user has to wait. */
   resume(connection: KeptConnection): void {
-    const { poller, parked, mustWait } = this.#parts;
-    const { fd, peer } = connection;
-    const client = {
-      fd,
-      peer,
-      deadline: 0,
-      buffer: NOTHING,
-      done: 0,
-      answer: null,
-      isWatched: false,
-    };
-    const waiting = { ...client, kept: connection };
-    if (!mustWait(waiting)) {
-      this.#receive(connection);
-      return;
-    }
-    poller.remove(fd);
-    connection.isParked = true;
-    parked.park(waiting);
+    const client = waitingForTurn(connection);
+    if (this.#parts.mustWait(client)) this.#park(connection, client);
+    else this.#receive(connection);
   }
 
   /** Continues with a connection that is no longer parked, because its turn has come. */
   takeTurn(connection: KeptConnection): void {
     this.#return(connection);
-    this.#receive(connection);
+    if (isComplete(connection.rest)) this.#work(connection, connection.rest);
+    else this.#receive(connection);
   }
 
   /** Continues with a connection that is no longer parked, because its client has read its answers. */
   sent(connection: KeptConnection): void {
     connection.undelivered = [];
     this.#return(connection);
-    this.#work(connection, connection.rest, 0);
+    this.#goOn(connection);
   }
 
   /** Continues with a connection that is no longer parked, with the answer that it waited for. */
   decided(connection: KeptConnection, answer: Answer): void {
     this.#return(connection);
-    if (!this.#sendAlone(connection, answer)) return;
-    this.#work(connection, connection.rest, 0);
+    this.#bytes = connection.rest;
+    this.#at = 0;
+    if (this.#sendAlone(connection, answer)) this.#goOn(connection);
+  }
+
+  /** Answers what had arrived with the requests before it, unless its user has to wait. */
+  #goOn(connection: KeptConnection): void {
+    const client = waitingForTurn(connection);
+    if (isComplete(connection.rest) && this.#parts.mustWait(client)) this.#park(connection, client);
+    else this.#work(connection, connection.rest);
+  }
+
+  /** Records that a parked client has read the first `count` bytes of its answers. */
+  delivered(connection: KeptConnection, count: number): void {
+    connection.undelivered = connection.undelivered.filter(({ end }) => end > count);
   }
 
   /** Ends a connection, parked or not, and takes back what its client has not received. */
@@ -157,7 +163,7 @@ export class KeptExchange {
     const { descriptors, counters, parked, poller, forget } = this.#parts;
     const { fd } = connection;
     if (this.connections.get(fd) !== connection) return;
-    connection.undelivered.forEach(forget);
+    connection.undelivered.forEach(({ remembered }) => forget(remembered));
     this.connections.remove(connection);
     counters.kept(this.connections.size);
     const client = parked.get(fd);
@@ -202,8 +208,15 @@ export class KeptExchange {
     this.#isDraining = false;
   }
 
+  #park(connection: KeptConnection, client: ParkedClient): void {
+    this.#parts.poller.remove(connection.fd);
+    connection.isParked = true;
+    this.#parts.parked.park(client);
+  }
+
   #return(connection: KeptConnection): void {
     connection.isParked = false;
+    this.connections.extend(connection, performance.now()); // it was not its fault that it was not read
     this.#parts.poller.add(connection.fd, "read");
   }
 
@@ -213,11 +226,12 @@ export class KeptExchange {
     descriptors.setIdle(fd, false);
     const count = receiveFrom(fd, this.#inputAddress, READ_LENGTH);
     if (count <= 0) {
-      if (count < 0 && (errno() === EAGAIN || errno() === EINTR)) this.#settle(connection);
+      if (count < 0 && (errno() === EAGAIN || errno() === EINTR)) this.#settle(connection, true);
       else this.end(connection);
       return;
     }
     this.received += count;
+    connection.inFlight = 0;
     if (sender.uid !== peer.uid || sender.gid !== peer.gid || sender.pid !== peer.pid) {
       this.#refuse(
         connection,
@@ -229,35 +243,56 @@ export class KeptExchange {
     }
     if (count > KEEP_TERMS.maxLength) expectLong();
     if (rest.length === 0) {
-      this.#work(connection, this.#inputViews.first(count), 0);
+      this.#work(connection, this.#inputViews.first(count));
       return;
     }
     const joined = newBytes(rest.length + count);
     joined.set(rest);
     joined.set(this.#inputViews.first(count), rest.length);
-    this.#work(connection, joined, 0);
+    this.#work(connection, joined);
   }
 
-  /** Answers the complete requests in `bytes` from `at` on. */
-  #work(connection: KeptConnection, bytes: Uint8Array, at: number): void {
-    let inFlight = 0;
+  /** Answers the complete requests in `bytes`, for no longer than a turn. */
+  #work(connection: KeptConnection, bytes: Uint8Array): void {
+    const end = performance.now() + TURN_MS;
     this.#batched = 0; // what an exception has left must never reach another client
-    for (let length; (length = requestLength(bytes, at)) !== null; at += length) {
-      if (length > LONGEST || ++inFlight > KEEP_TERMS.maxInFlight) {
+    this.#bytes = bytes;
+    this.#at = 0;
+    for (let length; (length = requestLength(bytes, this.#at)) !== null;) {
+      if (length > LONGEST || connection.inFlight === KEEP_TERMS.maxInFlight) {
         const what = length > LONGEST ? `Size ${length - HEADER_LENGTH}` : "Requests in flight";
         const limit = length > LONGEST ? KEEP_TERMS.maxLength : KEEP_TERMS.maxInFlight;
         this.#flush(connection);
         this.#refuse(connection, "terms", `${what} exceeded maximum of ${limit}`);
         return;
       }
-      if (at + length > bytes.length) break;
-      copyBytes(this.#request, 0, bytes, at, at + length);
-      if (this.#answer(connection, length)) continue;
-      connection.rest = bytes.slice(at + length);
-      return;
+      if (this.#at + length > bytes.length) break;
+      if (this.#at > 0 && performance.now() > end) {
+        if (this.#flush(connection)) this.#yield(connection);
+        return;
+      }
+      copyBytes(this.#request, 0, bytes, this.#at, this.#at + length);
+      this.#at += length;
+      connection.inFlight++;
+      if (!this.#answer(connection, length)) return;
     }
-    connection.rest = at === bytes.length ? NOTHING : bytes.slice(at);
-    if (this.#flush(connection)) this.#settle(connection);
+    if (!this.#flush(connection)) return;
+    const isBegun = this.#at === 0 && connection.rest.length > 0;
+    this.#keepRest(connection);
+    this.#settle(connection, isBegun);
+  }
+
+  /** Has a connection wait for its next turn with the rest of its requests. */
+  #yield(connection: KeptConnection): void {
+    this.#suspend(connection);
+    const client = waitingForTurn(connection);
+    this.#parts.parked.park(client);
+    this.#parts.awaitTurn(client);
+  }
+
+  #keepRest(connection: KeptConnection): void {
+    const isEmpty = this.#at === this.#bytes.length;
+    connection.rest = isEmpty ? NOTHING : this.#bytes.slice(this.#at);
   }
 
   /** Answers the request in `#request`. Returns false if the connection can't go on now, or has ended. */
@@ -308,9 +343,9 @@ export class KeptExchange {
       if (bytes.length > BATCH_LENGTH) return this.#sendBoth(connection, answer);
       if (!this.#flush(connection, answer)) return false;
     }
-    if (remembered !== null) connection.undelivered.push(remembered);
     copyBytes(this.#batch, this.#batched, bytes, 0, bytes.length);
     this.#batched += bytes.length;
+    if (remembered !== null) connection.undelivered.push({ remembered, end: this.#batched });
     return true;
   }
 
@@ -319,8 +354,8 @@ export class KeptExchange {
   }
 
   #sendAlone(connection: KeptConnection, { bytes, remembered }: Answer): boolean {
-    if (remembered !== null) connection.undelivered.push(remembered);
-    return this.#send(connection, bytes, ptr(bytes), NOTHING);
+    if (remembered !== null) connection.undelivered.push({ remembered, end: bytes.length });
+    return this.#send(connection, bytes, ptr(bytes));
   }
 
   /**
@@ -333,18 +368,7 @@ export class KeptExchange {
     const length = this.#batched;
     if (length === 0) return true;
     this.#batched = 0;
-    const sent = this.#send(
-      connection,
-      this.#batch,
-      this.#batchAddress,
-      next?.bytes ?? NOTHING,
-      length,
-    );
-    if (!sent && next !== undefined && next.remembered !== null) {
-      if (connection.isParked) connection.undelivered.push(next.remembered);
-      else this.#parts.forget(next.remembered);
-    }
-    return sent;
+    return this.#send(connection, this.#batch, this.#batchAddress, next, length);
   }
 
   /** Sends bytes; parks the connection with those that the client does not read now, and `next` after them. */
@@ -352,7 +376,7 @@ export class KeptExchange {
     connection: KeptConnection,
     bytes: Uint8Array,
     address: number,
-    next: Uint8Array,
+    next: Answer = NO_ANSWER,
     length = bytes.length,
   ): boolean {
     const { fd, peer } = connection;
@@ -364,13 +388,20 @@ export class KeptExchange {
     if (count < 0 && errno() !== EAGAIN) {
       const reason = strerror(errno());
       this.#parts.log.limited(`send: ${reason}`, "info", `Failed to send message: ${reason}`);
+      if (next.remembered !== null) this.#parts.forget(next.remembered);
       this.end(connection);
       return false;
     }
     const done = Math.max(count, 0);
-    const buffer = newBytes(length - done + next.length);
+    const buffer = newBytes(length - done + next.bytes.length);
     buffer.set(bytes.subarray(done, length));
-    buffer.set(next, length - done);
+    buffer.set(next.bytes, length - done);
+    this.delivered(connection, done);
+    const { undelivered } = connection;
+    for (const each of undelivered) each.end -= done;
+    if (next.remembered !== null) {
+      undelivered.push({ remembered: next.remembered, end: buffer.length });
+    }
     this.#suspend(connection);
     this.#parts.parked.park({
       fd,
@@ -385,19 +416,21 @@ export class KeptExchange {
     return false;
   }
 
+  /** Stops reading from a connection that is going to be parked. */
   #suspend(connection: KeptConnection): void {
+    this.#keepRest(connection);
     this.#parts.poller.remove(connection.fd);
     connection.isParked = true;
   }
 
-  /** Waits for the next request. */
-  #settle(connection: KeptConnection): void {
+  /** Waits for the next request, or for the rest of one; one that is `isBegun` already gets no more time. */
+  #settle(connection: KeptConnection, isBegun: boolean): void {
     if (this.#isDraining) {
       this.end(connection);
       return;
     }
     const { fd, rest } = connection;
-    this.connections.extend(connection, performance.now());
+    if (!isBegun) this.connections.extend(connection, performance.now());
     this.#parts.descriptors.setIdle(fd, rest.length === 0);
   }
 
@@ -409,6 +442,27 @@ export class KeptExchange {
     log.client(connection.peer.uid, `kept ${kind}`, `Closed kept connection: ${text}`);
     this.end(connection);
   }
+}
+
+/** A kept connection as a client that waits for its turn. */
+function waitingForTurn(connection: KeptConnection): ParkedClient {
+  const { fd, peer } = connection;
+  return {
+    fd,
+    peer,
+    deadline: 0,
+    buffer: NOTHING,
+    done: 0,
+    answer: null,
+    kept: connection,
+    isWatched: false,
+  };
+}
+
+/** Whether bytes contain a whole request. */
+function isComplete(bytes: Uint8Array): boolean {
+  const length = requestLength(bytes, 0);
+  return length !== null && length <= bytes.length;
 }
 
 /** Length of the request at `at` with its header; null if that has not arrived. */

@@ -98,8 +98,9 @@ export class ParkedClients {
     this.#clients.set(client.fd, client);
     const share = this.#shareOf(client.peer.uid);
     share.clients++;
-    share.bytes += client.buffer.length;
-    this.#bytes += client.buffer.length;
+    const held = bytesHeldBy(client);
+    share.bytes += held;
+    this.#bytes += held;
     if (client.answer !== null) {
       share.answers++;
       this.#limitAnswers(client, share);
@@ -109,12 +110,13 @@ export class ParkedClients {
 
   /** Stops waiting for a client. */
   remove(client: ParkedClient): void {
-    const { fd, peer: { uid }, buffer } = client;
+    const { fd, peer: { uid } } = client;
+    const held = bytesHeldBy(client);
     this.#unwatch(client);
     this.#clients.delete(fd);
-    this.#bytes -= buffer.length;
+    this.#bytes -= held;
     const share = this.#shareOf(uid);
-    share.bytes -= buffer.length;
+    share.bytes -= held;
     if (client.answer !== null) share.answers--;
     if (share.lead === client) share.lead = null;
     if (--share.clients === 0) this.#shares.delete(uid);
@@ -263,4 +265,9 @@ export class ParkedClients {
     }
     return share;
   }
+}
+
+/** Bytes of a client's request or answer, and of what it has sent besides over a connection that is kept. */
+function bytesHeldBy({ buffer, kept }: ParkedClient): number {
+  return buffer.length + (kept?.rest.length ?? 0);
 }

@@ -120,6 +120,7 @@ const exchange = new Exchange({
     turns.add(client);
     return true;
   },
+  awaitTurn: (client) => turns.add(client),
 });
 const listener = new Listener({
   socket: settings.listener,

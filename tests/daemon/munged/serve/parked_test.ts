@@ -1,6 +1,7 @@
 // Parked clients: their resources are bounded, per user and in total, and the user who holds most yields first.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { type KeptConnection, KeptConnections } from "../../../../daemon/munged/serve/kept.ts";
 import { type ParkedClient, ParkedClients } from "../../../../daemon/munged/serve/parked.ts";
 import type { Poller } from "../../../../lib/os/poller.ts";
 
@@ -26,8 +27,15 @@ function parking(limits = LIMITS) {
     limits,
     ({ fd }, reason) => void ended.push([fd, reason]),
   );
-  const park = (fd: number, uid: number, length: number, isAnswer = false): ParkedClient => {
+  const park = (
+    fd: number,
+    uid: number,
+    length: number,
+    isAnswer = false,
+    kept?: KeptConnection,
+  ): ParkedClient => {
     const client: ParkedClient = {
+      ...kept === undefined ? {} : { kept },
       fd,
       peer: { pid: 1, uid, gid: uid },
       deadline: 0,
@@ -74,6 +82,20 @@ test("a user's clients that leave their answers unread have a limit of their own
   park(1, HONEST, 100);
   for (let fd = 2; fd <= 6; fd++) park(fd, GREEDY, 120, true);
   assert.deepEqual(ended, [[2, "Out of resources"]]);
+});
+
+test("what a client has sent over a kept connection besides counts, too", () => {
+  const { parked, park, ended } = parking();
+  const connections = new KeptConnections(100);
+  const lazy = Array.from({ length: 5 }, (_, i) => {
+    const kept = connections.add(2 + i, { pid: 1, uid: GREEDY, gid: GREEDY }, 0);
+    kept.rest = new Uint8Array(110);
+    return park(kept.fd, GREEDY, 10, true, kept);
+  });
+  assert.deepEqual(ended, [[2, "Out of resources"]]);
+  lazy.slice(1).forEach((client) => parked.remove(client));
+  park(20, GREEDY, 490, true);
+  assert.equal(ended.length, 1, "nothing is left of the connections");
 });
 
 test("an answer too long for the limit is kept until there is another one", () => {
