@@ -1,6 +1,8 @@
 // The first instructions of an executable, which run before the runtime's own code. They check that there are enough
-// descriptors, stack and memory; replace the runtime's variables in the environment by our settings; and, without a working
-// directory or /proc, answer for the C library, because the runtime would give up. For Linux on x64 and arm64.
+// descriptors, stack and memory; replace the runtime's variables in the environment by our settings; and answer for the C
+// library: for its getcwd() without a working directory, which the runtime would not survive, for its
+// pthread_getattr_np(), which reads /proc, and for its mmap(), to make the allocator's memory accessible. For Linux on x64
+// and arm64.
 import { Elf } from "./elf.ts";
 
 /**
@@ -54,8 +56,14 @@ const MIB = 1024 * 1024;
  * `munge -n`.
  */
 const ARENA = {
+  /** What the allocator reserves. */
+  length: 1024 * MIB,
+  /**
+   * What every command uses, made accessible at once: in the allocator's own pieces of 64 KiB it would take 50 calls of 6 us.
+   */
+  start: 22 * MIB,
   /** What the runtime reserves in all, with room to spare. */
-  length: 4096 * MIB,
+  room: 4096 * MIB,
   setting: "MIMALLOC_ARENA_EAGER_COMMIT=0",
   settingForLess: "MIMALLOC_ARENA_RESERVE=0",
 };
@@ -89,9 +97,9 @@ const PLACE = "napi_get_property";
 
 /** entry_x64.s and entry_arm64.s, assembled; a test compares them. */
 const CODE = {
-  x64: "4889d34c8d253603000041be01000000498b3c244885ff742d488db42470ffff" +
+  x64: "4889d34c8d25ae03000041be01000000498b3c244885ff742d488db42470ffff" +
     "ffb8610000000f05488b842470ffffff493b4424084d8d6c24100f8286000000" +
-    "4983c420ebca4983c4084c8d2d9f02000041be05000000498b34244983c40848" +
+    "4983c420ebca4983c4084c8d2dff02000041be05000000498b34244983c40848" +
     "85f67432498b14244983c40831ff41ba2240000049c7c0ffffffff4531c9b809" +
     "0000000f054885c0783c4889c7b80b0000000f05ebc1498b34244d8b7c240831" +
     "ff31d2b8090000000f054885c04d0f487c24104d8d642418784e4889c7b80b00" +
@@ -99,20 +107,23 @@ const CODE = {
     "4829f2bf02000000b8010000000f05498b7500498b5508b8010000000f054489" +
     "f7b8e70000000f05488b0c24488d74cc10488b064883c6084885c075f4488b06" +
     "4883c6104885c075f4488d7c24804801e74829f74883e7f04989f94889e64883" +
-    "c102fcf348a5488b05930100004889384c89f848ab498b04244983c4084885c0" +
+    "c102fcf348a5488b05f30100004889384c89f848ab498b04244983c4084885c0" +
     "740448abebef49bb202020202020202048ad4885c07424488b104c09da4c89e1" +
     "4c8b014d85c0740f4921d04c3b410874df4883c110ebe948abebd548ab48ad48" +
-    "89c148ab48ad48ab4885c975f04c89cc31ff488b354f010000488b0540010000" +
+    "89c148ab48ad48ab4885c975f04c89cc31ff488b35af010000488b05a0010000" +
     "ff104885c0740cbff8ffffffbe01000000ffd0b84f000000488dbc2480efffff" +
-    "be001000000f054885c07911488b051d010000488d0d3e000000488908b80200" +
-    "0000488b3d1701000031f60f054885c0780c4889c7b8030000000f05eb11488b" +
-    "05f3000000488d0d150000004889084889daff25b000000066c7072f004889f8" +
-    "c35341544883ec184889f34989fc488b35d3000000e8770000004c89e74889de" +
-    "ffd085c07463488b35c3000000e85f0000004889dfffd0488b35ba000000e84e" +
-    "0000004989c0b861000000bf030000004889e60f05488b1424b9000080004839" +
-    "ca480f47d14881e200f0ffff488b352d000000488b364881ceff0f000048ffc6" +
-    "4829d64889df41ffd04883c418415c5bc331ff488b0526000000ff200f1f4000",
-  arm64: "f30300aaf418001095820191380080d2a10240f9a10100b4000080d2020080d2" +
+    "be001000000f054885c07911488b057d010000488d0d2e000000488908488b05" +
+    "74010000488d0d26000000488908488b056b010000488d0db900000048890848" +
+    "89daff252001000066c7072f004889f8c35341544883ec184889f34989fcb827" +
+    "0000000f054989c0b8ba0000000f054c39c07416488b352d010000e8d4000000" +
+    "4c89e74889deffd0eb63488b351f010000e8be0000004889dfffd0488b351601" +
+    "0000e8ad0000004989c0b861000000bf030000004889e60f05488b1424b90000" +
+    "80004839ca480f47d14881e200f0ffff488b3589000000488b364881ceff0f00" +
+    "0048ffc64829d64889df41ffd04883c418415c5bc34989cab8090000000f0548" +
+    "3d00f0ffff7726483b35ba000000751c85d27518504889c7488b35b1000000ba" +
+    "03000000b80a0000000f0558c35756524152415041514883ec08488b357f0000" +
+    "00e80e0000004883c40841594158595a5e5fffe031ff488b0523000000ff2090",
+  arm64: "f30300aa741c001095e20191380080d2a10240f9a10100b4000080d2020080d2" +
     "e34302d1a82080d2010000d4e10357f8a20640f9b74200913f0002ebc3040054" +
     "b5820091f3ffff17b522009197420091b80080d2a18640f8c10100b4a28640f8" +
     "000080d2430488d204008092050080d2c81b80d2f60301aa010000d4c002f8b7" +
@@ -128,15 +139,19 @@ const CODE = {
     "e0feff54fbffff178e8500f8f4ffff179f8500f84415c1a8841581a8c4ffffb5" +
     "bf010091000080d2900642a9110240f920023fd6a00000b4f10300aae0008092" +
     "210080d220023fd6e00740d1000002d1010082d2280280d2010000d48000f8b6" +
-    "811a40f922020010220000f9600c8092812240f9020080d2080780d2010000d4" +
-    "8000f8b7280780d2010000d404000014811e40f902010010220000f9e00313aa" +
-    "910640f920021fd6e105805201000079c0035fd6fd7bbca9f35301a9f51300f9" +
-    "f30301aaf50300aad4050010812640f924000094f10300aae00315aae10313aa" +
-    "20023fd660030034812a40f91d000094f10300aae00313aa20023fd6812e40f9" +
-    "18000094f10300aa000080d2610080d2020080d2e3c30091a82080d2010000d4" +
-    "e21b40f90110a0d25f0001eb2280829a42cc7492810240f9210040f9212c40b2" +
-    "21040091210002cbe00313aa20023fd6f51340f9f35341a9fd7bc4a8c0035fd6" +
-    "000080d2f0000010101240f9110240f920021fd61f2003d51f2003d51f2003d5",
+    "811a40f962010010220000f9811e40f962010010220000f9812240f942070010" +
+    "220000f9e00313aa910640f920021fd6e105805201000079c0035fd6fd7bbca9" +
+    "f35301a9f51300f9f30301aaf50300aa140a0010881580d2010000d4e10300aa" +
+    "481680d2010000d41f0001eb00010054812640f942000094f10300aae00315aa" +
+    "e10313aa20023fd61b000014812a40f93b000094f10300aae00313aa20023fd6" +
+    "812e40f936000094f10300aa000080d2610080d2020080d2e3c30091a82080d2" +
+    "010000d4e21b40f90110a0d25f0001eb2280829a42cc7492810240f9210040f9" +
+    "212c40b221040091210002cbe00313aa20023fd6f51340f9f35341a9fd7bc4a8" +
+    "c0035fd6e90300aac81b80d2010000d41ffc3fb1a8010054c90300102aad46a9" +
+    "3f000aeb01010054e2000035e90300aae1030baa620080d2481c80d2010000d4" +
+    "e00309aac0035fd6fd7bbca9e90701a9e20f02a9e41703a9c9010010213140f9" +
+    "07000094f10300aae00741a9e20f42a9e41743a9fd7bc4a820021fd6000080d2" +
+    "90000010101240f9110240f920021fd6",
 } as const;
 
 /**
@@ -172,18 +187,18 @@ export function setEntry(runtime: Buffer): void {
   behindCode.number(elf.symbol("environ").address).number(elf.entry);
   behindCode.text(NO_MEMORY).number(NO_MEMORY.length);
   behindCode.number(elf.slot("dlsym")).text("mallopt\0");
-  behindCode.number(elf.slot("getcwd")).number(elf.slot("pthread_getattr_np"));
-  behindCode.text("/proc/self/maps\0");
+  for (const name of ["getcwd", "pthread_getattr_np", "mmap"]) behindCode.number(elf.slot(name));
   for (const name of ["getattr_np", "attr_init", "attr_setstack"]) {
     behindCode.text(`pthread_${name}\0`);
   }
+  behindCode.text("mmap\0").number(ARENA.length).number(ARENA.start);
   for (const { resource, minimum, text } of LIMITS) {
     behindCode.number(resource).number(minimum).text(text).number(text.length);
   }
   behindCode.number(0);
   for (const { length, protection } of ROOM) behindCode.number(length).number(protection);
   behindCode.number(0);
-  behindCode.number(ARENA.length).text(`${ARENA.setting}\0`).text(`${ARENA.settingForLess}\0`);
+  behindCode.number(ARENA.room).text(`${ARENA.setting}\0`).text(`${ARENA.settingForLess}\0`);
   for (const setting of SETTINGS) behindCode.text(`${setting}\0`);
   behindCode.number(0);
   for (const prefix of CLOSED_PREFIXES) {

@@ -1,7 +1,7 @@
 // The code of entry.ts for arm64; entry_x64.s says what it does. x0 is for exit.
   mov x19, x0
   adr x20, data
-  add x21, x20, #96
+  add x21, x20, #120
   mov x24, #1
 limit:
   ldr x1, [x21]
@@ -152,20 +152,12 @@ auxiliary:
   adr x2, root
   str x2, [x1]
 1:
-  mov x0, #-100                   // AT_FDCWD
-  ldr x1, [x20, #64]
-  mov x2, #0
-  mov x8, #56                     // openat
-  svc #0
-  tbnz x0, #63, 2f
-  mov x8, #57                     // close
-  svc #0
-  b 3f
-2:
   ldr x1, [x20, #56]
   adr x2, stack
   str x2, [x1]
-3:
+  ldr x1, [x20, #64]
+  adr x2, map
+  str x2, [x1]
   mov x0, x19
   ldr x17, [x20, #8]
   br x17
@@ -182,13 +174,21 @@ stack:
   mov x19, x1
   mov x21, x0
   adr x20, data
+  mov x8, #172                    // getpid
+  svc #0
+  mov x1, x0
+  mov x8, #178                    // gettid
+  svc #0
+  cmp x0, x1
+  b.eq 1f
   ldr x1, [x20, #72]
   bl symbol
   mov x17, x0
   mov x0, x21
   mov x1, x19
   blr x17
-  cbz w0, 2f
+  b 2f
+1:
   ldr x1, [x20, #80]
   bl symbol
   mov x17, x0
@@ -220,6 +220,40 @@ stack:
   ldp x19, x20, [sp, #16]
   ldp x29, x30, [sp], #64
   ret
+
+map:
+  mov x9, x0
+  mov x8, #222                    // mmap
+  svc #0
+  cmn x0, #4095
+  b.hi 2f
+  adr x9, data
+  ldp x10, x11, [x9, #104]
+  cmp x1, x10
+  b.ne 1f
+  cbnz w2, 1f
+  mov x9, x0
+  mov x1, x11
+  mov x2, #3                      // PROT_READ | PROT_WRITE
+  mov x8, #226                    // mprotect
+  svc #0
+  mov x0, x9
+1:
+  ret
+2:
+  stp x29, x30, [sp, #-64]!
+  stp x9, x1, [sp, #16]
+  stp x2, x3, [sp, #32]
+  stp x4, x5, [sp, #48]
+  adr x9, data
+  ldr x1, [x9, #96]
+  bl symbol
+  mov x17, x0
+  ldp x0, x1, [sp, #16]
+  ldp x2, x3, [sp, #32]
+  ldp x4, x5, [sp, #48]
+  ldp x29, x30, [sp], #64
+  br x17
 
 symbol:
   mov x0, #0
