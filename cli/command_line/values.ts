@@ -34,11 +34,11 @@ export function leadingNumber(text: string): { number: bigint; rest: string } | 
 /** The units of counts and sizes. */
 export const COUNT_UNITS: Readonly<Record<string, bigint>> = {
   k: 1000n,
-  m: 1000n ** 2n,
-  g: 1000n ** 3n,
+  m: 1_000_000n,
+  g: 1_000_000_000n,
   K: 1024n,
-  M: 1024n ** 2n,
-  G: 1024n ** 3n,
+  M: 1_048_576n,
+  G: 1_073_741_824n,
 };
 
 /** The decimal number that makes up the whole text, or undefined. */
