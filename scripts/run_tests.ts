@@ -1,10 +1,10 @@
-// The test command: a table of parts, run one after the other, and a last line that counts all tests.
+// The test command: a table of parts, run in lanes side by side, and a last line that counts all tests.
 // As root it installs missing peers (Debian's MUNGE and others). Tests whose peers are missing are skipped with a
-// message, or fail when CI=true.
+// message, or fail when CI=true. A signal ends all parts, with everything they have started.
 import { readdirSync } from "node:fs";
-import { resolve } from "node:path";
+import { constants } from "node:os";
+import { endAll, run } from "./test_processes.ts";
 
-const BIN = resolve("node_modules/.bin");
 const IN_CI = process.env["CI"] === "true";
 const IS_ROOT = process.getuid?.() === 0;
 
@@ -70,12 +70,25 @@ const VM_PEERS: Readonly<Record<string, string>> = {
   "qemu-utils": "/usr/bin/qemu-img",
 };
 
+/**
+ * The parts of a lane run one after the other, in the order of the table, beside those of the other lanes. A lane begins
+ * when main reaches its first part. So there are at most two parts that need the processor at a time, and one while main
+ * is at those before the first waiting one. The output of main is printed as it comes; that of the others, when both the
+ * part and the one of main beside it have ended.
+ */
+type Lane =
+  | "main"
+  /** For parts that mostly wait: for time to pass, and for processes to start. */
+  | "waiting"
+  /** For parts that only wait. They disturb not even those that measure. */
+  | "idle";
+
 interface Part {
   readonly name: string;
   /** Set for one that takes several minutes by itself, and runs only when it is named. */
   readonly onlyByName?: true;
-  /** Set for one that mostly waits: it runs beside the parts after it, and its output is printed at the end. */
-  readonly beside?: true;
+  /** Where it runs; main if it does not say. */
+  readonly lane?: Lane;
   readonly command: readonly string[];
   /** The runner whose output has the counts; a part without one is a single test, decided by its exit status. */
   readonly counts?: "bun" | "node" | "deno";
@@ -107,6 +120,12 @@ const PARTS: readonly Part[] = [
   { name: "types", command: ["tsc", "--noEmit"] },
   { name: "build", command: ["bun", "scripts/build.ts"] },
   {
+    name: "idle",
+    lane: "idle",
+    command: [...BUN_TEST, ...testFiles("tests/idle")],
+    counts: "bun",
+  },
+  {
     name: "unit",
     command: [
       ...BUN_TEST,
@@ -121,28 +140,30 @@ const PARTS: readonly Part[] = [
     ],
     counts: "bun",
   },
-  { name: "fuzz", command: ["scripts/fuzz", "--seconds", "60"] },
-  { name: "interop", command: [...BUN_TEST, ...testFiles("tests/interop")], counts: "bun" },
-  { name: "places", command: [...BUN_TEST, ...testFiles("tests/places")], counts: "bun" },
   { name: "engine", command: [...BUN_TEST, ...testFiles("tests/engine")], counts: "bun" },
   {
+    name: "auks",
+    lane: "waiting",
+    command: [...BUN_TEST, ...testFiles("tests/auks")],
+    counts: "bun",
+  },
+  {
     name: "replay store",
+    lane: "waiting",
     command: [...BUN_TEST, ...testFiles("tests/replay_store")],
     counts: "bun",
   },
   {
     name: "fleet",
+    lane: "waiting",
     command: ["bun", "test", "--timeout", "400000", ...testFiles("tests/fleet")],
     counts: "bun",
   },
+  { name: "fuzz", command: ["scripts/fuzz", "--seconds", "60"] },
+  { name: "interop", command: [...BUN_TEST, ...testFiles("tests/interop")], counts: "bun" },
+  { name: "places", command: [...BUN_TEST, ...testFiles("tests/places")], counts: "bun" },
   { name: "soak", command: ["scripts/soak", "1"] },
   { name: "doctor", command: [...BUN_TEST, ...testFiles("tests/doctor")], counts: "bun" },
-  {
-    name: "auks",
-    beside: true,
-    command: [...BUN_TEST, ...testFiles("tests/auks")],
-    counts: "bun",
-  },
   { name: "docs", command: [...BUN_TEST, ...testFiles("tests/docs")], counts: "bun" },
   { name: "build library", command: ["bun", "scripts/build_lib.ts"] },
   { name: "mod (bun)", command: [...BUN_TEST, ...testFiles("tests/mod")], counts: "bun" },
@@ -192,31 +213,6 @@ const PATTERNS: Record<NonNullable<Part["counts"]>, Record<keyof Counts, RegExp>
   },
 };
 
-async function run(
-  command: readonly string[],
-  env: Record<string, string> = {},
-  show: (chunk: Uint8Array) => void = (chunk) => process.stdout.write(chunk),
-) {
-  const [name = "", ...rest] = command;
-  const child = Bun.spawn([
-    Bun.which(name, { PATH: `${BIN}:${process.env["PATH"]}` }) ?? name,
-    ...rest,
-  ], {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, PATH: `${BIN}:${process.env["PATH"]}`, NO_COLOR: "1", ...env },
-  });
-  let output = "";
-  const gather = async (stream: ReadableStream<Uint8Array>) => {
-    const decoder = new TextDecoder();
-    for await (const chunk of stream) {
-      show(chunk);
-      output += decoder.decode(chunk, { stream: true });
-    }
-  };
-  await Promise.all([gather(child.stdout), gather(child.stderr)]);
-  return { status: await child.exited, output };
-}
-
 /** Lines in which Bun reports the result of a test. */
 const BUN_VERDICT = /^\((?:pass|fail|skip|todo)\) /;
 
@@ -237,7 +233,7 @@ function complaints(part: Part, output: string): string {
 }
 
 /** The counts in a part's last lines; a runner that counted nothing, or failed without counting a failure, failed. */
-function countsOf(part: Part, status: number, output: string): Counts {
+function countsOf(part: Part, status: number | null, output: string): Counts {
   if (part.counts === undefined) {
     return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
   }
@@ -292,30 +288,54 @@ if (missing.length > 0 && IN_CI) {
 }
 const failed: { part: Part; output: string }[] = [];
 
+/** Output of the other lanes, until it is printed. */
+let kept = "";
+
+function printKept(): void {
+  process.stdout.write(kept);
+  kept = "";
+}
+
 /** Runs a part and adds its counts. */
 async function runPart(part: Part): Promise<void> {
   const started = performance.now();
-  const kept: Uint8Array[] = [];
-  if (part.beside === undefined) console.log(`\n== ${part.name}`);
-  const show = part.beside === undefined ? undefined : (chunk: Uint8Array) => kept.push(chunk);
-  const { status, output } = await run(part.command, {}, show);
+  const title = `\n== ${part.name}${part.lane === undefined ? "" : ` (beside others)`}`;
+  if (part.lane === undefined) console.log(title);
+  const { status, output } = await run(
+    part.command,
+    {},
+    part.lane === undefined ? undefined : () => {},
+  );
   const counts = countsOf(part, status, output);
   for (const key of ["passed", "failed", "skipped"] as const) total[key] += counts[key];
   if (counts.failed > 0) failed.push({ part, output });
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  if (part.beside !== undefined) {
-    console.log(`\n== ${part.name} (beside others)\n${Buffer.concat(kept).toString()}`);
-  }
-  console.log(`== ${part.name}: ${seconds} s`);
+  const end = `== ${part.name}: ${((performance.now() - started) / 1000).toFixed(1)} s`;
+  if (part.lane === undefined) {
+    console.log(end);
+    printKept();
+  } else kept += `${title}\n${output}${end}\n`;
 }
 
-const besides: Promise<void>[] = [];
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, async () => {
+    printKept();
+    console.log(`\nEnding all parts because of ${signal}`);
+    await endAll();
+    process.exit(128 + constants.signals[signal]);
+  });
+}
+
+const lanes = new Map<Lane, Promise<void>>();
 for (const part of PARTS) {
   if (chosen.length > 0 ? !chosen.includes(part.name) : part.onlyByName) continue;
-  if (part.beside !== undefined) besides.push(runPart(part));
-  else await runPart(part);
+  if (part.lane === undefined) await runPart(part);
+  else {
+    const before = lanes.get(part.lane) ?? Promise.resolve();
+    lanes.set(part.lane, before.then(() => runPart(part)));
+  }
 }
-await Promise.all(besides);
+await Promise.all(lanes.values());
+printKept();
 for (const { part, output } of failed) {
   console.log(`\n== failed in ${part.name}\n${complaints(part, output)}`);
 }

@@ -219,6 +219,16 @@ export class RawConnection {
     return this.#received.length === 0;
   }
 
+  /** Reads until the other side closes. Returns whether it does so within the time. */
+  async drained(milliseconds = 5000): Promise<boolean> {
+    const deadline = performance.now() + milliseconds;
+    while (performance.now() < deadline) {
+      if (await this.closes(deadline - performance.now())) return true;
+      await this.take(1 << 20, 1);
+    }
+    return false;
+  }
+
   close(): void {
     this.socket.destroy();
   }

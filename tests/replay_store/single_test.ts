@@ -13,7 +13,6 @@ import {
 } from "../../lib/protocol/message.ts";
 import { MungeClient } from "../../lib/client/protocol.ts";
 import { encodeRequest } from "../requests.ts";
-import { idleFigures } from "../../scripts/bench_idle.ts";
 import { type Host, Hosts, outcome, Traffic, until } from "./hosts.ts";
 import { hasRedis, Network, Redis } from "./redis.ts";
 
@@ -158,28 +157,6 @@ test("realms whose replays are refused per host do without the store", options, 
     await redis.close();
   }
 });
-
-test(
-  "a munged that asks nothing has no connection, and sleeps",
-  options,
-  () =>
-    withSite([], async ({ hosts, a, b, redis }) => {
-      const connections = () =>
-        Number(/^connected_clients:(\d+)/m.exec(redis.command("INFO"))![1]) - 1;
-      assert.equal(connections(), 2);
-      assert.equal(await outcome(b, await a.munge.encode()), "ok");
-      await until(() => connections() === 0, 60_000);
-      await pause(10_000);
-      const { wakeUps } = await idleFigures(a.munged.process.pid!, 10);
-      const total = Object.values(wakeUps).reduce((sum, count) => sum + count, 0);
-      assert(total <= 2, JSON.stringify(wakeUps));
-      const credential = await a.munge.encode();
-      assert.equal(await outcome(b, credential), "ok");
-      assert.equal(await outcome(a, credential), REPLAYED);
-      assert.equal(hosts.status(0).replay_store!.connects, 2);
-      assert.equal(a.munged.log().match(/Connected to replay store/g)!.length, 1);
-    }),
-);
 
 test("a scope that can't be kept is refused at the start", async () => {
   const hosts = new Hosts();
