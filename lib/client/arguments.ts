@@ -7,12 +7,13 @@ import type { MacName } from "../credential/mac.ts";
 import { ANY_ID, TTL_MAXIMUM } from "../protocol/message.ts";
 import type { ZipName } from "../credential/zip.ts";
 
+const utf8 = new TextEncoder();
 const MAX_U8 = 0xff;
 const MAX_U32 = 0xffff_ffff;
 
 /** The bytes of a string, or the bytes themselves; `what` names them in the error. */
 export function bytesOf(data: string | Uint8Array, what: string): Uint8Array {
-  if (typeof data === "string") return new TextEncoder().encode(data);
+  if (typeof data === "string") return utf8.encode(data);
   if (data instanceof Uint8Array) return data;
   throw new MungeError("EMUNGE_BAD_ARG", `${what} is neither a string nor a Uint8Array`);
 }

@@ -18,6 +18,8 @@ import { DEFAULT_SOCKET } from "../paths.ts";
 import { encodeTransaction } from "../protocol/transaction.ts";
 import type { ZipName } from "../credential/zip.ts";
 
+const utf8 = new TextDecoder();
+
 /** Properties of a credential, and which munged makes it. */
 export interface CredentialOptions {
   /** Cipher by name or number; `"default"` unless given. */
@@ -104,7 +106,7 @@ export function encodeRequest(
 /** The credential in munged's answer. Throws the error if there is one instead. */
 export function credentialIn(response: EncodeResponse, socketPath: string): string {
   const { errno, errorText, credential } = response;
-  if (errno === 0) return new TextDecoder().decode(credential);
+  if (errno === 0) return utf8.decode(credential);
   const code = errorCode(errno);
   // These errors carry a decoded credential, so an encode can't have them.
   if (!isRejection(code)) throw new MungeError(code, errorText || undefined, { socketPath });

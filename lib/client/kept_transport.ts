@@ -110,14 +110,17 @@ async function openInDeno(deno: DenoRuntime, path: string, events: TransportEven
     }
   };
   receive().then(() => events.closed(), events.closed);
-  let sending = Promise.resolve();
-  const sendAll = async (bytes: Uint8Array) => {
-    for (let sent = 0; sent < bytes.length;) sent += await connection.write(bytes.subarray(sent));
+  const unsent: Uint8Array[] = [];
+  const sendAll = async () => {
+    for (let bytes; (bytes = unsent[0]) !== undefined;) {
+      const count = await connection.write(bytes);
+      if (count < bytes.length) unsent[0] = bytes.subarray(count);
+      else unsent.shift();
+    }
   };
   return {
     send(bytes: Uint8Array) {
-      sending = sending.then(() => sendAll(bytes));
-      sending.catch(() => {}); // receive() gets an error as well
+      if (unsent.push(bytes) === 1) sendAll().catch(() => {}); // receive() gets an error as well
     },
     close: () => connection.close(),
     hold: (isHeld: boolean) => isHeld ? connection.ref() : connection.unref(),

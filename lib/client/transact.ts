@@ -10,8 +10,9 @@ import { onAbort, pause } from "./abort.ts";
 import { connectTo, type Patience } from "./connection.ts";
 import { exchange } from "./exchange.ts";
 import { Gate } from "./gate.ts";
-import type { KeptConnection, KeptFailure } from "./kept_connection.ts";
+import type { KeptConnection } from "./kept_connection.ts";
 import { keptConnection } from "./kept_connections.ts";
+import type { KeptFailure } from "./kept_requests.ts";
 import { timerDelay, withDeadline } from "./time_limit.ts";
 
 /** How a transaction may be ended early. */

@@ -255,20 +255,20 @@ const TRUNCATED = {
 } as const;
 
 /**
- * Parses the header in the first {@linkcode HEADER_LENGTH} bytes.
+ * Parses the header in the {@linkcode HEADER_LENGTH} bytes from `at` on.
  *
  * @throws {MungeError} EMUNGE_SOCKET for an unknown magic or version.
  */
-export function parseHeader(bytes: Uint8Array): Header {
-  const magic = readU32(bytes, 0);
+export function parseHeader(bytes: Uint8Array, at = 0): Header {
+  const magic = readU32(bytes, at);
   if (magic !== MAGIC) {
     throw new MungeError("EMUNGE_SOCKET", `Received invalid message magic ${magic}`);
   }
-  const version = bytes[4]!;
+  const version = bytes[at + 4]!;
   if (version !== VERSION) {
     throw new MungeError("EMUNGE_SOCKET", `Received invalid message version ${version}`);
   }
-  return { type: bytes[5]!, retry: bytes[RETRY]!, length: readU32(bytes, 7) };
+  return { type: bytes[at + 5]!, retry: bytes[at + RETRY]!, length: readU32(bytes, at + 7) };
 }
 
 /** Header and body of an encode request; `retry` is 0 on the first try. */

@@ -133,12 +133,13 @@ function tooLong(verb: "send" | "receive", length: number, maximum: number): Mun
 /**
  * Checks the header of a response.
  *
+ * @param at its offset in `bytes`.
  * @returns the length of the body to come, at most LARGEST_MESSAGE_LENGTH: no legal response of any munged is longer.
  * @throws {MungeError} EMUNGE_SOCKET for an invalid header or another type, EMUNGE_BAD_LENGTH for a body that is
  * too long.
  */
-export function responseLength(header: Uint8Array, wanted: MessageType): number {
-  const { type, length } = parseHeader(header);
+export function responseLength(bytes: Uint8Array, wanted: MessageType, at = 0): number {
+  const { type, length } = parseHeader(bytes, at);
   if (type !== wanted) {
     throw new MungeError(
       "EMUNGE_SOCKET",
