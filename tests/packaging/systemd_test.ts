@@ -68,6 +68,27 @@ ls /run/munge
   });
 }
 
+test("munge.socket: munge's user can't have systemd give it a file of root's", { skip }, () => {
+  const output = onBooted(`${PREPARE}
+install_units
+systemctl start munge.socket munge.service
+systemctl stop munge.service 2>/dev/null
+stat -c %U /run/munge
+install -m 600 /dev/null /etc/victim
+setpriv --reuid=munge --regid=munge --clear-groups perl -e '
+  my $path = "/run/munge/munge.socket.2";
+  for (;;) { if (-S $path && unlink $path) { symlink "/etc/victim", $path; sleep 1 } }' &
+for restart in $(seq 8); do
+  systemctl restart munge.socket
+  sleep 1
+done
+test -L /run/munge/munge.socket.2 && echo was swapped
+stat -c "%U %a" /etc/victim
+kill %1
+`);
+  assert.equal(output, "munge\nwas swapped\nroot 600\nall done\n");
+});
+
 test("munge.socket: restarts refuse no client, and a stopped munged is started by the next one", {
   skip,
 }, () => {
