@@ -7,12 +7,15 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { IDLE_MEMORY, memoryOf, MIB, SETTLED_MS } from "../harness/memory.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference, isRoot } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
@@ -130,7 +133,7 @@ suite("bare root directories", { root: isRoot, "/usr/sbin/munged": hasReference 
     }
   });
 
-  it("everything works without /proc", () => {
+  it("everything works without /proc, and in as little memory", async () => {
     assert(!existsSync(join(root, "proc")));
     assert.equal(sh('mknod -m 666 "$1" c 1 3', join(root, "dev/null")).status, 0);
     assert.deepEqual(run("munged", ...options), { status: 0, out: "", err: "" });
@@ -144,6 +147,10 @@ suite("bare root directories", { root: isRoot, "/usr/sbin/munged": hasReference 
         "--metadata=/dev/null",
       );
       assert.deepEqual(opened, { status: 0, out: "hello", err: "" });
+      await setTimeout(SETTLED_MS);
+      const pid = Number(readFileSync(join(root, "run/pid-file"), "latin1"));
+      const resident = memoryOf(pid, "VmRSS");
+      assert(resident <= IDLE_MEMORY, `${resident / MIB} MiB stay resident`);
     } finally {
       assert.equal(run("munged", "--stop", "--socket=/run/socket").status, 0);
     }

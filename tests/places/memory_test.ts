@@ -3,12 +3,11 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { IDLE_MEMORY, memoryOf, MIB, SETTLED_MS } from "../harness/memory.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 
-const MIB = 1024 * 1024;
 /** The smallest limit at which the kernel can map the executable; below it, the kernel kills the process. */
 const MAPPED = 128 * MIB;
 const NO_MEMORY = 5;
@@ -29,12 +28,6 @@ function limited(limit: "v" | "d", bytes: number, command: readonly string[]) {
     timeout: 60_000,
   });
   return { status, signal, stderr };
-}
-
-/** One field of /proc/PID/status, in bytes. */
-function memoryOf(pid: number, field: "VmData" | "VmRSS"): number {
-  const status = readFileSync(`/proc/${pid}/status`, "latin1");
-  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
 }
 
 describe("memory limits", { skip: process.platform !== "linux" }, () => {
@@ -93,11 +86,11 @@ describe("memory limits", { skip: process.platform !== "linux" }, () => {
     assert(memoryOf(munged.process.pid!, "VmData") <= 160 * MIB);
   });
 
-  it("munged with 2 threads returns memory that only its start needed: at most 45 MiB stay resident", async () => {
+  it(`munged with 2 threads returns memory that only its start needed: at most ${IDLE_MEMORY / MIB} MiB stay resident`, async () => {
     const idle = await realm.start("ours");
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
     const resident = memoryOf(idle.process.pid!, "VmRSS");
-    assert(resident <= 45 * MIB, `${resident / MIB} MiB`);
+    assert(resident <= IDLE_MEMORY, `${resident / MIB} MiB`);
     assert.equal(realm.run("ours", "munge", ["-n", `--socket=${idle.socket}`]).status, 0);
   });
 });

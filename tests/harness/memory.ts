@@ -1,0 +1,15 @@
+// The memory of a running program, and how much an idle munged may have.
+import { readFileSync } from "node:fs";
+
+/** One mebibyte. */
+export const MIB = 1024 * 1024;
+/** When munged with 2 threads has given back what only its start needed. */
+export const SETTLED_MS = 3_000;
+/** How much of it may stay resident then. */
+export const IDLE_MEMORY: number = 45 * MIB;
+
+/** One field of /proc/PID/status, in bytes. */
+export function memoryOf(pid: number, field: "VmData" | "VmRSS"): number {
+  const status = readFileSync(`/proc/${pid}/status`, "latin1");
+  return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
+}
