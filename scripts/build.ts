@@ -1,6 +1,6 @@
-// Compiles the executable: dist/mungebox for this machine or, with --all, dist/mungebox-SYSTEM for every system,
-// with SHA256SUMS and a software bill of materials (SBOM). Manual pages and completions go to dist/share.
-//   bun scripts/build.ts [--all] [--output DIR]
+// Compiles the executable: dist/mungebox for this machine; dist/mungebox-SYSTEM for another system; or, with --all, those for
+// every system, with SHA256SUMS and a software bill of materials (SBOM). Manual pages and completions go to dist/share.
+//   bun scripts/build.ts [--all | --system SYSTEM] [--output DIR]
 // or compiles the SPANK plugin alone, dist/auks.so, against the installed Slurm's headers. It runs the executable at PATH.
 //   bun scripts/build.ts --spank [--program PATH] [--output DIR]
 import { createHash } from "node:crypto";
@@ -144,9 +144,10 @@ function sha256(path: string): string {
   return createHash("sha256").update(readFileSync(path)).digest("hex");
 }
 
-const { all, spank, program, output } = parseArgs({
+const { all, system, spank, program, output } = parseArgs({
   options: {
     all: { type: "boolean", default: false },
+    system: { type: "string" },
     spank: { type: "boolean", default: false },
     program: { type: "string", default: "/usr/bin/mungebox" },
     output: { type: "string", default: "dist" },
@@ -160,7 +161,12 @@ async function compileExecutables(): Promise<void> {
   writeShare(join(output, "share"), MUNGE_SHARE);
   writeShare(join(output, "share-auks"), AUKS_SHARE);
   const plugin = await singleModules();
-  if (all) {
+  if (system !== undefined) {
+    if (!(system in TARGETS)) {
+      throw new Error(`Unknown system "${system}"; known: ${Object.keys(TARGETS).join(", ")}`);
+    }
+    await compile(join(output, `mungebox-${system}`), { plugin, target: system });
+  } else if (all) {
     const names: string[] = [];
     for (const target of Object.keys(TARGETS)) {
       const name = `mungebox-${target}`;
