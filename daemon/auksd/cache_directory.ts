@@ -4,7 +4,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
   openSync,
   readdirSync,
   readSync,
@@ -19,7 +18,7 @@ import { AuksError } from "../../lib/auks/errors.ts";
 import { checkFile } from "../../lib/files/security.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
-import { fileName, finishFile, openUnfinished, PREFIX, UNFINISHED } from "./cache_file.ts";
+import { CacheFiles, fileName, PREFIX, UNFINISHED } from "./cache_file.ts";
 import { readWriteAhead, removeWriteAhead, syncDirectory } from "./write_ahead.ts";
 
 /** What the thread starts with. */
@@ -207,14 +206,11 @@ function recover(directory: string): void {
     if (UNFINISHED.test(name)) unlinkSync(join(directory, name));
   }
   const changes = readWriteAhead(directory);
+  const files = new CacheFiles(directory);
   for (const { uid, bytes } of changes) {
-    if (bytes !== undefined) {
-      const fd = openUnfinished(directory, uid, bytes);
-      bytes.fill(0);
-      fsyncSync(fd);
-      closeSync(fd);
-    }
-    finishFile(directory, uid, bytes !== undefined);
+    if (bytes === undefined) files.remove(uid);
+    else files.replace(uid, bytes, "flush");
+    bytes?.fill(0);
   }
   if (changes.length > 0) syncDirectory(directory);
   removeWriteAhead(directory);

@@ -1,12 +1,22 @@
 // One user's file in CacheDir: its name, and how it is replaced in one step.
-import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
+import { exchangeNames } from "../../lib/os/exchange_names.ts";
 
 const MODE = 0o600;
 
 /** What the names of users' files begin with. */
 export const PREFIX = "aukscc_";
-/** Names of files that were not finished. */
+/** Names of files that were not finished, or that had been replaced; the original's auksd reads none that begins with a dot. */
 export const UNFINISHED = /^\.aukscc_\d+\.new$/;
 
 /** The name of a user's file. */
@@ -14,32 +24,105 @@ export function fileName(uid: number): string {
   return `${PREFIX}${uid}`;
 }
 
-/** The name under which it is written; the original's auksd reads none that begins with a dot. */
-function unfinishedName(uid: number): string {
-  return `.${fileName(uid)}.new`;
+/** A new file that has no user yet. */
+interface NewFile {
+  readonly path: string;
+  readonly fd: number;
 }
 
-/** Writes a user's new file beside the old one; its descriptor. @throws {Error} the system's. */
-export function openUnfinished(directory: string, uid: number, bytes: Uint8Array): number {
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-  const path = join(directory, unfinishedName(uid));
-  const fd = openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, MODE);
-  try {
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
-    return fd;
-  } catch (error) {
-    closeSync(fd);
-    throw error;
+/** What protects a new file from a system crash. */
+export type Safety = "journal" | "flush" | "none";
+
+/** Replaces and removes users' files; one thread does so. */
+export class CacheFiles {
+  readonly #directory: string;
+  #lastNumber = 0;
+  /** Creating a file is what takes longest, so the next one is there before it is needed. */
+  #prepared: NewFile | undefined;
+  /** Files that have been replaced, and those that could not be put in place. */
+  readonly #useless: string[] = [];
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /**
+   * Puts a user's new file in the place of the old one, if any.
+   *
+   * @param safety what protects the new contents from a system crash: the journal, writing them to disk first, or nothing.
+   * @throws {Error} the system's; the old file then stays.
+   */
+  replace(uid: number, bytes: Uint8Array, safety: Safety): void {
+    const { path, fd } = this.#take();
+    const target = join(this.#directory, fileName(uid));
+    let isExchanged = false;
+    try {
+      try {
+        for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+        if (safety === "flush") fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      // A rename over a file would make ext4 and btrfs write the new contents to disk, as nothing else might protect them.
+      isExchanged = safety === "journal" && isRegular(target) && exchangeNames(path, target);
+      if (!isExchanged) renameSync(path, target);
+    } catch (error) {
+      this.#useless.push(path);
+      throw error;
+    }
+    if (isExchanged) this.#useless.push(path);
+  }
+
+  /** Removes a user's file, which may already be gone. @throws {Error} the system's. */
+  remove(uid: number): void {
+    removeFile(join(this.#directory, fileName(uid)));
+  }
+
+  /** Removes what is no longer needed, and creates the next file. @throws {Error} the system's. */
+  prepare(): void {
+    this.#tidy();
+    this.#prepared ??= this.#create();
+  }
+
+  /** Leaves only the users' files. @throws {Error} the system's. */
+  close(): void {
+    if (this.#prepared !== undefined) {
+      closeSync(this.#prepared.fd);
+      this.#useless.push(this.#prepared.path);
+      this.#prepared = undefined;
+    }
+    this.#tidy();
+  }
+
+  #tidy(): void {
+    for (let path = this.#useless.at(-1); path !== undefined; path = this.#useless.at(-1)) {
+      removeFile(path);
+      this.#useless.pop();
+    }
+  }
+
+  #take(): NewFile {
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    if (prepared === undefined) return this.#create();
+    if (fstatSync(prepared.fd).nlink > 0) return prepared;
+    closeSync(prepared.fd); // somebody has removed it
+    return this.#create();
+  }
+
+  #create(): NewFile {
+    const path = join(this.#directory, `.${PREFIX}${++this.#lastNumber}.new`);
+    removeFile(path); // of a thread before this one
+    return { path, fd: openSync(path, "wx", MODE) };
   }
 }
 
-/** Puts the new file in the old one's place, or removes that, if it is there. @throws {Error} the system's. */
-export function finishFile(directory: string, uid: number, isWritten: boolean): void {
-  const path = join(directory, fileName(uid));
-  if (isWritten) {
-    renameSync(join(directory, unfinishedName(uid)), path);
-    return;
-  }
+/** Whether something is there that a file may take the place of; a rename says why not. */
+function isRegular(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}
+
+function removeFile(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {

@@ -1,10 +1,9 @@
 // The thread that writes CacheDir, so that a slow disk or file server delays only the clients whose tickets it stores.
 // It writes everything that came meanwhile together, and makes it durable together.
-import { closeSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { FileOrder, FileReport, FilesThreadData } from "./cache_directory.ts";
-import { finishFile, openUnfinished } from "./cache_file.ts";
+import { CacheFiles } from "./cache_file.ts";
 import { WriteAhead } from "./write_ahead.ts";
 
 const { directory } = workerData as FilesThreadData;
@@ -13,6 +12,7 @@ const { directory } = workerData as FilesThreadData;
 const TURN_MAX = 2 ** 20;
 
 const orders: FileOrder[] = [];
+const files = new CacheFiles(directory);
 let writeAhead: WriteAhead | undefined;
 
 parentPort!.on("message", (order: FileOrder | "stop") => {
@@ -26,7 +26,6 @@ parentPort!.on("message", (order: FileOrder | "stop") => {
 
 interface Task {
   readonly order: FileOrder;
-  fd?: number;
   failure?: string;
 }
 
@@ -41,8 +40,7 @@ function carryOut(): void {
       writeAhead.append(durable.map(({ order }) => order));
     });
   }
-  for (const task of tasks) attempt([task], () => write(task));
-  for (const task of tasks) attempt([task], () => finish(task));
+  for (const task of tasks) attempt([task], () => finish(task.order));
   // A failed write must not come back after a crash.
   if (tasks.some(({ failure }) => failure !== undefined)) {
     attempt([], () => writeAhead?.checkpoint());
@@ -54,6 +52,8 @@ function carryOut(): void {
       ...(failure === undefined ? {} : { failure }),
     })),
   );
+  // After the answer. What fails here is tried again, and reported, with the next order.
+  attempt([], () => files.prepare());
 }
 
 /** The next orders, as many as are carried out together. */
@@ -71,30 +71,19 @@ function attempt(tasks: readonly Task[], step: () => void): void {
   try {
     step();
   } catch (error) {
-    for (const task of tasks) {
-      task.failure = systemText(error);
-      if (task.fd !== undefined) closeSync(task.fd);
-    }
+    for (const task of tasks) task.failure = systemText(error);
   }
 }
 
-/** Writes the new file beside the old one. */
-function write(task: Task): void {
-  const { uid, bytes } = task.order;
-  if (bytes === undefined) return;
-  task.fd = openUnfinished(directory, uid, bytes);
-}
-
-/** Puts it in the old one's place, or removes that. */
-function finish(task: Task): void {
-  const { fd, order } = task;
-  if (fd !== undefined) closeSync(fd);
-  delete task.fd;
-  finishFile(directory, order.uid, order.bytes !== undefined);
+/** Puts a file in the old one's place, or removes that. */
+function finish({ uid, bytes, sync }: FileOrder): void {
+  if (bytes === undefined) files.remove(uid);
+  else files.replace(uid, bytes, sync ? "journal" : "none");
 }
 
 function stop(): void {
   while (orders.length > 0) carryOut();
+  attempt([], () => files.close());
   attempt([], () => writeAhead?.close());
   parentPort!.postMessage("stopped");
 }

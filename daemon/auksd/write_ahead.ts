@@ -23,6 +23,8 @@ const NAME = ".auksd.journal";
 const MODE = 0o600;
 /** Written in full when it is made, so that a flush has nothing but bytes to write. */
 const SIZE = 2 * 2 ** 20;
+/** What is written at once when it is made. Linux would keep 2 MiB in one piece, and go through all of it in each flush. */
+const PAGE = 4096;
 const MARK = 0x6175_6b6a; // "aukj"
 // Record: mark, uid, kind, length of the content (u32 each), content, SHA-256 of all before it.
 const HEADER = 16;
@@ -54,7 +56,7 @@ export class WriteAhead {
     const { O_RDWR, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
     this.#fd = openSync(join(directory, NAME), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, MODE);
     try {
-      writeAll(this.#fd, new Uint8Array(SIZE), 0);
+      for (let at = 0; at < SIZE; at += PAGE) writeAll(this.#fd, new Uint8Array(PAGE), at);
       fsyncSync(this.#fd);
       syncDirectory(directory);
     } catch (error) {
