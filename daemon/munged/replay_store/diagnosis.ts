@@ -38,7 +38,7 @@ export async function diagnose(
   socket.on("data", (bytes) => {
     answer += bytes.toString("latin1").slice(0, MAX_ANSWER);
     const refusal = /^-([^\r\n]*)\r\n/m.exec(answer)?.[1];
-    if (refusal !== undefined) found(refusal);
+    if (refusal !== undefined) found(withoutPassword(refusal, access));
     else if (answer.includes("+PONG\r\n")) found("Connection closed");
   });
   // TLS errors have numbers of their own.
@@ -52,6 +52,12 @@ export async function diagnose(
     clearTimeout(timer);
     socket.destroy();
   }
+}
+
+/** A refusal without what it repeats of the command: the password must not get into the log. */
+function withoutPassword(refusal: string, { password }: Access): string {
+  const text = refusal.replace(/,? with args beginning with:.*/, "");
+  return password === "" ? text : text.replaceAll(password, "...");
 }
 
 /** A command in the store's protocol (RESP). */

@@ -166,7 +166,7 @@ export class Master {
 async function replicate(link: Link, { replicas, timeout }: MasterSettings): Promise<void> {
   const patience = Math.floor(timeout / 4); // less than the silence after which a connection counts as lost
   const count = Number(await link.send("WAIT", [`${replicas}`, `${patience}`]));
-  if (count < replicas) {
+  if (!(count >= replicas)) {
     throw new ServerRefusal(`NOREPLICAS ${count} of ${replicas} replicas have the entry`);
   }
 }

@@ -12,6 +12,9 @@ export interface Shard {
   readonly ranges: readonly SlotRange[];
 }
 
+/** More masters than any store needs. Each takes a descriptor, which clients would lack. */
+const MOST_MASTERS = 100;
+
 /**
  * Finds the masters of a store.
  *
@@ -100,7 +103,7 @@ async function openSentinel(
  * The masters in an answer to CLUSTER SLOTS.
  *
  * @param asked whose own address it may leave out.
- * @throws {StrangeAnswer} if it is none.
+ * @throws {StrangeAnswer} if it is none, {Error} if there are too many.
  */
 export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
   const shards = new Map<string, { address: StoreAddress; ranges: SlotRange[] }>();
@@ -117,6 +120,11 @@ export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
     const shard = shards.get(name) ?? { address, ranges: [] };
     shard.ranges.push([first, last]);
     shards.set(name, shard);
+    if (shards.size > MOST_MASTERS) {
+      throw new Error(
+        `${formatAddress(asked)}: Its answer names more than ${MOST_MASTERS} masters`,
+      );
+    }
   }
   if (shards.size === 0) throw new StrangeAnswer(asked);
   return [...shards.values()];
