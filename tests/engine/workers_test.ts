@@ -33,15 +33,15 @@ function requestWith(length: number): Uint8Array {
 const request = requestWith(10);
 
 describe("workers that die", () => {
+  /** Makes a thread die (mortal_globals.ts). */
+  const flag = `/tmp/munged-mortal-${process.pid}`;
   let directory: string;
   let socketPath: string;
-  let flag: string;
   let log: ReturnType<typeof memoryLogger>;
   let count = 0;
 
   before(() => {
     directory = mkdtempSync("/tmp/munged-engine-");
-    flag = process.env["MORTAL_FLAG"] = join(directory, "flag");
   });
   after(() => rmSync(directory, { recursive: true }));
   beforeEach(() => {

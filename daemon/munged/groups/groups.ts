@@ -1,7 +1,6 @@
 // Decides when to rebuild the map of supplementary groups. A separate thread (thread.ts) queries the name service, so
 // that a slow one delays nothing.
 import { statSync } from "node:fs";
-import { Worker } from "node:worker_threads";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { threadFile } from "../../../lib/os/thread_file.ts";
 import type { DaemonConfig } from "../config.ts";
@@ -110,8 +109,8 @@ export class GroupUpdater {
       this.#first.resolve();
       this.#schedule();
     };
-    worker.once("message", finish);
-    worker.once("error", (error) => finish({ failure: error.message }));
+    worker.addEventListener("message", ({ data }) => finish(data as GroupsAnswer));
+    worker.addEventListener("error", ({ message }) => finish({ failure: message }));
   }
 
   #groupFileMtime(): number | undefined {

@@ -1,7 +1,7 @@
 // The engine: the threads that serve requests, as the main thread sees them. It starts them, tells them about changes,
 // replaces dead ones, and stops them. worker.ts is the code of a thread.
 import { setTimeout as sleep } from "node:timers/promises";
-import { MessageChannel, type MessagePort, type Worker } from "node:worker_threads";
+import type { MessagePort } from "node:worker_threads";
 import { close, openPipe, shutdown, signalPipe } from "../../../lib/os/socket.ts";
 import { softLimit } from "../../../lib/os/limits.ts";
 import type { OverflowIds } from "../../../lib/os/user_namespace.ts";
@@ -80,10 +80,11 @@ export type ToWorker =
   | { readonly kind: "stop" };
 
 /**
- * Reports of a worker; "realms" means it no longer uses any of an earlier generation, "resting" that it serves no client,
+ * Reports of a worker; "failed" means it ends for this reason, "realms" that it no longer uses any of an earlier generation, "resting" that it serves no client,
  * and "visitor" that someone has come to the door.
  */
 export type FromWorker =
+  | { readonly kind: "failed"; readonly reason: string }
   | { readonly kind: "ready" | "stopped" | "resting" }
   | { readonly kind: "visitor"; readonly fd: number }
   | { readonly kind: "realms"; readonly generation: number };
@@ -325,7 +326,8 @@ export class Engine {
     };
     this.#threads.set(number, thread);
     let reason = " unexpectedly";
-    worker.on("message", (message: FromWorker) => {
+    worker.addEventListener("message", ({ data }) => {
+      const message = data as FromWorker;
       switch (message.kind) {
         case "realms":
           thread.generation = message.generation;
@@ -335,15 +337,18 @@ export class Engine {
           break;
         case "visitor":
           return this.#visited(message.fd);
+        case "failed":
+          reason = `: ${message.reason}`;
+          return;
         default:
           thread.state = message.kind;
       }
       this.#changed();
     });
-    worker.on("error", (error) => {
-      reason = `: ${error.message}`;
+    worker.addEventListener("error", ({ message }) => { // its code could not be loaded
+      reason = `: ${message}`;
     });
-    worker.on("exit", () => {
+    worker.addEventListener("close", () => {
       this.#release(thread);
       if (thread.state === "stopped") return;
       thread.state = "stopped";

@@ -1,6 +1,5 @@
 // One thread that serves requests. It blocks only in libc and never waits for a single client. This file has its event
 // loop, its context for decisions, and turns; the sockets are in listener.ts and exchange.ts.
-import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { primitives } from "../../../lib/primitives/executable.ts";
 import { openPoller } from "../../../lib/os/poller.ts";
 import { lastDescriptors } from "../../../lib/os/process.ts";
@@ -38,9 +37,15 @@ const LITTER_MAX = 2 * 2 ** 20;
 const LITTER_PER_CLIENT = 512;
 const IDLE_MS = 100;
 
-// Threads are started before munged knows their settings, so that they load their code meanwhile.
+process.once("uncaughtException", ({ message }) => {
+  report({ kind: "failed", reason: message });
+  process.exit(1);
+});
+
+// Threads are started before munged knows their settings, so that they load their code meanwhile. Nothing is awaited before
+// the listener is there, because messages are not kept for it.
 const settings = await new Promise<WorkerSettings>((resolve) => {
-  parentPort!.once("message", resolve);
+  addEventListener("message", ({ data }) => resolve(data as WorkerSettings), { once: true });
 });
 const log = createLogger(settings.log);
 let { groups, realms } = settings;
@@ -264,6 +269,8 @@ function patience(): number {
 
 function takeOrders(): void {
   drainPipe(settings.wake);
+  // Loaded here, because the first clients would have to wait for it.
+  const { receiveMessageOnPort } = process.getBuiltinModule("node:worker_threads");
   for (;;) {
     const received = receiveMessageOnPort(settings.orders) as { message: ToWorker } | undefined;
     if (received === undefined) return;
@@ -320,7 +327,7 @@ function admit(socket: number): void {
 }
 
 function report(message: FromWorker): void {
-  parentPort!.postMessage(message);
+  postMessage(message);
 }
 
 try {
