@@ -21,10 +21,13 @@ export class DerError extends Error {}
 /** Reads values one after another from part of a buffer, without copying. */
 export class DerReader {
   readonly #bytes: Uint8Array;
-  #at = 0;
+  #at: number;
+  readonly #end: number;
 
   /**
    * @param bytes the DER.
+   * @param start where it begins in them.
+   * @param end where it ends.
    *
    * @example
    * ```ts
@@ -34,18 +37,20 @@ export class DerReader {
    * console.log(reader.open(TAG.sequence).integer()); // 5
    * ```
    */
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
     this.#bytes = bytes;
+    this.#at = start;
+    this.#end = end;
   }
 
   /** Whether nothing is left to read. */
   get atEnd(): boolean {
-    return this.#at === this.#bytes.length;
+    return this.#at === this.#end;
   }
 
   /** @throws {DerError} if anything is left to read. */
   end(): void {
-    if (!this.atEnd) throw new DerError(`${this.#bytes.length - this.#at} bytes too many`);
+    if (!this.atEnd) throw new DerError(`${this.#end - this.#at} bytes too many`);
   }
 
   /**
@@ -56,17 +61,10 @@ export class DerReader {
    * @throws {DerError} for a different tag, or a value longer than its container.
    */
   take(tag: number): Uint8Array {
-    const found = this.#bytes[this.#at];
-    if (found === undefined) throw new DerError(`tag ${hex(tag)} is missing`);
-    if (found !== tag) throw new DerError(`tag ${hex(found)} instead of ${hex(tag)}`);
-    this.#at++;
-    const length = this.#length();
-    if (length > this.#bytes.length - this.#at) {
-      throw new DerError(
-        `a value of ${length} bytes where ${this.#bytes.length - this.#at} are left`,
-      );
-    }
-    return this.#bytes.subarray(this.#at, this.#at += length);
+    const end = this.#enter(tag);
+    const start = this.#at;
+    this.#at = end;
+    return this.#bytes.subarray(start, end);
   }
 
   /**
@@ -77,7 +75,10 @@ export class DerReader {
    * @throws {DerError} as {@linkcode DerReader.take}.
    */
   open(tag: number): DerReader {
-    return new DerReader(this.take(tag));
+    const end = this.#enter(tag);
+    const start = this.#at;
+    this.#at = end;
+    return new DerReader(this.#bytes, start, end);
   }
 
   /**
@@ -88,7 +89,7 @@ export class DerReader {
    * @throws {DerError} as {@linkcode DerReader.take}.
    */
   openIf(tag: number): DerReader | undefined {
-    return this.#bytes[this.#at] === tag ? this.open(tag) : undefined;
+    return !this.atEnd && this.#bytes[this.#at] === tag ? this.open(tag) : undefined;
   }
 
   /**
@@ -100,7 +101,7 @@ export class DerReader {
    */
   whole(tag: number): Uint8Array {
     const start = this.#at;
-    this.take(tag);
+    this.#at = this.#enter(tag);
     return this.#bytes.subarray(start, this.#at);
   }
 
@@ -111,38 +112,51 @@ export class DerReader {
    * @throws {DerError} if it has more bits or redundant bytes.
    */
   integer(): number {
-    const bytes = this.take(TAG.integer);
-    if (bytes.length === 0 || bytes.length > 4) {
-      throw new DerError(`an INTEGER of ${bytes.length} bytes`);
-    }
-    if (
-      bytes.length > 1 &&
-      (bytes[0] === 0 ? bytes[1]! < 0x80 : bytes[0] === 0xff && bytes[1]! > 0x7f)
-    ) {
+    const end = this.#enter(TAG.integer);
+    const start = this.#at;
+    this.#at = end;
+    const length = end - start;
+    if (length === 0 || length > 4) throw new DerError(`an INTEGER of ${length} bytes`);
+    const first = this.#bytes[start]!;
+    if (length > 1 && isRedundant(first, this.#bytes[start + 1]!)) {
       throw new DerError("an INTEGER with a byte too many");
     }
-    let value = bytes[0]! >= 0x80 ? -1 : 0;
-    for (const byte of bytes) value = value << 8 | byte;
+    let value = first >= 0x80 ? -1 : 0;
+    for (let at = start; at < end; at++) value = value << 8 | this.#bytes[at]!;
     return value;
   }
 
+  /** Goes to the contents of a value; returns where they end. No view of them, as creating one takes longest. */
+  #enter(tag: number): number {
+    if (this.atEnd) throw new DerError(`tag ${hex(tag)} is missing`);
+    const found = this.#bytes[this.#at]!;
+    if (found !== tag) throw new DerError(`tag ${hex(found)} instead of ${hex(tag)}`);
+    this.#at++;
+    const length = this.#length();
+    const left = this.#end - this.#at;
+    if (length > left) throw new DerError(`a value of ${length} bytes where ${left} are left`);
+    return this.#at + length;
+  }
+
   #length(): number {
-    const first = this.#bytes[this.#at++];
-    if (first === undefined) throw new DerError("a length is missing");
+    if (this.atEnd) throw new DerError("a length is missing");
+    const first = this.#bytes[this.#at++]!;
     if (first < 0x80) return first;
     const count = first & 0x7f;
     if (count === 0 || count > 4) throw new DerError(`a length of ${count} bytes`);
+    if (count > this.#end - this.#at) throw new DerError("a length is cut off");
     let length = 0;
-    for (let i = 0; i < count; i++) {
-      const byte = this.#bytes[this.#at++];
-      if (byte === undefined) throw new DerError("a length is cut off");
-      length = length * 256 + byte;
-    }
+    for (let i = 0; i < count; i++) length = length * 256 + this.#bytes[this.#at++]!;
     if (length < 0x80 || length < 256 ** (count - 1)) {
       throw new DerError("a length with a byte too many");
     }
     return length;
   }
+}
+
+/** Whether the first of an INTEGER's bytes only repeats the sign of the second. */
+function isRedundant(first: number, second: number): boolean {
+  return first === 0 ? second < 0x80 : first === 0xff && second > 0x7f;
 }
 
 /** A value to write: raw bytes, or a tag with its contents. */
@@ -169,11 +183,7 @@ export function integerNode(value: number): DerNode {
   const bytes = [value >> 24, value >> 16 & 0xff, value >> 8 & 0xff, value & 0xff].map((b) =>
     b & 0xff
   );
-  while (
-    bytes.length > 1 && (bytes[0] === 0 ? bytes[1]! < 0x80 : bytes[0] === 0xff && bytes[1]! > 0x7f)
-  ) {
-    bytes.shift();
-  }
+  while (bytes.length > 1 && isRedundant(bytes[0]!, bytes[1]!)) bytes.shift();
   return node(TAG.integer, Uint8Array.from(bytes));
 }
 
