@@ -25,6 +25,7 @@ export async function run(_program: string, [type, socketPath]: readonly string[
       isOnce: true,
       responseType: Number(type) as MessageType,
       parse: (bytes) => bytes.slice(),
+      viewsBody: false,
     });
     for (let rest = body; rest.length > 0;) rest = rest.subarray(writeSync(1, rest));
     return 0;

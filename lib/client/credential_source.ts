@@ -2,7 +2,11 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import { MungeError } from "../errors.ts";
 import { DEFAULT_SOCKET } from "../paths.ts";
-import { decodeTransaction, encodeTransaction, type Transaction } from "../protocol/transaction.ts";
+import {
+  decodeTransaction,
+  encodeTextTransaction,
+  type Transaction,
+} from "../protocol/transaction.ts";
 import { onAbort } from "./abort.ts";
 import { transact } from "./transact.ts";
 import { acceptedIn, decodeRequest } from "./decode.ts";
@@ -194,7 +198,7 @@ export class CredentialSource implements AsyncDisposable {
   async #makeOne(): Promise<string> {
     const madeAt = Date.now();
     const [credential, ttl] = await Promise.all([
-      this.#ask(encodeTransaction(encodeRequest(this.#payload, this.#options)))
+      this.#ask(encodeTextTransaction(encodeRequest(this.#payload, this.#options)))
         .then((response) => credentialIn(response, this.#socketPath)),
       this.#grantedTtl(),
     ]);
@@ -211,7 +215,7 @@ export class CredentialSource implements AsyncDisposable {
   /** Seconds that munged lets a credential of ours live. */
   async #grantedTtl(): Promise<number> {
     const { ttl } = this.#options;
-    const made = await this.#ask(encodeTransaction(encodeRequest("", { ttl })));
+    const made = await this.#ask(encodeTextTransaction(encodeRequest("", { ttl })));
     const probe = decodeRequest(credentialIn(made, this.#socketPath));
     const response = await this.#ask(decodeTransaction(probe));
     return acceptedIn(response, this.#socketPath, { ignoreTimeAndReplay: true }).ttl;

@@ -12,13 +12,11 @@ import { transact } from "./transact.ts";
 import { isRejection } from "./decoded_credential.ts";
 import { errorCode, MungeError } from "../errors.ts";
 import type { MacName } from "../credential/mac.ts";
-import { type EncodeRequest, type EncodeResponse, TTL_DEFAULT } from "../protocol/message.ts";
+import { type EncodeRequest, TTL_DEFAULT } from "../protocol/message.ts";
 import { checkedRealm } from "../credential/realm.ts";
 import { DEFAULT_SOCKET } from "../paths.ts";
-import { encodeTransaction } from "../protocol/transaction.ts";
+import { type EncodeTextResponse, encodeTextTransaction } from "../protocol/transaction.ts";
 import type { ZipName } from "../credential/zip.ts";
-
-const utf8 = new TextDecoder();
 
 /** Properties of a credential, and which munged makes it. */
 export interface CredentialOptions {
@@ -82,7 +80,7 @@ export async function encode(
   options: EncodeOptions = {},
 ): Promise<string> {
   const { socketPath = DEFAULT_SOCKET } = options;
-  const transaction = encodeTransaction(encodeRequest(payload, options));
+  const transaction = encodeTextTransaction(encodeRequest(payload, options));
   return credentialIn(await transact(socketPath, transaction, options), socketPath);
 }
 
@@ -104,9 +102,9 @@ export function encodeRequest(
 }
 
 /** The credential in munged's answer. Throws the error if there is one instead. */
-export function credentialIn(response: EncodeResponse, socketPath: string): string {
+export function credentialIn(response: EncodeTextResponse, socketPath: string): string {
   const { errno, errorText, credential } = response;
-  if (errno === 0) return utf8.decode(credential);
+  if (errno === 0) return credential;
   const code = errorCode(errno);
   // These errors carry a decoded credential, so an encode can't have them.
   if (!isRejection(code)) throw new MungeError(code, errorText || undefined, { socketPath });

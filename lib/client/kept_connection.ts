@@ -2,20 +2,16 @@
 // requests over one connection"). kept_connections.ts decides when there is one.
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import type { MungeError } from "../errors.ts";
-import {
-  HEADER_LENGTH,
-  type KeepTerms,
-  MESSAGE_TIMEOUT_MS,
-  type MessageType,
-} from "../protocol/message.ts";
+import { HEADER_LENGTH, type KeepTerms, MESSAGE_TIMEOUT_MS } from "../protocol/message.ts";
 import {
   incompleteError,
   keepTransaction,
   responseLength,
   stepError,
   timeoutError,
+  type Transaction,
 } from "../protocol/transaction.ts";
-import { KeptRequests } from "./kept_requests.ts";
+import { type KeptRequest, KeptRequests } from "./kept_requests.ts";
 import { openTransport, type Transport } from "./kept_transport.ts";
 import { systemText } from "./system_error.ts";
 
@@ -117,10 +113,17 @@ export class KeptConnection {
     return this.#isOpen && message.length - HEADER_LENGTH <= this.#terms.maxLength;
   }
 
-  /** Sends a request together with all others of this moment. Resolves with the answer's body; rejects with a {@linkcode KeptFailure}. */
-  ask(message: Uint8Array, responseType: MessageType): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      this.#requests.add({ message, responseType, resolve, reject, sentAt: 0 });
+  /** Sends a request together with all others of this moment. Resolves with the answer; rejects with a {@linkcode KeptFailure}. */
+  ask<Response>(message: Uint8Array, transaction: Transaction<Response>): Promise<Response> {
+    return new Promise((resolve: (response: never) => void, reject) => {
+      this.#requests.add({
+        message,
+        transaction,
+        resolve: resolve as KeptRequest["resolve"],
+        reject,
+        sentAt: 0,
+        next: undefined,
+      });
       if (this.#isFlushing) return;
       this.#isFlushing = true;
       queueMicrotask(() => this.#flush());
@@ -155,10 +158,10 @@ export class KeptConnection {
         const request = requests.first;
         if (request === undefined) throw closedError(); // an answer to nothing
         const bodyAt = at + HEADER_LENGTH;
-        const end = bodyAt + responseLength(bytes, request.responseType, at);
+        const end = bodyAt + responseLength(bytes, request.transaction.responseType, at);
         if (end > bytes.length) break;
         requests.answered();
-        request.resolve(copied(bytes, bodyAt, end));
+        settle(request, bytes, bodyAt, end);
         at = end;
       }
     } catch (error) {
@@ -201,10 +204,14 @@ function closedError(error?: unknown): MungeError {
     : stepError("receive message header", systemText(error), error);
 }
 
-/** A copy of some bytes, with a buffer of which Bun makes views at once; for that of slice() it takes over a microsecond. */
-function copied(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const { buffer, byteOffset } = bytes;
-  return new Uint8Array(buffer.slice(byteOffset + start, byteOffset + end));
+/** Settles a request with the answer whose body lies in `bytes`, which are valid only during the call. */
+function settle(request: KeptRequest, bytes: Uint8Array, start: number, end: number): void {
+  const { parse, viewsBody } = request.transaction;
+  try {
+    request.resolve(parse(viewsBody ? bytes.slice(start, end) : bytes.subarray(start, end)));
+  } catch (error) {
+    request.reject({ error: error as MungeError, wasSent: true });
+  }
 }
 
 function joined(first: Uint8Array, second: Uint8Array): Uint8Array {

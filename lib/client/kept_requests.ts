@@ -1,10 +1,7 @@
 // The requests over one kept connection, in order: first those in flight, whose answers come in the same order, then those
 // that are not sent yet. kept_connection.ts sends them.
 import type { MungeError } from "../errors.ts";
-import type { MessageType } from "../protocol/message.ts";
-
-/** How many answered requests are forgotten at once, unless all are. */
-const FORGOTTEN_AT_ONCE = 256;
+import type { Transaction } from "../protocol/transaction.ts";
 
 /** Why a request got no answer. */
 export interface KeptFailure {
@@ -13,88 +10,81 @@ export interface KeptFailure {
   readonly wasSent: boolean;
 }
 
-/** A request, sent or not. */
+/** A request without an answer, sent or not. */
 export interface KeptRequest {
   readonly message: Uint8Array;
-  readonly responseType: MessageType;
-  readonly resolve: (body: Uint8Array) => void;
+  /** What its answer is. */
+  readonly transaction: Pick<Transaction<unknown>, "responseType" | "parse" | "viewsBody">;
+  readonly resolve: (response: unknown) => void;
   readonly reject: (failure: KeptFailure) => void;
   /** The tick in which it was sent. */
   sentAt: number;
+  /** The request after it. */
+  next: KeptRequest | undefined;
 }
 
 /** A queue of requests. */
 export class KeptRequests {
-  #requests: KeptRequest[] = [];
-  /** How many of them are answered, and how many are sent, from the first one on. */
-  #answered = 0;
-  #sent = 0;
-
-  /** Number of requests without an answer. */
-  get inFlight(): number {
-    return this.#sent - this.#answered;
-  }
-
+  #first: KeptRequest | undefined;
+  #firstUnsent: KeptRequest | undefined;
+  #last: KeptRequest | undefined;
+  /** Number of requests that are sent. */
+  inFlight = 0;
   /** Number of requests that are not sent yet. */
-  get unsent(): number {
-    return this.#requests.length - this.#sent;
-  }
-
-  /** Number of requests in memory. */
-  get held(): number {
-    return this.#requests.length;
-  }
+  unsent = 0;
 
   /** The request whose answer comes next; undefined if none is in flight. */
   get first(): KeptRequest | undefined {
-    return this.#answered < this.#sent ? this.#requests[this.#answered] : undefined;
+    return this.inFlight > 0 ? this.#first : undefined;
   }
 
   /** Adds a request that is not sent yet. */
   add(request: KeptRequest): void {
-    this.#requests.push(request);
+    if (this.#last === undefined) this.#first = request;
+    else this.#last.next = request;
+    this.#last = request;
+    this.#firstUnsent ??= request;
+    this.unsent++;
   }
 
   /** The messages of the next `count` requests, which are sent now. */
   send(count: number, tick: number): Uint8Array {
-    const from = this.#sent;
-    this.#sent += count;
+    const messages: Uint8Array[] = [];
     let length = 0;
-    for (let i = from; i < this.#sent; i++) {
-      const request = this.#requests[i]!;
+    for (let i = 0; i < count; i++) {
+      const request = this.#firstUnsent!;
       request.sentAt = tick;
       length += request.message.length;
+      messages.push(request.message);
+      this.#firstUnsent = request.next;
     }
-    if (count === 1) return this.#requests[from]!.message;
+    this.inFlight += count;
+    this.unsent -= count;
+    if (count === 1) return messages[0]!;
     const bytes = new Uint8Array(length);
     let at = 0;
-    for (let i = from; i < this.#sent; i++) {
-      const { message } = this.#requests[i]!;
+    for (const message of messages) {
       bytes.set(message, at);
       at += message.length;
     }
     return bytes;
   }
 
-  /** Notes that the first request has its answer. */
+  /** Forgets the first request, which has its answer. */
   answered(): void {
-    this.#answered++;
-    if (this.#answered === this.#requests.length) {
-      this.#requests.length = 0;
-      this.#answered = this.#sent = 0;
-    } else if (this.#answered === FORGOTTEN_AT_ONCE) {
-      this.#requests.splice(0, FORGOTTEN_AT_ONCE);
-      this.#sent -= FORGOTTEN_AT_ONCE;
-      this.#answered = 0;
-    }
+    this.#first = this.#first!.next;
+    if (this.#first === undefined) this.#last = undefined;
+    this.inFlight--;
   }
 
-  /** Rejects and forgets all requests without an answer. */
+  /** Rejects and forgets all requests. */
   rejectAll(error: MungeError): void {
-    const [from, sent] = [this.#answered, this.#sent];
-    const requests = this.#requests;
-    this.#requests = [];
-    this.#answered = this.#sent = 0;
-    for (let i = from; i < requests.length; i++) requests[i]!.reject({ error, wasSent: i < sent });
+    const sent = this.inFlight;
+    let request = this.#first;
+    this.#first = this.#firstUnsent = this.#last = undefined;
+    this.inFlight = this.unsent = 0;
+    for (let i = 0; request !== undefined; i++, request = request.next) {
+      request.reject({ error, wasSent: i < sent });
+    }
   }
 }

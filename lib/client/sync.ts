@@ -18,6 +18,7 @@ import type {
   EncodeResponse,
 } from "../protocol/message.ts";
 import { DEFAULT_SOCKET } from "../paths.ts";
+import { withText } from "../protocol/transaction.ts";
 
 /** The blocking client, whose own module names Bun's. */
 interface BlockingClient {
@@ -73,7 +74,10 @@ export function encodeSync(
 ): string {
   const { socketPath = DEFAULT_SOCKET } = options;
   const request = encodeRequest(payload, options);
-  return blocking(socketPath, (client) => credentialIn(client.encode(request), socketPath));
+  return blocking(
+    socketPath,
+    (client) => credentialIn(withText(client.encode(request)), socketPath),
+  );
 }
 
 /**

@@ -104,8 +104,8 @@ async function askKept<Response>(
   signal?.throwIfAborted();
   let failures = 0;
   try {
-    const answer = kept.ask(message, transaction.responseType);
-    return transaction.parse(await (signal === undefined ? answer : unlessAborted(answer, signal)));
+    const answer = kept.ask(message, transaction);
+    return await (signal === undefined ? answer : unlessAborted(answer, signal));
   } catch (failure) {
     signal?.throwIfAborted();
     const { error = failure, wasSent = true } = failure as Partial<KeptFailure>;

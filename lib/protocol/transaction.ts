@@ -48,10 +48,45 @@ export interface Transaction<Response> {
   readonly responseType: MessageType;
   /** Parses the response's body. Throws EMUNGE_SOCKET if its fields don't fit. */
   parse(body: Uint8Array): Response;
+  /** Whether the parsed response has views of the body, so that this must not be reused. */
+  readonly viewsBody: boolean;
+}
+
+/** An {@linkcode EncodeResponse} with the credential as text. */
+export interface EncodeTextResponse extends Omit<EncodeResponse, "credential"> {
+  readonly credential: string;
+}
+
+const utf8 = new TextDecoder();
+
+/** A response with its credential as text. */
+export function withText({ errno, errorText, credential }: EncodeResponse): EncodeTextResponse {
+  return { errno, errorText, credential: utf8.decode(credential) };
 }
 
 /** The transaction that asks for a credential. */
 export function encodeTransaction(request: EncodeRequest): Transaction<EncodeResponse> {
+  return encoding(request, parseCredential, true);
+}
+
+/** As {@linkcode encodeTransaction}, with the credential as text. */
+export function encodeTextTransaction(request: EncodeRequest): Transaction<EncodeTextResponse> {
+  return encoding(request, (body) => withText(parseCredential(body)), false);
+}
+
+function parseCredential(body: Uint8Array): EncodeResponse {
+  const response = parseEncodeResponse(body);
+  if (response.errno === 0 && response.credential.length === 0) {
+    throw new MungeError("EMUNGE_SNAFU", "Client received invalid data length 0");
+  }
+  return response;
+}
+
+function encoding<Response>(
+  request: EncodeRequest,
+  parse: Transaction<Response>["parse"],
+  viewsBody: boolean,
+): Transaction<Response> {
   const { length } = request.payload;
   return {
     format: (retry) => formatEncodeRequest(request, retry),
@@ -59,13 +94,8 @@ export function encodeTransaction(request: EncodeRequest): Transaction<EncodeRes
     requireFits: (maxPayload) => requireSize("Payload", length, maxPayload),
     isOnce: false,
     responseType: MESSAGE_TYPE.encodeResponse,
-    parse(body) {
-      const response = parseEncodeResponse(body);
-      if (response.errno === 0 && response.credential.length === 0) {
-        throw new MungeError("EMUNGE_SNAFU", "Client received invalid data length 0");
-      }
-      return response;
-    },
+    parse,
+    viewsBody,
   };
 }
 
@@ -84,11 +114,17 @@ export function decodeTransaction(request: DecodeRequest): Transaction<DecodeRes
     isOnce: true,
     responseType: MESSAGE_TYPE.decodeResponse,
     parse: parseDecodeResponse,
+    viewsBody: true,
   };
 }
 
-/** A request without fields, which every munged accepts. */
-const EMPTY = { maxPayloadNeeded: 0, requireFits: () => {}, isOnce: false } as const;
+/** A request without fields, which every munged accepts, and whose response has none that are bytes. */
+const EMPTY = {
+  maxPayloadNeeded: 0,
+  requireFits: () => {},
+  isOnce: false,
+  viewsBody: false,
+} as const;
 
 /** The transaction that asks for munged's status; the response is JSON. */
 export function statusTransaction(): Transaction<string> {
