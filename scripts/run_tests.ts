@@ -63,11 +63,20 @@ const PEERS: Readonly<Record<string, string>> = {
   zsh: "/usr/bin/zsh",
 };
 
-/** More of them, for the part vm. */
-const VM_PEERS: Readonly<Record<string, string>> = {
-  mmdebstrap: "/usr/bin/mmdebstrap",
-  "qemu-system-x86": "/usr/bin/qemu-system-x86_64",
-  "qemu-utils": "/usr/bin/qemu-img",
+/** More of them, for parts that run only when they are named. */
+const MORE_PEERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  musl: {
+    "g++": "/usr/bin/g++",
+    "gcc-12-source": "/usr/share/doc/gcc-12-source/copyright",
+    make: "/usr/bin/make",
+    "musl-tools": "/usr/bin/musl-gcc",
+    "xz-utils": "/usr/bin/xz",
+  },
+  vm: {
+    mmdebstrap: "/usr/bin/mmdebstrap",
+    "qemu-system-x86": "/usr/bin/qemu-system-x86_64",
+    "qemu-utils": "/usr/bin/qemu-img",
+  },
 };
 
 /**
@@ -191,6 +200,12 @@ const PARTS: readonly Part[] = [
     counts: "bun",
   },
   {
+    name: "musl",
+    onlyByName: true,
+    command: ["bun", "test", "--timeout", "600000", ...testFiles("tests/musl")],
+    counts: "bun",
+  },
+  {
     name: "vm",
     onlyByName: true,
     command: ["bun", "test", "--timeout", "900000", ...testFiles("tests/vm")],
@@ -252,9 +267,9 @@ function countsOf(part: Part, status: number | null, output: string): Counts {
 
 /** Installs missing peers if run as root. Returns those that are still missing. */
 async function installPeers(): Promise<string[]> {
-  const peers = { ...PEERS, ...chosen.includes("vm") ? VM_PEERS : {} };
+  const peers = Object.assign({}, PEERS, ...chosen.map((name) => MORE_PEERS[name]));
   const missing = () =>
-    Object.entries(peers).filter(([, path]) => !Bun.file(path).size).map(([name]) => name);
+    Object.entries<string>(peers).filter(([, path]) => !Bun.file(path).size).map(([name]) => name);
   if (missing().length > 0 && IS_ROOT && Bun.which("apt-get") !== null) {
     const quiet = { DEBIAN_FRONTEND: "noninteractive" };
     if (missing().some((name) => name.endsWith(":arm64"))) {
