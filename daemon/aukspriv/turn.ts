@@ -7,7 +7,8 @@ import type { Credential } from "../../lib/krb5/credential.ts";
 import { Keytab } from "../../lib/krb5/keytab.ts";
 import { Principal } from "../../lib/krb5/principal.ts";
 import { initialTicket } from "../../lib/krb5/tickets.ts";
-import { forbidCoreDumps } from "../../lib/os/process.ts";
+import { becomeUser } from "../../lib/os/identity.ts";
+import { forbidCoreDumps, hideMemory } from "../../lib/os/process.ts";
 import { userByName } from "../../lib/os/users.ts";
 import { type Candidate, chooseCandidates } from "./principal.ts";
 import type { AuksprivSettings } from "./settings.ts";
@@ -83,19 +84,18 @@ function isUnknownClient(error: unknown): boolean {
 }
 
 function store(context: Context, { user, ccache }: AuksprivSettings, ticket: Credential): void {
-  becomeUser(user);
+  switchTo(user);
   replaceTickets(context, ccache, [ticket]);
 }
 
-/** Switches to an account permanently, so that the cache belongs to it and is named after it. */
-function becomeUser(name: string): void {
+/** Becomes an account permanently, so that the cache belongs to it and is named after it. */
+function switchTo(name: string): void {
   const user = userByName(name);
   if (user === undefined) throw new Error(`unknown account ${name} (AUKS_PRIV_USER)`);
   if (user.uid === process.getuid!()) return;
   if (process.getuid!() !== 0) {
     throw new Error(`only root can keep the credential cache of ${name} (AUKS_PRIV_USER)`);
   }
-  process.setgroups!([user.gid]);
-  process.setgid!(user.gid);
-  process.setuid!(user.uid);
+  becomeUser(user.uid, user.gid);
+  hideMemory(); // changing the user may undo it
 }

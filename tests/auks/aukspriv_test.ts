@@ -19,7 +19,13 @@ import { Kdc, KDC_NEEDS } from "./kdc.ts";
 const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const MNGT = "host/mngt.realm.a@REALM.A";
 
-suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
+const NEEDS = {
+  ...KDC_NEEDS,
+  root: process.getuid!() === 0,
+  strace: existsSync("/usr/bin/strace"),
+};
+
+suite("aukspriv", NEEDS, () => {
   let kdc: Kdc;
   let keytab: string;
   const running = new Set<ChildProcess>();
@@ -164,6 +170,42 @@ suite("aukspriv", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
     assert.equal(stdout, `aukspriv: ccache build for ${MNGT} using \t      ${keytab}\n`);
     assert.equal(statSync(cache()).uid, 1);
     assert.match(klist(), new RegExp(MNGT));
+  });
+
+  it("maintains the cache of an account with a UID above 2^31, and hides its memory from it", () => {
+    rmSync(cache(), { force: true });
+    chmodSync(join(kdc.directory, "caches"), 0o777);
+    const passwd = join(kdc.directory, "passwd");
+    writeFileSync(passwd, "root:x:0:0::/:/bin/sh\nbig:x:4000000001:4000000002::/:/bin/sh\n");
+    const traced = join(kdc.directory, "traced");
+    const { status, stderr } = spawnSync("/usr/bin/unshare", [
+      "--mount",
+      "/bin/sh",
+      "-c",
+      'mount --bind "$1" /etc/passwd && shift && exec "$@"',
+      "sh",
+      passwd,
+      "/usr/bin/strace",
+      "-f",
+      "-o",
+      traced,
+      "-e",
+      "trace=setresuid,prctl",
+      process.execPath,
+      MAIN,
+      "aukspriv",
+      "--once",
+    ], { env: environment({ AUKS_PRIV_USER: "big" }), encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(
+      [statSync(cache()).uid, statSync(cache()).gid],
+      [4000000001, 4000000002],
+    );
+    // Where fs.suid_dumpable is 1, the kernel makes a process visible to its new user.
+    assert.match(
+      readFileSync(traced, "utf8"),
+      /setresuid\((?:4000000001[, ]*){3}\)[^]*PR_SET_DUMPABLE, (?:0|SUID_DUMP_DISABLE)/,
+    );
   });
 
   it("--once fails without a ticket", () => {

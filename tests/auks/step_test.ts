@@ -3,11 +3,17 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
+  chmodSync,
+  chownSync,
   closeSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
+  readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -100,6 +106,51 @@ describe("auks-step", () => {
       const { status, stderr } = spawnSync(program!, args, { encoding: "utf8" });
       assert.equal(status, 1);
       assert.match(stderr, text);
+    }
+  });
+});
+
+suite("auks-step clean", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => {
+  const USER = 4000000001;
+
+  it("destroys what it can of a job, reports the rest, and fails", () => {
+    const directory = mkdtempSync(join(tmpdir(), "mungebox-clean-"));
+    try {
+      chmodSync(directory, 0o755);
+      const [jobs, caches] = ["jobs", "caches"].map((name) => join(directory, name)) as [
+        string,
+        string,
+      ];
+      mkdirSync(jobs);
+      mkdirSync(caches);
+      chownSync(caches, USER, USER);
+      const own = [1, 2].map((number) => join(caches, `own${number}`));
+      const roots = [1, 2].map((number) => join(directory, `root${number}`));
+      for (const path of [...own, ...roots]) writeFileSync(path, "tickets", { mode: 0o600 });
+      for (const path of own) chownSync(path, USER, USER);
+      const recorded = [roots[0]!, own[0]!, "NOSUCHTYPE:x", own[1]!, roots[1]!];
+      for (const [step, name] of recorded.entries()) {
+        writeFileSync(join(jobs, `17.${step}`), `${name.replace(/^\//, "FILE:/")}\n`);
+      }
+      symlinkSync(join(directory, "root1"), join(jobs, "17.link"));
+      writeFileSync(join(jobs, "170"), "of another job");
+
+      const words = ["clean", `--uid=${USER}`, "--job=17", `--jobs=${jobs}`];
+      const [program, ...args] = [...PROGRAM, "auks-step", ...words];
+      const { status, stdout, stderr } = spawnSync(program!, args, { encoding: "utf8" });
+      assert.equal(status, 1, stderr);
+      assert.deepEqual(stdout.trim().split("\n").sort(), own.map((path) => `FILE:${path}`));
+      const lines = stderr.trim().split("\n").sort();
+      assert.equal(lines.length, 4, stderr);
+      assert.match(lines[0]!, /17\.link: Too many levels of symbolic links/);
+      assert.match(stderr, /FILE:.*root1: .*permissions incorrect/);
+      assert.match(stderr, /FILE:.*root2: .*permissions incorrect/);
+      assert.match(stderr, /NOSUCHTYPE/);
+      assert.deepEqual(readdirSync(jobs), ["170"]);
+      assert.deepEqual(readdirSync(caches), []);
+      for (const path of roots) assert.equal(readFileSync(path, "utf8"), "tickets");
+    } finally {
+      rmSync(directory, { recursive: true });
     }
   });
 });
