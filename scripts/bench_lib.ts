@@ -1,29 +1,33 @@
 // Measures the library: encodes per second from one process, with 1 and with 64 calls in flight, in each runtime,
 // and the same in C through libmunge, with as many threads; and what an encode costs munged. All use one munged, in turn.
-import { existsSync, readFileSync, rmSync } from "node:fs";
+// What remains of time and cost when munged does nothing shows how much of them is the kernel's (bench_lib_floor.c).
+import { rmSync } from "node:fs";
 import { Munged, PROGRAMS } from "../tests/mod/daemons.ts";
+import { cpuSeconds } from "./bench_idle.ts";
 import { benchOptions } from "./bench_options.ts";
 import { median } from "./bench_statistics.ts";
 
 const OUTPUT = "dist/bench-lib";
-/** A tick of /proc/PID/stat. */
-const TICK_US = 10_000;
-/** Seconds for which the library warms up, in addition to those measured (bench_lib_load.ts). */
-const WARM_UP = 0.3;
+const LIBMUNGE = "libmunge in C";
+/** Seconds for which the library encodes before it is measured: a service runs for days, with compiled code. */
+const WARM_UP = 1.5;
+
+/** What was measured: encodes per second, and microseconds of the server's processor time for each. */
+interface Measured {
+  readonly rate: number;
+  readonly cost: number;
+}
 
 /** One way to encode. */
-export interface Contestant {
+interface Contestant {
   readonly name: string;
   /** Calls in flight at a time. */
   readonly inFlight: number;
-  /** Seconds for which it encodes before it is measured. */
-  readonly warmUp: number;
-  /** Encodes per second with the munged at this socket. */
-  measure(socketPath: string, seconds: number): number;
+  measure(munged: Munged, seconds: number): Measured;
 }
 
-/** All contestants on this machine; libmunge in C comes first, if there is a compiler and the header. */
-export async function contestants(): Promise<readonly Contestant[]> {
+/** All contestants on this machine; libmunge in C comes first. */
+async function contestants(): Promise<readonly Contestant[]> {
   const build = Bun.spawnSync([process.execPath, "scripts/build_lib.ts"], {
     stdio: ["ignore", 2, 2],
   });
@@ -45,54 +49,61 @@ export async function contestants(): Promise<readonly Contestant[]> {
     ["Deno", ["node_modules/.bin/deno", "run", "--allow-all", "--quiet", script]],
     ["Node.js", ["node", script]],
   ];
-  const libmunge = compiled();
+  const libmunge = compiled("bench_lib", "-lmunge");
+  const floor = compiled("bench_lib_floor");
+  const library = (name: string, command: readonly string[], width: number | "sync") => ({
+    name,
+    inFlight: width === "sync" ? 1 : width,
+    measure: (munged: Munged, seconds: number) =>
+      measured(munged, seconds + WARM_UP, [
+        ...command,
+        munged.socketPath,
+        ...[width, seconds, WARM_UP].map(String),
+      ]),
+  });
   return [
-    ...(libmunge === undefined ? [] : [1, 64].map((width) => ({
-      name: "libmunge in C",
-      warmUp: 0,
+    ...[1, 64].map((width) => ({
+      name: LIBMUNGE,
       inFlight: width,
-      measure: (socketPath: string, seconds: number) =>
-        rate([libmunge, socketPath, String(width), String(seconds)]),
-    }))),
-    ...runtimes.flatMap(([name, command]) =>
-      [1, 64].map((width) => ({
-        name,
-        warmUp: WARM_UP,
-        inFlight: width,
-        measure: (socketPath: string, seconds: number) =>
-          rate([...command, socketPath, String(width), String(seconds)]),
-      }))
-    ),
-    {
-      name: "Bun, encodeSync()",
-      warmUp: WARM_UP,
+      measure: (munged: Munged, seconds: number) =>
+        measured(munged, seconds, [libmunge, munged.socketPath, String(width), String(seconds)]),
+    })),
+    ...runtimes.flatMap(([name, command]) => [1, 64].map((width) => library(name, command, width))),
+    library("Bun, encodeSync()", runtimes[0]![1], "sync"),
+    ...["one-shot", "kept"].map((kind) => ({
+      name: `no munged, ${kind}`,
       inFlight: 1,
-      measure: (socketPath, seconds) =>
-        rate([...runtimes[0]![1], socketPath, "sync", String(seconds)]),
-    },
+      measure(_: Munged, seconds: number) {
+        const [rate, cost] = output([floor, `${OUTPUT}/floor`, kind, String(seconds)]).split(" ");
+        return { rate: Number(rate), cost: Number(cost) };
+      },
+    })),
   ];
 }
 
-/** Path of the libmunge program, or undefined if it can't be compiled. */
-function compiled(): string | undefined {
-  if (!existsSync("/usr/include/munge.h") || Bun.which("gcc") === null) return undefined;
-  const path = `${OUTPUT}/bench_lib`;
-  const options = ["-O2", "-pthread", "-o", path, "scripts/bench_lib.c", "-lmunge"];
-  const { success, stderr } = Bun.spawnSync(["gcc", ...options]);
-  if (!success) throw new Error(`gcc failed: ${stderr}`);
+/** Compiles a C program of this folder. Returns its path. */
+function compiled(name: string, ...libraries: readonly string[]): string {
+  const path = `${OUTPUT}/${name}`;
+  output(["gcc", "-O2", "-pthread", "-o", path, `scripts/${name}.c`, ...libraries]);
   return path;
 }
 
 /** Microseconds of processor time that a process has used. */
 function processorTime(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /, "").split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * TICK_US;
+  return cpuSeconds(pid) * 1e6;
 }
 
-function rate(command: readonly string[]): number {
+/** Runs a program that encodes for some seconds in all, and prints its rate. */
+function measured(munged: Munged, seconds: number, command: readonly string[]): Measured {
+  const before = processorTime(munged.pid);
+  const rate = Number(output(command));
+  return { rate, cost: (processorTime(munged.pid) - before) / (rate * seconds) };
+}
+
+function output(command: readonly string[]): string {
   const { success, stdout, stderr } = Bun.spawnSync([...command], { timeout: 120_000 });
   if (!success) throw new Error(`${command[0]} failed: ${stderr}`);
-  return Number(stdout.toString());
+  return stdout.toString();
 }
 
 async function main(): Promise<void> {
@@ -101,25 +112,18 @@ async function main(): Promise<void> {
   const munged = await Munged.start(PROGRAMS[values.munged === "ours" ? 0 : 1]!);
   try {
     const seconds = Number(values.seconds);
-    const rates = all.map((): number[] => []);
-    const costs = all.map((): number[] => []);
+    const rounds: Measured[][] = [];
     for (let round = 0; round < Number(values.rounds); round++) {
-      for (const [i, contestant] of all.entries()) {
-        const before = processorTime(munged.pid);
-        const measured = contestant.measure(munged.socketPath, seconds);
-        rates[i]!.push(measured);
-        const made = measured * (seconds + contestant.warmUp);
-        costs[i]!.push((processorTime(munged.pid) - before) / made);
-      }
+      rounds.push(all.map((contestant) => contestant.measure(munged, seconds)));
     }
     console.log(`encodes per second from one process, ${values.munged} munged, medians`);
     for (const [i, { name, inFlight }] of all.entries()) {
-      const shown = median(rates[i]!).toFixed(0).padStart(7);
-      const cost = median(costs[i]!).toFixed(1).padStart(5);
+      const rate = median(rounds.map((round) => round[i]!.rate)).toFixed(0);
+      const cost = median(rounds.map((round) => round[i]!.cost)).toFixed(1);
+      const share = median(rounds.map((round) => round[i]!.cost / round[0]!.cost)).toFixed(2);
       console.log(
-        `${name.padEnd(18)} ${
-          String(inFlight).padStart(3)
-        } in flight ${shown}, ${cost} us of munged each`,
+        `${name.padEnd(20)} ${String(inFlight).padStart(3)} in flight ${rate.padStart(7)}, ` +
+          `${cost.padStart(5)} us of the server each, ${share} of that for ${LIBMUNGE}`,
       );
     }
   } finally {
@@ -128,4 +132,4 @@ async function main(): Promise<void> {
   }
 }
 
-if (import.meta.main) await main();
+await main();

@@ -1,9 +1,9 @@
 // Encodes with a number of calls in flight and prints the rate per second; scripts/bench_lib.ts runs this in each
 // runtime.
-//   bench_lib_load SOCKET IN-FLIGHT|sync SECONDS
+//   bench_lib_load SOCKET IN-FLIGHT|sync SECONDS WARM-UP-SECONDS
 import { encode, encodeSync } from "../mod.ts";
 
-const [socketPath = "", width = "1", seconds = "1"] = process.argv.slice(2);
+const [socketPath = "", width = "1", seconds = "1", warmUp = "1"] = process.argv.slice(2);
 let deadline = 0;
 let made = 0;
 
@@ -25,5 +25,5 @@ async function measure(milliseconds: number): Promise<number> {
   return made / (performance.now() - start) * 1000;
 }
 
-await measure(300); // warms up the runtimes' compilers
+await measure(Number(warmUp) * 1000); // for the runtimes' compilers
 console.log((await measure(Number(seconds) * 1000)).toFixed(0));
