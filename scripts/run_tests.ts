@@ -74,6 +74,7 @@ const MORE_PEERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   vm: {
     mmdebstrap: "/usr/bin/mmdebstrap",
+    policycoreutils: "/usr/sbin/setfiles",
     "qemu-system-x86": "/usr/bin/qemu-system-x86_64",
     "qemu-utils": "/usr/bin/qemu-img",
   },

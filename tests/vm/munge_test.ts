@@ -14,7 +14,9 @@ const SUCCESS = 0;
 const { EMUNGE_CRED_REPLAYED, EMUNGE_CRED_REWOUND, EMUNGE_CRED_EXPIRED } = ERRNO;
 const UNTIL_ANSWER = "for i in $(seq 30); do munge -n >/dev/null 2>&1 && break; sleep 0.3; done";
 
-suite("a booted node", { "root, qemu-system-x86, qemu-utils and mmdebstrap": CAN_BOOT }, () => {
+suite("a booted node", {
+  "root, qemu-system-x86, qemu-utils, mmdebstrap and policycoreutils": CAN_BOOT,
+}, () => {
   const files = mkdtempSync(join(tmpdir(), "mungebox-media-"));
   let node: Machine;
   before(async () => {
@@ -104,8 +106,12 @@ suite("a booted node", { "root, qemu-system-x86, qemu-utils and mmdebstrap": CAN
 
   test("a disk that a user filled stops neither munged nor its start", async () => {
     const asUser = "cd / && setpriv --reuid=65534 --regid=65534 --clear-groups";
-    await node.check(`${asUser} cp /dev/zero /var/tmp/filler 2>&1 | grep 'No space left'`);
-    await node.check("cp /dev/zero /var/tmp/reserve 2>&1 | grep 'No space left'"); // what is reserved for root
+    // Nearly all at once, and the rest by writing until no more fits.
+    const fill = (name: string, available: string) =>
+      `fallocate -l $(($(stat -f -c '${available} * %S' /) * 9 / 10)) /var/tmp/${name}
+cat /dev/zero 2>&1 >>/var/tmp/${name} | grep 'No space left'`;
+    await node.check(`${asUser} bash -c "$(cat <<'END'\n${fill("filler", "%a")}\nEND\n)"`);
+    await node.check(fill("reserve", "%f")); // what is reserved for root
     await node.check("for i in 1 2 3 4 5; do munge -n | unmunge >/dev/null || exit 1; done");
     await node.check("systemctl restart munge");
     await works();
