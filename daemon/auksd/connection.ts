@@ -1,6 +1,6 @@
 // One client's connection: version exchange, authentication, then its requests one after another (libkrb5's sendauth and
 // KRB-PRIV messages). Sockets and clocks belong to the server.
-import { plainAddress } from "../../lib/auks/host_address.ts";
+import { plainAddress } from "../../lib/bytes/host_address.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { MAX_REQUEST_LENGTH } from "../../lib/auks/request.ts";
 import { MAX_PRINCIPAL_LENGTH } from "../../lib/auks/principal.ts";

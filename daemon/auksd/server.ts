@@ -1,7 +1,7 @@
 // auksd's sockets: listening, accepting, time limits for clients, and which client to disconnect if descriptors or memory
 // run out. connection.ts handles what clients send.
 import type { Socket, TCPSocketListener } from "bun";
-import { parseAddress } from "../../lib/auks/host_address.ts";
+import { parseAddress } from "../../lib/bytes/host_address.ts";
 import { Connection, type ConnectionHost, type Wire } from "./connection.ts";
 
 /** How long a client may take for the whole handshake, for each message, and to read part of a reply. */

@@ -21,7 +21,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
   requireResources(numThreads, config.maxPayload, config.foreground);
   const passed = socketFromManager();
   const announceReady = config.foreground ? () => {} : enterBackground(config, passed);
+  warmUp(1); // the others would only take its processor away from it, and from this thread
   const { serve } = await import("./service.ts");
-  warmUp(numThreads); // not earlier: while the threads load their code, everything here takes longer
   return await serve({ ...config, numThreads }, config.numThreads, announceReady, passed);
 }

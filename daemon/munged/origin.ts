@@ -1,6 +1,6 @@
 // The IPv4 address that credentials give as their origin.
-import { isIPv4, isIPv6 } from "node:net";
 import { hostname } from "node:os";
+import { parseAddress } from "../../lib/bytes/host_address.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { lookUpHost } from "../../lib/os/hosts.ts";
 import { interfaceAddresses } from "../../lib/os/interfaces.ts";
@@ -50,8 +50,9 @@ export function resolveOrigin(
 }
 
 function resolve(name: string): ReturnType<typeof lookUpHost> {
-  if (isIPv4(name)) return { address: parseIPv4(name) };
-  return isIPv6(name) ? { failure: "Operation not supported" } : lookUpHost(name);
+  const address = parseAddress(name);
+  if (address === undefined) return lookUpHost(name);
+  return address.length === 4 ? { address } : { failure: "Operation not supported" };
 }
 
 /** Logs the origin, as a warning if it means little to other hosts. */
@@ -64,10 +65,6 @@ export function announceOrigin(
   const note = NOTES.find(([applies]) => applies(address));
   if (note === undefined) logger.info(text);
   else logger.warning(`${text} - ${note[1]}`);
-}
-
-function parseIPv4(text: string): Uint8Array {
-  return Uint8Array.from(text.split("."), Number);
 }
 
 function formatIPv4(address: Uint8Array): string {

@@ -8,7 +8,7 @@ import { processState } from "./process_state.ts";
 
 /** How long a daemon may take to stop on SIGTERM, and the kernel to kill it on SIGKILL. */
 const GRACE_MS = { SIGTERM: 5000, SIGKILL: 1000 } as const;
-const POLL_MS = 5;
+const POLL_MS = 1;
 /** How long a daemon may live on after it releases the lock, where only the lock shows that it has ended. */
 const CLEANUP_MS = 250;
 const SIGNALS = [["SIGTERM", 15, "Terminated"], ["SIGKILL", 9, "Killed"]] as const;

@@ -3,7 +3,7 @@
 import { AuksError } from "./errors.ts";
 import { expressionWarnings } from "./expression_warnings.ts";
 import { type Block, parseBlocks, type Setting } from "./grammar.ts";
-import { parseAddress, sameAddress } from "./host_address.ts";
+import { parseAddress, sameAddress } from "../bytes/host_address.ts";
 import { compileRegex, type PosixRegex, RegexError } from "./posix_regex.ts";
 
 /** A client's role; a client without one gets no answer. */

@@ -1,7 +1,6 @@
 // The library's sealCredential() and openCredential(): the pure functions of lib/credential, given the key itself, a
 // clock and randomness. munged is not involved, so nothing vouches for what these credentials claim.
 import { randomFillSync } from "node:crypto";
-import { isIPv4 } from "node:net";
 import {
   bytesOf,
   cipherNumber,
@@ -17,6 +16,7 @@ import { openBytes } from "../credential/open.ts";
 import { sealBytes } from "../credential/seal.ts";
 import { primitives } from "../primitives/library.ts";
 import { type Credential, credentialOf } from "../client/decoded_credential.ts";
+import { parseAddress } from "../bytes/host_address.ts";
 import { MungeError } from "../errors.ts";
 import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../credential/subkeys.ts";
 import { DEFAULT_MAC, MAC_DEFAULT, type MacName } from "../credential/mac.ts";
@@ -164,10 +164,11 @@ function withSubkeys<T>(key: Uint8Array, call: (subkeys: Subkeys) => T): T {
 }
 
 function addressBytes(address: string): Uint8Array {
-  if (!isIPv4(address)) {
+  const bytes = parseAddress(address);
+  if (bytes?.length !== 4) {
     throw new MungeError("EMUNGE_BAD_ARG", `Invalid origin address "${address}"`);
   }
-  return Uint8Array.from(address.split("."), Number);
+  return bytes;
 }
 
 function seconds(time: Date): number {

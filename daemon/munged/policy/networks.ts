@@ -1,5 +1,5 @@
 // IPv4 networks: their notation, and whether an address lies in one.
-import { isIPv4 } from "node:net";
+import { parseAddress } from "../../../lib/bytes/host_address.ts";
 import type { Network } from "../config.ts";
 
 const ADDRESS_BITS = 32;
@@ -12,10 +12,11 @@ const ADDRESS_BITS = 32;
 export function parseNetwork(text: string): Network {
   const [, host = "", length = `${ADDRESS_BITS}`] = /^([^/]*)(?:\/(\d{1,2}))?$/.exec(text) ?? [];
   const bits = Number(length);
-  if (!isIPv4(host) || bits > ADDRESS_BITS) {
+  const bytes = parseAddress(host);
+  if (bytes?.length !== 4 || bits > ADDRESS_BITS) {
     throw new Error(`"${text}" is not an IPv4 network, such as 10.1.0.0/16`);
   }
-  const address = addressNumber(Uint8Array.from(host.split("."), Number));
+  const address = addressNumber(bytes);
   const mask = bits === 0 ? 0 : -1 << (ADDRESS_BITS - bits) >>> 0;
   const network = { address: (address & mask) >>> 0, mask };
   if (network.address !== address) {

@@ -2,7 +2,6 @@
 // and syncs writes to disk. For one thread only.
 import { closeSync, fdatasync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { journalPath, listJournals, makeSpares, syncDirectory } from "./files.ts";
 import {
@@ -185,7 +184,11 @@ export function startUpkeep(
   };
 }
 
-const sync = promisify(fdatasync);
+function sync(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fdatasync(fd, (error) => error === null || error === undefined ? resolve() : reject(error));
+  });
+}
 
 /** Syncs writes since the last time to disk. @throws the system's error if that fails. */
 export async function syncJournals(state: ReplayState): Promise<void> {

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { aclHosts, parseAcl, RIGHTS, roleOf } from "../../../lib/auks/acl.ts";
-import { parseAddress } from "../../../lib/auks/host_address.ts";
+import { parseAddress } from "../../../lib/bytes/host_address.ts";
 import { AuksError } from "../../../lib/auks/errors.ts";
 
 const FOLDER = join(import.meta.dirname, "../../auks/reference/configs");

@@ -33,7 +33,7 @@ export function sameAddress(a: Uint8Array, b: Uint8Array): boolean {
  *
  * @example
  * ```ts
- * import { parseAddress } from "./lib/auks/host_address.ts";
+ * import { parseAddress } from "./lib/bytes/host_address.ts";
  *
  * console.log(parseAddress("127.0.0.1")?.join(".")); // "127.0.0.1"
  * ```
