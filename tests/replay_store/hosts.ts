@@ -45,10 +45,10 @@ export class Hosts {
     return JSON.parse(out);
   }
 
-  /** Waits until both can ask the store, and have been able to for longer than their clocks may differ. */
+  /** Waits until all can ask the store, which remembers every credential that is made from then on. */
   async connected(): Promise<void> {
     await until(() => this.hosts.every((_, host) => this.status(host).replay_store!.reachable));
-    await pause(2_100); // the first credentials are of a second after the store's
+    await nextSecond();
   }
 
   async close(): Promise<void> {
@@ -57,13 +57,18 @@ export class Hosts {
   }
 }
 
-/** Waits until something is so. @throws {Error} if it takes long. */
-export async function until(isSo: () => boolean, milliseconds = 20_000): Promise<void> {
+/** Waits until something is so. @throws {Error} if it takes long, even on a busy machine. */
+export async function until(isSo: () => boolean, milliseconds = 40_000): Promise<void> {
   const deadline = performance.now() + milliseconds;
   while (!isSo()) {
     if (performance.now() > deadline) throw new Error("It did not happen in time");
     await pause(20);
   }
+}
+
+/** Waits until the clock's next second: a credential is younger than a memory that begins now only if its second is. */
+export function nextSecond(): Promise<void> {
+  return pause(1_020 - Date.now() % 1_000);
 }
 
 /** The result of a decode: `ok`, or the error's name. */
@@ -106,6 +111,12 @@ export class Traffic {
   /** Number of decodes with a result. */
   count(result: string): number {
     return this.outcomes.get(result) ?? 0;
+  }
+
+  /** Waits for more decodes with a result. */
+  async more(result: string, count: number): Promise<void> {
+    const enough = this.count(result) + count;
+    await until(() => this.count(result) >= enough);
   }
 
   /** Ends it, and presents every credential to every host once more. */

