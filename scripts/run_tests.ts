@@ -82,13 +82,12 @@ const MORE_PEERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 
 /**
  * The parts of a lane run one after the other, in the order of the table, beside those of the other lanes. A lane begins
- * when main reaches its first part. So there are at most two parts that need the processor at a time, and one while main
- * is at those before the first waiting one. The output of main is printed as it comes; that of the others, when both the
- * part and the one of main beside it have ended.
+ * when main reaches its first part. So the parts of main that measure come before the first waiting one. The output of
+ * main is printed as it comes; that of the others, when both the part and the one of main beside it have ended.
  */
 type Lane =
   | "main"
-  /** For parts that mostly wait: for time to pass, and for processes to start. */
+  /** For parts that mostly wait: for time to pass, and for other processes. */
   | "waiting"
   /** For parts that only wait. They disturb not even those that measure. */
   | "idle";
@@ -135,21 +134,6 @@ const PARTS: readonly Part[] = [
     command: [...BUN_TEST, ...testFiles("tests/idle")],
     counts: "bun",
   },
-  {
-    name: "unit",
-    command: [
-      ...BUN_TEST,
-      ...testFiles(
-        "tests/lib",
-        "tests/cli",
-        "tests/daemon",
-        "tests/fuzz",
-        "tests/vectors",
-        "tests/project",
-      ),
-    ],
-    counts: "bun",
-  },
   { name: "engine", command: [...BUN_TEST, ...testFiles("tests/engine")], counts: "bun" },
   {
     name: "auks",
@@ -167,6 +151,27 @@ const PARTS: readonly Part[] = [
     name: "fleet",
     lane: "waiting",
     command: ["bun", "test", "--timeout", "400000", ...testFiles("tests/fleet")],
+    counts: "bun",
+  },
+  {
+    name: "packaging",
+    lane: "waiting",
+    command: ["bun", "test", "--timeout", "400000", ...testFiles("tests/packaging")],
+    counts: "bun",
+  },
+  {
+    name: "unit",
+    command: [
+      ...BUN_TEST,
+      ...testFiles(
+        "tests/lib",
+        "tests/cli",
+        "tests/daemon",
+        "tests/fuzz",
+        "tests/vectors",
+        "tests/project",
+      ),
+    ],
     counts: "bun",
   },
   { name: "fuzz", command: ["scripts/fuzz", "--seconds", "60"] },
@@ -195,11 +200,6 @@ const PARTS: readonly Part[] = [
     counts: "node",
   },
   { name: "package", command: [...BUN_TEST, ...testFiles("tests/package")], counts: "bun" },
-  {
-    name: "packaging",
-    command: ["bun", "test", "--timeout", "400000", ...testFiles("tests/packaging")],
-    counts: "bun",
-  },
   {
     name: "musl",
     onlyByName: true,

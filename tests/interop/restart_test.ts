@@ -11,6 +11,8 @@ import { hasReference, type Make, MAKES } from "../harness/programs.ts";
 import { Realm } from "../harness/realm.ts";
 
 const RESTARTS = 4;
+/** Of which {@linkcode RESTARTS} have to be quick enough. */
+const MOST_TRIES = 16;
 /** As long as a busy host takes from the end of one munged to the start of the next. */
 const GAP_MS = 200;
 /** Clients wait for 2.25 s: a restart that takes longer, on a host that is that busy, proves nothing. */
@@ -59,18 +61,20 @@ describe("munge and unmunge during restarts of munged", () => {
       mkdirSync(directory, { mode: 0o755 });
       const socket = join(directory, "socket");
       let daemon = await start(make, socket);
-      let running = true;
-      const failures: string[] = [];
-      let count = 0;
-      let longest = 0;
-      const callers = Promise.all(Array.from({ length: 4 }, async () => {
-        for (; running; count++) {
-          const failure = await roundTrip(socket);
-          if (failure !== "") failures.push(failure);
-        }
-      }));
-      try {
-        for (let restart = 0; restart < RESTARTS; restart++) {
+
+      /** Restarts munged while four callers use it. */
+      async function restart(): Promise<{ took: number; count: number; failures: string[] }> {
+        let running = true;
+        let took = 0;
+        let count = 0;
+        const failures: string[] = [];
+        const callers = Promise.all(Array.from({ length: 4 }, async () => {
+          for (; running; count++) {
+            const failure = await roundTrip(socket);
+            if (failure !== "") failures.push(failure);
+          }
+        }));
+        try {
           await pause(100);
           const stopped = performance.now();
           daemon.process.kill("SIGTERM");
@@ -78,20 +82,28 @@ describe("munge and unmunge during restarts of munged", () => {
           assert.equal(existsSync(socket), false);
           await pause(GAP_MS);
           daemon = await start(make, socket);
-          longest = Math.max(longest, performance.now() - stopped);
+          took = performance.now() - stopped;
+        } finally {
+          running = false;
+          await callers;
         }
-        await pause(100);
+        return { took, count, failures };
+      }
+
+      try {
+        let proofs = 0;
+        for (let tries = 0; proofs < RESTARTS && tries < MOST_TRIES; tries++) {
+          const { took, count, failures } = await restart();
+          if (took > LONGEST_RESTART_MS) continue;
+          proofs++;
+          assert.deepEqual(failures, [], `a restart of ${Math.round(took)} ms`);
+          assert.ok(count > 0);
+        }
+        if (proofs === 0) context.skip("each restart took too long: this host is too busy");
       } finally {
-        running = false;
-        await callers;
         daemon.process.kill("SIGTERM");
         await daemon.ended;
       }
-      if (longest > LONGEST_RESTART_MS) {
-        return context.skip(`a restart took ${Math.round(longest)} ms: this host is too busy`);
-      }
-      assert.deepEqual(failures, []);
-      assert.ok(count >= RESTARTS, `${count} round trips`);
     });
   }
 });
