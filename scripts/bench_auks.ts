@@ -23,6 +23,8 @@ const BOX = resolve("dist/mungebox");
 const USERS = 100;
 const TICKETS = 10_000;
 const CONNECTIONS = 500;
+/** DUMPs at once, of which the memory is also measured. */
+const DUMPS = 8;
 const IDLE = 1000;
 const FIRST_UID = 10_000;
 const SERVICE = "host/mngt.realm.a";
@@ -163,11 +165,27 @@ async function measureMemory(): Promise<void> {
   const took = performance.now() - begin;
   if (dump.type !== "dump" || dump.credentials.length !== TICKETS) throw new Error("DUMP is short");
   await new Promise((done) => setTimeout(done, 1000));
-  const megabytes =
-    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${auksd.pid}/status`, "utf8"))![1]) / 1024;
-  report(`memory, ${TICKETS} tickets, ${CONNECTIONS} connections`, megabytes, "MB", 150, false);
+  const megabytes = (key: "VmRSS" | "VmHWM") => {
+    const status = readFileSync(`/proc/${auksd.pid}/status`, "utf8");
+    return Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)![1]) / 1024;
+  };
+  const state = `${TICKETS} tickets, ${CONNECTIONS} connections`;
+  report(`memory, ${state}`, megabytes("VmRSS"), "MB", 150, false);
   report(`DUMP of ${TICKETS}`, took, "ms", 1000, false);
-  for (const each of [...held, { connection, client }]) {
+  const dumping = await Promise.all(
+    Array.from({ length: DUMPS }, () => admin.connect(auksd.port)),
+  );
+  for (const each of dumping) {
+    each.connection.send(frame(each.client.seal(formatRequest({ type: "dump" }))));
+  }
+  await Promise.all(dumping.map(async (each) => {
+    const reply = parseReply(each.client.open(await each.connection.takeMessage(120_000)));
+    if (reply.type !== "dump" || reply.credentials.length !== TICKETS) {
+      throw new Error("DUMP is short");
+    }
+  }));
+  report(`peak of memory, ${DUMPS} DUMPs at once`, megabytes("VmHWM"), "MB", 150, false);
+  for (const each of [...held, ...dumping, { connection, client }]) {
     each.connection.close();
     each.client.free();
   }

@@ -11,8 +11,9 @@ import {
 } from "../../lib/krb5/authentication.ts";
 import { KerberosError } from "../../lib/krb5/context.ts";
 import type { Authenticator } from "./authenticator.ts";
-import { frame, FrameReader, FrameTooLong } from "./frames.ts";
-import type { Answer } from "./requests.ts";
+import { frame, frameInPlace, FrameReader, FrameTooLong, LENGTH_BYTES } from "./frames.ts";
+import type { ReplyTurns } from "./reply_turns.ts";
+import type { Answer, LargeAnswer } from "./requests.ts";
 
 const SENDAUTH_VERSION = new TextEncoder().encode("KRB5_SENDAUTH_V1.0\0");
 const APPLICATION_VERSION = new TextEncoder().encode("0.1\0");
@@ -35,12 +36,14 @@ export interface ConnectionHost {
   readonly authenticator: Authenticator;
   /** Which addresses to expect first in KRB-PRIV messages; the client's messages decide. */
   readonly nat: boolean;
+  /** Whose turn it is to get a large reply. */
+  readonly turns: ReplyTurns;
   /** Answers an authenticated client's request; undefined if the client has no role. */
   answer(
     payload: Uint8Array,
     principal: string,
     connection: Connection,
-  ): Answer | Promise<Answer> | undefined;
+  ): Answer | Promise<Answer> | LargeAnswer | undefined;
   /** Whether a client has a role. */
   admits(principal: string, connection: Connection): boolean;
   /** Logs a failed connection. */
@@ -60,8 +63,8 @@ export type ConnectionFailure =
 export interface Wire {
   /** Whether the client has not yet read what was sent; until then, its requests wait. */
   readonly isFull: boolean;
-  /** Sends bytes and takes ownership of them; wipes them once they are sent. */
-  send(bytes: Uint8Array): void;
+  /** Sends bytes and takes ownership of them; wipes them, and calls `done`, once they are sent or the client is gone. */
+  send(bytes: Uint8Array, done?: () => void): void;
   /** Closes once everything is sent. */
   end(): void;
   /** Stops or resumes reading from the network. */
@@ -246,41 +249,59 @@ export class Connection {
     if (payload === undefined) return;
     const client = this.#authentication!;
     const answer = this.#host.answer(payload, client.client, this);
-    if (answer instanceof Promise) {
-      this.#isAnswering = true;
-      const failed = (error: unknown) => {
-        this.#host.failed(this, { kind: "bug", error });
-        return null;
-      };
-      void answer.catch(failed).then((reply) => this.#answered(payload, reply)).catch((error) => {
-        failed(error);
-        this.#end();
-      });
-    } else this.#reply(payload, answer ?? null);
+    if (typeof answer === "function") this.#replyInTurn(payload, answer);
+    else if (answer instanceof Promise) this.#replyLater(payload, answer);
+    else this.#reply(payload, answer ?? null);
   }
 
-  #answered(payload: Uint8Array, answer: Answer): void {
+  #replyInTurn(payload: Uint8Array, make: LargeAnswer): void {
+    let endTurn = () => {};
+    const answer = this.#host.turns.take().then((end) => {
+      endTurn = end;
+      return this.#phase === "closed" ? null : make();
+    });
+    this.#replyLater(payload, answer, () => endTurn());
+  }
+
+  /** @param done is called when the reply has been sent, or never will be. */
+  #replyLater(payload: Uint8Array, answer: Promise<Answer>, done = () => {}): void {
+    this.#isAnswering = true;
+    const failed = (error: unknown) => {
+      this.#host.failed(this, { kind: "bug", error });
+      return null;
+    };
+    void answer.catch(failed).then((reply) => this.#answered(payload, reply, done))
+      .catch((error) => {
+        failed(error);
+        done();
+        this.#end();
+      });
+  }
+
+  #answered(payload: Uint8Array, answer: Answer, done: () => void): void {
     this.#isAnswering = false;
     if (this.#phase === "closed") {
       payload.fill(0);
       answer?.fill(0);
+      done();
       this.#release();
       return;
     }
-    this.#reply(payload, answer);
+    this.#reply(payload, answer, done);
     this.#wire.resume();
     this.#proceed();
   }
 
-  #reply(payload: Uint8Array, answer: Answer): void {
+  #reply(payload: Uint8Array, answer: Answer, done?: () => void): void {
     payload.fill(0);
     if (answer === null) {
+      done?.();
       this.#end();
       return;
     }
-    const sealed = this.#authentication!.seal(answer);
+    const sealed = this.#authentication!.seal(answer, LENGTH_BYTES);
     answer.fill(0);
-    this.#wire.send(frame(sealed));
+    this.#wire.send(frameInPlace(sealed), done);
   }
 
   /** Reads a KRB-PRIV; the first one shows whether the client uses its own address or NAT's. */

@@ -4,7 +4,8 @@
 /** A message longer than allowed. */
 export class FrameTooLong extends Error {}
 
-const LENGTH_BYTES = 4;
+/** Bytes before each message. */
+export const LENGTH_BYTES = 4;
 
 /** Gathers the bytes of one connection. */
 export class FrameReader {
@@ -70,6 +71,12 @@ export class FrameReader {
     this.#start = 0;
     this.#end = 0;
   }
+}
+
+/** Makes a message, with room for its length before it, a frame. @returns the same bytes. */
+export function frameInPlace(bytes: Uint8Array): Uint8Array {
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - LENGTH_BYTES);
+  return bytes;
 }
 
 /** Messages in wire format, one after another in one buffer. */

@@ -61,12 +61,15 @@ export interface RequestEvent {
 /** A reply's bytes, which the sender wipes; null for a request that closes the connection. */
 export type Answer = Uint8Array | null;
 
-/** Answers a request; immediately, unless it has to wait for files or users. */
+/** Makes a large reply, when it is its turn. */
+export type LargeAnswer = () => Uint8Array;
+
+/** Answers a request; immediately, unless it has to wait for files, users or its turn. */
 export function answerRequest(
   payload: Uint8Array,
   requester: Requester,
   context: RequestContext,
-): Answer | Promise<Answer> {
+): Answer | Promise<Answer> | LargeAnswer {
   let request: Request;
   try {
     request = parseRequest(payload);
@@ -141,14 +144,16 @@ function dump(
   request: Request & { type: "dump" },
   requester: Requester,
   context: RequestContext,
-): Uint8Array {
+): LargeAnswer {
   if (!RIGHTS[requester.role].dump) throw new AuksError("AUKSD_NOT_AUTHORIZED");
   const packing = packingFor(request, context);
   const { maxLength } = DIALECTS[packing.dialect];
-  const fitting = context.store.all().filter(({ krbCred }) => krbCred.length <= maxLength);
-  const reply = formatDumpReply(fitting, packing);
-  context.finished({ kind: "dump", requester });
-  return reply;
+  return () => {
+    const fitting = context.store.all().filter(({ krbCred }) => krbCred.length <= maxLength);
+    const reply = formatDumpReply(fitting, packing);
+    context.finished({ kind: "dump", requester });
+    return reply;
+  };
 }
 
 async function add(

@@ -17,8 +17,8 @@ const PENDING_BYTES_MAX = 64 * 2 ** 20;
  * machine. It takes a millisecond or two.
  */
 const LITTER_MAX = 16 * 2 ** 20;
-/** How often a reply is copied: as it is made, encrypted and framed. */
-const COPIES = 3;
+/** How often a reply is copied: as it is made, and encrypted. */
+const COPIES = 2;
 /** What a connection leaves behind besides its bytes. */
 const LITTER_PER_CLIENT = 8192;
 
@@ -28,11 +28,16 @@ export interface ServerSettings {
   readonly maxConnections: number;
 }
 
+/** A reply that the socket has not accepted completely. */
+interface Unsent {
+  readonly bytes: Uint8Array;
+  readonly done: (() => void) | undefined;
+}
+
 interface Client {
   readonly socket: Socket<Client>;
   connection: Connection;
-  /** Bytes that the socket has not accepted yet. */
-  readonly unsent: Uint8Array[];
+  readonly unsent: Unsent[];
   unsentFrom: number;
   isEnding: boolean;
   /** Its share of all pending bytes. */
@@ -150,7 +155,7 @@ export class Server {
       get isFull() {
         return client.unsent.length > 0;
       },
-      send: (bytes) => this.#send(client, bytes),
+      send: (bytes, done) => this.#send(client, { bytes, done }),
       end: () => {
         client.isEnding = true;
         if (client.unsent.length === 0) client.socket.end();
@@ -192,32 +197,32 @@ export class Server {
     this.#due.set(client, performance.now() + PATIENCE_MS);
   }
 
-  #send(client: Client, bytes: Uint8Array): void {
+  #send(client: Client, reply: Unsent): void {
+    const { bytes } = reply;
     this.#tidy(bytes.length * COPIES);
     if (client.unsent.length === 0) {
       const sent = client.socket.write(bytes);
       if (sent >= bytes.length) {
-        bytes.fill(0);
+        this.#dispose(reply);
         return;
       }
       client.unsentFrom = Math.max(0, sent);
       this.#remind(client);
     }
-    client.unsent.push(bytes);
+    client.unsent.push(reply);
     this.#count(client);
   }
 
   #drain(client: Client | undefined): void {
     if (client === undefined) return;
     while (client.unsent.length > 0) {
-      const bytes = client.unsent[0]!;
+      const { bytes } = client.unsent[0]!;
       const sent = client.socket.write(bytes.subarray(client.unsentFrom));
       if (sent <= 0) break;
       this.#remind(client);
       client.unsentFrom += sent;
       if (client.unsentFrom < bytes.length) break;
-      bytes.fill(0);
-      client.unsent.shift();
+      this.#dispose(client.unsent.shift()!);
       client.unsentFrom = 0;
     }
     this.#count(client);
@@ -247,7 +252,7 @@ export class Server {
   #forget(client: Client): void {
     this.#clients.delete(client);
     this.#due.delete(client);
-    for (const bytes of client.unsent) bytes.fill(0);
+    for (const reply of client.unsent) this.#dispose(reply);
     client.unsent.length = 0;
     this.#pendingBytes -= client.counted;
     client.counted = 0;
@@ -256,13 +261,20 @@ export class Server {
   #count(client: Client): void {
     if (!this.#clients.has(client)) return;
     let bytes = client.connection.pendingBytes;
-    for (const unsent of client.unsent) bytes += unsent.length;
+    for (const unsent of client.unsent) bytes += unsent.bytes.length;
     this.#pendingBytes += bytes - client.counted;
     client.counted = bytes;
     // Only one large reply, to a DUMP, may exceed this.
     while (this.#pendingBytes > PENDING_BYTES_MAX && this.#clients.size > 1) {
       if (!this.#cutOffOldest((other) => other !== client && other.counted > 0)) return;
     }
+  }
+
+  #dispose({ bytes, done }: Unsent): void {
+    bytes.fill(0);
+    if (done === undefined) return;
+    this.#tidy(LITTER_MAX); // before the next large reply
+    done();
   }
 
   #tidy(litter: number): void {

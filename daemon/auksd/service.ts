@@ -30,6 +30,7 @@ import { startMetrics } from "./metrics.ts";
 import { foreignReplayCache } from "./replay_cache_file.ts";
 import { Removals } from "./removals.ts";
 import { Replication } from "./replication.ts";
+import { ReplyTurns } from "./reply_turns.ts";
 import { answerRequest, type RequestContext } from "./requests.ts";
 import { Server } from "./server.ts";
 import { Store } from "./store.ts";
@@ -163,6 +164,7 @@ function printWarning(text: string): void {
 class Auksd implements ConnectionHost {
   log: AuksLog;
   readonly ended: Promise<void>;
+  readonly turns = new ReplyTurns();
   readonly #start: AuksdStart;
   readonly #accounts: Accounts;
   readonly #store: Store;

@@ -76,15 +76,20 @@ class Authentication {
     this.context.check("krb5_auth_con_setaddrs", code);
   }
 
-  /** Makes the next KRB-PRIV for the other side. @throws {KerberosError} */
-  seal(payload: Uint8Array): Uint8Array {
+  /**
+   * Makes the next KRB-PRIV for the other side.
+   *
+   * @param room zeros before it, for the header of a frame.
+   * @throws {KerberosError}
+   */
+  seal(payload: Uint8Array, room = 0): Uint8Array {
     const { context, address } = this;
     const code = withData(
       payload,
       (data) => libkrb5().krb5_mk_priv(context.address, address, data, outputData, null),
     );
     context.check("krb5_mk_priv", code);
-    return takeOutput(context.address);
+    return takeOutput(context.address, room);
   }
 
   /**

@@ -39,8 +39,8 @@ export function secondAddress(): Address {
   return read.ptr(secondCell, 0) as Address;
 }
 
-/** Larger buffers are not kept for the next call, as a DUMP of thousands of tickets is rare. */
-const KEPT_MAX = 2 ** 20;
+/** Larger arguments, such as a DUMP of thousands of tickets, are passed where they are. */
+const COPIED_MAX = 2 ** 20;
 
 /** A growing buffer whose contents are wiped after use. */
 class Scratch {
@@ -51,7 +51,7 @@ class Scratch {
     const length = bytes.length + (terminated ? 1 : 0);
     if (length > this.#memory.length) {
       this.#memory.fill(0);
-      this.#memory = new Uint8Array(fixedMemory(length > KEPT_MAX ? length : length * 2));
+      this.#memory = new Uint8Array(fixedMemory(length * 2));
       this.#address = ptr(this.#memory);
     }
     this.#memory.set(bytes);
@@ -61,9 +61,6 @@ class Scratch {
 
   wipe(length: number): void {
     this.#memory.fill(0, 0, length);
-    if (this.#memory.length <= 2 * KEPT_MAX) return;
-    this.#memory = new Uint8Array(fixedMemory(4096));
-    this.#address = ptr(this.#memory);
   }
 }
 
@@ -112,24 +109,30 @@ const inputData = lastingMemory(16);
 const input = new DataView(inputData.bytes.buffer);
 const inputBytes = new Scratch();
 
-/** Calls with the address of a krb5_data that holds a copy of `bytes`, then wipes the copy. */
+/** Calls with the address of a krb5_data that holds `bytes`. It is a copy, wiped afterwards, unless they are large. */
 export function withData<T>(bytes: Uint8Array, call: (data: Address) => T): T {
-  const at = inputBytes.put(bytes);
+  // The engine never moves the contents of an array of this size, and `bytes` is used again below.
+  const isCopied = bytes.length <= COPIED_MAX;
+  const at = isCopied ? inputBytes.put(bytes) : ptr(bytes);
   input.setUint32(DATA_LENGTH, bytes.length, true);
   input.setBigUint64(DATA_BYTES, BigInt(at), true);
   try {
     return call(inputData.at);
   } finally {
-    inputBytes.wipe(bytes.length);
+    if (isCopied) inputBytes.wipe(bytes.length);
   }
 }
 
 /** The address of a krb5_data for a call to fill; {@linkcode takeOutput} then returns its contents. */
 export const outputData: Address = lastingMemory(16).at;
 
-/** A copy of the contents of {@linkcode outputData}; wipes and frees the original. */
-export function takeOutput(context: Address): Uint8Array {
-  const bytes = copyData(outputData);
+/**
+ * A copy of the contents of {@linkcode outputData}; wipes and frees the original.
+ *
+ * @param room zeros before the contents, for a header.
+ */
+export function takeOutput(context: Address, room = 0): Uint8Array {
+  const bytes = copyData(outputData, room);
   wipeData(outputData);
   libkrb5().krb5_free_data_contents(context, outputData);
   return bytes;
@@ -140,9 +143,9 @@ export function dataAddress(data: Address): Address {
   return read.ptr(data, DATA_BYTES) as Address;
 }
 
-/** A copy of the bytes of a krb5_data. */
-export function copyData(data: Address): Uint8Array {
-  return copyBytes(dataAddress(data), read.u32(data, DATA_LENGTH));
+/** A copy of the bytes of a krb5_data, after as many zeros as `room` says. */
+export function copyData(data: Address, room = 0): Uint8Array {
+  return copyBytes(dataAddress(data), read.u32(data, DATA_LENGTH), room);
 }
 
 /** Overwrites the bytes of a krb5_data with zeros. */
@@ -150,11 +153,11 @@ export function wipeData(data: Address): void {
   wipeBytes(dataAddress(data), read.u32(data, DATA_LENGTH));
 }
 
-/** A copy of bytes in libkrb5's memory. */
-export function copyBytes(address: Address, length: number): Uint8Array {
-  return length === 0
-    ? new Uint8Array(0)
-    : new Uint8Array(toArrayBuffer(address, 0, length)).slice();
+/** A copy of bytes in libkrb5's memory, after as many zeros as `room` says. */
+export function copyBytes(address: Address, length: number, room = 0): Uint8Array {
+  const copy = new Uint8Array(room + length);
+  if (length > 0) copy.set(new Uint8Array(toArrayBuffer(address, 0, length)), room);
+  return copy;
 }
 
 /** Overwrites bytes in libkrb5's memory with zeros. */

@@ -8,6 +8,7 @@ import {
   type ConnectionHost,
 } from "../../../daemon/auksd/connection.ts";
 import { frame } from "../../../daemon/auksd/frames.ts";
+import { ReplyTurns } from "../../../daemon/auksd/reply_turns.ts";
 
 const VERSIONS = ["KRB5_SENDAUTH_V1.0\0", "0.1\0"].map((text) => new TextEncoder().encode(text));
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
@@ -27,6 +28,7 @@ it("a reply that can't be encrypted ends its connection, without an unhandled re
   const host: ConnectionHost = {
     authenticator: { accept: () => client, release: () => freed++ } as unknown as Authenticator,
     nat: true,
+    turns: new ReplyTurns(),
     answer: () => Promise.resolve(Uint8Array.of(1)),
     admits: () => true,
     failed: (_connection, failure) => failures.push(failure),

@@ -56,7 +56,7 @@ async function ask(dialect: DialectSetting, request: Request): Promise<Reply> {
     finished: () => {},
   };
   const answer = await answerRequest(formatRequest(request), ADMIN, context);
-  return parseReply(answer!);
+  return parseReply(typeof answer === "function" ? answer() : answer!);
 }
 
 const dialectOf = (reply: Reply) => "dialect" in reply ? reply.dialect : reply.type;
