@@ -66,10 +66,12 @@ const PEERS: Readonly<Record<string, string>> = {
 /** More of them, for parts that run only when they are named. */
 const MORE_PEERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   musl: {
-    "g++": "/usr/bin/g++",
+    "g++": "/usr/bin/x86_64-linux-gnu-g++",
+    "g++-aarch64-linux-gnu": "/usr/bin/aarch64-linux-gnu-g++",
     "gcc-12-source": "/usr/share/doc/gcc-12-source/copyright",
     make: "/usr/bin/make",
-    "musl-tools": "/usr/bin/musl-gcc",
+    "musl-dev": "/usr/lib/x86_64-linux-musl/musl-gcc.specs",
+    "musl-dev:arm64": "/usr/lib/aarch64-linux-musl/musl-gcc.specs",
     "xz-utils": "/usr/bin/xz",
   },
   vm: {

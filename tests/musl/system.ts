@@ -1,5 +1,5 @@
 // A root directory with musl's loader, the C++ library built by libstdcxx and our executable for musl, and nothing else of a
-// system but its users, groups and hosts.
+// system but its users, groups and hosts. For another processor than this machine's, an emulator is in it, too.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -8,8 +8,30 @@ import { join } from "node:path";
 import { type Daemon, startDaemon } from "../harness/daemon.ts";
 import type { Outcome } from "../harness/programs.ts";
 
-const LOADER = "/lib/ld-musl-x86_64.so.1";
-const SYSTEM = "linux-x64-musl";
+/** What musl calls the processors of our executables. */
+const PROCESSORS = { x64: "x86_64", arm64: "aarch64" } as const;
+
+/** A processor that an executable for musl is built for. */
+export type Architecture = keyof typeof PROCESSORS;
+
+/** The emulator of a processor that is not this machine's. */
+const EMULATOR: Readonly<Record<Architecture, string>> = {
+  x64: "/usr/bin/qemu-x86_64-static",
+  arm64: "/usr/bin/qemu-aarch64-static",
+};
+
+/** Files of Debian's packages that a system for `architecture` is made from. */
+export function needed(architecture: Architecture): string[] {
+  const processor = PROCESSORS[architecture];
+  return [
+    `/usr/bin/${processor}-linux-gnu-g++`,
+    `/lib/ld-musl-${processor}.so.1`,
+    `/usr/lib/${processor}-linux-musl/musl-gcc.specs`,
+    "/usr/share/doc/gcc-12-source/copyright",
+    "/usr/bin/make",
+    ...architecture === process.arch ? [] : [EMULATOR[architecture]],
+  ];
+}
 
 /** Users besides root, whom only this system knows; their groups have the same names and numbers. */
 export const USERS = { alice: 1234, bob: 1235, carol: 1236 } as const;
@@ -34,11 +56,14 @@ interface Circumstances {
 /** The system; its files are removed by {@linkcode close}. */
 export class MuslSystem {
   readonly root: string = mkdtempSync("/tmp/mungebox-musl-");
+  /** What a program's path comes after. */
+  readonly #emulator: readonly string[];
 
-  constructor() {
-    const library = succeed("tests/musl/libstdcxx").trim();
-    succeed("scripts/build");
-    succeed("scripts/build", "--system", SYSTEM);
+  constructor(architecture: Architecture) {
+    const system = `linux-${architecture}-musl`;
+    const library = succeed("tests/musl/libstdcxx", architecture).trim();
+    succeed("scripts/build"); // the one for glibc, which the tests compare it with
+    succeed("scripts/build", "--system", system);
     chmodSync(this.root, 0o755);
     const names = ["dev", "etc/munge", "lib", "proc", "run/munge", "tmp", "usr/bin"];
     for (const name of [...names, "var/lib/munge", "var/log/munge"]) {
@@ -48,9 +73,16 @@ export class MuslSystem {
       chmodSync(join(this.root, name), 0o700);
     }
     succeed("mknod", "-m", "666", join(this.root, "dev/null"), "c", "1", "3");
-    copyFileSync(LOADER, join(this.root, LOADER));
+    const loader = `/lib/ld-musl-${PROCESSORS[architecture]}.so.1`;
+    copyFileSync(loader, join(this.root, loader));
     copyFileSync(library, join(this.root, "lib/libstdc++.so.6"));
-    copyFileSync(`dist/mungebox-${SYSTEM}`, join(this.root, "usr/bin/mungebox"));
+    copyFileSync(`dist/mungebox-${system}`, join(this.root, "usr/bin/mungebox"));
+    if (architecture === process.arch) {
+      this.#emulator = [];
+    } else {
+      copyFileSync(EMULATOR[architecture], join(this.root, "usr/bin/qemu"));
+      this.#emulator = ["/usr/bin/qemu"];
+    }
     const users = Object.entries(USERS).map(([name, id]) => `${name}:x:${id}:${id}::/:/bin/sh\n`);
     this.write("etc/passwd", ["root:x:0:0::/:/bin/sh\n", ...users].join(""));
     this.write("etc/group", `${GROUPS}\n`);
@@ -66,7 +98,7 @@ export class MuslSystem {
   /** The words of a command that becomes one of its programs. */
   command([name, ...args]: readonly string[], user?: keyof typeof USERS): string[] {
     const as = user === undefined ? [] : [`--userspec=+${USERS[user]}:+${USERS[user]}`];
-    return ["chroot", ...as, this.root, `/usr/bin/${name}`, ...args];
+    return ["chroot", ...as, this.root, ...this.#emulator, `/usr/bin/${name}`, ...args];
   }
 
   /** Runs one of its programs to its end. */
@@ -74,7 +106,7 @@ export class MuslSystem {
     const [command, ...args] = this.command(words, user);
     const { status, stdout, stderr } = spawnSync(command!, args, {
       encoding: "latin1",
-      timeout: 60_000,
+      timeout: 100_000,
       input,
     });
     return { status, out: stdout, err: stderr };
