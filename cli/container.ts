@@ -13,6 +13,8 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { type DaemonConfig, DEFAULTS } from "../daemon/munged/config.ts";
+import { chooseThreads } from "../daemon/munged/memory.ts";
+import { createLogger, stderrLog } from "../daemon/process/log.ts";
 import { MungeError } from "../lib/errors.ts";
 import { isMountedReadOnly } from "../lib/os/mounts.ts";
 import { duplicateOver } from "../lib/os/process.ts";
@@ -34,10 +36,21 @@ export async function run(_program: string, args: readonly string[]): Promise<nu
   if (args[0] === "--make-directories") return makeDirectories();
   const secret = process.env[SECRET_VARIABLE] ?? DEFAULT_SECRET;
   duplicateOver(1, 2);
-  return await runMunged("munged", ["--foreground", `--key-file=${secret}`, ...args], (config) => {
-    if (!config.stop) requireMounts(config);
-    return { ...config, mountedSecrets: true };
+  const words = ["--foreground", `--key-file=${secret}`, ...args];
+  return await runMunged("munged", words, (config, sources) => {
+    const prepared = { ...config, mountedSecrets: true };
+    if (config.stop) return prepared;
+    requireMounts(config);
+    return sources.has("num-threads") ? prepared : withFittingThreads(prepared);
   });
+}
+
+/** The configuration with a number of threads for this container, which the log explains. */
+function withFittingThreads(config: DaemonConfig): DaemonConfig {
+  const { threads, reason } = chooseThreads(config.maxPayload);
+  const log = createLogger(stderrLog(config));
+  log.info(`Using ${threads} thread${threads === 1 ? "" : "s"} for ${reason}`);
+  return { ...config, numThreads: threads };
 }
 
 /** @throws {MungeError} that names the mount to add, if the key or a place for munged's files is missing. */

@@ -30,14 +30,15 @@ import type { MungedOption, Settings } from "./settings.ts";
  *
  * @param program base name of argv[0].
  * @param args the words after it.
- * @param prepare checks and completes the configuration before the daemon runs with it.
+ * @param prepare checks and completes the configuration, of which it learns what was set where, before the daemon runs with
+ * it.
  * @returns the exit status.
  * @throws {MungeError} for a mistake on the command line.
  */
 export async function run(
   program: string,
   args: readonly string[],
-  prepare: (config: DaemonConfig) => DaemonConfig = (config) => config,
+  prepare: (config: DaemonConfig, sources: Sources) => DaemonConfig = (config) => config,
 ): Promise<number> {
   const { settings, sources } = parseSettings(program, args, process.env);
   if (settings.task === "check-config") {
@@ -50,7 +51,7 @@ export async function run(
     return 0;
   }
   const { runDaemon } = await import("../../daemon/munged/main.ts");
-  return await runDaemon(prepare(daemonConfig(settings)));
+  return await runDaemon(prepare(daemonConfig(settings), sources));
 }
 
 /**

@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 const BASE_MEMORY = 33 * MIB;
 const THREAD_MEMORY = 31 * MIB;
 /** How often a thread has a payload in memory while it makes or opens a credential, and keeps one for a client. */
-const PAYLOADS_PER_THREAD = 8;
+export const PAYLOADS_PER_THREAD = 8;
 /** Descriptors besides those of the threads, with some for clients. */
 const OTHER_DESCRIPTORS = 22;
 const THREAD_DESCRIPTORS = 5;

@@ -28,6 +28,7 @@ import type { DaemonConfig } from "./config.ts";
 import { GroupUpdater } from "./groups/groups.ts";
 import { type GroupMap, NO_GROUPS } from "./groups/map.ts";
 import { KeyStore } from "./keys/store.ts";
+import { memoryWarning, parkedBytes } from "./memory.ts";
 import { createCounters } from "./observe/counters.ts";
 import { keepMetrics } from "./observe/metrics.ts";
 import { announcePolicies } from "./observe/policy_text.ts";
@@ -79,6 +80,8 @@ export async function serve(
           "more would not make this machine faster",
       );
     }
+    const warning = memoryWarning(config.numThreads, config.maxPayload);
+    if (warning !== null) log.warning(warning);
     const teardown = new Teardown(log);
     let status: number;
     try {
@@ -176,6 +179,7 @@ async function start(
       listener,
       threads: config.numThreads,
       maxPayload: config.maxPayload,
+      parkedBytes: parkedBytes(config.numThreads, config.maxPayload),
       maxTtl: config.maxTtl,
       defaultTtl: config.defaultTtl,
       timestampDriftMax: config.timestampDriftMax,

@@ -1,12 +1,16 @@
-// The limits on processes (threads included) of the control groups that this process is in (cgroups(7)), a container's
-// among them. Versions 1 and 2 of the kernel's interface differ in where the files are.
+// The limits of the control groups that this process is in (cgroups(7)), a container's among them: processes (threads
+// included), memory and processors. Versions 1 and 2 of the kernel's interface differ in where the files are.
 import { readdirSync, readFileSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
 import { dirname, join } from "node:path";
+
+/** A controller, by its name in both versions. */
+type Controller = "cpu" | "memory" | "pids";
 
 /** Where the control groups of each version are mounted; the second is that of a mixed system. */
 const MOUNTS = {
-  v1: ["/sys/fs/cgroup/pids"],
-  v2: ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"],
+  v1: (controller: Controller) => [`/sys/fs/cgroup/${controller}`],
+  v2: () => ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"],
 } as const;
 
 /** The tightest of the limits on a process. */
@@ -19,16 +23,13 @@ export interface ProcessLimit {
 
 /** The tightest limit on the processes of this process's control groups; null if there is none, or none to see. */
 export function processLimit(): ProcessLimit | null {
-  if (process.platform !== "linux") return null;
-  let groups: string;
   let own: number;
   try {
-    groups = readFileSync("/proc/self/cgroup", "latin1");
     own = readdirSync("/proc/self/task").length;
   } catch {
-    return null; // without /proc
+    return null; // without /proc, or on another system
   }
-  const found = groupDirectories(groups).flatMap((directory) => {
+  const found = ownDirectories("pids").flatMap((directory) => {
     const limit = readNumber(join(directory, "pids.max"));
     const used = readNumber(join(directory, "pids.current"));
     return limit === null || used === null ? [] : [{ limit, used: Math.max(0, used - own) }];
@@ -39,19 +40,53 @@ export function processLimit(): ProcessLimit | null {
   );
 }
 
+/** The memory in bytes that the control groups and the machine leave this process at most. */
+export function memoryLimit(): number {
+  return Math.min(
+    totalmem(),
+    ...ownDirectories("memory").flatMap((directory) =>
+      ["memory.max", "memory.limit_in_bytes"].map((name) =>
+        readNumber(join(directory, name)) ?? Infinity
+      )
+    ),
+  );
+}
+
+/** How many processors this process may keep busy: a quota of 150 ms in 100 ms makes 1.5. */
+export function processorLimit(): number {
+  return Math.min(
+    availableParallelism(),
+    ...ownDirectories("cpu").map((directory) => {
+      const [quota, period] = readText(join(directory, "cpu.max"))?.split(" ") ??
+        ["cpu.cfs_quota_us", "cpu.cfs_period_us"].map((name) => readText(join(directory, name)));
+      const share = Number(quota) / Number(period);
+      return share > 0 ? share : Infinity; // no limit: "max", -1, or no such file
+    }),
+  );
+}
+
+/** The directories that may hold this process's limits. */
+function ownDirectories(controller: Controller): string[] {
+  return groupDirectories(readText("/proc/self/cgroup") ?? "", controller);
+}
+
 /**
  * The directories that may hold limits for processes in these groups: those of the group and of all above it. In a
  * container, the mount may begin with the container's own group, whatever the group's path; it is one of them, too.
  *
  * @param groups contents of /proc/PID/cgroup: lines of number, controllers, path.
  */
-export function groupDirectories(groups: string): string[] {
+export function groupDirectories(groups: string, controller: Controller): string[] {
   const directories: string[] = [];
-  for (const line of groups.trim().split("\n")) {
+  for (const line of groups.split("\n")) {
     const [number = "", controllers = "", ...rest] = line.split(":");
-    const version = number === "0" ? "v2" : controllers.split(",").includes("pids") ? "v1" : null;
+    const version = number === "0"
+      ? "v2"
+      : controllers.split(",").includes(controller)
+      ? "v1"
+      : null;
     if (version === null) continue;
-    for (const mount of MOUNTS[version]) {
+    for (const mount of MOUNTS[version](controller)) {
       // A group outside the namespace has a path that begins with "/..", which join() drops.
       for (let group = join("/", rest.join(":"));; group = dirname(group)) {
         directories.push(group === "/" ? mount : join(mount, group));
@@ -64,10 +99,15 @@ export function groupDirectories(groups: string): string[] {
 
 /** The number in a file; null for "max", or if there is no such file. */
 function readNumber(path: string): number | null {
+  const text = readText(path) ?? "";
+  return /^\d+$/.test(text) ? Number(text) : null;
+}
+
+/** The text of a file; null if there is none: the root group has no limits, and other groups may lack the controller. */
+function readText(path: string): string | null {
   try {
-    const text = readFileSync(path, "latin1").trim();
-    return /^\d+$/.test(text) ? Number(text) : null;
+    return readFileSync(path, "latin1").trim();
   } catch {
-    return null; // the root group has no limits, and other groups may lack the controller
+    return null;
   }
 }

@@ -57,6 +57,7 @@ describe("workers that die", () => {
       listener: listenUnix(socketPath, 64),
       threads: THREADS,
       maxPayload: MAX_PAYLOAD_LENGTH,
+      parkedBytes: 32 * 1024 * 1024,
       maxTtl: 3600,
       defaultTtl: 300,
       timestampDriftMax: null,

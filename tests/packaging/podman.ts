@@ -9,6 +9,10 @@ export const NO_PODMAN: string | false = process.getuid?.() !== 0
   ? "needs podman and crun"
   : false;
 
+/** Whether there are control groups that limit memory. */
+export const LIMITS_MEMORY: boolean = existsSync("/sys/fs/cgroup/memory/memory.limit_in_bytes") ||
+  existsSync("/sys/fs/cgroup/memory.pressure");
+
 /**
  * The functions of a script: `podman`, and `run`, which runs a container. crun refuses to start where version 2 of control
  * groups is mounted beside version 1, as on many test machines.

@@ -16,8 +16,9 @@ import { after, before, describe, it } from "node:test";
 import { MUNGEBOX } from "../harness/programs.ts";
 import { VERSION } from "../../lib/version.ts";
 import { buildImage, succeed } from "./pod.ts";
-import { NO_PODMAN, withPodman } from "./podman.ts";
+import { LIMITS_MEMORY, NO_PODMAN, withPodman } from "./podman.ts";
 
+const SLOW_CLIENTS = join(import.meta.dirname, "slow_clients.ts");
 const HEALTHCHECK = /^HEALTH \{\[CMD \/usr\/bin\/mungebox health\] 0s 30s 5s 0\}$/m;
 
 describe("the image in Podman", { skip: NO_PODMAN }, () => {
@@ -130,6 +131,52 @@ cat output
       if (expected === CREATED) assert.match(output, /^munged: Notice: Stopping/m);
     });
   }
+
+  const SMALL = "--memory 64m --cpus 1";
+  const small = { skip: LIMITS_MEMORY ? false : "needs control groups that limit memory" };
+
+  it("chooses threads that fit, and survives users who flood it, in 64 MiB", small, () => {
+    const output = podman(`
+cd ${directory}
+chmod 711 . && mkdir -p small && chown 65532:65532 small
+podman run --rm --network=none $limits ${SMALL} --name small --volume $PWD/small:/run/munge \
+    ${mount}:ro $image >output 2>&1 &
+healthy() { podman exec small /usr/bin/mungebox health; }
+for try in $(seq 100); do ! healthy 2>/dev/null || break; sleep 0.1; done
+remunge="${MUNGEBOX} remunge --socket=small/munge.socket.2 --decode --quiet"
+load=
+for length in 0 1000 100000 1000000; do $remunge -l $length -T 8 -D 20 & load+=" $!"; done
+for uid in 0 1234 1235; do
+  timeout 60 ${process.execPath} ${SLOW_CLIENTS} $PWD/small/munge.socket.2 20 $uid &
+  load+=" $!"
+done
+for try in $(seq 10); do healthy || true; sleep 2; done
+wait $load
+healthy && echo alive
+podman stop --time 5 small
+wait
+cat output
+`);
+    assert.match(output, /Info: Using 1 thread for 1 processor and 64 MiB of memory/);
+    assert.match(output, /^alive$/m);
+    assert.match(output, /^munged: Notice: Stopping/m);
+  });
+
+  it("warns if a number of threads does not fit", small, () => {
+    const output = podman(`
+cd ${directory}
+podman run --rm --network=none $limits ${SMALL} --name many ${mount}:ro \
+    $image --num-threads=8 >output 2>&1 &
+for try in $(seq 100); do ! grep -q 'Created 8 work threads' output || break; sleep 0.1; done
+podman stop --time 5 many
+wait || true
+cat output
+`);
+    assert.match(
+      output,
+      /Warning: The kernel may kill munged: 8 threads can take 142 MiB of memory under load, and the limit is 64 MiB; --num-threads=1 needs less$/m,
+    );
+  });
 
   it("--make-directories needs no capability but CHOWN", () => {
     const output = podman(`

@@ -193,6 +193,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "cli/munged",
       "cli/mungekey",
       "cli/remunge",
+      "daemon/munged",
       "daemon/munged/config.ts",
       "daemon/process",
       "lib/client",

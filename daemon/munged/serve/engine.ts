@@ -28,6 +28,8 @@ export interface EngineSettings {
   readonly threads: number;
   /** Maximum length of a payload, in bytes. */
   readonly maxPayload: number;
+  /** Bytes of clients' unfinished requests and answers that all threads together may keep. */
+  readonly parkedBytes: number;
   readonly maxTtl: number;
   readonly defaultTtl: number;
   /** Seconds by which clocks may differ; null for the reference's rule. */
@@ -91,8 +93,6 @@ export type FromWorker =
 
 /** Descriptors reserved for our own files, or half of all if there are few. */
 const RESERVED_DESCRIPTORS = 256;
-/** Bytes of clients' unfinished requests and answers that all workers together may keep. */
-const PARKED_BYTES = 32 * 2 ** 20;
 /** However many workers there are, each has room for some requests of the protocol's maximum length. */
 const LEAST_PARKED_BYTES = 6 * 2 ** 20;
 /** Room for the longest message besides what others may keep: base64 makes a credential a third longer than its payload. */
@@ -381,11 +381,14 @@ export class Engine {
 
 /** What each thread may keep for clients, so that memory and descriptors remain for everything else. */
 export function parkingLimits(
-  { threads, maxPayload }: Pick<EngineSettings, "threads" | "maxPayload">,
+  { threads, maxPayload, parkedBytes }: Pick<
+    EngineSettings,
+    "threads" | "maxPayload" | "parkedBytes"
+  >,
 ): ParkingLimits {
   const limit = Math.min(softLimit("descriptors"), TRACKED_DESCRIPTORS);
   const reserved = Math.min(RESERVED_DESCRIPTORS, limit / 2);
-  const usual = Math.max(LEAST_PARKED_BYTES, Math.floor(PARKED_BYTES / threads));
+  const usual = Math.max(LEAST_PARKED_BYTES, Math.floor(parkedBytes / threads));
   const bytesOfUser = Math.floor(usual / 2);
   return {
     clients: Math.max(1, Math.floor((limit - reserved) / threads)),

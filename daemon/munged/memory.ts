@@ -1,0 +1,68 @@
+// munged in a control group that limits its memory, as that of a container does: the kernel kills whoever exceeds such a
+// limit, so what munged keeps for clients, and the number of threads in a container, depend on it.
+import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
+import { memoryLimit, processorLimit } from "../../lib/os/cgroup.ts";
+import { PAYLOADS_PER_THREAD } from "./resources.ts";
+
+const MIB = 1024 * 1024;
+/** What munged needs under load, with a health check beside it: no less was killed with payloads of all lengths. */
+const BASE = 46 * MIB;
+const THREAD = 12 * MIB;
+
+/** What munged keeps at most for clients that are slow to send or to fetch. */
+const MOST_PARKED = 32 * MIB;
+/** How much more memory it takes: buffers grow by doubling. */
+const PARKED_SHARE = 2;
+
+/** More threads than that do not serve the clients of one host faster. */
+const MOST_CHOSEN_THREADS = 4;
+
+/** What a number of threads needs. */
+function needed(threads: number, maxPayload: number): number {
+  return BASE + threads * (THREAD + PAYLOADS_PER_THREAD * (maxPayload - MAX_PAYLOAD_LENGTH));
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.floor(bytes / MIB)} MiB`;
+}
+
+/** A number of threads, and what it was chosen for. */
+export interface Choice {
+  readonly threads: number;
+  readonly reason: string;
+}
+
+/**
+ * As many threads as the processors can keep busy and the memory allows, at least one.
+ *
+ * @param maxPayload maximum length of a payload.
+ */
+export function chooseThreads(maxPayload: number): Choice {
+  const processors = processorLimit();
+  const memory = memoryLimit();
+  const thread = needed(1, maxPayload) - needed(0, maxPayload);
+  const fitting = Math.floor((memory - needed(0, maxPayload)) / thread);
+  const threads = Math.max(1, Math.min(Math.ceil(processors), fitting, MOST_CHOSEN_THREADS));
+  const share = Math.round(processors * 100) / 100;
+  return {
+    threads,
+    reason: `${share} processor${share === 1 ? "" : "s"} and ${mebibytes(memory)} of memory`,
+  };
+}
+
+/** What to warn of if a number of threads may exceed the limit on memory; null if it fits. */
+export function memoryWarning(threads: number, maxPayload: number): string | null {
+  const limit = memoryLimit();
+  const need = needed(threads, maxPayload);
+  if (need <= limit) return null;
+  const { threads: fewer } = chooseThreads(maxPayload);
+  const advice = fewer < threads ? `; --num-threads=${fewer} needs less` : "";
+  return `The kernel may kill munged: ${threads} thread${threads === 1 ? "" : "s"} can take ` +
+    `${mebibytes(need)} of memory under load, and the limit is ${mebibytes(limit)}${advice}`;
+}
+
+/** How many bytes of clients' unfinished requests and answers munged may keep. */
+export function parkedBytes(threads: number, maxPayload: number): number {
+  const spare = memoryLimit() - needed(threads, maxPayload);
+  return Math.min(MOST_PARKED, Math.max(0, Math.floor(spare / PARKED_SHARE)));
+}
