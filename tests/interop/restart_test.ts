@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { processState } from "../../daemon/process/process_state.ts";
 import { type Daemon, startDaemon } from "../harness/daemon.ts";
 import { hasReference, type Make, MAKES } from "../harness/programs.ts";
 import { Realm } from "../harness/realm.ts";
@@ -15,6 +16,13 @@ const RESTARTS = 4;
 const MOST_TRIES = 16;
 /** As long as a busy host takes from the end of one munged to the start of the next. */
 const GAP_MS = 200;
+/** Stops and starts whose shortest is compared: at least, and at most where the host is busy. */
+const STOPS = 4;
+const MOST_STOPS = 40;
+/** Programs that a stop and a start in the background run: three on the way there, and each thread is about one more. */
+const PROGRAMS = 5;
+/** How many times as long as these programs, and the reference, they may take. */
+const SLACK = 1.5;
 /** Clients wait for 2.25 s: a restart that takes longer, on a host that is that busy, proves nothing. */
 const LONGEST_RESTART_MS = 2_000;
 
@@ -53,6 +61,64 @@ describe("munge and unmunge during restarts of munged", () => {
       "--origin=127.0.0.1",
     ], (log) => /Created \d+ work thread/.test(log));
   }
+
+  test("a stop and a start take little longer than their programs", {
+    skip: !hasReference && "the reference is not installed",
+  }, () => {
+    const options = Object.fromEntries(MAKES.map((make) => {
+      const directory = join(realm.directory, `stopped-${make}`);
+      mkdirSync(directory, { mode: 0o755 });
+      const file = (name: string) => `--${name}-file=${join(directory, name)}`;
+      return [make, {
+        socket: `--socket=${join(directory, "socket")}`,
+        others: [
+          `--key-file=${join(realm.directory, "key")}`,
+          file("pid"),
+          file("seed"),
+          file("log"),
+          "--origin=127.0.0.1",
+        ],
+      }];
+    })) as Record<Make, { socket: string; others: string[] }>;
+    const shortest = { ours: Infinity, reference: Infinity, program: Infinity };
+    const time = (name: keyof typeof shortest, action: () => void) => {
+      const begin = performance.now();
+      action();
+      shortest[name] = Math.min(shortest[name], performance.now() - begin);
+    };
+    const run = (make: Make, name: string, ...args: string[]) => {
+      const { status, err } = realm.run(make, name, args);
+      assert.equal(status, 0, err);
+    };
+    // Not by --stop, which waits until init has reaped the process.
+    const stop = (make: Make) => {
+      const pid = Number(readFileSync(join(realm.directory, `stopped-${make}`, "pid"), "latin1"));
+      process.kill(pid);
+      while (![undefined, "Z"].includes(processState(pid)?.state)) {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 0.2);
+      }
+    };
+    for (const make of MAKES) run(make, "munged", options[make].socket, ...options[make].others);
+    const isQuick = () =>
+      shortest.ours <= SLACK * (shortest.reference + PROGRAMS * shortest.program);
+    for (let round = 0; round < STOPS || (round < MOST_STOPS && !isQuick()); round++) {
+      for (const make of MAKES) {
+        const { socket, others } = options[make];
+        time(make, () => {
+          stop(make);
+          run(make, "munged", socket, ...others);
+        });
+        run("ours", "munge", "-n", socket);
+      }
+      time("program", () => run("ours", "munged", "--version"));
+    }
+    MAKES.forEach(stop);
+    const { ours, reference, program } = shortest;
+    const text = `${ours.toFixed(0)} ms, the reference ${reference.toFixed(0)} ms, ` +
+      `a program ${program.toFixed(0)} ms`;
+    console.log(`stop and start: ${text}`);
+    assert(isQuick(), text);
+  });
 
   for (const make of MAKES) {
     const skip = make === "reference" && !hasReference && "the reference is not installed";
