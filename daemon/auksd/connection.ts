@@ -63,7 +63,11 @@ export type ConnectionFailure =
 export interface Wire {
   /** Whether the client has not yet read what was sent; until then, its requests wait. */
   readonly isFull: boolean;
-  /** Sends bytes and takes ownership of them; wipes them, and calls `done`, once they are sent or the client is gone. */
+  /**
+   * Sends bytes and takes ownership of them; wipes them once they are sent or the client is gone.
+   *
+   * @param done for a large reply; is called then.
+   */
   send(bytes: Uint8Array, done?: () => void): void;
   /** Closes once everything is sent. */
   end(): void;
@@ -263,8 +267,8 @@ export class Connection {
     this.#replyLater(payload, answer, () => endTurn());
   }
 
-  /** @param done is called when the reply has been sent, or never will be. */
-  #replyLater(payload: Uint8Array, answer: Promise<Answer>, done = () => {}): void {
+  /** @param done for a large reply; is called when it has been sent, or never will be. */
+  #replyLater(payload: Uint8Array, answer: Promise<Answer>, done?: () => void): void {
     this.#isAnswering = true;
     const failed = (error: unknown) => {
       this.#host.failed(this, { kind: "bug", error });
@@ -273,17 +277,17 @@ export class Connection {
     void answer.catch(failed).then((reply) => this.#answered(payload, reply, done))
       .catch((error) => {
         failed(error);
-        done();
+        done?.();
         this.#end();
       });
   }
 
-  #answered(payload: Uint8Array, answer: Answer, done: () => void): void {
+  #answered(payload: Uint8Array, answer: Answer, done?: () => void): void {
     this.#isAnswering = false;
     if (this.#phase === "closed") {
       payload.fill(0);
       answer?.fill(0);
-      done();
+      done?.();
       this.#release();
       return;
     }

@@ -17,6 +17,8 @@ const PENDING_BYTES_MAX = 64 * 2 ** 20;
  * machine. It takes a millisecond or two.
  */
 const LITTER_MAX = 16 * 2 ** 20;
+/** Replies that are longer, which only those to a DUMP are, are collected at once. */
+const LARGE = 2 ** 20;
 /** How often a reply is copied: as it is made, and encrypted. */
 const COPIES = 2;
 /** What a connection leaves behind besides its bytes. */
@@ -272,9 +274,8 @@ export class Server {
 
   #dispose({ bytes, done }: Unsent): void {
     bytes.fill(0);
-    if (done === undefined) return;
-    this.#tidy(LITTER_MAX); // before the next large reply
-    done();
+    if (bytes.length > LARGE) this.#tidy(LITTER_MAX); // before the next one is made
+    done?.();
   }
 
   #tidy(litter: number): void {

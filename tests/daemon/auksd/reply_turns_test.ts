@@ -52,7 +52,7 @@ describe("a connection's large reply", () => {
   /** A connection that has asked for one. */
   function connect(
     turns: ReplyTurns,
-    make: LargeAnswer,
+    make: LargeAnswer | Promise<Uint8Array>,
     seal = (bytes: Uint8Array) => bytes.slice(),
   ) {
     const client = {
@@ -94,6 +94,13 @@ describe("a connection's large reply", () => {
     first.sent.at(-1)?.done?.();
     await pause(10);
     assert.deepEqual(second.sent.at(-1)?.bytes, Uint8Array.of(0, 0, 0, 2, 2, 2));
+  });
+
+  it("differs from an ordinary one, which takes no turn", async () => {
+    const ordinary = connect(new ReplyTurns(), Promise.resolve(Uint8Array.of(1)));
+    await pause(10);
+    assert.deepEqual(ordinary.sent.at(-1)?.bytes, Uint8Array.of(0, 0, 0, 1, 1));
+    assert.equal(ordinary.sent.at(-1)?.done, undefined);
   });
 
   it("is not made for a client that is gone, and never keeps the next one waiting", async () => {
