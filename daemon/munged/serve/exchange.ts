@@ -19,6 +19,7 @@ import type { Remembered } from "../replay/cache.ts";
 import type { Verdict } from "../replay_store/messages.ts";
 import type { Answer, Deferred, Peer, RequestContext } from "./context.ts";
 import type { Descriptors } from "./descriptors.ts";
+import { delivered } from "./kept_answers.ts";
 import { KeptExchange } from "./kept_exchange.ts";
 import { type ParkedClient, ParkedClients, type ParkingLimits } from "./parked.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
@@ -41,9 +42,9 @@ export interface ExchangeParts {
   readonly log: Logger;
   /** Called before a request that may keep the worker busy is answered. */
   expectLong(): void;
-  /** Whether a client with a complete request must wait for its turn, when {@linkcode Exchange.take} is called. */
-  mustWait(client: ParkedClient): boolean;
-  /** Has a client wait for its turn in any case. */
+  /** Whether a client must wait for its turn. */
+  mustWait(peer: Peer): boolean;
+  /** Has a client wait for its turn, when {@linkcode Exchange.take} is called. */
   awaitTurn(client: ParkedClient): void;
 }
 
@@ -71,6 +72,7 @@ export class Exchange {
   readonly #deferred = new Map<number, DeferredRequest & { readonly client: ParkedClient }>();
   readonly #expectLong: ExchangeParts["expectLong"];
   readonly #mustWait: ExchangeParts["mustWait"];
+  readonly #awaitTurn: ExchangeParts["awaitTurn"];
 
   readonly #input = new Uint8Array(fixedMemory(READ_LENGTH));
   readonly #inputAddress: number = ptr(this.#input);
@@ -91,6 +93,7 @@ export class Exchange {
     this.#log = log;
     this.#expectLong = parts.expectLong;
     this.#mustWait = parts.mustWait;
+    this.#awaitTurn = parts.awaitTurn;
     this.parked = new ParkedClients(poller, limits, (client, reason) => this.#end(client, reason));
     this.kept = new KeptExchange({
       ...parts,
@@ -340,8 +343,9 @@ export class Exchange {
       this.parked.limit();
       return;
     }
-    if (header !== null && this.#mustWait(client)) {
+    if (header !== null && this.#mustWait(client.peer)) {
       this.parked.awaitTurn(client);
+      this.#awaitTurn(client);
       return;
     }
     this.parked.remove(client);
@@ -387,7 +391,7 @@ export class Exchange {
     }
     this.#progress(client, count);
     if (client.done < buffer.length) {
-      if (client.kept !== undefined) this.kept.delivered(client.kept, client.done);
+      if (client.kept !== undefined) delivered(client.kept, client.done);
       return;
     }
     this.parked.remove(client);

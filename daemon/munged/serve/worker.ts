@@ -122,11 +122,7 @@ const exchange = new Exchange({
   poller,
   log,
   expectLong: () => standby.endTaking(),
-  mustWait(client) {
-    if (!turns.mustWait(client.peer.uid, clock)) return false;
-    turns.add(client);
-    return true;
-  },
+  mustWait: ({ uid }) => turns.mustWait(uid, clock),
   awaitTurn: (client) => turns.add(client),
 });
 const listener = new Listener({

@@ -1,0 +1,166 @@
+// The requests that have been read from a kept connection, one after another, in order, for no longer than a turn. The
+// connections themselves are in kept_exchange.ts.
+import { readU32 } from "../../../lib/bytes/integers.ts";
+import { KeptViews } from "../../../lib/bytes/kept_views.ts";
+import { copyBytes, newBytes } from "../../../lib/bytes/memory.ts";
+import { MungeError } from "../../../lib/errors.ts";
+import { fixedMemory } from "../../../lib/os/libc.ts";
+import { type Header, HEADER_LENGTH, parseHeader } from "../../../lib/protocol/message.ts";
+import type { Logger } from "../../process/log.ts";
+import type { WorkerCounters } from "../observe/counters.ts";
+import type { Deferred, RequestContext } from "./context.ts";
+import { KEEP_TERMS, type KeptConnection } from "./kept.ts";
+import type { KeptAnswers } from "./kept_answers.ts";
+import { answerRequest } from "./request.ts";
+
+const OUTPUT_LENGTH = 131_072;
+const LONGEST = HEADER_LENGTH + KEEP_TERMS.maxLength;
+/** Offset of a header's length field. */
+const LENGTH = 7;
+const NOTHING = new Uint8Array(0);
+/** Milliseconds after which a connection waits for its next turn, whatever else it has sent. */
+const TURN_MS = 1;
+
+/** What this needs from the exchange. */
+export interface KeptWorkParts {
+  readonly context: Omit<RequestContext, "allocate">;
+  readonly counters: WorkerCounters;
+  readonly log: Logger;
+  readonly answers: KeptAnswers;
+  /** Waits for the next request, or for the rest of one; one that is `isBegun` already gets no more time. */
+  settle(connection: KeptConnection, isBegun: boolean): void;
+  /** Has a connection wait for its turn. */
+  awaitTurn(connection: KeptConnection): void;
+  /** Has a connection wait for the store. */
+  defer(connection: KeptConnection, deferred: Deferred, type: number, begun: number): void;
+  /** Logs why a connection ends that its client has not closed, and ends it. */
+  refuse(connection: KeptConnection, kind: string, text: string): void;
+  /** Ends a connection. */
+  end(connection: KeptConnection): void;
+}
+
+/** The work of one worker, which serves one connection at a time. */
+export class KeptWork {
+  /** Requests answered so far. */
+  answered = 0;
+  readonly #parts: KeptWorkParts;
+  readonly #context: RequestContext;
+  /** The request being answered, moved here because there are views of its body. */
+  readonly #request = new Uint8Array(fixedMemory(LONGEST));
+  readonly #bodyViews = new KeptViews(this.#request.buffer as ArrayBuffer, HEADER_LENGTH);
+  readonly #output = fixedMemory(OUTPUT_LENGTH);
+  readonly #outputViews = new KeptViews(this.#output);
+  /** What one connection has sent, and how much of it is answered. */
+  #bytes: Uint8Array = NOTHING;
+  #at = 0;
+
+  constructor(parts: KeptWorkParts) {
+    this.#parts = parts;
+    const allocate = (length: number) =>
+      length <= OUTPUT_LENGTH ? this.#outputViews.first(length) : newBytes(length);
+    this.#context = { ...parts.context, allocate };
+  }
+
+  /** Prepares to go on later with what a connection has kept: none of that is answered yet. */
+  begin(connection: KeptConnection): void {
+    this.#bytes = connection.rest;
+    this.#at = 0;
+  }
+
+  /** Answers the complete requests in `bytes`, for no longer than a turn. */
+  answerAll(connection: KeptConnection, bytes: Uint8Array): void {
+    const { answers, refuse, settle } = this.#parts;
+    const end = performance.now() + TURN_MS;
+    answers.begin();
+    this.#bytes = bytes;
+    this.#at = 0;
+    for (let length; (length = requestLength(bytes, this.#at)) !== null;) {
+      if (length > LONGEST || connection.inFlight === KEEP_TERMS.maxInFlight) {
+        const what = length > LONGEST ? `Size ${length - HEADER_LENGTH}` : "Requests in flight";
+        const limit = length > LONGEST ? KEEP_TERMS.maxLength : KEEP_TERMS.maxInFlight;
+        answers.flush(connection);
+        refuse(connection, "terms", `${what} exceeded maximum of ${limit}`);
+        return;
+      }
+      if (this.#at + length > bytes.length) break;
+      if (this.#at > 0 && performance.now() > end) {
+        if (answers.flush(connection)) {
+          this.keepRest(connection);
+          this.#parts.awaitTurn(connection);
+        }
+        return;
+      }
+      copyBytes(this.#request, 0, bytes, this.#at, this.#at + length);
+      this.#at += length;
+      connection.inFlight++;
+      if (!this.#answerNext(connection, length)) return;
+    }
+    if (!answers.flush(connection)) return;
+    const isBegun = this.#at === 0 && connection.rest.length > 0;
+    this.keepRest(connection);
+    settle(connection, isBegun);
+  }
+
+  /** Has a connection keep what is not answered yet. */
+  keepRest(connection: KeptConnection): void {
+    const isEmpty = this.#at === this.#bytes.length;
+    connection.rest = isEmpty ? NOTHING : this.#bytes.slice(this.#at);
+  }
+
+  /** Answers the request in `#request`. Returns false if the connection can't go on now, or has ended. */
+  #answerNext(connection: KeptConnection, length: number): boolean {
+    const { counters, answers, end, log } = this.#parts;
+    const header = this.#header(connection);
+    if (header === null) return false;
+    const begun = counters.begin();
+    counters.overKept();
+    this.answered++;
+    const body = this.#bodyViews.first(length - HEADER_LENGTH);
+    const answer = answerRequest(header.type, header.retry, body, connection.peer, this.#context);
+    if (answer === null) {
+      counters.cutOff();
+      answers.flush(connection);
+      end(connection);
+      return false;
+    }
+    if (answer.bytes === null) {
+      if (answers.flush(connection)) {
+        this.keepRest(connection);
+        this.#parts.defer(connection, answer, header.type, begun);
+        return false;
+      }
+      answer.abandon(); // its client does not read, or is gone
+      end(connection);
+      log.limited("kept", "info", "Failed to send message: Client does not read");
+      return false;
+    }
+    counters.answered(header.type, answer.bytes[HEADER_LENGTH]!);
+    const goesOn = answers.add(connection, answer);
+    if (begun !== 0) counters.end(begun);
+    return goesOn;
+  }
+
+  /** The header of the request in `#request`; null if it is none, and the connection has ended. */
+  #header(connection: KeptConnection): Header | null {
+    try {
+      return parseHeader(this.#request);
+    } catch (error) {
+      if (!(error instanceof MungeError)) throw error;
+      this.#parts.answers.flush(connection);
+      this.#parts.refuse(connection, "header", error.message);
+      return null;
+    }
+  }
+}
+
+/** Whether bytes contain a whole request. */
+export function isComplete(bytes: Uint8Array): boolean {
+  const length = requestLength(bytes, 0);
+  return length !== null && length <= bytes.length;
+}
+
+/** Length of the request at `at` with its header; null if that has not arrived. */
+function requestLength(bytes: Uint8Array, at: number): number | null {
+  if (bytes.length - at < HEADER_LENGTH) return null;
+  return HEADER_LENGTH + readU32(bytes, at + LENGTH);
+}
