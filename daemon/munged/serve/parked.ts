@@ -1,7 +1,7 @@
 // Clients that a worker waits for, each until its deadline: those whose request is incomplete, those that don't read their
 // answer, those whose turn has not come, and those whose credential the realm's store is asked about. Their resources are bounded, per user and in total; the user who holds most
 // yields first.
-import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
+import { MESSAGE_TIMEOUT_MS, TIMELY_LENGTH } from "../../../lib/protocol/message.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import type { Answer, Deferred, Peer } from "./context.ts";
 import type { KeptConnection } from "./kept.ts";
@@ -134,6 +134,13 @@ export class ParkedClients {
     this.#clients.delete(client.fd);
     client.deadline = performance.now() + MESSAGE_TIMEOUT_MS;
     this.#clients.set(client.fd, client);
+  }
+
+  /** Counts bytes received or sent. Long messages may take longer. */
+  progress(client: ParkedClient, count: number): void {
+    const before = Math.floor(client.done / TIMELY_LENGTH);
+    client.done += count;
+    if (Math.floor(client.done / TIMELY_LENGTH) > before) this.extend(client);
   }
 
   /** Whether a user's clients have reached their limit, so that no more of them should be read. */

@@ -1,0 +1,73 @@
+// Requests on their way from clients: what is a valid header, and the bytes of those that arrive in pieces. The sockets are
+// read in exchange.ts.
+import { MungeError } from "../../../lib/errors.ts";
+import {
+  type Header,
+  HEADER_LENGTH,
+  maxMessageLength,
+  parseHeader,
+} from "../../../lib/protocol/message.ts";
+import type { Logger } from "../../process/log.ts";
+import type { Peer } from "./context.ts";
+import type { ParkedClient, ParkedClients } from "./parked.ts";
+
+/** What is known about the requests of one worker. */
+export class Incoming {
+  readonly #parked: ParkedClients;
+  readonly #log: Logger;
+  /** Maximum length of a request's body. */
+  readonly #maxLength: number;
+
+  constructor(parked: ParkedClients, log: Logger, maxPayload: number) {
+    this.#parked = parked;
+    this.#log = log;
+    this.#maxLength = maxMessageLength(maxPayload);
+  }
+
+  /** The header of a valid request, or null. */
+  header(bytes: Uint8Array, { uid }: Peer): Header | null {
+    try {
+      const header = parseHeader(bytes);
+      if (header.length <= this.#maxLength) return header;
+      this.#log.client(
+        uid,
+        "header",
+        `Failed to receive message: Size ${header.length} exceeded maximum of ${this.#maxLength}`,
+      );
+    } catch (error) {
+      if (!(error instanceof MungeError)) throw error;
+      this.#log.client(uid, "header", error.message);
+    }
+    return null;
+  }
+
+  /** Gathers bytes; memory grows with what has arrived, not with what the header claims, and not beyond that. */
+  gather(client: ParkedClient, bytes: Uint8Array): void {
+    const needed = client.done + bytes.length;
+    if (needed > client.buffer.length) {
+      const end = client.done < HEADER_LENGTH
+        ? 0
+        : HEADER_LENGTH + parseHeader(client.buffer).length;
+      const room = Math.max(needed, Math.min(client.buffer.length * 2, end));
+      const before = client.buffer.length;
+      client.buffer = new Uint8Array((client.buffer.buffer as ArrayBuffer).transfer(room));
+      this.#parked.grew(client, room - before); // only now, because the allocation may have failed
+    }
+    client.buffer.set(bytes, client.done);
+    this.#parked.progress(client, bytes.length);
+  }
+
+  /** Logs that a client closed its side in the middle of a request. @param bytes what it has sent, if more than nothing. */
+  incomplete({ uid }: Peer, received: number, bytes: Uint8Array | null): void {
+    const [part, count, length] = received < HEADER_LENGTH || bytes === null
+      ? ["header", received, HEADER_LENGTH]
+      : ["body", received - HEADER_LENGTH, parseHeader(bytes).length];
+    const text = `Received incomplete message ${part}: ${count} of ${length} bytes`;
+    this.#log.client(uid, "incomplete", text);
+  }
+
+  /** Logs that a request can't be received. */
+  failed(part: "header" | "body", reason: string, kind = `receive: ${reason}`): void {
+    this.#log.limited(kind, "info", `Failed to receive message ${part}: ${reason}`);
+  }
+}
