@@ -51,9 +51,10 @@ exec chroot $root /usr/bin/env -i container=test PATH=/usr/local/sbin:/usr/local
 /**
  * Boots, and runs a bash script as root. In the script, `$project` is this project.
  *
+ * @param timeout in milliseconds.
  * @returns its output. @throws {Error} with its output if it fails.
  */
-export function onBooted(script: string): string {
+export function onBooted(script: string, timeout = 300_000): string {
   mkdirSync("/var/cache/mungebox-tests", { recursive: true });
   const work = mkdtempSync("/var/cache/mungebox-tests/boot-");
   const group = join(HIERARCHY, basename(work));
@@ -65,7 +66,7 @@ export function onBooted(script: string): string {
 exec unshare --pid --mount --uts --ipc --cgroup --fork --kill-child bash -c "$boot"`;
     const { stderr } = spawnSync("bash", ["-c", enter], {
       encoding: "utf8",
-      timeout: 300_000,
+      timeout,
       killSignal: "SIGKILL",
       env: {
         ...process.env,

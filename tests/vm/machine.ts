@@ -7,6 +7,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { MUNGEBOX } from "../harness/programs.ts";
 
 /** Emulation is about twenty times slower than the machine it runs on, which is shared. */
 const BOOT_MS = 400_000;
@@ -155,8 +156,15 @@ function runOrFail(program: string, ...args: string[]): void {
   assert.equal(status, 0, `${program}: ${stderr}`);
 }
 
-/** Whether machines can be made here. */
-export const CAN_BOOT: boolean = process.getuid!() === 0 &&
-  ["qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "setfiles"].every((program) =>
-    spawnSync("sh", ["-c", `command -v ${program}`]).status === 0
-  );
+/** What machines with our package need, for suite(). */
+export const MACHINE_NEEDS: Readonly<Record<string, boolean>> = {
+  "root, qemu-system-x86, qemu-utils, mmdebstrap and policycoreutils": canBoot(),
+  "dist/mungebox": existsSync(MUNGEBOX),
+};
+
+function canBoot(): boolean {
+  return process.getuid!() === 0 &&
+    ["qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "setfiles"].every((program) =>
+      spawnSync("sh", ["-c", `command -v ${program}`]).status === 0
+    );
+}

@@ -8,15 +8,13 @@ import { after, before, test } from "node:test";
 import { ERRNO } from "../../lib/errors.ts";
 import { buildPackage } from "../packaging/packages.ts";
 import { suite } from "../suite.ts";
-import { CAN_BOOT, Machine } from "./machine.ts";
+import { Machine, MACHINE_NEEDS } from "./machine.ts";
 
 const SUCCESS = 0;
 const { EMUNGE_CRED_REPLAYED, EMUNGE_CRED_REWOUND, EMUNGE_CRED_EXPIRED } = ERRNO;
 const UNTIL_ANSWER = "for i in $(seq 30); do munge -n >/dev/null 2>&1 && break; sleep 0.3; done";
 
-suite("a booted node", {
-  "root, qemu-system-x86, qemu-utils, mmdebstrap and policycoreutils": CAN_BOOT,
-}, () => {
+suite("a booted node", MACHINE_NEEDS, () => {
   const files = mkdtempSync(join(tmpdir(), "mungebox-media-"));
   let node: Machine;
   before(async () => {

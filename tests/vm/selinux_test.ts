@@ -8,10 +8,10 @@ import { buildPackage } from "../packaging/packages.ts";
 import { succeed } from "../packaging/pod.ts";
 import { HAS_SELINUX_TOOLS, policyWithModule } from "../packaging/selinux.ts";
 import { suite } from "../suite.ts";
-import { CAN_BOOT, Machine } from "./machine.ts";
+import { Machine, MACHINE_NEEDS } from "./machine.ts";
 
 const NEEDS = {
-  "root, qemu-system-x86, qemu-utils, mmdebstrap and policycoreutils": CAN_BOOT,
+  ...MACHINE_NEEDS,
   "selinux-policy-default, selinux-policy-dev and make": HAS_SELINUX_TOOLS,
 };
 
