@@ -1,0 +1,135 @@
+// A power cut while auksd writes CacheDir: a copy of the disk as it is at a random moment, without what the system had not
+// written to it yet, has every acknowledged change.
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { CacheDirectory } from "../../../daemon/auksd/cache_directory.ts";
+import { suite } from "../../suite.ts";
+import { contentOf, USERS } from "./power_cut_content.ts";
+
+const WRITER = join(import.meta.dirname, "power_cut_writer.ts");
+const CUTS = 6;
+const VERSIONS_OF_A_RUN = 1_000_000;
+
+/** Commands that make each file system. */
+const FILE_SYSTEMS: Readonly<Record<string, readonly string[]>> = {
+  ext4: ["mkfs.ext4", "-q"],
+  btrfs: ["mkfs.btrfs", "-q", "--mixed"],
+};
+
+/** The system itself writes nothing meanwhile, so that only what is flushed is on the disk. */
+function mount(image: string, disk: string): boolean {
+  return spawnSync("mount", ["-o", "loop,commit=300", image, disk]).status === 0;
+}
+
+/** Stops a process, and waits until none of its threads is in the middle of a system call. */
+async function freeze(child: ChildProcess): Promise<void> {
+  child.kill("SIGSTOP");
+  const folder = `/proc/${child.pid}/task`;
+  const states = () =>
+    readdirSync(folder).map((task) => readFileSync(join(folder, task, "stat"), "utf8"));
+  while (!states().every((stat) => /\) T /.test(stat))) await pause(1);
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  const ended = once(child, "exit");
+  child.kill("SIGKILL");
+  await ended;
+}
+
+const NEEDS = { root: process.getuid!() === 0, Linux: process.platform === "linux" };
+
+suite("a power cut", NEEDS, () => {
+  for (const [name, [program = "", ...args]] of Object.entries(FILE_SYSTEMS)) {
+    test(`${name} has every acknowledged change afterwards`, async (t) => {
+      // In memory, where the disk is fast.
+      const place = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+      const directory = mkdtempSync(join(place, "mungebox-power-"));
+      const disk = join(directory, "disk");
+      const notes = join(directory, "notes");
+      let image = join(directory, "image0");
+      mkdirSync(disk);
+      closeSync(openSync(image, "w"));
+      truncateSync(image, 64 << 20);
+      let child: ChildProcess | undefined;
+      try {
+        if (spawnSync(program, [...args, image]).status !== 0 || !mount(image, disk)) {
+          return t.skip(`can't mount ${name} here`);
+        }
+        const cacheDir = join(disk, "cache");
+        mkdirSync(cacheDir, { mode: 0o700 });
+        spawnSync("sync", ["-f", disk]);
+        /** What is in each user's file. */
+        const found = new Map<number, number>();
+        let changes = 0;
+        for (let cut = 1; cut <= CUTS; cut++) {
+          const first = cut * VERSIONS_OF_A_RUN + 1;
+          rmSync(notes, { force: true });
+          child = spawn(process.execPath, [WRITER, cacheDir, notes, String(first)], {
+            stdio: "inherit",
+          });
+          while (!existsSync(notes) || readFileSync(notes).length === 0) await pause(5);
+          await pause(20 + Math.random() * 400);
+          await freeze(child);
+          const copy = join(directory, `image${cut}`);
+          copyFileSync(image, copy);
+          await kill(child);
+          const acknowledged = new Map<number, number>();
+          for (const line of readFileSync(notes, "utf8").trim().split("\n")) {
+            const [uid, version] = line.split(" ").map(Number);
+            acknowledged.set(uid!, version!);
+            changes++;
+          }
+          assert.equal(spawnSync("umount", [disk]).status, 0);
+          rmSync(image);
+          image = copy;
+          assert(mount(image, disk), "the copy can be mounted");
+
+          const names = new Set(new CacheDirectory(cacheDir, true).names());
+          assert.deepEqual(readdirSync(cacheDir).sort(), [...names].sort());
+          for (let uid = 0; uid < USERS; uid++) {
+            const file = `aukscc_${uid}`;
+            const bytes = names.has(file)
+              ? new Uint8Array(readFileSync(join(cacheDir, file)))
+              : undefined;
+            const last = acknowledged.get(uid);
+            // The change that was not acknowledged yet may be there or not.
+            const possible = [last ?? found.get(uid) ?? 0, last === undefined ? first : last + 1];
+            const version = possible.find((each) => areEqual(contentOf(uid, each), bytes));
+            const head = bytes?.subarray(0, 8).join(" ");
+            assert(version !== undefined, `cut ${cut}, user ${uid}, not ${possible}: ${head}`);
+            found.set(uid, version);
+          }
+        }
+        assert(changes > 2 * USERS * CUTS, `only ${changes} changes`);
+      } finally {
+        if (child !== undefined && child.exitCode === null && child.signalCode === null) {
+          await kill(child);
+        }
+        spawnSync("umount", [disk]);
+        rmSync(directory, { recursive: true });
+      }
+    });
+  }
+});
+
+function areEqual(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return Buffer.compare(one, other) === 0;
+}
