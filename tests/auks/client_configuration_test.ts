@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { it } from "node:test";
+import { libkrb5 } from "../../lib/krb5/library.ts";
 import { printable } from "../../lib/printable.ts";
+import { suite } from "../suite.ts";
 
 const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const CONFIGS = join(import.meta.dirname, "reference/configs");
@@ -54,9 +56,18 @@ const REFUSED: Readonly<Record<string, number>> = {
   "value-of-1024.conf": 63,
 };
 
+function hasKerberos(): boolean {
+  try {
+    libkrb5();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const files = readdirSync(CONFIGS).filter((name) => name.endsWith(".conf.json"));
 
-describe("auks -vvv", () => {
+suite("auks -vvv", { "MIT Kerberos": hasKerberos() }, () => {
   assert(files.length > 30);
   for (const name of files) {
     const recorded = JSON.parse(readFileSync(join(CONFIGS, name), "utf8")) as Recorded;

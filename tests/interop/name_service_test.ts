@@ -44,7 +44,7 @@ munged --key-file=keys/key --trusted-group=band && echo trusted`);
   assert.deepEqual(output, ["refused", "trusted"], whole);
 });
 
-test("user names that are not UTF-8 are distinguished", async () => {
+test("user names that are not UTF-8 are distinguished", needs(), async () => {
   const { output, whole } = await runOurs(`
 printf 'j\\366rg:x:3000:3000::/:/bin/sh\nj\\344rg:x:3002:3002::/:/bin/sh\n' >>/etc/passwd
 printf 'choir:x:3001:j\\366rg\n' >>/etc/group

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import {
   chmodSync,
   closeSync,
+  constants,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -110,7 +111,7 @@ describe("munged --replace", { skip }, () => {
     await until("the PID file names it", isNamed); // one that serves on writes it again
     assert.equal(decode(at, used), 17, "a replay was accepted");
     assert.equal(decode(at, encode(at)), 0);
-    const fd = openSync(`${at.socket}.lock`, "r+");
+    const fd = openSync(`${at.socket}.lock`, constants.O_WRONLY);
     assert.equal(lockHolder(fd), pid);
     closeSync(fd);
     process.kill(pid, "SIGTERM");

@@ -75,7 +75,11 @@ export class Munged {
 
   /** Starts it again after {@linkcode Munged.end}. */
   async restart(): Promise<void> {
-    this.#daemon = await startDaemon(this.#command, () => isListening(this.socketPath));
+    // It listens before it is able to stop cleanly.
+    this.#daemon = await startDaemon(
+      this.#command,
+      async (log) => /Created \d+ work thread/.test(log) && await isListening(this.socketPath),
+    );
   }
 
   /** Stops it, and waits until it has ended. */

@@ -8,6 +8,9 @@ import { ERRNO } from "../../lib/errors.ts";
 import { Realm } from "../harness/realm.ts";
 import { suite } from "../suite.ts";
 
+const [uid, gid] = [process.getuid!(), process.getgid!()];
+const username = spawnSync("id", ["-un"], { encoding: "utf8" }).stdout.trim();
+
 /** Becomes a command that is denied such memory: prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), Linux 6.3. */
 const DENY = `import ctypes, os, sys
 if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)
@@ -36,16 +39,25 @@ suite(
       const { socket } = await realm.start("ours");
       const program = (name: string) => realm.program("ours", name);
       const options = [`--socket=${socket}`];
-      const made = denied([program("munge"), ...options, "--string=hello", "--restrict-uid=root"]);
+      const made = denied([
+        program("munge"),
+        ...options,
+        "--string=hello",
+        `--restrict-uid=${uid}`,
+      ]);
       assert.deepEqual([made.status, made.err], [0, ""]);
       const file = join(realm.directory, "credential");
       writeFileSync(file, made.out);
       const opening = [...options, `--input=${file}`, "--keys=UID,GID,UID_RESTRICTION,ENCODE_TIME"];
       const opened = denied([program("unmunge"), ...opening]);
       assert.equal(opened.status, 0, opened.err);
+      const user = ` +${username} \\(${uid}\\)`;
       assert.match(
         opened.out,
-        /^ENCODE_TIME: +[-\d]+ [:\d]+ [-+]\d{4} \(\d+\)\nUID: +root \(0\)\nGID: +root \(0\)\nUID_RESTRICTION: +root \(0\)\n\nhello$/,
+        new RegExp(
+          `^ENCODE_TIME: +[-\\d]+ [:\\d]+ [-+]\\d{4} \\(\\d+\\)\nUID:${user}\n` +
+            `GID: +\\S+ \\(${gid}\\)\nUID_RESTRICTION:${user}\n\nhello$`,
+        ),
       );
       const payload = new Uint8Array(2 ** 20 + 1);
       const input = join(realm.directory, "payload");
