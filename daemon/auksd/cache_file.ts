@@ -16,7 +16,7 @@ const MODE = 0o600;
 
 /** What the names of users' files begin with. */
 export const PREFIX = "aukscc_";
-/** Names of files that were not finished, or that had been replaced; the original's auksd reads none that begins with a dot. */
+/** Names of unfinished and of replaced files; the original's auksd ignores names that begin with a dot. */
 export const UNFINISHED = /^\.aukscc_\d+\.new$/;
 
 /** The name of a user's file. */
@@ -33,13 +33,13 @@ interface NewFile {
 /** What protects a new file from a system crash. */
 export type Safety = "journal" | "flush" | "none";
 
-/** Replaces and removes users' files; one thread does so. */
+/** Replaces and removes users' files. For one thread only. */
 export class CacheFiles {
   readonly #directory: string;
   #lastNumber = 0;
-  /** Creating a file is what takes longest, so the next one is there before it is needed. */
+  /** The next new file, created in advance because that takes longest. */
   #prepared: NewFile | undefined;
-  /** Files that have been replaced, and those that could not be put in place. */
+  /** Files to remove: those that have been replaced, and those that could not be put in place. */
   readonly #useless: string[] = [];
 
   constructor(directory: string) {
@@ -63,7 +63,7 @@ export class CacheFiles {
       } finally {
         closeSync(fd);
       }
-      // A rename over a file would make ext4 and btrfs write the new contents to disk, as nothing else might protect them.
+      // On a rename over a file, ext4 and btrfs write the new contents to disk, which the journal makes unnecessary.
       isExchanged = safety === "journal" && isRegular(target) && exchangeNames(path, target);
       if (!isExchanged) renameSync(path, target);
     } catch (error) {
@@ -112,12 +112,12 @@ export class CacheFiles {
 
   #create(): NewFile {
     const path = join(this.#directory, `.${PREFIX}${++this.#lastNumber}.new`);
-    removeFile(path); // of a thread before this one
+    removeFile(path); // left by an earlier thread
     return { path, fd: openSync(path, "wx", MODE) };
   }
 }
 
-/** Whether something is there that a file may take the place of; a rename says why not. */
+/** Whether this is a file that can be replaced; for anything else, the rename reports the error. */
 function isRegular(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }

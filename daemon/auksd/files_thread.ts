@@ -1,5 +1,5 @@
 // The thread that writes CacheDir, so that a slow disk or file server delays only the clients whose tickets it stores.
-// It writes everything that came meanwhile together, and makes it durable together.
+// It writes all orders that have arrived meanwhile together, and makes them durable with one flush.
 import { parentPort, workerData } from "node:worker_threads";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { FileOrder, FileReport, FilesThreadData } from "./cache_directory.ts";
@@ -8,7 +8,7 @@ import { WriteAhead } from "./write_ahead.ts";
 
 const { directory } = workerData as FilesThreadData;
 
-/** Bytes that are written together; what is more waits for the next turn. */
+/** Bytes that are written together; the rest waits for the next turn. */
 const TURN_MAX = 2 ** 20;
 
 const orders: FileOrder[] = [];
@@ -75,7 +75,7 @@ function attempt(tasks: readonly Task[], step: () => void): void {
   }
 }
 
-/** Puts a file in the old one's place, or removes that. */
+/** Replaces a user's file, or removes it. */
 function finish({ uid, bytes, sync }: FileOrder): void {
   if (bytes === undefined) files.remove(uid);
   else files.replace(uid, bytes, sync ? "journal" : "none");

@@ -4,7 +4,7 @@
 /** A message longer than allowed. */
 export class FrameTooLong extends Error {}
 
-/** Bytes before each message. */
+/** Bytes in the length before each message. */
 export const LENGTH_BYTES = 4;
 
 /** Gathers the bytes of one connection. */
@@ -73,7 +73,7 @@ export class FrameReader {
   }
 }
 
-/** Makes a message, with room for its length before it, a frame. @returns the same bytes. */
+/** Fills in the length of the message that follows it in `bytes`. @returns the same bytes, now a frame. */
 export function frameInPlace(bytes: Uint8Array): Uint8Array {
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - LENGTH_BYTES);
   return bytes;

@@ -1,10 +1,10 @@
-// Whose turn it is to get a large reply. libkrb5 makes a KRB-PRIV in one piece, from a payload in one piece, so that the
-// only bound to the memory of several DUMPs at once is to make one after another.
+// Whose turn it is to get a large reply. libkrb5 makes a KRB-PRIV in one piece, from a payload in one piece, so the memory
+// of several DUMPs at once can be bounded only by making one after another.
 
 /** How long a slow reader keeps others waiting. */
 const HOLD_MS = 10_000;
 
-/** The turns, in the order in which they are asked for. */
+/** Grants turns in the order in which they are requested. */
 export class ReplyTurns {
   readonly #holdMs: number;
   readonly #waiting: (() => void)[] = [];
@@ -18,7 +18,8 @@ export class ReplyTurns {
   /**
    * Waits for a turn.
    *
-   * @returns ends the turn, which ends by itself after a while; to be called when the reply has been sent, or never will be.
+   * @returns a function that ends the turn, to be called when the reply has been sent or never will be. The turn also
+   * ends by itself after a while.
    */
   take(): Promise<() => void> {
     return new Promise((resolve) => {
@@ -34,7 +35,7 @@ export class ReplyTurns {
       isOver = true;
       clearTimeout(timer);
       this.#isTaken = false;
-      // By then, the memory of this one has been collected.
+      // By then, this reply's memory has been collected.
       setImmediate(() => this.#next());
     };
     const timer = setTimeout(end, this.#holdMs);

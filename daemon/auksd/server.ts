@@ -19,7 +19,7 @@ const PENDING_BYTES_MAX = 64 * 2 ** 20;
 const LITTER_MAX = 16 * 2 ** 20;
 /** Replies that are longer, which only those to a DUMP are, are collected at once. */
 const LARGE = 2 ** 20;
-/** How often a reply is copied: as it is made, and encrypted. */
+/** Copies of a reply that are made: the plaintext and the ciphertext. */
 const COPIES = 2;
 /** What a connection leaves behind besides its bytes. */
 const LITTER_PER_CLIENT = 8192;

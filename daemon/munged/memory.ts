@@ -1,20 +1,20 @@
-// munged in a control group that limits its memory, as that of a container does: the kernel kills whoever exceeds such a
-// limit, so what munged keeps for clients, and the number of threads in a container, depend on it.
+// munged's memory under the limit of a control group, such as a container's: the kernel kills a process that exceeds it, so
+// the limit decides how much munged keeps for clients and, in a container, its number of threads.
 import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { memoryLimit, processorLimit } from "../../lib/os/cgroup.ts";
 import { PAYLOADS_PER_THREAD } from "./resources.ts";
 
 const MIB = 1024 * 1024;
-/** What munged needs under load, with a health check beside it: no less was killed with payloads of all lengths. */
+/** What munged needs under load with a health check beside it: in tests with payloads of all lengths, it was never killed. */
 const BASE = 46 * MIB;
 const THREAD = 12 * MIB;
 
-/** What munged keeps at most for clients that are slow to send or to fetch. */
+/** The most that munged keeps for clients that are slow to send or to read. */
 const MOST_PARKED = 32 * MIB;
 /** How much more memory it takes: buffers grow by doubling. */
 const PARKED_SHARE = 2;
 
-/** More threads than that do not serve the clients of one host faster. */
+/** More threads than this do not serve the clients of one host faster. */
 const MOST_CHOSEN_THREADS = 4;
 
 /** What a number of threads needs. */
@@ -26,7 +26,7 @@ function mebibytes(bytes: number): string {
   return `${Math.floor(bytes / MIB)} MiB`;
 }
 
-/** A number of threads, and what it was chosen for. */
+/** A number of threads, and why it was chosen. */
 export interface Choice {
   readonly threads: number;
   readonly reason: string;

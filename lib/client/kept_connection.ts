@@ -53,8 +53,8 @@ export class KeptConnection {
   /**
    * Connects to a munged, and asks it to keep the connection.
    *
-   * @param ended called once the connection is closed; says whether it has ever been of use.
-   * @throws {MungeError} if it does not: as a C munged, with a closed connection as the cause.
+   * @param ended called once the connection is closed, with whether munged ever answered a request over it.
+   * @throws {MungeError} if munged does not keep it; a C munged closes it, and the error's cause says so.
    */
   static async open(
     path: string,
@@ -113,7 +113,7 @@ export class KeptConnection {
     return this.#isOpen && message.length - HEADER_LENGTH <= this.#terms.maxLength;
   }
 
-  /** Sends a request together with all others of this moment. Resolves with the answer; rejects with a {@linkcode KeptFailure}. */
+  /** Sends a request, together with all others made before the next microtask. Rejects with a {@linkcode KeptFailure}. */
   ask<Response>(message: Uint8Array, transaction: Transaction<Response>): Promise<Response> {
     return new Promise((resolve: (response: never) => void, reject) => {
       this.#requests.add({
@@ -156,7 +156,7 @@ export class KeptConnection {
     try {
       while (bytes.length - at >= HEADER_LENGTH) {
         const request = requests.first;
-        if (request === undefined) throw closedError(); // an answer to nothing
+        if (request === undefined) throw closedError(); // an answer without a request
         const bodyAt = at + HEADER_LENGTH;
         const end = bodyAt + responseLength(bytes, request.transaction.responseType, at);
         if (end > bytes.length) break;
@@ -184,7 +184,7 @@ export class KeptConnection {
       const waited = this.#tick - first.sentAt;
       if (waited >= OVERDUE_TICKS) this.#fail(timeoutError("receive message header"));
     } else if ((this.#tick - this.#usedAt) * TICK_MS > this.#terms.idleMs / 2) {
-      this.#fail(closedError()); // before munged does, so that no request crosses that
+      this.#fail(closedError()); // before munged does, so that no request is lost
     }
   }
 

@@ -1,11 +1,11 @@
-// When this process keeps a connection to a munged: from the second request on, and never to a munged that does not keep
-// connections, as the C one, nor for a process whose identity may change between requests.
+// When this process keeps a connection to a munged: from the second request on, but never to a munged that does not keep
+// connections, such as the C one, nor in a process whose identity may change between requests.
 import { isHangup } from "../protocol/transaction.ts";
 import { KeptConnection } from "./kept_connection.ts";
 
-/** For how long a munged is not asked again after it refused, as a C munged does. */
+/** How long a munged that refused, as a C munged does, is not asked again. */
 const REFUSED_MS = 300_000;
-/** The same after it could not be reached, or closed a connection before it was of use. */
+/** The same for one that could not be reached, or closed a connection before answering a request over it. */
 const FAILED_MS = 1_000;
 
 /** What is known about one socket. */

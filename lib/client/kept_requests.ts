@@ -1,5 +1,5 @@
-// The requests over one kept connection, in order: first those in flight, whose answers come in the same order, then those
-// that are not sent yet. kept_connection.ts sends them.
+// The requests over one kept connection, in order: first those in flight, whose answers arrive in the same order, then those
+// not yet sent. kept_connection.ts sends them.
 import type { MungeError } from "../errors.ts";
 import type { Transaction } from "../protocol/transaction.ts";
 
@@ -13,7 +13,7 @@ export interface KeptFailure {
 /** A request without an answer, sent or not. */
 export interface KeptRequest {
   readonly message: Uint8Array;
-  /** What its answer is. */
+  /** How to parse its answer. */
   readonly transaction: Pick<Transaction<unknown>, "responseType" | "parse" | "viewsBody">;
   readonly resolve: (response: unknown) => void;
   readonly reject: (failure: KeptFailure) => void;
@@ -28,9 +28,9 @@ export class KeptRequests {
   #first: KeptRequest | undefined;
   #firstUnsent: KeptRequest | undefined;
   #last: KeptRequest | undefined;
-  /** Number of requests that are sent. */
+  /** Number of requests sent but not answered. */
   inFlight = 0;
-  /** Number of requests that are not sent yet. */
+  /** Number of requests not yet sent. */
   unsent = 0;
 
   /** The request whose answer comes next; undefined if none is in flight. */
@@ -38,7 +38,7 @@ export class KeptRequests {
     return this.inFlight > 0 ? this.#first : undefined;
   }
 
-  /** Adds a request that is not sent yet. */
+  /** Adds a request to be sent. */
   add(request: KeptRequest): void {
     if (this.#last === undefined) this.#first = request;
     else this.#last.next = request;
@@ -70,7 +70,7 @@ export class KeptRequests {
     return bytes;
   }
 
-  /** Forgets the first request, which has its answer. */
+  /** Forgets the first request, which has been answered. */
   answered(): void {
     this.#first = this.#first!.next;
     if (this.#first === undefined) this.#last = undefined;

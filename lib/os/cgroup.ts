@@ -21,7 +21,7 @@ export interface ProcessLimit {
   readonly used: number;
 }
 
-/** The tightest limit on the processes of this process's control groups; null if there is none, or none to see. */
+/** The tightest limit on the processes of this process's control groups; null if there is none, or none is visible. */
 export function processLimit(): ProcessLimit | null {
   let own: number;
   try {
@@ -40,7 +40,7 @@ export function processLimit(): ProcessLimit | null {
   );
 }
 
-/** The memory in bytes that the control groups and the machine leave this process at most. */
+/** The most memory, in bytes, that the control groups and the machine allow this process. */
 export function memoryLimit(): number {
   return Math.min(
     totalmem(),

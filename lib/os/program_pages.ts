@@ -28,8 +28,8 @@ export function releaseProgramPages(): void {
   if (address === null || number === 0) return;
   const headers = new DataView(toArrayBuffer(address, 0, number * HEADER.length));
   for (let at = 0; at < headers.byteLength; at += HEADER.length) {
-    // What is never written to equals the file: code, and the constants before it. Other memory that can only be read may
-    // have been written to before, because the engine protects its settings after initialising them.
+    // Code and the constants before it are never written to, so they equal the file. Other read-only memory may have been
+    // written to earlier: the engine write-protects its settings after initialising them.
     const isWritten = (headers.getUint32(at + HEADER.flags, true) & PF_W) !== 0;
     if (headers.getUint32(at + HEADER.type, true) !== PT_LOAD || isWritten) continue;
     // The program has fixed addresses (scripts/runtime).

@@ -1,5 +1,5 @@
-// Replies that no honest auksd sends: cut off, changed, of the wrong length. The client says that they are no good,
-// soon, and never fills a cache with them.
+// Replies that no honest auksd sends: truncated, altered, of the wrong length. The client reports them at once, and never
+// stores them in a cache.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Several requests over one connection: each speaks for the process that sent it, whoever else has the descriptor.
+// Several requests over one connection: each speaks for the process that sent it, no matter who else has the descriptor.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -206,7 +206,7 @@ suite("kept connections", { "root": isRoot }, () => {
     });
   }
 
-  it("a keep request with another request behind it is refused, as nobody knows who sent that", async () => {
+  it("a keep request followed by another request is refused, because that one's sender is unknown", async () => {
     const connection = new Connection(munged.socket);
     connection.send(formatKeepRequest(0), ENCODE);
     assert.equal(connection.next(), "closed");

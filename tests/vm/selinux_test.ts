@@ -46,7 +46,7 @@ suite("a node that enforces SELinux", NEEDS, () => {
   const works = () => node.check("munge -n | unmunge >/dev/null");
   const domain = () => node.check("ps -o label= -C munged");
 
-  test("without the module, munged does not start, and says which permission it misses", async () => {
+  test("without the module, munged does not start, and says which permission it lacks", async () => {
     assert.equal(await node.check("getenforce"), "Enforcing");
     await node.check("dpkg -i --force-depends /media/*.deb");
     assert.equal((await node.run("systemctl is-active munge")).output, "failed");
@@ -111,7 +111,7 @@ systemctl daemon-reload`);
     );
   });
 
-  test("it was refused nothing in all that, nor is it when the system boots", async () => {
+  test("it was denied nothing in all that, nor is it when the system boots", async () => {
     assert.deepEqual(await denials(), []);
     await node.reboot();
     assert.equal(await node.check("getenforce; systemctl is-active munge"), "Enforcing\nactive");

@@ -103,7 +103,7 @@ async function openSentinel(
  * The masters in an answer to CLUSTER SLOTS.
  *
  * @param asked whose own address it may leave out.
- * @throws {StrangeAnswer} if it is none, {Error} if there are too many.
+ * @throws {StrangeAnswer} if it is not such an answer, {Error} if there are too many masters.
  */
 export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
   const shards = new Map<string, { address: StoreAddress; ranges: SlotRange[] }>();

@@ -82,8 +82,8 @@ export type ToWorker =
   | { readonly kind: "stop" };
 
 /**
- * Reports of a worker; "failed" means it ends for this reason, "realms" that it no longer uses any of an earlier generation, "resting" that it serves no client,
- * and "visitor" that someone has come to the door.
+ * Reports of a worker: "failed" means that it ends for this reason, "realms" that it no longer uses any of an earlier
+ * generation, "resting" that it serves no client, and "visitor" that someone has come to the door.
  */
 export type FromWorker =
   | { readonly kind: "failed"; readonly reason: string }

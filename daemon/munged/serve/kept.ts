@@ -24,9 +24,9 @@ export interface KeptConnection {
   deadline: number;
   /** Bytes received but not answered yet, usually none. */
   rest: Uint8Array;
-  /** How many of the requests that were read last have been begun. */
+  /** How many of the requests that were last read munged has begun to process. */
   inFlight: number;
-  /** Replay entries of answers that the client has not received yet, each with the end of its answer in what is sent. */
+  /** Replay entries of answers that the client has not received yet, each with the end of its answer in the bytes to send. */
   undelivered: { readonly remembered: Remembered; end: number }[];
   /** Whether it is among the parked clients: it waits for its turn, for the store, or for its client to read. */
   isParked: boolean;

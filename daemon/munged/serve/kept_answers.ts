@@ -37,7 +37,7 @@ export class KeptAnswers {
     this.#parts = parts;
   }
 
-  /** Begins with another connection: what an exception has left must never reach that. */
+  /** Begins with another connection, which must never get answers that an exception has left behind. */
   begin(): void {
     this.#batched = 0;
   }

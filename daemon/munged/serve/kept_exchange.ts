@@ -1,7 +1,7 @@
 // The kept connections of a worker: which are kept, what is read from them, and when they end. The kernel says who sent
 // each request: only the process that connected gets an answer (docs/protocol.md, "Several requests over one connection").
-// Whoever has to be waited for is parked, as any client; exchange.ts continues with it. The requests that have been read are
-// in kept_work.ts, their answers in kept_answers.ts.
+// A client that munged has to wait for is parked like any other, and exchange.ts continues with it. The requests that have
+// been read are in kept_work.ts, their answers in kept_answers.ts.
 import { newBytes } from "../../../lib/bytes/memory.ts";
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
@@ -25,7 +25,7 @@ import { KeptAnswers } from "./kept_answers.ts";
 import { isComplete, KeptWork } from "./kept_work.ts";
 import type { ParkedClient, ParkedClients } from "./parked.ts";
 
-/** Bytes read at once: some requests of the greatest length. */
+/** Bytes read at once: several requests of maximum length. */
 const READ_LENGTH = 65_536;
 const NOTHING = new Uint8Array(0);
 
@@ -102,7 +102,7 @@ export class KeptExchange {
     return this.#work.answered;
   }
 
-  /** Keeps a client's connection, or closes it if that can't be. */
+  /** Keeps a client's connection, or closes it if it can't be kept. */
   keep(fd: number, peer: Peer, retry: number): void {
     const { descriptors, counters, poller, log } = this.#parts;
     if (!knowsSenders || this.#isDraining || !this.connections.hasRoom(peer.uid)) {
@@ -233,7 +233,7 @@ export class KeptExchange {
 
   #return(connection: KeptConnection): void {
     connection.isParked = false;
-    this.connections.extend(connection, performance.now()); // it was not its fault that it was not read
+    this.connections.extend(connection, performance.now()); // munged did not read meanwhile
     this.#parts.poller.add(connection.fd, "read");
   }
 

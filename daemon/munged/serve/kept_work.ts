@@ -140,7 +140,7 @@ export class KeptWork {
     return goesOn;
   }
 
-  /** The header of the request in `#request`; null if it is none, and the connection has ended. */
+  /** The header of the request in `#request`; null if it is invalid, which has ended the connection. */
   #header(connection: KeptConnection): Header | null {
     try {
       return parseHeader(this.#request);

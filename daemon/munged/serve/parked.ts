@@ -1,6 +1,6 @@
-// Clients that a worker waits for, each until its deadline: those whose request is incomplete, those that don't read their
-// answer, those whose turn has not come, and those whose credential the realm's store is asked about. Their resources are bounded, per user and in total; the user who holds most
-// yields first.
+// Clients that a worker waits for, each until its deadline: their request is incomplete, they don't read their answer, it is
+// not their turn, or the realm's store has yet to answer. Their resources are bounded, per user and in total; the user who
+// holds most yields first.
 import { MESSAGE_TIMEOUT_MS, TIMELY_LENGTH } from "../../../lib/protocol/message.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import type { Answer, Deferred, Peer } from "./context.ts";
@@ -260,7 +260,7 @@ export class ParkedClients {
     const client = share.paused.shift()!;
     if (this.#clients.get(client.fd) === client) {
       this.#watch(client);
-      this.extend(client); // it was not its fault that it was not read
+      this.extend(client); // munged did not read meanwhile
     } else this.#resumeNext(share); // disconnected meanwhile
   }
 
@@ -274,7 +274,7 @@ export class ParkedClients {
   }
 }
 
-/** Bytes of a client's request or answer, and of what it has sent besides over a connection that is kept. */
+/** Bytes of a client's request or answer, and of the further requests that it has sent over a kept connection. */
 function bytesHeldBy({ buffer, kept }: ParkedClient): number {
   return buffer.length + (kept?.rest.length ?? 0);
 }

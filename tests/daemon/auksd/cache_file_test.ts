@@ -34,7 +34,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 for (const safety of SAFETIES) {
-  test(`${safety}: the new file has its contents alone, and the old one stays as it was for who has opened it`, () => {
+  test(`${safety}: the new file has its contents alone, and readers of the old one still see all of it`, () => {
     const files = new CacheFiles(directory);
     files.replace(USER, bytes(900, 1), safety);
     const opened = openSync(path(), "r");
@@ -82,7 +82,7 @@ test("without a journal, the old file is replaced by a rename, as its contents m
   assert.deepEqual(hidden(), []);
 });
 
-test("a prepared file that somebody has removed is created again", () => {
+test("a prepared file that has been removed is created again", () => {
   const files = new CacheFiles(directory);
   files.prepare();
   for (const name of hidden()) unlinkSync(join(directory, name));

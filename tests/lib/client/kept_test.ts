@@ -141,7 +141,7 @@ for (
     ["does not answer", () => {}],
   ] satisfies [string, Reaction][]
 ) {
-  test(`when munged ${what}, what was sent is a retry, and what was not is none`, async () => {
+  test(`when munged ${what}, a request that was sent is retried, and one that was not is sent anew`, async () => {
     await withKeeper(react, async (client, received, opened) => {
       const calls = Array.from({ length: 10 }, () => client.decode({ credential: CREDENTIAL }));
       for (const { errno } of await Promise.all(calls)) assert.equal(errno, 0);

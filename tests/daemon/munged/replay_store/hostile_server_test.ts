@@ -49,7 +49,7 @@ test("a password that a server repeats is not reported", async () => {
   }
 });
 
-test("an answer to WAIT that is no number confirms nothing", async () => {
+test("an answer to WAIT that is not a number confirms nothing", async () => {
   const answers = {
     HELLO: "%1\r\n$5\r\nproto\r\n:3\r\n",
     INFO: "$28\r\nrole:master\r\nrun_id:abcdef\r\n\r\n",
