@@ -13,6 +13,7 @@ import {
 } from "../protocol/transaction.ts";
 import { type KeptRequest, KeptRequests } from "./kept_requests.ts";
 import { openTransport, type Transport } from "./kept_transport.ts";
+import { Polling } from "./polling.ts";
 import { systemText } from "./system_error.ts";
 
 /** How often to look for answers that are overdue, and whether the connection is idle. */
@@ -27,6 +28,7 @@ export class KeptConnection {
   readonly #terms: KeepTerms;
   readonly #transport: Transport;
   readonly #requests = new KeptRequests();
+  readonly #polling = new Polling();
   /** The beginning of an answer. */
   #part: Uint8Array = NOTHING;
   #tick = 0;
@@ -147,6 +149,7 @@ export class KeptConnection {
     if (count === 0) return;
     if (inFlight === 0) this.#transport.hold(true);
     this.#transport.send(requests.send(count, this.#tick));
+    if (requests.inFlight === 1) this.#polling.begin();
   }
 
   #receive(chunk: Uint8Array): void {
@@ -170,6 +173,7 @@ export class KeptConnection {
     }
     this.#part = at === bytes.length ? NOTHING : bytes.slice(at);
     if (at === 0) return;
+    this.#polling.end();
     this.#hasAnswered = true;
     this.#usedAt = this.#tick;
     if (requests.unsent > 0) {
@@ -193,6 +197,7 @@ export class KeptConnection {
     this.#isOpen = false;
     clearInterval(this.#timer);
     this.#transport.close();
+    this.#polling.end();
     this.#ended(this.#hasAnswered);
     this.#requests.rejectAll(error);
   }

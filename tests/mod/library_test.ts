@@ -463,8 +463,10 @@ for (const program of PROGRAMS) {
 
     test("no descriptor is left open", async (context) => {
       if (openSockets() === undefined) return context.skip("there is no /proc/self/fd");
-      await encode("", { socketPath });
-      await pause(100);
+      for (let i = 0; i < 2; i++) { // from the second call on, a connection is kept
+        await encode("", { socketPath });
+        await pause(100);
+      }
       const before = openSockets();
       await Promise.all(times(100, () => encode("", { socketPath })));
       await Promise.allSettled(times(100, () => decode("MUNGE:x:", { socketPath })));
@@ -474,8 +476,10 @@ for (const program of PROGRAMS) {
       controller.abort();
       await aborted;
       await Promise.allSettled(times(20, () => encode("", { socketPath, timeoutMs: 1 })));
-      for (let i = 0; i < 100 && openSockets() !== before; i++) await pause(20);
-      assert.equal(openSockets(), before);
+      // A connection kept to the munged of an earlier test may have ended meanwhile.
+      for (let i = 0; i < 100 && openSockets()! > before!; i++) await pause(20);
+      const now = openSockets()!;
+      assert.ok(now <= before!, `${now} sockets, ${before} before`);
     });
   });
 
