@@ -17,8 +17,8 @@ const PARKED_SHARE = 2;
 /** More threads than this do not serve the clients of one host faster. */
 const MOST_CHOSEN_THREADS = 4;
 
-/** What a number of threads needs. */
-function needed(threads: number, maxPayload: number): number {
+/** The limit on memory that a number of threads needs at least, in bytes. */
+export function neededMemory(threads: number, maxPayload: number): number {
   return BASE + threads * (THREAD + PAYLOADS_PER_THREAD * (maxPayload - MAX_PAYLOAD_LENGTH));
 }
 
@@ -40,8 +40,8 @@ export interface Choice {
 export function chooseThreads(maxPayload: number): Choice {
   const processors = processorLimit();
   const memory = memoryLimit();
-  const thread = needed(1, maxPayload) - needed(0, maxPayload);
-  const fitting = Math.floor((memory - needed(0, maxPayload)) / thread);
+  const thread = neededMemory(1, maxPayload) - neededMemory(0, maxPayload);
+  const fitting = Math.floor((memory - neededMemory(0, maxPayload)) / thread);
   const threads = Math.max(1, Math.min(Math.ceil(processors), fitting, MOST_CHOSEN_THREADS));
   const share = Math.round(processors * 100) / 100;
   return {
@@ -53,7 +53,7 @@ export function chooseThreads(maxPayload: number): Choice {
 /** What to warn of if a number of threads may exceed the limit on memory; null if it fits. */
 export function memoryWarning(threads: number, maxPayload: number): string | null {
   const limit = memoryLimit();
-  const need = needed(threads, maxPayload);
+  const need = neededMemory(threads, maxPayload);
   if (need <= limit) return null;
   const { threads: fewer } = chooseThreads(maxPayload);
   const advice = fewer < threads ? `; --num-threads=${fewer} needs less` : "";
@@ -63,6 +63,6 @@ export function memoryWarning(threads: number, maxPayload: number): string | nul
 
 /** How many bytes of clients' unfinished requests and answers munged may keep. */
 export function parkedBytes(threads: number, maxPayload: number): number {
-  const spare = memoryLimit() - needed(threads, maxPayload);
+  const spare = memoryLimit() - neededMemory(threads, maxPayload);
   return Math.min(MOST_PARKED, Math.max(0, Math.floor(spare / PARKED_SHARE)));
 }
