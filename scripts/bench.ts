@@ -19,6 +19,8 @@ const MANY_ROUNDS = 3 * ROUNDS;
 const BOX = resolve("dist/mungebox");
 const REFERENCE = { munged: "/usr/sbin/munged", remunge: "/usr/bin/remunge" };
 const THREADS = 2;
+/** When our munged has given back the memory that only its start needed. */
+const MEMORY_SETTLE_MS = 3_000;
 /** How long a daemon must have nothing to do to count as idle, and how long it is then watched. */
 const IDLE_SETTLE_MS = 60_000;
 const IDLE_SECONDS = 120;
@@ -83,7 +85,7 @@ function contestant(name: Contestant["name"], file: string): Contestant {
 
 function startFloor(): Contestant {
   const program = join(directory, "floor");
-  run(["cc", "-O2", "scripts/floor.c", "-o", program]);
+  run(["cc", "-O2", "scripts/bench_floor.c", "-o", program]);
   const socket = join(directory, "floor.sock");
   const { pid } = Bun.spawn([program, socket], { stdio: ["ignore", "ignore", "ignore"] });
   while (statSync(socket, { throwIfNoEntry: false }) === undefined) Bun.sleepSync(1);
@@ -274,6 +276,7 @@ async function main(): Promise<void> {
   const both = [ours, reference];
   try {
     console.log(HEADINGS.join(" | "));
+    await sleep(MEMORY_SETTLE_MS);
     record({
       name: "memory idle, resident",
       unit: "MiB",

@@ -82,7 +82,7 @@ function measure(contestant: Contestant, redis: Redis): void {
 /** Starts the relay that delays. Returns its port and how to stop it. */
 async function startRelay(directory: string, target: number) {
   const program = join(directory, "relay");
-  const { status, stderr } = spawnSync("cc", ["-O2", "scripts/relay.c", "-o", program]);
+  const { status, stderr } = spawnSync("cc", ["-O2", "scripts/bench_relay.c", "-o", program]);
   if (status !== 0) throw new Error(stderr.toString());
   const port = await freePort();
   const relay = spawn(program, [`${port}`, `${target}`, DELAY_US], { stdio: "inherit" });

@@ -124,7 +124,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
     addition(shown(
       parsed(
         "--replay-store=URL[,URL]",
-        "Specify Valkey or Redis store of the realm's replays",
+        "Specify Valkey or Redis store to refuse replays in the whole realm",
         "replayStore",
         parseStore,
       ),
@@ -147,7 +147,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
     addition(shown(
       parsed(
         "--replay-store-policy=POLICY",
-        `Specify policy without the store: ${STORE_POLICIES.join(" or ")} ` +
+        `Specify policy if the store is unavailable: ${STORE_POLICIES.join(" or ")} ` +
           `[${DEFAULTS.replayStorePolicy}]`,
         "replayStorePolicy",
         parsePolicy,
@@ -189,7 +189,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
   ],
   [
     addition(
-      flag("--allow-overflow-id", "Serve clients of unmapped users and groups", "allowOverflowId"),
+      flag("--allow-overflow-id", "Serve clients with unmapped users or groups", "allowOverflowId"),
     ),
     task("check-config", "Display the settings in force and their sources"),
     addition(once(parsed(

@@ -65,7 +65,7 @@ function algorithms(name: string, words: string, kind: AlgorithmRule["kind"]): M
   return addition(shown(
     option(
       `--${name}=[NAME=][DIR:]LIST`,
-      `Allow only these ${words}, to encode: or decode: (repeatable)`,
+      `Allow only these ${words} (DIR: encode or decode; repeatable)`,
       (settings, value) => {
         const [realm, rest] = realmAndRest(name, value);
         const [, direction, list = ""] = /^(?:(encode|decode):)?(.*)$/.exec(rest) ?? [];

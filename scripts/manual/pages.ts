@@ -20,12 +20,14 @@ const TTL = `The daemon that opens the credential lowers it to its own
 const IGNORE = `Such a credential is as good as any:
 STATUS is Success, and the exit status is 0.`;
 
-const EACH_REALM = `Without a realm's name, this is about the default realm
-and all realms without such an option of their own.`;
+const EACH_REALM = `Without a realm's name, this applies to the default realm
+and to all realms that have no such option of their own.`;
 const ALGORITHMS = `Names are separated by commas.
-With encode: or decode: in front of them, they are for that direction only.
-The last list for a realm and direction counts, and replaces that of
-.Fl -security .
+The prefix encode: or decode: limits a list to that direction.
+If a realm and direction have several lists, the last one counts.
+It replaces what
+.Fl -security
+allows.
 ${EACH_REALM}`;
 const CLIENTS = `Users and groups are separated by commas; everyone lifts the restriction.
 ${EACH_REALM}`;
@@ -57,7 +59,7 @@ Clients connect to a local socket, and the kernel says who they are.
 goes into the background once its socket accepts requests.
 It reports anything that prevents this on standard error.`,
     details: {
-      "accept-origin": `Others are refused with error 18.
+      "accept-origin": `Credentials from elsewhere are refused with error 18.
 The address is what the daemon that made a credential claims:
 this does not keep out anyone who has the key.`,
       "allow-ciphers": ALGORITHMS,
@@ -89,12 +91,12 @@ or to write to the directories above it.`,
       "listen-backlog": `How many clients may wait to be accepted.
 0 stands for the default, and \\-1 for the most that the system allows.`,
       "max-payload": `The longest payload of a credential, from 1M to 64M.
-K and M stand for 1024 bytes and 1024 times as many,
-k and m for 1000 bytes and 1000 times as many.
-Our clients ask the daemon whether it accepts more than 1M.
+K and M stand for 1024 and 1,048,576 bytes,
+k and m for 1000 and 1,000,000.
+Before they send more than 1M, the clients of mungebox ask the daemon.
 Those of the C MUNGE never send more.
-Every host that opens such credentials needs the same limit,
-and each thread up to eight times as much memory as a payload has.`,
+Raise the limit on every host that opens such credentials.
+Each thread may need eight times as much memory.`,
       "max-ttl": "Longer times-to-live in credentials are lowered to this.",
       mlockall: `This keeps secrets out of swap space.
 Unless the daemon runs as root, the limit on locked memory
@@ -107,7 +109,7 @@ It does not restrict who may connect.`,
 prepares everything, takes the socket over from the running one,
 and reads what that one has decoded.
 Then the old one exits.
-Clients wait for some milliseconds meanwhile; none is refused.
+Meanwhile, clients wait for a few milliseconds; none is refused.
 If anything fails, the old one goes on serving, and the exit status is 1.
 If no daemon is running, one is started.
 Both must use the same
@@ -128,16 +130,16 @@ Without
 .Fl -replay-store ,
 every scope is
 .Ql host .`,
-      "replay-store": `The hosts of a realm share which credentials were decoded.
+      "replay-store": `The hosts of a realm share a record of the credentials that were decoded.
 See
 .Sx REPLAYS IN THE WHOLE REALM .`,
-      "replay-store-ca-file": `The certificates, in PEM format, of the authorities that may have
-signed the store's.
-By default those that the system trusts.`,
+      "replay-store-ca-file":
+        `Certificates, in PEM format, of the authorities trusted to sign the store's.
+By default, these are the ones that the system trusts.`,
       "replay-store-password-file": `The first line of the file is the password.
 It must belong to the daemon's user, and no other user may be able to read it.
 It is read again for each connection.`,
-      "replay-store-policy": `What to do with a credential that the store can not be asked about.
+      "replay-store-policy": `What to do with a credential if the store does not answer.
 With
 .Ql refuse ,
 it is refused with an error.
@@ -145,14 +147,13 @@ With
 .Ql host ,
 this host's own replay cache decides alone.`,
       "replay-store-replicas":
-        `A decode is answered only once so many replicas of the store's master
-know of it, so that it is not forgotten when one of them takes its place.`,
+        `A decode is answered only once this many replicas of the store's master
+have recorded it, so that it is not lost when one of them becomes the master.`,
       "replay-store-timeout": `After this time, the policy applies.`,
-      "replay-sync": `A crash of the daemon forgets nothing.
-A crash of the system or a power failure can forget
-what was decoded in the last so many milliseconds.
-With 0, each decode is answered only when the disk has it,
-which takes as long as the disk takes.`,
+      "replay-sync": `A crash of the daemon loses nothing.
+A crash of the system or a power failure can lose
+the record of what was decoded during this time.
+With 0, each decode is answered only once it is on disk.`,
       socket: `All users must be able to reach it:
 the directories above it need execute permission for all.`,
       stop: `Waits until that daemon is gone,
@@ -163,7 +164,7 @@ and kills it if it takes longer than five seconds.`,
       [
         "ENVIRONMENT",
         `An option that is not given, and that the configuration file sets,
-can also be set by a variable: its long name in capitals behind
+can also be set by a variable: its long name in capitals after
 .Ev MUNGEBOX_ ,
 as in
 .Ev MUNGEBOX_MAX_TTL .
@@ -176,13 +177,13 @@ and
       ],
       [
         "REPLAYS IN THE WHOLE REALM",
-        `By itself, a daemon refuses replays of what it has decoded on its own host.
+        `Without a store, a daemon refuses replays only of what it has decoded itself.
 With
 .Fl -replay-store ,
 it also asks a Valkey or Redis store whether any host has,
 once for each credential that is new to it.
 The store learns the key's fingerprint and the first bytes of the MAC,
-and forgets them some time after the credential has expired.
+and forgets them a few minutes after the credential has expired.
 The forms of a URL are:
 .Bl -tag -width Ds
 .It Ar redis://[USER@]HOST[:PORT]
@@ -200,12 +201,12 @@ in place of
 connections use TLS.
 .Pp
 A server that was restarted, or has just become the master,
-does not know everything that was decoded before.
-Of credentials made up to
+may not know of everything that was decoded before.
+For credentials made up to
 .Fl -timestamp-drift-max
 seconds
 .Pq 5 if unset
-after that, the store knows nothing for certain, and the policy applies to them.`,
+after that, the policy applies as if it did not answer.`,
       ],
       [
         "SOCKET ACTIVATION",
@@ -238,7 +239,7 @@ With
 .Fl -status ,
 the number of an error in
 .Xr munge 7
-if the daemon cannot be asked.`,
+if the daemon does not answer.`,
       ],
       [
         "SIGNALS",
