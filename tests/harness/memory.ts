@@ -1,10 +1,13 @@
 // The memory of a running program, and how much an idle munged may have.
 import { readFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 
 /** One mebibyte. */
 export const MIB = 1024 * 1024;
 /** When munged with 2 threads has given back what only its start needed. */
 export const SETTLED_MS = 3_000;
+/** And when it has on a busy machine. */
+const LATEST_MS = 20_000;
 /** How much of it may stay resident then. */
 export const IDLE_MEMORY: number = 45 * MIB;
 
@@ -12,4 +15,12 @@ export const IDLE_MEMORY: number = 45 * MIB;
 export function memoryOf(pid: number, field: "VmData" | "VmHWM" | "VmRSS"): number {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
+}
+
+/** What stays resident of an idle munged when it has settled. */
+export async function settledMemory(pid: number): Promise<number> {
+  const latest = performance.now() + LATEST_MS;
+  await pause(SETTLED_MS);
+  while (memoryOf(pid, "VmRSS") > IDLE_MEMORY && performance.now() < latest) await pause(500);
+  return memoryOf(pid, "VmRSS");
 }

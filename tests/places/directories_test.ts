@@ -14,8 +14,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { setTimeout } from "node:timers/promises";
-import { IDLE_MEMORY, memoryOf, MIB, SETTLED_MS } from "../harness/memory.ts";
+import { IDLE_MEMORY, MIB, settledMemory } from "../harness/memory.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference, isRoot } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
@@ -147,9 +146,8 @@ suite("bare root directories", { root: isRoot, "/usr/sbin/munged": hasReference 
         "--metadata=/dev/null",
       );
       assert.deepEqual(opened, { status: 0, out: "hello", err: "" });
-      await setTimeout(SETTLED_MS);
       const pid = Number(readFileSync(join(root, "run/pid-file"), "latin1"));
-      const resident = memoryOf(pid, "VmRSS");
+      const resident = await settledMemory(pid);
       assert(resident <= IDLE_MEMORY, `${resident / MIB} MiB stay resident`);
     } finally {
       assert.equal(run("munged", "--stop", "--socket=/run/socket").status, 0);

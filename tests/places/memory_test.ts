@@ -5,7 +5,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { IDLE_MEMORY, memoryOf, MIB, SETTLED_MS } from "../harness/memory.ts";
+import { IDLE_MEMORY, memoryOf, MIB, settledMemory } from "../harness/memory.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 
 /** The smallest limit at which the kernel can map the executable; below it, the kernel kills the process. */
@@ -88,8 +88,7 @@ describe("memory limits", { skip: process.platform !== "linux" }, () => {
 
   it(`munged with 2 threads returns memory that only its start needed: at most ${IDLE_MEMORY / MIB} MiB stay resident`, async () => {
     const idle = await realm.start("ours");
-    await new Promise((resolve) => setTimeout(resolve, SETTLED_MS));
-    const resident = memoryOf(idle.process.pid!, "VmRSS");
+    const resident = await settledMemory(idle.process.pid!);
     assert(resident <= IDLE_MEMORY, `${resident / MIB} MiB`);
     assert.equal(realm.run("ours", "munge", ["-n", `--socket=${idle.socket}`]).status, 0);
   });
