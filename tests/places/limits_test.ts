@@ -15,8 +15,8 @@ import { after, before, describe, it } from "node:test";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { isRoot } from "../harness/programs.ts";
 
-/** A user without processes of its own, which would count. */
-const UID = 65533;
+/** A user without processes, which would count, not even of another run of these tests. */
+const UID = 1_000_000 + process.pid;
 
 /** Runs a command under a limit set by bash's ulimit. */
 function limited(limit: string, command: readonly string[], uid?: number) {
