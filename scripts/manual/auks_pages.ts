@@ -379,11 +379,13 @@ Clients need the blocks common and api; auksd needs common and auksd.`,
           [
             "HelperScript",
             "none",
-            `the absolute path of a program to run as the user after each renewal, with
+            `the absolute path of a program to run as the user after each change of a ticket, with
 .Ev KRB5CCNAME
 set, and
 .Ev AUKS_EVENT
 set to
+.Li stored
+when a job has got its ticket, to
 .Li renewed ,
 or to
 .Li expiring
