@@ -379,7 +379,8 @@ Clients need the blocks common and api; auksd needs common and auksd.`,
           [
             "HelperScript",
             "none",
-            `the absolute path of a program to run as the user after each change of a ticket, with
+            `the absolute path of a program to run as the user
+after each change of a ticket, with
 .Ev KRB5CCNAME
 set, and
 .Ev AUKS_EVENT
