@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { type DaemonConfig, DEFAULTS } from "../daemon/munged/config.ts";
-import { chooseThreads } from "../daemon/munged/memory.ts";
+import { chooseThreads } from "../daemon/munged/memory_limit.ts";
 import { createLogger, stderrLog } from "../daemon/process/log.ts";
 import { MungeError } from "../lib/errors.ts";
 import { isMountedReadOnly } from "../lib/os/mounts.ts";

@@ -28,7 +28,7 @@ import type { DaemonConfig } from "./config.ts";
 import { GroupUpdater } from "./groups/groups.ts";
 import { type GroupMap, NO_GROUPS } from "./groups/map.ts";
 import { KeyStore } from "./keys/store.ts";
-import { memoryWarning, parkedBytes } from "./memory.ts";
+import { memoryWarning, parkedBytes } from "./memory_limit.ts";
 import { createCounters } from "./observe/counters.ts";
 import { keepMetrics } from "./observe/metrics.ts";
 import { announcePolicies } from "./observe/policy_text.ts";

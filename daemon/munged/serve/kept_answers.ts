@@ -6,7 +6,7 @@ import { send } from "../../../lib/os/socket.ts";
 import type { Logger } from "../../process/log.ts";
 import type { Remembered } from "../replay/cache.ts";
 import type { Answer } from "./context.ts";
-import type { KeptConnection } from "./kept.ts";
+import type { KeptConnection } from "./kept_connections.ts";
 import type { ParkedClients } from "./parked.ts";
 
 /** Bytes of answers sent at once; a longer answer is sent alone. */

@@ -20,7 +20,7 @@ import type { WorkerCounters } from "../observe/counters.ts";
 import type { Remembered } from "../replay/cache.ts";
 import type { Answer, Deferred, Peer, RequestContext } from "./context.ts";
 import type { Descriptors } from "./descriptors.ts";
-import { KEEP_TERMS, type KeptConnection, KeptConnections } from "./kept.ts";
+import { KEEP_TERMS, type KeptConnection, KeptConnections } from "./kept_connections.ts";
 import { KeptAnswers } from "./kept_answers.ts";
 import { isComplete, KeptWork } from "./kept_work.ts";
 import type { ParkedClient, ParkedClients } from "./parked.ts";

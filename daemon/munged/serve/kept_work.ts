@@ -9,7 +9,7 @@ import { type Header, HEADER_LENGTH, parseHeader } from "../../../lib/protocol/m
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
 import type { Deferred, RequestContext } from "./context.ts";
-import { KEEP_TERMS, type KeptConnection } from "./kept.ts";
+import { KEEP_TERMS, type KeptConnection } from "./kept_connections.ts";
 import type { KeptAnswers } from "./kept_answers.ts";
 import { answerRequest } from "./request.ts";
 

@@ -4,7 +4,7 @@
 import { MESSAGE_TIMEOUT_MS, TIMELY_LENGTH } from "../../../lib/protocol/message.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import type { Answer, Deferred, Peer } from "./context.ts";
-import type { KeptConnection } from "./kept.ts";
+import type { KeptConnection } from "./kept_connections.ts";
 
 /** At least this many, because even if descriptors are scarce, some clients' bytes arrive a moment late. */
 const LEAST_PARKED = 2;

@@ -1,7 +1,7 @@
 // Clients whose answer waits for the store's: which question each of them waits for. The questions themselves are in
 // ../replay_store/questions.ts.
 import type { Deferred, Peer } from "./context.ts";
-import type { KeptConnection } from "./kept.ts";
+import type { KeptConnection } from "./kept_connections.ts";
 import type { ParkedClient, ParkedClients } from "./parked.ts";
 
 /** A request that waits for the store. */

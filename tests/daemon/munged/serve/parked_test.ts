@@ -1,7 +1,10 @@
 // Parked clients: their resources are bounded, per user and in total, and the user who holds most yields first.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type KeptConnection, KeptConnections } from "../../../../daemon/munged/serve/kept.ts";
+import {
+  type KeptConnection,
+  KeptConnections,
+} from "../../../../daemon/munged/serve/kept_connections.ts";
 import { type ParkedClient, ParkedClients } from "../../../../daemon/munged/serve/parked.ts";
 import type { Poller } from "../../../../lib/os/poller.ts";
 

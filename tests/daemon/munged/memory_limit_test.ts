@@ -7,7 +7,7 @@ import {
   memoryWarning,
   neededMemory,
   parkedBytes,
-} from "../../../daemon/munged/memory.ts";
+} from "../../../daemon/munged/memory_limit.ts";
 import { MAX_PAYLOAD_LENGTH } from "../../../lib/credential/fields.ts";
 
 const MIB = 1024 * 1024;
