@@ -362,6 +362,44 @@ suite("kept connections", { "root": isRoot }, () => {
     await slow.stop();
   });
 
+  it("requests of any kind, in pieces, with answers that nobody reads, leave munged as it was", async () => {
+    const other = await realm.start("ours", ["--num-threads=2"]);
+    const maker = new Connection(other.socket);
+    const payload = new Uint8Array(5_000);
+    maker.send(formatEncodeRequest(encodeRequest({ payload }), 0));
+    const credential = maker.credential();
+    const random = (below: number) => Math.floor(Math.random() * below);
+    const anyRequest = () =>
+      [
+        () => formatDecodeRequest({ credential }, random(6)),
+        () => formatEncodeRequest(encodeRequest({ payload: payload.subarray(random(5_000)) }), 0),
+        () => ENCODE,
+      ][random(3)]!();
+    for (const end = performance.now() + 6_000; performance.now() < end;) {
+      const connections = Array.from({ length: 4 }, () => kept(other.socket));
+      for (let i = 0; i < 20; i++) {
+        const connection = connections[random(4)]!;
+        const bytes = Uint8Array.from(
+          Array.from({ length: [1, 3, 20][random(3)]! }, () => [...anyRequest()]).flat(),
+        );
+        for (let at = 0; at < bytes.length;) {
+          const piece = bytes.subarray(at, at + [1, 100, 5_000][random(3)]!);
+          const count = ready(connection.fd, "write", 0) ? sendFrom(connection.fd, piece, 0) : 0;
+          if (typeof count !== "number" || count === 0) break;
+          at += count;
+        }
+        if (random(2) === 0) connection.waiting();
+      }
+      connections.forEach((connection) => connection.close());
+    }
+    const status = ["--status", "--json", `--socket=${other.socket}`];
+    const left = () => JSON.parse(realm.run("ours", "munged", status).out).kept_connections;
+    for (let i = 0; i < 30 && left().connections > 0; i++) await pause(100);
+    assert.equal(left().connections, 0);
+    assert.equal(await other.stop(), 0);
+    assert.doesNotMatch(other.log(), /Failed to serve|Worker thread/);
+  });
+
   it("a user's connections are limited, and leave room for others", () => {
     const connections = Array.from({ length: 600 }, () => {
       const connection = new Connection(munged.socket);
