@@ -162,6 +162,12 @@ const PARTS: readonly Part[] = [
     counts: "bun",
   },
   {
+    name: "doctor",
+    lane: "waiting",
+    command: [...BUN_TEST, ...testFiles("tests/doctor")],
+    counts: "bun",
+  },
+  {
     name: "unit",
     command: [
       ...BUN_TEST,
@@ -180,7 +186,6 @@ const PARTS: readonly Part[] = [
   { name: "interop", command: [...BUN_TEST, ...testFiles("tests/interop")], counts: "bun" },
   { name: "places", command: [...BUN_TEST, ...testFiles("tests/places")], counts: "bun" },
   { name: "soak", command: ["scripts/soak", "1"] },
-  { name: "doctor", command: [...BUN_TEST, ...testFiles("tests/doctor")], counts: "bun" },
   { name: "docs", command: [...BUN_TEST, ...testFiles("tests/docs")], counts: "bun" },
   { name: "build library", command: ["bun", "scripts/build_lib.ts"] },
   { name: "mod (bun)", command: [...BUN_TEST, ...testFiles("tests/mod")], counts: "bun" },

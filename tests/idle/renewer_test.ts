@@ -12,8 +12,8 @@ import { add } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { makeKrbCred } from "../../lib/krb5/credential.ts";
 import { suite } from "../suite.ts";
-import { Auksd, PROGRAM, SANDBOX_NEEDS } from "./auksd.ts";
-import { Kdc, KDC_NEEDS } from "./kdc.ts";
+import { Auksd, PROGRAM, SANDBOX_NEEDS } from "../auks/auksd.ts";
+import { Kdc, KDC_NEEDS } from "../auks/kdc.ts";
 
 const COUNT = 40;
 const LIFE = 40;

@@ -13,8 +13,8 @@ import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { suite } from "../suite.ts";
-import { Kdc, KDC_NEEDS } from "./kdc.ts";
-import { ScriptedAuksd } from "./scripted_auksd.ts";
+import { Kdc, KDC_NEEDS } from "../auks/kdc.ts";
+import { ScriptedAuksd } from "../auks/scripted_auksd.ts";
 
 const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const SERVICE = "host/mngt.realm.a";
