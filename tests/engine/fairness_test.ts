@@ -133,6 +133,36 @@ describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, ()
   }
 
   test(
+    "a user who floods munged with bad credentials slows down others no more than the C daemon's",
+    {
+      skip: (!isRoot && "needs root, to be two users") ||
+        (!hasReference && "MUNGE is not installed"),
+    },
+    async () => {
+      const wait = async (make: Make) => {
+        const daemon = await realm.start(make);
+        const file = join(import.meta.dirname, "bad_flood.ts");
+        const flood = spawn(process.execPath, [file, daemon.socket, `${FLOODERS}`], {
+          stdio: ["pipe", "pipe", "inherit"],
+          ...NOBODY,
+        });
+        await once(flood.stdout, "data");
+        const times = await encodeTimes(daemon.socket, 1_500);
+        flood.stdin.end();
+        await once(flood, "exit");
+        await daemon.stop();
+        return quantile(Float64Array.from(times).sort(), 0.99);
+      };
+      await medianOfPairs(1, { most: 5 }, async () => {
+        const [reference, ours] = [await wait("reference"), await wait("ours")];
+        const shown = [ours, reference].map((time) => time.toFixed(1));
+        console.log(`p99 beside bad credentials: ${shown[0]} ms, reference ${shown[1]} ms`);
+        return ours - 2 * reference;
+      });
+    },
+  );
+
+  test(
     "a user who floods munged over kept connections slows down others no more than over new ones",
     {
       skip: !isRoot && "needs root, to be two users",
