@@ -3,7 +3,8 @@
 state=/var/lib/rpm-state/$package
 for file in $files; do
     if [ -f "$state$file" ] && [ ! -e "$file" ] && [ ! -L "$file" ]; then
-        if cmp -s "$state$file" "$file.rpmsave"; then rm -f "$file.rpmsave"; fi
+        # The directory may be another user's, who could have put a FIFO there.
+        if timeout 10 cmp -s "$state$file" "$file.rpmsave"; then rm -f "$file.rpmsave"; fi
         mv -T "$state$file" "$file" || :
     fi
 done
