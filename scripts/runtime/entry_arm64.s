@@ -1,7 +1,7 @@
 // The code of entry.ts for arm64; entry_x64.s says what it does. x0 is for exit.
   mov x19, x0
   adr x20, data
-  add x21, x20, #120
+  add x21, x20, #128
   mov x24, #1
 limit:
   ldr x1, [x21]
@@ -152,10 +152,21 @@ auxiliary:
   adr x2, root
   str x2, [x1]
 1:
+  mov x0, #-100                   // AT_FDCWD
+  ldr x1, [x20, #64]
+  mov x2, #0
+  mov x8, #56                     // openat
+  svc #0
+  tbnz x0, #63, 2f
+  mov x8, #57                     // close
+  svc #0
+  b 3f
+2:
   ldr x1, [x20, #56]
   adr x2, stack
   str x2, [x1]
-  ldr x1, [x20, #64]
+3:
+  ldr x1, [x20, #96]
   adr x2, map
   str x2, [x1]
   mov x0, x19
@@ -174,21 +185,13 @@ stack:
   mov x19, x1
   mov x21, x0
   adr x20, data
-  mov x8, #172                    // getpid
-  svc #0
-  mov x1, x0
-  mov x8, #178                    // gettid
-  svc #0
-  cmp x0, x1
-  b.eq 1f
   ldr x1, [x20, #72]
   bl symbol
   mov x17, x0
   mov x0, x21
   mov x1, x19
   blr x17
-  b 2f
-1:
+  cbz w0, 2f
   ldr x1, [x20, #80]
   bl symbol
   mov x17, x0
@@ -228,7 +231,7 @@ map:
   cmn x0, #4095
   b.hi 2f
   adr x9, data
-  ldp x10, x11, [x9, #104]
+  ldp x10, x11, [x9, #112]
   cmp x1, x10
   b.ne 1f
   cbnz w2, 1f
@@ -246,7 +249,7 @@ map:
   stp x2, x3, [sp, #32]
   stp x4, x5, [sp, #48]
   adr x9, data
-  ldr x1, [x9, #96]
+  ldr x1, [x9, #104]
   bl symbol
   mov x17, x0
   ldp x0, x1, [sp, #16]

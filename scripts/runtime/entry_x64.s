@@ -3,7 +3,7 @@
 # settings first in envp and without the variables that are closed; the C library holds pointers to the old one.
 .intel_syntax noprefix
   mov rbx, rdx
-  lea r12, [rip + data + 120]
+  lea r12, [rip + data + 128]
   mov r14d, 1                     # the status if something is missing
 limit:                            # resource, minimum, message and its length
   mov rdi, [r12]
@@ -165,10 +165,22 @@ auxiliary:
   lea rcx, [rip + root]
   mov [rax], rcx                  # the slot of getcwd
 1:
+  mov eax, 2                      # open, for reading
+  mov rdi, [rip + data + 64]
+  xor esi, esi
+  syscall
+  test rax, rax
+  js 2f
+  mov rdi, rax
+  mov eax, 3                      # close
+  syscall
+  jmp 3f
+2:
   mov rax, [rip + data + 56]
   lea rcx, [rip + stack]
   mov [rax], rcx                  # the slot of pthread_getattr_np
-  mov rax, [rip + data + 64]
+3:
+  mov rax, [rip + data + 96]
   lea rcx, [rip + map]
   mov [rax], rcx                  # the slot of mmap
   mov rdx, rbx
@@ -179,26 +191,19 @@ root:                             # getcwd() where there is no such directory an
   mov rax, rdi
   ret
 
-stack:                            # pthread_getattr_np() of a thread for itself
+stack:                            # pthread_getattr_np() where /proc/self/maps can't be read
   push rbx
   push r12
   sub rsp, 24
   mov rbx, rsi
   mov r12, rdi
-  mov eax, 39                     # getpid
-  syscall
-  mov r8, rax
-  mov eax, 186                    # gettid
-  syscall
-  cmp rax, r8
-  je 1f
   mov rsi, [rip + data + 72]
   call symbol
   mov rdi, r12
   mov rsi, rbx
-  call rax                        # the C library's own
-  jmp 2f
-1:                                # the first thread, whose stack the C library would look up in /proc/self/maps
+  call rax                        # the C library's own: good for all threads but the first
+  test eax, eax
+  je 2f
   mov rsi, [rip + data + 80]
   call symbol
   mov rdi, rbx
@@ -234,13 +239,13 @@ map:                              # mmap()
   syscall
   cmp rax, -4096
   ja 2f
-  cmp rsi, [rip + data + 104]     # the arena's length
+  cmp rsi, [rip + data + 112]     # the arena's length
   jne 1f
   test edx, edx                   # PROT_NONE
   jne 1f
   push rax
   mov rdi, rax
-  mov rsi, [rip + data + 112]
+  mov rsi, [rip + data + 120]
   mov edx, 3                      # PROT_READ | PROT_WRITE
   mov eax, 10                     # mprotect; where it fails, the allocator goes on alone
   syscall
@@ -255,7 +260,7 @@ map:                              # mmap()
   push r8
   push r9
   sub rsp, 8
-  mov rsi, [rip + data + 96]
+  mov rsi, [rip + data + 104]
   call symbol
   add rsp, 8
   pop r9
