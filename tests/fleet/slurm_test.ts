@@ -1,6 +1,6 @@
 // Slurm on three nodes goes on starting jobs while rotate.yml replaces their key, from staging to retiring.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { cpSync, existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, it } from "node:test";
 import { SLURM_NEEDS, SlurmCluster } from "../auks/slurm_cluster.ts";
@@ -26,11 +26,13 @@ suite("a rotation beside Slurm", {
 munged --replace &>/var/log/munged.start`,
       );
     }
+    // The nodes have a /tmp of their own, where the project may be; they all see the cluster's directory.
+    cpSync(join(PROJECT, "packaging/ansible"), join(directory, "ansible"), { recursive: true });
     cluster.must(
       "login",
       `mkdir -m 700 /root/fleet && cd /root/fleet
 install -m 600 /etc/munge/munge.key munge.key
-mkdir collection && tar c -C ${join(PROJECT, "packaging/ansible")} . | tar x -C collection
+cp -r ${directory}/ansible collection
 cat >hosts.ini <<END
 [munge]
 ${NODES.join("\n")}
