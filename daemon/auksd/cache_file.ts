@@ -6,10 +6,10 @@ import {
   lstatSync,
   openSync,
   renameSync,
-  unlinkSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { removeName } from "../../lib/files/replacement.ts";
 import { exchangeNames } from "../../lib/os/exchange_names.ts";
 
 const MODE = 0o600;
@@ -75,7 +75,7 @@ export class CacheFiles {
 
   /** Removes a user's file, which may already be gone. @throws {Error} the system's. */
   remove(uid: number): void {
-    removeFile(join(this.#directory, fileName(uid)));
+    removeName(join(this.#directory, fileName(uid)));
   }
 
   /** Removes what is no longer needed, and creates the next file. @throws {Error} the system's. */
@@ -96,7 +96,7 @@ export class CacheFiles {
 
   #tidy(): void {
     for (let path = this.#useless.at(-1); path !== undefined; path = this.#useless.at(-1)) {
-      removeFile(path);
+      removeName(path);
       this.#useless.pop();
     }
   }
@@ -112,7 +112,7 @@ export class CacheFiles {
 
   #create(): NewFile {
     const path = join(this.#directory, `.${PREFIX}${++this.#lastNumber}.new`);
-    removeFile(path); // left by an earlier thread
+    removeName(path); // left by an earlier thread
     return { path, fd: openSync(path, "wx", MODE) };
   }
 }
@@ -120,12 +120,4 @@ export class CacheFiles {
 /** Whether this is a file that can be replaced; for anything else, the rename reports the error. */
 function isRegular(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isFile() === true;
-}
-
-function removeFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
 }

@@ -1,7 +1,6 @@
 // Metrics in Prometheus's text format, and the file for its node exporter's textfile collector. Each daemon defines its
 // own metrics.
-import { unlinkSync } from "node:fs";
-import { replaceFile } from "../../lib/files/replacement.ts";
+import { removeName, replaceFile } from "../../lib/files/replacement.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 
 const FILE_INTERVAL_MS = 15_000;
@@ -62,14 +61,6 @@ export function keepMetricsFile(
   const timer = setInterval(write, FILE_INTERVAL_MS);
   return (isOthers = false) => {
     clearInterval(timer);
-    if (!isOthers) removeFile(path);
+    if (!isOthers) removeName(path);
   };
-}
-
-function removeFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
 }

@@ -1,6 +1,6 @@
 // Polls for the answer to a single request, for a moment, before the process sleeps. On an idle machine the processors sleep as
 // well, and then it takes longer to wake munged's for the request and this one for the answer than munged takes to make it;
-// whoever wakes the other pays for that. What arrives is read by the event loop as always.
+// the one that wakes the other pays for it. What arrives is read by the event loop as always.
 import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers";
 

@@ -40,7 +40,7 @@ function openTemporary(temporary: string, mode: number): number {
 }
 
 /** Unlinks a name that may be missing. rmSync() would report any other failure as "Bad address". */
-function removeName(path: string): void {
+export function removeName(path: string): void {
   try {
     fs().unlinkSync(path);
   } catch (error) {

@@ -1,6 +1,7 @@
 // The old munged's part in its replacement: it offers to hand over, and when a new munged asks, gives it the socket, stops
 // serving, and leaves once the new one serves. If anything goes wrong on the way, it serves on as if nothing had happened.
-import { chmodSync, unlinkSync } from "node:fs";
+import { chmodSync } from "node:fs";
+import { removeName } from "../../../lib/files/replacement.ts";
 import { listenForPackets } from "../../../lib/os/packet_socket.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { printable } from "../../../lib/printable.ts";
@@ -72,7 +73,7 @@ export class HandoverOffer {
   constructor(parts: OfferParts) {
     this.#parts = parts;
     this.#path = handoverPath(parts.replay.state.directory!);
-    removeIfPresent(this.#path); // a predecessor's
+    removeName(this.#path); // a predecessor's
     const door = listenForPackets(this.#path);
     chmodSync(this.#path, SOCKET_MODE);
     parts.engine.attend(door, (fd) => this.#admit(fd));
@@ -94,7 +95,7 @@ export class HandoverOffer {
     }
     await visit?.over;
     // The descriptor stays open, because the worker may still be watching it.
-    if (!this.isDone) removeIfPresent(this.#path); // otherwise it is the new munged's
+    if (!this.isDone) removeName(this.#path); // otherwise it is the new munged's
   }
 
   #admit(fd: number): void {
@@ -224,13 +225,5 @@ function stopProcess(pid: number): void {
     process.kill(pid, "SIGTERM");
   } catch {
     // It has ended.
-  }
-}
-
-function removeIfPresent(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
 }
