@@ -260,6 +260,12 @@ function complaints(part: Part, output: string): string {
   return (found.length > 0 ? found : lines.slice(-COMPLAINT_LINES)).join("\n");
 }
 
+/** The names of the tests that failed, as far as its runner reports them by name. */
+function failures(part: Part, output: string): string[] {
+  if (part.counts !== "bun") return [];
+  return [...new Set(output.split("\n").filter((line) => line.startsWith("(fail) ")))];
+}
+
 /** The counts in a part's last lines; a runner that counted nothing, or failed without counting a failure, failed. */
 function countsOf(part: Part, status: number | null, output: string): Counts {
   if (part.counts === undefined) {
@@ -369,6 +375,10 @@ for (const { part, output } of failed) {
 }
 if (failed.length > 0) {
   console.log(`\nFailed: ${failed.map(({ part }) => part.name).join(", ")}`);
+  // Names alone at the very end, where someone who sees only the last lines finds all of them.
+  for (const { part, output } of failed) {
+    for (const name of failures(part, output)) console.log(`  ${part.name}: ${name}`);
+  }
 }
 const skipped = total.skipped === 0 ? "" : `, ${total.skipped} skipped`;
 console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);

@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { it } from "node:test";
 import { entryCode } from "../../scripts/runtime/entry.ts";
 import { MUNGEBOX } from "../harness/programs.ts";
+import { suite } from "../suite.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
@@ -35,58 +36,60 @@ for (const [architecture, prefix] of [["x64", ""], ["arm64", "aarch64-linux-gnu-
   });
 }
 
-it("the runtime's variables have no effect", () => {
-  const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
-  try {
-    const file = join(directory, "written");
-    const variables = {
-      BUN_OPTIONS: "--print=1",
-      BUN_BE_BUN: "1",
-      BUN_INSPECT: "127.0.0.1:0",
-      BUN_JSC_noSuchOption: "1",
-      BUN_JSC_useJIT: "0",
-      JSC_useJIT: "0",
-      JavaScriptCoreUseJIT: "0",
-      SIMDUTF_FORCE_IMPLEMENTATION: "x",
-      BUN_BYTECODE_ORDER_OUT: file,
-      BUN_BYTECODE_DIGEST_OUT: file,
-      BUN_TRACE: file,
-      MIMALLOC_VERBOSE: "1",
-      mimalloc_show_stats: "1",
-      NODE_CHANNEL_FD: "1",
-    };
-    const run = (env: Record<string, string>) => {
-      const { status, stdout, stderr } = spawnSync(MUNGEBOX, ["munge", "--help"], {
-        env,
+suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () => {
+  it("the runtime's variables have no effect", () => {
+    const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
+    try {
+      const file = join(directory, "written");
+      const variables = {
+        BUN_OPTIONS: "--print=1",
+        BUN_BE_BUN: "1",
+        BUN_INSPECT: "127.0.0.1:0",
+        BUN_JSC_noSuchOption: "1",
+        BUN_JSC_useJIT: "0",
+        JSC_useJIT: "0",
+        JavaScriptCoreUseJIT: "0",
+        SIMDUTF_FORCE_IMPLEMENTATION: "x",
+        BUN_BYTECODE_ORDER_OUT: file,
+        BUN_BYTECODE_DIGEST_OUT: file,
+        BUN_TRACE: file,
+        MIMALLOC_VERBOSE: "1",
+        mimalloc_show_stats: "1",
+        NODE_CHANNEL_FD: "1",
+      };
+      const run = (env: Record<string, string>) => {
+        const { status, stdout, stderr } = spawnSync(MUNGEBOX, ["munge", "--help"], {
+          env,
+          encoding: "utf8",
+        });
+        return { status, stdout, stderr };
+      };
+      const wanted = run({});
+      assert.equal(wanted.status, 0);
+      for (const [name, value] of Object.entries(variables)) {
+        assert.deepEqual(run({ [name]: value }), wanted, name);
+      }
+      assert.deepEqual(run(variables), wanted);
+      assert.deepEqual(readdirSync(directory), []);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it("arguments and other variables arrive unchanged", () => {
+    for (const count of [0, 1, 2, 301]) {
+      const env = Object.fromEntries(
+        Array.from({ length: count }, (_, i) => [`V${i}`, "x".repeat(i)]),
+      );
+      const words = Array<string>(count).fill("--syslog");
+      const args = ["munged", ...words, "--check-config"];
+      const { status, stdout, stderr } = spawnSync(MUNGEBOX, args, {
+        env: { ...env, BUN_X: "1", MUNGE_TTL: "77", Bun_Y: "2" },
         encoding: "utf8",
       });
-      return { status, stdout, stderr };
-    };
-    const wanted = run({});
-    assert.equal(wanted.status, 0);
-    for (const [name, value] of Object.entries(variables)) {
-      assert.deepEqual(run({ [name]: value }), wanted, name);
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, /^ttl=77 +# environment variable MUNGE_TTL$/m);
+      assert.match(stdout, count > 0 ? /^syslog=yes/m : /^syslog=no/m);
     }
-    assert.deepEqual(run(variables), wanted);
-    assert.deepEqual(readdirSync(directory), []);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
-
-it("arguments and other variables arrive unchanged", () => {
-  for (const count of [0, 1, 2, 301]) {
-    const env = Object.fromEntries(
-      Array.from({ length: count }, (_, i) => [`V${i}`, "x".repeat(i)]),
-    );
-    const words = Array<string>(count).fill("--syslog");
-    const args = ["munged", ...words, "--check-config"];
-    const { status, stdout, stderr } = spawnSync(MUNGEBOX, args, {
-      env: { ...env, BUN_X: "1", MUNGE_TTL: "77", Bun_Y: "2" },
-      encoding: "utf8",
-    });
-    assert.equal(status, 0, stderr);
-    assert.match(stdout, /^ttl=77 +# environment variable MUNGE_TTL$/m);
-    assert.match(stdout, count > 0 ? /^syslog=yes/m : /^syslog=no/m);
-  }
+  });
 });
