@@ -94,8 +94,10 @@ export const CAUSES: readonly Cause[] = [
     message: "... is insecure: invalid ownership of ...",
     pattern: /is insecure: invalid ownership of "(.+)"/,
     text: "A directory above the file belongs to another user, who could replace the file.",
-    remedy: ({ user }) =>
-      advise(`Move the file below directories of root or ${user}, or give the directory to root`),
+    remedy: ({ user }) => {
+      const owners = user === "root" ? "root" : `root or ${user}`;
+      return advise(`Move the file below directories of ${owners}, or give the directory to root`);
+    },
   },
   {
     message: "... is insecure: ...-writable permissions without sticky bit set on ...",

@@ -57,12 +57,14 @@ export function key(node: Node): Finding[] {
   if (key.state === "hidden") {
     return [skipped(`You may not read the key "${keyFile}", which is as it should be: ${AS_ROOT}`)];
   }
+  if (key.state !== "read" && exchange.state === "answered" && lock.state === "held") {
+    const other = optionOf(lock.holder.options, "key-file");
+    if (other && other !== keyFile) return [ok(`munged was started with the key "${other}"`)];
+  }
   if (key.state === "missing" && exchange.state === "answered") {
     if (lock.state === "held" && lock.holder.isContainer) {
       return [ok("munged has its key from the container's secret")];
     }
-    const other = lock.state === "held" && optionOf(lock.holder.options, "key-file");
-    if (other && other !== keyFile) return [ok(`munged was started with the key "${other}"`)];
     const text = `munged has a key, but "${keyFile}" is gone: it could not start again`;
     return [warning(text, copyKey)];
   }

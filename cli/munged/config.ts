@@ -34,6 +34,9 @@ export interface ConfigOption<Settings> extends Option<Settings> {
 /** The source of each option's value, by long name; without defaults. */
 export type Sources = Map<string, string>;
 
+/** What decoding puts in place of bytes that are not UTF-8, which only a comment may have. */
+const REPLACEMENT = "\ufffd";
+
 /** A prefix of our own: `MUNGE_KEY_FILE`, say, means something to many container images. */
 const VARIABLE_PREFIX = "MUNGEBOX_";
 
@@ -69,6 +72,7 @@ export function applyFile<Settings>(
     );
     if (option === undefined) refuse(`${place}: Unknown key "${key}"`);
     const parsed = parseValue(value);
+    if (parsed?.includes(REPLACEMENT)) refuse(`${place}: "${key}" is not in UTF-8`);
     if (parsed === undefined) refuse(`${place}: Text behind a quoted value, or no closing quote`);
     apply(option, settings, parsed, place);
     sources.set(option.long, place);

@@ -599,6 +599,18 @@ suite("mungebox doctor", { "dist/mungebox": existsSync(MUNGEBOX) }, () => {
       assert.equal(status, 0, out);
     });
 
+    it("does not blame the default key file for a munged that was started with another", () => {
+      const insecure = join(site.directory, "insecure.key");
+      writeFileSync(insecure, "x".repeat(32));
+      chmodSync(insecure, 0o644);
+      const options = site.options.filter((option) => !option.startsWith("--key-file="));
+      const { status, out } = site.shell(
+        `mungebox doctor ${options.join(" ")} --key-file=${insecure}`,
+      );
+      assert.match(out, /^ok +key +munged was started with the key ".*etc\/munge\.key"$/m);
+      assert.equal(status, 0, out);
+    });
+
     it("reports nothing wrong to an unprivileged user", { skip: !isRoot }, () => {
       chmodSync(site.keyDirectory, 0o700);
       const { status, out } = site.shell(`mungebox doctor ${site.options.join(" ")}`, {

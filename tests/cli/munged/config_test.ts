@@ -111,6 +111,18 @@ for (
   });
 }
 
+test("a value that is not UTF-8 is refused, a comment is not", () => {
+  withFile("", (path) => {
+    writeFileSync(path, Buffer.from("# caf\xe9\nmax-ttl=600 # caf\xe9\n", "latin1"));
+    assert.equal(parse(path).maxTtl, 600);
+    writeFileSync(path, Buffer.from("ttl=60\nkey-file=/caf\xe9/key\n", "latin1"));
+    assert.throws(() => parse(path), {
+      errno: 1,
+      message: `${path}:2: "key-file" is not in UTF-8`,
+    });
+  });
+});
+
 test("a value ends at a comment, a quoted one at its quote", () => {
   const values = {
     "/a": "/a",
