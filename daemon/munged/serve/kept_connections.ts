@@ -30,6 +30,8 @@ export interface KeptConnection {
   undelivered: { readonly remembered: Remembered; end: number }[];
   /** Whether it is among the parked clients: it waits for its turn, for the store, or for its client to read. */
   isParked: boolean;
+  /** When it was parked last, in milliseconds of the monotonic clock. */
+  parkedAt: number;
 }
 
 /** The kept connections of one worker. */
@@ -74,6 +76,7 @@ export class KeptConnections {
       inFlight: 0,
       undelivered: [],
       isParked: false,
+      parkedAt: 0,
     };
     this.#connections.set(fd, connection);
     this.#users.set(peer.uid, (this.#users.get(peer.uid) ?? 0) + 1);
@@ -88,6 +91,18 @@ export class KeptConnections {
     if (others === 0) this.#users.delete(uid);
     else this.#users.set(uid, others);
     if (this.size === 0) this.#nextLook = Infinity;
+  }
+
+  /** Stops a connection's clock, because munged is not going to read from it for a while. */
+  park(connection: KeptConnection, now: number): void {
+    connection.isParked = true;
+    connection.parkedAt = now;
+  }
+
+  /** Lets a connection's clock run again: a client can't gain time for a message that it has begun. */
+  unpark(connection: KeptConnection, now: number): void {
+    connection.isParked = false;
+    connection.deadline += now - connection.parkedAt;
   }
 
   /** Gives a connection a new deadline: that of a message if part of one has arrived. */

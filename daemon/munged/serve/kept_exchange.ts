@@ -140,12 +140,14 @@ export class KeptExchange {
   sent(connection: KeptConnection): void {
     connection.undelivered = [];
     this.#return(connection);
+    this.connections.extend(connection, performance.now());
     this.#goOn(connection);
   }
 
   /** Continues with a connection that is no longer parked, with the answer that it waited for. */
   decided(connection: KeptConnection, answer: Answer): void {
     this.#return(connection);
+    this.connections.extend(connection, performance.now());
     this.#work.begin(connection);
     if (this.#answers.sendAlone(connection, answer)) this.#goOn(connection);
   }
@@ -228,12 +230,11 @@ export class KeptExchange {
   /** Stops reading from a connection that is going to be parked. */
   #suspend(connection: KeptConnection): void {
     this.#parts.poller.remove(connection.fd);
-    connection.isParked = true;
+    this.connections.park(connection, performance.now());
   }
 
   #return(connection: KeptConnection): void {
-    connection.isParked = false;
-    this.connections.extend(connection, performance.now()); // munged did not read meanwhile
+    this.connections.unpark(connection, performance.now());
     this.#parts.poller.add(connection.fd, "read");
   }
 
