@@ -8,7 +8,8 @@ import { groupByName, userByName } from "../../lib/os/users.ts";
 import { DEFAULT_SOCKET } from "../../lib/paths.ts";
 import { ZIP_DEFAULT, ZIPS } from "../../lib/credential/zip.ts";
 import type { Option } from "./options.ts";
-import { parsed, printing, text } from "./vocabulary.ts";
+import { argumentBytes } from "./argument_bytes.ts";
+import { named, parsed, printing, text } from "./vocabulary.ts";
 
 /** Maximum values of C's types on 64-bit systems. */
 export const INT_MAX = 0x7fff_ffffn;
@@ -124,7 +125,7 @@ function listing(names: string, help: string, { heading, types }: TypeKind): Opt
 }
 
 /** Restricts decoding to a UID. */
-export const RESTRICT_UID_OPTION: Option<EncodeSettings> = parsed(
+export const RESTRICT_UID_OPTION: Option<EncodeSettings> = named(
   "-u, --restrict-uid=UID",
   "Restrict credential decoding by user/UID",
   "uidRestriction",
@@ -132,7 +133,7 @@ export const RESTRICT_UID_OPTION: Option<EncodeSettings> = parsed(
 );
 
 /** Restricts decoding to a GID. */
-export const RESTRICT_GID_OPTION: Option<EncodeSettings> = parsed(
+export const RESTRICT_GID_OPTION: Option<EncodeSettings> = named(
   "-g, --restrict-gid=GID",
   "Restrict credential decoding by group/GID",
   "gidRestriction",
@@ -164,12 +165,18 @@ export const SOCKET_OPTION: Option<{ socket: string }> = text(
 
 /** The UID for `value`, a user name or number. */
 export function parseUser(value: string): number {
-  return userByName(value)?.uid ?? parseId(value) ?? refuse(`Unrecognized user "${value}"`);
+  return userByName(nameOf(value))?.uid ?? parseId(value) ?? refuse(`Unrecognized user "${value}"`);
 }
 
 /** The GID for `value`, a group name or number. */
 export function parseGroup(value: string): number {
-  return groupByName(value)?.gid ?? parseId(value) ?? refuse(`Unrecognized group "${value}"`);
+  return groupByName(nameOf(value))?.gid ?? parseId(value) ??
+    refuse(`Unrecognized group "${value}"`);
+}
+
+/** A name as the name service has it, in whatever encoding. */
+function nameOf(value: string): string | Uint8Array {
+  return value.isWellFormed() ? value : argumentBytes(value);
 }
 
 /** A number that can be an ID: one that fits in 32 bits and does not stand for anyone. */

@@ -62,6 +62,16 @@ export function bytes<Settings>(
   return { ...parsed(names, help, key, take), bytes: true };
 }
 
+/** An option whose argument is the name of a user or group, in any encoding; `parse` gets it with its bytes escaped. */
+export function named<Settings, K extends keyof Settings>(
+  names: string,
+  help: string,
+  key: K,
+  parse: (name: string) => Settings[K],
+): Option<Settings> {
+  return { ...parsed(names, help, key, parse), bytes: true };
+}
+
 /**
  * An option whose argument is parsed.
  *

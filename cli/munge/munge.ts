@@ -11,7 +11,7 @@ import { isRealmName } from "../../lib/credential/realm.ts";
 import { Output, readInput, refuseSameFile, WriteError } from "../command_line/files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "../command_line/options.ts";
 import { reportWarning } from "../command_line/print.ts";
-import { addition, bytes, choice, flag, parsed, text } from "../command_line/vocabulary.ts";
+import { addition, bytes, choice, flag, named, parsed, text } from "../command_line/vocabulary.ts";
 import { renewUntilStopped } from "./renew.ts";
 import {
   ENCODE_DEFAULTS,
@@ -52,9 +52,9 @@ export const USAGE: Usage<Settings> = {
     TYPE_OPTIONS,
     [
       RESTRICT_UID_OPTION,
-      parsed("-U, --uid=UID", "Specify credential user/UID", "uid", parseUser),
+      named("-U, --uid=UID", "Specify credential user/UID", "uid", parseUser),
       RESTRICT_GID_OPTION,
-      parsed("-G, --gid=GID", "Specify credential group/GID", "gid", parseGroup),
+      named("-G, --gid=GID", "Specify credential group/GID", "gid", parseGroup),
       TTL_OPTION,
       SOCKET_OPTION,
     ],

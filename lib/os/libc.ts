@@ -167,9 +167,11 @@ export function fixedMemory(bytes: number): ArrayBuffer {
   return new ArrayBuffer(bytes);
 }
 
-/** A NUL-terminated copy of `text`, for a `const char *` argument (pass it through `ptr`). */
-export function cString(text: string): Uint8Array {
-  return new TextEncoder().encode(text + "\0");
+/** A NUL-terminated copy of a text or its bytes, for a `const char *` argument (pass it through `ptr`). */
+export function cString(text: string | Uint8Array): Uint8Array {
+  return typeof text === "string"
+    ? new TextEncoder().encode(text + "\0")
+    : Uint8Array.of(...text, 0);
 }
 
 /** The text that begins at `start` and ends before a NUL, in memory of our own: CString would not keep that alive. */

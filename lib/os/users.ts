@@ -106,9 +106,12 @@ function groupIn(record: NameRecord | undefined): Group | undefined {
   return { name: nameIn(record), gid: record.fields.getUint32(ID, true) };
 }
 
+/** A user's or group's name: text, or the bytes of one that is not UTF-8. */
+type Name = string | Uint8Array;
+
 /** The user called `name`, if there is one. */
-export function userByName(name: string): User | undefined {
-  if (!canCallLibc()) return asUser(nameServiceRecord("passwd", name));
+export function userByName(name: Name): User | undefined {
+  if (!canCallLibc()) return asUser(recordByName("passwd", name));
   const text = cString(name);
   return userIn(lookUp((...rest) => libc().getpwnam_r(text, ...rest)));
 }
@@ -120,8 +123,8 @@ export function userById(uid: number): User | undefined {
 }
 
 /** The group called `name`, if there is one. */
-export function groupByName(name: string): Group | undefined {
-  if (!canCallLibc()) return asGroup(nameServiceRecord("group", name));
+export function groupByName(name: Name): Group | undefined {
+  if (!canCallLibc()) return asGroup(recordByName("group", name));
   const text = cString(name);
   return groupIn(lookUp((...rest) => libc().getgrnam_r(text, ...rest)));
 }
@@ -130,6 +133,11 @@ export function groupByName(name: string): Group | undefined {
 export function groupById(gid: number): Group | undefined {
   if (!canCallLibc()) return asGroup(nameServiceRecord("group", gid));
   return groupIn(lookUp((...rest) => libc().getgrgid_r(gid, ...rest)));
+}
+
+/** A record from the system's programs, whose arguments can only be text. */
+function recordByName(database: "passwd" | "group", name: Name): string[] | undefined {
+  return typeof name === "string" ? nameServiceRecord(database, name) : undefined;
 }
 
 function asUser(record: readonly string[] | undefined): User | undefined {

@@ -44,14 +44,30 @@ munged --key-file=keys/key --trusted-group=band && echo trusted`);
   assert.deepEqual(output, ["refused", "trusted"], whole);
 });
 
-test("user names that are not UTF-8 are distinguished", needs(), async () => {
+test("names that are not UTF-8 are distinguished, and found by their bytes", needs(), async () => {
   const { output, whole } = await runOurs(`
 printf 'j\\366rg:x:3000:3000::/:/bin/sh\nj\\344rg:x:3002:3002::/:/bin/sh\n' >>/etc/passwd
 printf 'choir:x:3001:j\\366rg\n' >>/etc/group
 start
 munge --no-input --restrict-gid=3001 | as 3000 unmunge --numeric --keys=GID_RESTRICTION
-munge --no-input --restrict-gid=3001 | as 3002 unmunge --no-output || echo $?`);
-  assert.deepEqual(output, ["GID_RESTRICTION: 3001", "", "18"], whole);
+munge --no-input --restrict-gid=3001 | as 3002 unmunge --no-output || echo $?
+printf 'ch\\366r:x:3003:\n' >>/etc/group
+umlaut=$(printf '\\366')
+munge --no-input --uid="j\${umlaut}rg" --gid="ch\${umlaut}r" | unmunge --numeric --keys=UID,GID
+munge --no-input --restrict-uid="j\${umlaut}rg" | as 3002 unmunge --no-output || echo $?
+remunge --num-creds=1 --restrict-gid="ch\${umlaut}r" --quiet >/dev/null && echo measured
+munge --no-input --restrict-uid="j\${umlaut}" || echo $?`);
+  assert.deepEqual(output, [
+    "GID_RESTRICTION: 3001",
+    "",
+    "18",
+    "UID:             3000",
+    "GID:             3003",
+    "",
+    "18",
+    "measured",
+    "1",
+  ], whole);
 });
 
 test(

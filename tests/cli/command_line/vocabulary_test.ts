@@ -6,6 +6,7 @@ import {
   bytes,
   choice,
   flag,
+  named,
   option,
   parsed,
   parseNames,
@@ -17,6 +18,7 @@ interface Settings {
   mode: "fast" | "slow";
   path: string | undefined;
   count: number;
+  user: string | undefined;
   payload: Uint8Array | undefined;
   words: string[];
 }
@@ -27,6 +29,7 @@ const USAGE: Usage<Settings> = {
     choice("--slow", "Take time", "mode", "slow"),
     text("-p, --path=PATH", "Specify a path", "path"),
     parsed("-c, --count=INT", "Specify a count", "count", Number),
+    named("-u, --user=USER", "Specify a user", "user", (name) => name),
     bytes("-s, --string=STR", "Specify a payload", "payload"),
     addition(option("--word=WORD", "Add a word", ({ words }, value) => void words.push(value))),
   ]],
@@ -49,16 +52,29 @@ test("each word of the vocabulary does what it says", () => {
     mode: "fast",
     path: undefined,
     count: 1,
+    user: undefined,
     payload: undefined,
     words: [],
   };
-  const args = ["-q", "--slow", "-p", "x", "--count=7", "-s\udcff", "--word=a", "--word", "b"];
+  const args = [
+    "-q",
+    "--slow",
+    "-p",
+    "x",
+    "--count=7",
+    "-uj\udcf6rg",
+    "-s\udcff",
+    "--word=a",
+    "--word",
+    "b",
+  ];
   parseOptions("test", USAGE, settings, args);
   assert.deepEqual(settings, {
     quiet: true,
     mode: "slow",
     path: "x",
     count: 7,
+    user: "j\udcf6rg",
     payload: Uint8Array.of(0xff),
     words: ["a", "b"],
   });

@@ -34,7 +34,7 @@ export const FIFO_SEED =
 
 export const LICENSE = "The licence notice is our own; the licence is the same";
 export const NOT_UTF8 =
-  "Except as a payload, an argument that is not UTF-8 is refused; the reference accepts any bytes";
+  "Except for payloads and the names of users and groups, an argument that is not UTF-8 is refused; the reference accepts any bytes";
 export const UMASK = "The daemon keeps its umask, which affects none of the files it makes";
 export const NEW_FILES =
   "PID and seed files are always created as new files, so the log message differs if a directory is in their place";
