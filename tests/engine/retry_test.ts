@@ -4,13 +4,14 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { connect as connectStream, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { ERRNO } from "../../lib/errors.ts";
 import { close } from "../../lib/os/socket.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
-import { formatDecodeRequest } from "../../lib/protocol/message.ts";
+import { formatDecodeRequest, formatKeepRequest } from "../../lib/protocol/message.ts";
 import { rawDecode } from "../interop/raw.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference } from "../harness/programs.ts";
@@ -28,6 +29,14 @@ const LONGER_THAN_A_TRY_MS = 2_600;
 function hasPendingClient(socket: string): boolean {
   return readFileSync("/proc/net/unix", "latin1").split("\n")
     .some((line) => line.endsWith(` 0 ${socket}`));
+}
+
+/** A connection that munged keeps. */
+async function keep(path: string): Promise<Socket> {
+  const socket = connectStream({ path });
+  socket.write(formatKeepRequest(0));
+  await once(socket, "data");
+  return socket;
 }
 
 suite("retries", { "the reference": hasReference }, () => {
@@ -109,6 +118,27 @@ suite("retries", { "the reference": hasReference }, () => {
     assert.match(munged.log().slice(before), /Decode retry #1 /, "no try was made to fail");
   });
 
+  test("a retry never overtakes the try before it", async () => {
+    const { socket } = munged;
+    for (let round = 0; round < 100; round++) {
+      const credentials = Array.from({ length: 10 }, encode);
+      for (const credential of credentials) {
+        assert.equal((await rawDecode(socket, { credential }, 0)).errno, SUCCESS);
+      }
+      munged.process.kill("SIGSTOP");
+      const retries = credentials.map((credential) => {
+        const client = connect(socket, 0);
+        sendSome(client, formatDecodeRequest({ credential }, 0));
+        close(client);
+        return rawDecode(socket, { credential }, 1);
+      });
+      await pause(5); // until all are sent
+      munged.process.kill("SIGCONT");
+      const outcomes = (await Promise.all(retries)).map(({ errno }) => errno);
+      assert.deepEqual(outcomes, credentials.map(() => EMUNGE_CRED_REPLAYED));
+    }
+  });
+
   test("a client that lost two answers gets the third", async () => {
     const watch = new HangUps();
     for (let i = 0; i < 200; i++) {
@@ -122,6 +152,31 @@ suite("retries", { "the reference": hasReference }, () => {
       }
       assert.equal((await rawDecode(munged.socket, { credential }, 2)).errno, SUCCESS);
       assert.equal((await rawDecode(munged.socket, { credential }, 0)).errno, EMUNGE_CRED_REPLAYED);
+    }
+  });
+
+  test("a retry is believed whatever else its process has sent, or has yet to send", async () => {
+    const { socket } = munged;
+    const unsent = connect(socket, 0);
+    const half = connect(socket, 0);
+    const message = formatDecodeRequest({ credential: encode() }, 0);
+    sendSome(half, message.subarray(0, message.length / 2));
+    const kept = await keep(socket);
+    try {
+      for (let i = 0; i < 20; i++) {
+        const credentials = Array.from({ length: 20 }, encode);
+        for (const credential of credentials) {
+          assert.equal((await rawDecode(socket, { credential }, 0)).errno, SUCCESS);
+        }
+        // All at once: munged reads some while others wait to be read.
+        const retries = credentials.map((credential) => rawDecode(socket, { credential }, 1));
+        const outcomes = (await Promise.all(retries)).map(({ errno }) => errno);
+        assert.deepEqual(outcomes, credentials.map(() => SUCCESS));
+      }
+    } finally {
+      close(unsent);
+      close(half);
+      kept.destroy();
     }
   });
 

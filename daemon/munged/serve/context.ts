@@ -49,8 +49,6 @@ export interface RequestContext {
   fillRandom(bytes: Uint8Array): void;
   /** Whether the user has this supplementary group. */
   isMember(uid: number, gid: number): boolean;
-  /** Waits a moment until all earlier requests of this client's process are answered. Returns whether they are. */
-  settleEarlier(peer: Peer): boolean;
   readonly overflow: OverflowIds;
   /** Null if replays are not detected. */
   readonly replayCache: ReplayCache | null;

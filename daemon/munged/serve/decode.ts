@@ -37,6 +37,8 @@ const MAX_TTL_OF_ALL = 3600;
 /** A decode in progress: the request and its state. */
 interface Decode {
   readonly retry: number;
+  /** Whether to believe that it is a retry. */
+  readonly isRetry: boolean;
   readonly peer: Peer;
   /** The credential as received. */
   credential: Uint8Array;
@@ -78,6 +80,7 @@ const TELLING: ReadonlySet<MungeErrorCode> = new Set([
  */
 export function answerDecode(
   retry: number,
+  isInOrder: boolean,
   body: Uint8Array,
   peer: Peer,
   context: RequestContext,
@@ -86,6 +89,8 @@ export function answerDecode(
   if (request === null) return null;
   const decode: Decode = {
     retry,
+    // The try before this one may still wait to be refused, which makes this one a replay, too.
+    isRetry: retry > 0 && isInOrder,
     peer,
     credential: request.credential,
     decodeTime: context.now(),
@@ -145,8 +150,7 @@ function remember(decode: Decode, isProvisional: boolean, context: RequestContex
     const found = replayCache.remember({
       key: decode.opened!.replayKey,
       requester: decode.peer,
-      // The try before this one may still wait to be refused, which makes this one a replay, too.
-      isRetry: decode.retry > 0 && context.settleEarlier(decode.peer),
+      isRetry: decode.isRetry,
       isProvisional,
       now: decode.decodeTime,
     }, expiry);

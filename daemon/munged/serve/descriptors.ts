@@ -1,64 +1,67 @@
-// Which worker serves which descriptor and which process is at its other end, in memory shared by all threads: so that
-// descriptors left open by a dead worker can be closed, and a retry can be told from one that comes too early.
+// Which worker serves which descriptor, which process is at its other end, and how far munged has got with what that has
+// sent, in memory shared by all threads: so that descriptors left open by a dead worker can be closed, and a retry does not
+// overtake the try before it (retries.ts).
 import { close } from "../../../lib/os/socket.ts";
 import { hasInput } from "../../../lib/os/sender.ts";
 
 /** Number of descriptors tracked. */
 export const TRACKED_DESCRIPTORS = 65_536;
+const TABLE_BYTES = TRACKED_DESCRIPTORS * Int32Array.BYTES_PER_ELEMENT;
 
-/** How often to pause for another worker to answer a client: some hundredths of a second. */
-const PATIENCE = 200;
-const PAUSE_MS = 0.05;
-
-const sleepCell = new Int32Array(new SharedArrayBuffer(4));
+/** Steps that a closed descriptor skips, so that nobody waits for the next client which has it. */
+const SKIPPED_STEPS = 4;
 
 /** An empty table for an engine. */
 export function createDescriptorTable(): SharedArrayBuffer {
-  return new SharedArrayBuffer(3 * TRACKED_DESCRIPTORS * Uint32Array.BYTES_PER_ELEMENT);
+  return new SharedArrayBuffer(3 * TABLE_BYTES);
 }
 
 /** For each descriptor the worker's number, or 0. */
-function ownersIn(table: SharedArrayBuffer): Uint32Array {
-  return new Uint32Array(table, 0, TRACKED_DESCRIPTORS);
+function ownersIn(table: SharedArrayBuffer): Int32Array {
+  return new Int32Array(table, 0, TRACKED_DESCRIPTORS);
 }
 
 /** For each descriptor the process ID of the client, or 0. */
-function clientsIn(table: SharedArrayBuffer): Uint32Array {
-  const size = TRACKED_DESCRIPTORS * Uint32Array.BYTES_PER_ELEMENT;
-  return new Uint32Array(table, size, TRACKED_DESCRIPTORS);
+function clientsIn(table: SharedArrayBuffer): Int32Array {
+  return new Int32Array(table, TABLE_BYTES, TRACKED_DESCRIPTORS);
 }
 
-/** For each descriptor 1 if it is a kept connection, of which no request is being answered. */
-function idleIn(table: SharedArrayBuffer): Uint32Array {
-  const size = TRACKED_DESCRIPTORS * Uint32Array.BYTES_PER_ELEMENT;
-  return new Uint32Array(table, 2 * size, TRACKED_DESCRIPTORS);
+/**
+ * For each descriptor a number that grows: odd while the worker reads from it or has read a request that is not answered, even
+ * while it waits for more bytes.
+ */
+function stepsIn(table: SharedArrayBuffer): Int32Array {
+  return new Int32Array(table, 2 * TABLE_BYTES, TRACKED_DESCRIPTORS);
 }
 
 /** Closes everything that a dead worker has left open. */
 export function closeDescriptorsOf(table: SharedArrayBuffer, worker: number): void {
   const owners = ownersIn(table);
-  const clients = clientsIn(table);
-  const idle = idleIn(table);
+  const descriptors = new Descriptors(table, worker);
   for (let fd = owners.indexOf(worker); fd >= 0; fd = owners.indexOf(worker, fd)) {
-    owners[fd] = 0;
-    clients[fd] = 0;
-    idle[fd] = 0;
-    close(fd);
+    descriptors.hangUp(fd);
   }
+}
+
+/** Something that a process had asked by a certain moment. */
+export interface EarlierRequest {
+  readonly fd: number;
+  /** The step of its descriptor by which it is answered. */
+  readonly answeredBy: number;
 }
 
 /** One worker's descriptors. */
 export class Descriptors {
-  readonly #owners: Uint32Array;
-  readonly #clients: Uint32Array;
-  readonly #idle: Uint32Array;
+  readonly #owners: Int32Array;
+  readonly #clients: Int32Array;
+  readonly #steps: Int32Array;
   readonly #worker: number;
 
   /** @param worker its number, from 1. */
   constructor(table: SharedArrayBuffer, worker: number) {
     this.#owners = ownersIn(table);
     this.#clients = clientsIn(table);
-    this.#idle = idleIn(table);
+    this.#steps = stepsIn(table);
     this.#worker = worker;
   }
 
@@ -68,46 +71,47 @@ export class Descriptors {
    * @param client process ID of the client, if it is known.
    */
   own(fd: number, client = 0): void {
-    if (fd >= this.#owners.length) return;
+    if (fd >= TRACKED_DESCRIPTORS) return;
     this.#owners[fd] = this.#worker;
-    this.#clients[fd] = client;
+    this.setIdle(fd, false);
+    Atomics.store(this.#clients, fd, client);
   }
 
   /**
-   * Marks a kept connection as idle, or not. To be called before its bytes are read, and again once all requests that have
-   * been read are answered.
+   * Marks a client as idle, or not. To be called before its bytes are read, and again once all that had arrived has been read
+   * and each request in it answered; a request of which the rest has not arrived does not count.
    */
   setIdle(fd: number, isIdle: boolean): void {
-    if (fd < this.#idle.length) Atomics.store(this.#idle, fd, isIdle ? 1 : 0);
-  }
-
-  /** Whether a kept connection has no request that is not answered yet, whichever worker serves it. */
-  #isIdle(fd: number): boolean {
-    // In this order: a request that has left the socket meanwhile has taken the mark away before.
-    return this.#idle[fd] === 1 && !hasInput(fd) && Atomics.load(this.#idle, fd) === 1;
+    if (fd >= TRACKED_DESCRIPTORS) return;
+    const steps = this.#steps;
+    if ((steps[fd]! % 2 === 0) !== isIdle) Atomics.add(steps, fd, 1);
   }
 
   /**
-   * Whether a process has no client but the current one, or has none after a moment in which another worker may answer it.
+   * What the clients of a process have sent by now and munged has not answered, except over one descriptor.
+   *
+   * @param most how many requests to look for.
    */
-  isOnlyClientOf(process: number): boolean {
-    if (process === 0) return false;
-    for (let pauses = 0;; pauses++) {
-      let clients = 0;
-      let own = 0;
-      for (
-        let fd = this.#clients.indexOf(process);
-        fd >= 0;
-        fd = this.#clients.indexOf(process, fd + 1)
-      ) {
-        if (this.#isIdle(fd)) continue;
-        clients++;
-        if (this.isOwn(fd)) own++;
-      }
-      if (clients <= 1) return true;
-      if (own > 1 || pauses === PATIENCE) return false;
-      Atomics.wait(sleepCell, 0, 0, PAUSE_MS);
+  requestsOf(process: number, except: number, most: number): EarlierRequest[] {
+    const requests: EarlierRequest[] = [];
+    const clients = this.#clients;
+    for (let fd = clients.indexOf(process); fd >= 0; fd = clients.indexOf(process, fd + 1)) {
+      if (requests.length === most) break;
+      if (fd === except) continue;
+      const step = Atomics.load(this.#steps, fd);
+      // Bytes may have arrived after the worker last looked for some: it must do so once more, from beginning to end.
+      const request = { fd, answeredBy: step + (step % 2 === 0 ? 2 : 3) };
+      if (!this.isAnswered(request)) requests.push(request);
     }
+    return requests;
+  }
+
+  /** Whether munged has answered, or discarded, what a client had sent. */
+  isAnswered({ fd, answeredBy }: EarlierRequest): boolean {
+    const step = Atomics.load(this.#steps, fd);
+    if (((step - answeredBy) | 0) >= 0) return true;
+    // In this order: bytes that have left the socket meanwhile have changed the step before.
+    return step % 2 === 0 && !hasInput(fd) && Atomics.load(this.#steps, fd) === step;
   }
 
   /** Whether this worker serves a descriptor. */
@@ -117,10 +121,11 @@ export class Descriptors {
 
   /** Closes a descriptor that this worker serves. */
   hangUp(fd: number): void {
-    if (fd < this.#owners.length) {
+    if (fd < TRACKED_DESCRIPTORS) {
       this.#owners[fd] = 0;
       this.#clients[fd] = 0;
-      this.#idle[fd] = 0;
+      this.setIdle(fd, true);
+      Atomics.add(this.#steps, fd, SKIPPED_STEPS);
     }
     close(fd);
   }

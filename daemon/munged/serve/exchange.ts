@@ -1,7 +1,7 @@
 // One client's request and answer on its socket: reads, has request.ts decide, has delivery.ts write and close. Nothing here
 // blocks: a client whose bytes have not arrived yet, or that does not read its answer, is parked.
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
-import { release } from "../../../lib/bytes/memory.ts";
+import { release, releaseMuch } from "../../../lib/bytes/memory.ts";
 import { EAGAIN, EINTR, errno, fixedMemory, ptr, strerror } from "../../../lib/os/libc.ts";
 import { receive } from "../../../lib/os/socket.ts";
 import {
@@ -21,6 +21,7 @@ import { KeptExchange } from "./kept_exchange.ts";
 import { type ParkedClient, ParkedClients, type ParkingLimits } from "./parked.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import { answerRequest } from "./request.ts";
+import type { Retries } from "./retries.ts";
 import { StoreClients } from "./store_clients.ts";
 
 /** Bytes read at once; a larger request gets its own memory. */
@@ -35,6 +36,7 @@ export interface ExchangeParts {
   readonly descriptors: Descriptors;
   readonly limits: ParkingLimits;
   readonly poller: Poller;
+  readonly retries: Retries;
   readonly log: Logger;
   /** Called before a request that may keep the worker busy is answered. */
   expectLong(): void;
@@ -57,6 +59,7 @@ export class Exchange {
   readonly #incoming: Incoming;
   readonly #delivery: Delivery;
   readonly #storeClients: StoreClients;
+  readonly #retries: Retries;
   readonly #expectLong: ExchangeParts["expectLong"];
   readonly #mustWait: ExchangeParts["mustWait"];
   readonly #awaitTurn: ExchangeParts["awaitTurn"];
@@ -66,10 +69,11 @@ export class Exchange {
   readonly #bodyViews = new KeptViews(this.#input.buffer as ArrayBuffer, HEADER_LENGTH);
 
   constructor(parts: ExchangeParts) {
-    const { context, counters, descriptors, limits, poller, log } = parts;
+    const { context, counters, descriptors, limits, poller, log, retries } = parts;
     this.#counters = counters;
     this.#descriptors = descriptors;
     this.#log = log;
+    this.#retries = retries;
     this.#expectLong = parts.expectLong;
     this.#mustWait = parts.mustWait;
     this.#awaitTurn = parts.awaitTurn;
@@ -130,6 +134,7 @@ export class Exchange {
       this.#park(fd, peer, new Uint8Array(0));
       return;
     }
+    this.#descriptors.setIdle(fd, false);
     const count = receive(fd, this.#inputAddress, READ_LENGTH);
     if (count <= 0) {
       if (count === 0) this.#incomplete(fd, peer, 0, null);
@@ -154,6 +159,7 @@ export class Exchange {
 
   /** Parks a new client, from which nothing is read before its turn. */
   defer(fd: number, peer: Peer): ParkedClient {
+    this.#descriptors.setIdle(fd, true);
     const client = waiting(fd, peer, new Uint8Array(0), false);
     this.parked.park(client);
     return client;
@@ -217,20 +223,61 @@ export class Exchange {
       }
       return;
     }
+    const { type, retry } = header;
+    const isInOrder = retry === 0 || type !== MESSAGE_TYPE.decodeRequest ||
+      this.#retries.isInOrder(fd, peer.pid);
+    if (isInOrder || !this.#retries.hasRoom) {
+      this.#answer(fd, peer, type, retry, isInOrder, body);
+    } else this.#awaitEarlier(fd, peer, retry, body);
+  }
+
+  /** Parks the client of a retry that must wait. */
+  #awaitEarlier(fd: number, peer: Peer, retry: number, body: Uint8Array): void {
+    const client = waiting(fd, peer, body.slice(), false);
+    this.#retries.add({ client, retry }, performance.now());
+    this.parked.park(client);
+  }
+
+  /** Answers the clients whose retries have waited long enough. @param answered called after each. */
+  answerRetries(now: number, answered: (peer: Peer) => void): void {
+    for (const { client, retry, isInOrder } of this.#retries.take(now)) {
+      const { fd, peer, buffer } = client;
+      if (this.parked.get(fd) !== client) continue; // disconnected meanwhile
+      this.parked.remove(client);
+      this.#descriptors.setIdle(fd, false);
+      try {
+        this.#answer(fd, peer, MESSAGE_TYPE.decodeRequest, retry, isInOrder, buffer);
+      } catch (error) {
+        this.abandon(fd, error as Error);
+      }
+      releaseMuch(buffer);
+      answered(peer);
+    }
+  }
+
+  /** @param isInOrder whether munged has answered what its process has sent before. */
+  #answer(
+    fd: number,
+    peer: Peer,
+    type: number,
+    retry: number,
+    isInOrder: boolean,
+    body: Uint8Array,
+  ): void {
     const begun = this.#counters.begin();
     this.#answered++;
-    const answer = answerRequest(header.type, header.retry, body, peer, this.#context);
+    const answer = answerRequest(type, retry, isInOrder, body, peer, this.#context);
     if (answer === null) {
       this.#counters.cutOff();
       this.#descriptors.hangUp(fd);
       return;
     }
     if (answer.bytes === null) {
-      const request = { deferred: answer, type: header.type, begun };
+      const request = { deferred: answer, type, begun };
       this.#storeClients.add(fd, peer, undefined, request);
       return;
     }
-    this.#counters.answered(header.type, answer.bytes[HEADER_LENGTH]!);
+    this.#counters.answered(type, answer.bytes[HEADER_LENGTH]!);
     this.#delivery.begin(fd, peer, answer);
     if (begun !== 0) this.#counters.end(begun);
   }
@@ -251,15 +298,20 @@ export class Exchange {
   }
 
   #park(fd: number, peer: Peer, received: Uint8Array): void {
+    if (received.length < READ_LENGTH) this.#descriptors.setIdle(fd, true);
     this.parked.park(waiting(fd, peer, received, true));
   }
 
   #receiveMore(client: ParkedClient): void {
     if (!this.parked.mayGather(client)) return;
     const { fd } = client;
+    this.#descriptors.setIdle(fd, false);
     const count = receive(fd, this.#inputAddress, READ_LENGTH);
     if (count <= 0) {
-      if (count < 0 && (errno() === EAGAIN || errno() === EINTR)) return;
+      if (count < 0 && (errno() === EAGAIN || errno() === EINTR)) {
+        this.#descriptors.setIdle(fd, true);
+        return;
+      }
       const reason = count < 0 ? strerror(errno()) : null;
       this.parked.remove(client);
       if (reason === null) this.#incomplete(fd, client.peer, client.done, client.buffer);
@@ -268,10 +320,11 @@ export class Exchange {
     }
     this.#received += count;
     this.#incoming.gather(client, this.#input.subarray(0, count));
-    if (client.done < HEADER_LENGTH) return;
-    const header = this.#incoming.header(client.buffer, client.peer);
-    const end = header === null ? 0 : HEADER_LENGTH + header.length;
+    const isBegun = client.done >= HEADER_LENGTH;
+    const header = isBegun ? this.#incoming.header(client.buffer, client.peer) : null;
+    const end = isBegun ? header === null ? 0 : HEADER_LENGTH + header.length : HEADER_LENGTH;
     if (client.done < end) {
+      if (count < READ_LENGTH) this.#descriptors.setIdle(fd, true);
       this.parked.limit();
       return;
     }

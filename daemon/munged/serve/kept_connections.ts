@@ -24,6 +24,8 @@ export interface KeptConnection {
   deadline: number;
   /** Bytes received but not answered yet, usually none. */
   rest: Uint8Array;
+  /** Whether more bytes may have arrived than were last read. */
+  hasMore: boolean;
   /** How many of the requests that were last read munged has begun to process. */
   inFlight: number;
   /** Replay entries of answers that the client has not received yet, each with the end of its answer in the bytes to send. */
@@ -73,6 +75,7 @@ export class KeptConnections {
       peer: { ...peer },
       deadline: now + KEEP_TERMS.idleMs,
       rest: new Uint8Array(0),
+      hasMore: false,
       inFlight: 0,
       undelivered: [],
       isParked: false,

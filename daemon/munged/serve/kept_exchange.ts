@@ -24,6 +24,7 @@ import { KEEP_TERMS, type KeptConnection, KeptConnections } from "./kept_connect
 import { KeptAnswers } from "./kept_answers.ts";
 import { isComplete, KeptWork } from "./kept_work.ts";
 import type { ParkedClient, ParkedClients } from "./parked.ts";
+import type { Retries } from "./retries.ts";
 
 /** Bytes read at once: several requests of maximum length. */
 const READ_LENGTH = 65_536;
@@ -38,6 +39,7 @@ export interface KeptExchangeParts {
   readonly log: Logger;
   /** Number of clients that the worker may serve at a time. */
   readonly clients: number;
+  readonly retries: Retries;
   /** Called before requests that may keep the worker busy are answered. */
   expectLong(): void;
   /** Whether a client must wait for its turn. */
@@ -69,7 +71,7 @@ export class KeptExchange {
 
   constructor(parts: KeptExchangeParts) {
     this.#parts = parts;
-    const { context, counters, log, parked, forget } = parts;
+    const { context, counters, log, parked, retries, forget } = parts;
     this.connections = new KeptConnections(parts.clients);
     this.#answers = new KeptAnswers({
       log,
@@ -85,6 +87,7 @@ export class KeptExchange {
       context,
       counters,
       log,
+      retries,
       answers: this.#answers,
       settle: (connection, isBegun) => this.#settle(connection, isBegun),
       awaitTurn: (connection) => this.#awaitTurn(connection),
@@ -249,6 +252,7 @@ export class KeptExchange {
       return;
     }
     this.received += count;
+    connection.hasMore = count === READ_LENGTH;
     connection.inFlight = 0;
     if (sender.uid !== peer.uid || sender.gid !== peer.gid || sender.pid !== peer.pid) {
       this.#refuse(
@@ -276,9 +280,9 @@ export class KeptExchange {
       this.end(connection);
       return;
     }
-    const { fd, rest } = connection;
+    const { fd, hasMore } = connection;
     if (!isBegun) this.connections.extend(connection, performance.now());
-    this.#parts.descriptors.setIdle(fd, rest.length === 0);
+    if (!hasMore || !hasInput(fd)) this.#parts.descriptors.setIdle(fd, true);
   }
 
   /** Logs why a connection ends that its client has not closed. */

@@ -12,6 +12,7 @@ import type { Deferred, RequestContext } from "./context.ts";
 import { KEEP_TERMS, type KeptConnection } from "./kept_connections.ts";
 import type { KeptAnswers } from "./kept_answers.ts";
 import { answerRequest } from "./request.ts";
+import type { Retries } from "./retries.ts";
 
 const OUTPUT_LENGTH = 131_072;
 const LONGEST = HEADER_LENGTH + KEEP_TERMS.maxLength;
@@ -26,6 +27,7 @@ export interface KeptWorkParts {
   readonly context: Omit<RequestContext, "allocate">;
   readonly counters: WorkerCounters;
   readonly log: Logger;
+  readonly retries: Retries;
   readonly answers: KeptAnswers;
   /** Waits for the next request, or for the rest of one; one that is `isBegun` already gets no more time. */
   settle(connection: KeptConnection, isBegun: boolean): void;
@@ -109,14 +111,18 @@ export class KeptWork {
 
   /** Answers the request in `#request`. Returns false if the connection can't go on now, or has ended. */
   #answerNext(connection: KeptConnection, length: number): boolean {
-    const { counters, answers, end, log } = this.#parts;
+    const { counters, answers, end, log, retries } = this.#parts;
     const header = this.#header(connection);
     if (header === null) return false;
     const begun = counters.begin();
     counters.overKept();
     this.answered++;
     const body = this.#bodyViews.first(length - HEADER_LENGTH);
-    const answer = answerRequest(header.type, header.retry, body, connection.peer, this.#context);
+    const { type, retry } = header;
+    const { fd, peer } = connection;
+    // Retries come over connections of their own, where they can wait.
+    const isInOrder = retry === 0 || retries.isInOrder(fd, peer.pid);
+    const answer = answerRequest(type, retry, isInOrder, body, peer, this.#context);
     if (answer === null) {
       counters.cutOff();
       answers.flush(connection);
@@ -126,7 +132,7 @@ export class KeptWork {
     if (answer.bytes === null) {
       if (answers.flush(connection)) {
         this.keepRest(connection);
-        this.#parts.defer(connection, answer, header.type, begun);
+        this.#parts.defer(connection, answer, type, begun);
         return false;
       }
       answer.abandon(); // its client does not read, or is gone
@@ -134,7 +140,7 @@ export class KeptWork {
       log.limited("kept", "info", "Failed to send message: Client does not read");
       return false;
     }
-    counters.answered(header.type, answer.bytes[HEADER_LENGTH]!);
+    counters.answered(type, answer.bytes[HEADER_LENGTH]!);
     const goesOn = answers.add(connection, answer);
     if (begun !== 0) counters.end(begun);
     return goesOn;

@@ -12,12 +12,15 @@ import { answerEncode } from "./encode.ts";
 /**
  * The answer to a complete request.
  *
+ * @param retry number of tries before this one.
+ * @param isInOrder whether everything that its process has sent before is answered; if not, no retry is believed.
  * @param body valid only during the call.
  * @returns null for a message that gets no answer, whose client is disconnected.
  */
 export function answerRequest(
   type: number,
   retry: number,
+  isInOrder: boolean,
   body: Uint8Array,
   peer: Peer,
   context: RequestContext,
@@ -26,7 +29,7 @@ export function answerRequest(
     case MESSAGE_TYPE.encodeRequest:
       return answerEncode(retry, body, peer, context);
     case MESSAGE_TYPE.decodeRequest:
-      return answerDecode(retry, body, peer, context);
+      return answerDecode(retry, isInOrder, body, peer, context);
     case MESSAGE_TYPE.limitsRequest:
       return { bytes: formatLimitsResponse(context.maxPayload, retry), remembered: null };
     case MESSAGE_TYPE.statusRequest: {

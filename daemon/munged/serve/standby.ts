@@ -3,19 +3,20 @@
 
 /** A cache line, in words, so that workers don't slow each other down. */
 const WORDS_APART = 16;
-/** Words of a worker: whether it is accepting, how often it began or ended an accept and its client, and whether it waits. */
+/** Words of a worker: whether it is accepting, and how often it began or ended an accept and its client. */
 const TAKING = 0;
 const STEPS = 1;
-const SETTLING = 2;
-/** How often to pause for another worker's client: some hundredths of a second. */
-const PATIENCE = 400;
-const PAUSE_MS = 0.05;
-
-const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 
 /** Memory that the workers of an engine share. */
 export function createStandby(threads: number): SharedArrayBuffer {
   return new SharedArrayBuffer((threads + 1) * WORDS_APART * Int32Array.BYTES_PER_ELEMENT);
+}
+
+/** A worker that was serving a client at a certain moment. */
+export interface Serving {
+  /** Where its words are. */
+  readonly at: number;
+  readonly steps: number;
 }
 
 /** One worker's view. */
@@ -29,7 +30,6 @@ export class Standby {
     this.#own = number * WORDS_APART;
     this.endTaking(); // left by the number's previous holder
     Atomics.store(this.#words, this.#own + STEPS, 0);
-    Atomics.store(this.#words, this.#own + SETTLING, 0);
   }
 
   /** Announces that this worker is accepting connections. */
@@ -47,36 +47,20 @@ export class Standby {
     Atomics.add(this.#words, this.#own + STEPS, 1);
   }
 
-  /**
-   * Waits until the other workers have served the clients that they accepted before this one accepted its own, which is a
-   * retry: what came first must count first. Workers that wait here themselves are not waited for, as theirs are retries,
-   * too.
-   *
-   * @returns false if one did not get that far in time.
-   */
-  settle(): boolean {
+  /** The other workers that are serving, or about to identify, a client accepted by now. */
+  servingNow(): Serving[] {
     const words = this.#words;
-    Atomics.store(words, this.#own + SETTLING, 1);
-    try {
-      for (let at = WORDS_APART; at < words.length; at += WORDS_APART) {
-        if (at !== this.#own && !this.#hasServed(at)) return false;
-      }
-      return true;
-    } finally {
-      Atomics.store(words, this.#own + SETTLING, 0);
+    const serving: Serving[] = [];
+    for (let at = WORDS_APART; at < words.length; at += WORDS_APART) {
+      const steps = Atomics.load(words, at + STEPS);
+      if (at !== this.#own && steps % 2 !== 0) serving.push({ at, steps });
     }
+    return serving;
   }
 
-  #hasServed(other: number): boolean {
-    const words = this.#words;
-    const steps = Atomics.load(words, other + STEPS);
-    if (steps % 2 === 0) return true;
-    for (let pauses = 0; pauses < PATIENCE; pauses++) {
-      if (Atomics.load(words, other + STEPS) !== steps) return true;
-      if (Atomics.load(words, other + SETTLING) !== 0) return true;
-      Atomics.wait(sleepCell, 0, 0, PAUSE_MS);
-    }
-    return false;
+  /** Whether a worker has served the client that it was serving, or has parked it. */
+  hasServed({ at, steps }: Serving): boolean {
+    return Atomics.load(this.#words, at + STEPS) !== steps;
   }
 
   /**

@@ -18,6 +18,7 @@ import { Descriptors } from "./descriptors.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./engine.ts";
 import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { Listener } from "./listener.ts";
+import { Retries } from "./retries.ts";
 import { Standby } from "./standby.ts";
 import { Turns } from "./turns.ts";
 
@@ -25,7 +26,7 @@ import { Turns } from "./turns.ts";
 const SPARE_DESCRIPTORS = 14;
 /** Time for clients waiting for their turn before new ones are checked. */
 const TURN_MS = 0.25;
-/** How often to check clients whose user is being served by another worker. */
+/** How often to check clients who wait for another worker. */
 const BLOCKED_MS = 1;
 
 /**
@@ -87,7 +88,6 @@ const context: ExchangeParts["context"] = {
   now: () => Math.floor(Date.now() / 1000),
   fillRandom: (bytes) => crypto.getRandomValues(bytes),
   isMember,
-  settleEarlier: ({ pid }) => standby.settle() && descriptors.isOnlyClientOf(pid),
   replayCache: settings.replay === null ? null : new ReplayCache(
     settings.replay,
     (text) => log.limited("replay journal", "warning", text),
@@ -113,6 +113,7 @@ const poller = openPoller();
 const descriptors = new Descriptors(settings.descriptors, settings.number);
 if (poller.descriptor !== null) descriptors.own(poller.descriptor);
 const standby = new Standby(settings.standby, settings.number);
+const retries = new Retries(standby, descriptors);
 const turns = new Turns(settings.turns, settings.number);
 const exchange = new Exchange({
   context,
@@ -120,6 +121,7 @@ const exchange = new Exchange({
   descriptors,
   limits: settings.parking,
   poller,
+  retries,
   log,
   expectLong: () => standby.endTaking(),
   mustWait: ({ uid }) => turns.mustWait(uid, clock),
@@ -240,6 +242,7 @@ function serve(): void {
       else resume(fd);
     }
     takeTurns();
+    if (retries.hasWaiting) exchange.answerRetries(clock, ({ uid }) => charge(uid));
     exchange.parked.cutOff(clock);
     exchange.kept.cutOff(clock);
     listener.tick(clock);
@@ -256,6 +259,7 @@ function serve(): void {
 /** Milliseconds to wait for events; -1 for no limit. */
 function patience(): number {
   if (turns.hasWaiting) return isBlocked ? BLOCKED_MS : 0;
+  if (retries.hasWaiting) return BLOCKED_MS;
   const next = Math.min(
     exchange.parked.nextDeadline(),
     exchange.kept.connections.nextDeadline,

@@ -1,99 +1,119 @@
-// Which process is at the other end of which descriptor, as far as retries need to know.
+// What a process has sent to munged and munged has not answered, whichever worker serves it.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
-import { connect } from "node:net";
+import { mkdtempSync, openSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
-import { acceptConnection, close, listenUnix } from "../../../../lib/os/socket.ts";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { acceptConnection, close, listenUnix, receive } from "../../../../lib/os/socket.ts";
+import { fixedMemory, ptr } from "../../../../lib/os/libc.ts";
 import {
   closeDescriptorsOf,
   createDescriptorTable,
   Descriptors,
 } from "../../../../daemon/munged/serve/descriptors.ts";
 
-const open = () => openSync("/dev/null", "r");
+const PROCESS = 4711;
+const MANY = 100;
+const memory = new Uint8Array(fixedMemory(64));
 
-test("a process is alone when its other clients are answered, whichever worker serves them", () => {
-  const table = createDescriptorTable();
-  const [first, second] = [new Descriptors(table, 1), new Descriptors(table, 2)];
-  const [current, other, own, stranger] = [open(), open(), open(), open()];
-  first.own(current, 4711);
-  second.own(stranger, 4712);
-  assert.equal(first.isOnlyClientOf(4711), true);
-  second.own(other, 4711);
-  assert.equal(first.isOnlyClientOf(4711), false);
-  assert.equal(second.isOnlyClientOf(4712), true);
-  second.hangUp(other);
-  assert.equal(first.isOnlyClientOf(4711), true);
-  first.own(own, 4711);
-  const times = [1, 2, 3].map(() => {
-    const begun = performance.now();
-    assert.equal(first.isOnlyClientOf(4711), false);
-    return performance.now() - begun;
-  });
-  assert.ok(Math.min(...times) < 5, `its own clients are not waited for: ${times} ms`);
-  first.hangUp(own);
-  second.own(current, 4711);
-  closeDescriptorsOf(table, 2);
-  assert.equal(first.isOnlyClientOf(4711), true);
-  assert.equal(first.isOnlyClientOf(0), false);
+let folder: string;
+let listener: number;
+let client: Socket;
+let table: SharedArrayBuffer;
+let descriptors: Descriptors;
+/** The descriptor of the client. */
+let fd: number;
+
+before(() => {
+  folder = mkdtempSync("/tmp/munge-descriptors-");
+  listener = listenUnix(join(folder, "socket"), 1);
+});
+beforeEach(async () => {
+  client = connect({ path: join(folder, "socket") });
+  await once(client, "connect");
+  fd = acceptConnection(listener);
+  table = createDescriptorTable();
+  descriptors = new Descriptors(table, 1);
+  descriptors.own(fd, PROCESS);
+});
+afterEach(() => client.destroy());
+after(() => {
+  close(listener);
+  rmSync(folder, { recursive: true });
 });
 
-test("a kept connection counts only while a request of it is not answered", async () => {
-  const folder = mkdtempSync("/tmp/munge-descriptors-");
-  const path = join(folder, "socket");
-  const listener = listenUnix(path, 1);
-  const client = connect({ path });
-  try {
-    await once(client, "connect");
-    const kept = acceptConnection(listener);
-    const table = createDescriptorTable();
-    const [first, second] = [new Descriptors(table, 1), new Descriptors(table, 2)];
-    const current = open();
-    first.own(current, 4711);
-    second.own(kept, 4711);
-    assert.equal(first.isOnlyClientOf(4711), false, "it is being served");
-    second.setIdle(kept, true);
-    assert.equal(first.isOnlyClientOf(4711), true, "it is idle");
-    await new Promise<void>((resolve) => client.write("x", () => resolve()));
-    assert.equal(first.isOnlyClientOf(4711), false, "a request waits to be read");
-    second.setIdle(kept, false);
-    assert.equal(first.isOnlyClientOf(4711), false, "it is being answered");
-    second.hangUp(kept);
-    assert.equal(first.isOnlyClientOf(4711), true);
-    second.own(kept, 4711);
-    assert.equal(
-      first.isOnlyClientOf(4711),
-      false,
-      "the next client with its descriptor is not idle",
-    );
-    first.hangUp(current);
-  } finally {
-    client.destroy();
-    close(listener);
-    rmSync(folder, { recursive: true });
-  }
+const write = (text: string) => new Promise<void>((resolve) => client.write(text, () => resolve()));
+const requests = (except = -1) =>
+  new Descriptors(table, 2).requestsOf(PROCESS, except, MANY).map(({ fd }) => fd);
+/** Reads all that has arrived, as the worker does. */
+function read(): void {
+  descriptors.setIdle(fd, false);
+  receive(fd, ptr(memory), memory.length);
+}
+
+test("a client counts while it is served, and while something of it waits to be read", async () => {
+  assert.deepEqual(requests(), [fd], "its bytes have not been looked for");
+  assert.deepEqual(requests(fd), [], "it is the one that asks");
+  descriptors.setIdle(fd, true);
+  assert.deepEqual(requests(), [], "nothing has arrived");
+  await write("x");
+  assert.deepEqual(requests(), [fd], "a byte waits to be read");
+  read();
+  assert.deepEqual(requests(), [fd], "it is being answered");
+  descriptors.setIdle(fd, true);
+  assert.deepEqual(requests(), [], "the rest has not arrived");
+  descriptors.hangUp(fd);
+  assert.deepEqual(requests(), []);
 });
 
-test("a client that another worker answers in a moment is waited for", async () => {
-  const table = createDescriptorTable();
-  const [first, second] = [new Descriptors(table, 1), new Descriptors(table, 2)];
-  const [current, other] = [open(), open()];
-  first.own(current, 4711);
-  second.own(other, 4711);
-  const source = `
-    const { table, other } = require("node:worker_threads").workerData;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
-    new Uint32Array(table)[65536 + other] = 0;`;
-  new Worker(source, { eval: true, workerData: { table, other } });
-  const begun = performance.now();
-  while (!first.isOnlyClientOf(4711)) {
-    assert.ok(performance.now() - begun < 5_000);
-    await pause(1);
-  }
-  closeSync(current);
-  closeSync(other);
+test("of all descriptors, only those of the process count, and not more than asked for", () => {
+  const second = openSync("/dev/null", "r");
+  const stranger = openSync("/dev/null", "r");
+  descriptors.own(second, PROCESS);
+  descriptors.own(stranger, PROCESS + 1);
+  assert.deepEqual(requests().sort((a, b) => a - b), [fd, second].sort((a, b) => a - b));
+  assert.equal(descriptors.requestsOf(PROCESS, -1, 1).length, 1);
+  closeDescriptorsOf(table, 1);
+  assert.deepEqual(requests(), [], "their worker is dead");
+});
+
+test("what had been sent is answered once it has been read and no request in it is left", async () => {
+  descriptors.setIdle(fd, true);
+  await write("x");
+  const [request] = descriptors.requestsOf(PROCESS, -1, MANY);
+  assert.equal(descriptors.isAnswered(request!), false);
+  read();
+  assert.equal(descriptors.isAnswered(request!), false);
+  await write("the next request");
+  descriptors.setIdle(fd, true);
+  assert.equal(descriptors.isAnswered(request!), true, "the next request came later");
+});
+
+test("what arrived while its worker was reading counts, even if the worker has missed it", async () => {
+  read();
+  await write("x"); // after the worker has looked for it
+  const [request] = descriptors.requestsOf(PROCESS, -1, MANY);
+  descriptors.setIdle(fd, true);
+  assert.equal(descriptors.isAnswered(request!), false);
+  read();
+  assert.equal(descriptors.isAnswered(request!), false);
+  descriptors.setIdle(fd, true);
+  assert.equal(descriptors.isAnswered(request!), true);
+});
+
+test("nobody waits for the next client with the same descriptor", async () => {
+  descriptors.setIdle(fd, true);
+  await write("x");
+  const [unread] = descriptors.requestsOf(PROCESS, -1, MANY);
+  assert.equal(descriptors.isAnswered(unread!), false);
+  descriptors.hangUp(fd);
+  descriptors.own(fd, PROCESS);
+  assert.equal(descriptors.isAnswered(unread!), true);
+  const [served] = descriptors.requestsOf(PROCESS, -1, MANY);
+  assert.equal(descriptors.isAnswered(served!), false);
+  assert.equal(openSync("/dev/null", "r"), fd, "the lowest one that is free");
+  closeDescriptorsOf(table, 1);
+  descriptors.own(fd, PROCESS);
+  assert.equal(descriptors.isAnswered(served!), true);
 });

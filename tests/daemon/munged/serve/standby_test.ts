@@ -1,8 +1,6 @@
 // Which worker leaves connections to another.
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { test } from "node:test";
-import { Worker } from "node:worker_threads";
 import { createStandby, Standby } from "../../../../daemon/munged/serve/standby.ts";
 
 const THREADS = 4;
@@ -38,32 +36,17 @@ test("a dead worker is not waited for once its number is reused", () => {
   assert(!other.isOtherTaking());
 });
 
-test("a retry waits for what other workers accepted before it, but not for their retries, and not forever", async () => {
+test("a worker is known to serve a client from before it accepts until it has served it", () => {
   const shared = createStandby(THREADS);
-  const [first, second, third] = [1, 2, 3].map((number) => new Standby(shared, number)) as [
-    Standby,
-    Standby,
-    Standby,
-  ];
+  const [first, second] = [new Standby(shared, 1), new Standby(shared, 2)];
   second.step(); // it accepts, and serves from now on
-  assert.equal(second.settle(), true, "no other worker serves");
-  first.step();
-  assert.equal(second.settle(), false, "the first worker does not get on");
-
-  // A thread that gets on after a while.
-  const source = `
-    const { shared } = require("node:worker_threads").workerData;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
-    Atomics.add(new Int32Array(shared), 16 + 1, 1);`;
-  const thread = new Worker(source, { eval: true, workerData: { shared } });
-  const begun = performance.now();
-  while (!second.settle()) assert(performance.now() - begun < 5_000);
-  await once(thread, "exit");
-  assert.equal(second.settle(), true);
-
-  // Two retries at a time don't wait for each other: one that waits is passed over.
-  third.step();
-  const words = new Int32Array(shared);
-  words[3 * 16 + 2] = 1;
-  assert.equal(second.settle(), true);
+  assert.deepEqual(second.servingNow(), [], "itself does not count");
+  const [serving, ...rest] = first.servingNow();
+  assert.deepEqual(rest, []);
+  assert.equal(first.hasServed(serving!), false);
+  second.step();
+  assert.equal(first.hasServed(serving!), true);
+  assert.deepEqual(first.servingNow(), []);
+  second.step(); // another client
+  assert.equal(first.hasServed(serving!), true);
 });

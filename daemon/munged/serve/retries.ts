@@ -1,0 +1,103 @@
+// Retries of decodes. The try before a retry may have reached munged and still wait, unread, at any worker. It makes a replay
+// what the retry would have munged believe, so it must count first: a retry waits until munged has answered whatever its
+// process had sent before it. No worker is held up meanwhile. replay/entry.ts decides which retries are believed.
+import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
+import type { Descriptors, EarlierRequest } from "./descriptors.ts";
+import type { ParkedClient } from "./parked.ts";
+import type { Serving, Standby } from "./standby.ts";
+
+/** How long a retry waits: its client must get the answer in time. */
+const PATIENCE_MS = MESSAGE_TIMEOUT_MS / 2;
+/** Number of retries that may wait at a worker, and of requests that each may wait for; more would take too long to check. */
+const MOST_WAITING = 256;
+const MOST_EARLIER = 256;
+
+/** A client whose retry waits; it is parked. */
+export interface RetryingClient {
+  readonly client: ParkedClient;
+  /** Number of tries before this one. */
+  readonly retry: number;
+}
+
+/** What has to be done before a retry. */
+interface Earlier {
+  readonly fd: number;
+  readonly pid: number;
+  /** Workers with a client that may be of the same process, but is not known to be yet. */
+  readonly serving: Serving[];
+  /** Requests of the process; null until all of them are known. */
+  requests: EarlierRequest[] | null;
+}
+
+/** A retry that waits. */
+interface Waiting extends RetryingClient {
+  readonly earlier: Earlier;
+  readonly deadline: number;
+}
+
+/** The retries of one worker. */
+export class Retries {
+  readonly #standby: Standby;
+  readonly #descriptors: Descriptors;
+  #waiting: Waiting[] = [];
+
+  constructor(standby: Standby, descriptors: Descriptors) {
+    this.#standby = standby;
+    this.#descriptors = descriptors;
+  }
+
+  /** Whether any retry waits. */
+  get hasWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** Whether one more may wait. */
+  get hasRoom(): boolean {
+    return this.#waiting.length < MOST_WAITING;
+  }
+
+  /** Whether munged has answered whatever the process of a retry had sent before; true if it is not believed anyway. */
+  isInOrder(fd: number, pid: number): boolean {
+    return pid === 0 || this.#isDone(this.#before(fd, pid));
+  }
+
+  /** Has a retry wait. That holds up no other retry, which also comes after the first try. */
+  add(retrying: RetryingClient, now: number): void {
+    const { fd, peer: { pid } } = retrying.client;
+    const earlier = this.#before(fd, pid);
+    this.#isDone(earlier); // so that it waits for nothing that comes from now on
+    this.#descriptors.setIdle(fd, true);
+    this.#waiting.push({ ...retrying, earlier, deadline: now + PATIENCE_MS });
+  }
+
+  /** Takes the retries out that need not or must not wait any longer, with whether they are in order. */
+  take(now: number): (RetryingClient & { readonly isInOrder: boolean })[] {
+    const taken: (RetryingClient & { readonly isInOrder: boolean })[] = [];
+    this.#waiting = this.#waiting.filter(({ client, retry, earlier, deadline }) => {
+      const isInOrder = this.#isDone(earlier);
+      if (!isInOrder && now < deadline) return true;
+      taken.push({ client, retry, isInOrder });
+      return false;
+    });
+    return taken;
+  }
+
+  #before(fd: number, pid: number): Earlier {
+    return { fd, pid, serving: this.#standby.servingNow(), requests: null };
+  }
+
+  #isDone(earlier: Earlier): boolean {
+    const { fd, pid, serving } = earlier;
+    removeWhile(serving, (each) => this.#standby.hasServed(each));
+    if (serving.length > 0) return false;
+    const requests = earlier.requests ??= this.#descriptors.requestsOf(pid, fd, MOST_EARLIER + 1);
+    if (requests.length > MOST_EARLIER) return false; // some of them are not known
+    removeWhile(requests, (request) => this.#descriptors.isAnswered(request));
+    return requests.length === 0;
+  }
+}
+
+/** Removes the last elements for as long as they satisfy a condition. */
+function removeWhile<T>(elements: T[], condition: (element: T) => boolean): void {
+  while (elements.length > 0 && condition(elements.at(-1)!)) elements.pop();
+}
