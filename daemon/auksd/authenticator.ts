@@ -98,6 +98,8 @@ export class Authenticator {
   /**
    * Verifies an AP-REQ. Pass the result to {@linkcode release} afterwards.
    *
+   * A keytab that has changed and can't be read leaves the old keys in use.
+   *
    * @throws {KerberosError} with the reason for a refusal.
    */
   accept(request: Uint8Array): ServerAuthentication {
@@ -106,7 +108,7 @@ export class Authenticator {
       client = this.#check(request);
     } catch (error) {
       if (!(error instanceof KerberosError) || !OLD_KEYS.has(error.protocolCode)) throw error;
-      if (!this.#takeNewKeytab()) throw error;
+      if (!this.#takeNewKeytab(error)) throw error;
       client = this.#check(request);
     }
     this.#clients++;
@@ -153,14 +155,25 @@ export class Authenticator {
     this.#context.close();
   }
 
-  /** Reads the keytab again if the file has changed. */
-  #takeNewKeytab(): boolean {
+  /**
+   * Reads the keytab again if the file has changed.
+   *
+   * @param refusal for which that is tried.
+   * @throws {KerberosError} the refusal with the reason, if it can't be read.
+   */
+  #takeNewKeytab({ call, code, message }: KerberosError): boolean {
     const version = versionOf(this.#keytabFile);
     if (version === undefined || version === this.#keys.version) return false;
-    const keys = readKeys(this.#context, this.#keytabFile);
-    this.#keys.keytab.close();
-    this.#keys = keys;
-    return true;
+    try {
+      const keys = readKeys(this.#context, this.#keytabFile);
+      this.#keys.keytab.close();
+      this.#keys = keys;
+      return true;
+    } catch (error) {
+      if (!(error instanceof AuksError)) throw error;
+      const reason = error.reason ?? error.text;
+      throw new KerberosError(call, code, `${message}; the new keytab can't be read: ${reason}`);
+    }
   }
 }
 

@@ -356,6 +356,24 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
+  it("a keytab that was damaged is reported, and refuses only clients that need another key", async () => {
+    const keytab = join(kdc.directory, "damaged.keytab");
+    cpSync(kdc.keytab("host/login.realm.a"), keytab);
+    const daemon = await Auksd.start(options({ keytab }));
+    try {
+      writeFileSync(keytab, "damaged");
+      for (let at = 0; at < 2; at++) {
+        await assert.rejects(ask("alice", { type: "ping" }, daemon), /auksd refuses/);
+      }
+      await daemon.logged(/cause=45 .*the new keytab can't be read: Unsupported key table format/);
+      assert.doesNotMatch(daemon.log, /failed to serve/);
+      writeFileSync(keytab, readFileSync(kdc.keytab("host/mngt.realm.a")));
+      assert.deepEqual(await ask("alice", { type: "ping" }, daemon), { type: "ping" });
+    } finally {
+      await daemon.stop();
+    }
+  });
+
   it("metrics for Prometheus", async () => {
     const metricsFile = join(kdc.directory, "auksd.prom");
     const daemon = await Auksd.start(options({ own: `MetricsFile = ${metricsFile} ;` }));
