@@ -135,15 +135,19 @@ export function replaceTickets(
   else replaceFileCache(context, path, credentials);
 }
 
-let unfinishedFiles = 0;
+/** Random bytes in the name of an unfinished file. */
+const UNIQUE_BYTES = 8;
 
-/** Fills a new file beside the old one and renames it over that. */
+/**
+ * Fills a new file beside the old one and renames it over that. Its name can't be guessed: in /tmp, anybody could have
+ * made directories of all names, and so have kept a host from renewing its ticket.
+ */
 function replaceFileCache(
   context: Context,
   path: string,
   credentials: readonly Credential[],
 ): void {
-  const unfinished = `${path}.${process.pid}.${++unfinishedFiles}`;
+  const unfinished = `${path}.${crypto.getRandomValues(new Uint8Array(UNIQUE_BYTES)).toHex()}`;
   try {
     using cache = openCache(context, `FILE:${unfinished}`);
     fill(cache, credentials);

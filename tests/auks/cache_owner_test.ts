@@ -1,6 +1,6 @@
 // To whom a credential cache belongs that root fills or renews.
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
@@ -56,5 +56,14 @@ suite("the owner of a cache", { ...KDC_NEEDS, root: process.getuid!() === 0 }, (
 
   it("is never another user, who put a file there to get the tickets", () => {
     assert.equal(ownerOf("planted", MALLORY), 0);
+  });
+
+  it("no names that another user has taken in its directory keep it from being filled", () => {
+    for (let number = 0; number < 100; number++) {
+      mkdirSync(join(kdc.directory, `taken.${process.pid}.${number}`));
+    }
+    assert.equal(ownerOf("taken", undefined), 0);
+    const files = readdirSync(kdc.directory).filter((name) => name.startsWith("taken"));
+    assert.equal(files.length, 101, "nothing unfinished is left");
   });
 });
