@@ -94,6 +94,8 @@ export class Connection {
   /** Whether the client's messages have shown which addresses it uses. */
   #addressesKnown = false;
   #isAnswering = false;
+  /** Whether the client will send nothing more. */
+  #isFinished = false;
 
   constructor(
     host: ConnectionHost,
@@ -147,12 +149,21 @@ export class Connection {
     this.#proceed();
   }
 
+  /** The client will send nothing more; its connection ends with the answers to what it has sent. */
+  finished(): void {
+    this.#isFinished = true;
+    this.#endIfFinished();
+  }
+
   /** The client disconnected without a CLOSE. */
   vanished(): void {
-    if (this.#phase === "requests" && !this.#isAnswering) {
-      this.#host.failed(this, { kind: "reception", error: new AuksError("STREAM_READ") });
-    }
+    if (!this.#isAnswering) this.#reportLoss();
     this.close();
+  }
+
+  #reportLoss(): void {
+    if (this.#phase !== "requests") return;
+    this.#host.failed(this, { kind: "reception", error: new AuksError("STREAM_READ") });
   }
 
   /** Ends it, whatever is under way. */
@@ -174,6 +185,13 @@ export class Connection {
       if (error instanceof FrameTooLong) this.#giveUp("STREAM_TOO_LARGE", error.message);
       else throw error;
     }
+    this.#endIfFinished();
+  }
+
+  #endIfFinished(): void {
+    if (!this.#isFinished || !this.#canProceed) return;
+    this.#reportLoss();
+    this.#end();
   }
 
   /** Processes the next message; false if there is none yet. */

@@ -85,10 +85,12 @@ export class Server {
   listen(fd: number): void {
     const options = {
       fd,
+      allowHalfOpen: true, // a client that has sent everything still gets its answers
       socket: {
         open: (socket: Socket<Client>) => this.#open(socket),
         data: (socket: Socket<Client>, bytes: Uint8Array) => this.#receive(socket.data, bytes),
         drain: (socket: Socket<Client>) => this.#drain(socket.data),
+        end: (socket: Socket<Client>) => this.#finished(socket.data),
         close: (socket: Socket<Client>) => this.#vanished(socket.data),
         error: (socket: Socket<Client>) => socket.terminate(),
       },
@@ -236,6 +238,12 @@ export class Server {
     if (!this.#attempt(client, () => client.connection.drained())) return;
     if (!isDue(client)) this.#due.delete(client);
     this.#count(client);
+  }
+
+  /** The client will send nothing more. */
+  #finished(client: Client | undefined): void {
+    if (client === undefined || !this.#clients.has(client) || client.isEnding) return;
+    this.#attempt(client, () => client.connection.finished());
   }
 
   #vanished(client: Client | undefined): void {

@@ -18,9 +18,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
+import { frame } from "../../daemon/auksd/frames.ts";
 import type { Reason } from "../../lib/auks/reasons.ts";
-import type { Reply } from "../../lib/auks/reply.ts";
-import type { Request } from "../../lib/auks/request.ts";
+import { parseReply, type Reply } from "../../lib/auks/reply.ts";
+import { formatRequest, type Request } from "../../lib/auks/request.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { makeKrbCred } from "../../lib/krb5/credential.ts";
 import { CredentialCache } from "../../lib/krb5/credential_cache.ts";
@@ -149,6 +150,22 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     await refused("ghost", { type: "remove", uid: UID.bob }, "notAllowed");
     await refused("ghost", { type: "dump" }, "notAllowed");
     await ask("admin", { type: "remove", uid: UID.bob });
+  });
+
+  it("a client that closes its side after its requests still gets the answers, and is then disconnected", async () => {
+    const { connection, client } = await speakers["admin"]!.connect(auksd.port);
+    const requests: Request[] = [
+      { type: "add", krbCred: madeUpKrbCred("carol@REALM.A") },
+      { type: "dump" },
+      { type: "remove", uid: UID.carol },
+    ];
+    for (const request of requests) connection.send(frame(client.seal(formatRequest(request))));
+    connection.socket.end();
+    for (const { type } of requests) {
+      assert.equal(parseReply(client.open(await connection.takeMessage())).type, type);
+    }
+    assert(await connection.closes());
+    client.free();
   });
 
   it("an unsuitable ticket is refused with the reason", async () => {
