@@ -9,6 +9,7 @@ import { freePort, Kdc, KDC_NEEDS } from "./kdc.ts";
 
 const USERS = Array.from({ length: 200 }, (_, at) => `user${at}`);
 const UID = 10_000;
+const BOBS_UID = 2000;
 const PRINCIPALS = {
   mngt1: "host/mngt.realm.a@REALM.A",
   mngt2: "host/compute.realm.a@REALM.A",
@@ -16,6 +17,7 @@ const PRINCIPALS = {
 const ACL = `
 rule { principal = ^host/(mngt|compute)[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }
 rule { principal = ^alice@REALM[.]A$ ; host = * ; role = admin ; }
+rule { principal = ^bob@REALM[.]A$ ; host = * ; role = user ; }
 `;
 
 suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
@@ -35,6 +37,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       acl: ACL,
       accounts: {
         root: 0,
+        bob: BOBS_UID,
         ...Object.fromEntries(USERS.map((name, at) => [name, UID + at])),
       },
       common: `PrimaryHost = mngt1 ; PrimaryPort = ${ports[0]} ;
@@ -49,7 +52,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   before(async () => {
     kdc = await Kdc.start();
     kdc.enter();
-    kdc.login("alice");
+    for (const user of ["alice", "bob"]) kdc.login(user);
     context = Context.open();
     ports.push(await freePort(), await freePort());
     first = await Auksd.start(options("mngt1"));
@@ -107,6 +110,20 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     await add(first, 2);
     assert(await has(first, 2) && await has(second, 2));
     await remove(second, 2);
+  });
+
+  it("a user who claims to be the other daemon keeps no request from it", async () => {
+    const bob = new Speaker(context, kdc.cache("bob"), PRINCIPALS.mngt1);
+    const replicated = true;
+    const answers = async () => {
+      const about = { type: "get", uid: BOBS_UID } as const;
+      return (await speaker(second).ask(second.port, about)).type;
+    };
+    await bob.ask(first.port, { type: "add", krbCred: madeUpKrbCred("bob@REALM.A"), replicated });
+    assert.equal(await answers(), "get");
+    const removed = { type: "remove", uid: BOBS_UID, replicated, removedAt: 1 } as const;
+    await bob.ask(first.port, removed);
+    assert.equal(await answers(), "error");
   });
 
   it("if one is killed, the other has everything acknowledged", async () => {
