@@ -6,8 +6,12 @@ import { isAbsolute } from "node:path";
 /** What has happened; AUKS_EVENT in the script's environment. */
 export type HelperEvent = "stored" | "renewed" | "expiring";
 
-/** How long a script may take before it is killed, because renewals wait for it. */
-const LIMIT_MS = 60_000;
+/** How long a script may take before it is killed, because renewals wait for it, or the beginning of a step. */
+const LIMITS_MS: Readonly<Record<HelperEvent, number>> = {
+  stored: 20_000,
+  renewed: 60_000,
+  expiring: 60_000,
+};
 
 /**
  * Runs the script as the current user and waits for it.
@@ -34,7 +38,7 @@ export async function runHelperScript(
       ...ccache === undefined ? {} : { KRB5CCNAME: ccache },
     },
     stdio: streams,
-    timeout: LIMIT_MS,
+    timeout: LIMITS_MS[event],
     killSignal: "SIGKILL",
   });
   return await new Promise((resolve) => {

@@ -43,6 +43,11 @@ SPANK_PLUGIN(auks, 1)
 enum {
 	/* auksd's own time limits end a request long before this. */
 	PROGRAM_LIMIT_MS = 120000,
+	/*
+	 * The user, as whom it runs, can hold up the clean-up of a job. Slurm drains a node on which a job does not end
+	 * within UnkillableStepTimeout, 60 s by default.
+	 */
+	CLEAN_UP_LIMIT_MS = 15000,
 	RENEWER_LIMIT_MS = 5000,
 	/* The status of auks-step for a user without a ticket. */
 	NOTHING_TO_FORWARD = 2,
@@ -279,11 +284,11 @@ static void make_one_line(char *text)
 }
 
 /* Reads both outputs to the end. Returns false if that takes too long. */
-static bool read_outputs(int out, int err, struct outcome *outcome)
+static bool read_outputs(int out, int err, int limit_ms, struct outcome *outcome)
 {
 	struct pollfd ends[] = { { .fd = out, .events = POLLIN }, { .fd = err, .events = POLLIN } };
 	char *texts[] = { outcome->out, outcome->err };
-	int64_t deadline = now_ms() + PROGRAM_LIMIT_MS;
+	int64_t deadline = now_ms() + limit_ms;
 	while (ends[0].fd >= 0 || ends[1].fd >= 0) {
 		int64_t left = deadline - now_ms();
 		if (left <= 0)
@@ -334,7 +339,8 @@ static void run(const char *const words[], int in, const char *cache, enum manne
 	close(out[1]);
 	close(err[1]);
 	if (pid > 0) {
-		if (!read_outputs(out[0], err[0], outcome)) {
+		int limit_ms = manner == OWN_SESSION_TO_THE_END ? CLEAN_UP_LIMIT_MS : PROGRAM_LIMIT_MS;
+		if (!read_outputs(out[0], err[0], limit_ms, outcome)) {
 			kill(manner == IN_SESSION ? pid : -pid, SIGKILL);
 			snprintf(outcome->err, sizeof outcome->err, "%s took too long", settings.program);
 		}
@@ -672,10 +678,18 @@ int slurm_spank_user_init(spank_t spank, int count, char *arguments[])
 	(void)arguments;
 	if (spank_get_item(spank, S_JOB_LOCAL_TASK_COUNT, &step.running_tasks) != ESPANK_SUCCESS)
 		step.running_tasks = 0;
-	if (step.failure[0] == '\0')
-		return 0;
-	slurm_error("spank-auks: %s", step.failure);
-	return -1;
+	if (step.failure[0] != '\0')
+		slurm_error("spank-auks: %s", step.failure);
+	return 0;
+}
+
+/* Ends the tasks of a step that failed, if the plugin is required. In a batch job, any earlier failure drains the node. */
+int slurm_spank_task_init(spank_t spank, int count, char *arguments[])
+{
+	(void)spank;
+	(void)count;
+	(void)arguments;
+	return step.failure[0] == '\0' ? 0 : -1;
 }
 
 int slurm_spank_task_exit(spank_t spank, int count, char *arguments[])
@@ -699,7 +713,10 @@ int slurm_spank_exit(spank_t spank, int count, char *arguments[])
 	return 0;
 }
 
-/* Cleans up after steps that ended without slurm_spank_exit(), by a crash or SIGKILL. */
+/*
+ * Cleans up after steps that ended without slurm_spank_exit(), by a crash or SIGKILL. It never fails: if the plugin is
+ * required, that would drain the node, and a user can make the removal of their own cache fail.
+ */
 int slurm_spank_job_epilog(spank_t spank, int count, char *arguments[])
 {
 	(void)count;
@@ -709,8 +726,10 @@ int slurm_spank_job_epilog(spank_t spank, int count, char *arguments[])
 	if (access(JOBS_DIRECTORY, F_OK) < 0)
 		return 0;
 	if (spank_get_item(spank, S_JOB_ID, &job) != ESPANK_SUCCESS ||
-	    spank_get_item(spank, S_JOB_UID, &uid) != ESPANK_SUCCESS)
-		return -1;
+	    spank_get_item(spank, S_JOB_UID, &uid) != ESPANK_SUCCESS) {
+		slurm_error("spank-auks: unable to determine the job that has ended");
+		return 0;
+	}
 	char about_uid[32], about_job[32];
 	snprintf(about_uid, sizeof about_uid, "--uid=%u", uid);
 	snprintf(about_job, sizeof about_job, "--job=%u", job);
@@ -719,5 +738,5 @@ int slurm_spank_job_epilog(spank_t spank, int count, char *arguments[])
 	run(words, -1, NULL, OWN_SESSION_TO_THE_END, &cleaned);
 	if (!cleaned.succeeded)
 		slurm_error("spank-auks: %s", cleaned.err);
-	return cleaned.succeeded ? 0 : -1;
+	return 0;
 }

@@ -390,7 +390,8 @@ when a job has got its ticket, to
 .Li renewed ,
 or to
 .Li expiring
-when a ticket that can no longer be renewed is about to expire`,
+when a ticket that can no longer be renewed is about to expire.
+It is killed after a minute, or after 20 seconds if a job waits for it`,
           ],
         ]),
       ],
@@ -532,7 +533,7 @@ With
 .Li required
 instead of
 .Li optional ,
-a job that should have a ticket does not run without one.
+the tasks of a job that should have a ticket do not run without one.
 The plugin itself does not use Kerberos; it runs
 .Pa mungebox .`,
     sections: [

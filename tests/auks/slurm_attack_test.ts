@@ -1,7 +1,7 @@
 // What users can try against the parts of the SPANK plugin that run as root: files planted in /tmp, hostile environments,
 // and processes that take the place of others.
 import assert from "node:assert/strict";
-import { after, afterEach, before, it } from "node:test";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { suite } from "../suite.ts";
 import { PASSWORD } from "./kdc.ts";
 import { BOBS, NO_CACHE, PLUGSTACK, SLURM_NEEDS, SlurmCluster } from "./slurm_cluster.ts";
@@ -61,10 +61,16 @@ suite("attacks on auks.so", SLURM_NEEDS, () => {
 
   it("whatever KRB5CCNAME a job has, it gets its ticket, and holds up nothing", () => {
     assert.match(bob("srun true; auks -a").out, /succeed/);
-    cluster.must("compute", "mkfifo /tmp/pipe", "bob");
+    cluster.must(
+      "compute",
+      "mkfifo /tmp/pipe; mkdir /tmp/pipes; mkfifo /tmp/pipes/tktpipe /tmp/pipes/primary",
+      "bob",
+    );
     for (
       const hostile of [
         "FILE:/tmp/pipe",
+        "DIR::/tmp/pipes/tktpipe",
+        "DIR:/tmp/pipes",
         "/dev/zero",
         "/root/cache",
         "FILE:/tmp",
@@ -81,7 +87,44 @@ suite("attacks on auks.so", SLURM_NEEDS, () => {
       assert.match(out, BOBS, `${hostile}: ${err}`);
       assert(performance.now() - started < PLUGIN_LIMIT_MS / 4, hostile);
     }
-    cluster.must("compute", "rm /tmp/pipe");
+    cluster.must("compute", "rm -r /tmp/pipe /tmp/pipes");
+  });
+
+  describe("no user can have a node drained, even if the plugin is required,", () => {
+    const state = () => cluster.must("login", "sleep 2; sinfo --noheader --format %t").trim();
+
+    beforeEach(() => cluster.configurePlugin(PLUGSTACK.replace("optional", "required")));
+
+    it("with a cache that can't be removed", () => {
+      const { err } = bob("srun sh -c 'cache=${KRB5CCNAME#FILE:}; rm $cache; mkdir $cache'");
+      assert.equal(err, "");
+      cluster.waitFor("compute", "grep -q 'unable to destroy the ccache' /var/log/slurmd.log");
+      cluster.must("compute", "rmdir /tmp/tkt*");
+      assert.equal(state(), "idle");
+    });
+
+    it("with one that holds up its removal", () => {
+      cluster.configurePlugin(`required @ default=enabled ccache=DIR::/tmp/own_%u/tkt_%j`);
+      cluster.must("compute", "mkdir -m 700 /tmp/own_2000", "bob");
+      const script = "cd /tmp/own_2000 && rm -f primary && mkfifo primary && ls tkt*";
+      assert.match(bob(`srun sh -c '${script}'`).out, /^tkt_\d+$/m);
+      cluster.waitFor("compute", "! pgrep slurmstepd", 50_000);
+      cluster.must("compute", "rm -r /tmp/own_2000");
+      assert.equal(state(), "idle");
+    });
+
+    it("with a batch job without a ticket", () => {
+      bob("auks -r");
+      const output = `${cluster.directory}/jobs/without`;
+      const { status } = bob(
+        `sbatch --quiet --wait --auks=done -o ${output} --wrap 'echo it runs'`,
+      );
+      assert.equal(status, 1);
+      const out = cluster.must("login", `cat ${output}`);
+      assert.match(out, /spank-auks: unable to get user 2000 cred : .*no ticket is stored/);
+      assert(!out.includes("it runs"), out);
+      assert.equal(state(), "idle");
+    });
   });
 
   it("the renewer has nothing open through which its user could hold up the node", () => {

@@ -3,7 +3,7 @@
 /** An answer. */
 export type KeepAnswer =
   | { readonly kind: "found" | "stored"; readonly name: string }
-  | { readonly kind: "wanted" | "ended" };
+  | { readonly kind: "wanted" | "ended" | "late" };
 
 /** An answer as a line. */
 export function formatAnswer(kind: "found" | "stored" | "wanted", name = ""): string {

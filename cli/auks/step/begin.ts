@@ -8,74 +8,47 @@ import {
 } from "../../../lib/auks_client/configuration.ts";
 import { get } from "../../../lib/auks_client/requests.ts";
 import { Context, KerberosError } from "../../../lib/krb5/context.ts";
-import { IS_COMPILED } from "../../../lib/os/thread_file.ts";
 import { print, printError } from "../../command_line/print.ts";
-import { type KeepAnswer, parseAnswer } from "./answer.ts";
+import { Keeper } from "./keeper.ts";
 import { readRecord, writeRecord } from "./record.ts";
 import type { StepSettings } from "./settings.ts";
 
 /** Standard input: the job's file, locked by the plugin. */
 const JOB_FILE = 0;
-/** More than any answer of the child's, which the user may influence. */
-const MAX_LINE_LENGTH = 16_384;
+/**
+ * How long the child may look for a ticket, and how long it may store one and run HelperScript. Two looks and the rest
+ * take less than the 60 s after which Slurm drains a node whose step can't be ended, as the user can cause all of it.
+ */
+const LOOK_MS = 10_000;
+const STORE_MS = 30_000;
 
 /** Prints the cache's name. Returns the exit status. */
 export async function begin(settings: StepSettings): Promise<number> {
-  const recorded = readRecord(JOB_FILE);
-  const child = Bun.spawn(keepCommand({ ...settings, recorded }), {
-    // Its default cache is the user's, not the host's.
-    env: { ...process.env, KRB5CCNAME: undefined },
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const answers = linesOf(child.stdout);
-  const next = async (): Promise<KeepAnswer> => parseAnswer((await answers.next()).value);
-  let answer = await next();
+  const { uid } = settings;
+  let keeper = new Keeper({ ...settings, recorded: readRecord(JOB_FILE) });
+  let answer = await keeper.next(LOOK_MS);
+  if (answer.kind === "late") {
+    printError(`looking for a ticket in the caches of user ${uid} took too long\n`);
+    keeper = new Keeper({ ...settings, recorded: "", found: "" });
+    answer = await keeper.next(LOOK_MS);
+  }
   if (answer.kind === "wanted") {
-    const krbCred = await fetchTicket(settings.uid);
+    const krbCred = await fetchTicket(uid);
     try {
-      child.stdin.write(krbCred);
-      await child.stdin.end();
+      await keeper.give(krbCred);
     } finally {
       krbCred.fill(0);
     }
-    answer = await next();
+    answer = await keeper.next(STORE_MS);
     if (answer.kind === "stored") writeRecord(JOB_FILE, answer.name);
   }
-  const status = await child.exited;
-  if (answer.kind !== "found" && answer.kind !== "stored") return status === 0 ? 1 : status;
+  const status = await keeper.finish();
+  if (answer.kind === "late") printError(`unable to store user ${uid} cred : it took too long\n`);
+  if (answer.kind !== "found" && answer.kind !== "stored") return status || 1;
   const { kind, name } = answer;
-  printError(`user '${settings.uid}' cred ${kind} in ccache ${name}\n`);
+  printError(`user '${uid}' cred ${kind} in ccache ${name}\n`);
   print(`${name}\n`);
   return 0;
-}
-
-function keepCommand({ uid, gid, job, step, ccache, found, recorded, noSwitch }: StepSettings) {
-  return [
-    ...IS_COMPILED ? [process.execPath] : [process.execPath, Bun.main],
-    "auks-step",
-    "keep",
-    `--uid=${uid}`,
-    `--gid=${gid}`,
-    `--job=${job}`,
-    `--step=${step}`,
-    `--ccache=${ccache}`,
-    `--found=${found}`,
-    `--recorded=${recorded}`,
-    ...noSwitch ? ["--no-switch"] : [],
-  ];
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  let text = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    text += decoder.decode(chunk, { stream: true });
-    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
-      yield text.slice(0, end);
-      text = text.slice(end + 1);
-    }
-    if (text.length > MAX_LINE_LENGTH) return;
-  }
 }
 
 /** The user's ticket from auksd. @throws {AuksError} */
