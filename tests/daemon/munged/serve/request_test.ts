@@ -133,6 +133,14 @@ test("the requested time-to-live is granted up to the maximum", () => {
   }
 });
 
+test("the time-to-live of another munged's credential counts up to the maximum here", () => {
+  const made = (age: number) => munged({ now: () => NOW - age }).encode({ ttl: 3600 }).credential;
+  const { decode } = munged({ maxTtl: 60 });
+  const found = decode(made(60));
+  assert.deepEqual([found.errno, found.ttl], [0, 60]);
+  assert.equal(decode(made(61)).errno, ERRNO.EMUNGE_CRED_EXPIRED);
+});
+
 test("the second of two decodes gets a replay error, with the credential's contents", () => {
   const { encode, decode, refused } = munged();
   const { credential } = encode();
