@@ -120,11 +120,18 @@ export class BoundSocket {
    */
   bind(): number {
     const { socketPath } = this.#config;
-    if (lstatSync(socketPath, { throwIfNoEntry: false }) !== undefined) {
+    let hasRemoved = false;
+    const removeStale = () => {
+      if (lstatSync(socketPath, { throwIfNoEntry: false }) === undefined) return;
       removeExisting(socketPath);
-      this.#log.info(`Removed existing socket "${socketPath}"`);
+      hasRemoved = true;
+    };
+    let listener: number;
+    try {
+      listener = this.#listen(removeStale);
+    } finally {
+      if (hasRemoved) this.#log.info(`Removed existing socket "${socketPath}"`);
     }
-    const listener = this.#listen();
     this.#log.info(`Created socket "${socketPath}"`);
     this.#log.info(`Set socket listen backlog to ${this.#backlog}`);
     return listener;
@@ -223,12 +230,22 @@ export class BoundSocket {
     this.#log.info(`Set socket listen backlog to ${this.#backlog}`);
   }
 
-  #listen(): number {
+  /**
+   * Creates the socket with its final mode, because libmunge tries no more if it may not or can't connect to it.
+   *
+   * @param removeStale removes the socket of an earlier process, at the last moment for the same reason.
+   */
+  #listen(removeStale?: () => void): number {
     const { socketPath } = this.#config;
-    const fd = listenUnix(socketPath, this.#backlog);
-    chmodSync(socketPath, SOCKET_MODE);
-    this.#bound = lstatSync(socketPath);
-    return fd;
+    const umask = process.umask(0);
+    try {
+      const fd = listenUnix(socketPath, this.#backlog, removeStale);
+      chmodSync(socketPath, SOCKET_MODE); // whatever the directory's default ACL
+      this.#bound = lstatSync(socketPath);
+      return fd;
+    } finally {
+      process.umask(umask);
+    }
   }
 }
 

@@ -60,8 +60,12 @@ export function setNonBlocking(fd: number): void {
   }
 }
 
-/** Descriptor of a non-blocking socket that listens on `path`, which must not exist yet. */
-export function listenUnix(path: string, backlog: number): number {
+/**
+ * Descriptor of a non-blocking socket that listens on `path`, which must not exist yet.
+ *
+ * @param prepare called right before the path is bound.
+ */
+export function listenUnix(path: string, backlog: number, prepare: () => void = () => {}): number {
   const address = unixAddress(path);
   if (address === undefined) {
     throw new Error(`Exceeded maximum length of ${SUN_PATH_LENGTH} bytes for socket pathname`);
@@ -69,6 +73,7 @@ export function listenUnix(path: string, backlog: number): number {
   const fd = c.socket(AF_UNIX, platform === "darwin" ? SOCK_STREAM : SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) throw new SystemError("socket");
   try {
+    prepare();
     if (c.bind(fd, address, address.length) < 0) throw new SystemError("bind");
     if (c.listen(fd, backlog) < 0) throw new SystemError("listen");
     setNonBlocking(fd);

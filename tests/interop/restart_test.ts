@@ -1,8 +1,8 @@
 // Jobs notice nothing of a restart: munge and unmunge wait for a munged that has no socket for a moment.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -11,6 +11,7 @@ import { type Daemon, startDaemon } from "../harness/daemon.ts";
 import { hasReference, type Make, MAKES } from "../harness/programs.ts";
 import { Realm } from "../harness/realm.ts";
 
+const hasStrace = spawnSync("strace", ["-V"]).status === 0;
 const RESTARTS = 4;
 /** Of which {@linkcode RESTARTS} have to be quick enough. */
 const MOST_TRIES = 16;
@@ -61,6 +62,42 @@ describe("munge and unmunge during restarts of munged", () => {
       "--origin=127.0.0.1",
     ], (log) => /Created \d+ work thread/.test(log));
   }
+
+  test(
+    "libmunge finds no socket, or none that it may use, for no longer than it takes to bind one",
+    {
+      skip: !hasStrace && "strace is not installed",
+    },
+    async () => {
+      const killed = await realm.start("ours");
+      killed.process.kill("SIGKILL");
+      await once(killed.process, "exit");
+      const trace = join(realm.directory, "trace");
+      const calls = "?unlink,?unlinkat,bind,listen,umask,?write,?openat,?stat,?newfstatat,?statx";
+      const munged = await startDaemon(
+        ["strace", "-f", "-o", trace, `--trace=${calls}`, realm.program("ours", "munged")].concat(
+          "--foreground",
+          `--socket=${killed.socket}`,
+          `--key-file=${join(realm.directory, "key")}`,
+          ...["pid", "seed"].map((name) => `--${name}-file=${join(killed.socket, "..", name)}`),
+        ),
+        (log) => /Created \d+ work thread/.test(log),
+      );
+      assert.equal(statSync(killed.socket).mode & 0o777, 0o777);
+      process.kill(Number(readFileSync(join(killed.socket, "..", "pid"), "latin1")));
+      await munged.ended;
+      const lines = readFileSync(trace, "latin1").split("\n");
+      const removed = lines.findIndex((line) =>
+        line.includes(" unlink") && line.includes(`"${killed.socket}"`)
+      );
+      const thread = lines[removed]!.split(" ")[0]!;
+      const own = lines.slice(removed).filter((line) => line.startsWith(`${thread} `));
+      assert.match(own[1]!, / bind\(/);
+      assert.match(own[2]!, / listen\(/);
+      const umask = lines.slice(0, removed).findLast((line) => line.includes(" umask("));
+      assert.match(umask!, /umask\(0+\)/, "bound with its final mode");
+    },
+  );
 
   test("a stop and a start take little longer than their programs", {
     skip: !hasReference && "the reference is not installed",
