@@ -3,6 +3,7 @@
 import type { DaemonConfig } from "./config.ts";
 import { socketFromManager } from "../process/activation.ts";
 import { enterBackground } from "../process/background.ts";
+import { STAGE } from "../process/session_leader.ts";
 import { requireResources, usefulThreads } from "./resources.ts";
 import { warmUp } from "./serve/warm_workers.ts";
 
@@ -18,7 +19,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
     return stopDaemon(config, createLogger(stderrLog(config)));
   }
   const numThreads = usefulThreads(config.numThreads);
-  requireResources(numThreads, config.maxPayload, config.foreground);
+  requireResources(numThreads, config.maxPayload, process.env[STAGE] === undefined);
   const passed = socketFromManager();
   const announceReady = config.foreground ? () => {} : enterBackground(config, passed);
   warmUp(1); // the others would only take its processor away from it, and from this thread

@@ -5,6 +5,7 @@ import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { processLimit } from "../../lib/os/cgroup.ts";
 import { hasAddressSpace, hasMemory, softLimit } from "../../lib/os/limits.ts";
+import { otherTasks } from "../../lib/os/tasks.ts";
 
 const MIB = 1024 * 1024;
 /** Memory needed in addition to what munged has by then. */
@@ -36,10 +37,10 @@ export function usefulThreads(asked: number): number {
  *
  * @param threads that serve requests.
  * @param maxPayload maximum length of a payload.
- * @param foreground whether other processes in our control group are strangers, not our own on the way to the background.
+ * @param alone whether all other processes are strangers, none our own on the way to the background.
  * @throws {MungeError} EMUNGE_NO_MEMORY for memory, EMUNGE_SNAFU for another limit.
  */
-export function requireResources(threads: number, maxPayload: number, foreground: boolean): void {
+export function requireResources(threads: number, maxPayload: number, alone: boolean): void {
   const longer = PAYLOADS_PER_THREAD * (maxPayload - MAX_PAYLOAD_LENGTH);
   const memory = BASE_MEMORY + threads * (THREAD_MEMORY + longer);
   const mebibytes = `${Math.ceil(memory / MIB)} MiB more for ${threads} threads`;
@@ -50,7 +51,6 @@ export function requireResources(threads: number, maxPayload: number, foreground
     throw new MungeError("EMUNGE_NO_MEMORY", `Out of memory: ulimit -d must allow ${mebibytes}`);
   }
   const descriptors = OTHER_DESCRIPTORS + threads * THREAD_DESCRIPTORS;
-  const processes = OTHER_THREADS + threads;
   const needs = [
     [
       "descriptors",
@@ -58,27 +58,32 @@ export function requireResources(threads: number, maxPayload: number, foreground
       `ulimit -n must allow ${descriptors} descriptors for ${threads} threads`,
     ],
     ["stack", STACK, `ulimit -s must allow ${STACK / 1024} KiB of stack`],
-    [
-      "processes",
-      processes,
-      `ulimit -u must allow ${processes} processes for ${threads} threads`,
-    ],
   ] as const;
   for (const [resource, need, text] of needs) {
-    // The limit on processes does not apply to root.
-    if (resource === "processes" && process.geteuid!() === 0) continue;
-    if (softLimit(resource) < need) {
-      throw new MungeError("EMUNGE_SNAFU", `Insufficient resources: ${text}`);
-    }
+    if (softLimit(resource) < need) throw insufficient(text);
+  }
+  requireProcesses(threads, alone);
+}
+
+/** Requires that the limits of the user and of the control group leave enough processes, which includes threads. */
+function requireProcesses(threads: number, alone: boolean): void {
+  const processes = OTHER_THREADS + threads;
+  const need = `must allow ${processes} processes for ${threads} threads`;
+  // The limit of a user does not apply to root.
+  const limit = process.geteuid!() === 0 ? Infinity : softLimit("processes");
+  const users = alone ? otherTasks(limit - processes) : 0;
+  if (limit - users < processes) {
+    const others = users === 0 ? "" : ` (it is ${limit}, of which the user's others use ${users})`;
+    throw insufficient(`ulimit -u ${need}${others}`);
   }
   const group = processLimit();
-  const used = foreground ? group?.used ?? 0 : 0;
+  const used = alone ? group?.used ?? 0 : 0;
   if (group !== null && group.limit - used < processes) {
     const others = used === 0 ? "" : `, of which others use ${used}`;
-    throw new MungeError(
-      "EMUNGE_SNAFU",
-      `Insufficient resources: the control group must allow ${processes} processes for ` +
-        `${threads} threads (pids.max is ${group.limit}${others})`,
-    );
+    throw insufficient(`the control group ${need} (pids.max is ${group.limit}${others})`);
   }
+}
+
+function insufficient(text: string): MungeError {
+  return new MungeError("EMUNGE_SNAFU", `Insufficient resources: ${text}`);
 }

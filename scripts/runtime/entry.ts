@@ -1,7 +1,7 @@
 // The first instructions of an executable, which run before the runtime's own code. They check that there are enough
 // descriptors, stack and memory; replace the runtime's variables in the environment by our settings; make the allocator's memory
-// accessible; and, without a working directory or /proc, answer for the C library, because the runtime would give up. For
-// Linux on x64 and arm64.
+// accessible; say what is wrong when the engine can't start a thread; and, without a working directory or /proc, answer for the
+// C library, because the runtime would give up. For Linux on x64 and arm64.
 import { Elf } from "./elf.ts";
 
 /**
@@ -44,6 +44,21 @@ const SETTINGS = [
   "BUN_GC_TIMER_DISABLE=1",
   "BUN_JSC_useWarmUpMarkedBlocks=0",
 ];
+
+/**
+ * Programs whose names begin like this compile and collect garbage in threads beside those that serve, which would
+ * otherwise make clients wait for up to half a second. Any other program has no such threads: they take as much
+ * processor time as they save, and a user whose processes have reached `ulimit -u` could not start them.
+ */
+const DAEMONS = ["munged", "auksd", "container"];
+const SETTINGS_OF_OTHERS = ["BUN_JSC_useConcurrentJIT=0", "BUN_JSC_numberOfGCMarkers=1"];
+
+/** The stack size by which the code recognizes a thread that the engine can't do without. */
+const ENGINE_THREAD_STACK = 512 * 1024;
+
+/** The message, after the program's name, if such a thread can't be started within two seconds. */
+const NO_THREAD =
+  ": Error: Insufficient resources: No thread can be started (ulimit -u, or the control group's pids.max)\n";
 
 const PROT_NONE = 0;
 const PROT_READ_WRITE = 3;
@@ -96,9 +111,9 @@ const PLACE = "napi_get_property";
 
 /** entry_x64.s and entry_arm64.s, assembled; a test compares them. */
 const CODE = {
-  x64: "4889d34c8d25c603000041be01000000498b3c244885ff742d488db42470ffff" +
+  x64: "4889d34c8d253e05000041be01000000498b3c244885ff742d488db42470ffff" +
     "ffb8610000000f05488b842470ffffff493b4424084d8d6c24100f8286000000" +
-    "4983c420ebca4983c4084c8d2d0f03000041be05000000498b34244983c40848" +
+    "4983c420ebca4983c4084c8d2d4f04000041be05000000498b34244983c40848" +
     "85f67432498b14244983c40831ff41ba2240000049c7c0ffffffff4531c9b809" +
     "0000000f054885c0783c4889c7b80b0000000f05ebc1498b34244d8b7c240831" +
     "ff31d2b8090000000f054885c04d0f487c24104d8d642418784e4889c7b80b00" +
@@ -106,24 +121,34 @@ const CODE = {
     "4829f2bf02000000b8010000000f05498b7500498b5508b8010000000f054489" +
     "f7b8e70000000f05488b0c24488d74cc10488b064883c6084885c075f4488b06" +
     "4883c6104885c075f4488d7c24804801e74829f74883e7f04989f94889e64883" +
-    "c102fcf348a5488b05030200004889384c89f848ab498b04244983c4084885c0" +
-    "740448abebef49bb202020202020202048ad4885c07424488b104c09da4c89e1" +
-    "4c8b014d85c0740f4921d04c3b410874df4883c110ebe948abebd548ab48ad48" +
-    "89c148ab48ad48ab4885c975f04c89cc31ff488b35bf010000488b05b0010000" +
-    "ff104885c0740cbff8ffffffbe01000000ffd0b84f000000488dbc2480efffff" +
-    "be001000000f054885c07911488b058d010000488d0d4f000000488908b80200" +
-    "0000488b3d8701000031f60f054885c0780c4889c7b8030000000f05eb11488b" +
-    "0563010000488d0d26000000488908488b057a010000488d0da5000000488908" +
-    "4889daff250f01000066c7072f004889f8c35341544883ec184889f34989fc48" +
-    "8b3532010000e8d60000004c89e74889deffd085c07463488b3522010000e8be" +
-    "0000004889dfffd0488b3519010000e8ad0000004989c0b861000000bf030000" +
-    "004889e60f05488b1424b9000080004839ca480f47d14881e200f0ffff488b35" +
-    "8c000000488b364881ceff0f000048ffc64829d64889df41ffd04883c418415c" +
-    "5bc34989cab8090000000f05483d00f0ffff7726483b35c5000000751c85d275" +
-    "18504889c7488b35bc000000ba03000000b80a0000000f0558c3575652415241" +
-    "5041514883ec08488b358a000000e80e0000004883c40841594158595a5e5fff" +
-    "e031ff488b0526000000ff200f1f4000",
-  arm64: "f30300aaf41c001095020291380080d2a10240f9a10100b4000080d2020080d2" +
+    "c102fcf348a5488b05430300004889384c89f848ab498b04244983c4084885c0" +
+    "740448abebef488b4c24084889ca8a0248ffc23c2f480f44ca84c075f1488b11" +
+    "31c9488b4424104885c07403488b084531ed498b04244983c4084885c074264d" +
+    "8b04244983c4084989c24921d24d39c2410f94c24821c84c39c00f94c04408d0" +
+    "4108c5ebcd498b04244983c4084885c074094585ed75ee48abebea49bb202020" +
+    "202020202048ad4885c07424488b104c09da4c89e14c8b014d85c0740f4921d0" +
+    "4c3b410874df4883c110ebe948abebd548ab48ad4889c148ab48ad48ab4885c9" +
+    "75f04c89cc31ff488b358a020000488b057b020000ff104885c0740cbff8ffff" +
+    "ffbe01000000ffd0b84f000000488dbc2480efffffbe001000000f054885c079" +
+    "11488b0558020000488d0d60000000488908b802000000488b3d5202000031f6" +
+    "0f054885c0780c4889c7b8030000000f05eb11488b052e020000488d0d370000" +
+    "00488908488b0545020000488d0db6000000488908488b0554020000488d0d04" +
+    "0100004889084889daff25c901000066c7072f004889f8c35341544883ec1848" +
+    "89f34989fc488b35ec010000e88e0100004c89e74889deffd085c07463488b35" +
+    "dc010000e8760100004889dfffd0488b35d3010000e8650100004989c0b86100" +
+    "0000bf030000004889e60f05488b1424b9000080004839ca480f47d14881e200" +
+    "f0ffff488b3546010000488b364881ceff0f000048ffc64829d64889df41ffd0" +
+    "4883c418415c5bc34989cab8090000000f05483d00f0ffff7726483b357f0100" +
+    "00751c85d27518504889c7488b3576010000ba03000000b80a0000000f0558c3" +
+    "5756524152415041514883ec08488b3544010000e8c60000004883c408415941" +
+    "58595a5e5fffe053554154415541564883ec104889fb4989f44989d54989cebd" +
+    "28000000488b352d010000e88f0000004889df4c89e64c89ea4c89f1ffd083f8" +
+    "0b754e4d85e47449488b3511010000e86b0000004c89e74889e6ffd0b80b0000" +
+    "00488b0d1801000048390c247523ffcd742c48c704240000000048c744240880" +
+    "f0fa024889e731f6b8230000000f05eb934883c410415e415d415c5d5bc3488b" +
+    "35c3000000e815000000488b304c8d2dbc00000041be01000000e94cfcffff31" +
+    "ff488b0528000000ff20660f1f440000",
+  arm64: "f30300aaf426001095e20291380080d2a10240f9a10100b4000080d2020080d2" +
     "e34302d1a82080d2010000d4e10357f8a20640f9b74200913f0002ebc3040054" +
     "b5820091f3ffff17b522009197420091b80080d2a18640f8c10100b4a28640f8" +
     "000080d2430488d204008092050080d2c81b80d2f60301aa010000d4c002f8b7" +
@@ -134,24 +159,34 @@ const CODE = {
     "e10a40a9400080d2010000d4e00318aac80b80d2010000d4e90340f9ea030091" +
     "290900914b0d098b6c8540f8ecffffb56c0541f8ecffffb56b010acb4c010bcb" +
     "8c0102d18ced7c92ed030caa4e8540f88e8500f8290500f1a1ffff54810240f9" +
-    "2c0000f9998500f8ae8640f86e0000b48e8500f8fdffff17f0c303b24e8540f8" +
-    "8e0100b4d10140f9310210aae30315aa6414c1a8a40000b48400118a9f0005eb" +
-    "e0feff54fbffff178e8500f8f4ffff179f8500f84415c1a8841581a8c4ffffb5" +
-    "bf010091000080d2900642a9110240f920023fd6a00000b4f10300aae0008092" +
-    "210080d220023fd6e00740d1000002d1010082d2280280d2010000d48000f8b6" +
-    "811a40f982020010220000f9600c8092812240f9020080d2080780d2010000d4" +
-    "8000f8b7280780d2010000d404000014811e40f962010010220000f9813240f9" +
-    "62060010220000f9e00313aa910640f920021fd6e105805201000079c0035fd6" +
-    "fd7bbca9f35301a9f51300f9f30301aaf50300aa74090010812640f942000094" +
-    "f10300aae00315aae10313aa20023fd660030034812a40f93b000094f10300aa" +
-    "e00313aa20023fd6812e40f936000094f10300aa000080d2610080d2020080d2" +
-    "e3c30091a82080d2010000d4e21b40f90110a0d25f0001eb2280829a42cc7492" +
-    "810240f9210040f9212c40b221040091210002cbe00313aa20023fd6f51340f9" +
-    "f35341a9fd7bc4a8c0035fd6e90300aac81b80d2010000d41ffc3fb1a8010054" +
-    "090400102a2d47a93f000aeb01010054e2000035e90300aae1030baa620080d2" +
-    "481c80d2010000d4e00309aac0035fd6fd7bbca9e90701a9e20f02a9e41703a9" +
-    "09020010213540f907000094f10300aae00741a9e20f42a9e41743a9fd7bc4a8" +
-    "20021fd6000080d2d0000010101240f9110240f920021fd61f2003d51f2003d5",
+    "2c0000f9998500f8ae8640f86e0000b48e8500f8fdffff17e19340a9e20301aa" +
+    "431440387fbc00714100819aa3ffff35220040f9440000b4840040f9010080d2" +
+    "a38640f8230100b4a58640f86600028adf0005eb21149f9a6600048adf0005eb" +
+    "21149f9af7ffff17ae8640f88e0000b4c1ffffb58e8500f8fcffff17f0c303b2" +
+    "4e8540f88e0100b4d10140f9310210aae30315aa6414c1a8a40000b48400118a" +
+    "9f0005ebe0feff54fbffff178e8500f8f4ffff179f8500f84415c1a8841581a8" +
+    "c4ffffb5bf010091000080d2900642a9110240f920023fd6a00000b4f10300aa" +
+    "e0008092210080d220023fd6e00740d1000002d1010082d2280280d2010000d4" +
+    "8000f8b6811a40f9e2020010220000f9600c8092812240f9020080d2080780d2" +
+    "010000d48000f8b7280780d2010000d404000014811e40f9c2010010220000f9" +
+    "813240f9c2060010220000f9814240f9220a0010220000f9e00313aa910640f9" +
+    "20021fd6e105805201000079c0035fd6fd7bbca9f35301a9f51300f9f30301aa" +
+    "f50300aaf40f0010812640f977000094f10300aae00315aae10313aa20023fd6" +
+    "60030034812a40f970000094f10300aae00313aa20023fd6812e40f96b000094" +
+    "f10300aa000080d2610080d2020080d2e3c30091a82080d2010000d4e21b40f9" +
+    "0110a0d25f0001eb2280829a42cc7492810240f9210040f9212c40b221040091" +
+    "210002cbe00313aa20023fd6f51340f9f35341a9fd7bc4a8c0035fd6e90300aa" +
+    "c81b80d2010000d41ffc3fb1a8010054890a00102a2d47a93f000aeb01010054" +
+    "e2000035e90300aae1030baa620080d2481c80d2010000d4e00309aac0035fd6" +
+    "fd7bbca9e90701a9e20f02a9e41703a989080010213540f93c000094f10300aa" +
+    "e00741a9e20f42a9e41743a9fd7bc4a820021fd6fd7bbba9f35301a9f55b02a9" +
+    "f76303a9f50300aaf60301aaf70302aaf80303aa74060010130580d2814640f9" +
+    "2a000094f10300aae00315aae10316aae20317aae30318aa20023fd61f2c0071" +
+    "e1020054d60200b4814a40f91f000094f10300aae00316aae103019120023fd6" +
+    "60018052e12340f9825a40f93f0002eb61010054730600f1c001005401109ed2" +
+    "415fa0f2ff0704a9e0030191010080d2a80c80d2010000d4e1ffff17f76343a9" +
+    "f55b42a9f35341a9fd7bc5a8c0035fd6814e40f905000094010040f997820291" +
+    "380080d205ffff17000080d2b0000010101240f9110240f920021fd61f2003d5",
 } as const;
 
 /**
@@ -193,6 +228,9 @@ export function setEntry(runtime: Buffer): void {
     behindCode.text(`pthread_${name}\0`);
   }
   behindCode.number(elf.slot("mmap")).text("mmap\0").number(ARENA.length).number(ARENA.start);
+  behindCode.number(elf.slot("pthread_create")).text("pthread_create\0");
+  behindCode.text("pthread_attr_getstacksize\0").text("program_invocation_name\0");
+  behindCode.text(NO_THREAD).number(NO_THREAD.length).number(ENGINE_THREAD_STACK);
   for (const { resource, minimum, text } of LIMITS) {
     behindCode.number(resource).number(minimum).text(text).number(text.length);
   }
@@ -202,13 +240,13 @@ export function setEntry(runtime: Buffer): void {
   behindCode.number(ARENA.room).text(`${ARENA.setting}\0`).text(`${ARENA.settingForLess}\0`);
   for (const setting of SETTINGS) behindCode.text(`${setting}\0`);
   behindCode.number(0);
+  for (const name of DAEMONS) behindCode.prefix(Buffer.from(name, "latin1"));
+  behindCode.number(0);
+  for (const setting of SETTINGS_OF_OTHERS) behindCode.text(`${setting}\0`);
+  behindCode.number(0);
   for (const prefix of CLOSED_PREFIXES) {
     // In the form the code compares: at most 8 characters, with bit 5 of each set.
-    const name = Buffer.from(prefix, "latin1").subarray(0, 8);
-    behindCode.bytes(Buffer.alloc(8).fill(0xff, 0, name.length));
-    behindCode.bytes(
-      Buffer.concat([name.map((byte) => byte | 0x20), Buffer.alloc(8 - name.length)]),
-    );
+    behindCode.prefix(Buffer.from(prefix, "latin1").map((byte) => byte | 0x20));
   }
   behindCode.number(0);
   const whole = Buffer.concat([code, behindCode.done()]);
@@ -236,6 +274,13 @@ class EntryData {
   bytes(word: Uint8Array): this {
     this.#words.push(word);
     return this;
+  }
+
+  /** The first 8 bytes of a name, as a mask and a value. */
+  prefix(name: Uint8Array): this {
+    const bytes = name.subarray(0, 8);
+    this.bytes(Buffer.alloc(8).fill(0xff, 0, bytes.length));
+    return this.bytes(Buffer.concat([bytes, Buffer.alloc(8 - bytes.length)]));
   }
 
   /** The address of a text. */

@@ -1,7 +1,7 @@
 // The code of entry.ts for arm64; entry_x64.s says what it does. x0 is for exit.
   mov x19, x0
   adr x20, data
-  add x21, x20, #128
+  add x21, x20, #184
   mov x24, #1
 limit:
   ldr x1, [x21]
@@ -60,6 +60,7 @@ choice:
 
 refuse:
   ldr x1, [sp, #8]
+refuse_as:
   mov x2, x1
 1:
   ldrb w3, [x2], #1
@@ -104,9 +105,39 @@ copy:
   str x25, [x12], #8
 setting:
   ldr x14, [x21], #8
-  cbz x14, variables
+  cbz x14, daemons
   str x14, [x12], #8
   b setting
+daemons:
+  ldp x1, x4, [sp, #8]            // argv[0] and argv[1]
+  mov x2, x1
+1:
+  ldrb w3, [x2], #1
+  cmp w3, #'/'
+  csel x1, x2, x1, eq
+  cbnz w3, 1b
+  ldr x2, [x1]
+  cbz x4, 2f
+  ldr x4, [x4]
+2:
+  mov x1, #0
+3:
+  ldr x3, [x21], #8
+  cbz x3, single
+  ldr x5, [x21], #8
+  and x6, x3, x2
+  cmp x6, x5
+  csinc x1, x1, xzr, ne           // 1 if they are equal
+  and x6, x3, x4
+  cmp x6, x5
+  csinc x1, x1, xzr, ne
+  b 3b
+single:
+  ldr x14, [x21], #8
+  cbz x14, variables
+  cbnz x1, single
+  str x14, [x12], #8
+  b single
 variables:
   mov x16, #0x2020202020202020
 variable:
@@ -168,6 +199,9 @@ auxiliary:
 3:
   ldr x1, [x20, #96]
   adr x2, map
+  str x2, [x1]
+  ldr x1, [x20, #128]
+  adr x2, thread
   str x2, [x1]
   mov x0, x19
   ldr x17, [x20, #8]
@@ -257,6 +291,64 @@ map:
   ldp x4, x5, [sp, #48]
   ldp x29, x30, [sp], #64
   br x17
+
+thread:
+  stp x29, x30, [sp, #-80]!
+  stp x19, x20, [sp, #16]
+  stp x21, x22, [sp, #32]
+  stp x23, x24, [sp, #48]
+  mov x21, x0
+  mov x22, x1
+  mov x23, x2
+  mov x24, x3
+  adr x20, data
+  mov x19, #40
+1:
+  ldr x1, [x20, #136]
+  bl symbol
+  mov x17, x0
+  mov x0, x21
+  mov x1, x22
+  mov x2, x23
+  mov x3, x24
+  blr x17                         // the C library's own
+  cmp w0, #11                     // EAGAIN
+  b.ne 2f
+  cbz x22, 2f
+  ldr x1, [x20, #144]
+  bl symbol
+  mov x17, x0
+  mov x0, x22
+  add x1, sp, #64
+  blr x17                         // pthread_attr_getstacksize
+  mov w0, #11
+  ldr x1, [sp, #64]
+  ldr x2, [x20, #176]
+  cmp x1, x2
+  b.ne 2f
+  subs x19, x19, #1
+  b.eq 3f
+  mov x1, #0xf080
+  movk x1, #0x2fa, lsl #16        // 50,000,000 ns
+  stp xzr, x1, [sp, #64]
+  add x0, sp, #64
+  mov x1, #0
+  mov x8, #101                    // nanosleep
+  svc #0
+  b 1b
+2:
+  ldp x23, x24, [sp, #48]
+  ldp x21, x22, [sp, #32]
+  ldp x19, x20, [sp, #16]
+  ldp x29, x30, [sp], #80
+  ret
+3:
+  ldr x1, [x20, #152]
+  bl symbol
+  ldr x1, [x0]                    // program_invocation_name
+  add x23, x20, #160
+  mov x24, #1
+  b refuse_as
 
 symbol:
   mov x0, #0

@@ -1,9 +1,10 @@
 # The code of entry.ts for x86-64, started as _start is: argc, argv, NULL, envp, NULL and auxv at rsp, rdx for exit.
 # First it sees whether there are descriptors and memory enough. Then it makes a copy of all that is at rsp, below it, with our
-# settings first in envp and without the variables that are closed; the C library holds pointers to the old one.
+# settings first in envp (some of them not for daemons) and without the variables that are closed; the C library holds pointers
+# to the old one.
 .intel_syntax noprefix
   mov rbx, rdx
-  lea r12, [rip + data + 128]
+  lea r12, [rip + data + 184]
   mov r14d, 1                     # the status if something is missing
 limit:                            # resource, minimum, message and its length
   mov rdi, [r12]
@@ -58,7 +59,8 @@ choice:                           # a length, a setting for as much address spac
   jmp copy
 
 refuse:
-  mov rsi, [rsp + 8]              # argv[0], from its last slash on
+  mov rsi, [rsp + 8]              # argv[0]
+refuse_as:                        # from its last slash on
   mov rdx, rsi
 1:
   mov al, [rdx]
@@ -110,9 +112,53 @@ setting:
   mov rax, [r12]
   add r12, 8
   test rax, rax
-  je variables
+  je daemons
   stosq
   jmp setting
+daemons:                          # is it one, by argv[0] or argv[1]?
+  mov rcx, [rsp + 8]
+  mov rdx, rcx
+1:
+  mov al, [rdx]
+  inc rdx
+  cmp al, '/'
+  cmove rcx, rdx
+  test al, al
+  jne 1b
+  mov rdx, [rcx]                  # the name's first 8 bytes
+  xor ecx, ecx
+  mov rax, [rsp + 16]
+  test rax, rax
+  je 2f
+  mov rcx, [rax]
+2:
+  xor r13d, r13d
+3:                                # pairs of mask and value
+  mov rax, [r12]
+  add r12, 8
+  test rax, rax
+  je single
+  mov r8, [r12]
+  add r12, 8
+  mov r10, rax
+  and r10, rdx
+  cmp r10, r8
+  sete r10b
+  and rax, rcx
+  cmp rax, r8
+  sete al
+  or al, r10b
+  or r13b, al
+  jmp 3b
+single:                           # more settings, if it is not
+  mov rax, [r12]
+  add r12, 8
+  test rax, rax
+  je variables
+  test r13d, r13d
+  jne single
+  stosq
+  jmp single
 variables:
   movabs r11, 0x2020202020202020
 variable:
@@ -183,6 +229,9 @@ auxiliary:
   mov rax, [rip + data + 96]
   lea rcx, [rip + map]
   mov [rax], rcx                  # the slot of mmap
+  mov rax, [rip + data + 128]
+  lea rcx, [rip + thread]
+  mov [rax], rcx                  # the slot of pthread_create
   mov rdx, rbx
   jmp [rip + data + 8]
 
@@ -271,7 +320,65 @@ map:                              # mmap()
   pop rdi
   jmp rax
 
-symbol:                           # the function named at rsi
+thread:                           # pthread_create()
+  push rbx
+  push rbp
+  push r12
+  push r13
+  push r14
+  sub rsp, 16
+  mov rbx, rdi
+  mov r12, rsi
+  mov r13, rdx
+  mov r14, rcx
+  mov ebp, 40                     # for 2 s
+1:
+  mov rsi, [rip + data + 136]
+  call symbol
+  mov rdi, rbx
+  mov rsi, r12
+  mov rdx, r13
+  mov rcx, r14
+  call rax                        # the C library's own
+  cmp eax, 11                     # EAGAIN
+  jne 2f
+  test r12, r12
+  je 2f
+  mov rsi, [rip + data + 144]
+  call symbol
+  mov rdi, r12
+  mov rsi, rsp
+  call rax                        # pthread_attr_getstacksize
+  mov eax, 11
+  mov rcx, [rip + data + 176]
+  cmp [rsp], rcx
+  jne 2f                          # not the engine's: whoever asks for another thread handles the failure
+  dec ebp
+  je 3f
+  mov qword ptr [rsp], 0
+  mov qword ptr [rsp + 8], 50000000
+  mov rdi, rsp
+  xor esi, esi
+  mov eax, 35                     # nanosleep, 50 ms
+  syscall
+  jmp 1b
+2:
+  add rsp, 16
+  pop r14
+  pop r13
+  pop r12
+  pop rbp
+  pop rbx
+  ret
+3:
+  mov rsi, [rip + data + 152]
+  call symbol
+  mov rsi, [rax]                  # program_invocation_name
+  lea r13, [rip + data + 160]
+  mov r14d, 1
+  jmp refuse_as
+
+symbol:                           # the function or variable named at rsi
   xor edi, edi
   mov rax, [rip + data + 32]
   jmp [rax]

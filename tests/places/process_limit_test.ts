@@ -1,0 +1,157 @@
+// A user whose other processes have used up `ulimit -u`: the commands work as the C programs do, and a daemon says in one
+// line what it lacks. Limits that leave too little by themselves are in limits_test.ts.
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, it } from "node:test";
+import { hasReference, isRoot, type Make } from "../harness/programs.ts";
+import { type Munged, Realm } from "../harness/realm.ts";
+import { suite } from "../suite.ts";
+
+/** A user without other processes, not even of another run of these tests. */
+const UID = 2_000_000 + process.pid;
+/** How many processes the user has beside a program under test. */
+const OTHERS = 10;
+/** How many more may be started, beside the program itself. */
+const LEFT = [0, 1, 2, 3, 4, 5, 8, 12, 16, 20, 30];
+/** What munged needs beside its own process, with 2 threads. */
+const NEEDED = 17;
+
+suite("a user's used-up processes", { root: isRoot }, () => {
+  let realm: Realm;
+  let munged: Munged;
+  let directory: string;
+  let others: ChildProcess;
+
+  before(async () => {
+    realm = new Realm();
+    munged = await realm.start("ours");
+    directory = join(realm.directory, "used-up");
+    mkdirSync(directory);
+    chmodSync(directory, 0o711);
+    copyFileSync(join(realm.directory, "key"), join(directory, "key-file"));
+    writeFileSync(join(directory, "empty"), "");
+    for (const name of [".", "key-file"]) chownSync(join(directory, name), UID, UID);
+    const sleepers = `for i in {2..${OTHERS}}; do sleep 1000 & done; echo ready; wait`;
+    others = spawn("setpriv", [...asUser, "bash", "-c", sleepers], {
+      stdio: ["ignore", "pipe", "inherit"],
+      detached: true, // a group of its own, to be ended as a whole
+    });
+    await new Promise((resolve) => others.stdout!.once("data", resolve));
+  });
+  after(() => {
+    if (others !== undefined) process.kill(-others.pid!, "SIGKILL");
+    realm?.close();
+  });
+
+  const asUser = [`--reuid=${UID}`, `--regid=${UID}`, "--clear-groups"];
+
+  /** Runs a command of the user who may start only `left` more processes and threads. */
+  function run(left: number, command: readonly string[]) {
+    const limited = `ulimit -c 0 -u ${OTHERS + 1 + left} && exec "$@"`;
+    const args = [...asUser, "bash", "-c", limited, "sh", ...command];
+    const { status, stdout, stderr } = spawnSync("setpriv", args, {
+      encoding: "latin1",
+      timeout: 60_000,
+      stdio: [
+        "ignore",
+        "pipe",
+        "pipe",
+      ],
+    });
+    return { status, out: stdout, err: stderr };
+  }
+
+  /** What clients are asked to do, with a file of this name to write to. */
+  function clients(make: Make, file: string): string[][] {
+    const socket = `--socket=${munged.socket}`;
+    const credential = join(directory, "credential");
+    return [
+      [realm.program(make, "munge"), "--no-input", socket],
+      [realm.program(make, "munge"), `--input=${join(directory, "empty")}`, socket],
+      [realm.program(make, "unmunge"), `--input=${credential}`, "--output=/dev/null", socket],
+      [realm.program(make, "mungekey"), "--create", "--force", `--keyfile=${file}`],
+      [realm.program(make, "munge"), "--version"],
+    ];
+  }
+
+  function makeCredential(): void {
+    const { status, out } = realm.run("ours", "munge", ["--no-input", `--socket=${munged.socket}`]);
+    assert.equal(status, 0);
+    writeFileSync(join(directory, "credential"), out);
+  }
+
+  for (const left of LEFT) {
+    it(`clients with ${left} left`, () => {
+      makeCredential();
+      for (const command of clients("ours", join(directory, "ours.key"))) {
+        const { status, err } = run(left, command);
+        assert.deepEqual(
+          { status: status === 17 ? 0 : status, err },
+          { status: 0, err: "" },
+          command.join(" "),
+        );
+      }
+    });
+  }
+
+  it("the C clients with none left", { skip: !hasReference && "needs munge" }, () => {
+    makeCredential();
+    for (const command of clients("reference", join(directory, "reference.key"))) {
+      assert.equal(run(0, command).status, 0, command.join(" "));
+    }
+  });
+
+  it("remunge without a thread fails as the C one does", () => {
+    const args = ["--num-creds=2", `--socket=${munged.socket}`];
+    const { status, err } = run(0, [realm.program("ours", "remunge"), ...args]);
+    assert.equal(status, 1);
+    assert.equal(err, "remunge: Error: Failed to spawn worker thread\n");
+    if (!hasReference) return;
+    assert.equal(run(0, [realm.program("reference", "remunge"), ...args]).status, 1);
+  });
+
+  for (const left of LEFT) {
+    it(`every other command with ${left} left, in one line if it fails`, () => {
+      for (
+        const [program, ...args] of [
+          ["munged", "--version"],
+          ["munged", "--check-config"],
+          ["mungebox", "auksd", "-h"],
+          ["mungebox", "auksdrenewer", "-h"],
+          ["mungebox", "aukspriv", "-h"],
+          ["mungebox", "auks", "-h"],
+          ["mungebox", "--help"],
+          ["mungebox", "health", `--socket=${munged.socket}`],
+        ] as const
+      ) {
+        const { status, out, err } = run(left, [realm.program("ours", program!), ...args]);
+        const what = `${program} ${args.join(" ")}: ${out}${err}`;
+        if (status === 0) continue;
+        assert.equal(status, 1, what);
+        assert.match(err, /^\w+: Error: Insufficient resources: .*\(ulimit -u.*\n$/, what);
+      }
+    });
+  }
+
+  for (const left of [...LEFT, NEEDED - 1, NEEDED]) {
+    it(`munged with ${left} left`, () => {
+      const options = ["socket", "pid-file", "seed-file", "log-file", "key-file"].map((name) =>
+        `--${name}=${join(directory, name)}`
+      );
+      const program = realm.program("ours", "munged");
+      const { status, err } = run(left, [program, "--origin=127.0.0.1", ...options]);
+      if (left < NEEDED) {
+        assert.match(err, /^munged: Error: Insufficient resources: .*\(?ulimit -u.*\n$/);
+        assert.equal(status, 1);
+        assert(!existsSync(join(directory, "socket")));
+        return;
+      }
+      assert.deepEqual({ status, err }, { status: 0, err: "" });
+      const socket = `--socket=${join(directory, "socket")}`;
+      assert.equal(realm.run("ours", "munge", ["--no-input", socket]).status, 0);
+      assert.equal(realm.run("ours", "munged", ["--stop", socket]).status, 0);
+    });
+  }
+});
