@@ -120,8 +120,8 @@ function testFiles(...folders: readonly string[]): string[] {
   ).sort();
 }
 
-/** Lines of a failure's output that are repeated at the end, where they can't be missed. */
-const COMPLAINT_LINES = 60;
+/** Length of what is repeated of a failed part's output at the end, where it can't be missed; all of it is above. */
+const COMPLAINT_LENGTH = 2000;
 
 const BUN_TEST = ["bun", "test", "--timeout", "120000"];
 
@@ -244,20 +244,17 @@ const PATTERNS: Record<NonNullable<Part["counts"]>, Record<keyof Counts, RegExp>
 /** Lines in which Bun reports the result of a test. */
 const BUN_VERDICT = /^\((?:pass|fail|skip|todo)\) /;
 
-/** The relevant output of a failed part: the lines before each failure, or its last lines. */
-function complaints(part: Part, output: string): string {
+/** What a failed part says of its first failure, which often causes the others; its last lines if it names none. */
+function firstComplaint(part: Part, output: string): string {
   const lines = output.split("\n");
-  if (part.counts !== "bun") return lines.slice(-COMPLAINT_LINES).join("\n");
-  const found: string[] = [];
-  let since = 0;
-  for (const [at, line] of lines.entries()) {
-    if (!BUN_VERDICT.test(line)) continue;
-    if (line.startsWith("(fail)")) {
-      found.push(...lines.slice(Math.max(since, at - COMPLAINT_LINES), at + 1));
-    }
-    since = at + 1;
-  }
-  return (found.length > 0 ? found : lines.slice(-COMPLAINT_LINES)).join("\n");
+  const failure = part.counts === "bun" ? lines.findIndex((line) => line.startsWith("(fail)")) : -1;
+  if (failure < 0) return output.slice(-COMPLAINT_LENGTH);
+  const before = lines.slice(0, failure);
+  const begin = before.findLastIndex((line) => BUN_VERDICT.test(line)) + 1;
+  const complaint = before.slice(begin).join("\n");
+  return complaint.length <= COMPLAINT_LENGTH
+    ? complaint
+    : `${complaint.slice(0, COMPLAINT_LENGTH)}\n[…]`;
 }
 
 /** The names of the tests that failed, as far as its runner reports them by name. */
@@ -371,7 +368,7 @@ for (const part of PARTS) {
 await Promise.all(lanes.values());
 printKept();
 for (const { part, output } of failed) {
-  console.log(`\n== failed in ${part.name}\n${complaints(part, output)}`);
+  console.log(`\n== failed in ${part.name}\n${firstComplaint(part, output)}`);
 }
 if (failed.length > 0) {
   console.log(`\nFailed: ${failed.map(({ part }) => part.name).join(", ")}`);

@@ -42,11 +42,11 @@ fact_caching_connection = /fleet/facts
 log_path = /fleet/ansible.log
 [ssh_connection]
 pipelining = true
-ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=2 -o ServerAliveCountMax=2
+ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3
 `;
 
-/** Seconds for which a retired key decodes: longer than any credential of the load is in transit. */
-export const ROTATION_TIME = 5;
+/** Seconds for which a retired key decodes: longer than a loaded machine takes from the first host's promotion to the last's. */
+export const ROTATION_TIME = 30;
 
 /** The fleet. */
 export class Fleet {
@@ -206,7 +206,7 @@ ${AS_MUNGE} /usr/sbin/munged`,
   /** The same, which must succeed. */
   async mustPlay(words: string): Promise<Play> {
     const play = await this.play(words);
-    assert.equal(play.status, 0, `${words}\n${play.out}${play.err}`);
+    assert.equal(play.status, 0, `${words}\n${firstFailure(play)}`);
     return play;
   }
 
@@ -252,6 +252,12 @@ ${AS_MUNGE} /usr/sbin/munged`,
   close(): void {
     this.#network.close();
   }
+}
+
+/** What a playbook says of the first task that failed, or all that it says. */
+function firstFailure({ out, err }: Play): string {
+  const [lines] = /^TASK .*\n(?:(?!TASK ).*\n)*?(?:fatal|failed): .*$/m.exec(out) ?? [out];
+  return `${lines}\n${err}`;
 }
 
 const AS_MUNGE = "setpriv --reuid=munge --regid=munge --init-groups";
