@@ -89,29 +89,17 @@ suite("caches of type", NEEDS, () => {
   }
 });
 
-const PACKAGES = [
-  "sssd-kcm",
-  "sssd-common",
-  "libbasicobjects0",
-  "libcollection4",
-  "libdhash1",
-  "libini-config5",
-  "libldb2",
-  "libpath-utils1",
-  "libref-array1",
-  "libtalloc2",
-  "libtdb1",
-  "libtevent0",
-];
-
 /** Unpacks sssd's KCM on the compute node, and starts it there. */
 function startKcm(cluster: SlurmCluster): void {
   const directory = join(cluster.directory, "kcm");
-  mkdirSync(directory);
-  execFileSync("apt-get", ["download", "-qq", "-o", "APT::Sandbox::User=root", ...PACKAGES], {
-    cwd: directory,
-  });
-  for (const file of readdirSync(directory)) {
+  mkdirSync(join(directory, "partial"), { recursive: true });
+  // With what this machine lacks of the packages that it depends on.
+  execFileSync("apt-get", [
+    ...["install", "--download-only", "--no-install-recommends", "-qq", "-y"],
+    ...["-o", `Dir::Cache::archives=${directory}`, "-o", "APT::Sandbox::User=root"],
+    ...["-o", "Debug::NoLocking=true", "sssd-kcm"],
+  ]);
+  for (const file of readdirSync(directory).filter((name) => name.endsWith(".deb"))) {
     execFileSync("dpkg", ["-x", file, "unpacked"], { cwd: directory });
   }
   cluster.must(
