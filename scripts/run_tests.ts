@@ -313,6 +313,9 @@ const missing = await installPeers();
 for (const name of missing) {
   console.log(`SKIP: tests that need Debian's ${name}, which is not installed`);
 }
+if (!IS_ROOT) {
+  console.log("SKIP: tests that need root: for other users, mounts, namespaces and limits");
+}
 if (missing.length > 0 && IN_CI) {
   console.log("In CI, no peer may be missing.");
   total.failed += missing.length;

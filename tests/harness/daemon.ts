@@ -1,6 +1,7 @@
-// Starts a daemon in the foreground as a child of the tests, and waits until it serves. Works in every runtime that
+// Starts a daemon in the foreground as a child of the tests, and waits until it serves or has ended. Works in every runtime that
 // the tests run under.
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 
 const START_TIMEOUT_MS = 30_000;
@@ -40,4 +41,13 @@ export async function startDaemon(
     await pause(POLL_MS);
   }
   return { process: child, log: () => log, ended };
+}
+
+/** Whether a process runs; a zombie does not. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) [XZ] /s.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
+  }
 }

@@ -26,6 +26,7 @@ import { connectForPackets, listenForPackets } from "../../lib/os/packet_socket.
 import { acceptConnection, close, listenUnix } from "../../lib/os/socket.ts";
 import { unixAddress } from "../../lib/os/unix_address.ts";
 import { closeStream, connectStream } from "../../lib/os/unix_stream.ts";
+import { isRunning } from "../harness/daemon.ts";
 import { hasReference, installPrograms, MUNGEBOX, type Outcome } from "../harness/programs.ts";
 import { VERSION } from "../../lib/version.ts";
 import { Realm } from "../harness/realm.ts";
@@ -54,15 +55,6 @@ await channel.expect("go", 20000);
 console.log("committed");
 setInterval(() => {}, 1000);
 `;
-
-/** Whether a process runs; a zombie does not. */
-function isRunning(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [XZ] /s.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
-  } catch {
-    return false;
-  }
-}
 
 describe("munged --replace", { skip }, () => {
   let realm: Realm;

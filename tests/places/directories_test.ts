@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { IDLE_MEMORY, MIB, settledMemory } from "../harness/memory.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference, isRoot } from "../harness/programs.ts";
@@ -47,7 +47,7 @@ function shIn(enter: string, script: string, ...args: readonly string[]) {
   return { status, out: stdout, err: stderr.replace(/^sh: .*\n/, "") };
 }
 
-describe("working directories", () => {
+suite("working directories", { python3: Bun.which("python3") !== null }, () => {
   let realm: Realm;
   let munged: Munged;
 
