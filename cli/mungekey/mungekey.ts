@@ -146,6 +146,7 @@ async function rotateKey(
   // Read before this process switches to the key's owner, who may not be able to read it.
   const given = from === undefined ? undefined : readKey(from);
   becomeOwnerOf(settings.keyFile);
+  if (task === "fingerprint") return rotation.printFingerprint({ ...settings, program });
   const config = await mungedConfig(settings.rotationTime !== undefined);
   const rotationTime = settings.rotationTime ?? keyRotationTime(config!);
   const command: KeyCommand = { ...settings, program, rotationTime };
@@ -164,8 +165,6 @@ async function rotateKey(
       return rotation.retireKey(command);
     case "list":
       return rotation.listKeys(command);
-    case "fingerprint":
-      return rotation.printFingerprint(command);
   }
 }
 

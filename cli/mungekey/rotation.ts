@@ -8,7 +8,8 @@ import { KEY_ROLES, keyFingerprint, keyPath, retiredKeyExpiry } from "../../lib/
 import { deriveSubkeys, wipeSubkeys } from "../../lib/credential/subkeys.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { systemText } from "../../lib/os/system_text.ts";
-import { replaceFile, syncDirectory } from "../../lib/files/replacement.ts";
+import { syncDirectory } from "../../lib/files/directory_sync.ts";
+import { replaceFile } from "../../lib/files/replacement.ts";
 import { print, printError, reportWarning } from "../command_line/print.ts";
 import { refuse } from "../command_line/values.ts";
 
@@ -75,7 +76,7 @@ export function promoteKey(command: KeyCommand): string {
     attempt("promote", next, () => {
       replaceFile(old, active.bytes, KEY_FILE);
       renameSync(next, keyFile);
-      syncDirectory(keyFile);
+      syncDirectory(dirname(keyFile));
     });
     report(command, `Promoted key ${promoted}; key ${active.fingerprint} is retired`);
     return promoted;
@@ -90,7 +91,7 @@ export function retireKey(command: KeyCommand): void {
   refuseWhileCounting(command, "retire", old);
   attempt("retire", old, () => {
     unlinkSync(old);
-    syncDirectory(old);
+    syncDirectory(dirname(old));
   });
   report(command, `Removed key ${fingerprint}`);
 }
@@ -112,7 +113,7 @@ export function listKeys(command: KeyCommand): void {
 }
 
 /** Prints the active key's fingerprint. */
-export function printFingerprint(command: KeyCommand): void {
+export function printFingerprint(command: Omit<KeyCommand, "rotationTime">): void {
   withKey(command, command.keyFile, ({ fingerprint }) => print(`${fingerprint}\n`));
 }
 
@@ -142,7 +143,11 @@ function isRunning(pid: number): boolean {
 }
 
 /** Calls `use` with a key that has passed munged's checks, then wipes the key. */
-function withKey<T>(command: KeyCommand, path: string, use: (key: StoredKey) => T): T {
+function withKey<T>(
+  command: Pick<KeyCommand, "program" | "force">,
+  path: string,
+  use: (key: StoredKey) => T,
+): T {
   const bytes = readKeyFile(path, { force: command.force, trustedGroup: null }, {
     warning: (text) => reportWarning(command.program, text),
   });

@@ -227,6 +227,20 @@ describe("mungekey", () => {
   });
 });
 
+describe("mungekey --fingerprint", () => {
+  it("needs nothing but the key, not even a valid configuration of munged", () => {
+    const key = join(directory, "printed.key");
+    assert.equal(ours(["mungekey", "-k", key]).status, 0);
+    const { out, status } = ours(["mungekey", "--fingerprint", "-k", key]);
+    assert.equal(status, 0);
+    assert.match(out, /^[0-9a-f]{16}\n$/);
+    const command = [MAIN, "mungekey", "--fingerprint", "-k", key];
+    const env = { ...process.env, MUNGE_TTL: "invalid" };
+    const again = spawnSync(process.execPath, command, { encoding: "latin1", env });
+    assert.deepEqual([again.status, again.stdout], [0, out]);
+  });
+});
+
 describe("mungebox", () => {
   const COMMANDS = ["munged", "munge", "unmunge", "remunge", "mungekey", "create-munge-key"];
 
