@@ -15,11 +15,12 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { MAX_CCACHE_LENGTH } from "../../lib/auks/ccache.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
+import { syncDirectory } from "../../lib/files/directory_sync.ts";
 import { checkFile } from "../../lib/files/security.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
 import { CacheFiles, fileName, PREFIX, UNFINISHED } from "./cache_file.ts";
-import { readWriteAhead, removeWriteAhead, syncDirectory } from "./write_ahead.ts";
+import { readWriteAhead, removeWriteAhead } from "./write_ahead.ts";
 
 /** What the thread starts with. */
 export interface FilesThreadData {

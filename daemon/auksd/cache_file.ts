@@ -112,8 +112,13 @@ export class CacheFiles {
 
   #create(): NewFile {
     const path = join(this.#directory, `.${PREFIX}${++this.#lastNumber}.new`);
-    removeName(path); // left by an earlier thread
-    return { path, fd: openSync(path, "wx", MODE) };
+    try {
+      return { path, fd: openSync(path, "wx", MODE) };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      removeName(path); // left by an earlier thread
+      return { path, fd: openSync(path, "wx", MODE) };
+    }
   }
 }
 

@@ -15,6 +15,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { syncDirectory } from "../../lib/files/directory_sync.ts";
 import { syncFileSystem } from "../../lib/os/file_sync.ts";
 import { fileName } from "./cache_file.ts";
 
@@ -171,15 +172,5 @@ function recordAt(bytes: Uint8Array, at: number): { change: FileChange; end: num
 function writeAll(fd: number, bytes: Uint8Array, position: number): void {
   for (let at = 0; at < bytes.length;) {
     at += writeSync(fd, bytes, at, bytes.length - at, position + at);
-  }
-}
-
-/** Makes the names in a directory durable. @throws {Error} the system's. */
-export function syncDirectory(directory: string): void {
-  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

@@ -3,6 +3,7 @@
 // interrupted.
 import { writeWhole } from "../os/standard_streams.ts";
 import { nameFile, openUnnamed } from "../os/unnamed_file.ts";
+import { syncDirectory } from "./directory_sync.ts";
 
 /** Loaded only when a file is accessed: a command that accesses none starts a millisecond earlier. */
 const fs = () => process.getBuiltinModule("node:fs");
@@ -69,7 +70,7 @@ export function commitReplacement(
     else if (isNew) fs().linkSync(temporary, target);
     if (!isNew) fs().renameSync(temporary, target);
     else if (replacement.hasName) fs().unlinkSync(temporary);
-    if (isDurable) syncDirectory(target);
+    if (isDurable) syncDirectory(dirname(target));
   } catch (error) {
     if (replacement.hasName || !isNew) removeName(temporary);
     throw error;
@@ -130,14 +131,4 @@ export function replaceFile(
     throw error;
   }
   commitReplacement(replacement, placing);
-}
-
-/** Has the name of a file, or that it has none any more, reach the disk. */
-export function syncDirectory(path: string): void {
-  const fd = fs().openSync(dirname(path), fs().constants.O_RDONLY);
-  try {
-    fs().fsyncSync(fd);
-  } finally {
-    fs().closeSync(fd);
-  }
 }

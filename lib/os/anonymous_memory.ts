@@ -1,10 +1,12 @@
 // Anonymous memory that all threads of a process share by its address, for data that is too large, or allocated too often,
-// for a SharedArrayBuffer. It is never unmapped here, because a thread may still have its address.
+// for a SharedArrayBuffer. It is never unmapped, because a thread may still have its address; only what canMap() tries is.
 import { FFIType, openLibc, type Pointer, SystemError, toArrayBuffer } from "./libc.ts";
 
+const PROT_NONE = 0;
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE = 2;
 const MAP_ANONYMOUS = process.platform === "linux" ? 0x20 : 0x1000;
+const MAP_NORESERVE = process.platform === "linux" ? 0x4000 : 0;
 const MADV_DONTNEED = 4;
 /** (void *) -1 as a number, far above any address. */
 const MAP_FAILED = 2 ** 63;
@@ -12,6 +14,7 @@ const MAP_FAILED = 2 ** 63;
 const { i32, i64, u64, ptr: pointer } = FFIType;
 const c = openLibc({
   mmap: { args: [pointer, u64, i32, i32, i32, i64], returns: pointer },
+  munmap: { args: [pointer, u64], returns: i32 },
   madvise: { args: [pointer, u64, i32], returns: i32 },
 });
 
@@ -21,9 +24,22 @@ const c = openLibc({
  * @throws {SystemError} ENOMEM.
  */
 export function mapMemory(length: number): number {
-  const address = c.mmap(null, length, PROT_READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (typeof address !== "number" || address >= MAP_FAILED) throw new SystemError("mmap");
+  const address = map(length, PROT_READ_WRITE, 0);
+  if (address === null) throw new SystemError("mmap");
   return address;
+}
+
+/** Whether so much more can be mapped: address space, and memory if it is to be written to. */
+export function canMap(length: number, { writable }: { readonly writable: boolean }): boolean {
+  const address = map(length, writable ? PROT_READ_WRITE : PROT_NONE, MAP_NORESERVE);
+  if (address === null) return false;
+  c.munmap(address as Pointer, length);
+  return true;
+}
+
+function map(length: number, protection: number, flags: number): number | null {
+  const address = c.mmap(null, length, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+  return typeof address === "number" && address < MAP_FAILED ? address : null;
 }
 
 /** The words at an address from {@linkcode mapMemory}, in this or another thread. */

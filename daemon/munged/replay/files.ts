@@ -4,7 +4,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsyncSync,
   openSync,
   readdirSync,
   renameSync,
@@ -133,15 +132,5 @@ export function makeSpares(directory: string): void {
     } finally {
       closeSync(fd);
     }
-  }
-}
-
-/** Syncs the directory to disk. */
-export function syncDirectory(directory: string): void {
-  const fd = openSync(directory, constants.O_RDONLY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

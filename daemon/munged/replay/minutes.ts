@@ -1,14 +1,9 @@
 // The tables of all minutes: which are open, under which descriptors, and creating them. This is the part of the replay
 // cache that all threads share; cache.ts is one thread's view.
 import { closeSync } from "node:fs";
+import { syncDirectory } from "../../../lib/files/directory_sync.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
-import {
-  createJournalFile,
-  journalPath,
-  NotAJournal,
-  openJournalFile,
-  syncDirectory,
-} from "./files.ts";
+import { createJournalFile, journalPath, NotAJournal, openJournalFile } from "./files.ts";
 import {
   FIRST_BYTES,
   type JournalWriter,

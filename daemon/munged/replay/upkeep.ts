@@ -2,8 +2,9 @@
 // and syncs writes to disk. For one thread only.
 import { closeSync, fdatasync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { syncDirectory } from "../../../lib/files/directory_sync.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
-import { journalPath, listJournals, makeSpares, syncDirectory } from "./files.ts";
+import { journalPath, listJournals, makeSpares } from "./files.ts";
 import {
   CLOSED,
   DROPPED,

@@ -10,6 +10,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -88,6 +89,21 @@ test("a prepared file that has been removed is created again", () => {
   for (const name of hidden()) unlinkSync(join(directory, name));
   files.replace(USER, bytes(5, 1), "journal");
   assert.deepEqual(names(), [`aukscc_${USER}`]);
+});
+
+test("a name that an earlier thread has left is taken over, and a link is not followed", () => {
+  const kept = join(directory, "kept");
+  writeFileSync(kept, "kept");
+  writeFileSync(join(directory, ".aukscc_1.new"), "unfinished", { mode: 0o644 });
+  symlinkSync(kept, join(directory, ".aukscc_2.new"));
+  const files = new CacheFiles(directory);
+  files.replace(1, bytes(5, 1), "none");
+  files.replace(USER, bytes(5, 2), "none");
+  assert.deepEqual(new Uint8Array(readFileSync(join(directory, "aukscc_1"))), bytes(5, 1));
+  assert.equal(statSync(join(directory, "aukscc_1")).mode & 0o777, 0o600);
+  assert.deepEqual(new Uint8Array(readFileSync(path())), bytes(5, 2));
+  assert.equal(readFileSync(kept, "latin1"), "kept");
+  assert.deepEqual(hidden(), []);
 });
 
 test("what a killed auksd has left beside the users' files is removed at the next start", () => {

@@ -1,0 +1,16 @@
+// Having a directory reach the disk, and with it the names of new, renamed and removed files. Their contents are synced
+// by those who write them.
+
+/** Loaded only when a file is accessed: a command that accesses none starts a millisecond earlier. */
+const fs = () => process.getBuiltinModule("node:fs");
+
+/** Has the names in a directory reach the disk. @throws the system's error. */
+export function syncDirectory(directory: string): void {
+  const { O_RDONLY, O_DIRECTORY } = fs().constants;
+  const fd = fs().openSync(directory, O_RDONLY | O_DIRECTORY);
+  try {
+    fs().fsyncSync(fd);
+  } finally {
+    fs().closeSync(fd);
+  }
+}
