@@ -111,11 +111,11 @@ class Connection {
 }
 
 /** A connection that munged keeps. */
-function kept(socket: string): Connection {
+function kept(socket: string, log = (): string => ""): Connection {
   const connection = new Connection(socket);
   connection.send(formatKeepRequest(0));
   const answer = connection.next();
-  assert.ok(answer !== "closed", "not kept");
+  assert.ok(answer !== "closed", `not kept: ${log()}`);
   assert.deepEqual(parseKeepResponse(answer.body), TERMS);
   return connection;
 }
@@ -383,7 +383,7 @@ suite("kept connections", { "root": isRoot }, () => {
         () => ENCODE,
       ][random(3)]!();
     for (const end = performance.now() + 6_000; performance.now() < end;) {
-      const connections = Array.from({ length: 4 }, () => kept(other.socket));
+      const connections = Array.from({ length: 4 }, () => kept(other.socket, other.log));
       for (let i = 0; i < 20; i++) {
         const connection = connections[random(4)]!;
         const bytes = Uint8Array.from(

@@ -105,6 +105,8 @@ describe("a munged that is asked for its status", () => {
   });
 
   it("maintains the metrics file, which Prometheus accepts", { skip: !hasPromtool }, async () => {
+    const { out } = realm.run("ours", "munge", ["-n", "-S", munged.socket]);
+    assert.deepEqual([unmunge(out), unmunge(out)], [0, 17]);
     const inode = statSync(metricsFile).ino;
     const deadline = performance.now() + 25_000;
     while (statSync(metricsFile).ino === inode) {
