@@ -48,6 +48,8 @@ enum {
 	 * within UnkillableStepTimeout, 60 s by default.
 	 */
 	CLEAN_UP_LIMIT_MS = 15000,
+	/* Dozens of steps of a job can begin at once, one after another. */
+	LOCK_LIMIT_MS = 40000,
 	RENEWER_LIMIT_MS = 5000,
 	/* The status of auks-step for a user without a ticket. */
 	NOTHING_TO_FORWARD = 2,
@@ -393,14 +395,19 @@ static int forward(void)
 
 /* slurmstepd */
 
-/* The lock of the step that begins or ends. */
+/* The lock of the step that begins or ends. Another step, whose user may hold it up, must not make this one unkillable. */
 static int lock_job_file(int fd, short type)
 {
 	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
-	int result;
-	while ((result = fcntl(fd, F_OFD_SETLKW, &lock)) < 0 && errno == EINTR)
-		continue;
-	return result;
+	for (int64_t deadline = now_ms() + LOCK_LIMIT_MS; fcntl(fd, F_OFD_SETLK, &lock) < 0; usleep(5000)) {
+		if (errno != EINTR && errno != EAGAIN && errno != EACCES)
+			return -1;
+		if (now_ms() >= deadline) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+	}
+	return 0;
 }
 
 /*
@@ -424,7 +431,9 @@ static int open_job_file(void)
 				continue;
 			}
 		}
+		int reason = errno;
 		close(fd);
+		errno = reason;
 		return -1;
 	}
 }

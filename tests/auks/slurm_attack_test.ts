@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { suite } from "../suite.ts";
 import { PASSWORD } from "./kdc.ts";
-import { BOBS, NO_CACHE, PLUGSTACK, SLURM_NEEDS, SlurmCluster } from "./slurm_cluster.ts";
+import { BOBS, NO_CACHE, PLUGSTACK, SLURM_NEEDS, SlurmCluster, THOROUGH } from "./slurm_cluster.ts";
 
 /** After which the plugin ends whatever it has started. */
 const PLUGIN_LIMIT_MS = 120_000;
@@ -110,6 +110,23 @@ suite("attacks on auks.so", SLURM_NEEDS, () => {
       assert.match(bob(`srun sh -c '${script}'`).out, /^tkt_\d+$/m);
       cluster.waitFor("compute", "! pgrep slurmstepd", 50_000);
       cluster.must("compute", "rm -r /tmp/own_2000");
+      assert.equal(state(), "idle");
+    });
+
+    it("with steps that begin one after another", { skip: !THOROUGH }, () => {
+      cluster.must("login", "salloc --quiet -n2 sh -c 'srun -n1 sleep 200' &>/dev/null &", "bob");
+      cluster.waitFor("compute", `${RENEWER} && pgrep -f '[s]leep 200'`);
+      const job = cluster.must("login", "squeue --noheader --format %i").trim();
+      const hold = `import fcntl, time; f = open("/run/auks/jobs/${job}", "r+"); ` +
+        "fcntl.lockf(f, fcntl.LOCK_EX, 1); time.sleep(100)";
+      cluster.must("compute", `python3 -c '${hold}' &>/dev/null &`);
+      cluster.waitFor("compute", "pgrep -f '[f]cntl.lockf'");
+      const started = performance.now();
+      const { err } = bob(`srun --jobid=${job} --overlap -n1 true`);
+      assert.match(err, /spank-auks: unable to keep .* : Connection timed out/);
+      assert(performance.now() - started < 50_000);
+      cluster.must("compute", "pkill -f '[f]cntl.lockf'");
+      cluster.must("login", `scancel ${job}`, "bob");
       assert.equal(state(), "idle");
     });
 
