@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { MAX_CCACHE_LENGTH } from "../../lib/auks/ccache.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
+import { secretBytes } from "../../lib/bytes/secret.ts";
 import { syncDirectory } from "../../lib/files/directory_sync.ts";
 import { checkFile } from "../../lib/files/security.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -118,7 +119,7 @@ export class CacheDirectory {
       const stats = fstatSync(fd);
       if (!stats.isFile()) throw new Error("Not a regular file");
       if (stats.size > MAX_CCACHE_LENGTH) throw new Error(`It has ${stats.size} bytes`);
-      const bytes = new Uint8Array(stats.size);
+      const bytes = secretBytes(stats.size);
       let length = 0;
       for (let count = 1; count > 0 && length < bytes.length; length += count) {
         count = readSync(fd, bytes, length, bytes.length - length, null);

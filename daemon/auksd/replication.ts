@@ -3,6 +3,7 @@
 import { Worker } from "node:worker_threads";
 import type { Server } from "../../lib/auks/config.ts";
 import type { Request } from "../../lib/auks/request.ts";
+import { copySecret } from "../../lib/bytes/secret.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { AuditLimits } from "../process/audit_limits.ts";
@@ -93,7 +94,7 @@ export class Replication {
   /** Forwards a stored ticket; settles once the peer has it, or takes too long. */
   async added(uid: number, krbCred: Uint8Array): Promise<void> {
     await this.addedAgain(uid);
-    await this.#send({ type: "add", krbCred: krbCred.slice(), replicated: true });
+    await this.#send({ type: "add", krbCred: copySecret(krbCred), replicated: true });
   }
 
   /** Forwards a removal in the same way. @param until when the removed ticket expires. */
@@ -156,7 +157,12 @@ export class Replication {
       void this.#send({ type: "remove", uid, replicated: true, removedAt });
     }
     for (const { krbCred } of this.#store.all()) {
-      void this.#send({ type: "add", krbCred: krbCred.slice(), replicated: true, resent: true });
+      void this.#send({
+        type: "add",
+        krbCred: copySecret(krbCred),
+        replicated: true,
+        resent: true,
+      });
     }
   }
 

@@ -7,6 +7,7 @@ import { summarizeKrbCred } from "../../lib/auks/krb_cred_summary.ts";
 import type { AddReport } from "../../lib/auks/reply.ts";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { addOutcome, isStale } from "../../lib/auks/store_rules.ts";
+import { copySecret } from "../../lib/bytes/secret.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { CacheDirectory } from "./cache_directory.ts";
 
@@ -75,7 +76,7 @@ export class Store {
    * @throws {AuksError} if the file can't be written; then nothing changes.
    */
   add(uid: number, cred: KrbCred, krbCred: Uint8Array): Promise<AddReport> {
-    const kept = krbCred.slice();
+    const kept = copySecret(krbCred);
     const { credentials } = cred;
     const file = formatCcache(credentials[0]!.client, credentials);
     const summary = summarizeKrbCred(cred);

@@ -1,6 +1,8 @@
 // The part of DER (X.690) that a KRB-CRED needs: a reader that accepts only one encoding of each value and checks every
 // length, and a writer that fills a single buffer, so that no copies of keys remain.
 
+import { secretBytes } from "../bytes/secret.ts";
+
 /** Tags of universal types, and functions for tags of other classes. */
 export const TAG = {
   integer: 0x02,
@@ -201,7 +203,7 @@ export function integerNode(value: number): DerNode {
  * ```
  */
 export function formatDer(root: DerNode): Uint8Array {
-  const bytes = new Uint8Array(wholeLength(root));
+  const bytes = secretBytes(wholeLength(root));
   write(bytes, 0, root);
   return bytes;
 }

@@ -1,5 +1,6 @@
 // Memory that libkrb5 reads and writes: cells for results, buffers for arguments, and copies of the library's own data.
 // All calls are synchronous, so each thread needs only one of each.
+import { secretBytes } from "../bytes/secret.ts";
 import { CString, fixedMemory, type Pointer, ptr, read, toArrayBuffer } from "../os/libc.ts";
 import { libkrb5 } from "./library.ts";
 
@@ -155,7 +156,7 @@ export function wipeData(data: Address): void {
 
 /** A copy of bytes in libkrb5's memory, after as many zeros as `room` says. */
 export function copyBytes(address: Address, length: number, room = 0): Uint8Array {
-  const copy = new Uint8Array(room + length);
+  const copy = secretBytes(room + length);
   if (length > 0) copy.set(new Uint8Array(toArrayBuffer(address, 0, length)), room);
   return copy;
 }

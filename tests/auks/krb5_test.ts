@@ -260,12 +260,13 @@ suite("lib/krb5", KDC_NEEDS, () => {
         const { client, service } = authenticate();
         client.free();
         service.free();
+        if (at % 200 === 199) Bun.gc(true); // as auksd does it, too
       }
-      Bun.gc(true);
     };
     turn(2000);
     const before = resident();
     turn(4000);
-    assert(resident() - before < 4000, `${resident() - before} KB`);
+    const grown = resident() - before;
+    assert(grown < 4000, `${grown} KB`);
   });
 });
