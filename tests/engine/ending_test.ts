@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { isRoot } from "../harness/programs.ts";
 import { Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 import { runProgram } from "./load.ts";
+import { suite } from "../suite.ts";
 
 /** The time limit for recreating a lost socket. */
 const PATIENCE_MS = 10_000;
@@ -26,7 +27,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   }
 }
 
-describe("munged", { skip: process.platform !== "linux" && "needs inotify" }, () => {
+suite("munged", process.platform !== "linux" && "needs inotify", () => {
   let realm: Realm;
   before(() => {
     realm = new Realm();

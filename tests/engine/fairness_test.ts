@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import type { MungeError } from "../../lib/errors.ts";
@@ -13,6 +13,7 @@ import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference, isRoot, type Make } from "../harness/programs.ts";
 import { encodeRequest } from "../requests.ts";
 import { measureRate, medianOfPairs, NOBODY, runProgram, Stallers } from "./load.ts";
+import { suite } from "../suite.ts";
 
 const TIMEOUT_MS = 2_000;
 /** How much later than that on a busy machine. */
@@ -41,7 +42,7 @@ async function encodeTimes(socket: string, duration: number): Promise<number[]> 
   return times;
 }
 
-describe("fairness", { skip: process.platform !== "linux" && "needs epoll" }, () => {
+suite("fairness", process.platform !== "linux" && "needs epoll", () => {
   let realm: Realm;
   let munged: Munged;
   before(async () => {

@@ -5,19 +5,20 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { openDatagramSocket } from "../../lib/os/datagram.ts";
 import { close, listenUnix } from "../../lib/os/socket.ts";
 import { hasReference } from "../harness/programs.ts";
 import { Realm } from "../harness/realm.ts";
 import { makePlace } from "./place.ts";
+import { suite } from "../suite.ts";
 
 /** Starts what follows as the service manager would: with its own process ID in LISTEN_PID. */
 const AS_SERVICE = ["-c", 'LISTEN_PID=$$ exec "$0" "$@"'];
 const START_TIMEOUT_MS = 20_000;
 
-describe("a socket from the service manager", { skip: process.platform !== "linux" }, () => {
+suite("a socket from the service manager", process.platform !== "linux" && "needs Linux", () => {
   let realm: Realm;
   before(() => {
     realm = new Realm();

@@ -9,6 +9,7 @@ import { hasReference, MAKES } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 import { rawDecode, rawEncode } from "./raw.ts";
+import { suite } from "../suite.ts";
 
 const MIB = 2 ** 20;
 const MOST = 8 * MIB;
@@ -112,7 +113,7 @@ describe("a munged with --max-payload=8M", () => {
     assert.equal(new BlockingClient(usual.socket).maxPayload(), MIB);
   });
 
-  describe("beside the C programs", { skip: !hasReference && "MUNGE is not installed" }, () => {
+  suite("beside the C programs", !hasReference && "MUNGE is not installed", () => {
     it("exchanges all that they accept", () => {
       for (const [maker, opener] of MAKES.flatMap((a) => MAKES.map((b) => [a, b] as const))) {
         const payload = random.subarray(0, 700_000);

@@ -32,6 +32,7 @@ import { VERSION } from "../../lib/version.ts";
 import { Realm } from "../harness/realm.ts";
 import { makePlace, pidIn, type Place } from "./place.ts";
 import { rawDecode } from "./raw.ts";
+import { suite } from "../suite.ts";
 
 /** More of them, and another version to alternate with, when run by hand. */
 const REPLACEMENTS = Number(process.env["REPLACEMENTS"] ?? 10);
@@ -56,7 +57,7 @@ console.log("committed");
 setInterval(() => {}, 1000);
 `;
 
-describe("munged --replace", { skip }, () => {
+suite("munged --replace", skip, () => {
   let realm: Realm;
   const running = new Set<Place>();
   const children = new Set<ChildProcess>();

@@ -38,6 +38,7 @@ import {
   zips,
 } from "../../mod.ts";
 import { Munged, openSockets, PROGRAMS } from "./daemons.ts";
+import { suite } from "../suite.ts";
 
 const uid = process.getuid!();
 const gid = process.getgid!();
@@ -76,7 +77,7 @@ async function assertRefused(
 }
 
 for (const program of PROGRAMS) {
-  describe(`the library with ${program.name}`, { skip: program.skip }, () => {
+  suite(`the library with ${program.name}`, program.skip, () => {
     let munged: Munged;
     let socketPath: string;
     before(async () => {
@@ -486,7 +487,7 @@ for (const program of PROGRAMS) {
     });
   });
 
-  describe(`CredentialSource with ${program.name}`, { skip: program.skip }, () => {
+  suite(`CredentialSource with ${program.name}`, program.skip, () => {
     let munged: Munged;
     let socketPath: string;
     before(async () => {

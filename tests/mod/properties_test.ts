@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { ciphers, decode, encode, macs, MungeError, zips } from "../../mod.ts";
 import { openCredential, sealCredential, type SealOptions } from "../../lib/offline/offline.ts";
 import { Munged, PROGRAMS } from "./daemons.ts";
+import { suite } from "../suite.ts";
 
 const KEY = new Uint8Array(32).fill(0x6b);
 const RUNS_WITH_DAEMON = 150;
@@ -127,7 +128,7 @@ describe("properties offline", () => {
 });
 
 for (const program of PROGRAMS) {
-  describe(`properties with ${program.name}`, { skip: program.skip }, () => {
+  suite(`properties with ${program.name}`, program.skip, () => {
     let munged: Munged;
     let socketPath: string;
     before(async () => {

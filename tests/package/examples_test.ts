@@ -4,10 +4,11 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import { Munged, PROGRAMS } from "../mod/daemons.ts";
 import { findExamples, plain, promisedOutput, type Runtime, RUNTIMES } from "./examples.ts";
 import { npmProject, run } from "./project.ts";
+import { suite } from "../suite.ts";
 
 const examples = findExamples();
 const program = PROGRAMS.find(({ skip }) => skip === false);
@@ -30,7 +31,7 @@ const TSCONFIG = {
   include: ["*.ts"],
 };
 
-describe("examples", { skip: program === undefined && "munged is not available" }, () => {
+suite("examples", program === undefined && "munged is not available", () => {
   let project: string;
   let munged: Munged;
   before(async () => {

@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, before, test } from "node:test";
 import { Munged, PROGRAMS } from "../mod/daemons.ts";
+import { suite } from "../suite.ts";
 import { emptyProject, npmProject, run, tarball } from "./project.ts";
 
 /** The files behind the entry points of the package. */
@@ -50,7 +51,7 @@ test("the npm package has the library, types and source maps, but no programs", 
   assert.equal(manifest.bin, undefined);
 });
 
-describe("the npm package", { skip: program === undefined && "munged is not available" }, () => {
+suite("the npm package", program === undefined && "munged is not available", () => {
   let munged: Munged;
   before(async () => {
     munged = await Munged.start(program!);

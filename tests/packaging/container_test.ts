@@ -4,13 +4,14 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { buildImage, inPod, NO_POD } from "./pod.ts";
+import { suite } from "../suite.ts";
 
 const A = "A".repeat(64);
 const B = "B".repeat(64);
 
-describe("mungebox container", { skip: NO_POD }, () => {
+suite("mungebox container", NO_POD, () => {
   let directory: string;
   let rootfs: string;
 

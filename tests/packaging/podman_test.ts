@@ -12,16 +12,17 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { MUNGEBOX } from "../harness/programs.ts";
 import { VERSION } from "../../lib/version.ts";
 import { buildImage, succeed } from "./pod.ts";
 import { LIMITS_MEMORY, NO_PODMAN, withPodman } from "./podman.ts";
+import { suite } from "../suite.ts";
 
 const SLOW_CLIENTS = join(import.meta.dirname, "slow_clients.ts");
 const HEALTHCHECK = /^HEALTH \{\[CMD \/usr\/bin\/mungebox health\] 0s 30s 5s 0\}$/m;
 
-describe("the image in Podman", { skip: NO_PODMAN }, () => {
+suite("the image in Podman", NO_PODMAN, () => {
   let directory: string;
   let store: string;
   const podman = (script: string) => withPodman(store, `image=mungebox:${VERSION}\n${script}`);

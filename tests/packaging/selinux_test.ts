@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { succeed } from "./pod.ts";
 import { HAS_SELINUX_TOOLS, policyIn, policyWithModule } from "./selinux.ts";
+import { suite } from "../suite.ts";
 
 const SKIP = HAS_SELINUX_TOOLS && existsSync("/usr/bin/sesearch")
   ? false
@@ -40,7 +41,7 @@ const targets = (found: readonly Rule[], name: string, permission: string) =>
       .map(({ target }) => target),
   );
 
-describe("the SELinux module", { skip: SKIP }, () => {
+suite("the SELinux module", SKIP, () => {
   let directory: string;
   let policy: string;
   /** All that munged may do. */

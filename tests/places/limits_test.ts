@@ -11,9 +11,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { isRoot } from "../harness/programs.ts";
+import { suite } from "../suite.ts";
 
 /** A user without processes, which would count, not even of another run of these tests. */
 const UID = 1_000_000 + process.pid;
@@ -40,7 +41,7 @@ function limited(limit: string, command: readonly string[], uid?: number) {
   return { status, err: stderr };
 }
 
-describe("limits", { skip: process.platform !== "linux" }, () => {
+suite("limits", process.platform !== "linux" && "needs Linux", () => {
   let realm: Realm;
   let munged: Munged;
   let directory: string;

@@ -5,11 +5,12 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isRunning } from "../harness/daemon.ts";
 import { IDLE_MEMORY, memoryOf, MIB, settledMemory } from "../harness/memory.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
+import { suite } from "../suite.ts";
 
 /** The smallest limit at which the kernel can map the executable; below it, the kernel kills the process. */
 const MAPPED = 128 * MIB;
@@ -33,7 +34,7 @@ function limited(limit: "v" | "d", bytes: number, command: readonly string[]) {
   return { status, signal, stderr };
 }
 
-describe("memory limits", { skip: process.platform !== "linux" }, () => {
+suite("memory limits", process.platform !== "linux" && "needs Linux", () => {
   let realm: Realm;
   let munged: Munged;
 
