@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { ERRNO } from "../../lib/errors.ts";
@@ -23,6 +23,9 @@ const { EMUNGE_CRED_EXPIRED, EMUNGE_CRED_REPLAYED } = ERRNO;
 const THREADS = 4;
 const CLIENTS_PER_THREAD = 16;
 const CREDENTIALS = 10_000;
+/** How many have to be raced for at least within {@linkcode RACE_MS}, on a busy machine. */
+const LEAST_CREDENTIALS = 500;
+const RACE_MS = 60_000;
 
 function encode(socket: string, count: number, ttl = 300): Uint8Array[] {
   const client = new BlockingClient(socket);
@@ -41,7 +44,15 @@ function decode(socket: string, credential: Uint8Array): number {
 describe("replays", () => {
   let realm: Realm;
   let directory: string;
-  const start = (...args: string[]) => realm.start("ours", [`--replay-dir=${directory}`, ...args]);
+  const running: Munged[] = [];
+  const threads: Worker[] = [];
+  const start = async (...args: string[]) => {
+    const munged = await realm.start("ours", [`--replay-dir=${directory}`, ...args]);
+    running.push(munged);
+    return munged;
+  };
+  const hasEnded = ({ process: { exitCode, signalCode } }: Munged) =>
+    exitCode !== null || signalCode !== null;
   async function crash(munged: Munged): Promise<void> {
     const ended = once(munged.process, "exit");
     munged.process.kill("SIGKILL");
@@ -51,11 +62,17 @@ describe("replays", () => {
     realm = new Realm();
     directory = join(realm.directory, "replay");
   });
+  afterEach(async () => { // what a test that failed has left
+    threads.splice(0).forEach((thread) => thread.terminate());
+    await Promise.all(
+      running.splice(0).map((munged) => hasEnded(munged) ? undefined : crash(munged)),
+    );
+  });
   after(() => realm.close());
 
-  test("of 64 clients with one credential exactly one succeeds, 10,000 times", async () => {
+  test("of 64 clients with one credential exactly one succeeds, up to 10,000 times", async () => {
     const { socket, ...munged } = await start();
-    const requests = encode(socket, CREDENTIALS).map((credential) =>
+    const requests = encode(socket, CREDENTIALS, 3600).map((credential) =>
       formatDecodeRequest({ credential }, 0)
     );
     const outcomes = new SharedArrayBuffer(CREDENTIALS * 3 * 4);
@@ -64,17 +81,27 @@ describe("replays", () => {
       requests,
       clients: CLIENTS_PER_THREAD,
       threads: THREADS,
-      arrivals: new SharedArrayBuffer(4),
+      progress: new SharedArrayBuffer(8),
+      milliseconds: RACE_MS,
       outcomes,
     };
     const file = new URL("racer.ts", import.meta.url);
-    const threads = Array.from({ length: THREADS }, () => new Worker(file, { workerData }));
+    for (let i = 0; i < THREADS; i++) threads.push(new Worker(file, { workerData }));
     await Promise.all(threads.map((thread) => once(thread, "message")));
+    const [, end] = new Int32Array(workerData.progress);
+    const raced = end === 0 ? CREDENTIALS : end!;
+    assert.ok(raced >= LEAST_CREDENTIALS, `${raced} credentials`);
     const counts = new Int32Array(outcomes);
-    for (let i = 0; i < CREDENTIALS; i++) {
-      const of = [...counts.subarray(i * 3, i * 3 + 3)];
-      assert.deepEqual(of, [1, THREADS * CLIENTS_PER_THREAD - 1, 0], `credential ${i}`);
+    let unanswered = 0;
+    for (let i = 0; i < raced; i++) {
+      const [accepted, replayed, others] = counts.subarray(i * 3, i * 3 + 3);
+      const context = `credential ${i}: ${accepted} ${replayed} ${others}`;
+      assert.equal(accepted, 1, context);
+      assert.equal(replayed! + others!, THREADS * CLIENTS_PER_THREAD - 1, context);
+      unanswered += others!;
     }
+    // A client that takes two seconds to send its request, on a busy machine, is disconnected.
+    assert.ok(unanswered <= THREADS * CLIENTS_PER_THREAD, `${unanswered} without an answer`);
     await munged.stop();
   });
 
@@ -85,14 +112,15 @@ describe("replays", () => {
       const { socket } = munged;
       const credentials = encode(socket, 8_000);
       const accepted = new SharedArrayBuffer(credentials.length);
-      const threads = Array.from({ length: 2 }, (_, first) => {
+      const decoders = Array.from({ length: 2 }, (_, first) => {
         const workerData: Decoding = { socket, credentials, first, step: 2, accepted };
         return new Worker(new URL("decoder.ts", import.meta.url), { workerData });
       });
+      threads.push(...decoders);
       const marks = new Uint8Array(accepted);
       const some = 300 + round * 900;
       while (marks.reduce((sum, mark) => sum + mark, 0) < some) await pause(1);
-      const ended = threads.map((thread) => once(thread, "message"));
+      const ended = decoders.map((thread) => once(thread, "message"));
       await crash(munged);
       munged = await start();
       await Promise.all(ended);
