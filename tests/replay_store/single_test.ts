@@ -6,7 +6,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { ERRNO } from "../../lib/errors.ts";
 import {
+  type DecodeResponse,
   formatDecodeRequest,
   HEADER_LENGTH,
   parseDecodeResponse,
@@ -90,12 +92,12 @@ test(
       // Each of these is between requests that need no store.
       const decoded = await many(100, async (i) => {
         const other = second.encode(encodeRequest());
-        const { errno, payload } = await second.decode({ credential: credentials[i]! });
+        const { errno, payload } = await answered(second, credentials[i]!);
         assert.equal((await other).errno, 0);
         return { errno, payload: [...payload] };
       });
       assert.deepEqual(decoded, credentials.map((_, i) => ({ errno: 0, payload: [i] })));
-      const again = await many(100, (i) => first.decode({ credential: credentials[i]! }));
+      const again = await many(100, (i) => answered(first, credentials[i]!));
       assert.deepEqual(new Set(again.map(({ errno }) => errno)), new Set([17]));
       assert.ok(hosts.status(1).kept_connections.requests >= 200);
     }),
@@ -389,6 +391,14 @@ test(
       assert.equal(await outcome(a, credential), REPLAYED);
     }),
 );
+
+/** Decodes a credential, again while a busy machine keeps the store from answering in time. */
+async function answered(client: MungeClient, credential: Uint8Array): Promise<DecodeResponse> {
+  for (let tries = 1;; tries++) {
+    const response = await client.decode({ credential });
+    if (response.errno !== ERRNO.EMUNGE_SNAFU || tries === 20) return response;
+  }
+}
 
 /** Sends one decode request, and returns the error number of its answer. */
 async function decodeRaw({ munged }: Host, credential: string, retry: number): Promise<number> {
