@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -41,6 +42,19 @@ test("readKeyFile() follows a link only with --force", () => {
     assert.throws(() => readKeyFile(`${directory}/key`, rules, memoryLogger()), /symbolic link/);
     const key = readKeyFile(`${directory}/key`, { ...rules, force: true }, memoryLogger());
     assert.equal(key.length, 64);
+  });
+});
+
+test("readKeyFile() refuses a file that was replaced after its checks", () => {
+  withDirectory((directory) => {
+    const path = `${directory}/key`;
+    writeFileSync(path, new Uint8Array(64), { mode: 0o640 });
+    writeFileSync(`${directory}/other`, new Uint8Array(64), { mode: 0o640 });
+    const replacing = { warning: () => renameSync(`${directory}/other`, path) };
+    assert.throws(() => readKeyFile(path, { ...rules, force: true }, replacing), {
+      message: `Failed to read keyfile "${path}": File changed while it was opened`,
+    });
+    assert(!existsSync(`${directory}/other`));
   });
 });
 
