@@ -1,11 +1,17 @@
 // mungekey --stage and --promote with a running munged: they return when it uses the new key.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { lockPath } from "../../daemon/process/lock_file.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
-import { primitives } from "../../lib/primitives/executable.ts";
 import { keyFingerprint } from "../../lib/keys/ring.ts";
-import { readFileSync, rmSync } from "node:fs";
+import { lockFile } from "../../lib/os/file_lock.ts";
+import { primitives } from "../../lib/primitives/executable.ts";
+import { formatStatusResponse } from "../../lib/protocol/message.ts";
 import { hasReference, type Make } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 
@@ -47,6 +53,32 @@ describe("a key staged and promoted while munged is running", () => {
       assert.ok(staged.milliseconds < 2_000 && promoted.milliseconds < 2_000);
     }
     assert.equal(await munged.stop(), 0);
+  });
+
+  test("is waited for until munged reports it", async () => {
+    const socket = join(realm.directory, "slow");
+    const lock = openSync(lockPath(socket), "w");
+    assert(lockFile(lock));
+    const ignore = () => {};
+    process.on("SIGHUP", ignore);
+    let asked = 0;
+    const server = createServer((client) => {
+      client.once("data", () => {
+        const keys = ++asked < 4 ? [] : [{ role: "next", fingerprint: fingerprint(".next") }];
+        client.end(formatStatusResponse(JSON.stringify({ realms: [{ keys }] }), 0));
+      });
+    });
+    try {
+      await once(server.listen(socket), "listening");
+      const env = { ...process.env, MUNGEBOX_SOCKET: socket, MUNGEBOX_KEY_FILE: keyFile() };
+      const args = ["--stage", "--force", `--keyfile=${keyFile()}`];
+      const program = spawn(realm.program("ours", "mungekey"), args, { env, stdio: "inherit" });
+      assert.deepEqual([await once(program, "exit"), asked], [[0, null], 4]);
+    } finally {
+      server.close();
+      process.off("SIGHUP", ignore);
+      closeSync(lock);
+    }
   });
 
   test("needs no running munged, and does not wait for one that reads other keys", async () => {
