@@ -24,7 +24,8 @@ interface AppletModule {
   run(program: string, args: readonly string[]): number | void | Promise<number | void>;
 }
 
-const APPLETS: Readonly<Record<AppletName, Applet>> = {
+const APPLETS: Readonly<Record<AppletName, Applet>> & { readonly __proto__: unknown } = {
+  __proto__: null, // so that a look-up finds commands only
   "auksd": { load: () => import("./auks/auksd.ts") },
   "munged": { load: () => import("./munged/munged.ts") },
   "munge": { load: () => import("./munge/munge.ts"), takesBytes: true },
@@ -46,11 +47,15 @@ const APPLETS: Readonly<Record<AppletName, Applet>> = {
 /** The executable under its own name, or under an unknown one. */
 const MUNGEBOX: Applet = { load: () => import("./mungebox.ts") };
 
-/** The command with this name; `munge.real` and the like, behind a wrapper, count as well. */
+/** The command with this name. */
 function appletOf(name: string): Applet | undefined {
+  return (APPLETS as Readonly<Partial<Record<string, Applet>>>)[name];
+}
+
+/** The name without what follows its first dot: `munge.real` and the like, behind a wrapper, are munge as well. */
+function stemOf(name: string): string {
   const dot = name.indexOf(".");
-  const stem = dot < 0 ? name : name.slice(0, dot);
-  return Object.hasOwn(APPLETS, stem) ? APPLETS[stem as AppletName] : undefined;
+  return dot < 0 ? name : name.slice(0, dot);
 }
 
 /** Runs a command and ends the process with its exit status. */
@@ -98,14 +103,15 @@ async function runSessionLeader(program: string): Promise<void> {
   }
 }
 
-// node:path would cost every command more than this line.
+// node:path would cost every command more than this line, and the environment, which the runtime reads when it is first
+// used, as much.
 const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
 const [first = ""] = args;
-const named = appletOf(name);
-if (process.env["MUNGED_STAGE"] === "session" && DAEMONS.includes(name)) {
+const named = appletOf(stemOf(name));
+const given = appletOf(first);
+if (DAEMONS.includes(name) && process.env["MUNGED_STAGE"] === "session") {
   void runSessionLeader(name);
 } else if (named !== undefined) void runApplet(named, name, args);
-else if (Object.hasOwn(APPLETS, first)) {
-  void runApplet(APPLETS[first as AppletName], first, args.slice(1));
-} else void runApplet(MUNGEBOX, "mungebox", args);
+else if (given !== undefined) void runApplet(given, first, args.slice(1));
+else void runApplet(MUNGEBOX, "mungebox", args);

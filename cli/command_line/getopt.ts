@@ -5,11 +5,11 @@
 /** The part of an option that getopt needs. */
 export interface OptionSyntax {
   /** One ASCII letter, without the dash. */
-  readonly short?: string;
+  readonly short?: string | undefined;
   /** Long name, without the dashes. */
   readonly long: string;
   /** Name of the required argument in help texts, such as `PATH`; absent for an option without one. */
-  readonly argument?: string;
+  readonly argument?: string | undefined;
   /** Whether the argument may be any bytes, not only UTF-8. */
   readonly bytes?: true;
   /** Set if the reference lacks the option; abbreviations of the reference's options keep their meaning. */

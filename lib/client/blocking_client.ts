@@ -47,6 +47,7 @@ import {
   connectStream,
   ECONNREFUSED,
   ENOENT,
+  now,
   ready,
   receiveInto,
   sendFrom,
@@ -191,7 +192,7 @@ export class BlockingClient {
     if (this.#buffer.length > HEADER_LENGTH + MAX_REQUEST_LENGTH) {
       this.#buffer = new Uint8Array(fixedMemory(BUFFER_LENGTH));
     }
-    const deadline = performance.now() + timeout;
+    const deadline = now() + timeout;
     let part: "header" | "body" = "header";
     let start = 0;
     let end = HEADER_LENGTH;
@@ -225,7 +226,7 @@ export class BlockingClient {
 /** Sends a whole message. The first try is immediate: munged looks for the message as soon as a client connects. */
 function send(fd: number, message: Uint8Array, timeout: number): void {
   const step = "send message";
-  const deadline = performance.now() + timeout;
+  const deadline = now() + timeout;
   for (let sent = 0; sent < message.length;) {
     const count = sendFrom(fd, message, sent);
     if (typeof count === "number") sent += count;
@@ -242,7 +243,7 @@ function wait(
   step: TransactionStep,
 ): void {
   for (;;) {
-    const remaining = Math.max(0, Math.ceil(deadline - performance.now()));
+    const remaining = Math.max(0, Math.ceil(deadline - now()));
     const outcome = ready(fd, direction, remaining);
     if (outcome === true) return;
     if (outcome === false) {

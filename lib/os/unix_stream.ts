@@ -67,10 +67,18 @@ export function ready(
   return count < 0 ? new SystemError("poll") : count > 0;
 }
 
+/**
+ * Milliseconds on a clock that is never set back. The global `performance` has the same, but is made when it is first used,
+ * which takes 2 % of `munge -n`.
+ */
+export function now(): number {
+  return Bun.nanoseconds() / 1e6;
+}
+
 /** Waits that long, also if signals come meanwhile. */
 export function sleep(milliseconds: number): void {
-  const end = performance.now() + milliseconds;
-  for (let rest = milliseconds; rest > 0; rest = Math.ceil(end - performance.now())) {
+  const end = now() + milliseconds;
+  for (let rest = milliseconds; rest > 0; rest = Math.ceil(end - now())) {
     c.poll(null, 0, rest);
   }
 }

@@ -41,9 +41,17 @@ test("names are read as --help shows them", () => {
     long: "output",
     argument: "PATH",
   });
-  assert.deepEqual(parseNames("--realm=NAME=PATH"), { long: "realm", argument: "NAME=PATH" });
-  assert.deepEqual(parseNames("-n, --no-input"), { short: "n", long: "no-input" });
-  assert.deepEqual(parseNames("--json"), { long: "json" });
+  assert.deepEqual(parseNames("--realm=NAME=PATH"), {
+    short: undefined,
+    long: "realm",
+    argument: "NAME=PATH",
+  });
+  assert.deepEqual(parseNames("-n, --no-input"), {
+    short: "n",
+    long: "no-input",
+    argument: undefined,
+  });
+  assert.deepEqual(parseNames("--json"), { short: undefined, long: "json", argument: undefined });
 });
 
 test("each word of the vocabulary does what it says", () => {
