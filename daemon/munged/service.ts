@@ -5,7 +5,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../lib/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
 import { close } from "../../lib/os/socket.ts";
-import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
 import { overflowIds } from "../../lib/os/user_namespace.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -29,7 +28,7 @@ import { GroupUpdater } from "./groups/groups.ts";
 import { type GroupMap, NO_GROUPS } from "./groups/map.ts";
 import { KeyStore } from "./keys/store.ts";
 import { memoryWarning, parkedBytes } from "./memory_limit.ts";
-import { createCounters } from "./observe/counters.ts";
+import { countRequests, createCounters } from "./observe/counters.ts";
 import { keepMetrics } from "./observe/metrics.ts";
 import { announcePolicies } from "./observe/policy_text.ts";
 import type { StatusSources } from "./observe/status.ts";
@@ -37,6 +36,7 @@ import { announceOrigin, type Origin, resolveOrigin } from "./origin.ts";
 import { type HandoverOffer, offerHandover } from "./handover/offer.ts";
 import { askPredecessor } from "./handover/predecessor.ts";
 import { takeOver } from "./handover/take_over.ts";
+import { keepProgramSmall } from "./program_memory.ts";
 import { openReplayCache, prepareReplayCache } from "./replay/directory.ts";
 import { startUpkeep } from "./replay/upkeep.ts";
 import type { StoreThread } from "./replay_store/supervisor.ts";
@@ -48,10 +48,6 @@ import { Teardown } from "./teardown.ts";
 
 /** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
 const FIRST_MAP_PATIENCE_MS = 1000;
-/** When start-up is complete. */
-const SETTLED_MS = 2_000;
-/** How often to give back program code that only a past load needed: as often as the replay cache is tidied. */
-const TIDY_MS = 5 * 60_000;
 
 /**
  * Serves until a signal ends it.
@@ -88,7 +84,6 @@ export async function serve(
       const { ended, hasSuccessor } = await start(config, origin, log, target, teardown, passed);
       announceReady();
       notifyManager("READY=1");
-      keepProgramSmall();
       status = await ended;
       if (!hasSuccessor()) notifyManager("STOPPING=1");
     } finally {
@@ -235,6 +230,7 @@ async function start(
     () => updater.refresh(),
     () => keys.reload(),
   ];
+  keepProgramSmall(() => countRequests(status.counters));
   const failed = serving.failed.then((error) => {
     log.error(error.message);
     return 1;
@@ -265,14 +261,6 @@ async function startStore(
   if (replayStore === null) return null;
   const { StoreThread } = await import("./replay_store/supervisor.ts");
   return new StoreThread({ ...config, replayStore }, target, log);
-}
-
-/** Gives back program code that only the start needed and, later, what only a past load did. */
-function keepProgramSmall(): void {
-  setTimeout(() => {
-    releaseProgramPages();
-    setInterval(releaseProgramPages, TIDY_MS).unref();
-  }, SETTLED_MS).unref();
 }
 
 function lockAllMemory(log: Logger): void {

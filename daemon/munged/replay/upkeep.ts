@@ -58,10 +58,17 @@ export class ReplayPurge {
   readonly #overSince = new Map<number, number>();
   /** Entries of dropped tables, which a thread may have been about to use. */
   #dropped: number[] = [];
+  /** Whether the last purge found no tables and no journals. */
+  #wasEmpty = false;
 
   constructor(state: ReplayState) {
     this.#state = state;
     this.#words = new Int32Array(state.shared);
+  }
+
+  /** Whether the last purge found nothing, and there is still nothing to drop. */
+  get isIdle(): boolean {
+    return this.#wasEmpty && openEntries(this.#words).next().done === true;
   }
 
   /**
@@ -88,6 +95,7 @@ export class ReplayPurge {
       for (const minute of minutes) {
         if (isOver(minute, now - drift)) this.#drop(minute, now, uptime);
       }
+      this.#wasEmpty = minutes.size === 0;
     });
   }
 
@@ -152,14 +160,18 @@ export function startUpkeep(
       log.limited(cause, "warning", `Failed to ${what}: ${systemText(error)}`);
     }
   };
+  let hasSpares = false;
   const keepSpares = () =>
     attempt("replay spares", "set space aside for the replay cache", () => {
+      hasSpares = false;
       if (state.directory !== null) makeSpares(state.directory);
+      hasSpares = true;
     });
   const save = () =>
     attempt("replay sync", "write the replay cache to disk", () => syncJournals(state));
   keepSpares();
   const timer = setInterval(() => {
+    if (purge.isIdle && hasSpares) return; // an idle munged must use no processor time
     const now = Math.floor(Date.now() / 1000);
     attempt("replay purge", "purge replay cache", () => purge.purge(now, drift, performance.now()));
     keepSpares();

@@ -42,6 +42,30 @@ function purging(state: ReplayState) {
   };
 }
 
+test("a purge is idle only while there are neither tables nor journals", () => {
+  withDirectory((directory) => {
+    const state = createReplayState(directory);
+    const cache = new ReplayCache(state);
+    const purge = new ReplayPurge(state);
+    let uptime = 0;
+    const after = (minutes: number) => {
+      uptime += minutes * MINUTE;
+      purge.purge(NOW + uptime / 1000, 0, uptime);
+      return { isIdle: purge.isIdle, journals: readdirSync(directory).length };
+    };
+    assert.equal(purge.isIdle, false);
+    assert.deepEqual(after(0), { isIdle: true, journals: 0 });
+    insert(cache, randomKeys(1), NOW);
+    assert.equal(purge.isIdle, false);
+    assert.deepEqual(after(5), { isIdle: false, journals: 1 }); // the table is dropped
+    assert.deepEqual(after(5), { isIdle: false, journals: 1 });
+    assert.deepEqual(after(60), { isIdle: false, journals: 0 });
+    assert.deepEqual(after(5), { isIdle: true, journals: 0 });
+    insert(cache, randomKeys(1), NOW + 7200);
+    assert.equal(purge.isIdle, false);
+  });
+});
+
 test("a table is dropped when it has expired, and its journal when that is certain", () => {
   withDirectory((directory) => {
     const state = createReplayState(directory);
