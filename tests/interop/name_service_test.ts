@@ -47,10 +47,11 @@ munged --key-file=keys/key --trusted-group=band && echo trusted`);
 test("names that are not UTF-8 are distinguished, and found by their bytes", needs(), async () => {
   const { output, whole } = await runOurs(`
 printf 'j\\366rg:x:3000:3000::/:/bin/sh\nj\\344rg:x:3002:3002::/:/bin/sh\n' >>/etc/passwd
-printf 'choir:x:3001:j\\366rg\n' >>/etc/group
+printf 'choir:x:3001:j\\366rg\nband:x:3004:j\\344rg\n' >>/etc/group
 start
 munge --no-input --restrict-gid=3001 | as 3000 unmunge --numeric --keys=GID_RESTRICTION
 munge --no-input --restrict-gid=3001 | as 3002 unmunge --no-output || echo $?
+munge --no-input --restrict-gid=3004 | as 3002 unmunge --numeric --keys=GID_RESTRICTION
 printf 'ch\\366r:x:3003:\n' >>/etc/group
 umlaut=$(printf '\\366')
 munge --no-input --uid="j\${umlaut}rg" --gid="ch\${umlaut}r" | unmunge --numeric --keys=UID,GID
@@ -61,6 +62,8 @@ munge --no-input --restrict-uid="j\${umlaut}" || echo $?`);
     "GID_RESTRICTION: 3001",
     "",
     "18",
+    "GID_RESTRICTION: 3004",
+    "",
     "UID:             3000",
     "GID:             3003",
     "",
