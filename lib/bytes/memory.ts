@@ -1,18 +1,39 @@
 // Allocations as long as a credential's payload. Another user chooses that length, so an allocation may fail, and
 // then the client gets an error.
 import { MungeError } from "../errors.ts";
+import { SpareMemory } from "./spare_memory.ts";
+
+/** The size from which memory is worth releasing before garbage collection. */
+export const MUCH = 65_536;
+
+let spare: SpareMemory | undefined;
+
+/** Has this thread keep up to `most` bytes of much memory that is released, for as much that is needed later. */
+export function keepSpareMemory(most: number): void {
+  spare = new SpareMemory(most);
+}
+
+/** Gives what this thread keeps back to the allocator. */
+export function dropSpareMemory(): void {
+  spare?.drop();
+}
 
 /** `length` zero bytes. Throws EMUNGE_NO_MEMORY if they can't be allocated. */
 export function newBytes(length: number): Uint8Array {
   try {
-    return new Uint8Array(length);
+    return length > MUCH && spare !== undefined ? spare.take(length) : new Uint8Array(length);
   } catch (cause) {
     throw noMemory(cause);
   }
 }
 
 /** A copy of `bytes`. Throws EMUNGE_NO_MEMORY if it can't be allocated. */
-export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
+  if (end - start > MUCH) {
+    const copy = newBytes(end - start);
+    copy.set(bytes.subarray(start, end));
+    return copy;
+  }
   try {
     return bytes.slice(start, end);
   } catch (cause) {
@@ -20,13 +41,16 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
   }
 }
 
-/** The size from which memory is worth releasing before garbage collection. */
-const MUCH = 65_536;
+/** Bytes of memory that `bytes` keeps in use. */
+export function sizeOf(bytes: Uint8Array): number {
+  return bytes.length > MUCH ? bytes.buffer.byteLength : bytes.length;
+}
 
 /** Releases the memory of the whole buffer that contains `bytes`; none of it may be used afterwards. */
 export function release(bytes: Uint8Array): void {
-  const memory = bytes.buffer as Partial<ArrayBuffer>;
-  if (memory.detached !== true) memory.transfer?.(0); // in Node since 21
+  const memory = bytes.buffer as ArrayBuffer;
+  if (memory.detached || spare?.keep(memory)) return;
+  (memory as Partial<ArrayBuffer>).transfer?.(0); // in Node since 21
 }
 
 /**

@@ -2,7 +2,7 @@
 // (docs/protocol.md, "The credential").
 import { FieldReader } from "../bytes/field_reader.ts";
 import { putU32, readU32 } from "../bytes/integers.ts";
-import { copyBytes, newBytes, SHORT_LENGTH } from "../bytes/memory.ts";
+import { copyBytes, newBytes, releaseMuch, SHORT_LENGTH } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
 import {
   type CredentialFields,
@@ -91,10 +91,13 @@ export function compressInner(
   const inner = plain.subarray(start);
   const stream = compress(zip, inner);
   const length = COMPRESSED_HEAD_LENGTH + stream.length;
-  if (length >= inner.length) return null;
-  const bytes = newBytes(start + length);
-  const at = putU32(bytes, putU32(bytes, start, COMPRESSED_MAGIC), inner.length);
-  bytes.set(stream, at);
+  let bytes: Uint8Array | null = null;
+  if (length < inner.length) {
+    bytes = newBytes(start + length);
+    const at = putU32(bytes, putU32(bytes, start, COMPRESSED_MAGIC), inner.length);
+    bytes.set(stream, at);
+  }
+  releaseMuch(stream);
   return bytes;
 }
 

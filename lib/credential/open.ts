@@ -95,8 +95,12 @@ function authenticatedBytes(
     const longest = plain.length - 1;
     const shortest = plain.length - blockLength;
     const other = isShort(authenticated.length, outerLength + shortest, mac) ? longest : shortest;
-    primitives.hmac(mac, subkeys.mac, behindOuter(bytes, outerLength, plain, other));
+    const covered = behindOuter(bytes, outerLength, plain, other);
+    primitives.hmac(mac, subkeys.mac, covered);
+    releaseMuch(covered);
   }
+  releaseMuch(authenticated);
+  releaseMuch(plain);
   return null;
 }
 

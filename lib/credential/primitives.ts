@@ -13,7 +13,10 @@ export interface Cryptography {
   hmac(mac: Mac, key: Uint8Array, data: Uint8Array): Uint8Array;
   /** SHA-1 (for the subkeys of subkeys.ts): 20 new bytes. */
   sha1(data: Uint8Array): Uint8Array;
-  /** CBC over whole blocks, without padding: as many new bytes as `data` has. */
+  /**
+   * CBC over whole blocks, without padding: as many bytes as `data` has, in new memory or, if they are many, in that of
+   * `data`, which may not be used any more.
+   */
   encryptBlocks(cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;
   /** The inverse of {@linkcode encryptBlocks}. */
   decryptBlocks(cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;

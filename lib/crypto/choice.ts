@@ -9,7 +9,7 @@ import { MungeError } from "../errors.ts";
 export type HmacFunction = (key: Uint8Array, data: Uint8Array) => Uint8Array;
 /** A digest: data in, the digest out in new bytes. */
 export type DigestFunction = (data: Uint8Array) => Uint8Array;
-/** One direction of one cipher in CBC; key, IV and data have been checked for their lengths. */
+/** One direction of one cipher in CBC, perhaps in place; key, IV and data have been checked for their lengths. */
 export type CbcFunction = (key: Uint8Array, iv: Uint8Array, data: Uint8Array) => Uint8Array;
 /** Both directions of one cipher in CBC. */
 export interface Cbc {

@@ -1,6 +1,7 @@
 // Primitives from the runtime: Bun's CryptoHasher, if there is one, and node:crypto. A trial run of each one finds
 // out what the runtime really has (OpenSSL 3 disables some by default).
 import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
+import { release } from "../bytes/memory.ts";
 import type { Cipher, CipherName } from "../credential/cipher.ts";
 import type { CryptographySupplier, DigestFunction, HmacFunction } from "./choice.ts";
 import { type DigestInto, hmacFrom } from "./hmac.ts";
@@ -35,6 +36,8 @@ const DIGESTS: { readonly [name in MacName]?: string } = {
   sha512: "sha512",
 };
 
+/** Longer data is encrypted and decrypted in place, in pieces of this length, so that it takes no more memory. */
+const PIECE_LENGTH = 65_536;
 const SHA256_BLOCK_LENGTH = 64;
 
 const CBCS: { readonly [name in CipherName]?: string } = {
@@ -103,7 +106,13 @@ function cbc(cipher: Cipher) {
     (key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array => {
       const context = create(name, key, iv);
       context.setAutoPadding(false); // so update() returns every block, and final() none
-      return context.update(data);
+      if (data.length <= PIECE_LENGTH) return context.update(data);
+      for (let at = 0; at < data.length; at += PIECE_LENGTH) {
+        const piece = context.update(data.subarray(at, at + PIECE_LENGTH));
+        data.set(piece, at);
+        if (piece.length === PIECE_LENGTH) release(piece);
+      }
+      return data;
     };
   const candidate = { encrypt: using(createCipheriv), decrypt: using(createDecipheriv) };
   const key = new Uint8Array(cipher.keyLength);

@@ -1,9 +1,8 @@
 // Takes the armor off a credential as it was received. lib/credential/armor.ts reads strings, of which long ones are
 // costly garbage.
-import { newBytes } from "../../../lib/bytes/memory.ts";
+import { MUCH, newBytes } from "../../../lib/bytes/memory.ts";
 import { ARMOR_PREFIX, ARMOR_SUFFIX, unarmor } from "../../../lib/credential/armor.ts";
-import { readLongBase64 } from "../../../lib/credential/long_base64.ts";
-import { MAX_REQUEST_LENGTH } from "../../../lib/protocol/message.ts";
+import { readLongBase64 } from "./long_base64.ts";
 
 const latin1 = new TextDecoder("latin1");
 const PREFIX = new TextEncoder().encode(ARMOR_PREFIX);
@@ -11,7 +10,7 @@ const SUFFIX = ARMOR_SUFFIX.charCodeAt(0);
 
 /** The bytes inside an armored credential. @throws {MungeError} as unarmor() does. */
 export function readArmor(credential: Uint8Array): Uint8Array {
-  const isLong = credential.length > MAX_REQUEST_LENGTH;
+  const isLong = credential.length > MUCH;
   return (isLong ? readLong(credential) : undefined) ?? unarmor(latin1.decode(credential));
 }
 

@@ -1,13 +1,13 @@
 // Writes an armored credential directly into a response. lib/credential/armor.ts returns a string, which would first
 // have to be joined: another 0.3 us per credential.
+import { MUCH } from "../../../lib/bytes/memory.ts";
 import {
   ARMOR_PREFIX,
   ARMOR_SUFFIX,
   armoredLength,
   toBase64,
 } from "../../../lib/credential/armor.ts";
-import { writeLongBase64 } from "../../../lib/credential/long_base64.ts";
-import { MAX_REQUEST_LENGTH } from "../../../lib/protocol/message.ts";
+import { writeLongBase64 } from "./long_base64.ts";
 
 /** Like TextEncoder's encodeInto(), but at any offset of a Uint8Array, without a view. */
 const { latin1Write } = Buffer.prototype as unknown as {
@@ -18,7 +18,7 @@ const { latin1Write } = Buffer.prototype as unknown as {
 export function writeArmor(bytes: Uint8Array, target: Uint8Array, at: number): void {
   latin1Write.call(target, ARMOR_PREFIX, at);
   const start = at + ARMOR_PREFIX.length;
-  if (bytes.length > MAX_REQUEST_LENGTH) writeLongBase64(bytes, target, start);
+  if (bytes.length > MUCH) writeLongBase64(bytes, target, start);
   else latin1Write.call(target, toBase64(bytes), start);
   const end = at + armoredLength(bytes.length) - ARMOR_SUFFIX.length;
   latin1Write.call(target, ARMOR_SUFFIX, end);

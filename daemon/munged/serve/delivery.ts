@@ -1,19 +1,16 @@
 // Answers on their way to clients: made in memory that is reused, sent at once, parked if a client does not read now, and
 // forgotten by the replay cache if it never does. Answers over kept connections are in kept_answers.ts.
-import { KeptViews } from "../../../lib/bytes/kept_views.ts";
-import { newBytes, release } from "../../../lib/bytes/memory.ts";
-import { EAGAIN, EINTR, errno, fixedMemory, ptr, strerror } from "../../../lib/os/libc.ts";
+import { copyOf, release } from "../../../lib/bytes/memory.ts";
+import { EAGAIN, EINTR, errno, ptr, strerror } from "../../../lib/os/libc.ts";
 import { send } from "../../../lib/os/socket.ts";
 import type { Logger } from "../../process/log.ts";
 import type { Remembered, ReplayCache } from "../replay/cache.ts";
+import { AnswerMemory } from "./answer_memory.ts";
 import type { Answer, Peer } from "./context.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { delivered } from "./kept_answers.ts";
 import type { KeptExchange } from "./kept_exchange.ts";
 import type { ParkedClient, ParkedClients } from "./parked.ts";
-
-/** Maximum length of a response made in reused memory. */
-const OUTPUT_LENGTH = 131_072;
 
 /** What this needs from the exchange. */
 export interface DeliveryParts {
@@ -28,10 +25,7 @@ export interface DeliveryParts {
 /** The deliveries of one worker. */
 export class Delivery {
   readonly #parts: DeliveryParts;
-  /** Memory for responses, except very large ones. */
-  readonly #output = fixedMemory(OUTPUT_LENGTH);
-  readonly #outputViews = new KeptViews(this.#output);
-  readonly #outputAddress: number = ptr(this.#output);
+  readonly #memory = new AnswerMemory();
 
   constructor(parts: DeliveryParts) {
     this.#parts = parts;
@@ -39,20 +33,20 @@ export class Delivery {
 
   /** Memory for a response, valid until the next request. */
   allocate(length: number): Uint8Array {
-    return length <= OUTPUT_LENGTH ? this.#outputViews.first(length) : newBytes(length);
+    return this.#memory.allocate(length);
   }
 
   /** Sends an answer and closes the connection, or parks its client with what it does not read now. */
   begin(fd: number, peer: Peer, answer: Answer): void {
     const { descriptors, parked } = this.#parts;
     const { bytes } = answer;
-    const isShared = bytes.buffer === this.#output;
-    const count = send(fd, isShared ? this.#outputAddress : ptr(bytes), bytes.length);
+    const isReused = this.#memory.isReused(bytes);
+    const count = send(fd, this.#memory.addressOf(bytes), bytes.length);
     if (count === bytes.length) {
       descriptors.hangUp(fd);
-      if (!isShared) release(bytes);
+      if (!isReused) release(bytes);
     } else if (count >= 0 || errno() === EAGAIN) {
-      const buffer = isShared ? bytes.slice() : bytes;
+      const buffer = isReused ? copyOf(bytes) : bytes;
       const done = Math.max(count, 0);
       parked.park({
         fd,
@@ -65,6 +59,7 @@ export class Delivery {
       });
     } else {
       this.fail({ fd }, answer, strerror(errno()));
+      if (!isReused) release(bytes);
     }
   }
 

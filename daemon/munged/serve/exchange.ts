@@ -150,7 +150,8 @@ export class Exchange {
     const header = this.#incoming.header(this.#input, peer);
     if (header === null) this.#descriptors.hangUp(fd);
     else if (count < HEADER_LENGTH + header.length) {
-      this.#park(fd, peer, this.#input.slice(0, count));
+      const buffer = this.#incoming.begin(this.#input.subarray(0, count), header);
+      this.parked.park(waiting(fd, peer, buffer, true, count));
     } else {
       if (header.length > LONG_REQUEST) this.#expectLong();
       this.#respond(fd, peer, header, this.#bodyViews.first(header.length), count);
@@ -385,7 +386,12 @@ export class Exchange {
 }
 
 /** A client whose request has arrived in part. */
-function waiting(fd: number, peer: Peer, received: Uint8Array, isWatched: boolean): ParkedClient {
-  const done = received.length;
-  return { fd, peer: { ...peer }, deadline: 0, buffer: received, done, answer: null, isWatched };
+function waiting(
+  fd: number,
+  peer: Peer,
+  buffer: Uint8Array,
+  isWatched: boolean,
+  done = buffer.length,
+): ParkedClient {
+  return { fd, peer: { ...peer }, deadline: 0, buffer, done, answer: null, isWatched };
 }

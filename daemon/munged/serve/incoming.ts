@@ -1,5 +1,6 @@
 // Requests on their way from clients: what is a valid header, and the bytes of those that arrive in pieces. The sockets are
 // read in exchange.ts.
+import { newBytes, release, sizeOf } from "../../../lib/bytes/memory.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import {
   type Header,
@@ -10,6 +11,9 @@ import {
 import type { Logger } from "../../process/log.ts";
 import type { Peer } from "./context.ts";
 import type { ParkedClient, ParkedClients } from "./parked.ts";
+
+/** A request has at most this many times as much memory as has arrived of it: 1 MiB, once a socket's buffer was full. */
+const GROWTH = 8;
 
 /** What is known about the requests of one worker. */
 export class Incoming {
@@ -41,17 +45,26 @@ export class Incoming {
     return null;
   }
 
-  /** Gathers bytes; memory grows with what has arrived, not with what the header claims, and not beyond that. */
+  /** Memory with the first bytes of a request, and room for more of it. */
+  begin(bytes: Uint8Array, { length }: Header): Uint8Array {
+    const buffer = newBytes(roomFor(bytes.length, HEADER_LENGTH + length));
+    buffer.set(bytes);
+    return buffer;
+  }
+
+  /** Gathers bytes. */
   gather(client: ParkedClient, bytes: Uint8Array): void {
     const needed = client.done + bytes.length;
     if (needed > client.buffer.length) {
       const end = client.done < HEADER_LENGTH
         ? 0
         : HEADER_LENGTH + parseHeader(client.buffer).length;
-      const room = Math.max(needed, Math.min(client.buffer.length * 2, end));
-      const before = client.buffer.length;
-      client.buffer = new Uint8Array((client.buffer.buffer as ArrayBuffer).transfer(room));
-      this.#parked.grew(client, room - before); // only now, because the allocation may have failed
+      const grown = newBytes(Math.max(needed, roomFor(needed, end)));
+      grown.set(client.buffer.subarray(0, client.done));
+      const before = client.buffer;
+      client.buffer = grown;
+      this.#parked.grew(client, sizeOf(grown) - sizeOf(before));
+      release(before);
     }
     client.buffer.set(bytes, client.done);
     this.#parked.progress(client, bytes.length);
@@ -70,4 +83,9 @@ export class Incoming {
   failed(part: "header" | "body", reason: string, kind = `receive: ${reason}`): void {
     this.#log.limited(kind, "info", `Failed to receive message ${part}: ${reason}`);
   }
+}
+
+/** Room for a request: it grows with what has arrived, not with what the header claims, and not beyond that. */
+function roomFor(arrived: number, length: number): number {
+  return Math.min(GROWTH * arrived, length);
 }

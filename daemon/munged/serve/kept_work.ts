@@ -2,19 +2,19 @@
 // connections themselves are in kept_exchange.ts.
 import { readU32 } from "../../../lib/bytes/integers.ts";
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
-import { copyBytes, newBytes } from "../../../lib/bytes/memory.ts";
+import { copyBytes } from "../../../lib/bytes/memory.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import { fixedMemory } from "../../../lib/os/libc.ts";
 import { type Header, HEADER_LENGTH, parseHeader } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
+import { AnswerMemory } from "./answer_memory.ts";
 import type { Deferred, RequestContext } from "./context.ts";
 import { KEEP_TERMS, type KeptConnection } from "./kept_connections.ts";
 import type { KeptAnswers } from "./kept_answers.ts";
 import { answerRequest } from "./request.ts";
 import type { Retries } from "./retries.ts";
 
-const OUTPUT_LENGTH = 131_072;
 const LONGEST = HEADER_LENGTH + KEEP_TERMS.maxLength;
 /** Offset of a header's length field. */
 const LENGTH = 7;
@@ -50,17 +50,14 @@ export class KeptWork {
   /** The request being answered, moved here because there are views of its body. */
   readonly #request = new Uint8Array(fixedMemory(LONGEST));
   readonly #bodyViews = new KeptViews(this.#request.buffer as ArrayBuffer, HEADER_LENGTH);
-  readonly #output = fixedMemory(OUTPUT_LENGTH);
-  readonly #outputViews = new KeptViews(this.#output);
+  readonly #memory = new AnswerMemory();
   /** What one connection has sent, and how much of it is answered. */
   #bytes: Uint8Array = NOTHING;
   #at = 0;
 
   constructor(parts: KeptWorkParts) {
     this.#parts = parts;
-    const allocate = (length: number) =>
-      length <= OUTPUT_LENGTH ? this.#outputViews.first(length) : newBytes(length);
-    this.#context = { ...parts.context, allocate };
+    this.#context = { ...parts.context, allocate: (length) => this.#memory.allocate(length) };
   }
 
   /** Prepares to go on later with what a connection has kept: none of that is answered yet. */

@@ -1,6 +1,7 @@
 // Clients that a worker waits for, each until its deadline: their request is incomplete, they don't read their answer, it is
 // not their turn, or the realm's store has yet to answer. Their resources are bounded, per user and in total; the user who
 // holds most yields first.
+import { sizeOf } from "../../../lib/bytes/memory.ts";
 import { MESSAGE_TIMEOUT_MS, TIMELY_LENGTH } from "../../../lib/protocol/message.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import type { Answer, Deferred, Peer } from "./context.ts";
@@ -276,5 +277,5 @@ export class ParkedClients {
 
 /** Bytes of a client's request or answer, and of the further requests that it has sent over a kept connection. */
 function bytesHeldBy({ buffer, kept }: ParkedClient): number {
-  return buffer.length + (kept?.rest.length ?? 0);
+  return sizeOf(buffer) + (kept?.rest.length ?? 0);
 }

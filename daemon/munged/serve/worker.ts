@@ -1,5 +1,6 @@
 // One thread that serves requests. It blocks only in libc and never waits for a single client. This file has its event
 // loop, its context for decisions, and turns; the sockets are in listener.ts and exchange.ts.
+import { dropSpareMemory, keepSpareMemory } from "../../../lib/bytes/memory.ts";
 import { primitives } from "../../../lib/primitives/executable.ts";
 import { openPoller } from "../../../lib/os/poller.ts";
 import { lastDescriptors } from "../../../lib/os/process.ts";
@@ -37,6 +38,8 @@ const LITTER_MAX = 2 * 2 ** 20;
 /** Bytes a client counts for in addition to its own. */
 const LITTER_PER_CLIENT = 512;
 const IDLE_MS = 100;
+/** Memory kept for the next long request: as much as one needs in all where payloads have up to 1 MiB. */
+const SPARE_MEMORY = 6 * 2 ** 20;
 /** How long a thread waits for the end of the process before it ends by itself. */
 const PARTING_MS = 50;
 
@@ -108,6 +111,7 @@ const context: ExchangeParts["context"] = {
   },
 };
 
+keepSpareMemory(SPARE_MEMORY);
 const firstSpare = lastDescriptors(SPARE_DESCRIPTORS);
 const poller = openPoller();
 const descriptors = new Descriptors(settings.descriptors, settings.number);
@@ -229,6 +233,7 @@ function serve(): void {
     const count = poller.wait(patience());
     clock = performance.now();
     if (count === 0 && litter() > LITTER_MAX && listener.isWatching) {
+      dropSpareMemory();
       Bun.gc(true);
       accepted = 0;
       collectedAt = exchange.received;

@@ -1,6 +1,6 @@
 // The primitives against published vectors, and native against portable results for every cipher and MAC.
 import assert from "node:assert/strict";
-import { getCiphers } from "node:crypto";
+import { createCipheriv, getCiphers } from "node:crypto";
 import { test } from "node:test";
 import { expandBlowfishKey } from "../../../lib/crypto/blowfish.ts";
 import { expandCast5Key } from "../../../lib/crypto/cast5.ts";
@@ -317,6 +317,20 @@ test("native and portable give the same bytes for every cipher, and decrypt each
       assert.equal(hex(inTypeScript.decryptBlocks(cipher, key, iv, encrypted)), hex(data));
       assert.equal(hex(primitives.decryptBlocks(cipher, key, iv, encrypted)), hex(data));
     }
+  }
+});
+
+test("long data is encrypted and decrypted in place, to the same bytes", () => {
+  const cipher = cipherNamed("aes128");
+  const [key, iv] = [noise(16, 7), noise(16, 11)];
+  for (const length of [65_536, 65_552, 131_072, 200_000]) {
+    const data = noise(length + 16, 13).subarray(16);
+    const expected = new Uint8Array(createCipheriv("aes-128-cbc", key, iv).update(data));
+    const memory = data.slice();
+    const encrypted = primitives.encryptBlocks(cipher, key, iv, memory);
+    assert.equal(encrypted === memory, length > 65_536, `${length}`);
+    assert(Buffer.from(expected).equals(encrypted), `${length}`);
+    assert(Buffer.from(data).equals(primitives.decryptBlocks(cipher, key, iv, encrypted)));
   }
 });
 

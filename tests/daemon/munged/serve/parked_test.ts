@@ -72,6 +72,22 @@ test("when descriptors are scarce, the user who holds most of them loses one", (
   assert.deepEqual(ended, [[2, "Out of resources"]]);
 });
 
+test("a client holds all of its memory, not only what a long request needs of it", () => {
+  const { parked, ended } = parking({ clients: 10, bytes: 300_000, bytesOfUser: 300_000 });
+  for (const fd of [1, 2]) {
+    parked.park({
+      fd,
+      peer: { pid: 1, uid: GREEDY, gid: GREEDY },
+      deadline: 0,
+      buffer: new Uint8Array(new ArrayBuffer(200_000), 0, 100_000),
+      done: 0,
+      answer: null,
+      isWatched: true,
+    });
+  }
+  assert.deepEqual(ended, [[1, "Out of resources"]]);
+});
+
 test("when memory is scarce, the user who uses most of it loses some", () => {
   const { park, ended } = parking();
   park(1, HONEST, 400);
