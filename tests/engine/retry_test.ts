@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { connect as connectStream, type Socket } from "node:net";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -29,6 +30,20 @@ const LONGER_THAN_A_TRY_MS = 2_600;
 function hasPendingClient(socket: string): boolean {
   return readFileSync("/proc/net/unix", "latin1").split("\n")
     .some((line) => line.endsWith(` 0 ${socket}`));
+}
+
+/** Stops munged, and waits until all its threads have stopped: before, one that runs may serve clients. */
+async function freeze({ process: { pid } }: Munged): Promise<void> {
+  process.kill(pid!, "SIGSTOP");
+  const tasks = `/proc/${pid}/task`;
+  const isRunning = (thread: string) => {
+    try {
+      return !/\) T /.test(readFileSync(join(tasks, thread, "stat"), "latin1"));
+    } catch {
+      return false; // it has ended
+    }
+  };
+  while (readdirSync(tasks).some(isRunning)) await pause(2);
 }
 
 /** A connection that munged keeps. */
@@ -59,7 +74,7 @@ suite("retries", { "the reference": hasReference }, () => {
   }
   /** Keeps munged from answering a client's first try, as a user who takes all CPU time can. */
   async function stall<T>(ask: () => T): Promise<T> {
-    munged.process.kill("SIGSTOP");
+    await freeze(munged);
     try {
       const client = ask();
       while (!hasPendingClient(munged.socket)) await pause(5);
@@ -125,7 +140,7 @@ suite("retries", { "the reference": hasReference }, () => {
       for (const credential of credentials) {
         assert.equal((await rawDecode(socket, { credential }, 0)).errno, SUCCESS);
       }
-      munged.process.kill("SIGSTOP");
+      await freeze(munged);
       const retries = credentials.map((credential) => {
         const client = connect(socket, 0);
         sendSome(client, formatDecodeRequest({ credential }, 0));

@@ -324,6 +324,7 @@ test(
       socket.write(formatDecodeRequest({ credential: Buffer.from(credential) }, 0));
       await pause(60);
       socket.destroy();
+      await pause(300); // the network is in this process
       await until(() => hosts.status(1).replay_store!.answers.new === 1);
       assert.equal(await outcome(b, credential), "ok");
       assert.equal(await outcome(b, credential), REPLAYED);
