@@ -105,8 +105,8 @@ const SYMBOLS = {
 
 type Functions = Library<typeof SYMBOLS>["symbols"];
 
-const { CString, dlopen, ptr } = (Bun as unknown as {
-  FFI: Pick<typeof bunFfi, "CString" | "ptr"> & {
+const { CString, dlopen } = (Bun as unknown as {
+  FFI: Pick<typeof bunFfi, "CString"> & {
     dlopen<T extends Record<string, FFIFunction>>(name: string, symbols: T): Library<T> | Error;
   };
 }).FFI;
@@ -132,7 +132,7 @@ function load(name: string): void {
     if (opened instanceof Error) continue;
     const { dlopen: loadLibrary, dlerror } = opened.symbols;
     const text = new TextEncoder().encode(`${name}\0`);
-    if (loadLibrary(ptr(text), RTLD_LAZY) !== null) return;
+    if (loadLibrary(text, RTLD_LAZY) !== null) return;
     const reason = dlerror();
     throw new KerberosUnavailable(
       `Failed to load the Kerberos library: ${

@@ -1,5 +1,5 @@
 // Linux's notifications that something in a directory has changed (inotify(7)).
-import { cString, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+import { cString, FFIType, openLibc, SystemError } from "./libc.ts";
 
 const IN_NONBLOCK = 0o4000;
 const IN_CLOEXEC = 0o2000000;
@@ -39,8 +39,7 @@ export function openInotify(): Inotify | null {
   return {
     fd,
     watch(path) {
-      const text = cString(path);
-      return c.inotify_add_watch(fd, ptr(text), MASK) >= 0;
+      return c.inotify_add_watch(fd, cString(path), MASK) >= 0;
     },
   };
 }

@@ -167,7 +167,7 @@ export function fixedMemory(bytes: number): ArrayBuffer {
   return new ArrayBuffer(bytes);
 }
 
-/** A NUL-terminated copy of a text or its bytes, for a `const char *` argument (pass it through `ptr`). */
+/** A NUL-terminated copy of a text or its bytes, to be passed itself as a `const char *`. */
 export function cString(text: string | Uint8Array): Uint8Array {
   return typeof text === "string"
     ? new TextEncoder().encode(text + "\0")

@@ -1,5 +1,5 @@
 // Files without a name, which vanish with their descriptor however the process ends, and giving one its name.
-import { canCallLibc, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
+import { canCallLibc, cString, FFIType, openLibc, SystemError } from "./libc.ts";
 
 const isLinux = process.platform === "linux";
 const AT_FDCWD = -100;
@@ -22,13 +22,12 @@ export function openUnnamed(directory: string, mode: number): number | null {
 
 /** Gives an unnamed file its name, which nothing may have yet. @throws {SystemError} EEXIST, or ENOENT without /proc. */
 export function nameFile(fd: number, path: string): void {
-  const source = Buffer.from(`/proc/self/fd/${fd}\0`);
-  const target = Buffer.from(`${path}\0`);
+  const source = cString(`/proc/self/fd/${fd}`);
   // Only here: every command loads this file, and few name one.
   const { linkat } = openLibc({
     linkat: { args: [i32, pointer, i32, pointer, i32], returns: i32 },
   });
-  if (linkat(AT_FDCWD, ptr(source), AT_FDCWD, ptr(target), AT_SYMLINK_FOLLOW) < 0) {
+  if (linkat(AT_FDCWD, source, AT_FDCWD, cString(path), AT_SYMLINK_FOLLOW) < 0) {
     throw new SystemError("linkat");
   }
 }
