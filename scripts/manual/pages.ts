@@ -110,7 +110,7 @@ prepares everything, takes the socket over from the running one,
 and reads what that one has decoded.
 Then the old one exits.
 Meanwhile, clients wait for a few milliseconds; none is refused.
-If anything fails, the old one goes on serving, and the exit status is 1.
+If anything fails, the old one keeps serving, and the exit status is 1.
 If no daemon is running, one is started.
 Both must use the same
 .Fl -socket

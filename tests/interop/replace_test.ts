@@ -110,7 +110,7 @@ suite("munged --replace", skip, () => {
   /** Fails unless the munged of a place serves, is the one with this process ID, and remembers a credential. */
   async function serves(at: Place, pid: number, used: string): Promise<void> {
     const isNamed = () => existsSync(join(at.base, "pid")) && pidIn(at) === pid;
-    await until("the PID file names it", isNamed); // one that serves on writes it again
+    await until("the PID file names it", isNamed); // one that keeps serving writes it again
     assert.equal(decode(at, used), 17, "a replay was accepted");
     assert.equal(decode(at, encode(at)), 0);
     const fd = openSync(`${at.socket}.lock`, constants.O_WRONLY);
@@ -405,7 +405,7 @@ suite("munged --replace", skip, () => {
     running.delete(at);
   });
 
-  test("a new munged whose predecessor is killed on the way serves on its socket", async () => {
+  test("a new munged whose predecessor is killed on the way keeps serving its socket", async () => {
     const at = place("orphan");
     const directory = join(at.base, "munged.replay");
     mkdirSync(directory, { mode: 0o700 });

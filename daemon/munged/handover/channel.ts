@@ -93,7 +93,7 @@ export class Channel {
     }
   }
 
-  /** Closes the connection; whoever waits for a message learns that. */
+  /** Closes the connection; anyone waiting for a message learns of it. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -26,7 +26,7 @@ export type Message =
     readonly isManagers: boolean;
     readonly notifySocket?: string | undefined;
   }
-  /** From either: it goes no further, and the old one goes on serving. */
+  /** From either: it goes no further, and the old one keeps serving. */
   | { readonly kind: "refused"; readonly reason: string }
   /** From the new one: it has everything but the replay cache, and asks the old one to serve no more requests. */
   | { readonly kind: "rest" }

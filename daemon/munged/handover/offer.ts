@@ -1,5 +1,5 @@
 // The old munged's part in its replacement: it offers to hand over, and when a new munged asks, gives it the socket, stops
-// serving, and leaves once the new one serves. If anything goes wrong on the way, it serves on as if nothing had happened.
+// serving, and leaves once the new one serves. If anything goes wrong on the way, the old one keeps serving.
 import { chmodSync } from "node:fs";
 import { removeName } from "../../../lib/files/replacement.ts";
 import { listenForPackets } from "../../../lib/os/packet_socket.ts";
@@ -115,7 +115,7 @@ export class HandoverOffer {
     this.#visit = { channel, pid: visitor.pid, over };
   }
 
-  /** Hands over, or goes on serving; never throws. */
+  /** Hands over, or keeps serving; never throws. */
   async #handOver(channel: Channel, pid: number): Promise<void> {
     const { log } = this.#parts;
     const who = pid > 0 ? `pid ${pid}` : "a process that can't be seen from here";

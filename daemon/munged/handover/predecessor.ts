@@ -1,5 +1,5 @@
 // The new munged's part in a replacement: it asks the running munged for its socket, has it stop serving, reads what it
-// has decoded, and serves in its place. If it fails before that, the running munged serves on.
+// has decoded, and serves in its place. If it fails before that, the running munged keeps serving.
 import { closeSync, constants, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../../lib/errors.ts";
@@ -71,7 +71,7 @@ export class Predecessor {
    * Takes its place.
    *
    * @returns milliseconds for which nobody accepted connections.
-   * @throws {MungeError} if it refuses or does not answer, or a step fails. It then serves on, once this process has
+   * @throws {MungeError} if it refuses or does not answer, or a step fails. It then keeps serving, once this process has
    * ended.
    */
   async takeOver(steps: TakeOverSteps): Promise<number> {

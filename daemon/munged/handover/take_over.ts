@@ -19,7 +19,7 @@ export interface NewMunged {
   claimPidFile(): void;
 }
 
-/** Takes the predecessor's place. @throws {Error} if that fails; this process must then end, and the predecessor serves on. */
+/** Takes the predecessor's place. @throws {Error} if that fails; this process must then end, and the predecessor keeps serving. */
 export async function takeOver(
   predecessor: Predecessor,
   { socket, listener, cache, engine, signals, log, claimPidFile }: NewMunged,

@@ -9,7 +9,7 @@ export const GROWTH = {
   inserters: 1,
   growing: 2,
   growLock: 3,
-  /** 1 after a thread that was growing the table or inserting has been waited for in vain. */
+  /** 1 after a thread that was growing the table or inserting has not finished in time. */
   stuck: 4,
 } as const;
 
