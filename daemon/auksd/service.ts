@@ -1,6 +1,7 @@
 // A running auksd: its preparations, its signals and its shutdown. All problems with files, keys and ports are found before
 // it serves, at startup and on each SIGHUP.
 import { writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Acl, aclHosts, type HostAddresses, roleOf } from "../../lib/auks/acl.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
@@ -13,6 +14,7 @@ import type { AnnounceReady } from "../process/background.ts";
 import { lockDirectory, removeLock } from "../process/lock_file.ts";
 import { removePidFile, writePidFile } from "../process/pid_file.ts";
 import { notifyManager } from "../process/systemd.ts";
+import { Teardown } from "../process/teardown.ts";
 import { Accounts } from "./accounts.ts";
 import { Authenticator } from "./authenticator.ts";
 import { CacheDirectory } from "./cache_directory.ts";
@@ -174,7 +176,9 @@ class Auksd implements ConnectionHost {
   #requests: RequestContext;
   #replication: Replication | undefined;
   #listeners: readonly number[] = [];
-  #undo: (() => void)[] = [];
+  readonly #teardown: Teardown = new Teardown({
+    error: (text) => this.log.info(1, `auksd     : ${text}`),
+  });
   #timers: NodeJS.Timeout[] = [];
   #stopMetrics: () => void = () => {};
   /** The logged reason for each file that could not be loaded. */
@@ -257,10 +261,11 @@ class Auksd implements ConnectionHost {
       this.#writePidFile(configuration.config.own.pidFile);
       this.#catchSignals();
       this.#startTimers();
+      this.#teardown.add(() => this.#stopMetrics());
       await this.#load();
       await this.#clean();
     } catch (error) {
-      this.#undoAll();
+      await this.#teardown.disposeAsync();
       throw error;
     }
     this.#listeners = listeners;
@@ -297,7 +302,7 @@ class Auksd implements ConnectionHost {
   #takeDirectory(directory: string): void {
     try {
       const lock = lockDirectory(directory, "auksd");
-      this.#undo.push(() => removeLock(lock, { warning: (text) => this.log.info(1, text) }));
+      this.#teardown.add(() => removeLock(lock, { warning: (text) => this.log.info(1, text) }));
     } catch (error) {
       throw new AuksError("REPO_CACHE_DIR_OPEN", systemText(error));
     }
@@ -307,13 +312,7 @@ class Auksd implements ConnectionHost {
     if (path === "") return;
     const logger = { warning: (text: string) => this.log.info(1, `auksd     : ${text}`) };
     writePidFile(path, { force: false, trustedGroup: null }, logger);
-    this.#undo.push(() => removePidFile(path, logger));
-  }
-
-  #undoAll(): void {
-    this.#stopMetrics();
-    for (const step of this.#undo.reverse()) step();
-    this.#undo = [];
+    this.#teardown.add(() => removePidFile(path, logger));
   }
 
   async #load(): Promise<void> {
@@ -463,15 +462,13 @@ class Auksd implements ConnectionHost {
     this.log.info(1, `dispatcher: ${this.#server.accepted} connections dispatched`);
     this.log.info(1, `auksd     : ${this.#server.busy} connections pending`);
     this.#timers.forEach(clearInterval);
-    await this.#server.stop(GRACE_MS);
-    await this.#replication?.stop();
-    this.#accounts.stop();
-    await Promise.race([
-      this.#store.stop(),
-      new Promise((resolve) => setTimeout(resolve, GRACE_MS)),
-    ]);
-    this.#prepared.authenticator.retire();
-    this.#undoAll();
+    const teardown = this.#teardown; // the last step comes first
+    teardown.add(() => this.#prepared.authenticator.retire());
+    teardown.add(() => Promise.race([this.#store.stop(), sleep(GRACE_MS)]));
+    teardown.add(() => this.#accounts.stop());
+    teardown.add(() => this.#replication?.stop());
+    teardown.add(() => this.#server.stop(GRACE_MS));
+    await teardown.disposeAsync();
     this.log.info(1, "auksd     : exiting");
   }
 }

@@ -22,6 +22,7 @@ import {
 } from "../process/log.ts";
 import { removePidFile, writePidFile } from "../process/pid_file.ts";
 import { notifyManager } from "../process/systemd.ts";
+import { Teardown } from "../process/teardown.ts";
 import { BoundSocket, SERVICE_MANAGER } from "./bound_socket.ts";
 import type { DaemonConfig } from "./config.ts";
 import { GroupUpdater } from "./groups/groups.ts";
@@ -44,7 +45,6 @@ import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { Engine } from "./serve/engine.ts";
 import { catchSignals } from "./signals.ts";
 import { SocketGuard } from "./socket_guard.ts";
-import { Teardown } from "./teardown.ts";
 
 /** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
 const FIRST_MAP_PATIENCE_MS = 1000;

@@ -182,6 +182,22 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
+  it("takes all other steps of its end if one fails", async () => {
+    const auksd = await Auksd.prepare(options());
+    const [metricsFile, pidFile] = ["metrics", "pid"].map((name) => join(auksd.directory, name));
+    auksd.configure(options({ own: `MetricsFile = ${metricsFile} ;\nPidFile = ${pidFile} ;` }));
+    assert.equal(auksd.run().status, 0);
+    const pid = Number(readFileSync(pidFile!, "utf8"));
+    rmSync(metricsFile!);
+    mkdirSync(metricsFile!);
+    process.kill(pid, "SIGTERM");
+    while (existsSync(`/proc/${pid}`)) await new Promise((resolve) => setTimeout(resolve, 20));
+    const log = readFileSync(join(auksd.directory, "auksd.log"), "utf8");
+    assert.match(log, /auksd {5}: Is a directory\n.*auksd {5}: exiting\n$/);
+    assert.deepEqual([pidFile!, join(auksd.cacheDir, ".auksd.lock")].filter(existsSync), []);
+    await auksd.stop();
+  });
+
   it("HUP puts a new ACL in force, even for open connections", async () => {
     const auksd = await Auksd.start(options());
     try {

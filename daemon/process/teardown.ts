@@ -1,13 +1,13 @@
-// Taking down what a start has set up.
+// Taking down what a daemon's start has set up.
 import { systemText } from "../../lib/os/system_text.ts";
-import type { Logger } from "../process/log.ts";
+import type { Logger } from "./log.ts";
 
-/** The steps to take when munged ends or can't start: in reverse order, each even if others fail. */
+/** The steps to take when the daemon ends or can't start: in reverse order, each even if others fail. */
 export class Teardown {
   readonly #stack = new AsyncDisposableStack();
-  readonly #log: Logger;
+  readonly #log: Pick<Logger, "error">;
 
-  constructor(log: Logger) {
+  constructor(log: Pick<Logger, "error">) {
     this.#log = log;
   }
 
