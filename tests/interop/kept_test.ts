@@ -420,11 +420,12 @@ suite("kept connections", { "root": isRoot }, () => {
       `"${Buffer.from(formatKeepRequest(0)).toString("hex")}", "hex")); })` +
       ".on('data', (d) => { console.log(d[5]); process.exit(); })";
     const other = ["setpriv", "--reuid", `${NOBODY}`, "--clear-groups"];
-    const { stdout } = spawnSync(other[0]!, [...other.slice(1), process.execPath, "-e", program], {
+    const command = [...other.slice(1), process.execPath, "-e", program];
+    const { stdout, stderr } = spawnSync(other[0]!, command, {
       encoding: "utf8",
       env: { ...process.env, HOME: "/", TMPDIR: "/tmp" },
     });
-    assert.equal(stdout.trim(), `${MESSAGE_TYPE.keepResponse}`);
+    assert.equal(stdout.trim(), `${MESSAGE_TYPE.keepResponse}`, stderr);
     const { status, out } = realm.run("ours", "munge", ["-n", "-S", munged.socket]);
     assert.equal(status, 0, out);
     const shown = realm.run("ours", "munged", ["--status", `--socket=${munged.socket}`]).out;
