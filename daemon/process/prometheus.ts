@@ -41,7 +41,7 @@ function formatLabels(labels: Labels): string {
  * Keeps a metrics file up to date.
  *
  * @param format produces its contents.
- * @param complain is called each time it can't be written.
+ * @param complain is called each time it can't be written, or removed.
  * @returns a function that stops it and removes the file, whose numbers would otherwise look current, unless another
  * process now writes it.
  */
@@ -61,6 +61,11 @@ export function keepMetricsFile(
   const timer = setInterval(write, FILE_INTERVAL_MS);
   return (isOthers = false) => {
     clearInterval(timer);
-    if (!isOthers) removeName(path);
+    if (isOthers) return;
+    try {
+      removeName(path);
+    } catch (error) {
+      complain(`Failed to remove metrics file "${path}": ${systemText(error)}`);
+    }
   };
 }
