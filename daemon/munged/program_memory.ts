@@ -23,8 +23,6 @@ export function keepProgramSmall(
     served = count;
     release();
   };
-  setTimeout(() => {
-    tidy();
-    setInterval(tidy, tidyMs).unref();
-  }, settledMs).unref();
+  setTimeout(tidy, settledMs).unref();
+  setInterval(tidy, tidyMs).unref(); // begun now, so that munged wakes up once for this and the replay cache
 }
