@@ -249,10 +249,11 @@ describe("mungebox", () => {
   });
 
   it("refuses an unknown or missing name, and lists the commands", () => {
-    for (
-      const [args, text] of [[["nosuch"], 'Unknown command "nosuch"'], [[], "Missing command"]]
-    ) {
-      const { status, out, err } = ours(args as string[]);
+    // Every object has the last two.
+    const names = ["nosuch", "constructor", "__proto__"];
+    const cases = names.map((name) => [[name], `Unknown command "${name}"`] as const);
+    for (const [args, text] of [...cases, [[], "Missing command"] as const]) {
+      const { status, out, err } = ours(args);
       assert.deepEqual([status, out], [1, ""]);
       assert(
         err.startsWith(`mungebox: Error: ${text}; the commands are ${COMMANDS.join(", ")}`),
