@@ -19,7 +19,7 @@ const FLOODS = [
 ] as const;
 /**
  * Besides the 32 MiB that munged may keep for slow clients: requests in progress, code that was not used before, and what the
- * allocator has not given back. It took 124 to 147 MiB before long requests used each other's memory.
+ * allocator has not given back. The more requests a machine serves, the more that is, so the margin is wide.
  */
 const MOST = 120 * MIB;
 
