@@ -19,7 +19,8 @@ const BOX = resolve("dist/mungebox");
 const TICKETS = 10_000;
 const CONNECTIONS = 500;
 const DUMPS = 8;
-const MEGABYTES_MAX = 150;
+/** It takes 141 on an idle machine; on a loaded one, memory is returned later. */
+const MEGABYTES_MAX = 165;
 const FIRST_UID = 10_000;
 
 const NEEDS = { ...KDC_NEEDS, ...SANDBOX_NEEDS, "dist/mungebox": existsSync(BOX) };
