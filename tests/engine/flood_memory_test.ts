@@ -19,9 +19,10 @@ const FLOODS = [
 ] as const;
 /**
  * Besides the 32 MiB that munged may keep for slow clients: requests in progress, code that was not used before, and what the
- * allocator has not given back. The more requests a machine serves, the more that is, so the margin is wide.
+ * allocator has not given back. The more requests a machine serves, the more that is, so the margin is wide: an idle
+ * machine of two processors took 106 MiB.
  */
-const MOST = 120 * MIB;
+const MOST = 140 * MIB;
 
 describe("memory", { skip: process.platform !== "linux" && "needs /proc" }, () => {
   let realm: Realm;
