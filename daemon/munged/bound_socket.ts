@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { basename, dirname } from "node:path";
 import { MungeError } from "../../lib/errors.ts";
+import { refuseDevice } from "../../lib/files/replacement.ts";
 import { checkFile } from "../../lib/files/security.ts";
 import { listeningPath } from "../../lib/os/inherited_socket.ts";
 import { duplicateAbove, duplicateOver } from "../../lib/os/process.ts";
@@ -262,6 +263,7 @@ export function isSamePath(path: string, other: string): boolean {
 
 function removeExisting(path: string): void {
   try {
+    refuseDevice(path);
     unlinkSync(path);
   } catch (error) {
     const text = `Failed to remove socket "${path}": ${systemText(error)}`;

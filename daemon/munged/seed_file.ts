@@ -10,7 +10,7 @@ import {
   statSync,
   unlinkSync,
 } from "node:fs";
-import { replaceFile } from "../../lib/files/replacement.ts";
+import { refuseSpecialFile, replaceFile } from "../../lib/files/replacement.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { checkFile, type SecurityRules, statBreaches } from "../../lib/files/security.ts";
 import type { Logger } from "../process/log.ts";
@@ -68,6 +68,7 @@ export function readSeedFile(
 
 function removeInsecure(path: string, logger: Logger): void {
   try {
+    refuseSpecialFile(path);
     unlinkSync(path);
     logger.info(`Removed insecure PRNG seed "${path}"`);
   } catch (error) {

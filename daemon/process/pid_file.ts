@@ -9,6 +9,7 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
+import { refuseDevice } from "../../lib/files/replacement.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { checkFile, type SecurityRules } from "../../lib/files/security.ts";
 import type { Logger } from "./log.ts";
@@ -27,6 +28,11 @@ export function writePidFile(
   logger: Pick<Logger, "warning">,
 ): void {
   checkFile("pid", path, rules, logger);
+  try {
+    refuseDevice(path);
+  } catch (error) {
+    return logger.warning(`Failed to open PIDfile "${path}": ${systemText(error)}`);
+  }
   const remove = () => {
     try {
       unlinkSync(path);
@@ -54,6 +60,7 @@ export function writePidFile(
 /** Removes the file when the daemon stops, unless it belongs to another daemon by then. */
 export function removePidFile(path: string, logger: Pick<Logger, "warning">): void {
   try {
+    refuseDevice(path);
     if (readFileSync(path, "latin1") === PID_LINE) unlinkSync(path);
   } catch (error) {
     logger.warning(`Failed to remove pidfile "${path}": ${systemText(error)}`);

@@ -1,6 +1,6 @@
 // Metrics in Prometheus's text format, and the file for its node exporter's textfile collector. Each daemon defines its
 // own metrics.
-import { removeName, replaceFile } from "../../lib/files/replacement.ts";
+import { refuseDevice, removeName, replaceFile } from "../../lib/files/replacement.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 
 const FILE_INTERVAL_MS = 15_000;
@@ -63,6 +63,7 @@ export function keepMetricsFile(
     clearInterval(timer);
     if (isOthers) return;
     try {
+      refuseDevice(path);
       removeName(path);
     } catch (error) {
       complain(`Failed to remove metrics file "${path}": ${systemText(error)}`);

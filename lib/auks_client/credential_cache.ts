@@ -12,6 +12,7 @@ import {
   statSync,
 } from "node:fs";
 import { AuksError } from "../auks/errors.ts";
+import { refuseDevice } from "../files/replacement.ts";
 import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
 import type { Credential } from "../krb5/credential.ts";
 import { CredentialCache } from "../krb5/credential_cache.ts";
@@ -149,6 +150,7 @@ function replaceFileCache(
 ): void {
   const unfinished = `${path}.${crypto.getRandomValues(new Uint8Array(UNIQUE_BYTES)).toHex()}`;
   try {
+    refuseDevice(path);
     using cache = openCache(context, `FILE:${unfinished}`);
     fill(cache, credentials);
     keepOwner(context, path, unfinished, credentials[0]!.client);

@@ -49,6 +49,33 @@ export function removeName(path: string): void {
   }
 }
 
+/**
+ * Refuses to replace or remove a device, whose name was given by mistake: without `/dev/null`, little works on a host. Other
+ * users can't make any, so none of theirs can be in the way.
+ *
+ * @throws {Error} with a text for the user.
+ */
+export function refuseDevice(path: string): void {
+  const status = statusOf(path);
+  if (status?.isCharacterDevice() || status?.isBlockDevice()) throw new Error("It is a device");
+}
+
+/** Refuses FIFOs and sockets as well. Directories are left to the system, which refuses them itself. */
+export function refuseSpecialFile(path: string): void {
+  refuseDevice(path);
+  const status = statusOf(path);
+  if (status?.isFIFO() || status?.isSocket()) throw new Error("It is not a regular file");
+}
+
+/** What there is at `path`; undefined if that can't be seen, which keeps the caller from removing it, too. */
+function statusOf(path: string) {
+  try {
+    return fs().lstatSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /** How a complete replacement takes its place. */
 export interface Placing {
   /** Refuses, with EEXIST, to replace an existing file. */
@@ -115,13 +142,14 @@ export function abandonReplacement({ fd, temporary, hasName }: Replacement): voi
  * Puts a file with these bytes at `target`, or leaves what is there as it is.
  *
  * @param placing `mode` is the file's, whatever the umask.
- * @throws the system's error.
+ * @throws the system's error, or one that says what else than a regular file `target` is.
  */
 export function replaceFile(
   target: string,
   bytes: Uint8Array,
   placing: Placing & { readonly mode: number },
 ): void {
+  refuseSpecialFile(target);
   const replacement = createReplacement(target, placing.mode);
   try {
     fs().fchmodSync(replacement.fd, placing.mode);

@@ -1,6 +1,15 @@
 // To whom a credential cache belongs that root fills or renews.
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
@@ -56,6 +65,13 @@ suite("the owner of a cache", { ...KDC_NEEDS, root: process.getuid!() === 0 }, (
 
   it("is never another user, who put a file there to get the tickets", () => {
     assert.equal(ownerOf("planted", MALLORY), 0);
+  });
+
+  it("a device is not replaced, as /dev/null would be", () => {
+    const path = join(kdc.directory, "device");
+    execFileSync("mknod", [path, "c", "1", "3"]);
+    assert.throws(() => storeCredential(context, path, krbCred), /device: It is a device/);
+    assert(lstatSync(path).isCharacterDevice());
   });
 
   it("no names that another user has taken in its directory keep it from being filled", () => {

@@ -37,7 +37,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "lib/files": { imports: ["lib/os"] },
   "lib/keys": { imports: ["lib/credential", "lib/files", "lib/os"] },
   "lib/krb5": { imports: ["lib/bytes", "lib/os"] },
-  "lib/auks_client": { imports: ["lib/auks", "lib/krb5", "lib/os"] },
+  "lib/auks_client": { imports: ["lib/auks", "lib/files", "lib/krb5", "lib/os"] },
   "lib/client": { imports: ["lib/credential", "lib/protocol", "lib/os"] },
   "lib/offline": { imports: ["lib/bytes", "lib/client", "lib/credential", "lib/primitives"] },
   "mod.ts": { imports: ["lib/client", "lib/credential", "lib/protocol"] },

@@ -1,11 +1,14 @@
 // Files that appear complete or not at all.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -47,6 +50,21 @@ test("replaceFile() leaves an existing file alone where it shall be new", () => 
     });
     assert.equal(readFileSync(path, "utf8"), "one");
     assert.deepEqual(readdirSync(directory), ["file"]);
+  });
+});
+
+test("replaceFile() replaces a link, but neither a FIFO nor a device", () => {
+  withDirectory((directory) => {
+    symlinkSync("elsewhere", `${directory}/link`);
+    replaceFile(`${directory}/link`, bytes("x"), { mode: 0o600 });
+    assert(lstatSync(`${directory}/link`).isFile());
+    execFileSync("mkfifo", [`${directory}/fifo`]);
+    assert.throws(
+      () => replaceFile(`${directory}/fifo`, bytes("x"), { mode: 0o600 }),
+      { message: "It is not a regular file" },
+    );
+    assert(lstatSync(`${directory}/fifo`).isFIFO());
+    assert.deepEqual(readdirSync(directory).toSorted(), ["fifo", "link"]);
   });
 });
 
