@@ -190,7 +190,7 @@ export class BoundSocket {
   restore(listener: number): boolean {
     const { socketPath } = this.#config;
     if (lstatSync(socketPath, { throwIfNoEntry: false }) !== undefined) return false;
-    mkdirSync(dirname(socketPath), { recursive: true, mode: DIRECTORY_MODE });
+    makeDirectories(dirname(socketPath));
     checkFile("socket", socketPath, this.#config, this.#log);
     if (!this.#isLocked()) {
       const lock = lockSocket({ socketPath, force: false }, this.#log);
@@ -258,6 +258,16 @@ export function isSamePath(path: string, other: string): boolean {
     return realPath(dirname(path)) === realPath(dirname(other));
   } catch {
     return false; // an abstract name, or a directory that is gone
+  }
+}
+
+/** Makes a directory for all users, whatever the umask, with those above it if they are missing. */
+function makeDirectories(path: string): void {
+  const first = mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
+  if (first === undefined) return;
+  for (let made = path;; made = dirname(made)) {
+    chmodSync(made, DIRECTORY_MODE);
+    if (made === first) return;
   }
 }
 

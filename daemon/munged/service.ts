@@ -67,6 +67,7 @@ export async function serve(
   let log = early;
   try {
     forbidCoreDumps();
+    admitOwner();
     const origin = resolveOrigin(config, early);
     const target = openLog(config, early);
     log = createLogger(target);
@@ -249,6 +250,12 @@ async function start(
     teardown.add(offer.stop.bind(offer));
   }
   return { ended: Promise.race(ways), hasSuccessor };
+}
+
+/** Takes out of the umask what would keep munged itself from using the files that it creates. */
+function admitOwner(): void {
+  const inherited = process.umask(0o077);
+  process.umask(inherited & 0o077);
 }
 
 /** Starts the thread of the realm's store, whose code is loaded only if there is one. */

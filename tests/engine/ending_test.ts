@@ -1,7 +1,15 @@
 // A munged that starts with too many threads, loses its socket, or ends: it leaves nothing behind, and nothing keeps it
 // from ending.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -103,6 +111,24 @@ suite("munged", process.platform !== "linux" && "needs inotify", () => {
       assert(!existsSync(socket) && !existsSync(`${socket}.lock`));
     });
   }
+
+  test("makes everything as it should be with a umask of 0777", async () => {
+    const restrained = ["/bin/sh", "-c", 'umask 0777; exec "$@"', "sh"];
+    const munged = await realm.start("ours", [], restrained);
+    const { socket } = munged;
+    const directory = join(socket, "..");
+    const modeOf = (name: string) => statSync(join(directory, name)).mode & 0o777;
+    assert.equal(modeOf("munged.replay"), 0o700);
+    for (const name of readdirSync(join(directory, "munged.replay"))) {
+      assert.equal(modeOf(join("munged.replay", name)) & 0o200, 0o200, name);
+    }
+    assert.equal(modeOf("pid"), 0o644);
+    rmSync(directory, { recursive: true });
+    await until("a new socket", () => existsSync(socket));
+    assert.equal(modeOf("."), 0o755);
+    assert.equal(modeOf("socket"), 0o777);
+    assert.equal(await munged.stop(), 0);
+  });
 
   test("leaves alone the socket of another munged that took its place", async () => {
     const first = await realm.start("ours");
