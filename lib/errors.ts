@@ -55,12 +55,17 @@ export const ERRORS: readonly (readonly [code: MungeErrorCode, text: string])[] 
  * console.log(ERRNO.EMUNGE_CRED_EXPIRED); // 15
  * ```
  */
-export const ERRNO: { readonly [code in MungeErrorCode]: number } = numberErrors();
+export const ERRNO: { readonly [code in MungeErrorCode]: number } = /* @__PURE__ */ numberErrors();
 
 function numberErrors(): { [code in MungeErrorCode]: number } {
   const numbers: { [code in MungeErrorCode]?: number } = {};
   for (let i = 0; i < ERRORS.length; i++) numbers[ERRORS[i]![0]] = i;
   return numbers as { [code in MungeErrorCode]: number };
+}
+
+/** As in {@linkcode ERRNO}, without the time that making that takes: errors are rare in `munge -n`. */
+function errnoOf(code: MungeErrorCode): number {
+  return ERRORS.findIndex(([name]) => name === code);
 }
 
 /**
@@ -159,10 +164,10 @@ export class MungeError extends CodedError<MungeErrorCode> {
    */
   constructor(
     code: MungeErrorCode,
-    message: string = errorText(ERRNO[code]),
+    message: string = errorText(errnoOf(code)),
     options: MungeErrorOptions = {},
   ) {
-    super(code, ERRNO[code], message, options);
+    super(code, errnoOf(code), message, options);
   }
 }
 

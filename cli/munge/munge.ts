@@ -1,5 +1,5 @@
 // munge: turns a payload into a credential.
-import { ERRNO, errorCode, MungeError } from "../../lib/errors.ts";
+import { errorCode, MungeError } from "../../lib/errors.ts";
 import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { ANY_ID } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
@@ -142,11 +142,12 @@ function encode(settings: Settings, payload: Uint8Array): Uint8Array {
     ...settings,
     payload,
   });
-  if (errno === ERRNO.EMUNGE_BAD_REALM || errno === ERRNO.EMUNGE_CRED_UNAUTHORIZED) {
-    throw new MungeError(errorCode(errno), printable(errorText));
+  if (errno === 0) return credential;
+  const code = errorCode(errno);
+  if (code === "EMUNGE_BAD_REALM" || code === "EMUNGE_CRED_UNAUTHORIZED") {
+    throw new MungeError(code, printable(errorText));
   }
-  if (errno !== 0) refuse(printable(errorText) || "Internal error");
-  return credential;
+  return refuse(printable(errorText) || "Internal error");
 }
 
 /** Switches to the user and group that the credential shall name, because munged asks the kernel who is calling. */

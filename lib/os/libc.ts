@@ -42,8 +42,8 @@ let isRefused = false;
 
 /** Whether libc can be called. It can't where memory must not be both writable and executable. */
 export function canCallLibc(): boolean {
-  if (failures === undefined) openLibc({});
-  return failures !== null;
+  if (errnoCell === undefined) openLibc({});
+  return errnoCell !== null;
 }
 
 /** Like dlopen(), which generates the code for each function; undefined if it can't. */
@@ -77,49 +77,38 @@ function open<T extends Record<string, FFIFunction>>(symbols: T) {
 }
 
 const errnoSymbol = process.platform === "linux" ? "__errno_location" : "__error";
-/** Functions that report failed calls. Opened together with the first others, to save 0.1 ms in each command. */
-const failureSymbols = {
-  [errnoSymbol]: { args: [], returns: FFIType.ptr },
-  strerror: { args: [FFIType.i32], returns: FFIType.ptr },
-};
 /**
- * errno, which has a separate address in each thread (every thread loads this file itself), and its texts; null
- * where libc can't be called.
+ * errno, which has a separate address in each thread (every thread loads this file itself); null where libc can't be
+ * called. It is located when the first other functions are opened, to save 0.1 ms in each command.
  */
-let failures:
-  | { readonly errnoCell: Int32Array; strerror(number: number): Pointer }
-  | null
-  | undefined;
+let errnoCell: Int32Array | null | undefined;
 
 /** The functions of libc named by `symbols`, ready to call. */
 export function openLibc<T extends Record<string, FFIFunction>>(symbols: T) {
-  if (failures !== undefined) return open(symbols);
-  const opened = open({ ...symbols, ...failureSymbols });
-  if (isRefused) {
-    failures = null;
-    return opened;
-  }
-  const { [errnoSymbol]: locateErrno, strerror } = opened as unknown as
-    & Record<string, () => Pointer>
-    & { strerror(number: number): Pointer };
-  failures = { errnoCell: new Int32Array(toArrayBuffer(locateErrno!(), 0, 4)), strerror };
+  if (errnoCell !== undefined) return open(symbols);
+  const opened = open({ ...symbols, [errnoSymbol]: { args: [], returns: FFIType.ptr } });
+  const { [errnoSymbol]: locateErrno } = opened as unknown as Record<string, () => Pointer>;
+  errnoCell = isRefused ? null : new Int32Array(toArrayBuffer(locateErrno!(), 0, 4));
   return opened;
 }
 
 /** errno of this thread's last libc call; read it immediately after the call. */
 export function errno(): number {
-  return failures!.errnoCell[0]!;
+  return errnoCell![0]!;
 }
 
 /** Sets errno to 0, for functions whose failure and "not found" differ only in errno. */
 export function clearErrno(): void {
-  failures!.errnoCell[0] = 0;
+  errnoCell![0] = 0;
 }
+
+const openTexts = () => openLibc({ strerror: { args: [FFIType.i32], returns: FFIType.ptr } });
+let texts: ReturnType<typeof openTexts> | undefined;
 
 /** The system's text for an error number: "No such file or directory". */
 export function strerror(number: number): string {
-  if (!canCallLibc()) return runtimeText(number);
-  return new CString(failures!.strerror(number)).toString();
+  if (canCallLibc()) texts ??= openTexts();
+  return isRefused ? runtimeText(number) : new CString(texts!.strerror(number)!).toString();
 }
 
 /** The runtime's text for an error number, capitalized as the system's. */

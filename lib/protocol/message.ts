@@ -1,6 +1,6 @@
 // The messages between client and daemon (docs/protocol.md, "One request, one response"): formatting and parsing of
 // whole bodies, without sockets.
-import { FieldReader, type Truncation } from "../bytes/field_reader.ts";
+import { FieldReader } from "../bytes/field_reader.ts";
 import { putU32, readU32 } from "../bytes/integers.ts";
 import { LARGEST_PAYLOAD_LENGTH, MAX_PAYLOAD_LENGTH } from "../credential/fields.ts";
 import { MungeError } from "../errors.ts";
@@ -143,17 +143,17 @@ export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> 
   zip: 0,
   realm: "",
   ttl: 0,
-  originAddress: new Uint8Array(0),
+  originAddress: /* @__PURE__ */ new Uint8Array(0),
   encodeTime: 0,
   decodeTime: 0,
   uid: ANY_ID,
   gid: ANY_ID,
   uidRestriction: ANY_ID,
   gidRestriction: ANY_ID,
-  payload: new Uint8Array(0),
+  payload: /* @__PURE__ */ new Uint8Array(0),
 };
 
-const NUL = new Uint8Array(1);
+const NUL = /* @__PURE__ */ new Uint8Array(1);
 
 /**
  * Maximum length of a message's body where payloads may have `maxPayload` bytes: twice as many, as in the protocol. Base64
@@ -239,20 +239,12 @@ function string8(reader: FieldReader, field: string): string {
   return reader.text(reader.u8(field), field);
 }
 
-/** The error for a body that is too short for its fields. */
-function truncationOf(type: MessageType): Truncation {
-  return () => new MungeError("EMUNGE_SOCKET", `Failed to unpack message type ${type}`);
+/** Reads the body of a message. */
+function readerOf(body: Uint8Array, type: MessageType): FieldReader {
+  return new FieldReader(body, 0, () => {
+    return new MungeError("EMUNGE_SOCKET", `Failed to unpack message type ${type}`);
+  });
 }
-
-const TRUNCATED = {
-  encodeRequest: truncationOf(MESSAGE_TYPE.encodeRequest),
-  encodeResponse: truncationOf(MESSAGE_TYPE.encodeResponse),
-  decodeRequest: truncationOf(MESSAGE_TYPE.decodeRequest),
-  decodeResponse: truncationOf(MESSAGE_TYPE.decodeResponse),
-  statusResponse: truncationOf(MESSAGE_TYPE.statusResponse),
-  limitsResponse: truncationOf(MESSAGE_TYPE.limitsResponse),
-  keepResponse: truncationOf(MESSAGE_TYPE.keepResponse),
-} as const;
 
 /**
  * Parses the header in the {@linkcode HEADER_LENGTH} bytes from `at` on.
@@ -283,7 +275,7 @@ export function formatEncodeRequest(request: EncodeRequest, retry: number): Uint
 
 /** The fields of an encode request's body; the payload is a view of `body`. */
 export function parseEncodeRequest(body: Uint8Array): EncodeRequest {
-  const reader = new FieldReader(body, 0, TRUNCATED.encodeRequest);
+  const reader = readerOf(body, MESSAGE_TYPE.encodeRequest);
   return {
     cipher: reader.u8("cipher"),
     mac: reader.u8("mac"),
@@ -335,7 +327,7 @@ export function formatEncodeSuccess(
 
 /** The fields of an encode response's body; the credential is a view of `body`. */
 export function parseEncodeResponse(body: Uint8Array): EncodeResponse {
-  const reader = new FieldReader(body, 0, TRUNCATED.encodeResponse);
+  const reader = readerOf(body, MESSAGE_TYPE.encodeResponse);
   return {
     errno: reader.u8("errno"),
     errorText: string8(reader, "errorText"),
@@ -353,7 +345,7 @@ export function formatDecodeRequest(request: DecodeRequest, retry: number): Uint
 
 /** The fields of a decode request's body; the credential is a view of `body`. */
 export function parseDecodeRequest(body: Uint8Array): DecodeRequest {
-  const reader = new FieldReader(body, 0, TRUNCATED.decodeRequest);
+  const reader = readerOf(body, MESSAGE_TYPE.decodeRequest);
   return { credential: reader.viewBeforeNul(reader.u32("credential"), "credential") };
 }
 
@@ -379,7 +371,7 @@ export function formatDecodeResponse(
 
 /** The fields of a decode response's body; address and payload are views of `body`. */
 export function parseDecodeResponse(body: Uint8Array): DecodeResponse {
-  const reader = new FieldReader(body, 0, TRUNCATED.decodeResponse);
+  const reader = readerOf(body, MESSAGE_TYPE.decodeResponse);
   return {
     errno: reader.u8("errno"),
     errorText: string8(reader, "errorText"),
@@ -414,7 +406,7 @@ export function formatStatusResponse(json: string, retry: number): Uint8Array {
 
 /** The JSON of a status response's body. */
 export function parseStatusResponse(body: Uint8Array): string {
-  const reader = new FieldReader(body, 0, TRUNCATED.statusResponse);
+  const reader = readerOf(body, MESSAGE_TYPE.statusResponse);
   return new TextDecoder().decode(reader.view(reader.u32("status"), "status"));
 }
 
@@ -430,7 +422,7 @@ export function formatLimitsResponse(maxPayload: number, retry: number): Uint8Ar
 
 /** The maximum length of a payload in a limits response's body; fields that a later munged may add are ignored. */
 export function parseLimitsResponse(body: Uint8Array): number {
-  return new FieldReader(body, 0, TRUNCATED.limitsResponse).u32("maxPayload");
+  return readerOf(body, MESSAGE_TYPE.limitsResponse).u32("maxPayload");
 }
 
 /** Header and body of a request to keep the connection for further requests; `retry` is 0 on the first try. */
@@ -447,7 +439,7 @@ export function formatKeepResponse(terms: KeepTerms, retry: number): Uint8Array 
 
 /** The fields of a keep response's body; fields that a later munged may add are ignored. */
 export function parseKeepResponse(body: Uint8Array): KeepTerms {
-  const reader = new FieldReader(body, 0, TRUNCATED.keepResponse);
+  const reader = readerOf(body, MESSAGE_TYPE.keepResponse);
   return {
     idleMs: reader.u32("idleMs"),
     maxLength: reader.u32("maxLength"),
