@@ -281,10 +281,10 @@ async function main(): Promise<void> {
       name: "memory idle, resident",
       unit: "MiB",
       against: null,
-      bound: { most: 80 },
+      bound: { most: 40 },
     }, () => ({ ours: [memory(ours.pid).resident], reference: [memory(reference.pid).resident] }));
     record(
-      { name: "memory idle, private", unit: "MiB", against: null, bound: { most: 40 } },
+      { name: "memory idle, private", unit: "MiB", against: null, bound: { most: 16 } },
       () => ({ ours: [memory(ours.pid).own], reference: [memory(reference.pid).own] }),
     );
     await measureIdleness(both);
@@ -365,7 +365,7 @@ async function measureIdleness(daemons: readonly Contestant[]): Promise<void> {
     Object.fromEntries(found.map((each) => [each.daemon, [each[figure] * 60 / IDLE_SECONDS]]));
   recordAll(
     [
-      { name: names.wakeUps, unit: "1/min", against: null, bound: { most: 4 } },
+      { name: names.wakeUps, unit: "1/min", against: null, bound: { most: 1 } },
       { name: names.cpu, unit: "ms/min", against: null, bound: { most: 0 } },
     ],
     () => [perMinute("wakeUps"), perMinute("cpu")],
@@ -460,7 +460,7 @@ function measureCommands(ours: Contestant): void {
     name: "munged, start to first answer",
     unit: "ms",
     against: null,
-    bound: { most: 80 },
+    bound: { most: 40 },
   }, (round) => {
     const start = performance.now();
     const started = startOurs(`start${round}`);

@@ -29,7 +29,7 @@ import { GroupUpdater } from "./groups/groups.ts";
 import { type GroupMap, NO_GROUPS } from "./groups/map.ts";
 import { KeyStore } from "./keys/store.ts";
 import { memoryWarning, parkedBytes } from "./memory_limit.ts";
-import { countRequests, createCounters } from "./observe/counters.ts";
+import { createCounters } from "./observe/counters.ts";
 import { keepMetrics } from "./observe/metrics.ts";
 import { announcePolicies } from "./observe/policy_text.ts";
 import type { StatusSources } from "./observe/status.ts";
@@ -37,7 +37,6 @@ import { announceOrigin, type Origin, resolveOrigin } from "./origin.ts";
 import { type HandoverOffer, offerHandover } from "./handover/offer.ts";
 import { askPredecessor } from "./handover/predecessor.ts";
 import { takeOver } from "./handover/take_over.ts";
-import { keepProgramSmall } from "./program_memory.ts";
 import { openReplayCache, prepareReplayCache } from "./replay/directory.ts";
 import { startUpkeep } from "./replay/upkeep.ts";
 import type { StoreThread } from "./replay_store/supervisor.ts";
@@ -45,6 +44,7 @@ import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { Engine } from "./serve/engine.ts";
 import { catchSignals } from "./signals.ts";
 import { SocketGuard } from "./socket_guard.ts";
+import { type Chore, releaseProgram, startTidying } from "./tidying.ts";
 
 /** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
 const FIRST_MAP_PATIENCE_MS = 1000;
@@ -231,7 +231,8 @@ async function start(
     () => updater.refresh(),
     () => keys.reload(),
   ];
-  keepProgramSmall(() => countRequests(status.counters));
+  const chores: Chore[] = upkeep === null ? [] : [() => upkeep.tidy()];
+  teardown.add(startTidying(() => serving.nextRequest(), [...chores, releaseProgram]));
   const failed = serving.failed.then((error) => {
     log.error(error.message);
     return 1;

@@ -2,6 +2,7 @@
 // descriptors, stack and memory; replace the runtime's variables in the environment by our settings; make the allocator's memory
 // accessible; say what is wrong when the engine can't start a thread; and, without a working directory or /proc, answer for the
 // C library, because the runtime would give up. For Linux on x64 and arm64.
+import { replaceCode, type Replacements } from "./code.ts";
 import { Elf } from "./elf.ts";
 
 /**
@@ -199,13 +200,13 @@ const CODE = {
  * it does not count as data. These are the call's arguments, their replacements, and the number of calls, because most
  * compilers unroll the loop around it.
  */
-const STRUCTURE_HEAP = {
+const STRUCTURE_HEAP: Replacements = {
   x64: {
     found: "bafbffffff31c941b8010000004531c9",
     wanted: "bafbffffff31c941b8000000004531c9",
   },
   arm64: { found: "82008012e3031faa24008052", wanted: "82008012e3031faa04008052" },
-} as const;
+};
 const STRUCTURE_HEAP_CALLS = [1, 8];
 
 /** The machine code for an architecture. */
@@ -220,7 +221,8 @@ export function entryCode(architecture: keyof typeof CODE): Buffer {
  */
 export function setEntry(runtime: Buffer): void {
   const elf = new Elf(runtime);
-  reserveStructuresReadable(runtime, elf.architecture);
+  const structures = STRUCTURE_HEAP[elf.architecture];
+  replaceCode(runtime, structures, STRUCTURE_HEAP_CALLS, "reserves its structures' space");
   const place = elf.symbol(PLACE);
   const code = entryCode(elf.architecture);
   const behindCode = new EntryData(place.address + code.length);
@@ -307,18 +309,5 @@ class EntryData {
       return pointer;
     });
     return Buffer.concat([...words, ...texts]);
-  }
-}
-
-function reserveStructuresReadable(runtime: Buffer, architecture: keyof typeof CODE): void {
-  const found = Buffer.from(STRUCTURE_HEAP[architecture].found, "hex");
-  const wanted = Buffer.from(STRUCTURE_HEAP[architecture].wanted, "hex");
-  let calls = 0;
-  for (let at = runtime.indexOf(found); at >= 0; at = runtime.indexOf(found, at)) {
-    wanted.copy(runtime, at);
-    calls++;
-  }
-  if (!STRUCTURE_HEAP_CALLS.includes(calls)) {
-    throw new Error(`The runtime reserves its structures' space in ${calls} places`);
   }
 }

@@ -3,7 +3,8 @@
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isLinuxElf } from "./elf.ts";
+import { letScavengerSleep } from "./code.ts";
+import { Elf, isLinuxElf } from "./elf.ts";
 import { setEntry } from "./entry.ts";
 
 const CACHE = "node_modules/.cache/runtimes";
@@ -32,7 +33,10 @@ function closeRuntime(runtime: Uint8Array): Uint8Array {
     }
     closed[at + 1] = 0;
   }
-  if (isLinuxElf(closed)) setEntry(closed);
+  if (isLinuxElf(closed)) {
+    setEntry(closed);
+    letScavengerSleep(closed, new Elf(closed).architecture);
+  }
   return closed;
 }
 
@@ -64,7 +68,7 @@ function fetchPackage(name: string, directory: string): void {
 /** Identifies the changes made to a runtime, so that a cached one from before a change of these files is not used. */
 function changes(): string {
   const hash = createHash("sha256");
-  for (const name of ["elf.ts", "entry.ts", "runtime.ts"]) {
+  for (const name of ["code.ts", "elf.ts", "entry.ts", "runtime.ts"]) {
     hash.update(readFileSync(join(import.meta.dirname, name)));
   }
   return hash.digest("hex").slice(0, 12);

@@ -5,11 +5,24 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { it } from "node:test";
+import { letScavengerSleep, replaceCode } from "../../scripts/runtime/code.ts";
 import { entryCode } from "../../scripts/runtime/entry.ts";
 import { MUNGEBOX } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
+
+/** Where the allocator's thread takes its longest time to sleep from, and how to read that. */
+const SCAVENGER = {
+  x64: {
+    found: "b930750000e996000000",
+    milliseconds: (code: Buffer) => code.readUInt32LE(1),
+  },
+  arm64: {
+    found: "08a68e522f0000141f2003d5",
+    milliseconds: (code: Buffer) => code.readUInt32LE(0) >>> 5 & 0xffff,
+  },
+} as const;
 
 for (const [architecture, prefix] of [["x64", ""], ["arm64", "aarch64-linux-gnu-"]] as const) {
   const native = architecture === process.arch ? "" : prefix;
@@ -35,6 +48,33 @@ for (const [architecture, prefix] of [["x64", ""], ["arm64", "aarch64-linux-gnu-
     }
   });
 }
+
+it("instructions of the runtime are replaced only where they are as often as expected", () => {
+  const replacement = { found: "0102", wanted: "0304" };
+  const replaced = (bytes: number[], times: number[]) => {
+    const runtime = Buffer.from(bytes);
+    replaceCode(runtime, replacement, times, "counts");
+    return [...runtime];
+  };
+  assert.deepEqual(replaced([0, 1, 2, 1], [1]), [0, 3, 4, 1]);
+  assert.deepEqual(replaced([1, 2, 1, 2], [1, 2]), [3, 4, 3, 4]);
+  assert.throws(() => replaced([1, 2, 1, 2], [1]), /^Error: The runtime counts in 2 places$/);
+  assert.throws(() => replaced([2, 1], [1]), /in 0 places/);
+});
+
+it("the allocator's thread wakes up seldom, and in times that its arithmetic can express", () => {
+  for (const [architecture, shift] of [["x64", 16], ["arm64", 13]] as const) {
+    const { found, milliseconds } = SCAVENGER[architecture];
+    const runtime = Buffer.from(found, "hex");
+    letScavengerSleep(runtime, architecture);
+    const sleep = milliseconds(runtime);
+    assert.equal(milliseconds(Buffer.from(found, "hex")), 30_000);
+    assert(sleep > 60_000);
+    const eighth = Math.floor(sleep / 8);
+    assert(eighth < 2 ** shift);
+    assert.equal(Math.floor(eighth * 8389 / 2 ** 20), sleep / 1000);
+  }
+});
 
 suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () => {
   it("the runtime's variables have no effect", () => {

@@ -193,11 +193,6 @@ export interface TypesUsed {
   readonly zips: readonly { readonly zip: string; readonly count: number }[];
 }
 
-/** Number of requests of all workers. */
-export function countRequests(counters: SharedArrayBuffer): number {
-  return rows(counters).reduce((total, cells) => total + cells[REQUESTS]!, 0);
-}
-
 /** Adds up all workers. */
 export function sumCounters(counters: SharedArrayBuffer): Totals {
   const workers = rows(counters);

@@ -19,8 +19,6 @@ import {
 } from "./minutes.ts";
 import type { Logger } from "../../process/log.ts";
 
-/** Long enough to let an idle munged sleep. */
-const PURGE_INTERVAL_MS = 5 * 60_000;
 /** A table is dropped this many seconds after its last credential expired. */
 const GRACE_SECONDS = 60;
 /** Journals are kept for as long as any --timestamp-drift-max could make their credentials valid again. */
@@ -34,6 +32,11 @@ const CERTAINTY_MS = 10 * 60_000;
 /** Whether every credential that expires in this minute did so a while ago. @param now in seconds. */
 export function isOver(minute: number, now: number): boolean {
   return (minute + 1) * 60 + GRACE_SECONDS < now;
+}
+
+/** Milliseconds until {@linkcode isOver} says so. @param now in seconds. */
+function untilOver(minute: number, now: number): number {
+  return Math.max(0, (minute + 1) * 60 + GRACE_SECONDS + 1 - now) * 1000;
 }
 
 /** Number of live entries and their memory, over all tables. */
@@ -58,63 +61,66 @@ export class ReplayPurge {
   readonly #overSince = new Map<number, number>();
   /** Entries of dropped tables, which a thread may have been about to use. */
   #dropped: number[] = [];
-  /** Whether the last purge found no tables and no journals. */
-  #wasEmpty = false;
 
   constructor(state: ReplayState) {
     this.#state = state;
     this.#words = new Int32Array(state.shared);
   }
 
-  /** Whether the last purge found nothing, and there is still nothing to drop. */
-  get isIdle(): boolean {
-    return this.#wasEmpty && openEntries(this.#words).next().done === true;
-  }
-
   /**
-   * Call it every few minutes.
+   * Call it some minutes after a decode, and again when it says so.
    *
    * @param now seconds since the epoch.
    * @param drift seconds by which clocks may differ.
    * @param uptime milliseconds of the monotonic clock.
+   * @returns milliseconds until there is more to drop, if nothing is decoded until then; Infinity if nothing is left.
    */
-  purge(now: number, drift: number, uptime: number): void {
+  purge(now: number, drift: number, uptime: number): number {
     const { directory } = this.#state;
     const words = this.#words;
     const minutes = new Set<number>();
     for (const { minute, isFile } of directory === null ? [] : listJournals(directory)) {
       if (isFile) minutes.add(minute);
     }
+    let next = Infinity;
     withLock(words, () => {
-      this.#dropped.forEach((entry) => closeTable(this.#words, entry));
+      this.#dropped.forEach((entry) => closeTable(words, entry));
       this.#dropped = [];
       for (const entry of openEntries(words)) minutes.add(words[entry + ENTRY.minute]!);
       for (const minute of this.#overSince.keys()) {
         if (!minutes.has(minute) || !isOver(minute, now - drift)) this.#overSince.delete(minute);
       }
       for (const minute of minutes) {
-        if (isOver(minute, now - drift)) this.#drop(minute, now, uptime);
+        const wait = isOver(minute, now - drift)
+          ? this.#drop(minute, now, uptime)
+          : untilOver(minute, now - drift);
+        next = Math.min(next, wait);
       }
-      this.#wasEmpty = minutes.size === 0;
     });
+    return this.#dropped.length > 0 ? 0 : next;
   }
 
-  #drop(minute: number, now: number, uptime: number): void {
+  /** Drops what is left of a minute that is over, if that is certain. Returns the milliseconds until there is more to drop. */
+  #drop(minute: number, now: number, uptime: number): number {
     const since = this.#overSince.get(minute) ?? uptime;
     this.#overSince.set(minute, since);
-    const isCertain = uptime - since >= CERTAINTY_MS;
+    const untilCertain = since + CERTAINTY_MS - uptime;
+    const isCertain = untilCertain <= 0;
     const words = this.#words;
     const entry = findMinute(words, minute);
     if (entry !== null) {
-      if (!isCertain && !isEntrySaved(words, entry)) return;
+      if (!isCertain && !isEntrySaved(words, entry)) return untilCertain;
       Atomics.store(words, entry + ENTRY.state, DROPPED);
       Atomics.add(words, entry + ENTRY.serial, 1);
       this.#dropped.push(entry);
     }
     const { directory } = this.#state;
-    if (directory !== null && isCertain && isOver(minute, now - LONGEST_DRIFT_SECONDS)) {
+    if (directory === null) return Infinity;
+    if (isCertain && isOver(minute, now - LONGEST_DRIFT_SECONDS)) {
       rmSync(journalPath(directory, minute), { force: true });
+      return Infinity;
     }
+    return Math.max(untilCertain, untilOver(minute, now - LONGEST_DRIFT_SECONDS));
   }
 }
 
@@ -133,6 +139,12 @@ export function closeTable(words: Int32Array, entry: number): void {
 
 /** Maintenance of a running cache. */
 export interface Upkeep {
+  /**
+   * Drops what has expired, and sets space aside. Call it some minutes after a decode, and again when it says so.
+   *
+   * @returns milliseconds until there is more to do; Infinity if only decodes make work.
+   */
+  tidy(): number;
   /** Syncs writes to disk now, if possible, so that less is left to do when munged no longer serves. */
   save(): Promise<void>;
   /** Stops it, after syncing writes to disk if possible. */
@@ -170,12 +182,6 @@ export function startUpkeep(
   const save = () =>
     attempt("replay sync", "write the replay cache to disk", () => syncJournals(state));
   keepSpares();
-  const timer = setInterval(() => {
-    if (purge.isIdle && hasSpares) return; // an idle munged must use no processor time
-    const now = Math.floor(Date.now() / 1000);
-    attempt("replay purge", "purge replay cache", () => purge.purge(now, drift, performance.now()));
-    keepSpares();
-  }, PURGE_INTERVAL_MS);
   const saveWhenWritten = async () => {
     // Without work there is no timer, so that an idle munged does not wake up.
     const written = Atomics.waitAsync(words, UNSYNCED, 0);
@@ -188,10 +194,19 @@ export function startUpkeep(
   };
   if (state.directory !== null && !state.syncsFirst) saveWhenWritten();
   return {
+    tidy() {
+      if (isStopped) return Infinity;
+      const now = Math.floor(Date.now() / 1000);
+      let next = 0; // soon, if it fails
+      attempt("replay purge", "purge replay cache", () => {
+        next = purge.purge(now, drift, performance.now());
+      });
+      keepSpares();
+      return hasSpares ? next : 0;
+    },
     save,
     async stop() {
       isStopped = true;
-      clearInterval(timer);
       await save();
     },
   };

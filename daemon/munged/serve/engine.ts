@@ -13,6 +13,7 @@ import type { StoreSource } from "../replay_store/supervisor.ts";
 import type { GroupMap } from "../groups/map.ts";
 import type { Logger, LogTarget } from "../../process/log.ts";
 import type { Realm, Realms } from "../keys/realms.ts";
+import { Activity, createActivity } from "./activity.ts";
 import { closeDescriptorsOf, createDescriptorTable, TRACKED_DESCRIPTORS } from "./descriptors.ts";
 import type { ParkingLimits } from "./parked.ts";
 import { createStandby } from "./standby.ts";
@@ -59,7 +60,8 @@ export interface WorkerSettings extends EngineSettings {
   /** Read end of the pipe that tells it to check its orders. */
   readonly wake: number;
   readonly orders: MessagePort;
-  /** Memory that the workers share (descriptors.ts, standby.ts, turns.ts). */
+  /** Memory that the threads share (activity.ts, descriptors.ts, standby.ts, turns.ts). */
+  readonly activity: SharedArrayBuffer;
   readonly descriptors: SharedArrayBuffer;
   readonly standby: SharedArrayBuffer;
   readonly turns: SharedArrayBuffer;
@@ -124,7 +126,7 @@ export class Engine {
   readonly #workerFile: URL;
   /** Makes a worker's ends of the realm's store. */
   readonly #store: StoreSource | null;
-  readonly #shared: Pick<WorkerSettings, "descriptors" | "standby" | "turns">;
+  readonly #shared: Pick<WorkerSettings, "activity" | "descriptors" | "standby" | "turns">;
   readonly #threads = new Map<number, Thread>();
   readonly #deaths: number[] = [];
   #stopping = false;
@@ -148,6 +150,7 @@ export class Engine {
     this.#workerFile = workerFile;
     this.#store = store;
     this.#shared = {
+      activity: createActivity(),
       descriptors: createDescriptorTable(),
       standby: createStandby(settings.threads),
       turns: createTurns(settings.threads),
@@ -172,6 +175,11 @@ export class Engine {
     const outcome = await Promise.race([ready, engine.failed]);
     if (outcome instanceof Error) throw outcome;
     return engine;
+  }
+
+  /** Settles when a request is served. */
+  nextRequest(): Promise<void> {
+    return new Activity(this.#shared.activity).next();
   }
 
   /** Puts a new group map in force. */

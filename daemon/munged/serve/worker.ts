@@ -9,6 +9,7 @@ import { createLogger } from "../../process/log.ts";
 import { isGroupMember } from "../groups/map.ts";
 import { requireRealm } from "../keys/realms.ts";
 import { subkeysIn } from "../keys/shelter.ts";
+import { Activity } from "./activity.ts";
 import { audit } from "./audit.ts";
 import { WorkerCounters } from "../observe/counters.ts";
 import { collectStatus } from "../observe/status.ts";
@@ -118,6 +119,7 @@ const descriptors = new Descriptors(settings.descriptors, settings.number);
 if (poller.descriptor !== null) descriptors.own(poller.descriptor);
 const standby = new Standby(settings.standby, settings.number);
 const retries = new Retries(standby, descriptors);
+const activity = new Activity(settings.activity);
 const turns = new Turns(settings.turns, settings.number);
 const exchange = new Exchange({
   context,
@@ -165,7 +167,10 @@ function charge(uid: number): void {
   const now = performance.now();
   const requests = exchange.answered - answered;
   turns.charge(uid, now, now - clock, requests);
-  if (requests > 0) counters.recent(now, requests);
+  if (requests > 0) {
+    counters.recent(now, requests);
+    activity.mark();
+  }
   answered = exchange.answered;
   clock = now;
 }

@@ -42,28 +42,38 @@ function purging(state: ReplayState) {
   };
 }
 
-test("a purge is idle only while there are neither tables nor journals", () => {
+test("a purge says when there is more to drop, and nothing is left after the last time", () => {
   withDirectory((directory) => {
     const state = createReplayState(directory);
     const cache = new ReplayCache(state);
     const purge = new ReplayPurge(state);
     let uptime = 0;
-    const after = (minutes: number) => {
-      uptime += minutes * MINUTE;
-      purge.purge(NOW + uptime / 1000, 0, uptime);
-      return { isIdle: purge.isIdle, journals: readdirSync(directory).length };
+    const after = (milliseconds: number) => {
+      uptime += milliseconds;
+      const wait = purge.purge(NOW + uptime / 1000, 0, uptime);
+      return { wait, entries: replayUsage(state).entries, journals: readdirSync(directory).length };
     };
-    assert.equal(purge.isIdle, false);
-    assert.deepEqual(after(0), { isIdle: true, journals: 0 });
+    assert.deepEqual(after(0), { wait: Infinity, entries: 0, journals: 0 });
     insert(cache, randomKeys(1), NOW);
-    assert.equal(purge.isIdle, false);
-    assert.deepEqual(after(5), { isIdle: false, journals: 1 }); // the table is dropped
-    assert.deepEqual(after(5), { isIdle: false, journals: 1 });
-    assert.deepEqual(after(60), { isIdle: false, journals: 0 });
-    assert.deepEqual(after(5), { isIdle: true, journals: 0 });
-    insert(cache, randomKeys(1), NOW + 7200);
-    assert.equal(purge.isIdle, false);
+    const untilExpired = 121_000; // the rest of its minute, one of grace, and a second
+    assert.deepEqual(after(0), { wait: untilExpired, entries: 1, journals: 1 });
+    assert.deepEqual(after(untilExpired - 1000), { wait: 1000, entries: 1, journals: 1 });
+    assert.deepEqual(after(1000), { wait: 0, entries: 0, journals: 1 }); // a thread may still look into the table
+    assert.deepEqual(after(5 * MINUTE), { wait: 55 * MINUTE, entries: 0, journals: 1 });
+    assert.deepEqual(after(55 * MINUTE), { wait: Infinity, entries: 0, journals: 0 });
+    assert.deepEqual(after(24 * 60 * MINUTE), { wait: Infinity, entries: 0, journals: 0 });
   });
+});
+
+test("a purge in memory says when what has expired certainly did", () => {
+  const state = createReplayState(null);
+  insert(new ReplayCache(state), randomKeys(1), NOW);
+  const purge = new ReplayPurge(state);
+  const at = (seconds: number) => purge.purge(NOW + seconds, 0, seconds * 1000);
+  assert.equal(at(0), 121_000);
+  assert.equal(at(121), 10 * MINUTE);
+  assert.equal(at(721), 0); // its table is dropped, and closed the next time
+  assert.equal(at(1021), Infinity);
 });
 
 test("a table is dropped when it has expired, and its journal when that is certain", () => {
@@ -166,6 +176,27 @@ test("threads agree on a minute whose table was dropped and recreated", () => {
   assert.equal(insert(caches[0], one, NOW), false);
 });
 
+test("tidying up drops what has expired, sets space aside and says when there is more to do", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "replay-"));
+  const state = createReplayState(directory);
+  const log = memoryLogger();
+  const upkeep = startUpkeep(state, { syncMilliseconds: 100, drift: 0 }, log);
+  const spares = readdirSync(directory);
+  assert(spares.length > 0);
+  assert.equal(upkeep.tidy(), Infinity);
+  insert(new ReplayCache(state), randomKeys(1), Math.floor(Date.now() / 1000) - 600);
+  assert.notDeepEqual(readdirSync(directory), spares);
+  assert.equal(upkeep.tidy(), 0);
+  assert.equal(replayUsage(state).entries, 0);
+  spares.forEach((name) => assert(readdirSync(directory).includes(name)));
+  // Without a directory nothing can be set aside, which is tried again.
+  rmSync(directory, { recursive: true });
+  upkeep.tidy();
+  assert.equal(upkeep.tidy(), 0);
+  assert.match(log.lines.join(), /Failed to /);
+  await upkeep.stop();
+});
+
 test("decodes are synced after the configured time, and at the end", async () => {
   const directory = mkdtempSync(join(tmpdir(), "replay-"));
   const state = createReplayState(directory);
@@ -183,6 +214,7 @@ test("decodes are synced after the configured time, and at the end", async () =>
   insert(cache, randomKeys(1), NOW);
   await upkeep.stop();
   assert.equal(isUnsynced(), false);
+  assert.equal(upkeep.tidy(), Infinity);
   // A descriptor that can't be synced is reported, and retried the next time.
   words[findMinute(words, NOW / 60)! + ENTRY.unsynced] = 1;
   words[findMinute(words, NOW / 60)! + ENTRY.journal] = 99_999;

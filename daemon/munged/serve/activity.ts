@@ -1,0 +1,30 @@
+// A word that the workers share with the main thread and set when they serve a request, so that the main thread learns that
+// munged is in use without looking every now and then.
+
+/** Memory for the word. */
+export function createActivity(): SharedArrayBuffer {
+  return new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+}
+
+/** One thread's view of the word. */
+export class Activity {
+  readonly #word: Int32Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#word = new Int32Array(memory);
+  }
+
+  /** Notes that a request was served. */
+  mark(): void {
+    if (Atomics.load(this.#word, 0) === 0 && Atomics.exchange(this.#word, 0, 1) === 0) {
+      Atomics.notify(this.#word, 0);
+    }
+  }
+
+  /** Settles when a request is served. */
+  async next(): Promise<void> {
+    Atomics.store(this.#word, 0, 0);
+    const marked = Atomics.waitAsync(this.#word, 0, 0);
+    if (marked.async) await marked.value;
+  }
+}

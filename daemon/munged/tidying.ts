@@ -1,0 +1,61 @@
+// Work that can wait: giving memory back, and dropping what has expired. It is done some minutes after a request was served,
+// and again when some of it is due. While munged is idle nothing here runs, because every wake-up disturbs the jobs of a
+// compute node.
+import { releaseProgramPages } from "../../lib/os/program_pages.ts";
+
+/** When the start is complete, and how long to wait after a request. */
+const TIMES = { settledMs: 2_000, tidyMs: 5 * 60_000 };
+/** The longest time of a timer. */
+const MOST_MS = 2 ** 31 - 1;
+
+/** Part of the work. Returns the milliseconds until it has more to do even if no request is served; Infinity if never. */
+export type Chore = () => number;
+
+/** Gives back the program's code, most of which only the start and other chores need. */
+export function releaseProgram(): number {
+  releaseProgramPages();
+  return Infinity;
+}
+
+/**
+ * Does chores from now on.
+ *
+ * @param nextRequest settles when a request is served.
+ * @returns stops it.
+ */
+export function startTidying(
+  nextRequest: () => Promise<void>,
+  chores: readonly Chore[],
+  { settledMs, tidyMs }: typeof TIMES = TIMES,
+): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  let dueAt = Infinity;
+  let isListening = false;
+  let isStopped = false;
+  const arm = (milliseconds: number) => {
+    const at = performance.now() + milliseconds;
+    if (isStopped || at >= dueAt) return;
+    clearTimeout(timer);
+    dueAt = at;
+    timer = setTimeout(tidy, Math.min(milliseconds, MOST_MS));
+    timer.unref();
+  };
+  const listen = async () => {
+    if (isListening) return;
+    isListening = true;
+    await nextRequest();
+    isListening = false;
+    arm(tidyMs);
+  };
+  const tidy = () => {
+    dueAt = Infinity;
+    void listen(); // first, so that no request is missed meanwhile
+    const waits = chores.map((chore) => chore());
+    arm(Math.max(tidyMs, Math.min(...waits)));
+  };
+  arm(settledMs);
+  return () => {
+    isStopped = true;
+    clearTimeout(timer);
+  };
+}

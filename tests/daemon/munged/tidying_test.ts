@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { Activity, createActivity } from "../../../daemon/munged/serve/activity.ts";
+import { startTidying } from "../../../daemon/munged/tidying.ts";
+
+const TIDY_MS = 5;
+const TIMES = { settledMs: 1, tidyMs: TIDY_MS };
+/** Long enough for several rounds, even on a busy machine. */
+const ROUNDS_MS = 200;
+
+test("chores are done after the start and after requests, but not while nothing happens", async () => {
+  const worker = createActivity();
+  const main = new Activity(worker);
+  let rounds = 0;
+  const stop = startTidying(() => main.next(), [() => (rounds++, Infinity)], TIMES);
+  assert.equal(rounds, 0);
+  await pause(ROUNDS_MS);
+  assert.equal(rounds, 1);
+  for (let i = 0; i < 3; i++) new Activity(worker).mark();
+  assert.equal(rounds, 1);
+  await pause(ROUNDS_MS);
+  assert.equal(rounds, 2);
+  new Activity(worker).mark();
+  await pause(ROUNDS_MS);
+  assert.equal(rounds, 3);
+  new Activity(worker).mark();
+  stop();
+  await pause(ROUNDS_MS);
+  assert.equal(rounds, 3);
+});
+
+test("chores with more to do are done again when it is due, all together", async () => {
+  const activity = new Activity(createActivity());
+  const waits = [0, 2 * TIDY_MS, Infinity];
+  let others = 0;
+  const times: number[] = [];
+  const chores = [
+    () => {
+      times.push(performance.now());
+      return waits[times.length - 1] ?? Infinity;
+    },
+    () => (others++, Infinity),
+  ];
+  const stop = startTidying(() => activity.next(), chores, TIMES);
+  await pause(ROUNDS_MS);
+  assert.equal(times.length, waits.length);
+  assert.equal(others, waits.length);
+  assert(times[1]! - times[0]! > TIDY_MS - 2, "no more often than after requests");
+  assert(times[2]! - times[1]! > 2 * TIDY_MS - 2);
+  stop();
+});
+
+test("a request does not wait for chores that are due much later", async () => {
+  const activity = new Activity(createActivity());
+  let rounds = 0;
+  const stop = startTidying(() => activity.next(), [() => (rounds++, 3_600_000)], TIMES);
+  await pause(ROUNDS_MS);
+  assert.equal(rounds, 1);
+  activity.mark();
+  await pause(ROUNDS_MS);
+  assert.equal(rounds, 2);
+  stop();
+});
