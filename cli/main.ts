@@ -92,7 +92,7 @@ async function fail(program: string, error: unknown): Promise<never> {
 /** The commands that go into the background. */
 const DAEMONS = ["munged", "auksd", "auksdrenewer", "aukspriv"];
 
-/** The first copy of a daemon on its way into the background. */
+/** The leader of a daemon's session, where it could not fork before the runtime started. */
 async function runSessionLeader(program: string): Promise<void> {
   try {
     const { leadSession } = await import("../daemon/process/session_leader.ts");
@@ -110,7 +110,7 @@ const args = process.argv.slice(2);
 const [first = ""] = args;
 const named = appletOf(stemOf(name));
 const given = appletOf(first);
-if (DAEMONS.includes(name) && process.env["MUNGED_STAGE"] === "session") {
+if (DAEMONS.includes(name) && process.env["MUNGED_STAGE"] === `session:${process.ppid}`) {
   void runSessionLeader(name);
 } else if (named !== undefined) void runApplet(named, name, args);
 else if (given !== undefined) void runApplet(given, first, args.slice(1));

@@ -1,7 +1,8 @@
-// Going into the background. The runtime can't fork, so the program starts itself again, twice: the first copy leads a
-// new session, starts the second copy, the daemon, and exits. The daemon therefore is not a session leader and can
-// never acquire a terminal. A service manager has already started us as the leader of a session without a terminal; then
-// there is only the second copy. The caller waits on a pipe for the daemon to report that it is ready.
+// Going into the background. The runtime can't fork, so the program starts itself again: the copy leads a new session,
+// has a child, the daemon, and exits. The daemon therefore is not a session leader and can never acquire a terminal. On
+// Linux the copy forks before its runtime starts (scripts/runtime/entry.ts), elsewhere it is session_leader.ts that starts a
+// second copy. A service manager has already started us as the leader of a session without a terminal; then the copy is the
+// daemon. The caller waits on a pipe for the daemon to report that it is ready.
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { basename, delimiter, resolve } from "node:path";
 import {
@@ -36,7 +37,7 @@ export function enterBackground(
 ): AnnounceReady {
   const stage = process.env[STAGE];
   delete process.env[STAGE];
-  if (stage === undefined || !isPipe(PIPE_FD)) {
+  if (stage !== "daemon" || !isPipe(PIPE_FD)) {
     return process.exit(waitForDaemon(program, commandLine, listener));
   }
   setProcessName(program);
@@ -52,8 +53,8 @@ function waitForDaemon(program: string, args: readonly string[], listener: numbe
   const command = ownCommand(program, args);
   if (leadsSession()) Bun.spawn(command, copyOptions(program, "daemon", nothing, writeEnd, passed));
   else {
-    // Waiting for the first copy, which exits at once, leaves no zombie behind.
-    const options = copyOptions(program, "session", nothing, writeEnd, passed);
+    // Waiting for the copy, which exits at once, leaves no zombie behind.
+    const options = copyOptions(program, `session:${process.pid}`, nothing, writeEnd, passed);
     Bun.spawnSync(command, { ...options, detached: true });
   }
   closeSync(nothing);

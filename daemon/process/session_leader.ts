@@ -1,8 +1,11 @@
-// The first of the two copies on the way into the background (background.ts): it leads the new session, starts the daemon
-// and exits. It loads nothing else, because the user is waiting for it.
+// The leader of a daemon's session (background.ts): it starts the daemon and exits. It loads nothing else, because the user
+// is waiting for it. On Linux it only does so if it could not fork.
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 
-/** Says what a copy of ourselves is for; the daemon removes it from its environment. */
+/**
+ * Says what a copy of ourselves is for: to be "daemon", or to lead the "session", with the caller's process ID, so that it
+ * has no effect on others who inherit it. The daemon removes it from its environment.
+ */
 export const STAGE = "MUNGED_STAGE";
 /** The end of the pipe to the waiting caller, in both copies. */
 export const PIPE_FD = 3;
@@ -19,7 +22,7 @@ export const LISTENER_FD = 4;
  */
 export function copyOptions(
   program: string,
-  stage: "session" | "daemon",
+  stage: `session:${number}` | "daemon",
   nothing: number | "inherit",
   pipe: number,
   listener: number | null,

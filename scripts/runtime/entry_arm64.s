@@ -1,7 +1,7 @@
 // The code of entry.ts for arm64; entry_x64.s says what it does. x0 is for exit.
   mov x19, x0
   adr x20, data
-  add x21, x20, #184
+  add x21, x20, #256
   mov x24, #1
 limit:
   ldr x1, [x21]
@@ -139,6 +139,7 @@ single:
   str x14, [x12], #8
   b single
 variables:
+  mov x22, x1
   mov x16, #0x2020202020202020
 variable:
   ldr x14, [x10], #8
@@ -173,6 +174,52 @@ auxiliary:
   mov x1, #1
   blr x17                         // mallopt
 1:
+  cbz x22, 6f
+  ldr x21, [x20]
+  ldr x21, [x21]                  // environ
+1:
+  ldr x1, [x21], #8
+  cbz x1, 6f
+  add x2, x20, #200
+2:
+  ldp x3, x4, [x2], #16
+  cbz x3, 3f
+  ldr x5, [x1], #8
+  and x5, x5, x3
+  cmp x5, x4
+  b.ne 1b
+  b 2b
+3:
+  sub x1, x1, #3
+  mov w22, #0
+  mov w3, #10
+4:
+  ldrb w2, [x1], #1
+  cbz w2, 5f
+  sub w2, w2, #'0'
+  cmp w2, #9
+  b.hi 6f
+  madd w22, w22, w3, w2
+  b 4b
+5:
+  mov x8, #173                    // getppid
+  svc #0
+  cmp w0, w22
+  b.ne 6f
+  ldr x1, [x20, #184]
+  bl symbol
+  cbz x0, 6f
+  mov x17, x0
+  blr x17                         // fork
+  tbnz w0, #31, 6f
+  cbz w0, 5f
+  mov x0, #0
+  mov x8, #94                     // exit_group
+  svc #0
+5:
+  ldr x1, [x20, #192]
+  stur x1, [x21, #-8]
+6:
   sub x0, sp, #1, lsl #12
   sub x0, x0, #128
   mov x1, #4096

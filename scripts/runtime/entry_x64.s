@@ -1,10 +1,10 @@
 # The code of entry.ts for x86-64, started as _start is: argc, argv, NULL, envp, NULL and auxv at rsp, rdx for exit.
 # First it sees whether there are descriptors and memory enough. Then it makes a copy of all that is at rsp, below it, with our
 # settings first in envp (some of them not for daemons) and without the variables that are closed; the C library holds pointers
-# to the old one.
+# to the old one. The leader of a daemon's session forks, and only its child starts the runtime.
 .intel_syntax noprefix
   mov rbx, rdx
-  lea r12, [rip + data + 184]
+  lea r12, [rip + data + 256]
   mov r14d, 1                     # the status if something is missing
 limit:                            # resource, minimum, message and its length
   mov rdi, [r12]
@@ -201,6 +201,58 @@ auxiliary:
   mov esi, 1
   call rax                        # mallopt
 1:
+  test r13d, r13d                 # is it a daemon, and the leader of its session?
+  je 6f
+  mov r12, [rip + data]
+  mov r12, [r12]                  # environ
+1:
+  mov rsi, [r12]
+  add r12, 8
+  test rsi, rsi
+  je 6f
+  lea rcx, [rip + data + 200]
+2:                                # pairs of mask and value, for 21 bytes
+  mov rax, [rsi]
+  and rax, [rcx]
+  cmp rax, [rcx + 8]
+  jne 1b
+  add rsi, 8
+  add rcx, 16
+  cmp qword ptr [rcx], 0
+  jne 2b
+  sub rsi, 3
+  xor r14d, r14d
+3:                                # a number
+  movzx eax, byte ptr [rsi]
+  inc rsi
+  test eax, eax
+  je 4f
+  sub eax, '0'
+  cmp eax, 9
+  ja 6f
+  imul r14d, r14d, 10
+  add r14d, eax
+  jmp 3b
+4:
+  mov eax, 110                    # getppid
+  syscall
+  cmp eax, r14d
+  jne 6f                          # set by someone else, or long ago
+  mov rsi, [rip + data + 184]
+  call symbol
+  test rax, rax
+  je 6f
+  call rax                        # fork, the C library's, which knows its thread's number afterwards
+  test eax, eax
+  js 6f                           # the program tries it in its own way, and reports the failure
+  je 5f
+  xor edi, edi
+  mov eax, 231                    # exit_group
+  syscall
+5:
+  mov rax, [rip + data + 192]
+  mov [r12 - 8], rax              # in the environment
+6:
   mov eax, 79                     # getcwd, into what is free below
   lea rdi, [rsp - 4224]
   mov esi, 4096

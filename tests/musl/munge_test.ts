@@ -10,6 +10,7 @@ import { ERRNO } from "../../lib/errors.ts";
 import type { Daemon } from "../harness/daemon.ts";
 import { hasReference, isRoot } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
+import { testFork } from "../project/fork.ts";
 import { suite } from "../suite.ts";
 import { type Architecture, GROUPS, MuslSystem, needed } from "./system.ts";
 
@@ -67,6 +68,13 @@ function testCommands(architecture: Architecture) {
 
   test("munge -V prints the same version as with glibc", () => {
     assert.equal(musl.check(["munge", "-V"]), realm.run("ours", "munge", ["-V"]).out);
+  });
+
+  test("the leader of a daemon's session forks before the runtime starts", () => {
+    testFork((args, env) => {
+      const [command, ...words] = musl.command(args);
+      return spawnSync(command!, words, { env: { ...process.env, ...env }, encoding: "utf8" });
+    });
   });
 
   test("a credential is decoded once", () => {

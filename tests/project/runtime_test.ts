@@ -1,14 +1,16 @@
 // The runtime that executables are made from: our first instructions, and no effect of environment variables.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { letScavengerSleep, replaceCode } from "../../scripts/runtime/code.ts";
 import { entryCode } from "../../scripts/runtime/entry.ts";
 import { MUNGEBOX } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
+import { testFork } from "./fork.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
@@ -112,6 +114,40 @@ suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () =
       assert.deepEqual(run(variables), wanted);
       assert.deepEqual(readdirSync(directory), []);
     } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it("the leader of a daemon's session, and no other process, forks before the runtime starts", () => {
+    testFork(([argv0, ...args], env) =>
+      spawnSync(MUNGEBOX, args, { argv0: argv0!, env, encoding: "utf8" })
+    );
+  });
+
+  it("a daemon in the background runs what its session's leader has started", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
+    const files = ["key-file", "socket", "pid-file", "log-file", "seed-file", "replay-dir"];
+    writeFileSync(join(directory, "key-file"), new Uint8Array(1024).fill(1), { mode: 0o600 });
+    const options = files.map((name) => `--${name}=${join(directory, name)}`);
+    const { status, stderr } = spawnSync(MUNGEBOX, ["munged", "--force", ...options], {
+      encoding: "utf8",
+    });
+    assert.equal(status, 0, stderr);
+    const pid = Number(readFileSync(join(directory, "pid-file"), "latin1"));
+    try {
+      // The variables of the last program executed: the leader's, because a fork keeps them.
+      assert.match(
+        readFileSync(`/proc/${pid}/environ`, "latin1"),
+        /\0MUNGED_STAGE=session:\d+\0/,
+      );
+      const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+      const [comm, , , group, session, terminal] = /\((.*)\) (.) (\d+) (\d+) (\d+) (\d+)/
+        .exec(stat)!.slice(1);
+      assert.deepEqual([comm, group, terminal], ["munged", session, "0"]);
+      assert.notEqual(session, `${pid}`);
+    } finally {
+      process.kill(pid);
+      while (existsSync(`/proc/${pid}`)) await pause(10);
       rmSync(directory, { recursive: true });
     }
   });

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { enterBackground } from "../../../daemon/process/background.ts";
 import { leadSession, STAGE } from "../../../daemon/process/session_leader.ts";
 
-if (process.env[STAGE] === "session") { // as cli/main.ts does
+if (process.env[STAGE] === `session:${process.ppid}`) { // as cli/main.ts does
   leadSession();
   process.exit(0);
 }

@@ -78,7 +78,7 @@ test("the copies' environment variable has no effect on other commands", () => {
   const main = fileURLToPath(new URL("../../../cli/main.ts", import.meta.url));
   const { exitCode } = Bun.spawnSync([process.execPath, main, "unmunge"], {
     argv0: "unmunge",
-    env: { ...process.env, MUNGED_STAGE: "session" },
+    env: { ...process.env, MUNGED_STAGE: `session:${process.pid}` },
     stdin: Buffer.from("garbage"),
   });
   assert.notEqual(exitCode, 0);
