@@ -47,7 +47,7 @@ const TARGETS: Readonly<Record<string, string>> = {
  * not inline those that are called in one place.
  */
 function inlineFunctions(code: string): string {
-  const command = ["uglifyjs", "--module", "--compress", "--mangle"];
+  const command = ["node_modules/.bin/uglifyjs", "--module", "--compress", "--mangle"];
   const result = Bun.spawnSync(command, { stdio: [Buffer.from(code), "pipe", "inherit"] });
   if (!result.success) throw new Error("uglifyjs failed");
   return result.stdout.toString();
