@@ -11,7 +11,9 @@ const ANSWERS = [
   "DECODE_TIME:     2027-01-15 08:00:01 +0000 (1800000001)\n",
   "time 1800000000\nversion munge-0.5.15 (2022-06-22)\nencode 6 munge: Error: Failed to connect\n" +
   "decode 14 unmunge: Error: Invalid credential\n",
+  `time 1\nversion ${"x".repeat(400)}\nencode 1 ${"y".repeat(400)}\n`,
 ];
+/** A text that doctor cuts off at 300 characters ends in three dots. */
 const MOST_TEXT = 303;
 
 /** A text that doctor repeats is bounded; a number that it computes with is one. */
