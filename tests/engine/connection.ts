@@ -15,6 +15,8 @@ import { AF_UNIX, unixAddress } from "../../lib/os/unix_address.ts";
 const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SHUT_WR = 1;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
 const EPOLL_CTL_ADD = 1;
 const MAX_EVENTS = 256;
 const EVENT_WORDS = process.arch === "x64" ? 3 : 4;
@@ -24,6 +26,7 @@ const EPOLLIN = 1;
 const { i32, u32, ptr: pointer } = FFIType;
 const c = openLibc({
   socket: { args: [i32, i32, i32], returns: i32 },
+  sendmsg: { args: [i32, pointer, i32], returns: i32 },
   shutdown: { args: [i32, i32], returns: i32 },
   connect: { args: [i32, pointer, u32], returns: i32 },
   epoll_create1: { args: [i32], returns: i32 },
@@ -51,6 +54,21 @@ export function endSending(fd: number): void {
 /** Sends as much as the socket accepts. Returns the number of bytes. */
 export function sendSome(fd: number, bytes: Uint8Array): number {
   return bytes.length === 0 ? 0 : Math.max(0, send(fd, ptr(bytes), bytes.length));
+}
+
+/** Sends bytes, and with them these descriptors (SCM_RIGHTS, unix(7)). */
+export function sendWithDescriptors(
+  fd: number,
+  bytes: Uint8Array,
+  passed: readonly number[],
+): void {
+  const control = new Uint32Array(fixedMemory(16 + 4 * passed.length));
+  control.set([control.byteLength, 0, SOL_SOCKET, SCM_RIGHTS, ...passed]);
+  const vector = new BigUint64Array(fixedMemory(16));
+  vector.set([BigInt(ptr(bytes)), BigInt(bytes.length)]);
+  const header = new BigUint64Array(fixedMemory(56));
+  header.set([BigInt(ptr(vector)), 1n, BigInt(ptr(control)), BigInt(control.byteLength)], 2);
+  if (c.sendmsg(fd, header, 0) !== bytes.length) throw new SystemError("sendmsg");
 }
 
 /** Waits for the other side to hang up connections. */

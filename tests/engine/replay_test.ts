@@ -1,6 +1,7 @@
 // Replays, seen from outside: found among simultaneous clients, and after restarts and crashes. What the cache
 // does by itself is in tests/daemon/munged/replay, full disks are in full_disk_test.ts.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -154,6 +155,29 @@ describe("replays", () => {
     }
     assert.equal(statSync(directory).mode & 0o777, 0o700);
     await munged.stop();
+  });
+
+  test("with --replay-sync=0 each decode is on disk before its answer", {
+    skip: spawnSync("strace", ["--version"]).status !== 0 && "strace is not installed",
+  }, async () => {
+    const trace = join(realm.directory, "trace");
+    const strace = ["strace", "-D", "-f", "-o", trace, "-e", "trace=pwrite64,fdatasync,sendto"];
+    const munged = await realm.start("ours", [
+      `--replay-dir=${directory}`,
+      "--replay-sync=0",
+      "--num-threads=1",
+    ], strace);
+    running.push(munged);
+    const credentials = encode(munged.socket, 3);
+    for (const each of credentials) assert.equal(decode(munged.socket, each), SUCCESS);
+    await munged.stop();
+    const calls = readFileSync(trace, "latin1").match(
+      /(?<=^\d+ +)(pwrite64|fdatasync|sendto)(?=\()/gm,
+    );
+    // The last answer's, before the journals are synced at the end.
+    const last = calls!.slice(0, calls!.lastIndexOf("sendto") + 1);
+    const decodes = last.slice(last.indexOf("pwrite64")).join(" ");
+    assert.match(decodes, /(pwrite64 fdatasync sendto ?){3}$/);
   });
 
   test("an answer that is not taken makes a credential new again, and no retry is believed before", async () => {

@@ -2,6 +2,7 @@
 // the reference, survives, and serves the next client.
 import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
+import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { armor } from "../../lib/credential/armor.ts";
@@ -15,8 +16,13 @@ import {
   type DecodeResponse,
   formatDecodeRequest,
   formatEncodeRequest,
+  formatKeepRequest,
   HEADER_LENGTH,
 } from "../../lib/protocol/message.ts";
+import { fixedMemory } from "../../lib/os/libc.ts";
+import { close } from "../../lib/os/socket.ts";
+import { receiveInto } from "../../lib/os/unix_stream.ts";
+import { connect, HangUps, sendWithDescriptors } from "../engine/connection.ts";
 import { exchange, exchangeRaw } from "./raw.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference } from "../harness/programs.ts";
@@ -356,6 +362,40 @@ suite("malformed input", { "the reference": hasReference }, () => {
       assert.equal((await exchange(ours.socket, new Uint8Array(0))).length, 0);
     }
     await served();
+  });
+
+  it("descriptors that come with requests are not kept", {
+    skip: process.platform !== "linux" && "needs /proc",
+  }, async () => {
+    await served();
+    const { pid } = ours.process;
+    const open = () => readdirSync(`/proc/${pid}/fd`).length;
+    const before = open();
+    const file = openSync("/dev/null", "r");
+    const passed = Array<number>(200).fill(file);
+    const events = new HangUps();
+    const buffer = new Uint8Array(fixedMemory(4096));
+    /** Whether a request with descriptors is answered. */
+    const isAnswered = (connection: number, request: Uint8Array) => {
+      sendWithDescriptors(connection, request, passed);
+      assert.deepEqual(events.wait(5_000), [connection]);
+      return receiveInto(connection, buffer, 0) as number > 0;
+    };
+    for (let i = 0; i < 50; i++) {
+      const connection = connect(ours.socket, 0);
+      events.add(connection, true);
+      if (i % 5 !== 0) {
+        assert(isAnswered(connection, formatEncodeRequest(ENCODE, 0)));
+      } else {
+        assert(isAnswered(connection, formatKeepRequest(0)));
+        // They leave no room for the sender's identity, without which a kept connection ends.
+        assert(!isAnswered(connection, formatEncodeRequest(ENCODE, 0)));
+      }
+      close(connection);
+    }
+    await served();
+    assert(open() <= before, `${open()} descriptors instead of ${before}`);
+    closeSync(file);
   });
 
   it("the daemon survives all this and stops cleanly", async () => {

@@ -74,6 +74,16 @@ describe("a munged that is asked for its status", () => {
     assert.equal(out, "");
   });
 
+  it("that is stopped is not said to refuse", async () => {
+    const stopped = await realm.start("ours");
+    stopped.process.kill("SIGSTOP");
+    const { status, err } = realm.run("ours", "munged", ["--status", "-S", stopped.socket]);
+    stopped.process.kill("SIGCONT");
+    assert.equal(status, 6);
+    assert.equal(err, "munged: Error: Failed to receive message header: Timed-out\n");
+    assert.equal(await stopped.stop(), 0);
+  });
+
   it(
     "the reference, asked for its status, disconnects and continues",
     { skip: !hasReference },

@@ -25,6 +25,37 @@ const CLUB = 54_323;
 /** Whether we can mount over /etc/group for one process and its children, leaving the system's file alone. */
 const canMount = isRoot && spawnSync("unshare", ["--mount", "true"]).status === 0;
 
+const canUnshare = spawnSync("unshare", ["--user", "--map-root-user", "true"]).status === 0;
+
+suite("a munged in a user namespace", { "root": isRoot, "user namespaces": canUnshare }, () => {
+  it("serves the users that are mapped into it, and all others only if it is told to", async () => {
+    const realm = new Realm();
+    try {
+      const wrapper = ["unshare", "--user", "--map-root-user"];
+      const strict = await realm.start("ours", [], wrapper);
+      const encode = ({ socket }: Munged, user: { uid: number; gid: number }) =>
+        realm.run("ours", "munge", ["-n", "-S", socket], user);
+      const own = encode(strict, ROOT);
+      assert.equal(own.status, 0, own.err);
+      for (const user of [STRANGER, DAEMON]) {
+        const { err, status } = encode(strict, user);
+        assert.match(err, /^munge: Error: Unauthorized client/);
+        assert.notEqual(status, 0);
+      }
+      const unmunge = (munged: Munged, input: string) =>
+        realm.run("ours", "unmunge", ["-S", munged.socket, "-k", "UID,GID"], { input, ...DAEMON });
+      assert.notEqual(unmunge(strict, own.out).status, 0);
+      const open = await realm.start("ours", ["--allow-overflow-id"], wrapper);
+      assert.match(strict.log(), /Refused encode.*overflow_id/);
+      const made = encode(open, STRANGER);
+      assert.equal(made.status, 0, made.err);
+      assert.match(unmunge(open, made.out).out, /^UID: .*\(65534\)\nGID: .*\(65534\)\n/);
+    } finally {
+      await realm.close();
+    }
+  });
+});
+
 suite("users", { "the reference": hasReference, "root": isRoot }, () => {
   let realm: Realm;
   let probe: string;

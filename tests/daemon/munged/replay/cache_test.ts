@@ -10,6 +10,7 @@ import {
   findMinute,
   tableOf,
 } from "../../../../daemon/munged/replay/minutes.ts";
+import { MAX_SEGMENTS } from "../../../../daemon/munged/replay/segments.ts";
 import { KEY_LENGTH, type Presented } from "../../../../daemon/munged/replay/table.ts";
 import { replayUsage } from "../../../../daemon/munged/replay/upkeep.ts";
 import { memoryAt } from "../../../../lib/os/anonymous_memory.ts";
@@ -205,6 +206,9 @@ test("remember() gives each key to exactly one of several threads", async () => 
 /** Header words for a lock, for inserting threads and for growth, as in table.ts. */
 const HEADER = { inserters: 1, growing: 2, growLock: 3 };
 
+/** Offset of the first segment's address in the same header. */
+const FIRST_SEGMENT = 4 * (16 + MAX_SEGMENTS);
+
 /** A cache with a word left in its table's header by a thread, and how long requests took. */
 function withStuck(word: number, requests: number): { failures: string[]; longest: number } {
   const state = createReplayState(null);
@@ -235,6 +239,21 @@ for (const [name, word] of Object.entries(HEADER)) {
     assert.ok(failures.every((text) => /A thread stopped while it changed/.test(text)));
   });
 }
+
+test("a credential is not new to one thread while another has begun to remember it, or died then", () => {
+  const state = createReplayState(null);
+  const cache = new ReplayCache(state);
+  const one = randomKeys(1);
+  const present = () => insert(cache, one, NOW);
+  assert.equal(present(), true);
+  const words = new Int32Array(state.shared);
+  const { address } = tableOf(words, findMinute(words, NOW / 60)!);
+  const [segment] = new Float64Array(memoryAt(address, 4096).buffer, FIRST_SEGMENT, 1);
+  const slots = memoryAt(segment!, 16_384);
+  const slot = slots.findIndex((word) => word !== 0);
+  slots.fill(0, slot + 1, slot + 4); // as after its claim: only the first word is there
+  assert.equal(present(), false);
+});
 
 test("a lock left behind by a thread costs one wait, and an error for each request", () => {
   const state = createReplayState(null);
