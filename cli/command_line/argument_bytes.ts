@@ -10,6 +10,11 @@ const MAX_SEQUENCE = 4;
 /** Bytes as a string, with those that are not UTF-8 escaped. */
 export function escapeBytes(bytes: Uint8Array): string {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    // not UTF-8 as a whole
+  }
   let text = "";
   for (let at = 0; at < bytes.length;) {
     let length = 1;

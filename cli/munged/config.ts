@@ -13,6 +13,7 @@ import { checkFile } from "../../lib/files/security.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { CONFIG_DIRECTORY } from "../../lib/paths.ts";
+import { escapeBytes } from "../command_line/argument_bytes.ts";
 import type { Option } from "../command_line/options.ts";
 import { refuse } from "../command_line/values.ts";
 
@@ -33,9 +34,6 @@ export interface ConfigOption<Settings> extends Option<Settings> {
 
 /** The source of each option's value, by long name; without defaults. */
 export type Sources = Map<string, string>;
-
-/** What decoding puts in place of bytes that are not UTF-8, which only a comment may have. */
-const REPLACEMENT = "\ufffd";
 
 /** A prefix of our own: `MUNGE_KEY_FILE`, say, means something to many container images. */
 const VARIABLE_PREFIX = "MUNGEBOX_";
@@ -72,7 +70,7 @@ export function applyFile<Settings>(
     );
     if (option === undefined) refuse(`${place}: Unknown key "${key}"`);
     const parsed = parseValue(value);
-    if (parsed?.includes(REPLACEMENT)) refuse(`${place}: "${key}" is not in UTF-8`);
+    if (parsed?.isWellFormed() === false) refuse(`${place}: "${key}" is not in UTF-8`);
     if (parsed === undefined) refuse(`${place}: Text behind a quoted value, or no closing quote`);
     apply(option, settings, parsed, place);
     sources.set(option.long, place);
@@ -170,7 +168,7 @@ function readConfigFile(path: string, optional: boolean, uid: number): string {
     const breach = fileBreach(fstatSync(fd), uid);
     if (breach !== undefined) refuse(`Configuration file is insecure: "${path}" ${breach}`);
     checkFile("config", path, { force: false, trustedGroup: null, uid }, { warning: () => {} });
-    return readFileSync(fd, "utf8");
+    return escapeBytes(readFileSync(fd)); // only a comment may have bytes that are not UTF-8
   } catch (error) {
     if (error instanceof MungeError) throw error;
     refuse(`Failed to read configuration file "${path}": ${systemText(error)}`);

@@ -1,7 +1,7 @@
 // Primitives from the runtime: Bun's CryptoHasher, if there is one, and node:crypto. A trial run of each one finds
 // out what the runtime really has (OpenSSL 3 disables some by default).
 import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
-import { release } from "../bytes/memory.ts";
+import { MUCH, release } from "../bytes/memory.ts";
 import type { Cipher, CipherName } from "../credential/cipher.ts";
 import type { CryptographySupplier, DigestFunction, HmacFunction } from "./choice.ts";
 import { type DigestInto, hmacFrom } from "./hmac.ts";
@@ -36,8 +36,8 @@ const DIGESTS: { readonly [name in MacName]?: string } = {
   sha512: "sha512",
 };
 
-/** Longer data is encrypted and decrypted in place, in pieces of this length, so that it takes no more memory. */
-const PIECE_LENGTH = 65_536;
+/** Much data is encrypted and decrypted in place, in pieces of this length, so that it takes no more memory. */
+const PIECE_LENGTH = MUCH;
 const SHA256_BLOCK_LENGTH = 64;
 
 const CBCS: { readonly [name in CipherName]?: string } = {

@@ -120,6 +120,8 @@ test("a value that is not UTF-8 is refused, a comment is not", () => {
       errno: 1,
       message: `${path}:2: "key-file" is not in UTF-8`,
     });
+    writeFileSync(path, "key-file=/\ufffd/key\n");
+    assert.equal(parse(path).keyFile, "/\ufffd/key");
   });
 });
 
