@@ -1,5 +1,13 @@
 // The code of entry.ts for arm64; entry_x64.s says what it does. x0 is for exit.
   mov x19, x0
+  mov x0, #30                     // SIGPWR
+  sub x1, sp, #192
+  stp xzr, xzr, [x1]
+  stp xzr, xzr, [x1, #16]
+  mov x2, #0
+  mov x3, #8
+  mov x8, #134                    // rt_sigaction
+  svc #0
   adr x20, data
   add x21, x20, #256
   mov x24, #1
@@ -123,7 +131,7 @@ daemons:
   mov x1, #0
 3:
   ldr x3, [x21], #8
-  cbz x3, single
+  cbz x3, errand
   ldr x5, [x21], #8
   and x6, x3, x2
   cmp x6, x5
@@ -131,6 +139,26 @@ daemons:
   and x6, x3, x4
   cmp x6, x5
   csinc x1, x1, xzr, ne
+  b 3b
+errand:
+  add x2, sp, #16
+1:
+  ldr x3, [x2], #8
+  cbz x3, 3f
+  ldr x3, [x3]
+  mov x4, x21
+2:
+  ldp x5, x6, [x4], #16
+  cbz x5, 1b
+  and x5, x5, x3
+  cmp x5, x6
+  b.ne 2b
+  mov x1, #0
+  b 1b
+3:
+  ldr x3, [x21], #8
+  cbz x3, single
+  add x21, x21, #8
   b 3b
 single:
   ldr x14, [x21], #8

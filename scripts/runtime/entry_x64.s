@@ -4,6 +4,17 @@
 # to the old one. The leader of a daemon's session forks, and only its child starts the runtime.
 .intel_syntax noprefix
   mov rbx, rdx
+  mov edi, 30                     # SIGPWR, with which the engine stops its threads: it says so if it was ignored
+  lea rsi, [rsp - 192]            # below the red zone
+  xor eax, eax                    # SIG_DFL
+  mov [rsi], rax
+  mov [rsi + 8], rax
+  mov [rsi + 16], rax
+  mov [rsi + 24], rax
+  xor edx, edx
+  mov r10d, 8
+  mov eax, 13                     # rt_sigaction
+  syscall
   lea r12, [rip + data + 256]
   mov r14d, 1                     # the status if something is missing
 limit:                            # resource, minimum, message and its length
@@ -137,7 +148,7 @@ daemons:                          # is it one, by argv[0] or argv[1]?
   mov rax, [r12]
   add r12, 8
   test rax, rax
-  je single
+  je errand
   mov r8, [r12]
   add r12, 8
   mov r10, rax
@@ -149,6 +160,32 @@ daemons:                          # is it one, by argv[0] or argv[1]?
   sete al
   or al, r10b
   or r13b, al
+  jmp 3b
+errand:                           # not with an option of this kind
+  lea rdx, [rsp + 16]             # argv[1]
+1:
+  mov rcx, [rdx]
+  add rdx, 8
+  test rcx, rcx
+  je 3f
+  mov rcx, [rcx]
+  mov r8, r12
+2:                                # pairs of mask and value
+  mov rax, [r8]
+  test rax, rax
+  je 1b
+  and rax, rcx
+  cmp rax, [r8 + 8]
+  lea r8, [r8 + 16]
+  jne 2b
+  xor r13d, r13d
+  jmp 1b
+3:                                # behind the pairs
+  mov rax, [r12]
+  add r12, 8
+  test rax, rax
+  je single
+  add r12, 8
   jmp 3b
 single:                           # more settings, if it is not
   mov rax, [r12]

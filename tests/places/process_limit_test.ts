@@ -112,13 +112,32 @@ suite("a user's used-up processes", { root: isRoot }, () => {
     assert.equal(run(0, [realm.program("reference", "remunge"), ...args]).status, 1);
   });
 
+  for (const left of LEFT.slice(0, 3)) {
+    it(`a daemon's program that does not become one, with ${left} left`, () => {
+      const free = `--socket=${join(directory, "nothing")}`;
+      for (
+        const [program, ...args] of [
+          ["munged", "--version"],
+          ["munged", "-V"],
+          ["munged", "--help"],
+          ["munged", "--license"],
+          ["munged", "--check-config"],
+          ["munged", `--socket=${munged.socket}`, "--status"],
+          ["munged", free, "--stop"],
+          ["munged", free, "-sv"],
+          ["mungebox", "auksd", "-h"],
+        ] as const
+      ) {
+        const command = [realm.program("ours", program!), ...args];
+        assert.deepEqual(run(left, command), run(1_000, command), command.join(" "));
+      }
+    });
+  }
+
   for (const left of LEFT) {
     it(`every other command with ${left} left, in one line if it fails`, () => {
       for (
         const [program, ...args] of [
-          ["munged", "--version"],
-          ["munged", "--check-config"],
-          ["mungebox", "auksd", "-h"],
           ["mungebox", "auksdrenewer", "-h"],
           ["mungebox", "aukspriv", "-h"],
           ["mungebox", "auks", "-h"],

@@ -152,6 +152,13 @@ suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () =
     }
   });
 
+  it("an ignored SIGPWR, which the engine uses itself, makes it say nothing", () => {
+    const ignoring = ["-c", 'trap "" PWR; exec "$@"', "sh", MUNGEBOX, "munge", "--version"];
+    const { status, stdout, stderr } = spawnSync("/bin/sh", ignoring, { encoding: "utf8" });
+    assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
+    assert.match(stdout, /^munge-\d/);
+  });
+
   it("arguments and other variables arrive unchanged", () => {
     for (const count of [0, 1, 2, 301]) {
       const env = Object.fromEntries(
