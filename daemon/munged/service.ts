@@ -44,7 +44,7 @@ import { readSeedFile, writeSeedFile } from "./seed_file.ts";
 import { Engine } from "./serve/engine.ts";
 import { catchSignals } from "./signals.ts";
 import { SocketGuard } from "./socket_guard.ts";
-import { type Chore, releaseProgram, startTidying } from "./tidying.ts";
+import { type Chore, releaseMemory, startTidying } from "./tidying.ts";
 
 /** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
 const FIRST_MAP_PATIENCE_MS = 1000;
@@ -232,7 +232,7 @@ async function start(
     () => keys.reload(),
   ];
   const chores: Chore[] = upkeep === null ? [] : [() => upkeep.tidy()];
-  teardown.add(startTidying(() => serving.nextRequest(), [...chores, releaseProgram]));
+  teardown.add(startTidying(() => serving.nextRequest(), [...chores, releaseMemory]));
   const failed = serving.failed.then((error) => {
     log.error(error.message);
     return 1;

@@ -1,6 +1,7 @@
 // Work that can wait: giving memory back, and dropping what has expired. It is done some minutes after a request was served,
 // and again when some of it is due. While munged is idle nothing here runs, because every wake-up disturbs the jobs of a
 // compute node.
+import { gcAndSweep } from "bun:jsc";
 import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 
 /** When the start is complete, and how long to wait after a request. */
@@ -11,8 +12,9 @@ const MOST_MS = 2 ** 31 - 1;
 /** Part of the work. Returns the milliseconds until it has more to do even if no request is served; Infinity if never. */
 export type Chore = () => number;
 
-/** Gives back the program's code, most of which only the start and other chores need. */
-export function releaseProgram(): number {
+/** Collects the main thread's garbage, and gives back the program's code, which mostly the start and other chores need. */
+export function releaseMemory(): number {
+  gcAndSweep(); // now, because later it would need code again
   releaseProgramPages();
   return Infinity;
 }

@@ -29,6 +29,16 @@ export function mapMemory(length: number): number {
   return address;
 }
 
+/**
+ * Zeroed memory for as long as the process runs, like fixedMemory(), for large buffers of which little may ever be used:
+ * only the pages that are take memory, while the engine may write zeros to all of its own.
+ *
+ * @throws {SystemError} ENOMEM.
+ */
+export function lastingMemory(length: number): ArrayBuffer {
+  return toArrayBuffer(mapMemory(length) as Pointer, 0, length);
+}
+
 /** Whether so much more can be mapped: address space, and memory if it is to be written to. */
 export function canMap(length: number, { writable }: { readonly writable: boolean }): boolean {
   const address = map(length, writable ? PROT_READ_WRITE : PROT_NONE, MAP_NORESERVE);

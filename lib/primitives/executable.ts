@@ -13,3 +13,5 @@ export const primitives: Primitives = {
   ...chooseCryptography(native, blockCiphers),
   ...chooseCompression(nativeCompression, { bzlib: bzip2 }),
 };
+
+export { loadNative as loadPrimitives } from "../crypto/native.ts";

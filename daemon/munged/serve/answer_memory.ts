@@ -1,14 +1,15 @@
 // Memory in which answers are made: the same for each, except for very long ones, which get their own.
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { newBytes } from "../../../lib/bytes/memory.ts";
-import { fixedMemory, ptr } from "../../../lib/os/libc.ts";
+import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { ptr } from "../../../lib/os/libc.ts";
 
 /** Maximum length of an answer in reused memory. */
 const LENGTH = 131_072;
 
 /** Memory for one answer at a time. */
 export class AnswerMemory {
-  readonly #memory = fixedMemory(LENGTH);
+  readonly #memory = lastingMemory(LENGTH);
   readonly #views = new KeptViews(this.#memory);
   readonly #address: number = ptr(this.#memory);
 

@@ -2,7 +2,8 @@
 // blocks: a client whose bytes have not arrived yet, or that does not read its answer, is parked.
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { release, releaseMuch } from "../../../lib/bytes/memory.ts";
-import { EAGAIN, EINTR, errno, fixedMemory, ptr, strerror } from "../../../lib/os/libc.ts";
+import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { EAGAIN, EINTR, errno, ptr, strerror } from "../../../lib/os/libc.ts";
 import { receive } from "../../../lib/os/socket.ts";
 import {
   type Header,
@@ -64,7 +65,7 @@ export class Exchange {
   readonly #mustWait: ExchangeParts["mustWait"];
   readonly #awaitTurn: ExchangeParts["awaitTurn"];
 
-  readonly #input = new Uint8Array(fixedMemory(READ_LENGTH));
+  readonly #input = new Uint8Array(lastingMemory(READ_LENGTH));
   readonly #inputAddress: number = ptr(this.#input);
   readonly #bodyViews = new KeptViews(this.#input.buffer as ArrayBuffer, HEADER_LENGTH);
 

@@ -1,7 +1,8 @@
 // Answers over kept connections: those to requests that have come together are sent together. What a client does not read
 // now is parked; what it has not received is no longer remembered when its connection ends.
 import { copyBytes, newBytes } from "../../../lib/bytes/memory.ts";
-import { EAGAIN, errno, fixedMemory, ptr, strerror } from "../../../lib/os/libc.ts";
+import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { EAGAIN, errno, ptr, strerror } from "../../../lib/os/libc.ts";
 import { send } from "../../../lib/os/socket.ts";
 import type { Logger } from "../../process/log.ts";
 import type { Remembered } from "../replay/cache.ts";
@@ -29,7 +30,7 @@ export interface KeptAnswersParts {
 export class KeptAnswers {
   readonly #parts: KeptAnswersParts;
   /** Answers not sent yet. */
-  readonly #batch = new Uint8Array(fixedMemory(BATCH_LENGTH));
+  readonly #batch = new Uint8Array(lastingMemory(BATCH_LENGTH));
   readonly #batchAddress: number = ptr(this.#batch);
   #batched = 0;
 

@@ -5,7 +5,8 @@
 import { newBytes } from "../../../lib/bytes/memory.ts";
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
-import { EAGAIN, EINTR, errno, fixedMemory, ptr, strerror } from "../../../lib/os/libc.ts";
+import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { EAGAIN, EINTR, errno, ptr, strerror } from "../../../lib/os/libc.ts";
 import {
   hasInput,
   knowsSenders,
@@ -65,7 +66,7 @@ export class KeptExchange {
   readonly #work: KeptWork;
   #isDraining = false;
 
-  readonly #input = new Uint8Array(fixedMemory(READ_LENGTH));
+  readonly #input = new Uint8Array(lastingMemory(READ_LENGTH));
   readonly #inputAddress: number = ptr(this.#input);
   readonly #inputViews = new KeptViews(this.#input.buffer as ArrayBuffer);
 

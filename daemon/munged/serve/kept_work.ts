@@ -4,7 +4,7 @@ import { readU32 } from "../../../lib/bytes/integers.ts";
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { copyBytes } from "../../../lib/bytes/memory.ts";
 import { MungeError } from "../../../lib/errors.ts";
-import { fixedMemory } from "../../../lib/os/libc.ts";
+import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
 import { type Header, HEADER_LENGTH, parseHeader } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
@@ -48,7 +48,7 @@ export class KeptWork {
   readonly #parts: KeptWorkParts;
   readonly #context: RequestContext;
   /** The request being answered, moved here because there are views of its body. */
-  readonly #request = new Uint8Array(fixedMemory(LONGEST));
+  readonly #request = new Uint8Array(lastingMemory(LONGEST));
   readonly #bodyViews = new KeptViews(this.#request.buffer as ArrayBuffer, HEADER_LENGTH);
   readonly #memory = new AnswerMemory();
   /** What one connection has sent, and how much of it is answered. */

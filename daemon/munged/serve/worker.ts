@@ -1,7 +1,7 @@
 // One thread that serves requests. It blocks only in libc and never waits for a single client. This file has its event
 // loop, its context for decisions, and turns; the sockets are in listener.ts and exchange.ts.
 import { dropSpareMemory, keepSpareMemory } from "../../../lib/bytes/memory.ts";
-import { primitives } from "../../../lib/primitives/executable.ts";
+import { loadPrimitives, primitives } from "../../../lib/primitives/executable.ts";
 import { openPoller } from "../../../lib/os/poller.ts";
 import { lastDescriptors } from "../../../lib/os/process.ts";
 import { acceptConnection, drainPipe } from "../../../lib/os/socket.ts";
@@ -48,6 +48,8 @@ process.once("uncaughtException", ({ message }) => {
   report({ kind: "failed", reason: message });
   process.exit(1);
 });
+
+loadPrimitives();
 
 // Threads are started before munged knows their settings, so that they load their code meanwhile. Nothing is awaited before
 // the listener is there, because messages are not kept for it.
