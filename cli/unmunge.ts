@@ -15,9 +15,10 @@ import { formatLocalTime } from "../lib/os/local_time.ts";
 import { ignoreHangup } from "../lib/os/standard_streams.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { printable } from "../lib/printable.ts";
-import { groupById, userById } from "../lib/os/users.ts";
+import { type Group, groupById, type User, userById } from "../lib/os/users.ts";
 import { DEFAULT_SOCKET } from "../lib/paths.ts";
 import { ZIPS } from "../lib/credential/zip.ts";
+import { argumentBytes, escapeBytes, printableBytes } from "./command_line/argument_bytes.ts";
 import { Output, readInput, refuseSameFile, WriteError } from "./command_line/files.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "./command_line/options.ts";
 import { refuse, SOCKET_OPTION } from "./command_line/values.ts";
@@ -79,20 +80,25 @@ const METADATA_KEYS: readonly MetadataKey[] = [
   { name: "MAC", numeric: (r) => r.mac, text: (r) => MACS[r.mac]?.name },
   { name: "ZIP", numeric: (r) => r.zip, text: (r) => ZIPS[r.zip]?.name },
   { name: "REALM", numeric: (r) => r.realm === "" ? undefined : r.realm },
-  { name: "UID", numeric: (r) => r.uid, text: (r) => userById(r.uid)?.name },
-  { name: "GID", numeric: (r) => r.gid, text: (r) => groupById(r.gid)?.name },
+  { name: "UID", numeric: (r) => r.uid, text: (r) => nameOf(userById(r.uid)) },
+  { name: "GID", numeric: (r) => r.gid, text: (r) => nameOf(groupById(r.gid)) },
   {
     name: "UID_RESTRICTION",
     numeric: (r) => r.uidRestriction === ANY_ID ? undefined : r.uidRestriction,
-    text: (r) => userById(r.uidRestriction)?.name,
+    text: (r) => nameOf(userById(r.uidRestriction)),
   },
   {
     name: "GID_RESTRICTION",
     numeric: (r) => r.gidRestriction === ANY_ID ? undefined : r.gidRestriction,
-    text: (r) => groupById(r.gidRestriction)?.name,
+    text: (r) => nameOf(groupById(r.gidRestriction)),
   },
   { name: "LENGTH", numeric: (r) => r.payload.length },
 ];
+
+/** The name of a user or group, with bytes that are not UTF-8 kept. */
+function nameOf(found: User | Group | undefined): string | undefined {
+  return found && escapeBytes(found.nameBytes);
+}
 
 /** The IPv4 address of the encoding host; 0.0.0.0 for a credential without one. */
 function originAddress({ originAddress }: DecodeResponse): Uint8Array {
@@ -214,9 +220,7 @@ function openOutputs({ metadata, payload }: Settings): Outputs {
  */
 function write({ metadata, payload }: Outputs, settings: Settings, response: DecodeResponse): void {
   // Without an output there is no need to wait for the name service either.
-  const text = new TextEncoder().encode(
-    metadata === undefined ? "" : formatMetadata(settings, response),
-  );
+  const text = argumentBytes(metadata === undefined ? "" : formatMetadata(settings, response));
   const failures: string[] = [];
   const attempt = (what: string, output: Output | undefined, bytes: Uint8Array) => {
     try {
@@ -249,6 +253,6 @@ function formatMetadata({ keys, numeric }: Settings, response: DecodeResponse): 
     const value = numeric || key.text === undefined
       ? number
       : `${key.text(response) ?? "???"} (${number})`;
-    return `${`${key.name}:`.padEnd(16)} ${printable(`${value}`)}\n`;
+    return `${`${key.name}:`.padEnd(16)} ${printableBytes(`${value}`)}\n`;
   }).join("");
 }

@@ -1,9 +1,12 @@
-// Command-line bytes that are not UTF-8, kept in strings: the byte 0x80 + n becomes the lone surrogate U+DC80 + n, to
-// which no UTF-8 decodes (PEP 383). Options that take any bytes convert them back; all others refuse them.
+// Bytes of command lines and names that are not UTF-8, kept in strings: the byte 0x80 + n becomes the lone surrogate
+// U+DC80 + n, to which no UTF-8 decodes (PEP 383). Options that take any bytes convert them back; all others refuse them.
 import { MungeError } from "../../lib/errors.ts";
+import { printable } from "../../lib/printable.ts";
 
 const ESCAPE = 0xdc00;
 const ESCAPED = /[\udc80-\udcff]/u;
+/** Escaped bytes that are control characters (C1) where text has eight bits. */
+const CONTROLS = /[\udc80-\udc9f]/gu;
 /** The maximum length of a UTF-8 sequence. */
 const MAX_SEQUENCE = 4;
 
@@ -42,6 +45,16 @@ export function argumentBytes(text: string): Uint8Array {
     else parts.push(...encoder.encode(character));
   }
   return Uint8Array.from(parts);
+}
+
+/** printable(), except that escaped bytes stay, unless a terminal without UTF-8 could obey them. */
+export function printableBytes(text: string): string {
+  return text.split(/([\udca0-\udcff]+)/u).map((part, index) => {
+    if (index % 2 === 1) return part;
+    return printable(
+      part.replace(CONTROLS, (byte) => String.fromCharCode(byte.charCodeAt(0) - ESCAPE)),
+    );
+  }).join("");
 }
 
 /** Refuses an argument with bytes that are not UTF-8. */

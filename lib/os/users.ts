@@ -51,6 +51,8 @@ const MAX_BUFFER_LENGTH = 64 << 20;
 /** A user in the name service. */
 export interface User {
   readonly name: string;
+  /** The name in the name service's own encoding. */
+  readonly nameBytes: Uint8Array;
   readonly uid: number;
   /** The user's primary group. */
   readonly gid: number;
@@ -59,6 +61,8 @@ export interface User {
 /** A group in the name service. */
 export interface Group {
   readonly name: string;
+  /** The name in the name service's own encoding. */
+  readonly nameBytes: Uint8Array;
   readonly gid: number;
 }
 
@@ -85,17 +89,20 @@ function lookUp(
   return undefined;
 }
 
-function nameIn({ fields, texts }: NameRecord): string {
+function nameIn({ fields, texts }: NameRecord): { name: string; nameBytes: Uint8Array } {
   const start = Number(fields.getBigUint64(NAME, true)) - ptr(texts);
   if (start < 0 || start >= texts.length) throw new Error("The name is not in the buffer for it");
-  return textBeforeNul(texts, start);
+  return {
+    name: textBeforeNul(texts, start),
+    nameBytes: texts.slice(start, texts.indexOf(0, start)),
+  };
 }
 
 function userIn(record: NameRecord | undefined): User | undefined {
   if (record === undefined) return undefined;
   const { fields } = record;
   return {
-    name: nameIn(record),
+    ...nameIn(record),
     uid: fields.getUint32(ID, true),
     gid: fields.getUint32(PASSWD_GID, true),
   };
@@ -103,7 +110,7 @@ function userIn(record: NameRecord | undefined): User | undefined {
 
 function groupIn(record: NameRecord | undefined): Group | undefined {
   if (record === undefined) return undefined;
-  return { name: nameIn(record), gid: record.fields.getUint32(ID, true) };
+  return { ...nameIn(record), gid: record.fields.getUint32(ID, true) };
 }
 
 /** A user's or group's name: text, or the bytes of one that is not UTF-8. */
@@ -142,11 +149,15 @@ function recordByName(database: "passwd" | "group", name: Name): string[] | unde
 
 function asUser(record: readonly string[] | undefined): User | undefined {
   if (record === undefined) return undefined;
-  return { name: record[0]!, uid: Number(record[2]), gid: Number(record[3]) };
+  return { ...nameOf(record), uid: Number(record[2]), gid: Number(record[3]) };
 }
 
 function asGroup(record: readonly string[] | undefined): Group | undefined {
-  return record === undefined ? undefined : { name: record[0]!, gid: Number(record[2]) };
+  return record === undefined ? undefined : { ...nameOf(record), gid: Number(record[2]) };
+}
+
+function nameOf([name]: readonly string[]): { name: string; nameBytes: Uint8Array } {
+  return { name: name!, nameBytes: new TextEncoder().encode(name) };
 }
 
 /**

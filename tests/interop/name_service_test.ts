@@ -57,6 +57,8 @@ umlaut=$(printf '\\366')
 munge --no-input --uid="j\${umlaut}rg" --gid="ch\${umlaut}r" | unmunge --numeric --keys=UID,GID
 munge --no-input --restrict-uid="j\${umlaut}rg" | as 3002 unmunge --no-output || echo $?
 remunge --num-creds=1 --restrict-gid="ch\${umlaut}r" --quiet >/dev/null && echo measured
+munge --no-input --uid=3000 --gid=3003 | unmunge --keys=UID,GID |
+  LC_ALL=C grep -c "  j\${umlaut}rg (3000)$\\|  ch\${umlaut}r (3003)$"
 munge --no-input --restrict-uid="j\${umlaut}" || echo $?`);
   assert.deepEqual(output, [
     "GID_RESTRICTION: 3001",
@@ -69,6 +71,7 @@ munge --no-input --restrict-uid="j\${umlaut}" || echo $?`);
     "",
     "18",
     "measured",
+    "2",
     "1",
   ], whole);
 });

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import {
   argumentBytes,
   escapeBytes,
+  printableBytes,
   requireText,
 } from "../../../cli/command_line/argument_bytes.ts";
 
@@ -44,4 +45,13 @@ test("bytes that are not UTF-8 are refused where text is expected", () => {
       message: /^Argument ".*\ufffd.*" is not in UTF-8$/s,
     });
   }
+});
+
+test("printableBytes() keeps bytes that are not UTF-8, and no control character in any encoding", () => {
+  const shown = (bytes: number[]) => [
+    ...argumentBytes(printableBytes(escapeBytes(Uint8Array.from(bytes)))),
+  ];
+  assert.deepEqual(shown([0x6a, 0xf6, 0x72]), [0x6a, 0xf6, 0x72]);
+  assert.deepEqual(shown([0xc3, 0xb6]), [0xc3, 0xb6]);
+  assert.equal(Buffer.from(shown([0xf6, 0x9b, 0x41, 0x1b])).toString("latin1"), "\xf6\\x9bA\\x1b");
 });

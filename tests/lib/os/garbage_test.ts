@@ -21,11 +21,12 @@ for (let i = 0; i < 20; i++) {
   ]));
 }
 `;
+const named = (name: string) => ({ name, nameBytes: new TextEncoder().encode(name) });
 const EXPECTED = JSON.stringify([
-  { name: "root", uid: 0, gid: 0 },
-  { name: "daemon", uid: 1, gid: 1 },
-  { name: "root", gid: 0 },
-  { name: "daemon", gid: 1 },
+  { ...named("root"), uid: 0, gid: 0 },
+  { ...named("daemon"), uid: 1, gid: 1 },
+  { ...named("root"), gid: 0 },
+  { ...named("daemon"), gid: 1 },
   null,
   "1970-01-02 00:00:00",
   "/usr",
