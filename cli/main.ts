@@ -89,6 +89,17 @@ async function fail(program: string, error: unknown): Promise<never> {
   }
 }
 
+/** Runs the command whose name the file has, where argv[0] has none: it is the caller's choice (`exec -a`, a login). */
+async function runExecuted(args: readonly string[]): Promise<void> {
+  const { executedPath } = await import("../lib/os/executed_path.ts");
+  const path = executedPath();
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const applet = appletOf(stemOf(name));
+  await (applet === undefined
+    ? runApplet(MUNGEBOX, "mungebox", args)
+    : runApplet(applet, name, args));
+}
+
 /** The commands that go into the background. */
 const DAEMONS = ["munged", "auksd", "auksdrenewer", "aukspriv"];
 
@@ -114,4 +125,4 @@ if (DAEMONS.includes(name) && process.env["MUNGED_STAGE"] === `session:${process
   void runSessionLeader(name);
 } else if (named !== undefined) void runApplet(named, name, args);
 else if (given !== undefined) void runApplet(given, first, args.slice(1));
-else void runApplet(MUNGEBOX, "mungebox", args);
+else void runExecuted(args);

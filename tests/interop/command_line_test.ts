@@ -39,6 +39,20 @@ describe("one executable, five programs", () => {
     assert.equal(complaint("mungekey", "-x"), 'mungekey: Error: Option "-x" is invalid\n');
   });
 
+  it(
+    "the file's name does where argv[0] is another",
+    { skip: process.platform !== "linux" },
+    () => {
+      for (const name of ["munged", "munge", "unmunge", "remunge"]) {
+        for (const argv0 of ["", "-munge", "/bin/", "some-name"]) {
+          const { stderr, status } = spawnSync(realm.program("ours", name), ["-x"], { argv0 });
+          assert.equal(`${stderr}`, `${name}: Error: Invalid option "-x"\n`, argv0);
+          assert.equal(status, 1);
+        }
+      }
+    },
+  );
+
   it("any other name is an error that lists the programs", () => {
     for (const argv0 of ["mungebox", "unmung"]) {
       assert.match(
