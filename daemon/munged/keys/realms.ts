@@ -27,3 +27,15 @@ export function requireRealm<T>(realms: ReadonlyMap<string, T>, name: string): T
   if (realm === undefined) throw new MungeError("EMUNGE_BAD_REALM");
   return realm;
 }
+
+/** The realms of both, each with the keys of both, the first one's keys first. */
+export function joinRealms(first: Realms, second: Realms): Realms {
+  const joined = new Map<string, Realm>();
+  for (const [name, realm] of [...second, ...first]) {
+    const other = joined.get(name)?.ring ?? [];
+    const known = new Set(realm.ring.map(({ fingerprint }) => fingerprint));
+    const more = other.filter(({ fingerprint }) => !known.has(fingerprint));
+    joined.set(name, { ...realm, ring: [...realm.ring, ...more] });
+  }
+  return joined;
+}

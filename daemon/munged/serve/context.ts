@@ -1,5 +1,5 @@
 // Inputs and output of a decision on a request, as plain types: the client, the context of the request, and the answer.
-// The decisions are in request.ts, encode.ts and decode.ts; worker.ts provides the context.
+// The decisions are in request.ts, encode.ts and decode.ts; worker_context.ts provides the context.
 import type { OpenedCredential } from "../../../lib/credential/fields.ts";
 import type { Primitives } from "../../../lib/credential/primitives.ts";
 import type { Subkeys } from "../../../lib/credential/subkeys.ts";
@@ -66,6 +66,9 @@ export interface RequestContext {
   /** Counts a request that the policy refuses. */
   refusedByPolicy(direction: Direction, rule: PolicyRule): void;
 }
+
+/** All of it but the memory for responses, which belongs to their delivery. */
+export type WorkerContext = Omit<RequestContext, "allocate">;
 
 /** A refused decode. */
 export interface Refusal {

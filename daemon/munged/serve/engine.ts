@@ -1,123 +1,27 @@
-// The engine: the threads that serve requests, as the main thread sees them. It starts them, tells them about changes,
-// replaces dead ones, and stops them. worker.ts is the code of a thread.
+// The engine: the threads that serve requests, as the rest of munged sees them. It starts them, tells them about changes,
+// replaces dead ones, and stops them. One thread is in worker_thread.ts.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MessagePort } from "node:worker_threads";
-import { close, openPipe, shutdown, signalPipe } from "../../../lib/os/socket.ts";
-import { softLimit } from "../../../lib/os/limits.ts";
-import type { OverflowIds } from "../../../lib/os/user_namespace.ts";
+import { close, shutdown } from "../../../lib/os/socket.ts";
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
-import type { ReplayState } from "../replay/minutes.ts";
-import type { StoreEnds } from "../replay_store/questions.ts";
-import type { RealmStoreRules } from "../replay_store/scope.ts";
-import type { StoreSource } from "../replay_store/supervisor.ts";
+import type { Logger } from "../../process/log.ts";
 import type { GroupMap } from "../groups/map.ts";
-import type { Logger, LogTarget } from "../../process/log.ts";
-import type { Realm, Realms } from "../keys/realms.ts";
+import { joinRealms, type Realms } from "../keys/realms.ts";
+import type { StoreSource } from "../replay_store/supervisor.ts";
 import { Activity, createActivity } from "./activity.ts";
-import { closeDescriptorsOf, createDescriptorTable, TRACKED_DESCRIPTORS } from "./descriptors.ts";
-import type { ParkingLimits } from "./parked.ts";
+import { createDescriptorTable } from "./descriptors.ts";
+import { parkingLimits } from "./parking_limits.ts";
 import { createStandby } from "./standby.ts";
 import { createTurns } from "./turns.ts";
-import type { StatusSources } from "../observe/status.ts";
-import { takeWorker, WORKER_FILE } from "./warm_workers.ts";
+import { WORKER_FILE } from "./warm_workers.ts";
+import type { EngineSettings, ToWorker, WorkerSettings } from "./worker_messages.ts";
+import { WorkerThread } from "./worker_thread.ts";
 
-/** What every worker needs; can be posted to a thread. */
-export interface EngineSettings {
-  /** Descriptor of the non-blocking listening socket. */
-  readonly listener: number;
-  /** Threads that serve requests. */
-  readonly threads: number;
-  /** Maximum length of a payload, in bytes. */
-  readonly maxPayload: number;
-  /** Bytes of clients' unfinished requests and answers that all threads together may keep. */
-  readonly parkedBytes: number;
-  readonly maxTtl: number;
-  readonly defaultTtl: number;
-  /** Seconds by which clocks may differ; null for the reference's rule. */
-  readonly timestampDriftMax: number | null;
-  readonly originAddress: Uint8Array;
-  readonly realms: Realms;
-  readonly groups: GroupMap;
-  /** The IDs of clients to refuse, because they don't identify a user. */
-  readonly overflow: OverflowIds;
-  /** Null if replays are not detected. */
-  readonly replay: ReplayState | null;
-  /** Null if replays are refused on this host only. */
-  readonly store: RealmStoreRules | null;
-  readonly log: LogTarget;
-  readonly status: StatusSources;
-  /** Whether to accept connections; if not, {@linkcode Engine.accept} makes them. */
-  readonly accepting: boolean;
-  /** Descriptor of another listening socket, or null: the first worker accepts its connections for the main thread. */
-  readonly door: number | null;
-}
-
-/** What one worker starts with. */
-export interface WorkerSettings extends EngineSettings {
-  readonly store: (RealmStoreRules & { readonly ends: StoreEnds }) | null;
-  /** From 1: its mark in `owners`. */
-  readonly number: number;
-  /** Read end of the pipe that tells it to check its orders. */
-  readonly wake: number;
-  readonly orders: MessagePort;
-  /** Memory that the threads share (activity.ts, descriptors.ts, standby.ts, turns.ts). */
-  readonly activity: SharedArrayBuffer;
-  readonly descriptors: SharedArrayBuffer;
-  readonly standby: SharedArrayBuffer;
-  readonly turns: SharedArrayBuffer;
-  /** Limits on what it keeps for parked clients. */
-  readonly parking: ParkingLimits;
-}
-
-/** Orders to a worker. */
-export type ToWorker =
-  | { readonly kind: "groups"; readonly groups: GroupMap }
-  | { readonly kind: "realms"; readonly realms: Realms; readonly generation: number }
-  /** The store has a new thread. */
-  | { readonly kind: "store"; readonly port: MessagePort }
-  /** The listening descriptor now refers to a new socket. */
-  | { readonly kind: "listen" }
-  /** Accept no connections, and cut off clients that are not served by then. */
-  | { readonly kind: "rest"; readonly graceMs: number }
-  | { readonly kind: "accept" }
-  | { readonly kind: "door"; readonly door: number | null }
-  | { readonly kind: "stop" };
-
-/**
- * Reports of a worker: "failed" means that it ends for this reason, "realms" that it no longer uses any of an earlier
- * generation, "resting" that it serves no client, and "visitor" that someone has come to the door.
- */
-export type FromWorker =
-  | { readonly kind: "failed"; readonly reason: string }
-  | { readonly kind: "ready" | "stopped" | "resting" }
-  | { readonly kind: "visitor"; readonly fd: number }
-  | { readonly kind: "realms"; readonly generation: number };
-
-/** Descriptors reserved for our own files, or half of all if there are few. */
-const RESERVED_DESCRIPTORS = 256;
-/** However many workers there are, each has room for some requests of the protocol's maximum length. */
-const LEAST_PARKED_BYTES = 6 * 2 ** 20;
-/** Room for the longest message besides what others may keep: base64 makes a credential a third longer than its payload. */
-const PARKED_PAYLOADS = 1.5;
 /** Clients have the time of a message to finish; --stop gives munged 5 s before it kills it. */
 const STOP_DEADLINE_MS = MESSAGE_TIMEOUT_MS + 1500;
 /** How long workers may take to answer what they have begun, once clients have used up their grace. */
 const REST_DEADLINE_MS = 3_000;
 /** More worker deaths than this within a minute stop munged. */
 const DEATHS_PER_MINUTE = 10;
-
-interface Thread {
-  readonly number: number;
-  readonly worker: Worker;
-  readonly orders: MessagePort;
-  readonly wakeEnd: number;
-  readonly pipeEnd: number;
-  state: "starting" | "ready" | "stopped";
-  /** Generation of the realms it uses. */
-  generation: number;
-  /** Whether it neither accepts connections nor serves clients. */
-  isResting: boolean;
-}
 
 /** The running engine. */
 export class Engine {
@@ -127,7 +31,7 @@ export class Engine {
   /** Makes a worker's ends of the realm's store. */
   readonly #store: StoreSource | null;
   readonly #shared: Pick<WorkerSettings, "activity" | "descriptors" | "standby" | "turns">;
-  readonly #threads = new Map<number, Thread>();
+  readonly #threads = new Map<number, WorkerThread>();
   readonly #deaths: number[] = [];
   #stopping = false;
   readonly #failed = Promise.withResolvers<Error>();
@@ -212,8 +116,7 @@ export class Engine {
     for (const thread of this.#threads.values()) {
       if (thread.state === "stopped") continue;
       const { port } = this.#store!.endsFor(thread.number);
-      thread.orders.postMessage({ kind: "store", port } satisfies ToWorker, [port]);
-      signalPipe(thread.wakeEnd);
+      thread.order({ kind: "store", port }, [port]);
     }
   }
 
@@ -281,15 +184,11 @@ export class Engine {
   }
 
   #order(order: ToWorker): void {
-    for (const thread of this.#threads.values()) {
-      if (thread.state === "stopped") continue;
-      thread.orders.postMessage(order);
-      signalPipe(thread.wakeEnd);
-    }
+    for (const thread of this.#threads.values()) thread.order(order);
   }
 
   /** Settles when every thread passes the test. */
-  #all(passes: (thread: Thread) => boolean): Promise<void> {
+  #all(passes: (thread: WorkerThread) => boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const check = () => {
       for (const thread of this.#threads.values()) if (!passes(thread)) return;
@@ -306,75 +205,28 @@ export class Engine {
   }
 
   #startThread(number: number): void {
-    const { port1: orders, port2 } = new MessageChannel();
-    orders.unref();
-    const { readEnd: wake, writeEnd: wakeEnd } = openPipe();
     const { store: rules } = this.#settings;
     const ends = this.#store?.endsFor(number);
-    const settings: WorkerSettings = {
+    const settings = {
       ...this.#settings,
       ...this.#shared,
       number,
-      wake,
-      orders: port2,
       parking: parkingLimits(this.#settings),
       store: rules === null || ends === undefined ? null : { ...rules, ends },
     };
-    const worker = takeWorker(this.#workerFile);
-    worker.postMessage(settings, ends === undefined ? [port2] : [port2, ends.port]);
-    const thread: Thread = {
-      number,
-      worker,
-      orders,
-      wakeEnd,
-      pipeEnd: wake,
-      state: "starting",
-      generation: this.#generation,
-      isResting: !this.#settings.accepting,
-    };
+    const thread = new WorkerThread(this.#workerFile, settings, this.#generation, {
+      changed: () => this.#changed(),
+      visited: (fd) => this.#visited(fd),
+      died: (reason) => {
+        this.#replace(number, reason);
+        this.#changed();
+      },
+    });
     this.#threads.set(number, thread);
-    let reason = " unexpectedly";
-    worker.addEventListener("message", ({ data }) => {
-      const message = data as FromWorker;
-      switch (message.kind) {
-        case "realms":
-          thread.generation = message.generation;
-          break;
-        case "resting":
-          thread.isResting = true;
-          break;
-        case "visitor":
-          return this.#visited(message.fd);
-        case "failed":
-          reason = `: ${message.reason}`;
-          return;
-        default:
-          thread.state = message.kind;
-      }
-      this.#changed();
-    });
-    worker.addEventListener("error", ({ message }) => { // its code could not be loaded
-      reason = `: ${message}`;
-    });
-    worker.addEventListener("close", () => {
-      this.#release(thread);
-      if (thread.state === "stopped") return;
-      thread.state = "stopped";
-      this.#replace(thread, reason);
-      this.#changed();
-    });
   }
 
-  /** Closes a thread's pipe, and everything else that a dead thread can't use any more. */
-  #release(thread: Thread): void {
-    thread.orders.close();
-    close(thread.wakeEnd);
-    close(thread.pipeEnd);
-    closeDescriptorsOf(this.#shared.descriptors, thread.number);
-  }
-
-  #replace(thread: Thread, reason: string): void {
-    this.#log.error(`Worker thread ${thread.number} ended${reason}`);
+  #replace(number: number, reason: string): void {
+    this.#log.error(`Worker thread ${number} ended${reason}`);
     if (this.#stopping) return;
     const now = performance.now();
     while (this.#deaths.length > 0 && this.#deaths[0]! < now - 60_000) this.#deaths.shift();
@@ -383,36 +235,6 @@ export class Engine {
       this.#failed.resolve(new Error("Worker threads keep ending"));
       return;
     }
-    this.#startThread(thread.number);
+    this.#startThread(number);
   }
-}
-
-/** What each thread may keep for clients, so that memory and descriptors remain for everything else. */
-export function parkingLimits(
-  { threads, maxPayload, parkedBytes }: Pick<
-    EngineSettings,
-    "threads" | "maxPayload" | "parkedBytes"
-  >,
-): ParkingLimits {
-  const limit = Math.min(softLimit("descriptors"), TRACKED_DESCRIPTORS);
-  const reserved = Math.min(RESERVED_DESCRIPTORS, limit / 2);
-  const usual = Math.max(LEAST_PARKED_BYTES, Math.floor(parkedBytes / threads));
-  const bytesOfUser = Math.floor(usual / 2);
-  return {
-    clients: Math.max(1, Math.floor((limit - reserved) / threads)),
-    bytes: Math.max(usual, bytesOfUser + PARKED_PAYLOADS * maxPayload),
-    bytesOfUser,
-  };
-}
-
-/** The realms of both, each with the keys of both, the first one's keys first. */
-function joinRealms(first: Realms, second: Realms): Realms {
-  const joined = new Map<string, Realm>();
-  for (const [name, realm] of [...second, ...first]) {
-    const other = joined.get(name)?.ring ?? [];
-    const known = new Set(realm.ring.map(({ fingerprint }) => fingerprint));
-    const more = other.filter(({ fingerprint }) => !known.has(fingerprint));
-    joined.set(name, { ...realm, ring: [...realm.ring, ...more] });
-  }
-  return joined;
 }

@@ -14,7 +14,7 @@ import {
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
 import type { Verdict } from "../replay_store/messages.ts";
-import type { Deferred, Peer, RequestContext } from "./context.ts";
+import type { Deferred, Peer, RequestContext, WorkerContext } from "./context.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { Delivery } from "./delivery.ts";
 import { Incoming } from "./incoming.ts";
@@ -32,7 +32,7 @@ const LONG_REQUEST = 4096;
 
 /** What the exchanges need from their worker. */
 export interface ExchangeParts {
-  readonly context: Omit<RequestContext, "allocate">;
+  readonly context: WorkerContext;
   readonly counters: WorkerCounters;
   readonly descriptors: Descriptors;
   readonly limits: ParkingLimits;

@@ -19,7 +19,7 @@ import { formatKeepResponse } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
 import type { Remembered } from "../replay/cache.ts";
-import type { Answer, Deferred, Peer, RequestContext } from "./context.ts";
+import type { Answer, Deferred, Peer, WorkerContext } from "./context.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { KEEP_TERMS, type KeptConnection, KeptConnections } from "./kept_connections.ts";
 import { KeptAnswers } from "./kept_answers.ts";
@@ -33,7 +33,7 @@ const NOTHING = new Uint8Array(0);
 
 /** What this needs from its worker, and from the exchange of all clients. */
 export interface KeptExchangeParts {
-  readonly context: Omit<RequestContext, "allocate">;
+  readonly context: WorkerContext;
   readonly counters: WorkerCounters;
   readonly descriptors: Descriptors;
   readonly poller: Poller;

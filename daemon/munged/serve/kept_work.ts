@@ -9,7 +9,7 @@ import { type Header, HEADER_LENGTH, parseHeader } from "../../../lib/protocol/m
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
 import { AnswerMemory } from "./answer_memory.ts";
-import type { Deferred, RequestContext } from "./context.ts";
+import type { Deferred, RequestContext, WorkerContext } from "./context.ts";
 import { KEEP_TERMS, type KeptConnection } from "./kept_connections.ts";
 import type { KeptAnswers } from "./kept_answers.ts";
 import { answerRequest } from "./request.ts";
@@ -24,7 +24,7 @@ const TURN_MS = 1;
 
 /** What this needs from the exchange. */
 export interface KeptWorkParts {
-  readonly context: Omit<RequestContext, "allocate">;
+  readonly context: WorkerContext;
   readonly counters: WorkerCounters;
   readonly log: Logger;
   readonly retries: Retries;

@@ -1,0 +1,268 @@
+// A worker's event loop: which socket is ready, whose turn it is, who is charged for the time, and what to do when nothing
+// is. It blocks only in libc and never waits for a single client; what a client gets is up to listener.ts and exchange.ts.
+import { openPoller, type Poller } from "../../../lib/os/poller.ts";
+import { lastDescriptors } from "../../../lib/os/process.ts";
+import type { Logger } from "../../process/log.ts";
+import type { WorkerCounters } from "../observe/counters.ts";
+import type { Verdict } from "../replay_store/messages.ts";
+import type { StoreQuestions } from "../replay_store/questions.ts";
+import type { Peer, WorkerContext } from "./context.ts";
+import { Activity } from "./activity.ts";
+import { Descriptors } from "./descriptors.ts";
+import { Exchange } from "./exchange.ts";
+import { Leftovers } from "./leftovers.ts";
+import { Listener } from "./listener.ts";
+import { Retries } from "./retries.ts";
+import { Standby } from "./standby.ts";
+import { Turns } from "./turns.ts";
+import type { FromWorker, WorkerSettings } from "./worker_messages.ts";
+
+/** Descriptors reserved for the replay cache's tables and other files. */
+const SPARE_DESCRIPTORS = 14;
+/** Time for clients waiting for their turn before new ones are checked. */
+const TURN_MS = 0.25;
+/** How often to check clients who wait for another worker. */
+const BLOCKED_MS = 1;
+
+/** What the loop needs. */
+export interface EventLoopParts {
+  readonly settings: WorkerSettings;
+  readonly context: WorkerContext;
+  readonly counters: WorkerCounters;
+  /** Null if there is no store. */
+  readonly questions: StoreQuestions | null;
+  readonly log: Logger;
+  report(message: FromWorker): void;
+}
+
+/** The event loop of one worker. */
+export class EventLoop {
+  readonly #counters: WorkerCounters;
+  readonly #questions: StoreQuestions | null;
+  readonly #report: EventLoopParts["report"];
+  readonly #poller: Poller;
+  readonly #descriptors: Descriptors;
+  readonly #standby: Standby;
+  readonly #retries: Retries;
+  readonly #activity: Activity;
+  readonly #turns: Turns;
+  readonly #exchange: Exchange;
+  readonly #listener: Listener;
+  readonly #leftovers: Leftovers;
+  /** What to do when a descriptor that is not a client's is ready. */
+  readonly #sources = new Map<number, () => void>();
+
+  /** When something was last done for a client. */
+  #clock = performance.now();
+  /** Requests that had been answered at that time. */
+  #answered = 0;
+  /** Whether all clients waiting for their turn wait for other workers. */
+  #isBlocked = false;
+  #isStopping = false;
+  /** Whether it was told to rest, and has not reported yet that no client is left. */
+  #isWindingDown = false;
+
+  constructor({ settings, context, counters, questions, log, report }: EventLoopParts) {
+    this.#counters = counters;
+    this.#questions = questions;
+    this.#report = report;
+    const firstSpare = lastDescriptors(SPARE_DESCRIPTORS);
+    const poller = openPoller();
+    const descriptors = new Descriptors(settings.descriptors, settings.number);
+    if (poller.descriptor !== null) descriptors.own(poller.descriptor);
+    const standby = new Standby(settings.standby, settings.number);
+    const retries = new Retries(standby, descriptors);
+    const turns = new Turns(settings.turns, settings.number);
+    const exchange = new Exchange({
+      context,
+      counters,
+      descriptors,
+      limits: settings.parking,
+      poller,
+      retries,
+      log,
+      expectLong: () => standby.endTaking(),
+      mustWait: ({ uid }) => turns.mustWait(uid, this.#clock),
+      awaitTurn: (client) => turns.add(client),
+    });
+    this.#poller = poller;
+    this.#descriptors = descriptors;
+    this.#standby = standby;
+    this.#retries = retries;
+    this.#activity = new Activity(settings.activity);
+    this.#turns = turns;
+    this.#exchange = exchange;
+    this.#leftovers = new Leftovers(() => exchange.received);
+    this.#listener = new Listener({
+      socket: settings.listener,
+      poller,
+      standby,
+      descriptors,
+      firstSpare,
+      log,
+      serve: (fd, peer) => this.#serveNew(fd, peer),
+      makeRoom: () => exchange.makeRoom(),
+      parkFewer() {
+        if (!exchange.kept.makeRoom()) exchange.parked.keepFewer();
+      },
+      accepting: settings.accepting,
+    });
+    this.#sources.set(settings.listener, () => this.#listener.accept());
+    if (questions !== null) {
+      const decide = (question: number, verdict: Verdict) => this.#decide(question, verdict);
+      this.watch(questions.wake, () => questions.take(decide));
+    }
+  }
+
+  /** Calls `attend` whenever a descriptor can be read. */
+  watch(fd: number, attend: () => void): void {
+    this.#poller.add(fd, "read");
+    this.#sources.set(fd, attend);
+  }
+
+  /** Ends a {@linkcode watch}. */
+  unwatch(fd: number): void {
+    this.#poller.remove(fd);
+    this.#sources.delete(fd);
+  }
+
+  /** Serves until {@linkcode stop}, and then until no client is left. */
+  run(): void {
+    const { kept, parked } = this.#exchange;
+    for (;;) {
+      const count = this.#poller.wait(this.#patience());
+      this.#clock = performance.now();
+      if (count === 0 && this.#listener.isWatching) this.#leftovers.giveBack();
+      for (let i = 0; i < count; i++) {
+        const fd = this.#poller.ready(i);
+        const attend = this.#sources.get(fd);
+        if (attend === undefined) this.#resume(fd);
+        else attend();
+      }
+      this.#takeTurns();
+      if (this.#retries.hasWaiting) {
+        this.#exchange.answerRetries(this.#clock, ({ uid }) => this.#charge(uid));
+      }
+      parked.cutOff(this.#clock);
+      kept.cutOff(this.#clock);
+      this.#listener.tick(this.#clock);
+      this.#questions?.flush();
+      if (this.#exchange.size > 0) continue;
+      if (this.#isStopping) break;
+      if (this.#isWindingDown) {
+        this.#isWindingDown = false;
+        this.#report({ kind: "resting" });
+      }
+    }
+    if (this.#poller.descriptor !== null) this.#descriptors.hangUp(this.#poller.descriptor);
+  }
+
+  /** Accepts connections from the socket to which the listening descriptor now refers, unless it accepts none. */
+  listenAnew(): void {
+    if (this.#listener.isWatching) this.#listener.watchAnew();
+  }
+
+  /** Accepts no more connections until {@linkcode accept}, and reports when no client is left. */
+  rest(graceMs: number): void {
+    this.#isWindingDown = true;
+    this.#listener.rest();
+    this.#exchange.kept.drain();
+    this.#exchange.parked.hurry(performance.now() + graceMs);
+  }
+
+  /** Accepts connections again. */
+  accept(): void {
+    this.#isWindingDown = false;
+    this.#exchange.kept.keepAgain();
+    this.#listener.watchAnew();
+  }
+
+  /** Has {@linkcode run} return once no client is left. */
+  stop(): void {
+    this.#isStopping = true;
+    this.#listener.end();
+    this.#exchange.kept.drain();
+  }
+
+  /** Milliseconds to wait for events; -1 for no limit. */
+  #patience(): number {
+    if (this.#turns.hasWaiting) return this.#isBlocked ? BLOCKED_MS : 0;
+    if (this.#retries.hasWaiting) return BLOCKED_MS;
+    const next = Math.min(
+      this.#exchange.parked.nextDeadline(),
+      this.#exchange.kept.connections.nextDeadline,
+      this.#listener.nextDeadline,
+    );
+    const wait = next === Infinity ? -1 : Math.max(0, Math.ceil(next - performance.now()));
+    const { patience } = this.#leftovers;
+    return patience < Infinity && (wait < 0 || wait > patience) ? patience : wait;
+  }
+
+  #serveNew(fd: number, peer: Peer): void {
+    this.#leftovers.accepted();
+    const { uid } = peer;
+    try {
+      if (this.#turns.mustWait(uid, this.#clock)) this.#turns.add(this.#exchange.defer(fd, peer));
+      else {
+        this.#exchange.begin(fd, peer);
+        this.#charge(uid);
+      }
+    } catch (error) {
+      this.#exchange.abandon(fd, error as Error);
+    }
+  }
+
+  #resume(fd: number): void {
+    const uid = this.#exchange.peerOf(fd)?.uid;
+    try {
+      this.#exchange.resume(fd);
+    } catch (error) {
+      this.#exchange.abandon(fd, error as Error);
+    }
+    if (uid !== undefined) this.#charge(uid);
+  }
+
+  /** Answers a client whose credential the store was asked about. */
+  #decide(question: number, verdict: Verdict): void {
+    const client = this.#exchange.deferredClient(question);
+    if (client === undefined) return;
+    try {
+      this.#exchange.decide(question, verdict);
+    } catch (error) {
+      this.#exchange.abandon(client.fd, error as Error);
+    }
+    this.#charge(client.peer.uid);
+  }
+
+  /** Serves clients that have waited for their turn. */
+  #takeTurns(): void {
+    const turns = this.#turns;
+    if (!turns.hasWaiting) return;
+    this.#standby.endTaking(); // other workers should not count on this one now
+    for (const end = this.#clock + TURN_MS; this.#clock < end;) {
+      const client = turns.next(this.#clock);
+      this.#isBlocked = client === undefined;
+      if (client === undefined) return;
+      try {
+        this.#exchange.take(client);
+      } catch (error) {
+        this.#exchange.abandon(client.fd, error as Error);
+      }
+      turns.release();
+      this.#charge(client.peer.uid);
+    }
+  }
+
+  /** Charges a user for the time since the last call. */
+  #charge(uid: number): void {
+    const now = performance.now();
+    const requests = this.#exchange.answered - this.#answered;
+    this.#turns.charge(uid, now, now - this.#clock, requests);
+    if (requests > 0) {
+      this.#counters.recent(now, requests);
+      this.#activity.mark();
+    }
+    this.#answered = this.#exchange.answered;
+    this.#clock = now;
+  }
+}

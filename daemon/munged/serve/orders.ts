@@ -1,0 +1,75 @@
+// A worker's side of the engine's orders: it is woken by a pipe, takes them from its port, and does what each says.
+import type { MessagePort } from "node:worker_threads";
+import { drainPipe } from "../../../lib/os/socket.ts";
+import type { StoreQuestions } from "../replay_store/questions.ts";
+import type { Door } from "./door.ts";
+import type { EventLoop } from "./event_loop.ts";
+import type { InForce } from "./in_force.ts";
+import type { FromWorker, ToWorker, WorkerSettings } from "./worker_messages.ts";
+
+/** What orders are about. */
+export interface OrderParts {
+  readonly inForce: InForce;
+  /** Null if there is no store. */
+  readonly questions: StoreQuestions | null;
+  readonly loop: EventLoop;
+  /** Null for all workers but the one that attends to it. */
+  readonly door: Door | null;
+  report(message: FromWorker): void;
+}
+
+/** The orders to one worker. */
+export class Orders {
+  readonly #wake: number;
+  readonly #port: MessagePort;
+  readonly #parts: OrderParts;
+
+  constructor({ wake, orders }: Pick<WorkerSettings, "wake" | "orders">, parts: OrderParts) {
+    this.#wake = wake;
+    this.#port = orders;
+    this.#parts = parts;
+  }
+
+  /** Follows the orders that have arrived. */
+  take(): void {
+    drainPipe(this.#wake);
+    // Loaded here, because the first clients would have to wait for it.
+    const { receiveMessageOnPort } = process.getBuiltinModule("node:worker_threads");
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port) as { message: ToWorker } | undefined;
+      if (received === undefined) return;
+      this.#follow(received.message);
+    }
+  }
+
+  #follow(order: ToWorker): void {
+    const { inForce, questions, loop, door, report } = this.#parts;
+    switch (order.kind) {
+      case "groups":
+        inForce.groups = order.groups;
+        break;
+      case "realms":
+        inForce.realms = order.realms;
+        report({ kind: "realms", generation: order.generation });
+        break;
+      case "store":
+        questions!.askAnew(order.port);
+        break;
+      case "listen":
+        loop.listenAnew();
+        break;
+      case "rest":
+        loop.rest(order.graceMs);
+        break;
+      case "accept":
+        loop.accept();
+        break;
+      case "door":
+        door?.attend(order.door);
+        break;
+      case "stop":
+        loop.stop();
+        break;
+    }
+  }
+}

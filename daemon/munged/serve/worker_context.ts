@@ -1,0 +1,51 @@
+// What a worker's decisions on requests need (context.ts), put together from its settings and what is in force.
+import { primitives } from "../../../lib/primitives/executable.ts";
+import type { Logger } from "../../process/log.ts";
+import type { WorkerCounters } from "../observe/counters.ts";
+import { collectStatus } from "../observe/status.ts";
+import { ReplayCache } from "../replay/cache.ts";
+import { audit } from "./audit.ts";
+import type { RealmReplays, WorkerContext } from "./context.ts";
+import type { InForce } from "./in_force.ts";
+import type { WorkerSettings } from "./worker_messages.ts";
+
+/** Opens the replay cache and makes one worker's context. */
+export function createContext(
+  settings: WorkerSettings,
+  inForce: InForce,
+  counters: WorkerCounters,
+  log: Logger,
+  realmReplays: RealmReplays | null,
+): WorkerContext {
+  return {
+    primitives,
+    realmOf: (name) => inForce.realmOf(name),
+    maxPayload: settings.maxPayload,
+    maxTtl: settings.maxTtl,
+    defaultTtl: settings.defaultTtl,
+    timestampDriftMax: settings.timestampDriftMax,
+    originAddress: settings.originAddress,
+    overflow: settings.overflow,
+    now: () => Math.floor(Date.now() / 1000),
+    fillRandom: (bytes) => crypto.getRandomValues(bytes),
+    isMember: (uid, gid) => inForce.isMember(uid, gid),
+    replayCache: settings.replay === null ? null : new ReplayCache(
+      settings.replay,
+      (text) => log.limited("replay journal", "warning", text),
+    ),
+    realmReplays,
+    log,
+    status: ({ uid }) =>
+      uid === 0 || uid === process.geteuid!()
+        ? JSON.stringify(collectStatus(settings.status, inForce.realms))
+        : null,
+    used: (direction, cipher, mac, zip) => counters.used(direction, cipher, mac, zip),
+    refusedByPolicy: (direction, rule) => counters.refusedByPolicy(direction, rule),
+    refused(refusal) {
+      audit(refusal, log);
+      const { error, opened, decodeTime } = refusal;
+      if (error === "EMUNGE_CRED_INVALID") counters.invalid(decodeTime);
+      else if (error === "EMUNGE_CRED_REWOUND") counters.rewound(opened!.encodeTime - decodeTime);
+    },
+  };
+}
