@@ -5,6 +5,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { suite } from "../suite.ts";
+import { sealCredential } from "../../lib/offline/offline.ts";
 import { MUNGEBOX } from "../harness/programs.ts";
 import { type Report, Site } from "./site.ts";
 
@@ -112,13 +113,14 @@ suite("mungebox doctor HOST against a hostile host", {
     assert.ok(resourceUsage.maxRSS < MEMORY, `${resourceUsage.maxRSS}`);
   });
 
-  it("has no key moved, whatever a host claims", () => {
+  it("has no key moved, whatever a host claims", async () => {
+    const foreign = await sealCredential({ uid: 0, gid: 0 }, new Uint8Array(32));
+    const refused = { decode: "14 unmunge: Error: Invalid credential" };
     const claims = [
-      answer({ decode: "14 unmunge: Error: Invalid credential" }),
-      answer({
-        decode: "14 unmunge: Error: Invalid credential",
-        encode: "0 MUNGE:AwQFAACkQUFB:",
-      }),
+      answer({ ...refused, encode: `0 ${foreign}` }),
+      answer({ encode: `0 ${foreign}` }),
+      answer(refused),
+      answer({ ...refused, encode: "0 MUNGE:AwQFAACkQUFB:" }),
       answer({ encode: "0 MUNGE:AwQFAACkQUFB:", doctor: '{"fingerprint":"0123456789abcdef"}' }),
     ];
     for (const claim of claims) {
@@ -126,7 +128,7 @@ suite("mungebox doctor HOST against a hostile host", {
       assert.equal(verdict, "problem");
       assert.doesNotMatch(fix ?? "", /munge\.key|scp|mungekey/);
     }
-    const { out } = examine(claims[2]!, "--json", "far", "farther");
+    const { out } = examine(claims.at(-1)!, "--json", "far", "farther");
     for (const { fix } of (JSON.parse(out) as Report).hosts) assert.equal(fix, undefined);
   });
 
