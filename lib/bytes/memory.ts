@@ -13,6 +13,11 @@ export function keepSpareMemory(most: number): void {
   spare = new SpareMemory(most);
 }
 
+/** How many bytes this thread keeps. */
+export function spareMemorySize(): number {
+  return spare?.size ?? 0;
+}
+
 /** Gives what this thread keeps back to the allocator. */
 export function dropSpareMemory(): void {
   spare?.drop();

@@ -47,11 +47,22 @@ const EBADF = 8; // WASI's number
 /** A loaded libbzip2. Not reentrant, but its two functions never yield. */
 class Bzip2 {
   readonly #module: WebAssembly.Module;
-  #exports: Exports;
+  /** The instance; undefined until it is needed. */
+  #instance: Exports | undefined;
 
   constructor(module: WebAssembly.Module) {
     this.#module = module;
-    this.#exports = instantiate(module);
+  }
+
+  /** Makes sure that there is an instance. */
+  prepare(): this {
+    this.#instance ??= instantiate(this.#module);
+    return this;
+  }
+
+  /** Leaves the memory to the garbage collector. */
+  drop(): void {
+    this.#instance = undefined;
   }
 
   /** Compresses at level 9. Throws {@linkcode Bzip2Error}. */
@@ -82,7 +93,7 @@ class Bzip2 {
     bound: number,
     call: (exports: Exports, target: number, lengthAt: number, source: number) => number,
   ): Uint8Array {
-    const exports = this.#exports;
+    const exports = this.#instance!;
     // One allocation: the length (4 bytes), the target, the source.
     const length = 4 + bound + input.length;
     const lengthAt = exports.malloc(length);
@@ -100,12 +111,12 @@ class Bzip2 {
       return heap().slice(target, target + lengthView().getUint32(0, true));
     } catch (error) {
       // After a trap or a failed assertion the state of the instance is unknown; the next call gets a new one.
-      if (!(error instanceof Bzip2Error)) this.#exports = instantiate(this.#module);
+      if (!(error instanceof Bzip2Error)) this.drop();
       throw error;
     } finally {
       heap().fill(0, lengthAt, lengthAt + length);
       exports.free(lengthAt);
-      if (exports.memory.buffer.byteLength > MEMORY_KEPT) this.#exports = instantiate(this.#module);
+      if (exports.memory.buffer.byteLength > MEMORY_KEPT) this.drop();
     }
   }
 }
@@ -144,10 +155,16 @@ let loaded: Bzip2 | undefined;
 /** libbzip2, loaded on first use, which takes about 10 ms and 16 MiB of address space. */
 function library(): Bzip2 {
   try {
-    return loaded ??= new Bzip2(new WebAssembly.Module(readFileSync(wasmPath())));
+    loaded ??= new Bzip2(new WebAssembly.Module(readFileSync(wasmPath())));
+    return loaded.prepare();
   } catch (cause) {
     throw new MungeError("EMUNGE_BAD_ZIP", "Failed to load bzip2", { cause });
   }
+}
+
+/** Drops the memory of earlier calls, up to 16 MiB. */
+export function dropBzip2Memory(): void {
+  loaded?.drop();
 }
 
 /** bzip2 at level 9. */

@@ -14,4 +14,5 @@ export const primitives: Primitives = {
   ...chooseCompression(nativeCompression, { bzlib: bzip2 }),
 };
 
+export { dropBzip2Memory as dropPrimitivesMemory } from "../compression/bzip2.ts";
 export { loadNative as loadPrimitives } from "../crypto/native.ts";

@@ -45,6 +45,8 @@ const SETTINGS = [
   // keeps memory warm.
   "BUN_GC_TIMER_DISABLE=1",
   "BUN_JSC_useWarmUpMarkedBlocks=0",
+  // What is freed goes back to the system after 100 ms, if it is not used again, instead of after 1,000.
+  "MIMALLOC_PURGE_DELAY=100",
 ];
 
 /**

@@ -12,7 +12,10 @@ const LATEST_MS = 20_000;
 export const IDLE_MEMORY: number = 45 * MIB;
 
 /** One field of /proc/PID/status, in bytes. */
-export function memoryOf(pid: number, field: "VmData" | "VmHWM" | "VmRSS"): number {
+export function memoryOf(
+  pid: number,
+  field: "RssAnon" | "RssFile" | "VmData" | "VmHWM" | "VmRSS",
+): number {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
 }

@@ -1,19 +1,24 @@
-// What requests leave behind in a worker: garbage, and memory kept for the next ones. The runtime collects it only when it
-// needs more memory, or in its event loop, which never runs in a worker; so the worker does once it is idle.
-import { dropSpareMemory } from "../../../lib/bytes/memory.ts";
+// What requests leave behind in a worker: garbage, memory kept for the next ones, and memory that the allocator has yet to give
+// back. The runtime gives it back when it needs more memory, or in its event loop, which never runs in a worker; so the worker
+// does once it is idle.
+import { dropSpareMemory, spareMemorySize } from "../../../lib/bytes/memory.ts";
+import { dropPrimitivesMemory } from "../../../lib/primitives/executable.ts";
 
-/** Bytes received from which giving back is worth its time. */
+/** Bytes received and kept from which giving back is worth its time. */
 const MUCH = 2 * 2 ** 20;
 /** Bytes a client counts for in addition to its own. */
 const PER_CLIENT = 512;
-/** How long a worker has been idle before it gives memory back. */
+/** How long a worker has been idle by then. */
 const IDLE_MS = 100;
+/** How long after that the allocator gives back what was freed: longer than PURGE_DELAY in scripts/runtime/entry.ts. */
+const PURGED_MS = 150;
 
 /** The leftovers of one worker. */
 export class Leftovers {
   readonly #received: () => number;
   #receivedBefore = 0;
   #accepted = 0;
+  #isFreed = false;
 
   /** @param received the number of bytes received from clients so far. */
   constructor(received: () => number) {
@@ -22,7 +27,8 @@ export class Leftovers {
 
   /** Milliseconds to wait for clients before calling {@linkcode giveBack}; Infinity if there is nothing to give back. */
   get patience(): number {
-    return this.#isMuch ? IDLE_MS : Infinity;
+    if (this.#isMuch) return IDLE_MS;
+    return this.#isFreed ? PURGED_MS : Infinity;
   }
 
   /** Counts a client. */
@@ -30,16 +36,23 @@ export class Leftovers {
     this.#accepted++;
   }
 
-  /** Frees the memory, if it is much. */
+  /** Frees the memory, or has the allocator give back what was freed before. */
   giveBack(): void {
-    if (!this.#isMuch) return;
-    dropSpareMemory();
+    const isMuch = this.#isMuch;
+    if (!isMuch && !this.#isFreed) return;
+    if (isMuch) {
+      dropSpareMemory();
+      dropPrimitivesMemory();
+    }
     Bun.gc(true);
+    this.#isFreed = isMuch;
     this.#accepted = 0;
     this.#receivedBefore = this.#received();
   }
 
   get #isMuch(): boolean {
-    return this.#received() - this.#receivedBefore + this.#accepted * PER_CLIENT > MUCH;
+    const received = this.#received() - this.#receivedBefore;
+    // Clients may give up on their answers long after the last request.
+    return received + this.#accepted * PER_CLIENT + spareMemorySize() > MUCH;
   }
 }

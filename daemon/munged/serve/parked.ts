@@ -147,7 +147,7 @@ export class ParkedClients {
   /** Whether a user's clients have reached their limit, so that no more of them should be read. */
   isFull(uid: number): boolean {
     const share = this.#shares.get(uid);
-    return share !== undefined && share.bytes >= this.#limits.bytesOfUser;
+    return share !== undefined && share.bytes >= this.#fairShare;
   }
 
   /**
@@ -156,7 +156,7 @@ export class ParkedClients {
    */
   mayGather(client: ParkedClient): boolean {
     const share = this.#shareOf(client.peer.uid);
-    if (share.bytes < this.#limits.bytesOfUser || share.lead === client) return true;
+    if (share.bytes < this.#fairShare || share.lead === client) return true;
     if (share.lead === null && share.answers === 0) {
       share.lead = client;
       return true;
@@ -228,6 +228,12 @@ export class ParkedClients {
       this.#end(client, "Out of resources");
       if (share.bytes <= this.#limits.bytesOfUser) return;
     }
+  }
+
+  /** Bytes of each user at which no more is read: the fewer the more users there are, so that a new one finds room. */
+  get #fairShare(): number {
+    const { bytes, bytesOfUser } = this.#limits;
+    return Math.min(bytesOfUser, Math.floor(bytes / (this.#shares.size + 1)));
   }
 
   /** The user who holds most of what is scarce: memory, or otherwise descriptors. */

@@ -11,8 +11,8 @@ import { Orders } from "./orders.ts";
 import { createContext } from "./worker_context.ts";
 import type { FromWorker, WorkerSettings } from "./worker_messages.ts";
 
-/** Memory kept for the next long request: as much as one needs in all where payloads have up to 1 MiB. */
-const SPARE_MEMORY = 6 * 2 ** 20;
+/** Memory kept for the next long request: as much as one needs at a time where payloads have up to 1 MiB. */
+const SPARE_MEMORY = 3 * 2 ** 20;
 /** How long a thread waits for the end of the process before it ends by itself. */
 const PARTING_MS = 50;
 

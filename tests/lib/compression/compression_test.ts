@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import { deflateSync, inflateSync } from "node:zlib";
+import { dropBzip2Memory } from "../../../lib/compression/bzip2.ts";
 import { chooseCompression } from "../../../lib/compression/choice.ts";
 import { nativeCompression } from "../../../lib/compression/native.ts";
 import { portableCompression } from "../../../lib/compression/portable.ts";
@@ -221,4 +222,13 @@ test("bzip2 keeps no memory between calls, even if they fail", () => {
     assert.throws(() => primitives.decompress(BZLIB, data, 1 << 20), INVALID);
   }
   assert.ok(Buffer.from(data).equals(primitives.decompress(BZLIB, stream, data.length)));
+});
+
+test("bzip2 goes on with new memory once its memory is dropped", () => {
+  for (const data of [random(1 << 20), random(1000)]) {
+    const stream = primitives.compress(BZLIB, data);
+    dropBzip2Memory();
+    assert.ok(Buffer.from(data).equals(primitives.decompress(BZLIB, stream, data.length)));
+    dropBzip2Memory();
+  }
 });

@@ -179,6 +179,22 @@ test("clients of a user who uses too much are not read until another one is done
   assert.equal(parked.size, 0);
 });
 
+test("the more users there are, the less of each is read at a time, and nobody is disconnected", () => {
+  const { parked, park, ended } = parking();
+  const uids = [1001, 1002, 1003, 1004];
+  const clients = uids.map((uid, index) => [park(10 + index, uid, 100), park(20 + index, uid, 80)]);
+  assert(uids.every((uid) => !parked.isFull(uid)), "a fifth of the memory is left to each");
+  for (const [first] of clients) parked.grew(first!, 20);
+  assert(uids.every((uid) => parked.isFull(uid)));
+  for (const [first, second] of clients) {
+    assert(parked.mayGather(first!), "one of each user gets on");
+    assert(!parked.mayGather(second!));
+  }
+  assert(!parked.isFull(HONEST), "there is room for a new user");
+  park(30, HONEST, 200);
+  assert.deepEqual(ended, []);
+});
+
 test("a client disconnected while paused is not watched again", () => {
   const { parked, park, watched } = parking();
   const [first, second] = [park(1, GREEDY, 300), park(2, GREEDY, 300)];

@@ -1,0 +1,61 @@
+// What requests leave behind in a worker is given back once there is much of it: freed, then purged by the allocator.
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, test } from "node:test";
+import { Leftovers } from "../../../../daemon/munged/serve/leftovers.ts";
+import {
+  keepSpareMemory,
+  newBytes,
+  release,
+  spareMemorySize,
+} from "../../../../lib/bytes/memory.ts";
+
+const MIB = 1024 * 1024;
+
+let received: number;
+let leftovers: Leftovers;
+beforeEach(() => {
+  received = 0;
+  leftovers = new Leftovers(() => received);
+  keepSpareMemory(6 * MIB);
+});
+afterEach(() => keepSpareMemory(0));
+
+/** Gives back in the two steps that it takes. */
+function giveBack(): void {
+  assert.equal(leftovers.patience, 100);
+  leftovers.giveBack();
+  assert.equal(leftovers.patience, 150, "what was freed is not purged yet");
+  leftovers.giveBack();
+  assert.equal(leftovers.patience, Infinity);
+}
+
+test("little is left alone", () => {
+  received = MIB;
+  leftovers.accepted();
+  release(newBytes(MIB / 2));
+  assert.equal(leftovers.patience, Infinity);
+  leftovers.giveBack();
+  assert.equal(spareMemorySize(), MIB / 2);
+});
+
+test("what was received counts, from the last time on", () => {
+  received = 3 * MIB;
+  giveBack();
+  received += 3 * MIB;
+  giveBack();
+});
+
+test("many clients count, however little they send", () => {
+  for (let i = 0; i < 5000; i++) leftovers.accepted();
+  giveBack();
+});
+
+test("memory kept for the next request counts: clients may give up on answers long after the last one", () => {
+  const answers = [newBytes(2 * MIB), newBytes(MIB)];
+  received = 3 * MIB;
+  giveBack();
+  answers.forEach(release);
+  assert.equal(spareMemorySize(), 3 * MIB);
+  giveBack();
+  assert.equal(spareMemorySize(), 0);
+});
