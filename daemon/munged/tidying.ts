@@ -1,11 +1,11 @@
-// Work that can wait: giving memory back, and dropping what has expired. It is done some minutes after a request was served,
-// and again when some of it is due. While munged is idle nothing here runs, because every wake-up disturbs the jobs of a
+// Work that can wait: giving memory back, and dropping what has expired. It is done some time after a request was served, and
+// again when some of it is due. While munged is idle nothing here runs, because every wake-up disturbs the jobs of a
 // compute node.
 import { gcAndSweep } from "bun:jsc";
 import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 
-/** When the start is complete, and how long to wait after a request. */
-const TIMES = { settledMs: 2_000, tidyMs: 5 * 60_000 };
+/** When the start is complete; how long to wait after a request; and for how long, at least, nothing is done again. */
+const TIMES = { settledMs: 2_000, requestMs: 30_000, tidyMs: 5 * 60_000 };
 /** The longest time of a timer. */
 const MOST_MS = 2 ** 31 - 1;
 
@@ -28,10 +28,13 @@ export function releaseMemory(): number {
 export function startTidying(
   nextRequest: () => Promise<void>,
   chores: readonly Chore[],
-  { settledMs, tidyMs }: typeof TIMES = TIMES,
+  { settledMs, requestMs, tidyMs }: typeof TIMES = TIMES,
 ): () => void {
   let timer: NodeJS.Timeout | undefined;
   let dueAt = Infinity;
+  let isStart = true;
+  /** When it was done last, apart from the start. */
+  let doneAt = -Infinity;
   let isListening = false;
   let isStopped = false;
   const arm = (milliseconds: number) => {
@@ -47,10 +50,12 @@ export function startTidying(
     isListening = true;
     await nextRequest();
     isListening = false;
-    arm(tidyMs);
+    arm(Math.max(requestMs, doneAt + tidyMs - performance.now()));
   };
   const tidy = () => {
     dueAt = Infinity;
+    if (!isStart) doneAt = performance.now();
+    isStart = false;
     void listen(); // first, so that no request is missed meanwhile
     const waits = chores.map((chore) => chore());
     arm(Math.max(tidyMs, Math.min(...waits)));

@@ -14,7 +14,7 @@ const SETTLE_MS = 45_000;
 const SECONDS = 60;
 /** The allocator's thread wakes up every 9 minutes on x64, and every 65 seconds on arm64. */
 const MOST_WAKE_UPS = 1;
-const MOST_RUN_MS = 1;
+const MOST_RUN_MS = 2;
 /** In MiB, with two threads. */
 const MOST_MEMORY = { resident: 36, private: 15.5 };
 
@@ -33,7 +33,7 @@ function modificationTimes(directory: string): Record<string, number> {
 }
 
 test(
-  "an idle munged wakes up at most once a minute, uses no CPU time and little memory and writes to no file",
+  "an idle munged uses little memory, wakes up at most once a minute, uses no CPU time and writes to no file",
   {
     skip: process.platform !== "linux" && "needs /proc",
   },
@@ -41,12 +41,12 @@ test(
     const realm = new Realm();
     try {
       const munged = await realm.start("ours");
+      const { pid } = munged.process;
       const client = new BlockingClient(munged.socket);
       const { credential } = client.encode(encodeRequest());
       assert.equal(client.decode({ credential: credential.slice() }).errno, 0);
       await pause(SETTLE_MS);
       const before = modificationTimes(dirname(munged.socket));
-      const { pid } = munged.process;
       const { wakeUps, cpuSeconds, runMilliseconds } = await idleFigures(pid!, SECONDS);
       const total = Object.values(wakeUps).reduce((sum, count) => sum + count, 0);
       assert(total <= MOST_WAKE_UPS, JSON.stringify(wakeUps));

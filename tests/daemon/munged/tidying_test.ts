@@ -5,7 +5,7 @@ import { Activity, createActivity } from "../../../daemon/munged/serve/activity.
 import { startTidying } from "../../../daemon/munged/tidying.ts";
 
 const TIDY_MS = 5;
-const TIMES = { settledMs: 1, tidyMs: TIDY_MS };
+const TIMES = { settledMs: 1, requestMs: 1, tidyMs: TIDY_MS };
 /** Long enough for several rounds, even on a busy machine. */
 const ROUNDS_MS = 200;
 
@@ -49,6 +49,32 @@ test("chores with more to do are done again when it is due, all together", async
   assert(times[1]! - times[0]! > TIDY_MS - 2, "no more often than after requests");
   assert(times[2]! - times[1]! > 2 * TIDY_MS - 2);
   stop();
+});
+
+test("after requests, chores are soon done once, but no more often than every so often", async () => {
+  const activity = new Activity(createActivity());
+  const times: number[] = [];
+  const tidyMs = 500;
+  const chore = () => {
+    times.push(performance.now());
+    return Infinity;
+  };
+  const stop = startTidying(() => activity.next(), [chore], {
+    settledMs: 1,
+    requestMs: 20,
+    tidyMs,
+  });
+  await pause(100);
+  assert.equal(times.length, 1);
+  for (const end = performance.now() + 3 * tidyMs; performance.now() < end;) {
+    activity.mark();
+    await pause(2);
+  }
+  stop();
+  const gaps = times.slice(1).map((time, index) => time - times[index]!);
+  assert(gaps[0]! < tidyMs, "the start does not count");
+  assert(gaps.length >= 2 && gaps.length <= 4, String(gaps));
+  for (const gap of gaps.slice(1)) assert(gap > tidyMs - 2, String(gaps));
 });
 
 test("a request does not wait for chores that are due much later", async () => {
