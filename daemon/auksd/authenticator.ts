@@ -195,7 +195,7 @@ function parseOwnName(context: Context, name: string): Principal {
   }
 }
 
-/** Looks at the file before reading it, so that one that replaces it in between is read at the next occasion. */
+/** Checks the version before reading, so that a file that replaces it in between is read next time. */
 function readKeys(context: Context, file: string): Keys {
   const version = versionOf(file);
   try {

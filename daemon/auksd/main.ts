@@ -53,7 +53,7 @@ export async function checkAuksd(
   run: AuksdRun,
 ): Promise<{ file: string; warnings: readonly string[]; notes: readonly string[] }> {
   const configuration = read(run);
-  const { checkConfiguration } = await import("./service.ts");
+  const { checkConfiguration } = await import("./preparation.ts");
   const { file, config: { notes } } = configuration;
   return { file, warnings: await checkConfiguration(configuration), notes };
 }

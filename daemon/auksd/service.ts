@@ -1,8 +1,8 @@
-// A running auksd: its preparations, its signals and its shutdown. All problems with files, keys and ports are found before
-// it serves, at startup and on each SIGHUP.
+// A running auksd: its start, its signals and its shutdown. All problems with files, keys and ports are found before it
+// serves or changes anything (preparation.ts).
 import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Acl, aclHosts, type HostAddresses, roleOf } from "../../lib/auks/acl.ts";
+import { roleOf } from "../../lib/auks/acl.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
 import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
@@ -16,8 +16,7 @@ import { removePidFile, writePidFile } from "../process/pid_file.ts";
 import { notifyManager } from "../process/systemd.ts";
 import { Teardown } from "../process/teardown.ts";
 import { Accounts } from "./accounts.ts";
-import { Authenticator } from "./authenticator.ts";
-import { CacheDirectory } from "./cache_directory.ts";
+import type { Authenticator } from "./authenticator.ts";
 import {
   type AuksdConfiguration,
   describeConfiguration,
@@ -29,7 +28,7 @@ import { Journal } from "./journal.ts";
 import { openListeners } from "./listeners.ts";
 import { type LogChoice, openLog } from "./log.ts";
 import { startMetrics } from "./metrics.ts";
-import { foreignReplayCache } from "./replay_cache_file.ts";
+import { lookUpHosts, prepare, type Prepared } from "./preparation.ts";
 import { Removals } from "./removals.ts";
 import { Replication } from "./replication.ts";
 import { ReplyTurns } from "./reply_turns.ts";
@@ -56,15 +55,6 @@ const HOSTS_INTERVAL_MS = 60_000;
 const MIN_CLEAN_DELAY_S = 1;
 /** When start-up is over, and most of its code no longer needed. */
 const SETTLED_MS = 2_000;
-
-/** A checked configuration, ready to be put in force. */
-interface Prepared {
-  readonly configuration: AuksdConfiguration;
-  readonly authenticator: Authenticator;
-  readonly directory: CacheDirectory;
-  readonly hosts: HostAddresses;
-  readonly warnings: readonly string[];
-}
 
 /**
  * Serves until a signal stops it.
@@ -93,64 +83,6 @@ export async function serve(start: AuksdStart, announceReady: AnnounceReady): Pr
     accounts.stop();
     throw error;
   }
-}
-
-/** Checks everything a configuration needs, without putting it in force. @throws {AuksError} */
-async function prepare(configuration: AuksdConfiguration, accounts: Accounts): Promise<Prepared> {
-  const { config, server, keytab } = configuration;
-  const directory = new CacheDirectory(config.auksd.cacheDir, config.own.sync);
-  const warnings = [...configuration.warnings, ...directory.check()];
-  const authenticator = Authenticator.open({
-    principal: server.principal,
-    keytab,
-    replayCache: config.auksd.replayCache,
-  });
-  if (!authenticator.hasKey) {
-    warnings.push(
-      `${keytab} has no key for ${authenticator.principal}: until it has, every client is refused`,
-    );
-  }
-  const planted = config.auksd.replayCache ? foreignReplayCache() : undefined;
-  if (planted !== undefined) warnings.push(planted);
-  const hosts = await lookUpHosts(configuration.acl, accounts, warnings);
-  return { configuration, authenticator, directory, hosts, warnings };
-}
-
-/**
- * The checks of `auksd --check-config`.
- *
- * @returns the warnings.
- * @throws {AuksError} for anything that would keep it from starting; does not check the port.
- */
-export async function checkConfiguration(
-  configuration: AuksdConfiguration,
-): Promise<readonly string[]> {
-  const accounts = new Accounts(() => {});
-  try {
-    const { authenticator, warnings } = await prepare(configuration, accounts);
-    authenticator.retire();
-    return warnings;
-  } finally {
-    accounts.stop();
-  }
-}
-
-async function lookUpHosts(
-  acl: Acl,
-  accounts: Accounts,
-  warnings: string[],
-): Promise<HostAddresses> {
-  const found = new Map<string, readonly Uint8Array[]>();
-  await Promise.all(
-    aclHosts(acl).map(async (host) => {
-      const addresses = await accounts.addressesOf(host);
-      if (addresses.length === 0) {
-        warnings.push(`${host}, named in the ACL, has no address, so its rules match no client`);
-      }
-      found.set(host, addresses);
-    }),
-  );
-  return found;
 }
 
 /** Warns the user who started auksd, until it is in the background. */

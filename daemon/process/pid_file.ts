@@ -57,7 +57,7 @@ export function writePidFile(
   }
 }
 
-/** Removes the file when the daemon stops, unless it belongs to another daemon by then. */
+/** Removes the file when the daemon stops, unless it now belongs to another daemon. */
 export function removePidFile(path: string, logger: Pick<Logger, "warning">): void {
   try {
     refuseDevice(path);

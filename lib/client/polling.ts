@@ -6,7 +6,7 @@ import { setImmediate } from "node:timers";
 
 /** For how long to poll, in milliseconds: a few times as long as an idle munged takes. */
 const POLL_MS = 0.08;
-/** How many requests at most go without polling after it was in vain. */
+/** The most requests to send without polling after the answer did not come in time. */
 const MOST_SKIPPED = 1023;
 
 /** The polling for the answers over one connection. */
@@ -18,8 +18,8 @@ export class Polling {
   #isScheduled = false;
   #until = 0;
   /**
-   * How many requests to go without polling: twice as many after each time in vain, and an eighth less after each other
-   * time, so that it stays many if more than one time in seven is in vain.
+   * How many requests to send without polling. It doubles when the answer does not come in time, and shrinks by an eighth
+   * when it does, so it stays high if polling fails more than one time in seven.
    */
   #penalty = 0;
   #skipped = 0;

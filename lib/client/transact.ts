@@ -65,7 +65,7 @@ export async function transact<Response>(
   const mayBeKept = messageTimeoutMs === undefined && waitForSocket &&
     (!transaction.isOnce || (signal === undefined && timeoutMs === undefined));
   try {
-    // Now, not at this transaction's turn, because the caller may reuse its buffers by then. A request that no munged
+    // Now, not at this transaction's turn, because the caller may reuse its buffers before that. A request that no munged
     // accepts is never sent.
     const message = maxPayloadNeeded > LARGEST_PAYLOAD_LENGTH ? NOTHING : transaction.format(0);
     const run = (signal: AbortSignal | undefined) => {

@@ -35,8 +35,8 @@ interface InflateStream {
 }
 
 /**
- * Inflates the zlib format. Like inflateSync(), except that for a bad stream that one defers events with the output so far
- * to the event loop, so that a caller that never returns to it runs out of memory.
+ * Inflates the zlib format. Not with inflateSync(), which for a bad stream leaves events with the output so far to the event
+ * loop: a caller that never returns to it would run out of memory.
  */
 function inflate(stream: Uint8Array, bound: number): Uint8Array {
   const zlib = nodeZlib();

@@ -13,7 +13,7 @@ import { collectStatus, type Status, type StatusSources } from "./status.ts";
 /**
  * Keeps the metrics file up to date, if one is asked for.
  *
- * @returns a function that stops it and removes the file, unless it is a successor's by then.
+ * @returns a function that stops it and removes the file, unless a successor has taken it over.
  */
 export function keepMetrics(
   { metricsFile }: DaemonConfig,

@@ -82,7 +82,7 @@ export class ReplayStore {
     this.#report(takeOverRest(this.state, this.#oldest(), hasErased));
   }
 
-  /** Journals of credentials that had expired by then don't matter. */
+  /** The time before which expired credentials, and their journals, no longer matter. */
   #oldest(): number {
     return Math.floor(Date.now() / 1000) - (this.#config.timestampDriftMax ?? 0);
   }

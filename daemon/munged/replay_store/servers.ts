@@ -90,7 +90,7 @@ export class Servers {
     this.#alarm.resolve();
   }
 
-  /** Looks for the servers again. @param reason what shows that one is lost or not the right one. */
+  /** Looks for the servers again. @param reason why one of them seems lost or wrong. */
   lookAnew(reason: string): void {
     if (this.#isAsleep) return;
     if (this.#troubleSince === null) {

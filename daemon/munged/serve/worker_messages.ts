@@ -66,7 +66,7 @@ export type ToWorker =
   | { readonly kind: "store"; readonly port: MessagePort }
   /** The listening descriptor now refers to a new socket. */
   | { readonly kind: "listen" }
-  /** Accept no connections, and cut off clients that are not served by then. */
+  /** Accept no connections, and cut off clients that are not served within this time. */
   | { readonly kind: "rest"; readonly graceMs: number }
   | { readonly kind: "accept" }
   | { readonly kind: "door"; readonly door: number | null }
