@@ -232,7 +232,9 @@ export class BoundSocket {
   }
 
   /**
-   * Creates the socket with its final mode, because libmunge tries no more if it may not or can't connect to it.
+   * Creates the socket with its final mode, because libmunge tries no more if it may not or can't connect to it. Only the
+   * umask can give it that mode, as a socket bound under another name would keep that as its address. Other threads may
+   * create files meanwhile, but all of ours have modes of their own that open them to nobody else.
    *
    * @param removeStale removes the socket of an earlier process, at the last moment for the same reason.
    */
