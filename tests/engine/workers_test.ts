@@ -1,5 +1,5 @@
-// Dying workers: they are replaced, no client waits for an answer that will not come, and munged gives up if they keep
-// dying.
+// Dying and late workers: dead ones are replaced, no client waits for an answer that will not come, and munged gives up if
+// they keep dying.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -33,7 +33,7 @@ function requestWith(length: number): Uint8Array {
 
 const request = requestWith(10);
 
-describe("workers that die", () => {
+describe("workers", () => {
   /** Makes a thread die (mortal_globals.ts). */
   const flag = `/tmp/munged-mortal-${process.pid}`;
   let directory: string;
@@ -50,7 +50,15 @@ describe("workers that die", () => {
     log = memoryLogger();
   });
 
-  function start(workerFile = "mortal_worker.ts"): Promise<Engine> {
+  /** Starts an engine, and waits for all its threads. */
+  async function start(workerFile = "mortal_worker.ts"): Promise<Engine> {
+    const engine = await startFirst(workerFile);
+    await engine.complete();
+    return engine;
+  }
+
+  /** Starts an engine, and waits for its first thread. */
+  function startFirst(workerFile: string): Promise<Engine> {
     const subkeys = deriveSubkeys(new Uint8Array(128).fill(7), primitives);
     const secret = shelter(subkeys, () => {});
     const key = { secret, fingerprint: "0", role: "active", since: 0, expiry: null } as const;
@@ -183,6 +191,25 @@ describe("workers that die", () => {
     const took = performance.now() - begun;
     assert(took > 2_000 && took < 5_000, `${took} ms`);
     assert(log.lines.includes("error: Worker thread 1 did not stop in time"), log.lines.join("\n"));
+  });
+
+  test("that start late hold up neither the engine's start nor its clients", async () => {
+    const late = `/tmp/munged-late-${process.pid}`;
+    try {
+      const engine = await startFirst("late_worker.ts");
+      let isComplete = false;
+      const complete = engine.complete().then(() => isComplete = true);
+      for (let i = 0; i < 20; i++) {
+        assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
+      }
+      assert(!isComplete);
+      writeFileSync(`${late}/go`, "");
+      await complete;
+      assert.deepEqual(deaths(), []);
+      await engine.stop();
+    } finally {
+      rmSync(late, { recursive: true, force: true });
+    }
   });
 
   test("repeatedly end the engine", async () => {

@@ -62,7 +62,8 @@ export class Engine {
   }
 
   /**
-   * Starts all threads. Settles once they serve requests.
+   * Starts all threads. Settles once the first serves requests; {@linkcode complete} waits for the others. A thread that
+   * does not get as far is replaced, as at any other time.
    *
    * @param workerFile the code of each thread.
    * @param store the realm's store, if the settings have rules for one.
@@ -75,10 +76,18 @@ export class Engine {
   ): Promise<Engine> {
     const engine = new Engine(settings, log, workerFile, store);
     for (let number = 1; number <= settings.threads; number++) engine.#startThread(number);
-    const ready = engine.#all((thread) => thread.state === "ready");
-    const outcome = await Promise.race([ready, engine.failed]);
-    if (outcome instanceof Error) throw outcome;
+    await engine.#serves((threads) => threads.some(isReady));
     return engine;
+  }
+
+  /** Settles once all threads serve requests. @throws {Error} if they keep ending. */
+  async complete(): Promise<void> {
+    await this.#serves((threads) => threads.every(isReady));
+  }
+
+  async #serves(enough: (threads: readonly WorkerThread[]) => boolean): Promise<void> {
+    const outcome = await Promise.race([this.#when(enough), this.failed]);
+    if (outcome instanceof Error) throw outcome;
   }
 
   /** Settles when a request is served. */
@@ -189,9 +198,13 @@ export class Engine {
 
   /** Settles when every thread passes the test. */
   #all(passes: (thread: WorkerThread) => boolean): Promise<void> {
+    return this.#when((threads) => threads.every(passes));
+  }
+
+  #when(condition: (threads: readonly WorkerThread[]) => boolean): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const check = () => {
-      for (const thread of this.#threads.values()) if (!passes(thread)) return;
+      if (!condition([...this.#threads.values()])) return;
       this.#waiting.delete(check);
       resolve();
     };
@@ -237,4 +250,8 @@ export class Engine {
     }
     this.#startThread(number);
   }
+}
+
+function isReady({ state }: WorkerThread): boolean {
+  return state === "ready";
 }
