@@ -22,6 +22,7 @@ const PEERS: Readonly<Record<string, string>> = {
   iproute2: "/usr/sbin/ip",
   "openssh-client": "/usr/bin/ssh",
   "openssh-server": "/usr/sbin/sshd",
+  logrotate: "/usr/sbin/logrotate",
   pamtester: "/usr/bin/pamtester",
   procps: "/usr/bin/pgrep",
   "libnss-extrausers": "/usr/share/doc/libnss-extrausers/copyright",
