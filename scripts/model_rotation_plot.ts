@@ -1,5 +1,5 @@
-// The plot of scripts/model_rotation.ts: how probable a refusal is after a wait, for fleets of several sizes.
-import { type Fleet, unfinished } from "./model_rotation.ts";
+// The plot of rotation_model.ts: how probable a refusal is after a wait, for fleets of several sizes.
+import { type Fleet, unfinished } from "./rotation_model.ts";
 
 const WIDTH = 900;
 const HEIGHT = 460;

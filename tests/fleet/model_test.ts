@@ -1,4 +1,4 @@
-// scripts/model_rotation.ts says how probable a refusal is. Simulated rotations of 10,000 hosts, which compose real key
+// scripts/rotation_model.ts says how probable a refusal is. Simulated rotations of 10,000 hosts, which compose real key
 // rings and seal and open real credentials by a simulated clock, are refused as often.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -19,7 +19,7 @@ import {
   refusedAfterStaging,
   unfinished,
   waitFor,
-} from "../../scripts/model_rotation.ts";
+} from "../../scripts/rotation_model.ts";
 import { plotRotation } from "../../scripts/model_rotation_plot.ts";
 
 const FLEET: Fleet = { hosts: 10_000, delay: 60, failures: 0, ttl: 300, drift: 0, skew: 0 };
