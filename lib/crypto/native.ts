@@ -1,7 +1,6 @@
 // Primitives from the runtime: Bun's CryptoHasher, if there is one, and node:crypto. A trial run of each one finds
 // out what the runtime really has (OpenSSL 3 disables some by default).
-import { createRequire } from "node:module";
-import type * as NodeCrypto from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
 import { MUCH, release } from "../bytes/memory.ts";
 import type { Cipher, CipherName } from "../credential/cipher.ts";
 import type { CryptographySupplier, DigestFunction, HmacFunction } from "./choice.ts";
@@ -27,18 +26,6 @@ const { Bun: bun } = globalThis as {
   };
 };
 const BunCryptoHasher = bun?.CryptoHasher;
-
-let loadedCrypto: typeof NodeCrypto | undefined;
-
-/** node:crypto, loaded on first use: it takes 4 ms and a megabyte in each thread, and not every thread needs it. */
-function nodeCrypto(): typeof NodeCrypto {
-  return loadedCrypto ??= createRequire(import.meta.url)("node:crypto") as typeof NodeCrypto;
-}
-
-/** Loads what takes time, for a thread whose first client should not wait for it. */
-export function loadNative(): void {
-  nodeCrypto();
-}
 
 const DIGESTS: { readonly [name in MacName]?: string } = {
   default: "sha256",
@@ -80,7 +67,7 @@ function hmac(mac: Mac): HmacFunction | undefined {
   const digest = DIGESTS[mac.name];
   if (digest === undefined) return undefined;
   const candidates: HmacFunction[] = [
-    (key, data) => nodeCrypto().createHmac(digest, key).update(data).digest(),
+    (key, data) => createHmac(digest, key).update(data).digest(),
   ];
   if (BunCryptoHasher !== undefined) {
     candidates.unshift((key, data) => new BunCryptoHasher(digest, key).update(data).digest());
@@ -98,9 +85,7 @@ function hmac(mac: Mac): HmacFunction | undefined {
 }
 
 function sha1(): DigestFunction | undefined {
-  const candidates: DigestFunction[] = [
-    (data) => nodeCrypto().createHash("sha1").update(data).digest(),
-  ];
+  const candidates: DigestFunction[] = [(data) => createHash("sha1").update(data).digest()];
   // Bun's node:crypto leaves a copy of each digest in memory, and a subkey is secret.
   const bunSha1 = bun?.SHA1;
   if (bunSha1 !== undefined) {
@@ -116,7 +101,6 @@ function sha1(): DigestFunction | undefined {
 function cbc(cipher: Cipher) {
   const name = CBCS[cipher.name];
   if (name === undefined) return undefined;
-  const { createCipheriv, createDecipheriv } = nodeCrypto();
   const using =
     (create: typeof createCipheriv | typeof createDecipheriv) =>
     (key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array => {

@@ -1,9 +1,8 @@
 // The keys of one realm: the active key encodes and decodes, the staged and the retired key only decode. This file
 // decides which keys are valid, in which order they are tried, and their fingerprints. The key files belong to
 // daemon/munged/keys/store.ts and mungekey.
+import { pbkdf2Sync } from "node:crypto";
 import { type Subkeys, wipeSubkeys } from "../credential/subkeys.ts";
-import type { DigestInto } from "../crypto/hmac.ts";
-import { pbkdf2Sha256 } from "../crypto/pbkdf2.ts";
 
 /** The roles of keys, in the order in which keys are tried. */
 export const KEY_ROLES = ["active", "next", "old"] as const;
@@ -70,7 +69,6 @@ export function composeRing(
 const FINGERPRINT_LABEL = "mungebox key fingerprint 1";
 const FINGERPRINT_ITERATIONS = 2_000;
 const FINGERPRINT_LENGTH = 8;
-const SHA256: DigestInto = (message, output) => Bun.SHA256.hash(message, output);
 
 /**
  * The public name of a key: 16 hexadecimal digits.
@@ -84,8 +82,14 @@ export function keyFingerprint({ dek, mac }: Subkeys): string {
   secret.set(dek);
   secret.set(mac, dek.length);
   try {
-    const label = new TextEncoder().encode(FINGERPRINT_LABEL);
-    return pbkdf2Sha256(SHA256, secret, label, FINGERPRINT_ITERATIONS, FINGERPRINT_LENGTH).toHex();
+    const digest = pbkdf2Sync(
+      secret,
+      FINGERPRINT_LABEL,
+      FINGERPRINT_ITERATIONS,
+      FINGERPRINT_LENGTH,
+      "sha256",
+    );
+    return digest.toString("hex");
   } finally {
     secret.fill(0);
   }

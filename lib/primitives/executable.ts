@@ -15,4 +15,3 @@ export const primitives: Primitives = {
 };
 
 export { dropBzip2Memory as dropPrimitivesMemory } from "../compression/bzip2.ts";
-export { loadNative as loadPrimitives } from "../crypto/native.ts";

@@ -25,7 +25,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   ...Object.fromEntries(EVERYWHERE.map((file) => [file, { imports: [], pure: [] }])),
   "lib/bytes": { imports: [], pure: [] },
   "lib/credential": { imports: ["lib/bytes"], pure: [] },
-  "lib/crypto": { imports: ["lib/bytes", "lib/credential"], pure: ["node:crypto", "node:module"] },
+  "lib/crypto": { imports: ["lib/bytes", "lib/credential"], pure: ["node:crypto"] },
   "lib/compression": {
     imports: ["lib/credential"],
     pure: ["node:zlib", "node:module", "node:fs"], // libbzip2 is a file
@@ -35,7 +35,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   "lib/auks": { imports: ["lib/bytes"], pure: [] },
   "lib/os": { imports: [] },
   "lib/files": { imports: ["lib/os"] },
-  "lib/keys": { imports: ["lib/credential", "lib/crypto", "lib/files", "lib/os"] },
+  "lib/keys": { imports: ["lib/credential", "lib/files", "lib/os"] },
   "lib/krb5": { imports: ["lib/bytes", "lib/os"] },
   "lib/auks_client": { imports: ["lib/auks", "lib/files", "lib/krb5", "lib/os"] },
   "lib/client": { imports: ["lib/credential", "lib/protocol", "lib/os"] },

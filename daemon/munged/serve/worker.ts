@@ -1,7 +1,6 @@
 // One thread that serves requests. It gets its settings from the engine, puts a worker together, and runs it until it is told
 // to stop. What the worker does meanwhile is in event_loop.ts.
 import { keepSpareMemory } from "../../../lib/bytes/memory.ts";
-import { loadPrimitives } from "../../../lib/primitives/executable.ts";
 import { createLogger } from "../../process/log.ts";
 import { WorkerCounters } from "../observe/counters.ts";
 import { Door } from "./door.ts";
@@ -24,8 +23,6 @@ process.once("uncaughtException", ({ message }) => {
   report({ kind: "failed", reason: message });
   process.exit(1);
 });
-
-loadPrimitives();
 
 // Threads are started before munged knows their settings, so that they load their code meanwhile. Nothing is awaited before
 // the listener is there, because messages are not kept for it.
