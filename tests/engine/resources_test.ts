@@ -85,7 +85,8 @@ describe("munged without", () => {
   }, async () => {
     const munged = await realm.start("ours", [], ["prlimit", "--nofile=64:64"]);
     const count = () => readdirSync(`/proc/${munged.process.pid}/fd`).length;
-    const before = count();
+    let before = 0; // until all threads have started
+    while (before !== (before = count())) await pause(200);
     const stallers = new Stallers(munged.socket, 500);
     await stallers.start();
     for (let i = 0; i < 30; i++) {
