@@ -57,6 +57,7 @@ export const ERRORS: readonly (readonly [code: MungeErrorCode, text: string])[] 
  */
 export const ERRNO: { readonly [code in MungeErrorCode]: number } = /* @__PURE__ */ numberErrors();
 
+// @__PURE__ lets the bundler leave the table out of munge, as creating it takes time.
 function numberErrors(): { [code in MungeErrorCode]: number } {
   const numbers: { [code in MungeErrorCode]?: number } = {};
   for (let i = 0; i < ERRORS.length; i++) numbers[ERRORS[i]![0]] = i;

@@ -1,6 +1,7 @@
 // Files that appear complete or not at all: what is written goes to a new file, which takes the old one's place by a
 // rename. Where the system can, the new file has no name until it is complete, so that nothing is left of one that was
 // interrupted.
+import type { Stats } from "node:fs";
 import { writeWhole } from "../os/standard_streams.ts";
 import { nameFile, openUnnamed } from "../os/unnamed_file.ts";
 import { syncDirectory } from "./directory_sync.ts";
@@ -56,19 +57,22 @@ export function removeName(path: string): void {
  * @throws {Error} with a text for the user.
  */
 export function refuseDevice(path: string): void {
-  const status = statusOf(path);
-  if (status?.isCharacterDevice() || status?.isBlockDevice()) throw new Error("It is a device");
+  refuseDeviceIn(statusOf(path));
 }
 
 /** Refuses FIFOs and sockets as well. Directories are left to the system, which refuses them itself. */
 export function refuseSpecialFile(path: string): void {
-  refuseDevice(path);
   const status = statusOf(path);
+  refuseDeviceIn(status);
   if (status?.isFIFO() || status?.isSocket()) throw new Error("It is not a regular file");
 }
 
+function refuseDeviceIn(status: Stats | undefined): void {
+  if (status?.isCharacterDevice() || status?.isBlockDevice()) throw new Error("It is a device");
+}
+
 /** What there is at `path`; undefined if that can't be seen, which keeps the caller from removing it, too. */
-function statusOf(path: string) {
+function statusOf(path: string): Stats | undefined {
   try {
     return fs().lstatSync(path);
   } catch {

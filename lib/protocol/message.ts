@@ -136,6 +136,8 @@ export interface KeepTerms {
   readonly maxInFlight: number;
 }
 
+// @__PURE__ lets the bundlers leave out what a program does not use: creating it takes time.
+
 /** A decode response with nothing about the credential, as after most errors. */
 export const RESET_DECODE_RESPONSE: Omit<DecodeResponse, "errno" | "errorText"> = {
   cipher: 0,

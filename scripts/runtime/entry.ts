@@ -1,8 +1,8 @@
 // The first instructions of an executable, which run before the runtime's own code. They check that there are enough
 // descriptors, stack and memory; replace the runtime's variables in the environment by our settings; make the allocator's memory
-// accessible; stop ignoring the signal that the engine uses; fork, in the leader of the session that a daemon gets on its way into the background; say what is wrong when the
-// engine can't start a thread; and, without a working directory or /proc, answer for the C library, because the runtime would
-// give up. For Linux on x64 and arm64.
+// accessible; stop ignoring the signal that the engine uses; fork, in the leader of the session that a daemon gets on its way
+// into the background; say what is wrong when the engine can't start a thread; and, without a working directory or /proc, answer
+// for the C library, because the runtime would give up. For Linux on x64 and arm64.
 import { replaceCode, type Replacements } from "./code.ts";
 import { Elf } from "./elf.ts";
 

@@ -67,43 +67,37 @@ export class EventLoop {
     this.#questions = questions;
     this.#report = report;
     const firstSpare = lastDescriptors(SPARE_DESCRIPTORS);
-    const poller = openPoller();
-    const descriptors = new Descriptors(settings.descriptors, settings.number);
-    if (poller.descriptor !== null) descriptors.own(poller.descriptor);
-    const standby = new Standby(settings.standby, settings.number);
-    const retries = new Retries(standby, descriptors);
-    const turns = new Turns(settings.turns, settings.number);
-    const exchange = new Exchange({
+    this.#poller = openPoller();
+    this.#descriptors = new Descriptors(settings.descriptors, settings.number);
+    if (this.#poller.descriptor !== null) this.#descriptors.own(this.#poller.descriptor);
+    this.#standby = new Standby(settings.standby, settings.number);
+    this.#retries = new Retries(this.#standby, this.#descriptors);
+    this.#activity = new Activity(settings.activity);
+    this.#turns = new Turns(settings.turns, settings.number);
+    this.#exchange = new Exchange({
       context,
       counters,
-      descriptors,
+      descriptors: this.#descriptors,
       limits: settings.parking,
-      poller,
-      retries,
+      poller: this.#poller,
+      retries: this.#retries,
       log,
-      expectLong: () => standby.endTaking(),
-      mustWait: ({ uid }) => turns.mustWait(uid, this.#clock),
-      awaitTurn: (client) => turns.add(client),
+      expectLong: () => this.#standby.endTaking(),
+      mustWait: ({ uid }) => this.#turns.mustWait(uid, this.#clock),
+      awaitTurn: (client) => this.#turns.add(client),
     });
-    this.#poller = poller;
-    this.#descriptors = descriptors;
-    this.#standby = standby;
-    this.#retries = retries;
-    this.#activity = new Activity(settings.activity);
-    this.#turns = turns;
-    this.#exchange = exchange;
-    this.#leftovers = new Leftovers(() => exchange.received);
+    this.#leftovers = new Leftovers(() => this.#exchange.received);
     this.#listener = new Listener({
       socket: settings.listener,
-      poller,
-      standby,
-      descriptors,
+      poller: this.#poller,
+      standby: this.#standby,
+      descriptors: this.#descriptors,
       firstSpare,
       log,
       serve: (fd, peer) => this.#serveNew(fd, peer),
-      makeRoom: () => exchange.makeRoom(),
-      parkFewer() {
-        if (!exchange.kept.makeRoom()) exchange.parked.keepFewer();
+      makeRoom: () => this.#exchange.makeRoom(),
+      parkFewer: () => {
+        if (!this.#exchange.kept.makeRoom()) this.#exchange.parked.keepFewer();
       },
       accepting: settings.accepting,
     });

@@ -8,7 +8,7 @@ import { dropPrimitivesMemory } from "../../../lib/primitives/executable.ts";
 const MUCH = 2 * 2 ** 20;
 /** Bytes a client counts for in addition to its own. */
 const PER_CLIENT = 512;
-/** How long a worker has been idle by then. */
+/** How long a worker must have been idle. */
 const IDLE_MS = 100;
 /** How long after that the allocator gives back what was freed: longer than PURGE_DELAY in scripts/runtime/entry.ts. */
 const PURGED_MS = 150;
