@@ -10,7 +10,7 @@ const BASE = 46 * MIB;
 const THREAD = 12 * MIB;
 
 /** The most that munged keeps for clients that are slow to send or to read. */
-const MOST_PARKED = 32 * MIB;
+const MOST_PARKED = 12 * MIB;
 /** How much more memory it takes: buffers grow by doubling. */
 const PARKED_SHARE = 2;
 

@@ -11,6 +11,7 @@ const SOCK_NONBLOCK = isLinux ? 0o4000 : 0x2000_0000;
 const SOCK_CLOEXEC = isLinux ? 0o2000000 : 0x1000_0000;
 const SOL_SOCKET = isLinux ? 1 : 0xffff;
 const SO_PEERCRED = 17;
+const MSG_PEEK = 2;
 const SHUT_RDWR = 2;
 /** Prevents SIGPIPE where the flag exists; macOS lacks it, but the runtime ignores that signal anyway. */
 const SEND_FLAGS = platform === "darwin" ? 0 : isLinux ? 0x4000 : 0x2_0000;
@@ -97,6 +98,11 @@ export const acceptConnection: (listener: number) => number = accept4 === null
 /** Reads into the memory at `address`. Returns the number of bytes, 0 at the end, or -1 on an error. */
 export function receive(fd: number, address: number, length: number): number {
   return c.recv(fd, address as never, length, 0);
+}
+
+/** Like {@linkcode receive}, but leaves the bytes where they are, for the next call to read. */
+export function peek(fd: number, address: number, length: number): number {
+  return c.recv(fd, address as never, length, MSG_PEEK);
 }
 
 /** Writes from the memory at `address`. Returns the number of bytes taken, or -1; never raises SIGPIPE. */

@@ -9,7 +9,7 @@ import {
   ptr,
   SystemError,
 } from "../../lib/os/libc.ts";
-import { close, send } from "../../lib/os/socket.ts";
+import { close, peek, send } from "../../lib/os/socket.ts";
 import { AF_UNIX, unixAddress } from "../../lib/os/unix_address.ts";
 
 const SOCK_STREAM = 1;
@@ -54,6 +54,13 @@ export function endSending(fd: number): void {
 /** Sends as much as the socket accepts. Returns the number of bytes. */
 export function sendSome(fd: number, bytes: Uint8Array): number {
   return bytes.length === 0 ? 0 : Math.max(0, send(fd, ptr(bytes), bytes.length));
+}
+
+const nextByte = new Uint8Array(fixedMemory(1));
+
+/** Whether there is something to read. */
+export function hasAnswer(fd: number): boolean {
+  return peek(fd, ptr(nextByte), 1) === 1;
 }
 
 /** Sends bytes, and with them these descriptors (SCM_RIGHTS, unix(7)). */

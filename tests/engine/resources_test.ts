@@ -22,7 +22,7 @@ import { Realm } from "../harness/realm.ts";
 import { isRoot } from "../harness/programs.ts";
 import { exchange } from "../interop/raw.ts";
 import { encodeRequest } from "../requests.ts";
-import { connect, sendSome } from "./connection.ts";
+import { connect, hasAnswer, sendSome } from "./connection.ts";
 import { Stallers } from "./load.ts";
 
 const MIB = 2 ** 20;
@@ -163,6 +163,36 @@ describe("munged without", () => {
       });
     }
   }
+
+  test("memory for more of a user's long requests answers its short ones before any of those times out", async () => {
+    const payload = new Uint8Array(MIB - 576);
+    const long = formatEncodeRequest(encodeRequest({ payload }), 0).subarray(0, -1);
+    const short = formatEncodeRequest(encodeRequest({}), 0);
+    for (let attempt = 1;; attempt++) {
+      const munged = await realm.start("ours", ["--num-threads=1"]);
+      const early = connect(munged.socket); // is waited for before there are others
+      const clients = Array.from({ length: 40 }, () => ({ fd: connect(munged.socket), sent: 0 }));
+      for (let isTaken = true; isTaken;) {
+        isTaken = false;
+        for (const client of clients) {
+          const count = sendSome(client.fd, long.subarray(client.sent));
+          client.sent += count;
+          isTaken ||= count > 0;
+        }
+        await pause(20);
+      }
+      assert(clients.some(({ sent }) => sent < long.length), "munged has read them all");
+      assert.equal(sendSome(early, short), short.length);
+      roundTrip(munged.socket);
+      await until("an answer to the first client", () => hasAnswer(early));
+      const timedOut = /Timed-out/.test(munged.log());
+      for (const { fd } of clients) close(fd);
+      close(early);
+      assert.equal(await munged.stop(), 0);
+      if (!timedOut) return;
+      assert(attempt < 5, "their time was over first"); // on a busy machine it may be
+    }
+  });
 
   test("memory for all answers to 64 clients at once makes requests wait, and cuts no answer off", async () => {
     const munged = await realm.start("ours", ["--max-payload=8M"]);

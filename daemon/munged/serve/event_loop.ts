@@ -134,6 +134,7 @@ export class EventLoop {
         else attend();
       }
       this.#takeTurns();
+      if (parked.users > 1) this.#leftovers.limitGarbage();
       if (this.#retries.hasWaiting) {
         this.#exchange.answerRetries(this.#clock, ({ uid }) => this.#charge(uid));
       }

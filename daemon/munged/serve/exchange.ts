@@ -4,7 +4,7 @@ import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { release, releaseMuch } from "../../../lib/bytes/memory.ts";
 import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
 import { EAGAIN, EINTR, errno, ptr, strerror } from "../../../lib/os/libc.ts";
-import { receive } from "../../../lib/os/socket.ts";
+import { peek, receive } from "../../../lib/os/socket.ts";
 import {
   type Header,
   HEADER_LENGTH,
@@ -131,7 +131,7 @@ export class Exchange {
 
   /** Reads what a new client has sent, which is usually the whole request. */
   begin(fd: number, peer: Peer): void {
-    if (this.parked.size > 0 && this.parked.isFull(peer.uid)) {
+    if (this.parked.size > 0 && this.parked.isFull(peer.uid) && !this.#isShort(fd)) {
       this.#park(fd, peer, new Uint8Array(0));
       return;
     }
@@ -304,9 +304,17 @@ export class Exchange {
     this.parked.park(waiting(fd, peer, received, true));
   }
 
+  /** Whether a client of which nothing has been read can be answered without keeping anything for it. */
+  #isShort(fd: number): boolean {
+    const count = peek(fd, this.#inputAddress, HEADER_LENGTH + LONG_REQUEST);
+    if (count <= 0) return count === 0 || errno() !== EAGAIN; // then there is nothing to answer
+    return count >= HEADER_LENGTH && !this.#incoming.isUnfinished(this.#input, count);
+  }
+
   #receiveMore(client: ParkedClient): void {
-    if (!this.parked.mayGather(client)) return;
-    const { fd } = client;
+    const { fd, peer } = client;
+    const isAnsweredAtOnce = client.done === 0 && this.parked.isFull(peer.uid) && this.#isShort(fd);
+    if (!isAnsweredAtOnce && !this.parked.mayGather(client)) return;
     this.#descriptors.setIdle(fd, false);
     const count = receive(fd, this.#inputAddress, READ_LENGTH);
     if (count <= 0) {
@@ -316,21 +324,21 @@ export class Exchange {
       }
       const reason = count < 0 ? strerror(errno()) : null;
       this.parked.remove(client);
-      if (reason === null) this.#incomplete(fd, client.peer, client.done, client.buffer);
+      if (reason === null) this.#incomplete(fd, peer, client.done, client.buffer);
       else this.#failReceive(fd, reason);
       return;
     }
     this.#received += count;
     this.#incoming.gather(client, this.#input.subarray(0, count));
     const isBegun = client.done >= HEADER_LENGTH;
-    const header = isBegun ? this.#incoming.header(client.buffer, client.peer) : null;
+    const header = isBegun ? this.#incoming.header(client.buffer, peer) : null;
     const end = isBegun ? header === null ? 0 : HEADER_LENGTH + header.length : HEADER_LENGTH;
     if (client.done < end) {
       if (count < READ_LENGTH) this.#descriptors.setIdle(fd, true);
       this.parked.limit();
       return;
     }
-    if (header !== null && this.#mustWait(client.peer)) {
+    if (header !== null && this.#mustWait(peer)) {
       this.parked.awaitTurn(client);
       this.#awaitTurn(client);
       return;
@@ -339,7 +347,7 @@ export class Exchange {
     if (header === null) this.#descriptors.hangUp(fd);
     else {
       const body = client.buffer.subarray(HEADER_LENGTH, end);
-      this.#respond(fd, client.peer, header, body, client.done);
+      this.#respond(fd, peer, header, body, client.done);
     }
   }
 

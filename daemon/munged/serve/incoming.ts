@@ -45,6 +45,17 @@ export class Incoming {
     return null;
   }
 
+  /** Whether more bytes of a request are to come than these, its first ones; of an invalid one, none are. */
+  isUnfinished(bytes: Uint8Array, count: number): boolean {
+    try {
+      const { length } = parseHeader(bytes);
+      return length <= this.#maxLength && count < HEADER_LENGTH + length;
+    } catch (error) {
+      if (!(error instanceof MungeError)) throw error;
+      return false;
+    }
+  }
+
   /** Memory with the first bytes of a request, and room for more of it. */
   begin(bytes: Uint8Array, { length }: Header): Uint8Array {
     const buffer = newBytes(roomFor(bytes.length, HEADER_LENGTH + length));

@@ -81,6 +81,11 @@ export class ParkedClients {
     return this.#clients.size;
   }
 
+  /** Number of users whose clients are parked. */
+  get users(): number {
+    return this.#shares.size;
+  }
+
   /** The parked client with this descriptor, if any. */
   get(fd: number): ParkedClient | undefined {
     return this.#clients.get(fd);

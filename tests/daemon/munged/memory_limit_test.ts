@@ -33,6 +33,6 @@ test("the chosen number of threads fits this machine, and one that can't is warn
 });
 
 test("what munged keeps for clients is less where memory is short", () => {
-  assert.equal(parkedBytes(1, MAX_PAYLOAD_LENGTH), 32 * MIB);
+  assert.equal(parkedBytes(1, MAX_PAYLOAD_LENGTH), 12 * MIB);
   assert.equal(parkedBytes(1_000_000, MAX_PAYLOAD_LENGTH), 0);
 });

@@ -59,3 +59,18 @@ test("memory kept for the next request counts: clients may give up on answers lo
   giveBack();
   assert.equal(spareMemorySize(), 0);
 });
+
+test("garbage is collected each time that much was received", (t) => {
+  const collect = t.mock.method(Bun, "gc", () => {});
+  const collections = () => collect.mock.callCount();
+  received = 15 * MIB;
+  leftovers.limitGarbage();
+  assert.equal(collections(), 0);
+  received = 17 * MIB;
+  leftovers.limitGarbage();
+  leftovers.limitGarbage();
+  assert.equal(collections(), 1);
+  received = 34 * MIB;
+  leftovers.limitGarbage();
+  assert.equal(collections(), 2);
+});
