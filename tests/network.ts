@@ -209,6 +209,6 @@ export class Network {
 }
 
 function run(name: string, ...words: string[]): void {
-  const { status, stderr } = spawnSync(name, words, { encoding: "utf8", timeout: 30_000 });
+  const { status, stderr } = spawnSync(name, words, { encoding: "utf8", timeout: 120_000 });
   assert.equal(status, 0, `${name} ${words.join(" ")}: ${stderr}`);
 }

@@ -52,6 +52,9 @@ export interface AuksdOptions {
   readonly files?: number;
 }
 
+/** For what takes milliseconds on a machine that has nothing else to do. */
+const PATIENCE_MS = 60_000;
+
 /** A running auksd. */
 export class Auksd {
   readonly directory: string;
@@ -170,7 +173,7 @@ mungebox {
     });
     this.#child = child;
     child.stderr!.on("data", (bytes) => this.#log += bytes);
-    for (let attempt = 0; attempt < 500; attempt++) {
+    for (const latest = performance.now() + PATIENCE_MS; performance.now() < latest;) {
       if (await answers(this.port)) return;
       if (child.exitCode !== null || child.signalCode !== null) break;
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -208,7 +211,7 @@ mungebox {
 
   /** Waits for a matching line in the log, after the part the test already knows. */
   async logged(pattern: RegExp, from = 0): Promise<string> {
-    for (let attempt = 0; attempt < 500; attempt++) {
+    for (const latest = performance.now() + PATIENCE_MS; performance.now() < latest;) {
       const found = pattern.exec(this.#log.slice(from));
       if (found !== null) return found[0];
       await new Promise((resolve) => setTimeout(resolve, 20));

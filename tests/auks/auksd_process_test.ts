@@ -172,7 +172,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
       const begin = performance.now();
       auksd.signal(signal);
       assert.equal(await auksd.ended(), 0);
-      assert(performance.now() - begin < 4000);
+      assert(performance.now() - begin < 8_000); // idle clients are disconnected after 10 s
       assert.match(
         auksd.log,
         /asked to no longer accept requests\n.*connections dispatched\n.*connections pending\n.*auksd {5}: exiting\n$/,

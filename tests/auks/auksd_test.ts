@@ -243,7 +243,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       assert.match(late.log, /not loaded: aukscc_2001: .*alice/);
       appendFileSync(join(late.directory, "passwd"), `alice:x:${UID.alice}:0::/:/bin/sh\n`);
       let reply: Reply | undefined;
-      for (let attempt = 0; attempt < 100 && reply?.type !== "get"; attempt++) {
+      for (let attempt = 0; attempt < 600 && reply?.type !== "get"; attempt++) {
         await new Promise((resolve) => setTimeout(resolve, 100));
         reply = await ask("alice", { type: "get", uid: UID.alice }, late);
       }
@@ -275,7 +275,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       daemon.signal("SIGHUP");
       await daemon.logged(/creds removed/, from);
       const file = join(other.cacheDir, "aukscc_2001");
-      for (let attempt = 0; attempt < 100 && !existsSync(file); attempt++) {
+      for (let attempt = 0; attempt < 3000 && !existsSync(file); attempt++) {
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
       const listed = execFileSync("klist", ["-c", file], { env: kdc.env, encoding: "utf8" });
@@ -408,8 +408,9 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   it("a hanging name service delays only the clients that need it", async () => {
     const daemon = await Auksd.start(options({ hangingAccounts: true }));
     try {
-      const begin = performance.now();
+      let isAnswered = false;
       const added: Promise<Reply> = ask("alice", { type: "add", krbCred: tgtOf("alice") }, daemon);
+      void added.then(() => isAnswered = true);
       for (let at = 0; at < 20; at++) {
         assert.deepEqual(await ask("alice", { type: "ping" }, daemon), { type: "ping" });
       }
@@ -418,7 +419,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       daemon.signal("SIGHUP");
       await daemon.logged(/initialization succeed/, from);
       assert.deepEqual(await ask("bob", { type: "ping" }, daemon), { type: "ping" });
-      assert(performance.now() - begin < 4000);
+      assert(!isAnswered, "the others did not wait for the name service");
       const reply = await added;
       assert.equal(reply.type === "error" && reply.reason, "other");
       assert.match(reply.type === "error" ? reply.text : "", /name service does not answer/);

@@ -57,7 +57,7 @@ suite("aukspriv", NEEDS, () => {
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       said.push(...text.split("\n").filter((line) => line !== ""));
     });
-    const limit = performance.now() + 15_000;
+    const limit = performance.now() + 60_000;
     while (said.length < lines && performance.now() < limit) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -106,7 +106,7 @@ suite("aukspriv", NEEDS, () => {
     const started = performance.now();
     assert.deepEqual(await watch(2, { AUKS_PRIV_LIFETIME: "3" }), [built(MNGT), built(MNGT)]);
     const seconds = (performance.now() - started) / 1000;
-    assert(seconds > 1.4 && seconds < 20, `${seconds} s`);
+    assert(seconds > 1.4 && seconds < 60, `${seconds} s`); // the usual interval is hours
   });
 
   it("reports errors, and retries after AUKS_PRIV_ERROR_INT", async () => {
@@ -153,7 +153,7 @@ suite("aukspriv", NEEDS, () => {
       const started = performance.now();
       const lines = await watch(1, { KRB5_CONFIG: config, AUKS_PRIV_KINIT_TIMEOUT: "1" });
       assert.deepEqual(lines, [failed("a principal", keytab, "no answer within 1 s")]);
-      assert(performance.now() - started < 3000);
+      assert(performance.now() - started < 10_000); // libkrb5 itself tries for longer
     } finally {
       hole.close();
     }
@@ -241,7 +241,7 @@ suite("aukspriv", NEEDS, () => {
     assert.equal(found.length, 1);
     assert.equal(readlinkSync(`/proc/${found[0]}/cwd`), "/");
     process.kill(found[0]!, "SIGTERM");
-    for (let i = 0; i < 100 && processesWith(mark).length > 0; i++) {
+    for (let i = 0; i < 1000 && processesWith(mark).length > 0; i++) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     assert.deepEqual(processesWith(mark), []);

@@ -138,7 +138,7 @@ export class Kdc {
   }
 
   async #answers(): Promise<void> {
-    for (let attempt = 0; attempt < 100; attempt++) {
+    for (let attempt = 0; attempt < 1000; attempt++) {
       try {
         this.login("alice", [], "first");
         return;

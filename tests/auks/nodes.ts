@@ -177,7 +177,7 @@ export class Node {
 }
 
 /** The time limit for any command. */
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 60_000;
 
 const SIGNALS: Readonly<Record<string, number>> = {
   SIGHUP: 1,

@@ -85,7 +85,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     (await speaker(daemon).ask(daemon.port, { type: "get", uid: UID + at })).type === "get";
 
   async function eventually(question: () => Promise<boolean>): Promise<void> {
-    for (let attempt = 0; attempt < 200; attempt++) {
+    for (let attempt = 0; attempt < 2000; attempt++) {
       if (await question()) return;
       await new Promise((resolve) => setTimeout(resolve, 25));
     }
@@ -178,9 +178,14 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     second.signal("SIGKILL");
     await second.ended();
     await first.logged(/is not used: /);
-    const begin = performance.now();
-    assert.equal((await add(first, 4)).type, "add");
-    assert(performance.now() - begin < 1000);
+    // A busy machine delays some of them; what waits for the peer does so each time, for two seconds.
+    let took = Infinity;
+    for (let tries = 0; took >= 1000 && tries < 5; tries++) {
+      const begin = performance.now();
+      assert.equal((await add(first, 4)).type, "add");
+      took = performance.now() - begin;
+    }
+    assert(took < 1000, `${took} ms`);
     await second.start();
     await eventually(async () => await has(second, 4));
   });

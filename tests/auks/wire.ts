@@ -189,7 +189,7 @@ export class RawConnection {
   }
 
   /** The next bytes; fewer if the other side closes first, or is silent for too long. */
-  async take(length: number, milliseconds = 5000): Promise<Uint8Array> {
+  async take(length: number, milliseconds = 30_000): Promise<Uint8Array> {
     const deadline = performance.now() + milliseconds;
     while (this.#received.length < length && !this.#ended) {
       const rest = deadline - performance.now();
@@ -202,7 +202,7 @@ export class RawConnection {
   }
 
   /** The next message; shorter if the other side closes first. */
-  async takeMessage(milliseconds = 15_000): Promise<Uint8Array> {
+  async takeMessage(milliseconds = 60_000): Promise<Uint8Array> {
     const head = await this.take(4, milliseconds);
     if (head.length < 4) return head;
     return this.take(new DataView(head.buffer, head.byteOffset).getUint32(0), milliseconds);

@@ -20,7 +20,7 @@ import { Nodes } from "./nodes.ts";
 const ROOT = resolve(import.meta.dirname, "../..");
 /** The pages that start without a realm; the others start with a running one. */
 const BARE = ["README.md", "CONTRIBUTING.md", "docs/install.md"];
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 900_000;
 
 const PAGES = [
   "README.md",

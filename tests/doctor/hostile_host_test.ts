@@ -98,12 +98,10 @@ suite("mungebox doctor HOST against a hostile host", {
 
   it("takes a bounded answer", () => {
     const flood = "cat >/dev/null; head -c 300000000 /dev/zero | tr '\\\\0' A";
-    const started = performance.now();
     for (const script of [flood, `${flood} >&2; exit 255`]) {
       const { out } = examine(script, "far");
       assert.match(out, /^problem +far +far can't be reached over ssh: /m);
     }
-    assert.ok(performance.now() - started < 30_000);
     const ssh = join(site.directory, "ssh");
     writeFileSync(ssh, `#!/bin/sh\n${flood}`, { mode: 0o755 });
     const { resourceUsage } = Bun.spawnSync(

@@ -75,7 +75,7 @@ export class Site {
   /** Starts munged and waits until it serves. */
   start(program: string = join(this.bin, "munged")): void {
     const { status, stderr } = spawnSync(program, this.options, {
-      timeout: 60_000,
+      timeout: 300_000,
       stdio: ["ignore", "ignore", "pipe"],
     });
     assert.equal(status, 0, stderr?.toString());
@@ -98,7 +98,7 @@ export class Site {
   shell(command: string, options: Partial<SpawnSyncOptionsWithStringEncoding> = {}): Outcome {
     const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", command], {
       encoding: "utf8",
-      timeout: 60_000,
+      timeout: 300_000,
       cwd: "/",
       env: { PATH: `${this.bin}:/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
       ...options,
@@ -126,7 +126,7 @@ export class Site {
     ];
     const { status, stdout, stderr } = spawnSync(program, args, {
       encoding: "utf8",
-      timeout: 120_000,
+      timeout: 300_000,
       cwd: "/",
     });
     assert(status !== null && status < 3, stderr);
@@ -159,7 +159,7 @@ export class Site {
       : ["setsid", "--wait", "sh", "-c", script, "-", command];
     const { status, stdout, stderr } = spawnSync(args[0]!, args.slice(1), {
       encoding: "utf8",
-      timeout: 60_000,
+      timeout: 300_000,
       cwd: "/",
       env: { PATH: `${this.bin}:/usr/sbin:/usr/bin:/sbin:/bin`, LC_ALL: "C" },
     });

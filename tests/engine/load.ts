@@ -64,6 +64,21 @@ export async function medianOfPairs(
   }
 }
 
+/**
+ * Measures what is far out of its bound if it is broken, until it is within it: a busy machine disturbs some measurements,
+ * but a fault shows in every one.
+ */
+export async function leastOf(
+  { most, tries = 8 }: { readonly most: number; readonly tries?: number },
+  measure: () => Promise<number>,
+): Promise<void> {
+  const values: number[] = [];
+  do {
+    assert(values.length < tries, `none of ${values.map((each) => each.toFixed(2)).join(" ")}`);
+    values.push(await measure());
+  } while (values.at(-1)! > most);
+}
+
 async function* lines(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
   let text = "";
   for await (const piece of stream) {
@@ -94,7 +109,7 @@ export async function runProgram(
   options: Pick<SpawnOptions, "timeout" | "uid" | "gid"> = {},
 ): Promise<{ status: number | null; out: string; err: string }> {
   const child = spawn(realm.program(make, name), args, {
-    timeout: 60_000,
+    timeout: 300_000,
     cwd: "/",
     ...options,
     stdio: "pipe",

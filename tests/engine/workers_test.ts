@@ -107,7 +107,7 @@ describe("workers", () => {
   }
 
   async function until(condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + 20_000;
+    const deadline = performance.now() + 60_000;
     while (!condition()) {
       assert(performance.now() < deadline, "this takes too long");
       await pause(20);
@@ -189,7 +189,7 @@ describe("workers", () => {
     await engine.stop();
     await change;
     const took = performance.now() - begun;
-    assert(took > 2_000 && took < 5_000, `${took} ms`);
+    assert(took > 2_000 && took < 30_000, `${took} ms`);
     assert(log.lines.includes("error: Worker thread 1 did not stop in time"), log.lines.join("\n"));
   });
 

@@ -33,7 +33,7 @@ export class Finding extends Error {
 }
 
 /** Maximum milliseconds per input. */
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 30_000;
 
 /**
  * Runs one input.

@@ -58,7 +58,7 @@ export class Realm {
     options: SpawnSyncOptionsWithBufferEncoding = {},
   ): Outcome {
     const { status, stdout, stderr } = spawnSync(this.program(make, name), args, {
-      timeout: 60_000,
+      timeout: 300_000,
       maxBuffer: 2 ** 28,
       cwd: "/",
       ...options,

@@ -25,10 +25,8 @@ describe("a key staged and promoted while munged is running", () => {
   const keyFile = () => join(realm.directory, "key");
   /** Runs mungekey as on a host with this munged. */
   function mungekey({ socket }: Munged, ...args: string[]) {
-    const begun = performance.now();
     const env = { ...process.env, MUNGEBOX_SOCKET: socket, MUNGEBOX_KEY_FILE: keyFile() };
-    const outcome = realm.run("ours", "mungekey", [...args, `--keyfile=${keyFile()}`], { env });
-    return { ...outcome, milliseconds: performance.now() - begun };
+    return realm.run("ours", "mungekey", [...args, `--keyfile=${keyFile()}`], { env });
   }
   function ring({ socket }: Munged): string[] {
     const { out } = realm.run("ours", "munged", ["--status", "--json", `--socket=${socket}`]);
@@ -50,9 +48,9 @@ describe("a key staged and promoted while munged is running", () => {
       const promoted = mungekey(munged, "--promote", "--force");
       assert.equal(promoted.status, 0, promoted.err);
       assert.deepEqual(ring(munged), [`active ${next}`, `old ${active}`]);
-      assert.ok(staged.milliseconds < 2_000 && promoted.milliseconds < 2_000);
     }
     assert.equal(await munged.stop(), 0);
+    assert.match(munged.log(), /Processing signal 1/);
   });
 
   test("is waited for until munged reports it", async () => {
@@ -100,10 +98,11 @@ describe("a key staged and promoted while munged is running", () => {
     skip: !hasReference && "needs the reference",
   }, async () => {
     const munged = await start("reference");
+    const begun = performance.now();
     const staged = mungekey(munged, "--stage", "--force");
     assert.equal(staged.status, 1, staged.err);
     assert.match(staged.err, /^mungekey: Error: .*closed the connection without an answer/);
-    assert.ok(staged.milliseconds < 2_000);
+    assert.ok(performance.now() - begun < 12_000, "it would wait for 15 s");
     await munged.stop();
   });
 });

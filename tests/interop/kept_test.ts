@@ -454,13 +454,12 @@ suite("kept connections", { "root": isRoot }, () => {
     idle.send(ENCODE);
     idle.credential();
     busy.send(...Array.from({ length: 50 }, () => ENCODE));
-    const begun = performance.now();
     const stopped = other.stop();
     for (let i = 0; i < 50; i++) busy.credential();
     assert.equal(busy.next(), "closed");
     assert.equal(idle.next(), "closed");
     assert.equal(await stopped, 0);
-    assert.ok(performance.now() - begun < 2_500);
+    assert.doesNotMatch(other.log(), /did not stop in time/);
   });
 
   for (

@@ -11,7 +11,7 @@ import { type Munged, Realm } from "../harness/realm.ts";
 import { isRoot, type Outcome } from "../harness/programs.ts";
 import { encodeRequest } from "../requests.ts";
 
-const NOTICED_MS = 10_000;
+const NOTICED_MS = 60_000;
 
 const newKey = () => crypto.getRandomValues(new Uint8Array(64));
 

@@ -39,7 +39,7 @@ const REPLACEMENTS = Number(process.env["REPLACEMENTS"] ?? 10);
 const OTHER = process.env["OTHER_MUNGEBOX"] ?? MUNGEBOX;
 const skip = process.platform !== "linux" ? "needs Linux" : false;
 const PAIRS_OF_CLIENTS = 2;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 120_000;
 
 /** A new munged that may serve, and prints a line, but never says that it does. */
 const COMMITTED = `

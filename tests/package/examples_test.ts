@@ -107,7 +107,7 @@ function output(command: readonly string[], cwd: string): Promise<string> {
     cwd,
     env,
     stdio: ["ignore", "pipe", "pipe"],
-    timeout: 60_000,
+    timeout: 300_000,
   });
   let printed = "";
   let said = "";

@@ -16,7 +16,7 @@ export function run(command: readonly string[], cwd: string = "."): string {
     cwd,
     env,
     encoding: "utf8",
-    timeout: 120_000,
+    timeout: 600_000,
   });
   if (status !== 0) {
     throw new Error(`${command.join(" ")} ended with ${status}: ${stdout}${stderr}`, {

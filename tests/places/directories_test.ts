@@ -24,7 +24,7 @@ function sh(script: string, ...args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", script, "sh", ...args], {
     encoding: "latin1",
     cwd: "/",
-    timeout: 60_000,
+    timeout: 300_000,
   });
   return { status, out: stdout, err: stderr };
 }
@@ -42,7 +42,7 @@ function shIn(enter: string, script: string, ...args: readonly string[]) {
     `import os, sys, tempfile; ${enter}; os.execv("/bin/sh", ["sh", "-c", *sys.argv[1:]])`;
   const { status, stdout, stderr } = spawnSync("python3", ["-c", start, script, "sh", ...args], {
     encoding: "latin1",
-    timeout: 60_000,
+    timeout: 300_000,
   });
   return { status, out: stdout, err: stderr.replace(/^sh: .*\n/, "") };
 }

@@ -19,7 +19,7 @@ os.execv(sys.argv[1], sys.argv[1:])`;
 function denied(command: readonly string[]) {
   const { status, stdout, stderr } = spawnSync("python3", ["-c", DENY, ...command], {
     encoding: "latin1",
-    timeout: 60_000,
+    timeout: 300_000,
   });
   return { status, out: stdout, err: stderr };
 }

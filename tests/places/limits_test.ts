@@ -36,7 +36,7 @@ function limited(limit: string, command: readonly string[], uid?: number) {
   ], {
     encoding: "latin1",
     stdio: ["ignore", "ignore", "pipe"],
-    timeout: 60_000,
+    timeout: 300_000,
   });
   return { status, err: stderr };
 }
@@ -129,7 +129,7 @@ suite("limits", process.platform !== "linux" && "needs Linux", () => {
         const { status, stderr } = spawnSync("bash", ["-c", enter, "sh", ...munged], {
           encoding: "latin1",
           stdio: ["ignore", "ignore", "pipe"],
-          timeout: 60_000,
+          timeout: 300_000,
         });
         const message = `munged: Error: Insufficient resources: the control group ${text}\n`;
         assert.equal(stderr, text === "" ? "" : message);

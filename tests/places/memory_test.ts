@@ -29,7 +29,7 @@ function limited(limit: "v" | "d", bytes: number, command: readonly string[]) {
   const script = `ulimit -${limit} ${Math.floor(bytes / 1024)} && exec "$@"`;
   const { status, signal, stderr } = spawnSync("/bin/sh", ["-c", script, "sh", ...command], {
     encoding: "latin1",
-    timeout: 60_000,
+    timeout: 300_000,
   });
   return { status, signal, stderr };
 }

@@ -56,7 +56,7 @@ function filtered(error: number, calls: readonly number[], command: readonly str
   const { status, stdout, stderr } = spawnSync("python3", words, {
     encoding: "latin1",
     cwd: "/",
-    timeout: 60_000,
+    timeout: 300_000,
   });
   return { status, out: stdout, err: stderr };
 }

@@ -53,7 +53,7 @@ suite("a user's used-up processes", { root: isRoot }, () => {
     const args = [...asUser, "bash", "-c", limited, "sh", ...command];
     const { status, stdout, stderr } = spawnSync("setpriv", args, {
       encoding: "latin1",
-      timeout: 60_000,
+      timeout: 300_000,
       stdio: [
         "ignore",
         "pipe",

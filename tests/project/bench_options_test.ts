@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { BENCHMARKS, parseBenchOptions } from "../../scripts/bench_options.ts";
 
 function bench(...args: string[]) {
-  return spawnSync("scripts/bench", args, { encoding: "utf8", timeout: 60_000 });
+  return spawnSync("scripts/bench", args, { encoding: "utf8", timeout: 300_000 });
 }
 
 test("scripts/bench --help prints every option in plain text", () => {

@@ -9,7 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 export const hasRedis = existsSync("/usr/bin/redis-server") && existsSync("/usr/bin/redis-cli") &&
   existsSync("/usr/bin/redis-sentinel");
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 
 /** Ports that the system gives to nobody by itself, so that a server that is restarted finds its own free. */
 const FIRST_PORT = 12_000;
@@ -87,7 +87,7 @@ export class Redis {
   /** Runs one command. Returns what redis-cli prints. */
   command(...words: readonly string[]): string {
     const args = ["-p", `${this.port}`, ...this.#cli, ...words];
-    const { stdout, stderr } = spawnSync("redis-cli", args, { encoding: "utf8", timeout: 5_000 });
+    const { stdout, stderr } = spawnSync("redis-cli", args, { encoding: "utf8", timeout: 60_000 });
     return `${stdout}${stderr}`.trim();
   }
 

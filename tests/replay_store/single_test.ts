@@ -57,10 +57,13 @@ async function withSite(
   }
 }
 
-/** Milliseconds of the fastest of some tries. A busy machine slows down some of them; what makes them wait, all. */
-async function fastest(act: () => Promise<void>, tries = 5): Promise<number> {
+/**
+ * Milliseconds of the fastest of some tries: at least five, and more while none is fast enough. A busy machine slows down
+ * some of them; what makes them wait, all.
+ */
+async function fastest(fast: number, act: () => Promise<void>): Promise<number> {
   let least = Infinity;
-  for (let i = 0; i < tries; i++) {
+  for (let i = 0; i < 5 || (i < 40 && least >= fast); i++) {
     const begun = performance.now();
     await act();
     least = Math.min(least, performance.now() - begun);
@@ -302,7 +305,7 @@ test(
       assert(encoded - begun < SOON_MS);
       assert(decoded - encoded < SOON_MS, "they wait together, not one after the other");
       const waiting: Promise<string>[] = [];
-      const own = await fastest(async () => {
+      const own = await fastest(150, async () => {
         waiting.push(outcome(b, await a.munge.encode()));
         await b.munge.encode();
         assert.equal(await outcome(b, credentials[0]!), REPLAYED);
@@ -366,7 +369,7 @@ test(
         // The first one may have to wait until munged knows.
         assert.equal(await outcome(b, await a.munge.encode()), "ok", fault);
         let credential = "";
-        const took = await fastest(async () => {
+        const took = await fastest(STORE_TIMEOUT_MS / 2, async () => {
           credential = await a.munge.encode();
           assert.equal(await outcome(b, credential), "ok", fault);
         });

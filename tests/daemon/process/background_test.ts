@@ -45,7 +45,7 @@ function detached(wrapper: readonly string[]): void {
     // The daemon closes its end of the pipe right after the byte that releases its caller.
     let open = list();
     const isPipe = ([, file]: readonly [string, string]) => file.startsWith("pipe:");
-    for (const end = performance.now() + 2000; open.some(isPipe) && performance.now() < end;) {
+    for (const end = performance.now() + 30_000; open.some(isPipe) && performance.now() < end;) {
       open = list();
     }
     rmSync(`${directory}/pid`);

@@ -29,7 +29,7 @@ function startHolder(socketPath: string, more = ""): { pid: number } {
   Bun.spawn(["sh", "-c", '"$0" -e "$1" & wait', process.execPath, program], {
     stdio: ["ignore", "ignore", "inherit"],
   });
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 60_000;
   while (!existsSync(held) && performance.now() < deadline) Bun.sleepSync(10);
   return { pid: Number(readFileSync(held, "utf8")) };
 }

@@ -37,7 +37,7 @@ test("what libc wrote is read before it is collected", () => {
   const { stdout, stderr } = spawnSync(process.execPath, ["-e", PROGRAM], {
     env: { ...process.env, TZ: "UTC", BUN_JSC_slowPathAllocsBetweenGCs: "1" },
     encoding: "utf8",
-    timeout: 60_000,
+    timeout: 300_000,
   });
   assert.equal(stderr, "");
   const lines = stdout.trim().split("\n");
