@@ -1,6 +1,7 @@
 // auks: pings auksd, sends it the user's ticket, fetches, removes and lists tickets, and renews the ticket in a credential
 // cache.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
+import { KerberosUnavailable } from "../../lib/krb5/unavailable.ts";
 import { printable } from "../../lib/printable.ts";
 import { choice, option, text } from "../command_line/vocabulary.ts";
 import { print, printError } from "../command_line/print.ts";
@@ -82,10 +83,9 @@ export async function run(program: string, args: readonly string[]): Promise<num
 
 /** Reports a failure in the original's words, followed by the reason. */
 function fail(stage: "init" | "request", error: unknown): number {
-  const isKerberosMissing = error instanceof Error && error.name === "KerberosUnavailable";
   const known = error instanceof AuksError
     ? error
-    : isKerberosMissing
+    : error instanceof KerberosUnavailable
     ? new AuksError("KRB5_CONTEXT", error.message)
     : undefined;
   if (known === undefined) throw error;

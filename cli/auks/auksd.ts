@@ -1,5 +1,6 @@
 // auksd: stores users' tickets and hands them out. This file has its command line; the daemon is in daemon/auksd.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
+import { KerberosUnavailable } from "../../lib/krb5/unavailable.ts";
 import { print, printError } from "../command_line/print.ts";
 import { flag } from "../command_line/vocabulary.ts";
 import type { AuksdRun } from "../../daemon/auksd/main.ts";
@@ -61,7 +62,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
 
 function asAuksError(error: unknown): AuksError {
   if (error instanceof AuksError) return error;
-  if (error instanceof Error && error.name === "KerberosUnavailable") {
+  if (error instanceof KerberosUnavailable) {
     return new AuksError("STREAM_CONTEXT", error.message);
   }
   throw error;

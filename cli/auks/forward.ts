@@ -5,6 +5,7 @@ import { type ClientConfiguration, clientSettings } from "../../lib/auks_client/
 import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
 import { add } from "../../lib/auks_client/requests.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";
+import { KerberosUnavailable } from "../../lib/krb5/unavailable.ts";
 
 /** Sends the ticket. @throws whatever {@linkcode textOfFailure} knows. */
 export async function forwardTicket(configuration: ClientConfiguration): Promise<void> {
@@ -21,7 +22,7 @@ export async function forwardTicket(configuration: ClientConfiguration): Promise
 /** The text for the user. @throws the error itself if it is a bug. */
 export function textOfFailure(error: unknown): string {
   const isKnown = error instanceof AuksError || error instanceof KerberosError ||
-    (error instanceof Error && error.name === "KerberosUnavailable");
+    error instanceof KerberosUnavailable;
   if (!isKnown) throw error;
   return error.message;
 }

@@ -120,7 +120,7 @@ export function parseOptions<Settings>(
 }
 
 /** The text of --help. */
-export function formatHelp(program: string, usage: Usage<never>): string {
+function formatHelp(program: string, usage: Usage<never>): string {
   const synopsis = `Usage: ${program} ${usage.synopsis ?? "[OPTIONS]"}\n`;
   const groups = usage.groups.map((group) => group.map(formatOption).join(""));
   const closing = usage.closing === undefined ? [] : [`${usage.closing}\n`];

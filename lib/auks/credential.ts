@@ -29,15 +29,3 @@ export interface Credential {
   /** DER of the ticket. */
   readonly ticket: Uint8Array;
 }
-
-/**
- * Overwrites the session keys and tickets of credentials with zeros.
- *
- * @param credentials from a KRB-CRED or a cache; their keys and tickets must not be in use.
- */
-export function wipeCredentials(credentials: readonly Credential[]): void {
-  for (const { key, ticket } of credentials) {
-    key.bytes.fill(0);
-    ticket.fill(0);
-  }
-}

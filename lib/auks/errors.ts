@@ -135,28 +135,6 @@ export const AUKS_ERRORS = {
 /** Name of an AUKS error in {@linkcode AUKS_ERRORS}. */
 export type AuksErrorName = keyof typeof AUKS_ERRORS;
 
-const NAMES: ReadonlyMap<number, AuksErrorName> = new Map(
-  Object.entries(AUKS_ERRORS).map(([name, [code]]) => [code, name as AuksErrorName]),
-);
-
-/**
- * The original's text for an error number.
- *
- * @param code the number, 0 or negative.
- * @returns the text, or `"unknown error"` for an unknown number.
- *
- * @example
- * ```ts
- * import { auksErrorText } from "./lib/auks/errors.ts";
- *
- * console.log(auksErrorText(-100313)); // "auks cred : credential is still valid"
- * ```
- */
-export function auksErrorText(code: number): string {
-  const name = NAMES.get(code);
-  return name === undefined ? AUKS_ERRORS.AUKSD_UNKNOWN[1] : AUKS_ERRORS[name][1];
-}
-
 /**
  * The exit status for an error number: its low 8 bits, as in the original, but 1 for a failure where those are 0
  * (-100608).

@@ -31,7 +31,7 @@ export interface GrammarErrors {
 }
 
 /** Maximum length of a value; the original reads stray memory after a longer one. */
-export const MAX_VALUE_LENGTH = 1023;
+const MAX_VALUE_LENGTH = 1023;
 
 const CODE = {
   nul: 0,

@@ -71,7 +71,7 @@ export async function renewCache(
 }
 
 /** The times of a ticket as AUKS counts them. */
-export function lifetimeOf(ticket: Credential): Lifetime {
+function lifetimeOf(ticket: Credential): Lifetime {
   return {
     starttime: ticket.startTime || ticket.authTime,
     endtime: ticket.endTime,

@@ -129,7 +129,7 @@ async function request<T extends RequestType>(
  * @throws {AttemptFailure} if the connection fails.
  * @throws {AuksError} for a refusal or an unintelligible reply.
  */
-export async function requestOf<T extends RequestType>(
+async function requestOf<T extends RequestType>(
   session: Session,
   message: RequestOf<T>,
 ): Promise<ReplyOf<T>> {

@@ -1,7 +1,7 @@
 // The layout of libkrb5's structs in its public header for 64 bits, and a check that the installed library agrees: it
 // reads a credential with known values.
 import { read } from "../os/libc.ts";
-import { KerberosUnavailable, libkrb5 } from "./library.ts";
+import { libkrb5 } from "./library.ts";
 import {
   type Address,
   clearCells,
@@ -13,6 +13,7 @@ import {
   secondCell,
   withData,
 } from "./memory.ts";
+import { KerberosUnavailable } from "./unavailable.ts";
 
 /** krb5_creds. */
 export const CREDS = {
@@ -45,9 +46,6 @@ export const KEYTAB_ENTRY = { bytes: 48, principal: 8, version: 20, enctype: 28 
 
 /** krb5_authenticator. */
 export const AUTHENTICATOR = { client: 8, subkey: 32 } as const;
-
-/** krb5_ticket, and the krb5_enc_tkt_part to which it points once decrypted. */
-export const TICKET = { server: 8, decrypted: 48, endTime: 56 } as const;
 
 /** A KRB-CRED (RFC 4120, section 5.8) for krbtgt/REALM@REALM and user@REALM, with the values below. */
 const SAMPLE = Uint8Array.fromBase64(

@@ -3,14 +3,10 @@
 // its structs is in layout.ts.
 import type * as bunFfi from "bun:ffi";
 import type { FFIFunction, Library } from "bun:ffi";
+import { KerberosUnavailable } from "./unavailable.ts";
 
 const SONAME = "libkrb5.so.3";
 const NEEDED = "MIT Kerberos 1.18 or later";
-
-/** libkrb5 is missing or unusable; the message is one line for the user. */
-export class KerberosUnavailable extends Error {
-  override readonly name = "KerberosUnavailable";
-}
 
 // krb5_error_code is i32, krb5_boolean u32, krb5_deltat and krb5_timestamp i32; all structs are passed by address.
 const code = "i32";

@@ -10,7 +10,7 @@ import { type Address, clearCells, lastingMemory, resultAddress, resultCell } fr
 import { Principal } from "./principal.ts";
 
 /** KDC options (RFC 4120, section 5.4.1), with libkrb5's values. */
-export const KDC_OPTIONS = {
+const KDC_OPTIONS = {
   forwarded: 0x2000_0000,
   canonicalize: 0x0001_0000,
   renew: 0x0000_0002,
@@ -59,7 +59,7 @@ export function serviceTicket(
  * @param options {@linkcode KDC_OPTIONS}, added to those flags.
  * @throws {KerberosError}
  */
-export function ticketByTgt(
+function ticketByTgt(
   context: Context,
   tgt: Credential,
   server: string,

@@ -15,7 +15,7 @@ import { Context, KerberosError, KRB5 } from "../../lib/krb5/context.ts";
 import { makeKrbCred, readKrbCred, TICKET_FLAGS } from "../../lib/krb5/credential.ts";
 import { CredentialCache, supportsSwitch } from "../../lib/krb5/credential_cache.ts";
 import { Keytab, type KeytabEntry } from "../../lib/krb5/keytab.ts";
-import { KerberosUnavailable, openLibrary } from "../../lib/krb5/library.ts";
+import { openLibrary } from "../../lib/krb5/library.ts";
 import { Principal } from "../../lib/krb5/principal.ts";
 import {
   forwardedTicket,
@@ -23,6 +23,7 @@ import {
   renewedTicket,
   serviceTicket,
 } from "../../lib/krb5/tickets.ts";
+import { KerberosUnavailable } from "../../lib/krb5/unavailable.ts";
 import { suite } from "../suite.ts";
 import { Kdc, KDC_NEEDS } from "./kdc.ts";
 

@@ -1,3 +1,4 @@
+// The commands' help, messages and exit statuses beside those of the C programs.
 import assert from "node:assert/strict";
 import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import {

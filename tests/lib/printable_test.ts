@@ -1,3 +1,4 @@
+// Foreign text in output: nothing in it may control a terminal.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { printable, printableJson } from "../../lib/printable.ts";

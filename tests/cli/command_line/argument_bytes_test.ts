@@ -1,3 +1,4 @@
+// Arguments that are not UTF-8: their bytes survive where bytes are expected, and are refused where text is.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";

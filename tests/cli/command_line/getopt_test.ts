@@ -1,3 +1,4 @@
+// The parser of command lines, case by case.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { getopt, GetoptError, type OptionSyntax } from "../../../cli/command_line/getopt.ts";

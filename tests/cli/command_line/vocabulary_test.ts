@@ -1,3 +1,4 @@
+// The words from which the option tables are made.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseOptions, type Usage } from "../../../cli/command_line/options.ts";

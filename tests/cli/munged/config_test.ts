@@ -1,3 +1,4 @@
+// munge.conf and the environment: what they set, what overrides what, and which lines are errors.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, writeFileSync } from "node:fs";

@@ -1,3 +1,4 @@
+// munged's command line: defaults, values and errors.
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { parseArguments } from "../../../cli/munged/munged.ts";

@@ -1,3 +1,4 @@
+// munged's own files: key, PID file and seed.
 import {
   chmodSync,
   existsSync,

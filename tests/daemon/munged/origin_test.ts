@@ -1,3 +1,4 @@
+// Which origins munged accepts.
 import { spawnSync } from "node:child_process";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";

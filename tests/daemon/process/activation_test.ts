@@ -1,3 +1,4 @@
+// The socket that systemd passes to a daemon.
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import { socketFromManager } from "../../../daemon/process/activation.ts";

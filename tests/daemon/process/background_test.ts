@@ -1,3 +1,4 @@
+// A daemon that enters the background: what it is detached from, and how it reports that it can't start.
 import { readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import assert from "node:assert/strict";

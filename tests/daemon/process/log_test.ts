@@ -1,3 +1,4 @@
+// The log: its targets and formats, rotation, and limits on repeated lines.
 import {
   closeSync,
   fstatSync,

@@ -1,3 +1,4 @@
+// The file with metrics for Prometheus.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { test } from "node:test";

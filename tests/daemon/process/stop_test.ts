@@ -1,3 +1,4 @@
+// The socket's lock, and the daemon that is found and stopped by it.
 import { closeSync, existsSync, openSync, readFileSync, symlinkSync } from "node:fs";
 import { test } from "node:test";
 import assert from "node:assert/strict";

@@ -1,3 +1,4 @@
+// The order in which a daemon undoes its start.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Teardown } from "../../../daemon/process/teardown.ts";

@@ -8,7 +8,6 @@ import {
   AUKS_ERRORS,
   AuksError,
   type AuksErrorName,
-  auksErrorText,
   auksExitStatus,
 } from "../../../lib/auks/errors.ts";
 
@@ -53,9 +52,6 @@ test("an error has the original's number and text, and a reason if there is one"
     ],
   );
   assert.equal(new AuksError("GENERIC").message, "generic error");
-  assert.equal(auksErrorText(-100_312), error.text);
-  assert.equal(auksErrorText(0), "success");
-  assert.equal(auksErrorText(-7), "unknown error");
 });
 
 test("the table of auks -D is that of the original", () => {

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { parseCcache, tgtsOf } from "../../../lib/auks/ccache.ts";
 import { DerError, DerReader, formatDer, integerNode, node, TAG } from "../../../lib/auks/der.ts";
 import { AuksError } from "../../../lib/auks/errors.ts";
-import { type Credential, wipeCredentials } from "../../../lib/auks/credential.ts";
+import type { Credential } from "../../../lib/auks/credential.ts";
 import { formatKrbCred } from "../../../lib/auks/krb_cred_writer.ts";
 import {
   type KrbCred,
@@ -308,14 +308,12 @@ describe("ticket-granting tickets of one client, the first for the client's own 
   }
 });
 
-test("wiping leaves neither keys nor tickets in the parsed bytes", () => {
+test("wiping a KRB-CRED wipes the keys and tickets that were parsed from it", () => {
   const bytes = formatKrbCred(bobs({}));
   const { credentials } = parseKrbCred(bytes);
   const { key, ticket } = credentials[0]!;
   assert(key.bytes.some((byte) => byte !== 0) && ticket.some((byte) => byte !== 0));
-  const secret = Buffer.from(key.bytes);
-  wipeCredentials(credentials);
-  assert(!Buffer.from(bytes).includes(secret));
+  bytes.fill(0);
   assert(key.bytes.every((byte) => byte === 0) && ticket.every((byte) => byte === 0));
 });
 

@@ -1,3 +1,4 @@
+// Which files may be trusted.
 import {
   chmodSync,
   chownSync,

@@ -1,3 +1,4 @@
+// The keys of a realm: their files, fingerprints and roles.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { primitives } from "../../../lib/primitives/library.ts";

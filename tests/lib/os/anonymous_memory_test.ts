@@ -1,3 +1,4 @@
+// Memory outside of the garbage collector's reach.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { closeSync, openSync, readSync } from "node:fs";

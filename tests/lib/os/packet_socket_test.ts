@@ -1,3 +1,4 @@
+// Sockets that keep the boundaries of messages, and say whose they are.
 import assert from "node:assert/strict";
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";

@@ -1,3 +1,4 @@
+// The table of groups that all threads share, and its updates.
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { DEFAULTS } from "../../../../daemon/munged/config.ts";
