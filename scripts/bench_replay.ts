@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { BlockingClient } from "../lib/client/blocking_client.ts";
 import { ReplayCache } from "../daemon/munged/replay/cache.ts";
 import { createReplayState } from "../daemon/munged/replay/minutes.ts";
-import { replayUsage } from "../daemon/munged/replay/upkeep.ts";
+import { replayUsage } from "../daemon/munged/replay/usage.ts";
 import { Realm } from "../tests/harness/realm.ts";
 import { encodeRequest } from "../tests/requests.ts";
 import { median, quantile } from "./bench_statistics.ts";

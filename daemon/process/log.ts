@@ -1,8 +1,8 @@
 // Where messages go and in which form: log file, standard error or syslog. Every thread writes to the same descriptor
 // number, one write per line, so that threads need no coordination when the file is reopened.
-import { closeSync, constants, fchmodSync, fstatSync, openSync, writeSync } from "node:fs";
 import { MungeError } from "../../lib/errors.ts";
 import { printable, printableJson } from "../../lib/printable.ts";
+import { fs } from "../../lib/os/file_system.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
 import { canWrite, duplicateOver } from "../../lib/os/process.ts";
@@ -106,7 +106,7 @@ function isJournal(fd: number): boolean {
   const stream = process.env["JOURNAL_STREAM"];
   if (stream === undefined) return false;
   try {
-    const { dev, ino } = fstatSync(fd, { bigint: true });
+    const { dev, ino } = fs().fstatSync(fd, { bigint: true });
     return stream === `${dev}:${ino}`;
   } catch {
     return false; // it is closed
@@ -147,26 +147,26 @@ export function reopenLog(target: LogTarget, config: LogConfig): void {
   try {
     duplicateOver(fd, target.fd);
   } finally {
-    closeSync(fd);
+    fs().closeSync(fd);
   }
 }
 
 function openLogFile({ logFile, force }: LogConfig): number {
-  const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const { O_WRONLY, O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = fs().constants;
   const flags = O_WRONLY | O_APPEND | O_NONBLOCK | (force ? 0 : O_NOFOLLOW);
   let fd: number | undefined;
   try {
     try {
-      fd = openSync(logFile, flags | O_CREAT | O_EXCL, LOG_MODE);
-      fchmodSync(fd, LOG_MODE); // regardless of the umask
+      fd = fs().openSync(logFile, flags | O_CREAT | O_EXCL, LOG_MODE);
+      fs().fchmodSync(fd, LOG_MODE); // regardless of the umask
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      fd = openSync(logFile, flags | O_CREAT, LOG_MODE);
+      fd = fs().openSync(logFile, flags | O_CREAT, LOG_MODE);
     }
-    if (!fstatSync(fd).isFile()) throw new Error("Not a regular file");
+    if (!fs().fstatSync(fd).isFile()) throw new Error("Not a regular file");
     return fd;
   } catch (error) {
-    if (fd !== undefined) closeSync(fd);
+    if (fd !== undefined) fs().closeSync(fd);
     const text = `Failed to open logfile "${logFile}": ${systemText(error)}`;
     throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
   }
@@ -270,7 +270,7 @@ const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: 
 /** One write per line, so that lines from several threads stay whole. */
 function writeLine(fd: number, line: string): void {
   const bytes = new TextEncoder().encode(`${line}\n`);
-  if (writeSync(fd, bytes) < bytes.length) throw new Error("The log took a part only");
+  if (fs().writeSync(fd, bytes) < bytes.length) throw new Error("The log took a part only");
 }
 
 let isReaderStuck = false;

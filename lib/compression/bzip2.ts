@@ -1,6 +1,6 @@
 // libbzip2, compiled to WebAssembly, from the npm package bzip2-wasm: loading it, and its two one-shot calls with
 // bounded buffers. The package's own wrapper is not used, because it writes globals and leaks memory on errors.
-import { readFileSync } from "node:fs";
+import type * as NodeFs from "node:fs";
 import { createRequire } from "node:module";
 import { MungeError } from "../errors.ts";
 import type { Codec } from "./choice.ts";
@@ -154,6 +154,7 @@ let loaded: Bzip2 | undefined;
 
 /** libbzip2, loaded on first use, which takes about 10 ms and 16 MiB of address space. */
 function library(): Bzip2 {
+  const { readFileSync } = createRequire(import.meta.url)("node:fs") as typeof NodeFs;
   try {
     loaded ??= new Bzip2(new WebAssembly.Module(readFileSync(wasmPath())));
     return loaded.prepare();

@@ -1,6 +1,7 @@
 // Primitives from the runtime: Bun's CryptoHasher, if there is one, and node:crypto. A trial run of each one finds
 // out what the runtime really has (OpenSSL 3 disables some by default).
-import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
+import { createRequire } from "node:module";
+import type * as NodeCrypto from "node:crypto";
 import { MUCH, release } from "../bytes/memory.ts";
 import type { Cipher, CipherName } from "../credential/cipher.ts";
 import type { CryptographySupplier, DigestFunction, HmacFunction } from "./choice.ts";
@@ -26,6 +27,18 @@ const { Bun: bun } = globalThis as {
   };
 };
 const BunCryptoHasher = bun?.CryptoHasher;
+
+let loadedCrypto: typeof NodeCrypto | undefined;
+
+/** node:crypto, loaded on first use: it takes 2 ms and a megabyte in each thread, and not every thread needs it. */
+function nodeCrypto(): typeof NodeCrypto {
+  return loadedCrypto ??= createRequire(import.meta.url)("node:crypto") as typeof NodeCrypto;
+}
+
+/** Loads what takes time, for a thread whose first client should not wait for it. */
+export function loadNative(): void {
+  nodeCrypto();
+}
 
 const DIGESTS: { readonly [name in MacName]?: string } = {
   default: "sha256",
@@ -67,7 +80,7 @@ function hmac(mac: Mac): HmacFunction | undefined {
   const digest = DIGESTS[mac.name];
   if (digest === undefined) return undefined;
   const candidates: HmacFunction[] = [
-    (key, data) => createHmac(digest, key).update(data).digest(),
+    (key, data) => nodeCrypto().createHmac(digest, key).update(data).digest(),
   ];
   if (BunCryptoHasher !== undefined) {
     candidates.unshift((key, data) => new BunCryptoHasher(digest, key).update(data).digest());
@@ -85,7 +98,9 @@ function hmac(mac: Mac): HmacFunction | undefined {
 }
 
 function sha1(): DigestFunction | undefined {
-  const candidates: DigestFunction[] = [(data) => createHash("sha1").update(data).digest()];
+  const candidates: DigestFunction[] = [
+    (data) => nodeCrypto().createHash("sha1").update(data).digest(),
+  ];
   // Bun's node:crypto leaves a copy of each digest in memory, and a subkey is secret.
   const bunSha1 = bun?.SHA1;
   if (bunSha1 !== undefined) {
@@ -101,6 +116,7 @@ function sha1(): DigestFunction | undefined {
 function cbc(cipher: Cipher) {
   const name = CBCS[cipher.name];
   if (name === undefined) return undefined;
+  const { createCipheriv, createDecipheriv } = nodeCrypto();
   const using =
     (create: typeof createCipheriv | typeof createDecipheriv) =>
     (key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array => {

@@ -1,8 +1,8 @@
 // The rules for files munged trusts and for the directories above them. A breach prevents munged from starting or, with
 // --force, is a warning.
-import { lstatSync, readlinkSync, type Stats, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import type { Stats } from "node:fs";
 import { MungeError } from "../errors.ts";
+import { fs, paths } from "../os/file_system.ts";
 import { realPath } from "../os/real_path.ts";
 import { systemText } from "../os/system_text.ts";
 
@@ -126,7 +126,7 @@ export function checkFile(
   if (policy.permission !== undefined) {
     checked = statFile(policy, path);
     const isLink = policy.placedByRoot !== true &&
-      lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+      fs().lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
     const owner = policy.placedByRoot === true && checked?.uid === 0 ? 0 : uid;
     const { breaches, fatal } = statBreaches(checked, isLink, "should", policy.permission, owner);
     if (fatal !== undefined) {
@@ -137,7 +137,7 @@ export function checkFile(
   const directories = directoriesAbove(policy, path);
   const breach = directoryBreach(directories, policy, rules.trustedGroup, uid) ??
     detourBreach(
-      policy.placedByRoot === true ? path : dirname(path),
+      policy.placedByRoot === true ? path : paths().dirname(path),
       directories,
       policy,
       rules.trustedGroup,
@@ -161,7 +161,7 @@ export function checkFile(
 
 function statFile(policy: Policy, path: string): Stats | undefined {
   try {
-    return statSync(path);
+    return fs().statSync(path);
   } catch (error) {
     if (policy.optional === true && (error as NodeJS.ErrnoException).code === "ENOENT") {
       return undefined;
@@ -219,7 +219,7 @@ interface Directory {
 
 /** The real directory of `path` and all directories above it, the root last. */
 function directoriesAbove(policy: Policy, path: string): Directory[] {
-  // Not node:path's dirname(), which drops the "." that appears in the reference's messages.
+  // Not node:path's paths().dirname(), which drops the "." that appears in the reference's messages.
   const start = path.slice(0, Math.max(path.lastIndexOf("/"), 1));
   const fail = (what: string, error: unknown) =>
     new MungeError(
@@ -236,11 +236,11 @@ function directoriesAbove(policy: Policy, path: string): Directory[] {
   const directories: Directory[] = [];
   for (;;) {
     try {
-      directories.push({ path: directory, stats: statSync(directory) });
+      directories.push({ path: directory, stats: fs().statSync(directory) });
     } catch (error) {
       throw fail(`stat "${directory}"`, error);
     }
-    const parent = dirname(directory);
+    const parent = paths().dirname(directory);
     if (parent === directory) return directories;
     directory = parent;
   }
@@ -286,8 +286,8 @@ function detourBreach(
   let at = "/";
   for (const rest = checked.split("/"); rest.length > 0;) {
     const name = rest.shift()!;
-    const path = join(at, name);
-    const stats = lstatSync(path);
+    const path = paths().join(at, name);
+    const stats = fs().lstatSync(path);
     if (!stats.isSymbolicLink()) {
       at = path;
       if (stats.isDirectory()) passed.push({ path, stats });
@@ -297,7 +297,7 @@ function detourBreach(
       return `invalid ownership of symbolic link "${path}" (uid=${stats.uid})`;
     }
     if (++links > MAX_LINKS) return `too many symbolic links on the way to "${path}"`;
-    const target = readlinkSync(path);
+    const target = fs().readlinkSync(path);
     if (target.startsWith("/")) at = "/";
     rest.unshift(...target.split("/"));
   }

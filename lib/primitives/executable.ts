@@ -15,3 +15,4 @@ export const primitives: Primitives = {
 };
 
 export { dropBzip2Memory as dropPrimitivesMemory } from "../compression/bzip2.ts";
+export { loadNative as loadPrimitives } from "../crypto/native.ts";

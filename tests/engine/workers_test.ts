@@ -193,6 +193,49 @@ describe("workers", () => {
     assert(log.lines.includes("error: Worker thread 1 did not stop in time"), log.lines.join("\n"));
   });
 
+  test("after the first start when a client comes", async () => {
+    const { Worker } = globalThis;
+    let started = 0;
+    globalThis.Worker = class extends Worker {
+      constructor(...args: ConstructorParameters<typeof Worker>) {
+        super(...args);
+        started++;
+      }
+    };
+    try {
+      const engine = await startFirst("mortal_worker.ts");
+      await pause(300);
+      assert.equal(started, 1);
+      assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
+      await until(() => started === THREADS);
+      await engine.complete();
+      assert.deepEqual(deaths(), []);
+      await engine.stop();
+    } finally {
+      globalThis.Worker = Worker;
+    }
+  });
+
+  test("that can't be started, because all processes are taken, are tried again", async () => {
+    const { Worker } = globalThis;
+    const engine = await startFirst("mortal_worker.ts");
+    const failure = "error: Failed to start worker thread 2: Failed to spawn worker thread";
+    globalThis.Worker = class {
+      constructor() {
+        throw new TypeError("Failed to spawn worker thread"); // as the runtime does after EAGAIN
+      }
+    } as unknown as typeof Worker;
+    try {
+      assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
+      await until(() => log.lines.includes(failure));
+      assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
+    } finally {
+      globalThis.Worker = Worker;
+    }
+    await engine.complete();
+    await engine.stop();
+  });
+
   test("that start late hold up neither the engine's start nor its clients", async () => {
     const late = `/tmp/munged-late-${process.pid}`;
     try {

@@ -25,7 +25,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   ...Object.fromEntries(EVERYWHERE.map((file) => [file, { imports: [], pure: [] }])),
   "lib/bytes": { imports: [], pure: [] },
   "lib/credential": { imports: ["lib/bytes"], pure: [] },
-  "lib/crypto": { imports: ["lib/bytes", "lib/credential"], pure: ["node:crypto"] },
+  "lib/crypto": { imports: ["lib/bytes", "lib/credential"], pure: ["node:crypto", "node:module"] },
   "lib/compression": {
     imports: ["lib/credential"],
     pure: ["node:zlib", "node:module", "node:fs"], // libbzip2 is a file

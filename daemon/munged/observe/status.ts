@@ -1,7 +1,7 @@
 // munged's status, for `munged --status` and the metrics file, from the memory that the threads share.
 import { ERRNO, ERRORS } from "../../../lib/errors.ts";
 import type { ReplayState } from "../replay/minutes.ts";
-import { replayUsage } from "../replay/upkeep.ts";
+import { replayUsage } from "../replay/usage.ts";
 import { type StoreTotals, storeTotals } from "../replay_store/figures.ts";
 import { COMPATIBLE_VERSION, VERSION } from "../../../lib/version.ts";
 import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";

@@ -1,15 +1,6 @@
 // The files in the replay cache's directory: a journal for each minute, which is its name, and spare files with reserved space
 // for the coming minutes. directory.ts decides who may use the directory.
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
-import { join } from "node:path";
+import { fs } from "../../../lib/os/file_system.ts";
 import { lastDescriptors } from "../../../lib/os/process.ts";
 import { allocateSpace, reserveSpace } from "../../../lib/os/positioned_write.ts";
 import { FIRST_BYTES, startJournal } from "./journal.ts";
@@ -22,16 +13,16 @@ const SPARE_FILES = 8;
 
 /** The journal of a minute. */
 export function journalPath(directory: string, minute: number): string {
-  return join(directory, String(minute));
+  return `${directory}/${minute}`;
 }
 
 function sparePath(directory: string, number: number): string {
-  return join(directory, `spare.${number}`);
+  return `${directory}/spare.${number}`;
 }
 
 /** The minutes with files, whatever their contents, and whether each is a regular file. */
 export function listJournals(directory: string): { minute: number; isFile: boolean }[] {
-  return readdirSync(directory, { withFileTypes: true })
+  return fs().readdirSync(directory, { withFileTypes: true })
     .filter(({ name }) => /^\d{1,9}$/.test(name))
     .map((file) => ({ minute: Number(file.name), isFile: file.isFile() }));
 }
@@ -51,7 +42,8 @@ export function openJournalFile(directory: string, minute: number): number | nul
   const path = journalPath(directory, minute);
   let fd: number;
   try {
-    fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const { O_RDWR, O_NOFOLLOW, O_NONBLOCK } = fs().constants;
+    fd = fs().openSync(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return null;
@@ -60,12 +52,12 @@ export function openJournalFile(directory: string, minute: number): number | nul
   }
   try {
     requireSpare(fd);
-    const stats = fstatSync(fd);
+    const stats = fs().fstatSync(fd);
     const isOurs = stats.uid === process.geteuid!() && (stats.mode & 0o077) === 0;
     if (!stats.isFile() || !isOurs) throw new NotAJournal(path);
     return fd;
   } catch (error) {
-    closeSync(fd);
+    fs().closeSync(fd);
     throw error;
   }
 }
@@ -84,18 +76,18 @@ export class NotAJournal extends Error {
  */
 export function createJournalFile(directory: string, minute: number, secret: Int32Array): number {
   const path = journalPath(directory, minute);
-  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = fs().constants;
   const isSpare = takeSpare(directory, path);
   const flags = isSpare ? O_RDWR | O_NOFOLLOW : O_RDWR | O_CREAT | O_EXCL;
-  const fd = openSync(path, flags, FILE_MODE);
+  const fd = fs().openSync(path, flags, FILE_MODE);
   try {
     requireSpare(fd);
     if (!isSpare) reserveSpace(fd, 0, FIRST_BYTES);
     startJournal(fd, minute, secret);
     return fd;
   } catch (error) {
-    closeSync(fd);
-    rmSync(path, { force: true });
+    fs().closeSync(fd);
+    fs().rmSync(path, { force: true });
     throw error;
   }
 }
@@ -103,7 +95,7 @@ export function createJournalFile(directory: string, minute: number, secret: Int
 function takeSpare(directory: string, path: string): boolean {
   for (let number = 0; number < SPARE_FILES; number++) {
     try {
-      renameSync(sparePath(directory, number), path);
+      fs().renameSync(sparePath(directory, number), path);
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
@@ -114,12 +106,12 @@ function takeSpare(directory: string, path: string): boolean {
 
 /** Creates missing spare files. @throws the system's error if there is no space for one. */
 export function makeSpares(directory: string): void {
-  const { O_RDWR, O_CREAT, O_EXCL } = constants;
+  const { O_RDWR, O_CREAT, O_EXCL } = fs().constants;
   for (let number = 0; number < SPARE_FILES; number++) {
     const path = sparePath(directory, number);
     let fd: number;
     try {
-      fd = openSync(path, O_RDWR | O_CREAT | O_EXCL, FILE_MODE);
+      fd = fs().openSync(path, O_RDWR | O_CREAT | O_EXCL, FILE_MODE);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
       throw error;
@@ -127,10 +119,10 @@ export function makeSpares(directory: string): void {
     try {
       allocateSpace(fd, FIRST_BYTES);
     } catch (error) {
-      rmSync(path, { force: true });
+      fs().rmSync(path, { force: true });
       throw error;
     } finally {
-      closeSync(fd);
+      fs().closeSync(fd);
     }
   }
 }

@@ -1,7 +1,7 @@
 // A journal: the file from which a successor learns what was decoded, one per minute of expiry. Entries are appended with
 // write calls before the client gets its answer, so that they survive the process however it ends. Nothing is mapped, so no
 // state of the file can kill munged. files.ts has the places of journals.
-import { fstatSync, readSync } from "node:fs";
+import { fs } from "../../../lib/os/file_system.ts";
 import { reserveSpace, syncData, writeAt } from "../../../lib/os/positioned_write.ts";
 import { afterReplay, isLive } from "./entry.ts";
 import { SLOT_WORDS } from "./segments.ts";
@@ -100,7 +100,9 @@ export function readJournal(
   writer: JournalWriter,
 ): ReadJournal | null {
   const start = new Int32Array(HEADER_WORDS);
-  if (readSync(fd, new Uint8Array(start.buffer), 0, HEADER_BYTES, 0) < HEADER_BYTES) return null;
+  if (fs().readSync(fd, new Uint8Array(start.buffer), 0, HEADER_BYTES, 0) < HEADER_BYTES) {
+    return null;
+  }
   // Made shortly before a power failure: the name reached the disk, but the header did not.
   const isUnfinished = start.every((word) => word === 0);
   const header = isUnfinished && writer !== "serving"
@@ -134,14 +136,16 @@ function readRecords(
   table: ReplayTable,
   restore: (entry: Int32Array) => void,
 ): ReadRecords {
-  const count = recordsIn(fstatSync(fd).size);
+  const count = recordsIn(fs().fstatSync(fd).size);
   const bytes = new Uint8Array(Math.min(READ_BYTES, Math.max(0, count - start) * RECORD_BYTES));
   const words = new Int32Array(bytes.buffer);
   const replayed: Int32Array[] = [];
   let records = start;
   let complete: number | undefined;
   for (let first = start; first < count;) {
-    const read = Math.floor(readSync(fd, bytes, 0, bytes.length, offsetOf(first)) / RECORD_BYTES);
+    const read = Math.floor(
+      fs().readSync(fd, bytes, 0, bytes.length, offsetOf(first)) / RECORD_BYTES,
+    );
     if (read === 0) break; // truncated meanwhile
     for (let i = 0; i < read; i++) {
       const entry = words.subarray(i * SLOT_WORDS, (i + 1) * SLOT_WORDS);

@@ -1,7 +1,7 @@
 // The tables of all minutes: which are open, under which descriptors, and creating them. This is the part of the replay
 // cache that all threads share; cache.ts is one thread's view.
-import { closeSync } from "node:fs";
 import { syncDirectory } from "../../../lib/files/directory_sync.ts";
+import { fs } from "../../../lib/os/file_system.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { createJournalFile, journalPath, NotAJournal, openJournalFile } from "./files.ts";
 import {
@@ -203,7 +203,7 @@ function open(
       if (read === null) throw new NotAJournal(journalPath(directory!, minute));
       return { ...read, journal: found, reserved: read.records };
     } catch (error) {
-      closeSync(found);
+      fs().closeSync(found);
       throw error;
     }
   }

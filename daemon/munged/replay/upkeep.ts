@@ -39,20 +39,6 @@ function untilOver(minute: number, now: number): number {
   return Math.max(0, (minute + 1) * 60 + GRACE_SECONDS + 1 - now) * 1000;
 }
 
-/** Number of live entries and their memory, over all tables. */
-export function replayUsage(state: ReplayState): { entries: number; bytes: number } {
-  const words = new Int32Array(state.shared);
-  const sum = { entries: 0, bytes: 0 };
-  withLock(words, () => {
-    for (const entry of openEntries(words)) {
-      const usage = tableOf(words, entry).usage();
-      sum.entries += usage.entries;
-      sum.bytes += usage.bytes;
-    }
-  });
-  return sum;
-}
-
 /** Drops tables and journals that are over. */
 export class ReplayPurge {
   readonly #state: ReplayState;

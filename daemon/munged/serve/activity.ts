@@ -1,5 +1,5 @@
-// A word that the workers share with the main thread and set when they serve a request, so that the main thread learns that
-// munged is in use without looking every now and then.
+// A word that the workers share with the main thread and set when a client comes or a request is served, so that the main thread
+// learns that munged is in use without looking every now and then.
 
 /** Memory for the word. */
 export function createActivity(): SharedArrayBuffer {
@@ -14,14 +14,14 @@ export class Activity {
     this.#word = new Int32Array(memory);
   }
 
-  /** Notes that a request was served. */
+  /** Notes that munged is in use. */
   mark(): void {
     if (Atomics.load(this.#word, 0) === 0 && Atomics.exchange(this.#word, 0, 1) === 0) {
       Atomics.notify(this.#word, 0);
     }
   }
 
-  /** Settles when a request is served. */
+  /** Settles when munged is in use. */
   async next(): Promise<void> {
     Atomics.store(this.#word, 0, 0);
     const marked = Atomics.waitAsync(this.#word, 0, 0);

@@ -20,6 +20,8 @@ import { WorkerThread } from "./worker_thread.ts";
 const STOP_DEADLINE_MS = MESSAGE_TIMEOUT_MS + 1500;
 /** How long workers may take to answer what they have begun, once clients have used up their grace. */
 const REST_DEADLINE_MS = 3_000;
+/** When to try again to start a thread. */
+const RETRY_MS = 1_000;
 /** More worker deaths than this within a minute stop munged. */
 const DEATHS_PER_MINUTE = 10;
 
@@ -62,8 +64,8 @@ export class Engine {
   }
 
   /**
-   * Starts all threads. Settles once the first serves requests; {@linkcode complete} waits for the others. A thread that
-   * does not get as far is replaced, as at any other time.
+   * Starts the first thread, and the others as soon as a client comes, because each takes 3 MiB, of which an unused munged has
+   * no need. Settles once the first serves requests. A thread that does not get as far is replaced, as at any other time.
    *
    * @param workerFile the code of each thread.
    * @param store the realm's store, if the settings have rules for one.
@@ -75,14 +77,18 @@ export class Engine {
     store: StoreSource | null = null,
   ): Promise<Engine> {
     const engine = new Engine(settings, log, workerFile, store);
-    for (let number = 1; number <= settings.threads; number++) engine.#startThread(number);
+    const used = engine.nextRequest(); // before anyone can come
+    engine.#createThread(1);
+    void used.then(() => engine.#startOthers());
     await engine.#serves((threads) => threads.some(isReady));
     return engine;
   }
 
-  /** Settles once all threads serve requests. @throws {Error} if they keep ending. */
+  /** Starts the other threads, and settles once all serve requests. @throws {Error} if they keep ending. */
   async complete(): Promise<void> {
-    await this.#serves((threads) => threads.every(isReady));
+    this.#startOthers();
+    const { threads: number } = this.#settings;
+    await this.#serves((threads) => threads.length === number && threads.every(isReady));
   }
 
   async #serves(enough: (threads: readonly WorkerThread[]) => boolean): Promise<void> {
@@ -90,7 +96,7 @@ export class Engine {
     if (outcome instanceof Error) throw outcome;
   }
 
-  /** Settles when a request is served. */
+  /** Settles when a client comes, or a request is served. */
   nextRequest(): Promise<void> {
     return new Activity(this.#shared.activity).next();
   }
@@ -217,7 +223,25 @@ export class Engine {
     for (const check of this.#waiting) check();
   }
 
+  #startOthers(): void {
+    for (let number = 1; number <= this.#settings.threads; number++) {
+      if (!this.#threads.has(number)) this.#startThread(number);
+    }
+  }
+
+  /** Starts a thread, if need be later: while another user has taken all processes of the system, there is none to be had. */
   #startThread(number: number): void {
+    if (this.#stopping) return;
+    try {
+      this.#createThread(number);
+    } catch (error) {
+      const text = `Failed to start worker thread ${number}: ${(error as Error).message}`;
+      this.#log.limited("worker thread", "error", text);
+      setTimeout(() => this.#startThread(number), RETRY_MS).unref();
+    }
+  }
+
+  #createThread(number: number): void {
     const { store: rules } = this.#settings;
     const ends = this.#store?.endsFor(number);
     const settings = {

@@ -194,6 +194,7 @@ export class EventLoop {
   }
 
   #serveNew(fd: number, peer: Peer): void {
+    this.#activity.mark();
     this.#leftovers.accepted();
     const { uid } = peer;
     try {

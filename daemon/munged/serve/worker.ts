@@ -1,6 +1,7 @@
 // One thread that serves requests. It gets its settings from the engine, puts a worker together, and runs it until it is told
 // to stop. What the worker does meanwhile is in event_loop.ts.
 import { keepSpareMemory } from "../../../lib/bytes/memory.ts";
+import { loadPrimitives } from "../../../lib/primitives/executable.ts";
 import { createLogger } from "../../process/log.ts";
 import { WorkerCounters } from "../observe/counters.ts";
 import { Door } from "./door.ts";
@@ -24,10 +25,12 @@ process.once("uncaughtException", ({ message }) => {
   process.exit(1);
 });
 
-// Threads are started before munged knows their settings, so that they load their code meanwhile. Nothing is awaited before
+// The first thread is started before munged knows its settings, so that it loads its code meanwhile. Nothing is awaited before
 // the listener is there, because messages are not kept for it.
 const settings = await new Promise<WorkerSettings>((resolve) => {
   addEventListener("message", ({ data }) => resolve(data as WorkerSettings), { once: true });
+  // If they are late, there is time to load what other threads load only when they need it.
+  setTimeout(loadPrimitives, 0).unref();
 });
 const log = createLogger(settings.log);
 const inForce = new InForce(settings);

@@ -48,13 +48,13 @@ export class WorkerThread {
     this.#generation = generation;
     this.#descriptors = descriptors;
     this.#events = events;
+    this.#worker = takeWorker(file); // first, because it may fail
     const { port1, port2 } = new MessageChannel();
     port1.unref();
     this.#orders = port1;
     const { readEnd, writeEnd } = openPipe();
     this.#wake = readEnd;
     this.#wakeEnd = writeEnd;
-    this.#worker = takeWorker(file);
     this.#worker.postMessage(
       { ...settings, wake: readEnd, orders: port2 } satisfies WorkerSettings,
       store === null ? [port2] : [port2, store.ends.port],

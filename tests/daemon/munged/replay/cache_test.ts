@@ -12,7 +12,7 @@ import {
 } from "../../../../daemon/munged/replay/minutes.ts";
 import { MAX_SEGMENTS } from "../../../../daemon/munged/replay/segments.ts";
 import { KEY_LENGTH, type Presented } from "../../../../daemon/munged/replay/table.ts";
-import { replayUsage } from "../../../../daemon/munged/replay/upkeep.ts";
+import { replayUsage } from "../../../../daemon/munged/replay/usage.ts";
 import { memoryAt } from "../../../../lib/os/anonymous_memory.ts";
 import { insert, key, NOW, PROCESS, randomKeys } from "./presenting.ts";
 

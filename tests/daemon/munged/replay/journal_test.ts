@@ -23,7 +23,7 @@ import { type Remembered, ReplayCache } from "../../../../daemon/munged/replay/c
 import { makeSpares } from "../../../../daemon/munged/replay/files.ts";
 import { createReplayState } from "../../../../daemon/munged/replay/minutes.ts";
 import { takeOverJournals } from "../../../../daemon/munged/replay/takeover.ts";
-import { replayUsage } from "../../../../daemon/munged/replay/upkeep.ts";
+import { replayUsage } from "../../../../daemon/munged/replay/usage.ts";
 import { insert, key, NOW, PROCESS, randomKeys } from "./presenting.ts";
 
 const MINUTE = NOW / 60;

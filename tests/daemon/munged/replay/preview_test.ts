@@ -15,7 +15,7 @@ import {
   takeOverJournals,
   takeOverRest,
 } from "../../../../daemon/munged/replay/takeover.ts";
-import { replayUsage } from "../../../../daemon/munged/replay/upkeep.ts";
+import { replayUsage } from "../../../../daemon/munged/replay/usage.ts";
 import { insert, key, NOW, PROCESS, randomKeys } from "./presenting.ts";
 
 describe("the cache of a munged that replaces another", () => {

@@ -15,7 +15,8 @@ import {
   tableOf,
 } from "../../../../daemon/munged/replay/minutes.ts";
 import { takeOverJournals } from "../../../../daemon/munged/replay/takeover.ts";
-import { ReplayPurge, replayUsage, startUpkeep } from "../../../../daemon/munged/replay/upkeep.ts";
+import { ReplayPurge, startUpkeep } from "../../../../daemon/munged/replay/upkeep.ts";
+import { replayUsage } from "../../../../daemon/munged/replay/usage.ts";
 import { memoryLogger } from "../../scratch.ts";
 import { insert, NOW, randomKeys } from "./presenting.ts";
 
