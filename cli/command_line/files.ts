@@ -137,9 +137,9 @@ export class WriteError extends Error {
  * replaced atomically by {@linkcode Output.close}; until then it is untouched.
  */
 export class Output {
-  readonly #fd: number;
-  readonly #replacement: Replacement | undefined;
-  #length = 0;
+  private readonly fd: number;
+  private readonly replacement: Replacement | undefined;
+  private length = 0;
 
   /**
    * @param path of the file, or `-` for standard output.
@@ -147,8 +147,8 @@ export class Output {
    */
   constructor(path: string) {
     try {
-      this.#replacement = path === "-" ? undefined : openReplacement(path);
-      this.#fd = this.#replacement?.fd ?? (path === "-" ? 1 : fs().openSync(path, "w"));
+      this.replacement = path === "-" ? undefined : openReplacement(path);
+      this.fd = this.replacement?.fd ?? (path === "-" ? 1 : fs().openSync(path, "w"));
     } catch (error) {
       refuse(`Failed to write to "${path}": ${systemText(error)}`);
     }
@@ -161,12 +161,12 @@ export class Output {
    * @throws the system's error if it is short, except that the reader is gone.
    */
   write(bytes: Uint8Array): void {
-    if (this.#fd === 1 && !wasOpenAtStart(1)) throw new SystemError("write", EBADF);
-    this.#length += bytes.length;
+    if (this.fd === 1 && !wasOpenAtStart(1)) throw new SystemError("write", EBADF);
+    this.length += bytes.length;
     try {
-      writeWhole(this.#fd, bytes);
+      writeWhole(this.fd, bytes);
     } catch (error) {
-      const isShort = this.#length < STDIO_BUFFER;
+      const isShort = this.length < STDIO_BUFFER;
       if (isShort && isReaderGone(error)) return;
       this.abandon();
       throw isShort ? error : new WriteError(systemText(error));
@@ -175,13 +175,13 @@ export class Output {
 
   /** Completes the output; only now does a regular file contain it. @throws the system's error. */
   close(): void {
-    if (this.#replacement !== undefined) commitReplacement(this.#replacement);
-    else if (this.#fd !== 1) fs().closeSync(this.#fd);
+    if (this.replacement !== undefined) commitReplacement(this.replacement);
+    else if (this.fd !== 1) fs().closeSync(this.fd);
   }
 
   /** Discards the output, and leaves a regular file as it was. */
   abandon(): void {
-    if (this.#replacement !== undefined) abandonReplacement(this.#replacement);
-    else if (this.#fd !== 1) fs().closeSync(this.#fd);
+    if (this.replacement !== undefined) abandonReplacement(this.replacement);
+    else if (this.fd !== 1) fs().closeSync(this.fd);
   }
 }

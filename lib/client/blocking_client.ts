@@ -70,11 +70,11 @@ export interface BlockingClientOptions {
 
 /** Sends requests to one munged, each over a new connection; blocks its thread. */
 export class BlockingClient {
-  readonly #path: string;
-  readonly #address: Uint8Array;
-  readonly #waitForSocket: boolean;
+  private readonly path: string;
+  private readonly address: Uint8Array;
+  private readonly waitForSocket: boolean;
   /** Buffer for responses; grows for a longer response, until the one after it. */
-  #buffer = new Uint8Array(fixedMemory(BUFFER_LENGTH));
+  private buffer = new Uint8Array(fixedMemory(BUFFER_LENGTH));
 
   /**
    * @param path of munged's socket.
@@ -84,9 +84,9 @@ export class BlockingClient {
     requireSocketName(path);
     const address = unixAddress(path);
     if (address === undefined) throw overlongPathError();
-    this.#path = path;
-    this.#address = address;
-    this.#waitForSocket = waitForSocket;
+    this.path = path;
+    this.address = address;
+    this.waitForSocket = waitForSocket;
   }
 
   /**
@@ -143,14 +143,14 @@ export class BlockingClient {
     if (transaction.maxPayloadNeeded > MAX_PAYLOAD_LENGTH) {
       transaction.requireFits(this.maxPayload());
     }
-    if (!canCallLibc()) return this.#transactInChild(transaction);
+    if (!canCallLibc()) return this.transactInChild(transaction);
     for (let failures = 0;; sleep(transactionPause(failures))) {
       const message = transaction.format(failures);
-      const fd = this.#connect();
+      const fd = this.connect();
       try {
         const timeout = messageTimeout(message.length);
         send(fd, message, timeout);
-        return transaction.parse(this.#receive(fd, transaction, timeout));
+        return transaction.parse(this.receive(fd, transaction, timeout));
       } catch (error) {
         failures++;
         if (failures >= MAX_TRANSACTIONS || !isRetryable(error)) throw error;
@@ -160,37 +160,37 @@ export class BlockingClient {
     }
   }
 
-  #transactInChild<Response>(transaction: Transaction<Response>): Response {
-    const error = this.#waitForSocket ? undefined : socketError(this.#path);
+  private transactInChild<Response>(transaction: Transaction<Response>): Response {
+    const error = this.waitForSocket ? undefined : socketError(this.path);
     if (error !== undefined) throw error;
     const { responseType } = transaction;
     const message = transaction.format(0);
-    const outcome = transactInChild(this.#path, message, responseType, LARGEST_MESSAGE_LENGTH);
+    const outcome = transactInChild(this.path, message, responseType, LARGEST_MESSAGE_LENGTH);
     if (outcome instanceof Uint8Array) return transaction.parse(outcome);
     const cause = outcome.isHangup ? new NoAnswer("closed") : undefined;
     throw new MungeError(errorCode(outcome.errno), outcome.text, { cause });
   }
 
   /** Descriptor of a new connection. */
-  #connect(): number {
+  private connect(): number {
     for (let failures = 0;;) {
-      const outcome = connectStream(this.#address);
+      const outcome = connectStream(this.address);
       if (typeof outcome === "number") return outcome;
       if (outcome.errno === EINTR) continue;
       failures++;
-      const failure = explain(this.#path, outcome);
+      const failure = explain(this.path, outcome);
       // A file that is not a socket refuses connections as well, and always will.
       const isPassing = PASSING.includes(outcome.errno) && failure.cause !== undefined &&
-        (this.#waitForSocket || !isMissing(failure));
+        (this.waitForSocket || !isMissing(failure));
       if (!isPassing || failures >= MAX_CONNECT_TRIES) throw failure;
       sleep(connectPause(failures));
     }
   }
 
   /** The body of the response, as a view of the buffer. */
-  #receive(fd: number, transaction: Transaction<unknown>, timeout: number): Uint8Array {
-    if (this.#buffer.length > HEADER_LENGTH + MAX_REQUEST_LENGTH) {
-      this.#buffer = new Uint8Array(fixedMemory(BUFFER_LENGTH));
+  private receive(fd: number, transaction: Transaction<unknown>, timeout: number): Uint8Array {
+    if (this.buffer.length > HEADER_LENGTH + MAX_REQUEST_LENGTH) {
+      this.buffer = new Uint8Array(fixedMemory(BUFFER_LENGTH));
     }
     const deadline = now() + timeout;
     let part: "header" | "body" = "header";
@@ -198,16 +198,16 @@ export class BlockingClient {
     let end = HEADER_LENGTH;
     for (let have = 0;;) {
       if (have >= end) {
-        if (part === "body") return this.#buffer.subarray(start, end);
+        if (part === "body") return this.buffer.subarray(start, end);
         part = "body";
         start = end;
-        end += responseLength(this.#buffer, transaction.responseType);
-        this.#makeRoom(end, have);
+        end += responseLength(this.buffer, transaction.responseType);
+        this.makeRoom(end, have);
         continue;
       }
       const step: TransactionStep = `receive message ${part}`;
       wait(fd, "read", deadline, step);
-      const count = receiveInto(fd, this.#buffer, have);
+      const count = receiveInto(fd, this.buffer, have);
       if (count === 0) throw incompleteError(part, have - start, end - start);
       if (typeof count === "number") have += count;
       else if (count.errno !== EINTR && count.errno !== EAGAIN) throw failed(step, count);
@@ -215,11 +215,11 @@ export class BlockingClient {
   }
 
   /** Grows the buffer to `length`, keeping its first `have` bytes. */
-  #makeRoom(length: number, have: number): void {
-    if (length <= this.#buffer.length) return;
+  private makeRoom(length: number, have: number): void {
+    if (length <= this.buffer.length) return;
     const larger = new Uint8Array(fixedMemory(length));
-    larger.set(this.#buffer.subarray(0, have));
-    this.#buffer = larger;
+    larger.set(this.buffer.subarray(0, have));
+    this.buffer = larger;
   }
 }
 

@@ -1,19 +1,13 @@
 // The standard streams of a command and its terminal: complete, immediate writes, without the milliseconds that loading
 // node:fs takes; whether a stream was open at startup; and ignoring the hangup of a terminal.
-import { canCallLibc, EINTR, errno, FFIType, openLibc, type Pointer, SystemError } from "./libc.ts";
-
-const { i32, ptr: pointer, u32 } = FFIType;
-const c = openLibc({
-  fcntl: { args: [i32, i32], returns: i32 },
-  signal: { args: [i32, pointer], returns: pointer },
-  write: { args: [i32, pointer, u32], returns: i32 },
-});
+import { calls } from "./command_calls.ts";
+import { canCallLibc, EINTR, errno, type Pointer, SystemError } from "./libc.ts";
 
 /** Writes all of `bytes`. @throws {SystemError} if they can't be written. */
 export function writeWhole(fd: number, bytes: Uint8Array): void {
   if (!canCallLibc()) return writeByRuntime(fd, bytes);
   for (let rest = bytes; rest.length > 0;) {
-    const count = c.write(fd, rest, rest.length);
+    const count = calls.write(fd, rest, rest.length);
     if (count >= 0) rest = rest.subarray(count);
     else if (errno() !== EINTR) throw new SystemError("write");
   }
@@ -45,7 +39,7 @@ const FD_CLOEXEC = 1;
  */
 export function wasOpenAtStart(fd: 0 | 1 | 2): boolean {
   if (!canCallLibc()) return true; // unknown
-  return (c.fcntl(fd, F_GETFD) & FD_CLOEXEC) === 0;
+  return (calls.fcntl(fd, F_GETFD) & FD_CLOEXEC) === 0;
 }
 
 const SIGHUP = 1;
@@ -54,5 +48,5 @@ const SIG_IGN = 1 as Pointer;
 /** Ignores the closing of the terminal, as the reference's clients do. */
 export function ignoreHangup(): void {
   if (!canCallLibc()) process.on("SIGHUP", () => {});
-  else c.signal(SIGHUP, SIG_IGN);
+  else calls.signal(SIGHUP, SIG_IGN);
 }

@@ -1,6 +1,7 @@
 // One client's connection to a Unix stream socket, in calls that never wait but for ready(), without the runtime's event
 // loop. Each call returns its result, or the system's error as a value. What munged's own sockets need is in socket.ts.
-import { FFIType, fixedMemory, openLibc, type Pointer, ptr, SystemError } from "./libc.ts";
+import { calls } from "./command_calls.ts";
+import { fixedMemory, type Pointer, ptr, SystemError } from "./libc.ts";
 import { AF_UNIX } from "./unix_address.ts";
 
 const isLinux = process.platform === "linux";
@@ -18,37 +19,27 @@ const POLL_EVENTS = { read: 1, write: 4 } as const;
 export const ECONNREFUSED: number = isLinux ? 111 : 61;
 export const ENOENT = 2;
 
-const { i32, ptr: pointer, u32, u64 } = FFIType;
-const c = openLibc({
-  socket: { args: [i32, i32, i32], returns: i32 },
-  connect: { args: [i32, pointer, u32], returns: i32 },
-  send: { args: [i32, pointer, u64, i32], returns: i32 },
-  recv: { args: [i32, pointer, u64, i32], returns: i32 },
-  poll: { args: [pointer, u64, i32], returns: i32 },
-  close: { args: [i32], returns: i32 },
-});
-
 /** Descriptor of a new connection to an address of unixAddress(). */
 export function connectStream(address: Uint8Array): number | SystemError {
-  const fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0);
+  const fd = calls.socket(AF_UNIX, SOCK_STREAM | SOCK_FLAGS, 0);
   if (fd < 0) return new SystemError("socket");
-  if (c.connect(fd, address, address.length) === 0) return fd;
+  if (calls.connect(fd, address, address.length) === 0) return fd;
   const error = new SystemError("connect");
-  c.close(fd);
+  calls.close(fd);
   return error;
 }
 
 /** The number of bytes sent, beginning at `start`; never raises SIGPIPE, except on macOS. */
 export function sendFrom(fd: number, bytes: Uint8Array, start: number): number | SystemError {
   const rest = start === 0 ? bytes : bytes.subarray(start);
-  const count = c.send(fd, rest, rest.length, SEND_FLAGS);
+  const count = calls.send(fd, rest, rest.length, SEND_FLAGS);
   return count < 0 ? new SystemError("send") : count;
 }
 
 /** The number of bytes received into `buffer` (fixedMemory()) at `start`; 0 once the other side has closed. */
 export function receiveInto(fd: number, buffer: Uint8Array, start: number): number | SystemError {
   const address = (ptr(buffer) + start) as Pointer;
-  const count = c.recv(fd, address, buffer.length - start, MSG_DONTWAIT);
+  const count = calls.recv(fd, address, buffer.length - start, MSG_DONTWAIT);
   return count < 0 ? new SystemError("recv") : count;
 }
 
@@ -63,7 +54,7 @@ export function ready(
 ): boolean | SystemError {
   pollFd[0] = fd;
   pollFd[1] = POLL_EVENTS[direction];
-  const count = c.poll(pollFd, 1, milliseconds);
+  const count = calls.poll(pollFd, 1, milliseconds);
   return count < 0 ? new SystemError("poll") : count > 0;
 }
 
@@ -79,11 +70,11 @@ export function now(): number {
 export function sleep(milliseconds: number): void {
   const end = now() + milliseconds;
   for (let rest = milliseconds; rest > 0; rest = Math.ceil(end - now())) {
-    c.poll(null, 0, rest);
+    calls.poll(null, 0, rest);
   }
 }
 
 /** Closes a connection. */
 export function closeStream(fd: number): void {
-  c.close(fd);
+  calls.close(fd);
 }

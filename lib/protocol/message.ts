@@ -194,28 +194,28 @@ function putHeader(bytes: Uint8Array, type: MessageType, retry: number): void {
 
 /** Writes the fields of a message one after another into memory of exactly the right length. */
 class FieldWriter {
-  readonly #bytes: Uint8Array;
-  #at = HEADER_LENGTH;
+  private readonly message: Uint8Array;
+  private at = HEADER_LENGTH;
 
   /** @param length of the body. */
   constructor(length: number, type: MessageType, retry: number, allocate = newBytes) {
-    this.#bytes = allocate(HEADER_LENGTH + length);
-    putHeader(this.#bytes, type, retry);
+    this.message = allocate(HEADER_LENGTH + length);
+    putHeader(this.message, type, retry);
   }
 
   u8(value: number): this {
-    this.#bytes[this.#at++] = value;
+    this.message[this.at++] = value;
     return this;
   }
 
   u32(value: number): this {
-    this.#at = putU32(this.#bytes, this.#at, value);
+    this.at = putU32(this.message, this.at, value);
     return this;
   }
 
   bytes(value: Uint8Array): this {
-    if (value.length > 0) this.#bytes.set(value, this.#at);
-    this.#at += value.length;
+    if (value.length > 0) this.message.set(value, this.at);
+    this.at += value.length;
     return this;
   }
 
@@ -227,7 +227,7 @@ class FieldWriter {
   }
 
   done(): Uint8Array {
-    return this.#bytes;
+    return this.message;
   }
 }
 
