@@ -22,7 +22,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
   requireResources(numThreads, config.maxPayload, process.env[STAGE] === undefined);
   const passed = socketFromManager();
   const announceReady = config.foreground ? () => {} : enterBackground(config, passed);
-  warmUp(1); // the others would only take its processor away from it, and from this thread
+  warmUp(1); // the others start when a client comes
   const { serve } = await import("./service.ts");
   return await serve({ ...config, numThreads }, config.numThreads, announceReady, passed);
 }

@@ -29,7 +29,7 @@ process.once("uncaughtException", ({ message }) => {
 // the listener is there, because messages are not kept for it.
 const settings = await new Promise<WorkerSettings>((resolve) => {
   addEventListener("message", ({ data }) => resolve(data as WorkerSettings), { once: true });
-  // If they are late, there is time to load what other threads load only when they need it.
+  // Until they come, there is time to load what other threads load only when they need it.
   setTimeout(loadPrimitives, 0).unref();
 });
 const log = createLogger(settings.log);
