@@ -16,23 +16,13 @@ import { setTimeout as pause } from "node:timers/promises";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { isRoot } from "../harness/programs.ts";
 import { Realm } from "../harness/realm.ts";
+import { until } from "../harness/until.ts";
 import { encodeRequest } from "../requests.ts";
 import { leastOf, runProgram } from "./load.ts";
 import { suite } from "../suite.ts";
 
-/** The time limit for recreating a lost socket, which takes milliseconds on a machine that has nothing else to do. */
-const PATIENCE_MS = 60_000;
-
 function encode(socket: string): number {
   return new BlockingClient(socket).encode(encodeRequest()).errno;
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!condition()) {
-    assert(performance.now() < deadline, what);
-    await pause(20);
-  }
 }
 
 suite("munged", process.platform !== "linux" && "needs inotify", () => {

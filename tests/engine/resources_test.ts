@@ -19,6 +19,7 @@ import { formatEncodeRequest } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { close } from "../../lib/os/socket.ts";
 import { Realm } from "../harness/realm.ts";
+import { until } from "../harness/until.ts";
 import { isRoot } from "../harness/programs.ts";
 import { exchange } from "../interop/raw.ts";
 import { encodeRequest } from "../requests.ts";
@@ -42,14 +43,6 @@ function open(socket: string, ttl = 300): number {
 
 function roundTrip(socket: string, ttl?: number): void {
   assert.equal(open(socket, ttl), 0);
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while (!condition()) {
-    assert(performance.now() < deadline, what);
-    await pause(20);
-  }
 }
 
 describe("munged without", () => {
@@ -182,15 +175,16 @@ describe("munged without", () => {
         await pause(20);
       }
       assert(clients.some(({ sent }) => sent < long.length), "munged has read them all");
-      assert.equal(sendSome(early, short), short.length);
+      const isSent = sendSome(early, short) === short.length;
       roundTrip(munged.socket);
-      await until("an answer to the first client", () => hasAnswer(early));
-      const timedOut = /Timed-out/.test(munged.log());
+      const isTimedOut = () => /Timed-out/.test(munged.log());
+      await until("an answer to the first client", () => hasAnswer(early) || isTimedOut());
+      const timedOut = !isSent || isTimedOut();
       for (const { fd } of clients) close(fd);
       close(early);
       assert.equal(await munged.stop(), 0);
       if (!timedOut) return;
-      assert(attempt < 5, "their time was over first"); // on a busy machine it may be
+      assert(attempt < 10, "their time was over first"); // on a busy machine it may be
     }
   });
 

@@ -24,6 +24,7 @@ import { listenUnix } from "../../lib/os/socket.ts";
 import { memoryLogger } from "../daemon/scratch.ts";
 import { exchangeRaw } from "../interop/raw.ts";
 import { encodeRequest } from "../requests.ts";
+import { until } from "../harness/until.ts";
 
 const THREADS = 2;
 
@@ -106,14 +107,6 @@ describe("workers", () => {
     return { socket, answer };
   }
 
-  async function until(condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + 60_000;
-    while (!condition()) {
-      assert(performance.now() < deadline, "this takes too long");
-      await pause(20);
-    }
-  }
-
   const deaths = () =>
     log.lines.filter((line) => /^error: Worker thread \d ended(?:: \S| unexpectedly$)/.test(line));
   const descriptors = () => readdirSync("/proc/self/fd").length;
@@ -128,7 +121,7 @@ describe("workers", () => {
       writeFileSync(flag, death);
       const victim = await stall(request.subarray(0, 1));
       assert.equal((await victim.answer).length, 0);
-      await until(() => deaths().length === 1);
+      await until("a death", () => deaths().length === 1);
       // Other clients finish their requests; those of the dead worker were disconnected.
       for (const { socket } of half) socket.write(request.subarray(20));
       const lengths = (await Promise.all(half.map(({ answer }) => answer))).map(({ length }) =>
@@ -171,7 +164,7 @@ describe("workers", () => {
       const before = deaths().length;
       writeFileSync(flag, "throw");
       await (await stall(request.subarray(0, 1))).answer;
-      await until(() => deaths().length > before);
+      await until("a death", () => deaths().length > before);
       await exchangeRaw(socketPath, request);
       await pause(300);
     };

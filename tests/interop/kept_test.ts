@@ -29,6 +29,8 @@ import { fixedMemory } from "../../lib/os/libc.ts";
 import { startDaemon } from "../harness/daemon.ts";
 import { hasReference, isRoot } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
+import { withShortOutages } from "../harness/outage.ts";
+import { until } from "../harness/until.ts";
 import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";
 
@@ -149,10 +151,7 @@ suite("kept connections", { "root": isRoot }, () => {
     return errno === 0 ? uid : `error ${errno}`;
   };
 
-  const said = async (line: RegExp) => {
-    for (let i = 0; i < 100 && !line.test(munged.log()); i++) await pause(10);
-    assert.match(munged.log(), line);
-  };
+  const said = (line: RegExp) => until(`${line}`, () => line.test(munged.log()));
 
   it("many requests get their answers in order, also when they come in pieces", () => {
     const connection = kept(munged.socket);
@@ -401,8 +400,7 @@ suite("kept connections", { "root": isRoot }, () => {
     }
     const status = ["--status", "--json", `--socket=${other.socket}`];
     const left = () => JSON.parse(realm.run("ours", "munged", status).out).kept_connections;
-    for (let i = 0; i < 30 && left().connections > 0; i++) await pause(100);
-    assert.equal(left().connections, 0);
+    await until("no connection is left", () => left().connections === 0);
     assert.equal(await other.stop(), 0);
     assert.doesNotMatch(other.log(), /Failed to serve|Worker thread/);
   });
@@ -478,35 +476,39 @@ suite("kept connections", { "root": isRoot }, () => {
           (log) => /Created \d+ work thread/.test(log),
         );
       let current = await start();
-      const client = new MungeClient(socket);
-      let isOver = false;
-      let calls = 0;
-      const callers = Array.from({ length: 32 }, async () => {
-        while (!isOver) {
-          const { errno, credential } = await client.encode(encodeRequest({}));
-          assert.equal(errno, 0);
-          assert.equal((await client.decode({ credential })).errno, 0);
-          calls++;
-        }
-      });
-      const load = Promise.all(callers);
-      try {
-        for (let i = 0; i < 3; i++) {
-          await pause(150);
-          const before = calls;
-          const last = current;
-          if (options.length === 0) {
-            last.process.kill("SIGTERM");
-            await last.ended;
+      await withShortOutages(async (outage) => {
+        const client = new MungeClient(socket);
+        let isOver = false;
+        let calls = 0;
+        const callers = Array.from({ length: 32 }, async () => {
+          while (!isOver) {
+            const { errno, credential } = await client.encode(encodeRequest({}));
+            assert.equal(errno, 0);
+            assert.equal((await client.decode({ credential })).errno, 0);
+            calls++;
           }
-          current = await start();
-          await last.ended;
-          while (calls === before) await Promise.race([load, pause(5)]);
+        });
+        const load = Promise.all(callers);
+        try {
+          for (let i = 0; i < 3; i++) {
+            await pause(150);
+            const before = calls;
+            const last = current;
+            await outage(async () => {
+              if (options.length === 0) {
+                last.process.kill("SIGTERM");
+                await last.ended;
+              }
+              current = await start();
+              await last.ended;
+            });
+            while (calls === before) await Promise.race([load, pause(5)]);
+          }
+        } finally {
+          isOver = true;
         }
-      } finally {
-        isOver = true;
-      }
-      await load;
+        await load;
+      });
       current.process.kill("SIGTERM");
       await current.ended;
     });

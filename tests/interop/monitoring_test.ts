@@ -10,6 +10,7 @@ import type { Status } from "../../daemon/munged/observe/status.ts";
 import { sealCredential } from "../../lib/offline/offline.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference, isRoot } from "../harness/programs.ts";
+import { until } from "../harness/until.ts";
 
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
 const MONITORING = resolve(import.meta.dirname, "../../docs/monitoring");
@@ -99,11 +100,15 @@ describe("a munged that is asked for its status", () => {
   it("logs refusals, up to a limit", async () => {
     const { out } = realm.run("ours", "munge", ["-n", "-S", munged.socket]);
     for (let count = 0; count < 40; count++) unmunge(out);
-    await pause(100);
-    const lines = munged.log().trimEnd().split("\n").map((line) => JSON.parse(line));
-    const refused = lines.filter(({ message, cause }) =>
-      message === "Refused decode" && cause === "cred_replayed"
-    );
+    const refusals = () => {
+      const lines = munged.log().split("\n").slice(0, -1).map((line) => JSON.parse(line));
+      return lines.filter(({ message, cause }) =>
+        message === "Refused decode" && cause === "cred_replayed"
+      );
+    };
+    await until("the lines", () => refusals().length >= 5);
+    await pause(100); // for more than there should be
+    const refused = refusals();
     assert(refused.length >= 5 && refused.length <= 10, `${refused.length} lines`);
     const { client_uid, origin, realm: name, uid } = refused[0];
     assert.deepEqual({ client_uid, origin, name, uid }, {

@@ -33,6 +33,7 @@ import {
   parseHeader,
 } from "../../../lib/protocol/message.ts";
 import { encodeRequest } from "../../requests.ts";
+import { until } from "../../harness/until.ts";
 
 const REQUEST = encodeRequest({ payload: new Uint8Array([1, 2, 3]) });
 const CREDENTIAL = new TextEncoder().encode("MUNGE:x:");
@@ -576,8 +577,7 @@ test("no descriptor is left after success, failure, timeout and abort", async (c
       const signal = AbortSignal.timeout(i % 5);
       await assert.rejects(new MungeClient(path).encode(REQUEST, { signal }));
     }
-    await pause(50);
-    assert.equal(openSockets(), before + 1, "only the listening socket is left");
+    await until("only the listening socket is left", () => openSockets() === before + 1);
   });
   assert.equal(openSockets(), before);
 });
@@ -596,7 +596,7 @@ async function startMunged(folder: string): Promise<ChildProcess | undefined> {
   const munged = spawn(program, ["-F", "--force", `--socket=${socket}`, ...options], {
     stdio: "ignore",
   });
-  for (let i = 0; i < 100 && !existsSync(socket); i++) await pause(50);
+  await until("munged listens", () => existsSync(socket));
   return munged;
 }
 

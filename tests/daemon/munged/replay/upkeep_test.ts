@@ -5,7 +5,6 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
 import {
   createReplayState,
@@ -19,6 +18,7 @@ import { ReplayPurge, startUpkeep } from "../../../../daemon/munged/replay/upkee
 import { replayUsage } from "../../../../daemon/munged/replay/usage.ts";
 import { memoryLogger } from "../../scratch.ts";
 import { insert, NOW, randomKeys } from "./presenting.ts";
+import { until } from "../../../harness/until.ts";
 
 const MINUTE = 60_000;
 
@@ -209,8 +209,7 @@ test("decodes are synced after the configured time, and at the end", async () =>
   for (let round = 0; round < 3; round++) {
     insert(cache, randomKeys(1), NOW);
     assert.equal(isUnsynced(), true);
-    await pause(400);
-    assert.equal(isUnsynced(), false);
+    await until("it is synced", () => !isUnsynced());
   }
   insert(cache, randomKeys(1), NOW);
   await upkeep.stop();
