@@ -200,7 +200,7 @@ describe("workers", () => {
       await pause(300);
       assert.equal(started, 1);
       assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
-      await until(() => started === THREADS);
+      await until("all threads", () => started === THREADS);
       await engine.complete();
       assert.deepEqual(deaths(), []);
       await engine.stop();
@@ -220,7 +220,7 @@ describe("workers", () => {
     } as unknown as typeof Worker;
     try {
       assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
-      await until(() => log.lines.includes(failure));
+      await until("a failure", () => log.lines.includes(failure));
       assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
     } finally {
       globalThis.Worker = Worker;
