@@ -29,7 +29,7 @@ const ENTRY_POINTS = [
  * started most often: loading a module takes 60 us, and `munge -n` would load fourteen. They must not use
  * import(): code shared with a dynamically imported module is evaluated through functions, which takes longer.
  */
-const SINGLE_MODULES = ["cli/munge/munge.ts", "cli/unmunge.ts", "daemon/munged/serve/worker.ts"];
+const SINGLE_MODULES = ["cli/munge/munge.ts", "cli/unmunge.ts"];
 
 /** Supported systems, with the package of their runtime. */
 const TARGETS: Readonly<Record<string, string>> = {
