@@ -36,7 +36,7 @@ export interface Outcome {
 }
 
 /**
- * Commands for a host that shall have files of its own: they mount a copy of this machine's root directory, whose changes are
+ * Commands for a host that is to have its own files: they mount a copy of this machine's root directory, whose changes are
  * lost, at `root`/root, with its own /tmp, /dev and /proc and with `directory` in it.
  *
  * @param mountRun the end of a mount command, without the place, that provides its /run.

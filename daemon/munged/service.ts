@@ -208,7 +208,7 @@ async function start(
   serving.updateGroups(groups); // the first map may have arrived while the threads were starting
   const { numThreads } = config;
   log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
-  // A limit on locked memory would end threads that start later, and whoever takes over must serve as many clients.
+  // A limit on locked memory would end threads that start later, and a successor must serve as many clients.
   if (config.mlockall || predecessor !== null) await serving.complete();
   if (config.mlockall) lockAllMemory(log);
   await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);

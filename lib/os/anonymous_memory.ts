@@ -31,7 +31,7 @@ export function mapMemory(length: number): number {
 
 /**
  * Zeroed memory for as long as the process runs, like fixedMemory(), for large buffers of which little may ever be used:
- * only the pages that are take memory, while the engine may write zeros to all of its own.
+ * only the pages in use take memory, whereas the engine may write zeros to all pages of a buffer that it allocates.
  *
  * @throws {SystemError} ENOMEM.
  */
@@ -39,7 +39,7 @@ export function lastingMemory(length: number): ArrayBuffer {
   return toArrayBuffer(mapMemory(length) as Pointer, 0, length);
 }
 
-/** Whether so much more can be mapped: address space, and memory if it is to be written to. */
+/** Whether this many more bytes can be mapped: address space, and memory if it is to be written to. */
 export function canMap(length: number, { writable }: { readonly writable: boolean }): boolean {
   const address = map(length, writable ? PROT_READ_WRITE : PROT_NONE, MAP_NORESERVE);
   if (address === null) return false;

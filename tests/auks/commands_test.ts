@@ -129,7 +129,7 @@ suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
     },
     "no daemon": async () => {
       await stopDaemon();
-      // Nothing of the recording shows how long they wait from here on.
+      // The recording does not show how long they wait from here on.
       await root("login", `sed -i 's/Delay = "3"/Delay = "1"/' /etc/auks/auks.conf /tmp/*.conf`);
     },
     "auksdrenewer": async () => {

@@ -100,7 +100,7 @@ suite("a munged that allows modern algorithms only", needs, () => {
     });
   }
 
-  it("refuses credentials of a C neighbour with the same key, and tells nothing of them", () => {
+  it("refuses credentials of a C neighbour with the same key, and reveals nothing about them", () => {
     for (
       const [option, errno, text] of [
         ["--cipher=blowfish", BAD_CIPHER, "Invalid cipher type 2"],
@@ -256,7 +256,7 @@ suite("a munged that serves some users and some hosts", needs, () => {
     }
   });
 
-  it("gives a realm with rules of its own those, and its defaults", () => {
+  it("applies a realm's own rules, and its defaults", () => {
     const ours = (args: readonly string[]) => site.munge(munged, args, { uid: 9, gid: 9 }, "ours");
     assert.equal(ours(["--realm=lab"]).status, 0);
     assert.equal(ours(["--realm=lab", "--cipher=aes128"]).status, REFUSED);

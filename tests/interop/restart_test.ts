@@ -1,4 +1,4 @@
-// Jobs notice nothing of a restart: munge and unmunge wait for a munged that has no socket for a moment.
+// Jobs don't notice a restart: munge and unmunge wait for a munged that has no socket for a moment.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

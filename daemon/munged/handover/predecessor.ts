@@ -29,7 +29,7 @@ const RELEASE_POLL_MS = 5;
 
 /** What the new munged does when its time has come. */
 export interface TakeOverSteps {
-  /** Reads the journals of the old munged, anew if it may have erased any record, which serves no more, but may do so again. */
+  /** Reads the journals of the old munged, which has stopped but may resume; anew if it may have erased a record. */
   adopt(hasErased: boolean): void;
   /** Takes locks and PID file. The old munged has agreed. */
   claim(): void;

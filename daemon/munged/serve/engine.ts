@@ -229,7 +229,7 @@ export class Engine {
     }
   }
 
-  /** Starts a thread, if need be later: while another user has taken all processes of the system, there is none to be had. */
+  /** Starts a thread, later if need be: none can be started while another user holds all of the system's processes. */
   #startThread(number: number): void {
     if (this.#stopping) return;
     try {

@@ -101,7 +101,7 @@ test("a retry does not wait for one that waits itself", () => {
   assert.deepEqual(takenAt(0), retries.map(({ fd }) => ({ fd, isInOrder: true })));
 });
 
-test("a retry that has waited in vain is taken as out of order", () => {
+test("a retry that has waited too long is taken as out of order", () => {
   serve(second);
   const { fd } = retryAt(first);
   assert.deepEqual(takenAt(PATIENCE_MS - 1), []);
