@@ -1,5 +1,5 @@
 // munged's options about what each realm permits: to whom, with which algorithms, and from where. All take a realm's name
-// in front; without it, they are about every realm that has no such option of its own. daemon/munged/policy combines them.
+// in front; without it, they apply to every realm that lacks such an option. daemon/munged/policy combines them.
 import type { AlgorithmRule, Direction, SecurityLevel } from "../../daemon/munged/config.ts";
 import { formatNetwork, parseNetwork } from "../../daemon/munged/policy/networks.ts";
 import { TYPES } from "../../daemon/munged/policy/policy.ts";

@@ -31,9 +31,9 @@ const MARK = 0x6175_6b6a; // "aukj"
 const HEADER = 16;
 const DIGEST = 32;
 const KINDS = { write: 1, remove: 2 } as const;
-/** A user's file that changed so long after the last record was written by another auksd since. */
+/** A user's file that changed this long after the last record has been written by another auksd since. */
 const FOREIGN_MS = 5_000;
-/** The part that makes everything behind it void once it is zeros: what a disk writes as a whole. */
+/** The first sector, which a disk writes as a whole: once it is zeros, everything after it is void. */
 const SECTOR = 512;
 
 /** The pending change to a user's file: new content, or removal. */
@@ -67,7 +67,7 @@ export class WriteAhead {
   }
 
   /**
-   * Has changes on disk when it returns; they are made to the files after that.
+   * Writes changes to the journal and flushes it before it returns. The caller changes the files after that.
    *
    * @throws {Error} the system's, or for more than the file takes.
    */
@@ -86,7 +86,7 @@ export class WriteAhead {
     this.#used += length;
   }
 
-  /** Has the files themselves on disk, and forgets the changes. @throws {Error} the system's. */
+  /** Flushes the files themselves to disk, and forgets the changes. @throws {Error} the system's. */
   checkpoint(): void {
     if (this.#used === 0) return;
     const directory = openSync(this.#directory, constants.O_RDONLY);
@@ -95,7 +95,7 @@ export class WriteAhead {
     } finally {
       closeSync(directory);
     }
-    // The beginning first: without it nothing behind it counts, in whatever order the disk writes that.
+    // The beginning first: without it nothing after it counts, in whatever order the disk writes the rest.
     writeAll(this.#fd, new Uint8Array(SECTOR), 0);
     fdatasyncSync(this.#fd);
     writeAll(this.#fd, new Uint8Array(this.#used), 0);
@@ -103,7 +103,7 @@ export class WriteAhead {
     this.#used = 0;
   }
 
-  /** Ends its use; the file goes, as nothing is left to make good. @throws {Error} the system's. */
+  /** Ends its use and removes the file, because no change is left to restore. @throws {Error} the system's. */
   close(): void {
     this.checkpoint();
     closeSync(this.#fd);
@@ -112,7 +112,7 @@ export class WriteAhead {
 }
 
 /**
- * The changes that an auksd before us had on disk, and perhaps not in the files; without those to files that another
+ * The changes that an earlier auksd had in its journal but perhaps not in the files, except those to files that another
  * auksd has written since.
  *
  * @throws {Error} the system's.
@@ -136,7 +136,7 @@ export function readWriteAhead(directory: string): FileChange[] {
   });
 }
 
-/** Removes the file of an auksd before us. */
+/** Removes the file of an earlier auksd. */
 export function removeWriteAhead(directory: string): void {
   const path = join(directory, NAME);
   if (statSync(path, { throwIfNoEntry: false }) !== undefined) unlinkSync(path);

@@ -63,7 +63,7 @@ const BUFFER_LENGTH = 16_384;
 export interface BlockingClientOptions {
   /**
    * Whether to wait for a missing socket as long as for one that refuses connections: a munged that is being
-   * restarted has none for a moment. True unless given; false for who asks whether there is a munged.
+   * restarted has none for a moment. True unless given; false for a caller that asks whether there is a munged.
    */
   readonly waitForSocket?: boolean;
 }

@@ -420,6 +420,10 @@ in one file: it acts as the command by whose name it is called.
 Under its own name, it takes the command as its first argument.
 These commands are available only that way:
 .Bl -tag -width Ds
+.It Nm Cm auks-pam
+Sends a user's Kerberos ticket to auksd at login, when
+.Pa pam_exec.so
+runs it.
 .It Nm Cm container Op Ar munged-options
 Runs
 .Xr munged 8

@@ -436,7 +436,7 @@ function holdLock(path: string): ChildProcess {
   return child;
 }
 
-/** A process whose executable is called mungebox, and is none, and that holds the lock of the site's socket. */
+/** A process that holds the lock of the site's socket, with an executable called mungebox that is something else. */
 function startHolder(site: Site, args: readonly string[]): ChildProcess {
   const program = join(site.directory, "mungebox");
   const lock = `${site.socket}.lock`;

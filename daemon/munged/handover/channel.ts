@@ -12,7 +12,7 @@ import {
   parseMessage,
 } from "./messages.ts";
 
-/** For how long one look for a message may keep the main thread from everything else. */
+/** How long one look for a message may block the main thread. */
 const LOOK_MS = 2;
 
 /** What sending and receiving report if the other side has closed before it had received everything. */

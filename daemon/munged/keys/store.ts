@@ -282,7 +282,7 @@ export class KeyStore {
     }
   }
 
-  /** Keys whose memory can't be locked, as under a small `ulimit -l`, may be swapped out: said once. */
+  /** Keys whose memory can't be locked, as under a small `ulimit -l`, may be swapped out: logged once. */
   readonly #warnOfSwap = (reason: SystemError): void => {
     if (this.#warnedOfSwap) return;
     this.#warnedOfSwap = true;
