@@ -3,9 +3,6 @@ import { Worker } from "node:worker_threads";
 import { threadFile } from "../../lib/os/thread_file.ts";
 import type { KdcResult, KdcTask } from "./kdc_task.ts";
 
-/** Renews a KRB-CRED when a thread is free. */
-export type Renew = (krbCred: Uint8Array) => Promise<KdcResult>;
-
 interface Waiting {
   readonly task: KdcTask;
   resolve(result: KdcResult): void;

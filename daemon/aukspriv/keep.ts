@@ -43,7 +43,7 @@ export function linesOf(outcome: TurnOutcome, keytab: string, first: boolean): s
 }
 
 /** Seconds until the next turn. @param now seconds since the epoch. */
-export function restAfter(
+function restAfter(
   outcome: TurnOutcome,
   { renewInterval, errorInterval }: Keeper["settings"],
   now: number,

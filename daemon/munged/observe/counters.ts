@@ -16,7 +16,7 @@ const DURATION_BUCKETS = 24;
 export const SAMPLING = 16;
 
 /** The rules by which a policy refuses requests. */
-export const POLICY_RULES = ["client", "cipher", "mac", "zip", "origin"] as const;
+const POLICY_RULES = ["client", "cipher", "mac", "zip", "origin"] as const;
 export type PolicyRule = typeof POLICY_RULES[number];
 const DIRECTIONS: readonly Direction[] = ["encode", "decode"];
 

@@ -166,7 +166,7 @@ function storeStatus(totals: StoreTotals): Status["replay_store"] {
 }
 
 /** The name of a result in counts: `success`, `cred_expired`. */
-export function resultName(errno: number): string {
+function resultName(errno: number): string {
   return ERRORS[errno]![0].replace("EMUNGE_", "").toLowerCase();
 }
 

@@ -205,7 +205,7 @@ function sync(fd: number): Promise<void> {
 }
 
 /** Syncs writes since the last time to disk. @throws the system's error if that fails. */
-export async function syncJournals(state: ReplayState): Promise<void> {
+async function syncJournals(state: ReplayState): Promise<void> {
   const words = new Int32Array(state.shared);
   Atomics.store(words, UNSYNCED, 0);
   for (const entry of openEntries(words)) {
