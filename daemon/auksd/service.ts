@@ -35,6 +35,7 @@ import { ReplyTurns } from "./reply_turns.ts";
 import { answerRequest, type RequestContext } from "./requests.ts";
 import { Server } from "./server.ts";
 import { Store } from "./store.ts";
+import { StoreUpkeep } from "./store_upkeep.ts";
 
 /** How auksd was started. */
 export interface AuksdStart {
@@ -102,6 +103,7 @@ class Auksd implements ConnectionHost {
   readonly #start: AuksdStart;
   readonly #accounts: Accounts;
   readonly #store: Store;
+  readonly #upkeep: StoreUpkeep;
   readonly #server: Server;
   readonly #journal: Journal;
   #prepared: Prepared;
@@ -113,8 +115,6 @@ class Auksd implements ConnectionHost {
   });
   #timers: NodeJS.Timeout[] = [];
   #stopMetrics: () => void = () => {};
-  /** The logged reason for each file that could not be loaded. */
-  #notLoaded: ReadonlySet<string> = new Set();
   #end: () => void = () => {};
   /** Settles when all SIGHUPs that came are done. */
   #reloading: Promise<void> = Promise.resolve();
@@ -129,6 +129,7 @@ class Auksd implements ConnectionHost {
     this.#accounts = accounts;
     this.log = openLog(start.log, prepared.configuration.config.auksd, printWarning);
     this.#store = new Store(prepared.directory);
+    this.#upkeep = new StoreUpkeep(this.#store, accounts, () => this.log);
     this.#server = new Server(this, { maxConnections: maxConnections() });
     this.#journal = new Journal(() => this.log);
     this.#requests = this.#requestContext();
@@ -194,8 +195,8 @@ class Auksd implements ConnectionHost {
       this.#catchSignals();
       this.#startTimers();
       this.#teardown.add(() => this.#stopMetrics());
-      await this.#load();
-      await this.#clean();
+      await this.#upkeep.load();
+      await this.#upkeep.clean();
     } catch (error) {
       await this.#teardown.disposeAsync();
       throw error;
@@ -247,41 +248,11 @@ class Auksd implements ConnectionHost {
     this.#teardown.add(() => removePidFile(path, logger));
   }
 
-  async #load(): Promise<void> {
-    const { skipped } = await this.#store.load((principal) => this.#accounts.uidOf(principal));
-    const known = this.#notLoaded;
-    this.#notLoaded = new Set(skipped);
-    for (const reason of skipped) {
-      if (!known.has(reason)) this.log.info(1, `auks cred repo : not loaded: ${reason}`);
-    }
-  }
-
-  /** Runs every CleanDelay: retries files whose users the name service did not know, or not in time. */
-  async #tidy(): Promise<void> {
-    try {
-      if (this.#notLoaded.size > 0) await this.#load();
-      await this.#clean();
-    } catch (error) {
-      this.log.info(1, `auks cred repo : ${systemText(error)}`);
-    }
-  }
-
-  async #clean(): Promise<void> {
-    const begin = performance.now();
-    const { removed, failures } = await this.#store.clean();
-    for (const failure of failures) this.log.info(1, `worker[0] : ${failure}`);
-    const took = Math.round((performance.now() - begin) / 1000);
-    this.log.info(
-      2,
-      `worker[0] : auks cred repo cleaned in ~${took}s (${removed} creds removed)`,
-    );
-  }
-
   #startTimers(): void {
     const { config } = this.#prepared.configuration;
     const delay = Math.max(config.auksd.cleanDelay, MIN_CLEAN_DELAY_S);
     this.#timers = [
-      setInterval(() => void this.#tidy(), delay * 1000),
+      setInterval(() => void this.#upkeep.tidy(), delay * 1000),
       setInterval(() => void this.#refreshHosts(), HOSTS_INTERVAL_MS),
     ];
     const { metricsFile } = config.own;
@@ -380,8 +351,8 @@ class Auksd implements ConnectionHost {
     this.#startTimers();
     await this.#replicate();
     try {
-      await this.#load();
-      await this.#clean();
+      await this.#upkeep.load();
+      await this.#upkeep.clean();
       if (isOtherDirectory) await this.#store.writeAll();
     } catch (error) {
       this.log.info(1, `auks cred repo : ${systemText(error)}`);
