@@ -24,7 +24,7 @@ const FLOODS = [
  */
 const MOST = { RssAnon: 64 * MIB, RssFile: 48 * MIB } as const;
 type Kind = keyof typeof MOST;
-/** Of its own memory, code that has been used, over a munged that has answered nothing. */
+/** How much more of its own memory munged may keep afterwards, mostly for compiled code, than before its first request. */
 const MOST_USED = 40 * MIB;
 
 const KINDS = Object.keys(MOST) as Kind[];

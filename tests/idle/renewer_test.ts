@@ -18,7 +18,7 @@ import { Kdc, KDC_NEEDS } from "../auks/kdc.ts";
 const COUNT = 40;
 const LIFE = 40;
 const MIN_LIFE_TIME = 20;
-/** The earliest that a ticket is renewed is after what is not within MinLifeTime or an eighth of its life. */
+/** The earliest age at which a ticket is renewed: an eighth of its life before it is due. */
 const EARLIEST = LIFE - MIN_LIFE_TIME - LIFE / 8;
 const USERS = Array.from({ length: COUNT }, (_, at) => `user${at + 10}`);
 
