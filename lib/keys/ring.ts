@@ -1,6 +1,6 @@
 // The keys of one realm: the active key encodes and decodes, the staged and the retired key only decode. This file
 // decides which keys are valid, in which order they are tried, and their fingerprints. The key files belong to
-// daemon/munged/keys/store.ts and mungekey.
+// daemon/munged/keys/ring_reader.ts and mungekey.
 import { pbkdf2Sync } from "node:crypto";
 import { type Subkeys, wipeSubkeys } from "../credential/subkeys.ts";
 

@@ -1,42 +1,21 @@
-// The keys of all realms, from their files to the threads: reads and checks them, notices changes, hands them to all
-// workers, and wipes them when they are no longer valid.
-import { type BigIntStats, lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { primitives } from "../../../lib/primitives/executable.ts";
+// The keys of all realms that are in force: notices changed files and expired keys, hands changes to all workers, and
+// wipes keys that are no longer valid. The files are key_files.ts's, reading them is ring_reader.ts's.
+import { DEFAULT_REALM, describeRealm } from "../../../lib/credential/realm.ts";
 import { MungeError } from "../../../lib/errors.ts";
-import {
-  composeRing,
-  type FoundKey,
-  KEY_ROLES,
-  keyPath,
-  type RingKey,
-} from "../../../lib/keys/ring.ts";
-import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../../../lib/credential/subkeys.ts";
-import type { SystemError } from "../../../lib/os/libc.ts";
-import {
-  freeSecret,
-  newSecret,
-  secretAt,
-  type SharedSecret,
-  shareSecret,
-} from "../../../lib/os/secret_memory.ts";
+import { freeSecret, secretAt, type SharedSecret } from "../../../lib/os/secret_memory.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
-import { DEFAULT_REALM, describeRealm, isRealmName } from "../../../lib/credential/realm.ts";
-import { type DaemonConfig, keyRotationTime } from "../config.ts";
-import { readKeyFile } from "../../../lib/keys/file.ts";
 import type { FileWatch } from "../../process/file_watch.ts";
 import type { Logger } from "../../process/log.ts";
+import type { DaemonConfig } from "../config.ts";
 import { limitedRealms, resolvePolicy } from "../policy/policy.ts";
+import { keyDirectories, keyFiles, keyFilesState } from "./key_files.ts";
 import type { Realm, Realms, ServedKey } from "./realms.ts";
-import { shelter } from "./shelter.ts";
+import { RingReader } from "./ring_reader.ts";
 
 /** A changed file takes effect once two checks this far apart see the same state. */
 const RECHECK_MS = 1_000;
 /** The longest delay of a timer. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
-/** How often files that change while being read are read again. */
-const MAX_READS = 10;
-const REALM_SUFFIX = ".key";
 
 /** Hands new realms to all threads; settles when no thread uses the old ones any more. */
 export type PutInForce = (realms: Realms) => Promise<void>;
@@ -45,6 +24,7 @@ export type PutInForce = (realms: Realms) => Promise<void>;
 export class KeyStore {
   readonly #config: DaemonConfig;
   readonly #log: Logger;
+  readonly #reader: RingReader;
   #realms: Realms = new Map();
   /** State of the files when they were last read, and when they were last checked. */
   #read = "";
@@ -53,7 +33,6 @@ export class KeyStore {
   /** The change in progress; the next one waits for it. */
   #change: Promise<void> = Promise.resolve();
   #recheck: NodeJS.Timeout | undefined;
-  #warnedOfSwap = false;
   #expiry: NodeJS.Timeout | undefined;
 
   /**
@@ -65,9 +44,12 @@ export class KeyStore {
   constructor(config: DaemonConfig, log: Logger) {
     this.#config = config;
     this.#log = log;
+    this.#reader = new RingReader(config, log);
     const rings = new Map<string, readonly ServedKey[]>();
-    this.#read = this.#seen = this.#signature();
-    for (const [name, keyFile] of this.#keyFiles()) rings.set(name, this.#readRing(keyFile, []));
+    this.#read = this.#seen = keyFilesState(this.#config);
+    for (const [name, keyFile] of keyFiles(this.#config)) {
+      rings.set(name, this.#reader.read(keyFile, []));
+    }
     const named = config.replayScopes.flatMap(({ realm }) => realm ?? []);
     for (const realm of [...limitedRealms(config), ...named]) {
       if (rings.has(realm)) continue;
@@ -91,7 +73,7 @@ export class KeyStore {
   /** Starts handing changes to the threads, and noticing changed files and expiring keys. */
   start(putInForce: PutInForce, watch: FileWatch): void {
     this.#putInForce = putInForce;
-    watch.add(() => this.#directories(), () => this.#look());
+    watch.add(() => keyDirectories(this.#config), () => this.#look());
     this.#armExpiry();
   }
 
@@ -116,7 +98,7 @@ export class KeyStore {
     clearTimeout(this.#recheck);
     let signature: string;
     try {
-      signature = this.#signature();
+      signature = keyFilesState(this.#config);
     } catch (error) {
       this.#log.limited("key files", "error", systemText(error));
       return;
@@ -142,13 +124,6 @@ export class KeyStore {
     }, Math.min(wait, LONGEST_WAIT_MS));
   }
 
-  /** The directories of all key files, including the targets of links. */
-  #directories(): string[] {
-    const { realmDir } = this.#config;
-    const files = [...this.#keyFiles().values()].flatMap((file) => [file, realPathOf(file)]);
-    return [...new Set([realmDir, ...files.map((file) => dirname(file))])];
-  }
-
   #enqueue(change: () => ReadonlyMap<string, readonly ServedKey[]>): void {
     this.#change = this.#change.then(() => this.#replace(this.#withPolicies(change()))).catch(
       (error) => this.#log.error(`Failed to change keys: ${systemText(error)}`),
@@ -156,12 +131,12 @@ export class KeyStore {
   }
 
   #readAgain(): Map<string, readonly ServedKey[]> {
-    this.#read = this.#signature();
+    this.#read = keyFilesState(this.#config);
     const rings = new Map<string, readonly ServedKey[]>();
-    for (const [name, keyFile] of this.#keyFiles()) {
+    for (const [name, keyFile] of keyFiles(this.#config)) {
       const old = this.#realms.get(name)?.ring;
       try {
-        rings.set(name, this.#readRing(keyFile, old ?? []));
+        rings.set(name, this.#reader.read(keyFile, old ?? []));
       } catch (error) {
         const kept = old === undefined ? "it is not served" : "its keys stay as they were";
         this.#log.error(
@@ -214,81 +189,6 @@ export class KeyStore {
     );
   }
 
-  /** The key file of each realm; one named explicitly overrides one in the realms' directory. */
-  #keyFiles(): Map<string, string> {
-    const { keyFile, realmDir, realms } = this.#config;
-    const files = new Map([[DEFAULT_REALM, keyFile]]);
-    for (const name of realmNames(realmDir)) {
-      files.set(name, join(realmDir, `${name}${REALM_SUFFIX}`));
-    }
-    for (const { name, keyFile } of realms) files.set(name, keyFile);
-    return files;
-  }
-
-  /** The state of all key files as seen by stat(); changes when any of them does. */
-  #signature(): string {
-    const lines: string[] = [];
-    for (const [name, keyFile] of this.#keyFiles()) lines.push(`${name} ${fileSignature(keyFile)}`);
-    return lines.join("\n");
-  }
-
-  /** The keys of a realm from their files; known ones keep their memory. */
-  #readRing(keyFile: string, known: readonly ServedKey[]): ServedKey[] {
-    return this.#readKeys(keyFile).map(({ subkeys, ...key }) => {
-      const same = known.find(({ fingerprint }) => fingerprint === key.fingerprint);
-      if (same === undefined) return { ...key, secret: shelter(subkeys, this.#warnOfSwap) };
-      wipeSubkeys(subkeys);
-      return { ...key, secret: same.secret };
-    });
-  }
-
-  #readKeys(keyFile: string): RingKey[] {
-    for (let reads = 1;; reads++) {
-      const before = fileSignature(keyFile);
-      const found: FoundKey[] = [];
-      try {
-        for (const role of KEY_ROLES) {
-          const path = keyPath(keyFile, role);
-          if (role !== "active" && lstatSync(path, { throwIfNoEntry: false }) === undefined) {
-            continue;
-          }
-          found.push({ role, subkeys: this.#readSubkeys(path), since: changeTime(path) });
-        }
-      } catch (error) {
-        for (const { subkeys } of found) wipeSubkeys(subkeys);
-        // A promotion renames files, so a file may have a new name by now.
-        if (fileSignature(keyFile) !== before && reads < MAX_READS) continue;
-        throw error;
-      }
-      if (fileSignature(keyFile) === before || reads === MAX_READS) {
-        return composeRing(found, now(), keyRotationTime(this.#config));
-      }
-      for (const { subkeys } of found) wipeSubkeys(subkeys);
-    }
-  }
-
-  #readSubkeys(path: string): Subkeys {
-    const used: Uint8Array[] = [];
-    const allocate = (length: number) => {
-      const bytes = newSecret(length, this.#warnOfSwap);
-      used.push(bytes);
-      return bytes;
-    };
-    try {
-      const key = readKeyFile(path, this.#config, this.#log, allocate);
-      return deriveSubkeys(key, primitives, allocate(key.length + 1));
-    } finally {
-      for (const bytes of used) freeSecret(shareSecret(bytes));
-    }
-  }
-
-  /** Keys whose memory can't be locked, as under a small `ulimit -l`, may be swapped out: logged once. */
-  readonly #warnOfSwap = (reason: SystemError): void => {
-    if (this.#warnedOfSwap) return;
-    this.#warnedOfSwap = true;
-    this.#log.warning(`Keys may be swapped out: ${reason.message}`);
-  };
-
   #warnOfSharedKeys(): void {
     const realmOf = new Map<string, string>();
     for (const [name, { ring }] of this.#realms) {
@@ -323,46 +223,4 @@ function describeRing(name: string, ring: readonly ServedKey[]): string {
     return `${role} ${fingerprint}${until}`;
   });
   return `Keys of ${describeRealm(name)}: ${keys.join(", ")}`;
-}
-
-function changeTime(path: string): number {
-  return Math.floor(statSync(path).mtimeMs / 1000);
-}
-
-/** A file's real path, or the given path if that can't be determined. */
-function realPathOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
-}
-
-/** The state of a ring's files as seen by stat(). */
-function fileSignature(keyFile: string): string {
-  return KEY_ROLES.map((role) => {
-    let stats: BigIntStats;
-    try {
-      stats = statSync(keyPath(keyFile, role), { bigint: true }); // a secret is a link to a link that moves
-    } catch {
-      return "-"; // reading it will say why
-    }
-    const { dev, ino, size, mode, uid, mtimeNs, ctimeNs } = stats;
-    return [dev, ino, size, mode, uid, mtimeNs, ctimeNs].join(":");
-  }).join(" ");
-}
-
-/** The realms with a key in the directory, if it exists. */
-function realmNames(directory: string): string[] {
-  let files: string[];
-  try {
-    files = readdirSync(directory).sort();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return []; // reading the key beside it will fail
-    const text = `Failed to read realms directory "${directory}": ${systemText(error)}`;
-    throw new MungeError("EMUNGE_SNAFU", text, { cause: error });
-  }
-  return files.filter((file) => file.endsWith(REALM_SUFFIX))
-    .map((file) => file.slice(0, -REALM_SUFFIX.length)).filter(isRealmName);
 }
