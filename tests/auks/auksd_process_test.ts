@@ -20,6 +20,7 @@ import { Auksd, type AuksdOptions, PROGRAM } from "./auksd.ts";
 import { Speaker } from "./conversation.ts";
 import { freePort, Kdc, KDC_NEEDS } from "./kdc.ts";
 import { RawConnection } from "./wire.ts";
+import { until } from "../harness/until.ts";
 
 const ACL = "rule { principal = ^alice@REALM[.]A$ ; host = * ; role = user ; }\n";
 const NOBODY = "rule { principal = ^nobody@REALM[.]A$ ; host = * ; role = user ; }\n";
@@ -191,7 +192,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     rmSync(metricsFile!);
     mkdirSync(metricsFile!);
     process.kill(pid, "SIGTERM");
-    while (existsSync(`/proc/${pid}`)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until("auksd is gone", () => !existsSync(`/proc/${pid}`));
     const log = readFileSync(join(auksd.directory, "auksd.log"), "utf8");
     assert.match(
       log,
@@ -292,7 +293,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     } finally {
       process.kill(pid, "SIGTERM");
     }
-    while (existsSync(`/proc/${pid}`)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until("auksd is gone", () => !existsSync(`/proc/${pid}`));
     assert(!existsSync(pidFile));
     await auksd.stop();
   });
