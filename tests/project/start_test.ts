@@ -60,6 +60,13 @@ for (const start of STARTS) {
 }
 
 test("what a file loads is found in others, too", () => {
-  assert(loadedBy("daemon/munged/serve/worker.ts").has("node:crypto"));
+  assert(loadedBy("daemon/munged/serve/worker.ts").has("node:module"));
   assert(loadedBy("mod.ts").has("node:net"));
+});
+
+test("a thread that serves requests loads what takes a megabyte when it first needs it", () => {
+  const modules = loadedBy("daemon/munged/serve/worker.ts");
+  for (const name of ["node:crypto", "node:fs"]) {
+    assert.equal(modules.get(name), undefined, `${modules.get(name)} imports ${name}`);
+  }
 });
