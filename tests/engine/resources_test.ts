@@ -78,7 +78,8 @@ describe("munged without", () => {
   }, async () => {
     const munged = await realm.start("ours", [], ["prlimit", "--nofile=64:64"]);
     const count = () => readdirSync(`/proc/${munged.process.pid}/fd`).length;
-    let before = 0; // until all threads have started
+    roundTrip(munged.socket); // with which the other threads start
+    let before = 0; // until they have
     while (before !== (before = count())) await pause(200);
     const stallers = new Stallers(munged.socket, 500);
     await stallers.start();

@@ -219,13 +219,24 @@ describe("workers", () => {
       }
     } as unknown as typeof Worker;
     try {
+      const before = descriptors();
       assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
       await until("a failure", () => log.lines.includes(failure));
       assert.equal((await exchangeRaw(socketPath, request))!.errno, 0);
+      await until("closed descriptors", () => descriptors() === before);
+      let started = 0;
+      globalThis.Worker = class extends Worker {
+        constructor(...args: ConstructorParameters<typeof Worker>) {
+          super(...args);
+          started++;
+        }
+      };
+      await engine.complete();
+      await pause(1_500); // until it would have been tried again
+      assert.equal(started, 1);
     } finally {
       globalThis.Worker = Worker;
     }
-    await engine.complete();
     await engine.stop();
   });
 

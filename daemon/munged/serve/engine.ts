@@ -237,7 +237,10 @@ export class Engine {
     } catch (error) {
       const text = `Failed to start worker thread ${number}: ${(error as Error).message}`;
       this.#log.limited("worker thread", "error", text);
-      setTimeout(() => this.#startThread(number), RETRY_MS).unref();
+      setTimeout(() => {
+        const state = this.#threads.get(number)?.state ?? "stopped";
+        if (state === "stopped") this.#startThread(number); // unless it was started meanwhile
+      }, RETRY_MS).unref();
     }
   }
 

@@ -48,13 +48,19 @@ export class WorkerThread {
     this.#generation = generation;
     this.#descriptors = descriptors;
     this.#events = events;
-    this.#worker = takeWorker(file); // first, because it may fail
-    const { port1, port2 } = new MessageChannel();
-    port1.unref();
-    this.#orders = port1;
     const { readEnd, writeEnd } = openPipe();
     this.#wake = readEnd;
     this.#wakeEnd = writeEnd;
+    try {
+      this.#worker = takeWorker(file);
+    } catch (error) {
+      close(writeEnd);
+      close(readEnd);
+      throw error;
+    }
+    const { port1, port2 } = new MessageChannel();
+    port1.unref();
+    this.#orders = port1;
     this.#worker.postMessage(
       { ...settings, wake: readEnd, orders: port2 } satisfies WorkerSettings,
       store === null ? [port2] : [port2, store.ends.port],
