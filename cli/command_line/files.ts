@@ -3,6 +3,7 @@
 import type { Stats } from "node:fs";
 import { isReaderGone, wasOpenAtStart, writeWhole } from "../../lib/os/standard_streams.ts";
 import { MungeError } from "../../lib/errors.ts";
+import { fs, paths } from "../../lib/os/file_system.ts";
 import { EBADF, SystemError } from "../../lib/os/libc.ts";
 import { realPath } from "../../lib/os/real_path.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -13,10 +14,6 @@ import {
   type Replacement,
 } from "../../lib/files/replacement.ts";
 import { refuse } from "./values.ts";
-
-/** Loaded only when a file is accessed: a command that accesses none starts a millisecond earlier. */
-const fs = () => process.getBuiltinModule("node:fs");
-const dirname = (path: string) => process.getBuiltinModule("node:path").dirname(path);
 
 /**
  * Reads a whole file, or standard input for `-`.
@@ -85,7 +82,7 @@ const EACCES = 13;
  */
 function isPlanted(status: Stats, target: string): boolean {
   if (!status.isFile() && !status.isFIFO()) return false;
-  const directory = fs().statSync(dirname(target));
+  const directory = fs().statSync(paths().dirname(target));
   const isShared = (directory.mode & 0o1000) !== 0 && (directory.mode & 0o022) !== 0;
   return isShared && status.uid !== process.geteuid!() && status.uid !== directory.uid;
 }

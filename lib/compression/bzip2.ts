@@ -154,10 +154,8 @@ let loaded: Bzip2 | undefined;
 
 /** libbzip2, loaded on first use, which takes about 10 ms and 16 MiB of address space. */
 function library(): Bzip2 {
-  const { readFileSync } = createRequire(import.meta.url)("node:fs") as typeof NodeFs;
   try {
-    loaded ??= new Bzip2(new WebAssembly.Module(readFileSync(wasmPath())));
-    return loaded.prepare();
+    return (loaded ??= new Bzip2(load())).prepare();
   } catch (cause) {
     throw new MungeError("EMUNGE_BAD_ZIP", "Failed to load bzip2", { cause });
   }
@@ -173,6 +171,11 @@ export const bzip2: Codec = {
   compress: (data) => library().compress(data),
   decompress: (stream, bound) => library().decompress(stream, bound),
 };
+
+function load(): WebAssembly.Module {
+  const { readFileSync } = createRequire(import.meta.url)("node:fs") as typeof NodeFs;
+  return new WebAssembly.Module(readFileSync(wasmPath()));
+}
 
 function wasmPath(): string {
   // Bun's bundler puts a file named in require() into the compiled binary. Deno would treat an import() of it as

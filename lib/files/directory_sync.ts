@@ -1,8 +1,6 @@
 // Having a directory reach the disk, and with it the names of new, renamed and removed files. Their contents are synced
 // by those who write them.
-
-/** Loaded only when a file is accessed: a command that accesses none starts a millisecond earlier. */
-const fs = () => process.getBuiltinModule("node:fs");
+import { fs } from "../os/file_system.ts";
 
 /** Has the names in a directory reach the disk. @throws the system's error. */
 export function syncDirectory(directory: string): void {

@@ -2,13 +2,10 @@
 // rename. Where the system can, the new file has no name until it is complete, so that nothing is left of one that was
 // interrupted.
 import type { Stats } from "node:fs";
+import { fs, paths } from "../os/file_system.ts";
 import { writeWhole } from "../os/standard_streams.ts";
 import { nameFile, openUnnamed } from "../os/unnamed_file.ts";
 import { syncDirectory } from "./directory_sync.ts";
-
-/** Loaded only when a file is accessed: a command that accesses none starts a millisecond earlier. */
-const fs = () => process.getBuiltinModule("node:fs");
-const dirname = (path: string) => process.getBuiltinModule("node:path").dirname(path);
 
 /** A new file that will replace another one. */
 export interface Replacement {
@@ -28,7 +25,7 @@ export interface Replacement {
 export function createReplacement(
   target: string,
   mode: number,
-  unnamed: number | null = openUnnamed(dirname(target), mode),
+  unnamed: number | null = openUnnamed(paths().dirname(target), mode),
 ): Replacement {
   const temporary = `${target}.${process.pid}.tmp`;
   const fd = unnamed ?? openTemporary(temporary, mode);
@@ -101,7 +98,7 @@ export function commitReplacement(
     else if (isNew) fs().linkSync(temporary, target);
     if (!isNew) fs().renameSync(temporary, target);
     else if (replacement.hasName) fs().unlinkSync(temporary);
-    if (isDurable) syncDirectory(dirname(target));
+    if (isDurable) syncDirectory(paths().dirname(target));
   } catch (error) {
     if (replacement.hasName || !isNew) removeName(temporary);
     throw error;

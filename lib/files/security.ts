@@ -219,7 +219,7 @@ interface Directory {
 
 /** The real directory of `path` and all directories above it, the root last. */
 function directoriesAbove(policy: Policy, path: string): Directory[] {
-  // Not node:path's paths().dirname(), which drops the "." that appears in the reference's messages.
+  // Not node:path's dirname(), which drops the "." that appears in the reference's messages.
   const start = path.slice(0, Math.max(path.lastIndexOf("/"), 1));
   const fail = (what: string, error: unknown) =>
     new MungeError(

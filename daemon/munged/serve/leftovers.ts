@@ -7,7 +7,7 @@ import { dropPrimitivesMemory } from "../../../lib/primitives/executable.ts";
 /** Bytes received and kept from which giving back is worth its time. */
 const MUCH = 2 * 2 ** 20;
 /**
- * Bytes received between two collections while several users compete: 30 MiB less memory under a flood of 1 MiB requests, of
+ * Bytes received between two collections while several users compete: 20 MiB less memory under a flood of 1 MiB requests, of
  * which a tenth fewer are answered.
  */
 const GARBAGE_LIMIT = 16 * 2 ** 20;
