@@ -19,9 +19,9 @@ const MANY_ROUNDS = 3 * ROUNDS;
 const BOX = resolve("dist/mungebox");
 const REFERENCE = { munged: "/usr/sbin/munged", remunge: "/usr/bin/remunge" };
 const THREADS = 2;
-/** When our munged has given back the memory that only its start needed. */
+/** By then, our munged has given back the memory that only its start needed. */
 const MEMORY_SETTLE_MS = 3_000;
-/** How long a daemon must have nothing to do to count as idle, and how long it is then watched. */
+/** How long a daemon must have had nothing to do to count as idle, and how long it is then watched. */
 const IDLE_SETTLE_MS = 60_000;
 const IDLE_SECONDS = 120;
 const directory = mkdtempSync(join(tmpdir(), "munge-bench-"));
@@ -373,7 +373,7 @@ async function measureIdleness(daemons: readonly Contestant[]): Promise<void> {
   );
 }
 
-/** Payloads that the reference does not accept, from our remunge because its own refuses them as well. */
+/** Payloads that the reference does not accept, sent by our remunge because the reference's refuses them too. */
 function measureLongPayloads(): void {
   const daemon = startOurs("long", THREADS, "--max-payload=8M");
   const remunge = [BOX, "remunge"];
@@ -503,7 +503,7 @@ async function finish(): Promise<void> {
   run(["deno", "fmt", "--quiet", PAGE]);
 }
 
-/** The page, with the sections that other benchmarks and people write as they are. */
+/** The page. Sections written by other benchmarks or by people stay as they are. */
 function report(table: string, replays: string, library: string): string {
   const machine = `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`;
   const figures = () => `\`\`\`text\n${library.trim()}\n\`\`\``;

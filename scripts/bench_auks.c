@@ -1,5 +1,5 @@
-/* Asks auksd as fast as it answers: N clients at a time, each with a connection of its own for every request, as
-   auks has. The bytes were made beforehand, so that what is measured is the daemon.
+/* Sends requests as fast as auksd answers: N clients at a time, each with a new connection for every request, as
+   auks does. The bytes are prepared beforehand, so that only the daemon is measured.
      bench_auks PORT CLIENTS SECONDS FILE
    FILE: u32 number of conversations; each is four parts (versions, AP-REQ, request, CLOSE) of u32 length and bytes,
    little-endian. Prints: requests seconds p50_us p99_us errors */
@@ -19,7 +19,7 @@ enum { PARTS = 4, STEPS = 3, BUFFER = 1 << 20, SAMPLES = 1 << 20 };
 
 struct part { uint32_t length; const uint8_t *bytes; };
 struct conversation { struct part parts[PARTS]; };
-/* What is waited for after the parts: a byte; two messages; one message. */
+/* What must arrive after each part: a byte; two messages; one message. */
 struct client {
     int fd;
     const struct conversation *talk;
@@ -71,7 +71,7 @@ static uint32_t u32(const uint8_t *bytes) {
     return (uint32_t)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
 }
 
-/* Whether all that is waited for at this step has come. */
+/* Whether everything expected at this step has arrived. */
 static int is_whole(const struct client *c) {
     if (c->step == 0) return c->have >= 1;
     uint32_t at = 0;

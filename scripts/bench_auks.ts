@@ -17,13 +17,13 @@ import { median } from "./bench_statistics.ts";
 
 const options = benchOptions("auks");
 const ROUNDS = Number(options.rounds);
-/** Where the tickets' directories are made, to measure another disk than that of /tmp. */
+/** Where to create the ticket directories, to measure a disk other than that of /tmp. */
 const cacheDir = options["cache-dir"];
 const BOX = resolve("dist/mungebox");
 const USERS = 100;
 const TICKETS = 10_000;
 const CONNECTIONS = 500;
-/** DUMPs at once, of which the memory is also measured. */
+/** Simultaneous DUMPs, whose memory is also measured. */
 const DUMPS = 8;
 const IDLE = 1000;
 const FIRST_UID = 10_000;
@@ -184,7 +184,7 @@ async function measureMemory(): Promise<void> {
       throw new Error("DUMP is short");
     }
   }));
-  report(`peak of memory, ${DUMPS} DUMPs at once`, megabytes("VmHWM"), "MB", 150, false);
+  report(`peak memory, ${DUMPS} DUMPs at once`, megabytes("VmHWM"), "MB", 150, false);
   for (const each of [...held, ...dumping, { connection, client }]) {
     each.connection.close();
     each.client.free();

@@ -1,4 +1,4 @@
-// How much an idle process disturbs others: the number of its wake-ups, and the CPU time it uses.
+// How much an idle process disturbs others: how often it wakes up, and how much CPU time it uses.
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 

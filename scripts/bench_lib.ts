@@ -1,6 +1,6 @@
 // Measures the library: encodes per second from one process, with 1 and with 64 calls in flight, in each runtime,
 // and the same in C through libmunge, with as many threads; and what an encode costs munged. All use one munged, in turn.
-// What remains of time and cost when munged does nothing shows how much of them is the kernel's (bench_lib_floor.c).
+// A server that does nothing but answer shows how much of the time and cost is the kernel's (bench_lib_floor.c).
 import { rmSync } from "node:fs";
 import { Munged, PROGRAMS } from "../tests/mod/daemons.ts";
 import { cpuSeconds } from "./bench_idle.ts";
@@ -93,7 +93,7 @@ function processorTime(pid: number): number {
   return cpuSeconds(pid) * 1e6;
 }
 
-/** Runs a program that encodes for some seconds in all, and prints its rate. */
+/** Runs a program that encodes for this long in all, and prints its rate. */
 function measured(munged: Munged, seconds: number, command: readonly string[]): Measured {
   const before = processorTime(munged.pid);
   const rate = Number(output(command));

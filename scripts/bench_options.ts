@@ -1,5 +1,5 @@
-// The benchmarks and their options: one table, from which options are parsed and help is printed. What they measure is in the
-// file that each of them names.
+// The benchmarks and their options: one table, from which options are parsed and help is printed. The file that each
+// benchmark names says what it measures.
 import { parseArgs, type ParseArgsConfig } from "node:util";
 
 /** An option of a benchmark. */
@@ -74,7 +74,7 @@ export type BenchValues<Name extends BenchName> = {
       : boolean;
 };
 
-/** A mistake in the command line: one line for its user. */
+/** A mistake on the command line: one line for the user. */
 export class BenchUsage extends Error {}
 
 /**
@@ -117,12 +117,12 @@ function isValid(value: string, form: NonNullable<BenchOption["value"]>): boolea
   return !form.includes("|") || form.split("|").includes(value);
 }
 
-/** Like {@linkcode parseBenchOptions} with the options of this process; a mistake ends it with one line and status 2. */
+/** Like {@linkcode parseBenchOptions}, for this process's options; a mistake ends it with one line and status 2. */
 export function benchOptions<Name extends BenchName>(name: Name): BenchValues<Name> {
   return orUsage(() => parseBenchOptions(name, process.argv.slice(2)));
 }
 
-/** Runs `task`; a mistake in the command line ends the process with one line and status 2. */
+/** Runs `task`; a mistake on the command line ends the process with one line and status 2. */
 export function orUsage<Result>(task: () => Result): Result {
   try {
     return task();

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 /** The page. */
 export const PAGE = "docs/benchmarks.md";
 
-/** The section of this name with its heading, from the page as it is; "" if there is none. */
+/** The section of this name with its heading, from the current page; "" if there is none. */
 export function readSection(name: string): string {
   const page = readFileSync(PAGE, "utf8");
   const start = page.indexOf(`## ${name}\n`);

@@ -1,5 +1,5 @@
-/* A network that takes its time, for benchmarks on kernels without netem: relays connections to a port of this host, and
- * delivers every byte so many microseconds after it has arrived.
+/* A slow network, for benchmarks on kernels without netem: relays connections to a port of this host, and delivers every
+ * byte so many microseconds after it arrives.
  *     relay LISTENING-PORT TARGET-PORT MICROSECONDS */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

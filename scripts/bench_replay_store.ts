@@ -21,7 +21,7 @@ const CLIENTS = [8, 64] as const;
 const DELAY_US = "250";
 /** Decodes of one client, one after the other, in each round. */
 const DECODES = 1_500;
-/** Credentials made by then are not refused for being older than the store's memory. */
+/** Credentials made after that are not refused for being older than the store's memory. */
 const SETTLED_MS = 7_000;
 const SECTION = "The replay store";
 
@@ -53,7 +53,7 @@ function remunge(munged: Munged, clients: number): number {
   return Number.parseInt(stdout);
 }
 
-/** The store's figure of this name. */
+/** A figure from the store's INFO. */
 function info(redis: Redis, name: string): number {
   return Number(new RegExp(`^${name}:(\\d+)`, "m").exec(redis.command("INFO", "everything"))![1]);
 }
@@ -128,8 +128,8 @@ function report(contestants: readonly Contestant[], sizes: ReturnType<typeof mem
   return `## ${SECTION}
 
 Measured by \`scripts/bench --replay-store --write\` with Debian's redis-server on the same machine, so that the store,
-munged and the clients share its cores. The delay is made by a relay. p50 and p99 are of a decode by a single client; the
-rates are of credentials made and decoded by \`remunge\`, and CPU time is per such credential, with ${
+munged and the clients share its cores. A relay adds the delay. p50 and p99 are for decodes by a single client; rates count
+credentials made and decoded by \`remunge\`, and CPU time is per such credential, with ${
     CLIENTS[0]
   } clients.
 
@@ -142,14 +142,14 @@ minutes more, and a munged's open connection ${count(sizes.connection)} bytes.
 
 A model of one store for a whole cluster: one core answers ${
     count(most)
-  } questions a second. 10,000 nodes that decode one credential a second each, of which none was decoded before, take
+  } questions a second. 10,000 nodes that each decode one new credential a second take
 ${
     (10_000 * storeCpu / 1e4).toFixed(0)
   } % of a core; with a time-to-live of 300 seconds, they need ${
     count(10_000 * (300 + 120) * sizes.entry / 2 ** 20)
   } MiB for 4,200,000 entries and ${
     count(10_000 * sizes.connection / 2 ** 20)
-  } MiB for 10,000 connections. A start of a job on all 10,000 nodes at once takes ${
+  } MiB for 10,000 connections. Starting a job on all 10,000 nodes at once takes ${
     (10_000 * storeCpu / 1e6).toFixed(2)
   } seconds of the store's time.
 `;

@@ -43,8 +43,8 @@ const TARGETS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Code of the same effect with fewer functions, because the first call of each takes some microseconds: Bun's bundler does
- * not inline those that are called in one place.
+ * Rewrites code to have fewer functions, because the first call of each takes some microseconds: Bun's bundler does not
+ * inline functions that are called in one place.
  */
 function inlineFunctions(code: string): string {
   const command = ["node_modules/.bin/uglifyjs", "--module", "--compress", "--mangle"];

@@ -1,5 +1,5 @@
-// How long to wait between the steps of a key rotation: the answers of rotation_model.ts on the command line. They cover
-// what is not confirmed host by host; docs/rotation.md says how to confirm, and what these waits mean.
+// How long to wait between the steps of a key rotation, as rotation_model.ts computes it. The waits are for steps that
+// are not confirmed host by host; docs/rotation.md says how to confirm them, and what these waits mean.
 //   bun scripts/model_rotation.ts [--hosts=INT] [--delay=SECS] [--failures=RATE] [--ttl=SECS] [--drift=SECS] [--skew=SECS]
 //                                 [--risk=PROBABILITY] [--svg=PATH]
 import { writeFileSync } from "node:fs";

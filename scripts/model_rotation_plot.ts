@@ -1,4 +1,4 @@
-// The plot of rotation_model.ts: how probable a refusal is after a wait, for fleets of several sizes.
+// Plots rotation_model.ts: the probability of a refusal after a wait, for fleets of several sizes.
 import { type Fleet, unfinished } from "./rotation_model.ts";
 
 const WIDTH = 900;
@@ -95,7 +95,7 @@ export function plotRotation(fleet: Fleet): string {
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}"
   role="img" font-family="system-ui, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif" font-size="14">
-  <title>How probable a refused credential is after a wait between two steps of a rotation</title>
+  <title>Probability that a credential is refused, by the wait between two steps of a rotation</title>
   <style>${STYLE}
   </style>
   <rect class="paper" width="${WIDTH}" height="${HEIGHT}" rx="10"/>

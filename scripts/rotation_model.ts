@@ -1,5 +1,5 @@
-// A model of a key rotation: how probable a refused credential is, given how long its steps are apart. model_rotation.ts asks it
-// from the command line.
+// A model of a key rotation: the probability that a credential is refused, given the time between steps. model_rotation.ts is
+// its command line.
 
 /** A fleet, and how its hosts carry out a step. */
 export interface Fleet {

@@ -64,7 +64,7 @@ const PEERS: Readonly<Record<string, string>> = {
   zsh: "/usr/bin/zsh",
 };
 
-/** More of them, for parts that run only when they are named. */
+/** More packages, for parts that run only when they are named. */
 const MORE_PEERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   musl: {
     "g++": "/usr/bin/x86_64-linux-gnu-g++",
@@ -84,25 +84,25 @@ const MORE_PEERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 };
 
 /**
- * The parts of a lane run one after the other, in the order of the table, beside those of the other lanes. A lane begins
- * when main reaches its first part. So the parts of main that measure come before the first waiting one. The output of
- * main is printed as it comes; that of the others, when both the part and the one of main beside it have ended.
+ * Lanes run side by side; the parts of a lane run one after the other, in the order of the table. A lane starts when main
+ * reaches its first part, so the parts of main that measure come before the first waiting one. The output of main is
+ * printed as it comes, that of any other part once it and the part of main beside it have ended.
  */
 type Lane =
   | "main"
-  /** For parts that mostly wait: for time to pass, and for other processes. */
+  /** Parts that mostly wait, for time to pass or for other processes. */
   | "waiting"
-  /** For parts that only wait. They disturb not even those that measure. */
+  /** Parts that only wait, and so do not even disturb those that measure. */
   | "idle";
 
 interface Part {
   readonly name: string;
-  /** Set for one that takes several minutes by itself, and runs only when it is named. */
+  /** Set for a part that takes several minutes by itself, and runs only when it is named. */
   readonly onlyByName?: true;
-  /** Where it runs; main if it does not say. */
+  /** By default, main. */
   readonly lane?: Lane;
   readonly command: readonly string[];
-  /** The runner whose output has the counts; a part without one is a single test, decided by its exit status. */
+  /** The runner that prints the counts; a part without one is a single test, decided by its exit status. */
   readonly counts?: "bun" | "node" | "deno";
 }
 
@@ -121,10 +121,10 @@ function testFiles(...folders: readonly string[]): string[] {
   ).sort();
 }
 
-/** Length of what is repeated of a failed part's output at the end, where it can't be missed; all of it is above. */
+/** How much of a failed part's output is repeated at the end, where it can't be missed; all of it is above. */
 const COMPLAINT_LENGTH = 2000;
 
-/** The time limit of a test only ends those that hang. It is never what a test measures: one of a minute takes ten beside a load. */
+/** This only ends tests that hang; no test relies on it. Under load, a test of one minute can take ten. */
 const TIME_LIMIT_MS = 1_200_000;
 const BUN_TEST = ["bun", "test", "--timeout", `${TIME_LIMIT_MS}`];
 
@@ -246,7 +246,7 @@ const PATTERNS: Record<NonNullable<Part["counts"]>, Record<keyof Counts, RegExp>
 /** Lines in which Bun reports the result of a test. */
 const BUN_VERDICT = /^\((?:pass|fail|skip|todo)\) /;
 
-/** What a failed part says of its first failure, which often causes the others; its last lines if it names none. */
+/** A failed part's output about its first failure, which often causes the others; its last lines if it names none. */
 function firstComplaint(part: Part, output: string): string {
   const lines = output.split("\n");
   const failure = part.counts === "bun" ? lines.findIndex((line) => line.startsWith("(fail)")) : -1;
@@ -259,13 +259,13 @@ function firstComplaint(part: Part, output: string): string {
     : `${complaint.slice(0, COMPLAINT_LENGTH)}\n[…]`;
 }
 
-/** The names of the tests that failed, as far as its runner reports them by name. */
+/** The names of the failed tests, if the part's runner reports them. */
 function failures(part: Part, output: string): string[] {
   if (part.counts !== "bun") return [];
   return [...new Set(output.split("\n").filter((line) => line.startsWith("(fail) ")))];
 }
 
-/** The counts in a part's last lines; a runner that counted nothing, or failed without counting a failure, failed. */
+/** The counts in a part's last lines. A runner that counts no test, or fails without counting a failure, has failed. */
 function countsOf(part: Part, status: number | null, output: string): Counts {
   if (part.counts === undefined) {
     return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
@@ -316,7 +316,7 @@ for (const name of missing) {
   console.log(`SKIP: tests that need Debian's ${name}, which is not installed`);
 }
 if (!IS_ROOT) {
-  console.log("SKIP: tests that need root: for other users, mounts, namespaces and limits");
+  console.log("SKIP: tests that need root, for other users, mounts, namespaces and limits");
 }
 if (missing.length > 0 && IN_CI) {
   console.log("In CI, no peer may be missing.");
@@ -377,7 +377,7 @@ for (const { part, output } of failed) {
 }
 if (failed.length > 0) {
   console.log(`\nFailed: ${failed.map(({ part }) => part.name).join(", ")}`);
-  // Names alone at the very end, where someone who sees only the last lines finds all of them.
+  // Only names at the very end, so that the last lines show all of them.
   for (const { part, output } of failed) {
     for (const name of failures(part, output)) console.log(`  ${part.name}: ${name}`);
   }

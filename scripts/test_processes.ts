@@ -1,5 +1,5 @@
 // Runs the test command's parts, and ends them with everything they have started when the test command ends early.
-// Every part leads a process group of its own; what leaves it, as daemons do, is found by a variable of its environment.
+// Every part leads its own process group; processes that leave it, as daemons do, are found by a variable in their environment.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";

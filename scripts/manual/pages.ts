@@ -363,7 +363,7 @@ Restrictions that the credential does not have are left out.`,
       numeric: "Prints numbers instead of names for addresses, times, types and users.",
       "ignore-ttl": IGNORE,
       "ignore-replay": IGNORE,
-      "no-output": "Then the name service is not asked for anything either.",
+      "no-output": "Then the name service is not queried either.",
     },
     sections: [
       [

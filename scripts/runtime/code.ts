@@ -1,4 +1,4 @@
-// Instructions of a runtime that are replaced by others of the same length, found by what surrounds them.
+// Machine instructions of the runtime, and replacements of the same length; each is found by the instructions around it.
 
 /** Instructions in hexadecimal, and what replaces them. */
 export interface Replacement {
@@ -13,9 +13,9 @@ export interface Replacements {
 }
 
 /**
- * The allocator's thread that gives memory back is woken when there is some, but also wakes up by itself, in case it was not.
- * Its seconds are divided from milliseconds by a multiplication that is only exact for the values given here or smaller ones:
- * on x64 16 bits of an eighth, on arm64 13 bits.
+ * The allocator's scavenger thread is woken when there is memory to give back, but also wakes up by itself, in case it was not.
+ * It converts milliseconds to seconds by a multiplication that is exact only up to the values given here: on x64 for 16 bits
+ * of an eighth, on arm64 for 13 bits.
  */
 const SCAVENGER_SLEEP: Replacements = {
   x64: {

@@ -63,8 +63,8 @@ const SETTINGS_OF_OTHERS = [
 ];
 
 /**
- * Beginnings of options with which even these programs do something else and end; each matches no other option of theirs, such
- * as `--verbose`.
+ * Prefixes of the options with which even these programs do one thing and exit. None of them matches another option, such as
+ * `--verbose`.
  */
 const ERRANDS = ["-V", "-h", "-L", "-s", "--vers", "--help", "--lic", "--sto", "--stat", "--check"];
 

@@ -1,7 +1,7 @@
 # The code of entry.ts for x86-64, started as _start is: argc, argv, NULL, envp, NULL and auxv at rsp, rdx for exit.
-# First it sees whether there are descriptors and memory enough. Then it makes a copy of all that is at rsp, below it, with our
-# settings first in envp (some of them not for daemons) and without the variables that are closed; the C library holds pointers
-# to the old one. The leader of a daemon's session forks, and only its child starts the runtime.
+# First it checks that there are enough descriptors and memory. Then it copies everything at rsp to below it, with our settings
+# first in envp (some of them not for daemons) and without the closed variables; the C library holds pointers to the original.
+# The leader of a daemon's session forks, and only its child starts the runtime.
 .intel_syntax noprefix
   mov rbx, rdx
   mov edi, 30                     # SIGPWR, with which the engine stops its threads: it says so if it was ignored
@@ -385,7 +385,7 @@ map:                              # mmap()
   mov rdi, rax
   mov rsi, [rip + data + 120]
   mov edx, 3                      # PROT_READ | PROT_WRITE
-  mov eax, 10                     # mprotect; where it fails, the allocator goes on alone
+  mov eax, 10                     # mprotect; if it fails, the allocator manages by itself
   syscall
   pop rax
 1:
@@ -441,7 +441,7 @@ thread:                           # pthread_create()
   mov eax, 11
   mov rcx, [rip + data + 176]
   cmp [rsp], rcx
-  jne 2f                          # not the engine's: whoever asks for another thread handles the failure
+  jne 2f                          # not the engine's: the caller handles the failure
   dec ebp
   je 3f
   mov qword ptr [rsp], 0
