@@ -55,7 +55,8 @@ export class Server {
   readonly #clients = new Set<Client>();
   /** Clients with a time limit and its end, the earliest first. */
   readonly #due = new Map<Client, number>();
-  readonly #sweeper: NodeJS.Timeout;
+  /** Runs from the first listening socket on. */
+  #sweeper: NodeJS.Timeout | undefined;
   #pendingBytes = 0;
   #litter = 0;
   /** Connections since the start. */
@@ -64,7 +65,6 @@ export class Server {
   constructor(host: ConnectionHost, { maxConnections }: ServerSettings) {
     this.#host = host;
     this.#maxConnections = maxConnections;
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
   }
 
   /** Number of connected clients. */
@@ -83,6 +83,7 @@ export class Server {
 
   /** Accepts clients from a listening socket. */
   listen(fd: number): void {
+    this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS);
     const options = {
       fd,
       allowHalfOpen: true, // a client that has sent everything still gets its answers

@@ -1,8 +1,7 @@
 // A running auksd: its start, its signals and its shutdown. All problems with files, keys and ports are found before it
-// serves or changes anything (preparation.ts).
+// serves or changes anything (preparation.ts). connection_host.ts has what it does for its clients.
 import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { roleOf } from "../../lib/auks/acl.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
 import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
@@ -16,23 +15,20 @@ import { removePidFile, writePidFile } from "../process/pid_file.ts";
 import { notifyManager } from "../process/systemd.ts";
 import { Teardown } from "../process/teardown.ts";
 import { Accounts } from "./accounts.ts";
-import type { Authenticator } from "./authenticator.ts";
 import {
   type AuksdConfiguration,
   describeConfiguration,
   describeFailure,
   readConfiguration,
 } from "./configuration.ts";
-import type { Connection, ConnectionHost } from "./connection.ts";
+import { AuksdHost } from "./connection_host.ts";
 import { Journal } from "./journal.ts";
 import { openListeners } from "./listeners.ts";
 import { type LogChoice, openLog } from "./log.ts";
 import { startMetrics } from "./metrics.ts";
-import { lookUpHosts, prepare, type Prepared } from "./preparation.ts";
+import { prepare, type Prepared } from "./preparation.ts";
 import { Removals } from "./removals.ts";
 import { Replication } from "./replication.ts";
-import { ReplyTurns } from "./reply_turns.ts";
-import { answerRequest, type RequestContext } from "./requests.ts";
 import { Server } from "./server.ts";
 import { Store } from "./store.ts";
 import { StoreUpkeep } from "./store_upkeep.ts";
@@ -62,28 +58,30 @@ const SETTLED_MS = 2_000;
  *
  * @param announceReady called once it serves.
  * @returns the exit status.
- * @throws {AuksError} if its preparations fail.
+ * @throws {AuksError} if it can't start; everything it has opened is then closed again.
  */
 export async function serve(start: AuksdStart, announceReady: AnnounceReady): Promise<number> {
   process.on("SIGHUP", () => {}); // until it can be handled; by default it would end auksd
   forbidCoreDumps();
   if (start.configuration.config.own.lockMemory) lockMemory();
-  const accounts = new Accounts((text) => auksd?.log.info(1, `auksd     : ${text}`));
   let auksd: Auksd | undefined;
+  const log = (text: string) => auksd?.log.info(1, `auksd     : ${text}`);
+  const accounts = new Accounts(log);
+  const teardown = new Teardown({ error: log });
+  teardown.add(() => accounts.stop());
   try {
-    const prepared = await prepare(start.configuration, accounts);
-    auksd = new Auksd(start, prepared, accounts);
+    auksd = new Auksd(start, await prepare(start.configuration, accounts), accounts, teardown);
     await auksd.start();
     announceReady();
     notifyManager("READY=1");
     await auksd.ended;
     notifyManager("STOPPING=1");
-    await auksd.stop();
-    return 0;
-  } catch (error) {
-    accounts.stop();
-    throw error;
+    auksd.announceEnd();
+  } finally {
+    await teardown.disposeAsync();
   }
+  log("exiting");
+  return 0;
 }
 
 /** Warns the user who started auksd, until it is in the background. */
@@ -96,113 +94,70 @@ function printWarning(text: string): void {
 }
 
 /** The daemon. */
-class Auksd implements ConnectionHost {
+class Auksd {
   log: AuksLog;
   readonly ended: Promise<void>;
-  readonly turns = new ReplyTurns();
   readonly #start: AuksdStart;
   readonly #accounts: Accounts;
   readonly #store: Store;
   readonly #upkeep: StoreUpkeep;
+  readonly #host: AuksdHost;
   readonly #server: Server;
   readonly #journal: Journal;
-  #prepared: Prepared;
-  #requests: RequestContext;
-  #replication: Replication | undefined;
+  readonly #teardown: Teardown;
   #listeners: readonly number[] = [];
-  readonly #teardown: Teardown = new Teardown({
-    error: (text) => this.log.info(1, `auksd     : ${text}`),
-  });
-  #timers: NodeJS.Timeout[] = [];
-  #stopMetrics: () => void = () => {};
-  #end: () => void = () => {};
+  /** Ends what recurs by the configuration in force. */
+  #chores = new DisposableStack();
+  readonly #end: () => void;
   /** Settles when all SIGHUPs that came are done. */
   #reloading: Promise<void> = Promise.resolve();
 
-  constructor(
-    start: AuksdStart,
-    prepared: Prepared,
-    accounts: Accounts,
-  ) {
+  /** @param teardown gets the steps of the shutdown, as they become necessary. */
+  constructor(start: AuksdStart, prepared: Prepared, accounts: Accounts, teardown: Teardown) {
     this.#start = start;
-    this.#prepared = prepared;
     this.#accounts = accounts;
+    this.#teardown = teardown;
+    const log = () => this.log;
     this.log = openLog(start.log, prepared.configuration.config.auksd, printWarning);
     this.#store = new Store(prepared.directory);
-    this.#upkeep = new StoreUpkeep(this.#store, accounts, () => this.log);
-    this.#server = new Server(this, { maxConnections: maxConnections() });
-    this.#journal = new Journal(() => this.log);
-    this.#requests = this.#requestContext();
+    this.#upkeep = new StoreUpkeep(this.#store, accounts, log);
+    this.#journal = new Journal(log);
+    this.#host = new AuksdHost(prepared, {
+      store: this.#store,
+      accounts,
+      journal: this.#journal,
+      log,
+    });
+    this.#server = new Server(this.#host, { maxConnections: maxConnections() });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#end = resolve;
   }
 
-  get authenticator(): Authenticator {
-    return this.#prepared.authenticator;
-  }
-
-  get nat(): boolean {
-    return this.#prepared.configuration.config.nat;
-  }
-
-  admits(principal: string, connection: Connection): boolean {
-    const role = this.#roleOf(principal, connection);
-    if (role === undefined) return false;
-    this.log.info(3, `worker[1] : ${principal} role is ${role}`);
-    return true;
-  }
-
-  answer(payload: Uint8Array, principal: string, connection: Connection) {
-    // On each request, because the ACL may have changed since the client connected.
-    const role = this.#roleOf(principal, connection);
-    if (role === undefined) return undefined;
-    const { remoteText: address } = connection;
-    return answerRequest(payload, { principal, role, address }, this.#requests);
-  }
-
-  failed(...failure: Parameters<ConnectionHost["failed"]>): void {
-    this.#journal.connectionFailed(...failure);
-  }
-
-  #roleOf(principal: string, connection: Connection) {
-    const { configuration, hosts } = this.#prepared;
-    return roleOf(configuration.acl, principal, connection.remote, hosts);
-  }
-
-  #requestContext(): RequestContext {
-    const { packing, acl } = this.#prepared.configuration;
-    return {
-      store: this.#store,
-      accounts: this.#accounts,
-      packing,
-      acl,
-      replication: this.#replication,
-      finished: (event) => this.#journal.requestFinished(event),
-    };
-  }
-
   /** Binds the port, locks and loads the directory, and serves. @throws {AuksError} */
   async start(): Promise<void> {
-    const { configuration } = this.#prepared;
+    const teardown = this.#teardown; // the last step comes first
+    const { configuration, warnings } = this.#host.prepared;
+    const { cacheDir } = configuration.config.auksd;
+    teardown.add(() => this.#host.authenticator.retire());
     this.#tell(describeConfiguration(configuration));
-    this.#warn(this.#prepared.warnings);
-    if (this.#start.background) process.chdir(configuration.config.auksd.cacheDir);
-    const listeners = this.#listen(configuration);
-    try {
-      this.#takeDirectory(configuration.config.auksd.cacheDir);
-      this.#writePidFile(configuration.config.own.pidFile);
-      this.#catchSignals();
-      this.#startTimers();
-      this.#teardown.add(() => this.#stopMetrics());
-      await this.#upkeep.load();
-      await this.#upkeep.clean();
-    } catch (error) {
-      await this.#teardown.disposeAsync();
-      throw error;
-    }
-    this.#listeners = listeners;
-    for (const fd of listeners) this.#server.listen(fd);
+    this.#warn(warnings);
+    if (this.#start.background) process.chdir(cacheDir);
+    const unserved = this.#listen(configuration);
+    teardown.add(() => unserved.forEach(close));
+    this.#takeDirectory(cacheDir);
+    this.#writePidFile(configuration.config.own.pidFile);
+    teardown.add(() => Promise.race([this.#store.stop(), sleep(GRACE_MS)]));
+    // Before the store stops, so that no request that waits for an account is stored after that.
+    teardown.add(() => this.#accounts.stop());
+    teardown.add(() => this.#host.replication?.stop());
+    teardown.add(() => this.#server.stop(GRACE_MS));
+    teardown.add(() => this.#chores.dispose());
+    this.#catchSignals();
+    this.#startChores();
+    await this.#upkeep.load();
+    await this.#upkeep.clean();
+    this.#serve(unserved.splice(0));
     await this.#replicate();
     setTimeout(releaseProgramPages, SETTLED_MS).unref();
   }
@@ -248,47 +203,43 @@ class Auksd implements ConnectionHost {
     this.#teardown.add(() => removePidFile(path, logger));
   }
 
-  #startTimers(): void {
-    const { config } = this.#prepared.configuration;
-    const delay = Math.max(config.auksd.cleanDelay, MIN_CLEAN_DELAY_S);
-    this.#timers = [
-      setInterval(() => void this.#upkeep.tidy(), delay * 1000),
-      setInterval(() => void this.#refreshHosts(), HOSTS_INTERVAL_MS),
-    ];
-    const { metricsFile } = config.own;
-    this.#stopMetrics();
+  /** Starts what recurs, instead of what recurred by the configuration before. */
+  #startChores(): void {
+    this.#chores.dispose();
+    this.#chores = new DisposableStack();
+    const every = (milliseconds: number, task: () => Promise<void>) => {
+      const timer = setInterval(() => void task(), milliseconds);
+      this.#chores.defer(() => clearInterval(timer));
+    };
+    const { auksd, own: { metricsFile } } = this.#host.prepared.configuration.config;
+    every(Math.max(auksd.cleanDelay, MIN_CLEAN_DELAY_S) * 1000, () => this.#upkeep.tidy());
+    every(HOSTS_INTERVAL_MS, () => this.#host.refreshHosts());
+    if (metricsFile === "") return;
     const sources = { journal: this.#journal, store: this.#store, server: this.#server };
-    this.#stopMetrics = metricsFile === ""
-      ? () => {}
-      : startMetrics(metricsFile, sources, (text) => this.log.info(1, `auksd     : ${text}`));
+    const complain = (text: string) => this.log.info(1, `auksd     : ${text}`);
+    this.#chores.defer(startMetrics(metricsFile, sources, complain));
+  }
+
+  /** Serves on these sockets only. */
+  #serve(listeners: readonly number[]): void {
+    for (const fd of listeners) this.#server.listen(fd);
+    for (const fd of this.#listeners) this.#server.unlisten(fd);
+    this.#listeners = listeners;
   }
 
   /** Starts or stops forwarding to the other auksd, as configured. */
   async #replicate(): Promise<void> {
-    await this.#replication?.stop();
-    this.#replication = undefined;
-    const { configuration, authenticator } = this.#prepared;
-    const { config, peer, keytab } = configuration;
-    if (config.own.replicate && peer !== undefined) {
-      this.#replication = new Replication(
-        { peer, principal: authenticator.principal, keytab, nat: config.nat },
-        this.#store,
-        new Removals(config.auksd.cacheDir, config.own.sync),
-        (text) => this.log.info(1, text),
-      );
-    }
-    this.#requests = this.#requestContext();
-  }
-
-  async #refreshHosts(): Promise<void> {
-    const { acl } = this.#prepared.configuration;
-    const hosts = new Map(await lookUpHosts(acl, this.#accounts, []));
-    if (this.#prepared.configuration.acl !== acl) return; // reloaded meanwhile
-    // A momentary failure of the name service does not take any client's role away.
-    for (const [host, addresses] of hosts) {
-      if (addresses.length === 0) hosts.set(host, this.#prepared.hosts.get(host) ?? []);
-    }
-    this.#prepared = { ...this.#prepared, hosts };
+    const host = this.#host;
+    await host.replication?.stop();
+    host.replication = undefined;
+    const { config, peer, keytab } = host.prepared.configuration;
+    if (!config.own.replicate || peer === undefined) return;
+    host.replication = new Replication(
+      { peer, principal: host.authenticator.principal, keytab, nat: config.nat },
+      this.#store,
+      new Removals(config.auksd.cacheDir, config.own.sync),
+      (text) => this.log.info(1, text),
+    );
   }
 
   #catchSignals(): void {
@@ -320,7 +271,7 @@ class Auksd implements ConnectionHost {
   async #putInForce(configuration: AuksdConfiguration): Promise<void> {
     this.#accounts.forget();
     const prepared = await prepare(configuration, this.#accounts);
-    const old = this.#prepared;
+    const old = this.#host.prepared;
     const { cacheDir } = configuration.config.auksd;
     const isOtherDirectory = cacheDir !== old.configuration.config.auksd.cacheDir;
     let listeners: number[] | undefined;
@@ -338,17 +289,11 @@ class Auksd implements ConnectionHost {
     this.log = openLog(this.#start.log, configuration.config.auksd, printWarning);
     this.#tell(describeConfiguration(configuration));
     this.#warn(prepared.warnings);
-    this.#prepared = prepared;
-    this.#requests = this.#requestContext();
+    this.#host.prepared = prepared;
     old.authenticator.retire();
     await this.#store.moveTo(prepared.directory);
-    if (listeners !== undefined) {
-      for (const fd of listeners) this.#server.listen(fd);
-      for (const fd of this.#listeners) this.#server.unlisten(fd);
-      this.#listeners = listeners;
-    }
-    this.#timers.forEach(clearInterval);
-    this.#startTimers();
+    if (listeners !== undefined) this.#serve(listeners);
+    this.#startChores();
     await this.#replicate();
     try {
       await this.#upkeep.load();
@@ -359,20 +304,11 @@ class Auksd implements ConnectionHost {
     }
   }
 
-  /** Stops within a bounded time. */
-  async stop(): Promise<void> {
+  /** Logs that it is about to stop, which takes a bounded time. */
+  announceEnd(): void {
     this.log.info(1, "dispatcher: asked to no longer accept requests");
     this.log.info(1, `dispatcher: ${this.#server.accepted} connections dispatched`);
     this.log.info(1, `auksd     : ${this.#server.busy} connections pending`);
-    this.#timers.forEach(clearInterval);
-    const teardown = this.#teardown; // the last step comes first
-    teardown.add(() => this.#prepared.authenticator.retire());
-    teardown.add(() => Promise.race([this.#store.stop(), sleep(GRACE_MS)]));
-    teardown.add(() => this.#accounts.stop());
-    teardown.add(() => this.#replication?.stop());
-    teardown.add(() => this.#server.stop(GRACE_MS));
-    await teardown.disposeAsync();
-    this.log.info(1, "auksd     : exiting");
   }
 }
 

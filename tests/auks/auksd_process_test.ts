@@ -12,7 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { after, before, it } from "node:test";
 import { Context } from "../../lib/krb5/context.ts";
 import { suite } from "../suite.ts";
@@ -22,6 +22,7 @@ import { freePort, Kdc, KDC_NEEDS } from "./kdc.ts";
 import { RawConnection } from "./wire.ts";
 import { until } from "../harness/until.ts";
 
+const ROOT = resolve(import.meta.dirname, "../..");
 const ACL = "rule { principal = ^alice@REALM[.]A$ ; host = * ; role = user ; }\n";
 const NOBODY = "rule { principal = ^nobody@REALM[.]A$ ; host = * ; role = user ; }\n";
 
@@ -160,6 +161,37 @@ suite("auksd as a process", KDC_NEEDS, () => {
     } finally {
       await auksd.stop();
       await other.stop();
+    }
+  });
+
+  it("a start that fails late leaves no port, no lock and nothing that keeps its process alive", async () => {
+    const auksd = await Auksd.prepare(options());
+    const { config, port } = auksd;
+    // A PID file can't be written there, which is found out after the port is bound and the directory locked.
+    auksd.configure(options({ own: "PidFile = /proc/nowhere/auksd.pid ;" }));
+    const start = { file: config, log: { kind: "stderr" }, background: false };
+    const script = `
+      import { readConfiguration } from "./daemon/auksd/configuration.ts";
+      import { openListeners } from "./daemon/auksd/listeners.ts";
+      import { serve } from "./daemon/auksd/service.ts";
+      const start = { ...${JSON.stringify(start)}, configuration: readConfiguration("${config}") };
+      const failure = await serve(start, () => console.log("serves")).catch(({ message }) => message);
+      openListeners("127.0.0.1", "${port}", 1);
+      console.log("free, after:", failure);`;
+    try {
+      const { status, signal, stdout, stderr } = spawnSync(process.execPath, ["-e", script], {
+        cwd: ROOT,
+        env: kdc.env,
+        encoding: "utf8",
+        timeout: 60_000,
+      });
+      assert.equal(signal, null, "it does not end by itself");
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, /^free, after: Failed to check PIDfile dir "\/proc\/nowhere"/);
+      assert.match(stderr, /stream created/);
+      assert(!existsSync(join(auksd.cacheDir, ".auksd.lock")));
+    } finally {
+      await auksd.stop();
     }
   });
 
