@@ -52,7 +52,7 @@ export interface AuksdOptions {
   readonly files?: number;
 }
 
-/** For what takes milliseconds on a machine that has nothing else to do. */
+/** For what takes milliseconds on an idle machine. */
 const PATIENCE_MS = 60_000;
 
 /** A running auksd. */
@@ -80,7 +80,7 @@ export class Auksd {
     return auksd;
   }
 
-  /** One that is configured but not started. */
+  /** Configures one without starting it. */
   static async prepare(options: AuksdOptions): Promise<Auksd> {
     return new Auksd(options, options.port ?? await freePort());
   }
@@ -95,7 +95,7 @@ export class Auksd {
     return this.#log;
   }
 
-  /** Its process, even with its own accounts, because everything before it is exec'd. */
+  /** Its process, even with its own accounts, because whatever starts it uses exec. */
   get pid(): number {
     return this.#child!.pid!;
   }
@@ -191,7 +191,7 @@ mungebox {
     this.#child!.stderr!.pause();
   }
 
-  /** Waits for its end. Returns the exit status or the signal. */
+  /** Waits for it to end. Returns the exit status or the signal. */
   async ended(): Promise<number | string | null> {
     const child = this.#child!;
     if (child.exitCode === null && child.signalCode === null) {
@@ -209,7 +209,7 @@ mungebox {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** Waits for a matching line in the log, after the part the test already knows. */
+  /** Waits for a matching line in the log, after the part that the test has already seen. */
   async logged(pattern: RegExp, from = 0): Promise<string> {
     for (const latest = performance.now() + PATIENCE_MS; performance.now() < latest;) {
       const found = pattern.exec(this.#log.slice(from));
@@ -241,7 +241,7 @@ function clockOf(clock: number): NodeJS.ProcessEnv {
   };
 }
 
-/** Whether auksd answers there: the versions of the handshake, and nothing more. */
+/** Whether auksd answers the first message of the handshake there. */
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => socket.write(VERSIONS));

@@ -1,6 +1,6 @@
 // auksd and hostile or broken clients: messages truncated and altered at every byte, noise, floods, and kills at any
-// moment. All get a clean refusal or nothing, and other clients are not affected. MUNGEBOX_AUKS_THOROUGH=1 uses the numbers
-// required of a release; without it, they are smaller. Clients that stall are in tests/idle/auks_test.ts.
+// moment. Each gets a clean refusal or no answer, and no other client is affected. MUNGEBOX_AUKS_THOROUGH=1 uses the numbers
+// required for a release; without it, they are smaller. Clients that stall are in tests/idle/auks_test.ts.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { frame } from "../../daemon/auksd/frames.ts";
@@ -82,7 +82,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
 
   const upTo = (length: number) => Array.from({ length }, (_, at) => at);
 
-  it("each message truncated at each byte, and with a bit of each byte flipped", async () => {
+  it("messages truncated at any byte, or with a bit flipped in any byte, do no harm", async () => {
     const talk = alice.write({ type: "get", uid: 2001 });
     const order = ["versions", "apReq", "request"] as const;
     for (const [index, part] of order.entries()) {
@@ -105,7 +105,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.doesNotMatch(auksd.log, /failed to serve/);
   });
 
-  it("each request truncated and altered before encryption", async () => {
+  it("requests truncated or altered before encryption are answered", async () => {
     const payload = formatRequest({ type: "add", krbCred: madeUpKrbCred("alice@REALM.A") });
     const { connection, client } = await alice.connect(auksd.port);
     for (const at of upTo(payload.length)) {
@@ -193,7 +193,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("a user who holds every connection keeps nobody from authenticating", async () => {
+  it("a user who holds every connection does not keep others from authenticating", async () => {
     const daemon = await Auksd.start(options({ files: 200 }));
     const held: { close(): void }[] = [];
     try {
@@ -239,7 +239,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert(ratio > 0.7, `${ratio}`);
   });
 
-  it(`killed at any moment during ${ADDS} ADDs, ${KILLS} times: everything acknowledged is there`, async () => {
+  it(`killed ${KILLS} times during ${ADDS} ADDs, it keeps everything acknowledged`, async () => {
     const talks = USERS.map((name) =>
       admin.write({ type: "add", krbCred: madeUpKrbCred(`${name}@REALM.A`) })
     );

@@ -67,7 +67,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("mistakes are reported before it serves, each with its own status", async () => {
+  it("mistakes in its settings are reported before it serves, each with its own status", async () => {
     const auksd = await Auksd.prepare(options());
     try {
       const refuse = (status: number, pattern: RegExp, more: Partial<AuksdOptions>) => {
@@ -195,7 +195,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("TERM and INT stop it with 0, whatever its clients are doing", async () => {
+  it("TERM and INT stop it with status 0, whatever its clients are doing", async () => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       const auksd = await Auksd.start(options());
       const idle = await Promise.all(
@@ -215,7 +215,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("takes all other steps of its end if one fails", async () => {
+  it("completes its shutdown even if one step fails", async () => {
     const auksd = await Auksd.prepare(options());
     const [metricsFile, pidFile] = ["metrics", "pid"].map((name) => join(auksd.directory, name));
     auksd.configure(options({ own: `MetricsFile = ${metricsFile} ;\nPidFile = ${pidFile} ;` }));
@@ -308,7 +308,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
     }
   });
 
-  it("in the background, it serves by the time the command ends, from CacheDir, with a PID file", async () => {
+  it("in the background, it serves by the time the command returns, in CacheDir, with a PID file", async () => {
     const auksd = await Auksd.prepare(options());
     const pidFile = join(auksd.directory, "auksd.pid");
     auksd.configure(options({ own: `PidFile = ${pidFile} ;` }));

@@ -128,7 +128,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     );
   });
 
-  it("an admin does so for every user, and lists in the original's order", async () => {
+  it("an admin does so for any user, and lists tickets in the original's order", async () => {
     for (const user of ["bob", "alice", "carol"]) {
       const reply = await ask("admin", { type: "add", krbCred: madeUpKrbCred(`${user}@REALM.A`) });
       assert.equal(reply.type, "add");
@@ -143,7 +143,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("a guest may add only", async () => {
+  it("a guest may only add", async () => {
     await refused("ghost", { type: "add", krbCred: tgtOf("ghost") }, "noAccount");
     await ask("admin", { type: "add", krbCred: madeUpKrbCred("bob@REALM.A") });
     await refused("ghost", { type: "get", uid: UID.bob }, "notAllowed");
@@ -205,7 +205,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     await ask("bob", { type: "remove", uid: UID.bob });
   });
 
-  it("CacheDir: files that klist can read, for the owner only, and used again after a restart", async () => {
+  it("CacheDir has files that klist can read, for the owner only, and a restart uses them again", async () => {
     const daemon = await Auksd.start(options());
     try {
       assert.equal(
@@ -286,7 +286,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("the directories of the real daemons are taken over", async () => {
+  it("a real daemon's directory is taken over", async () => {
     const files = join(import.meta.dirname, "reference/files");
     const folders = readdirSync(files).filter((name) => name.startsWith("cachedir-"));
     assert.equal(folders.length, 2);
@@ -391,7 +391,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("metrics for Prometheus", async () => {
+  it("writes metrics for Prometheus", async () => {
     const metricsFile = join(kdc.directory, "auksd.prom");
     const daemon = await Auksd.start(options({ own: `MetricsFile = ${metricsFile} ;` }));
     try {
@@ -414,7 +414,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       for (let at = 0; at < 20; at++) {
         assert.deepEqual(await ask("alice", { type: "ping" }, daemon), { type: "ping" });
       }
-      // Neither does it hold up a reload, which looks up the hosts of the ACL, nor does that end the wait.
+      // Nor does it hold up a reload, which looks up the hosts of the ACL; and the reload does not end the wait.
       const from = daemon.log.length;
       daemon.signal("SIGHUP");
       await daemon.logged(/initialization succeed/, from);

@@ -1,4 +1,4 @@
-// To whom a credential cache belongs that root fills or renews.
+// Who owns a credential cache that root fills or renews.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
@@ -55,26 +55,26 @@ suite("the owner of a cache", { ...KDC_NEEDS, root: process.getuid!() === 0 }, (
     return uid;
   }
 
-  it("stays the user's whose tickets they are", () => {
+  it("stays the user whose tickets it holds", () => {
     assert.equal(ownerOf("bobs", BOB), BOB);
   });
 
-  it("is root for a new one", () => {
+  it("is root for a new cache", () => {
     assert.equal(ownerOf("new", undefined), 0);
   });
 
-  it("is never another user, who put a file there to get the tickets", () => {
+  it("is never another user who planted a file there to get the tickets", () => {
     assert.equal(ownerOf("planted", MALLORY), 0);
   });
 
-  it("a device is not replaced, as /dev/null would be", () => {
+  it("is not set on a device such as /dev/null, which is not replaced", () => {
     const path = join(kdc.directory, "device");
     execFileSync("mknod", [path, "c", "1", "3"]);
     assert.throws(() => storeCredential(context, path, krbCred), /device: It is a device/);
     assert(lstatSync(path).isCharacterDevice());
   });
 
-  it("no names that another user has taken in its directory keep it from being filled", () => {
+  it("is right even if another user has taken names in its directory", () => {
     for (let number = 0; number < 100; number++) {
       mkdirSync(join(kdc.directory, `taken.${process.pid}.${number}`));
     }

@@ -85,7 +85,7 @@ suite("a hostile auksd", KDC_NEEDS, () => {
     );
   });
 
-  it("a byte that was changed never fills a cache with something else", async () => {
+  it("a reply with one byte changed never fills a cache with something else", async () => {
     const path = join(kdc.directory, "hostile");
     for (let at = 0; at < good.length; at++) {
       reply = good.map((byte, index) => index === at ? byte ^ 0xff : byte);
@@ -100,12 +100,12 @@ suite("a hostile auksd", KDC_NEEDS, () => {
     assert.equal(context.defaultRealm, "REALM.A"); // libkrb5 still works
   });
 
-  it("a count of credentials that are not there allocates nothing", async () => {
+  it("a count of missing credentials allocates nothing", async () => {
     reply = Uint8Array.of(0, 0, 0, 26, 0xff, 0xff, 0xff, 0xff);
     await assert.rejects(dump(context, settings()), isAuksError);
   });
 
-  /** A server that says something of its own when it is asked for the versions. */
+  /** A server that answers the first message of the handshake with these chunks. */
   async function babbler(...chunks: Uint8Array[]): Promise<Server> {
     const server = createServer((socket) => {
       socket.on("error", () => {});
@@ -129,7 +129,7 @@ suite("a hostile auksd", KDC_NEEDS, () => {
       ["answers with an unknown byte", [[7]], /not auksd/],
     ] as const
   ) {
-    it(`one that ${name}`, async () => {
+    it(`one that ${name} is reported`, async () => {
       const server = await babbler(...chunks.map((bytes) => Uint8Array.from(bytes)));
       try {
         const { port } = server.address() as AddressInfo;
@@ -143,7 +143,7 @@ suite("a hostile auksd", KDC_NEEDS, () => {
     });
   }
 
-  it("one that sends a byte now and then can't hold up the client", async () => {
+  it("one that sends a byte now and then does not hold up the client", async () => {
     const server = createServer((socket) => {
       socket.on("error", () => {});
       const timer = setInterval(() => socket.write("x"), 50);

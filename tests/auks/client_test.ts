@@ -264,7 +264,7 @@ suite("auks", KDC_NEEDS, () => {
 
   it("sends a ticket without addresses instead of one with addresses", async () => {
     const { port } = await keeper();
-    // kinit lists the addresses of all interfaces but loopback, where this KDC is asked from.
+    // kinit lists the addresses of all interfaces but loopback, from which this KDC is asked.
     const krb5Conf = join(kdc.directory, "addresses.conf");
     const text = readFileSync(join(kdc.directory, "krb5.conf"), "utf8");
     writeFileSync(
@@ -284,7 +284,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.match(klistAddresses(got), /krbtgt\/REALM\.A@REALM\.A[^]*Addresses: \(none\)/);
   });
 
-  it("adds a ticket for another realm, which it asks for as for any service", async () => {
+  it("adds a ticket for another realm, which it requests like one for any service", async () => {
     const { port } = await keeper();
     kdc.login("bob", [], "crossing");
     const conf = configuration(port, { CrossRealm: "OTHER.REALM" });
@@ -439,7 +439,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.match(err, /NAT is not the same on both sides/);
   });
 
-  it("a service that is not auksd is recognised", async () => {
+  it("a service that is not auksd is recognized", async () => {
     const { port } = await keeper("head", false, { greeting: new TextEncoder().encode("220 ") });
     const { status, err } = await auks(["-f", configuration(port), "-a"]);
     assert.equal(status, 153);
@@ -519,7 +519,7 @@ suite("auks", KDC_NEEDS, () => {
     assert.match(known.err, /localhost:53: /);
   });
 
-  it("a server that does not accept the connection costs Timeout", async () => {
+  it("a server that does not accept the connection costs no more than Timeout", async () => {
     const full = await fullListener();
     try {
       const conf = configuration(full.port, { Timeout: "1", Retries: "1" });

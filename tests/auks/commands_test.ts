@@ -224,7 +224,7 @@ async function endBackground(row: Row): Promise<void> {
   const later = (row as { "a moment later"?: { running?: number } })["a moment later"];
   if (later === undefined) return;
   await until("processes in the background", () => processesOf(mark(row)).length === later.running);
-  await pause(1); // and no more, and no fewer
+  await pause(1); // exactly these stay
   const pids = processesOf(mark(row));
   assert.equal(pids.length, later.running, "processes in the background");
   for (const pid of pids) process.kill(pid, "SIGTERM");

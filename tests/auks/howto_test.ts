@@ -85,7 +85,7 @@ async function take(cluster: SlurmCluster, { user, node, command, below }: Step)
   for (const end = performance.now() + PATIENCE_MS;; await pause(200)) {
     const environment = user === "root" ? "" : `export KRB5CCNAME=${BOBS_CACHE}; `;
     const { out } = cluster.run(node, `exec 2>&1; ${environment}${command}`, user);
-    // What srun says of a task may overtake what the task said.
+    // srun's messages about a task may overtake the task's own output.
     const lines = out.split("\n");
     const isSruns = (line: string) => line.startsWith("srun: ");
     const ordered = [...lines.filter((line) => !isSruns(line)), ...lines.filter(isSruns)];
@@ -100,7 +100,7 @@ async function take(cluster: SlurmCluster, { user, node, command, below }: Step)
 const PATIENCE_MS = 30_000;
 const REPEATABLE = /^(klist|auks -p)$/;
 
-/** White space is a matter of column widths. */
+/** Text with single spaces, because white space depends on column widths. */
 function inOneLine(text: string): string {
   return text.split(/\s+/).filter((word) => word !== "").join(" ");
 }

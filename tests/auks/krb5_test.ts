@@ -253,7 +253,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
     service.free();
   });
 
-  it("nothing grows with the number of exchanges", () => {
+  it("memory does not grow with the number of exchanges", () => {
     const resident = () =>
       Number(/VmRSS:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))![1]);
     const turn = (times: number) => {

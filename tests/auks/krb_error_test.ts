@@ -16,7 +16,7 @@ interface Transcript {
   readonly messages: readonly { readonly from: string; readonly bytes: string | null }[];
 }
 
-/** The KRB-ERROR of a conversation: it stands behind its length, as the daemon's last word. */
+/** The KRB-ERROR of a conversation: the daemon's last message, after its length. */
 function recordedError(name: string): { error: Uint8Array; clock: number } | undefined {
   const { clock, messages } = JSON.parse(
     readFileSync(join(TRANSCRIPTS, name), "utf8"),
@@ -55,7 +55,7 @@ describe("explainKrbError()", () => {
     });
   }
 
-  it("has something to say of every recorded one, whole or cut off", () => {
+  it("explains every recorded error, whole or truncated", () => {
     let count = 0;
     for (const name of readdirSync(TRANSCRIPTS)) {
       const recorded = recordedError(name);
@@ -70,7 +70,7 @@ describe("explainKrbError()", () => {
     assert(count > 15, `${count}`);
   });
 
-  it("a replay may pass, and a stranger's number is shown", () => {
+  it("reports a replay as transient, and shows the number of an unknown error", () => {
     assert.equal(explainKrbError(krbError(34), SERVICE, 0).passes, true);
     assert.match(explainKrbError(krbError(99), SERVICE, 0).reason, /: error 99$/);
   });

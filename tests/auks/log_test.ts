@@ -42,7 +42,7 @@ describe("createAuksLog()", () => {
     assert(!existsSync(path));
   });
 
-  it("follows logrotate, and no link", () => {
+  it("follows logrotate, but no link", () => {
     const path = join(directory, "rotated");
     const log = open(path, 1);
     log.info(1, "before");

@@ -49,7 +49,7 @@ describe("without libkrb5", () => {
     });
   }
 
-  it("help and configuration need none", () => {
+  it("help and configuration do not need it", () => {
     assert.equal(run("auks", "-h").status, 0);
     assert.equal(run("auksdrenewer", "--help").status, 0);
     assert.match(run("auks", "-f", "/nowhere", "-p").stderr, /unable to parse configuration file/);

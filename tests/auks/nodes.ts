@@ -54,7 +54,7 @@ export class Node {
     this.#pid = holder.pid!;
   }
 
-  /** Starts a node. @param files by path in it: their text, or where to copy them from. */
+  /** Starts a node. @param files their text, or where to copy them from, by their path in the node. */
   static async start(
     name: string,
     kdc: Kdc,

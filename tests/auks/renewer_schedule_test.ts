@@ -158,7 +158,7 @@ describe("carryOut()", () => {
     );
   });
 
-  it("pauses for ever longer in a realm with silent KDCs, and in no other", async () => {
+  it("pauses ever longer in a realm with silent KDCs, and in no other", async () => {
     const world = new World(400, START - 500);
     const tools = world.tools(700, randomNumbers(5));
     let asked = 0;

@@ -112,7 +112,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     await remove(second, 2);
   });
 
-  it("a user who claims to be the other daemon keeps no request from it", async () => {
+  it("a request that a user marks as replicated is forwarded all the same", async () => {
     const bob = new Speaker(context, kdc.cache("bob"), PRINCIPALS.mngt1);
     const replicated = true;
     const answers = async () => {

@@ -153,7 +153,7 @@ suite("attacks on auks.so", SLURM_NEEDS, () => {
     assert.match(flags, /^flags:\s+0\d*0$/m, "its lock is open for reading only");
   });
 
-  it("no other process is ended when the ID of a renewer that has ended is another's", () => {
+  it("no other process is ended when it has the PID of a renewer that has died", () => {
     cluster.must("login", "srun -J early sleep 100 &>/dev/null &", "bob");
     cluster.waitFor("compute", `${RENEWER} && pgrep -f '[s]leep 100'`);
     const ids = cluster.must(

@@ -93,7 +93,7 @@ suite("caches of type", NEEDS, () => {
 function startKcm(cluster: SlurmCluster): void {
   const directory = join(cluster.directory, "kcm");
   mkdirSync(join(directory, "partial"), { recursive: true });
-  // With what this machine lacks of the packages that it depends on.
+  // Together with those of its dependencies that this machine lacks.
   execFileSync("apt-get", [
     ...["install", "--download-only", "--no-install-recommends", "-qq", "-y"],
     ...["-o", `Dir::Cache::archives=${directory}`, "-o", "APT::Sandbox::User=root"],

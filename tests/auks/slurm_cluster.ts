@@ -19,7 +19,7 @@ export const SLURM_NEEDS: Readonly<Record<string, boolean>> = {
   gcc: existsSync("/usr/bin/gcc"),
 };
 
-/** Whether to run the tests that take long, too. */
+/** Whether to run the slow tests, too. */
 export const THOROUGH = process.env["MUNGEBOX_AUKS_THOROUGH"] === "1";
 
 /** The accounts; `low` is below minimum_uid, carol has no principal, and dave has no account on mngt. */

@@ -36,7 +36,7 @@ auksd &>/dev/null`,
     cluster?.close();
   });
 
-  it("serves running and new jobs when the primary is killed, and the primary when it is back", () => {
+  it("serves running and new jobs while the primary is down, and brings it up to date afterwards", () => {
     const { directory } = cluster;
     const endOfTicket = "klist | awk '/krbtgt/ { print $3, $4 }'";
     const wrapped = `until test -e ${directory}/jobs/stop; do ${endOfTicket}; sleep 0.3; done`;
@@ -48,12 +48,12 @@ auksd &>/dev/null`,
     const { out, err } = cluster.run("login", "srun --auks=done klist", "bob");
     assert.match(out, BOBS, err);
 
-    // A fresh ticket reaches the job that is running, by way of the secondary.
+    // A fresh ticket reaches the running job through the secondary.
     cluster.login("bob", "-l 5h");
     const end = cluster.must("login", `auks -a >/dev/null; ${endOfTicket}`, "bob");
     cluster.waitFor("compute", `grep '${end.trim()}' ${output}`);
 
-    // The primary has it, too, once it is back, and alone.
+    // Once the primary is back, it has the ticket, too, even when it is alone.
     cluster.must("mngt", "auksd &>/dev/null");
     cluster.waitFor(
       "mngt",

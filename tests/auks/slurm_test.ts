@@ -215,7 +215,7 @@ echo $AUKS_EVENT $(id -u) $KRB5CCNAME >>${log}
     cluster.waitFor("login", `scontrol show job ${job.trim()} | grep JobState=TIMEOUT`);
   });
 
-  it("nothing remains of 200 jobs, with cancelled and timed-out ones among them", {
+  it("nothing remains of 200 jobs, some of them cancelled or timed out", {
     skip: !THOROUGH,
     timeout: 400_000,
   }, () => {

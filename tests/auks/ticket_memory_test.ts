@@ -1,4 +1,4 @@
-// Tickets in auksd's memory: one copy of each that it keeps, and no trace of those that it no longer has.
+// Tickets in auksd's memory: one copy of each that it keeps, and no trace of the others.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { parseKrbCred } from "../../lib/auks/krb_cred.ts";
@@ -43,7 +43,7 @@ suite("tickets in auksd's memory", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     assert.equal((await admin.ask(auksd.port, request)).type, request.type);
   }
 
-  it("are there once, whatever was done with them, and not at all once they are removed", async () => {
+  it("have one copy, whatever was done with them, and none once they are removed", async () => {
     const krbCreds = USERS.map((name) => madeUpKrbCred(`${name}@REALM.A`));
     const keys = krbCreds.map((krbCred) => parseKrbCred(krbCred).credentials[0]!.key.bytes);
     const copies = () => findInMemory(auksd.pid, keys).map(({ length }) => length);

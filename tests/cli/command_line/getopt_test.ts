@@ -14,7 +14,7 @@ const OPTIONS: readonly OptionSyntax[] = [
   { long: "key-file", argument: "PATH" },
 ];
 
-/** The walk in words: `string=x`, `no-input`, `(parameter)`; the first mistake ends it. */
+/** The parsed command line in words: `string=x`, `no-input`, `(parameter)`; the first mistake ends it. */
 function walk(...args: string[]): string[] {
   const steps: string[] = [];
   try {
@@ -40,21 +40,21 @@ const CASES: readonly (readonly [string, string[], string[]])[] = [
     "string=c",
   ]],
   ["takes an abbreviation for what it means in the reference", ["--str=x"], ["string=x"]],
-  ["takes an abbreviation of an addition", ["--stric"], ["strict"]],
+  ["takes an abbreviation of an option that only ours has", ["--stric"], ["strict"]],
   ["takes an empty value", ["--string=", "-s", ""], ["string=", "string="]],
   ["takes unambiguous abbreviations", ["--str=x", "--no"], ["string=x", "no-input"]],
   ["prefers the exact name", ["--force"], ["force"]],
   ["refuses an ambiguous abbreviation", ["--restrict=1"], [
     "invalid --restrict=1 --restrict=1",
   ]],
-  ["gives parameters last", ["a", "-n", "b"], ["no-input", "(a)", "(b)"]],
+  ["returns parameters last", ["a", "-n", "b"], ["no-input", "(a)", "(b)"]],
   ["ends options at --", ["-n", "--", "-n"], ["no-input", "(-n)"]],
   ["takes - as a parameter", ["-", ""], ["(-)", "()"]],
-  ["acts on what is left of a mistake", ["-nx"], ["no-input", "invalid -x -x"]],
+  ["acts on the options before a mistake", ["-nx"], ["no-input", "invalid -x -x"]],
   ["refuses unknown long options", ["--xyz=3"], ["invalid --xyz=3 --xyz=3"]],
   ["refuses an argument for an option that takes none", ["--no=x"], ["unexpected --no=x -n"]],
-  ["misses arguments", ["--str"], ["missing --str --str"]],
-  ["misses arguments in a cluster", ["-ns"], ["no-input", "missing -s -s"]],
+  ["reports a missing argument", ["--str"], ["missing --str --str"]],
+  ["reports a missing argument in a cluster", ["-ns"], ["no-input", "missing -s -s"]],
   ["knows long options without a short form", ["--key-file=/k"], ["key-file=/k"]],
 ];
 

@@ -104,7 +104,7 @@ for (
     ["timestamp-drift-max=3601", 'Invalid value "3601" for timestamp-drift-max'],
   ] as const
 ) {
-  test(`the line ${line} is an error with file and line`, () => {
+  test(`the line ${line} is an error that names file and line`, () => {
     withFile(`# first\n${line}\n`, (path) => {
       const message = typeof complaint === "string" ? `${path}:2: ${complaint}` : complaint;
       assert.throws(() => parse(path), { errno: 1, message });
@@ -159,7 +159,7 @@ test("every value survives being written and read", () => {
   }
 });
 
-test("variables of others that only look like ours mean nothing", () => {
+test("variables of other programs that look like ours have no effect", () => {
   withFile("", (path) => {
     const others = {
       MUNGE_KEY_FILE: "x",

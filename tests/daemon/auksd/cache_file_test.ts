@@ -35,7 +35,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 for (const safety of SAFETIES) {
-  test(`${safety}: the new file has its contents alone, and readers of the old one still see all of it`, () => {
+  test(`${safety}: the new file has only its own contents, and readers of the old one still see all of it`, () => {
     const files = new CacheFiles(directory);
     files.replace(USER, bytes(900, 1), safety);
     const opened = openSync(path(), "r");
@@ -91,7 +91,7 @@ test("a prepared file that has been removed is created again", () => {
   assert.deepEqual(names(), [`aukscc_${USER}`]);
 });
 
-test("a name that an earlier thread has left is taken over, and a link is not followed", () => {
+test("a name left by an earlier thread is taken over, and a link is not followed", () => {
   const kept = join(directory, "kept");
   writeFileSync(kept, "kept");
   writeFileSync(join(directory, ".aukscc_1.new"), "unfinished", { mode: 0o644 });

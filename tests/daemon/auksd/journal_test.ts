@@ -1,4 +1,4 @@
-// auksd's log lines about failed connections, of which anybody can cause any number.
+// auksd's log lines about failed connections, which anybody can cause in any number.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Connection } from "../../../daemon/auksd/connection.ts";
@@ -29,7 +29,7 @@ describe("Journal", () => {
     assert.equal(own.failures.get("denied"), 1001);
   });
 
-  it("writes some kilobytes a second in all, from however many addresses", () => {
+  it("writes some kilobytes a second at most, however many addresses cause them", () => {
     const { journal: own, lines } = journal();
     for (let i = 0; i < 10_000; i++) own.connectionFailed(from(`2001:db8::${i}`), DENIED);
     assert(lines.length > 20 && lines.join("\n").length < 12_000, `${lines.length} lines`);

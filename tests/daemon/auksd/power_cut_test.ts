@@ -1,5 +1,5 @@
-// A power cut while auksd writes CacheDir: a copy of the disk as it is at a random moment, without what the system had not
-// written to it yet, has every acknowledged change.
+// A power cut while auksd writes CacheDir: a copy of the disk at a random moment, with only what the system had written to it
+// by then, has every acknowledged change.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -109,7 +109,7 @@ suite("a power cut", NEEDS, () => {
               ? new Uint8Array(readFileSync(join(cacheDir, file)))
               : undefined;
             const last = acknowledged.get(uid);
-            // The change that was not acknowledged yet may be there or not.
+            // The change that was not yet acknowledged may or may not be there.
             const possible = [last ?? found.get(uid) ?? 0, last === undefined ? first : last + 1];
             const version = possible.find((each) => areEqual(contentOf(uid, each), bytes));
             const head = bytes?.subarray(0, 8).join(" ");

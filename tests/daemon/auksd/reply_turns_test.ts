@@ -1,4 +1,4 @@
-// Large replies are made one after another, and none waits for a client that is gone or does not read.
+// Large replies are made one after another, and none waits for a client that has gone or does not read.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -84,7 +84,7 @@ describe("a connection's large reply", () => {
     return { connection, sent };
   }
 
-  it("is made when the one before has been sent", async () => {
+  it("is made once the one before it has been sent", async () => {
     const turns = new ReplyTurns();
     const first = connect(turns, () => Uint8Array.of(1, 1));
     const second = connect(turns, () => Uint8Array.of(2, 2));
@@ -96,7 +96,7 @@ describe("a connection's large reply", () => {
     assert.deepEqual(second.sent.at(-1)?.bytes, Uint8Array.of(0, 0, 0, 2, 2, 2));
   });
 
-  it("differs from an ordinary one, which takes no turn", async () => {
+  it("is the only kind that takes a turn", async () => {
     const ordinary = connect(new ReplyTurns(), Promise.resolve(Uint8Array.of(1)));
     await pause(10);
     assert.deepEqual(ordinary.sent.at(-1)?.bytes, Uint8Array.of(0, 0, 0, 1, 1));

@@ -35,7 +35,7 @@ test("chores are done after the start and after requests, but not while nothing 
   assert.equal(rounds, 3);
 });
 
-test("chores with more to do are done again when it is due, all together", async () => {
+test("chores with more to do are repeated when they are due, all together", async () => {
   const activity = new Activity(createActivity());
   const waits = [0, 2 * TIDY_MS, Infinity];
   let others = 0;
@@ -55,7 +55,7 @@ test("chores with more to do are done again when it is due, all together", async
   stop();
 });
 
-test("after requests, chores are soon done once, but no more often than every so often", async () => {
+test("after requests, chores are soon done once, but at a limited rate", async () => {
   const activity = new Activity(createActivity());
   const times: number[] = [];
   const tidyMs = 1_000;

@@ -255,7 +255,7 @@ test("whatever clients do, they cause at most 10 kB of log within any second", (
     }
   });
   const total = Buffer.byteLength(text);
-  assert.ok(total > 20 * 2_500, `${total} bytes: the log is of use still`);
+  assert.ok(total > 20 * 2_500, `${total} bytes: the log is still useful`);
   for (const { at, bytes } of sizes) {
     const later = sizes.findLast((size) => size.at <= at + 1_000)!;
     assert.ok(later.bytes - bytes <= 10_000, `${later.bytes - bytes} bytes after ${at} ms`);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Teardown } from "../../../daemon/process/teardown.ts";
 import { memoryLogger } from "../scratch.ts";
 
-test("the last step is taken first, and each of them even if others fail", async () => {
+test("steps are undone in reverse order, each even if others fail", async () => {
   const log = memoryLogger();
   const taken: number[] = [];
   const teardown = new Teardown(log);

@@ -1,4 +1,4 @@
-// IPv4 networks: what is one, and what lies in it.
+// IPv4 networks: their notation, and the addresses in them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {

@@ -36,7 +36,7 @@ test("modern is aes128 and aes256 with sha256 and sha512", () => {
   }
 });
 
-test("a realm's own rules come before those of all, a list before a level, the last before others", () => {
+test("a realm's own rules override general ones, a list overrides a level, and the last list counts", () => {
   const args = [
     "--security=modern",
     "--security=old=compatible",
@@ -136,7 +136,7 @@ test("rules that contradict each other are refused when the settings are read", 
   }
 });
 
-test("in FIPS mode, modern is the default, and anything else has to be said", () => {
+test("in FIPS mode, modern is the default, and anything else must be explicit", () => {
   const fips = (...args: string[]) => ({ ...configOf(...args), fips: true });
   const modern = resolvePolicy(configOf("--security=modern"), "");
   assert.deepEqual(resolvePolicy(fips(), ""), modern);

@@ -240,7 +240,7 @@ for (const [name, word] of Object.entries(HEADER)) {
   });
 }
 
-test("a credential is not new to one thread while another has begun to remember it, or died then", () => {
+test("a credential is not new to one thread once another has begun to remember it, even if that one dies", () => {
   const state = createReplayState(null);
   const cache = new ReplayCache(state);
   const one = randomKeys(1);
@@ -275,7 +275,7 @@ test("a lock left behind by a thread costs one wait, and an error for each reque
   assert.equal(insert(cache, one, NOW), true);
 });
 
-test("retries of a provisional decode are believed only once it is final, and nobody else has come", () => {
+test("a retry of a provisional decode is believed only once that is final, and nobody else has come first", () => {
   const { cache, one } = decoded();
   cache.believe({ key: one, expiry: NOW + 300, record: -1 }, { pid: 1, uid: 2 }, NOW);
   assert.equal(present(cache, one, { isRetry: true }), "retried", "it was not provisional");

@@ -55,7 +55,7 @@ describe("the cache of a munged that replaces another", () => {
     assert.equal(replayUsage(third).entries, 9_100);
   });
 
-  test("has a record that was written late, before others that it has already read", () => {
+  test("has a record that was written late, in front of others that it has already read", () => {
     const { path, state, cache } = fresh();
     const keys = randomKeys(10);
     for (let i = 0; i < 10; i++) insert(cache, key(keys, i), NOW);
@@ -75,7 +75,7 @@ describe("the cache of a munged that replaces another", () => {
     for (let i = 0; i < 10; i++) assert.equal(insert(nextCache, key(keys, i), NOW), false);
   });
 
-  test("has a record of which it had read only a part", () => {
+  test("has a record that it had read only in part", () => {
     const { path, cache } = fresh();
     const keys = randomKeys(10);
     for (let i = 0; i < 10; i++) insert(cache, key(keys, i), NOW);
@@ -114,7 +114,7 @@ describe("the cache of a munged that replaces another", () => {
     assert.equal(present(cache, first, true), "retried", "which the other itself would");
   });
 
-  test("does not have what the other has taken back since the preview", () => {
+  test("lacks what the other has taken back since the preview", () => {
     const { path, state, cache } = fresh();
     const [lost, kept] = [randomKeys(1), randomKeys(1)];
     const presented = { key: lost, requester: PROCESS, isRetry: false, now: NOW };
@@ -131,7 +131,7 @@ describe("the cache of a munged that replaces another", () => {
     assert.equal(insert(nextCache, lost, NOW), true);
   });
 
-  test("does not touch a journal that the other is just making", () => {
+  test("does not touch a journal that the other is just creating", () => {
     const { path, cache } = fresh();
     insert(cache, randomKeys(1), NOW);
     for (const [minute, bytes] of [[NOW / 60 + 1, 0], [NOW / 60 + 2, 65_536]] as const) {

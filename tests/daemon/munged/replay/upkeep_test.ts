@@ -66,7 +66,7 @@ test("a purge says when there is more to drop, and nothing is left after the las
   });
 });
 
-test("a purge in memory says when what has expired certainly did", () => {
+test("a purge in memory says when the table will have expired for certain", () => {
   const state = createReplayState(null);
   insert(new ReplayCache(state), randomKeys(1), NOW);
   const purge = new ReplayPurge(state);
@@ -151,7 +151,7 @@ test("a start with the clock a day ahead does no harm", () => {
   });
 });
 
-test("raising the drift again finds what was decoded within it", () => {
+test("after the drift is raised again, what was decoded within it is still a replay", () => {
   withDirectory((directory) => {
     const one = randomKeys(1);
     const first = createReplayState(directory);

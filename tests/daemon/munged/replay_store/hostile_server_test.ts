@@ -1,4 +1,4 @@
-// Servers that are broken or hostile: what they answer does no harm, and reveals nothing.
+// Broken or hostile servers: their answers do no harm and reveal nothing.
 import assert from "node:assert/strict";
 import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// What a process has sent to munged and munged has not answered, whichever worker serves it.
+// What a process has sent that munged has not answered yet, whichever worker serves it.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, openSync, rmSync } from "node:fs";

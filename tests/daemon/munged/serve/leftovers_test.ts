@@ -38,7 +38,7 @@ test("little is left alone", () => {
   assert.equal(spareMemorySize(), MIB / 2);
 });
 
-test("what was received counts, from the last time on", () => {
+test("what was received since the last time counts", () => {
   received = 3 * MIB;
   giveBack();
   received += 3 * MIB;

@@ -103,7 +103,7 @@ test("a user's clients that leave their answers unread have a limit of their own
   assert.deepEqual(ended, [[2, "Out of resources"]]);
 });
 
-test("what a client has sent over a kept connection besides counts, too", () => {
+test("what else a client has sent over a kept connection counts, too", () => {
   const { parked, park, ended } = parking();
   const connections = new KeptConnections(100);
   const lazy = Array.from({ length: 5 }, (_, i) => {
@@ -142,7 +142,7 @@ test("no request of a user who uses too much is completed beside an unread answe
   assert.deepEqual(ended, []);
 });
 
-test("a client whose long message gets on has more time for it", () => {
+test("a client whose long message makes progress gets more time", () => {
   const { parked, park, ended } = parking();
   const { deadline } = park(1, HONEST, 10);
   const client = park(2, HONEST, 10);
@@ -162,7 +162,7 @@ test("clients of a user who uses too much are not read until another one is done
   ];
   const honest = park(4, HONEST, 10);
   assert(parked.isFull(GREEDY) && !parked.isFull(HONEST));
-  assert(parked.mayGather(second), "one of them gets on");
+  assert(parked.mayGather(second), "one of them makes progress");
   assert(!parked.mayGather(first));
   assert(!parked.mayGather(third));
   assert(parked.mayGather(honest));
@@ -187,7 +187,7 @@ test("the more users there are, the less of each is read at a time, and nobody i
   for (const [first] of clients) parked.grew(first!, 20);
   assert(uids.every((uid) => parked.isFull(uid)));
   for (const [first, second] of clients) {
-    assert(parked.mayGather(first!), "one of each user gets on");
+    assert(parked.mayGather(first!), "one of each user makes progress");
     assert(!parked.mayGather(second!));
   }
   assert(!parked.isFull(HONEST), "there is room for a new user");

@@ -312,7 +312,7 @@ test("only root gets the status", () => {
   assert.deepEqual(log.lines, [`info: Invalid message type ${MESSAGE_TYPE.statusRequest}`]);
 });
 
-test("a malformed request is disconnected without an answer", () => {
+test("a client that sends a malformed request is disconnected without an answer", () => {
   const { ask, log } = munged();
   const request = formatEncodeRequest(encodeRequest(), 0);
   assert.equal(ask(request.subarray(0, -1 - 4)), null);
@@ -322,7 +322,7 @@ test("a malformed request is disconnected without an answer", () => {
   assert.deepEqual(log.lines.slice(1), ["info: Invalid message type 99"]);
 });
 
-test("a decode request without a credential, and a credential that no key of ours made", () => {
+test("a decode request without a credential, or with one that no key of ours made, is refused", () => {
   const { decode, encode, refused } = munged();
   const empty = decode(new Uint8Array(0));
   assert.equal(empty.errno, ERRNO.EMUNGE_BAD_ARG);
@@ -446,7 +446,7 @@ test("types that the policy refuses are refused in the reference's words, with o
   assert.deepEqual(used, ["decode 4 5 3"]);
 });
 
-test("types that are none at all are not a matter of policy", () => {
+test("types that do not exist are not a matter of policy", () => {
   const settings = rules({ security: [{ realm: null, level: "modern" }] });
   const { encode, audits, refusals } = munged({}, settings);
   for (const number of [6, 34, 255]) { // 34 has the same low bits as blowfish
@@ -521,7 +521,7 @@ test("who may encode and who may decode is limited separately, in the default re
   assert.equal(decode(inRealm.credential, FORBIDDEN).errno, ERRNO.EMUNGE_CRED_UNAUTHORIZED);
 });
 
-test("credentials from elsewhere are refused, and tell nothing", () => {
+test("credentials from elsewhere are refused, and reveal nothing", () => {
   const networks = [{ address: 0xc000_0200, mask: 0xffff_ff00 }]; // 192.0.2.0/24
   const settings = rules({ origins: [{ realm: null, networks }] });
   const { decode, audits, refusals } = munged({}, settings);
@@ -549,5 +549,5 @@ test("credentials from elsewhere are refused, and tell nothing", () => {
   const forOther = munged({ originAddress: Uint8Array.of(10, 0, 0, 1) }).encode({
     uidRestriction: 7,
   });
-  assert.match(decode(forOther.credential).errorText, /for client UID=1000/); // its origin is not told
+  assert.match(decode(forOther.credential).errorText, /for client UID=1000/); // its origin is not revealed
 });

@@ -92,7 +92,7 @@ test("a retry waits for a client that another worker has accepted and not identi
   assert.deepEqual(takenAt(0), [{ fd, isInOrder: true }]);
 });
 
-test("a retry does not wait for one that waits itself", () => {
+test("a retry does not wait for another one that is waiting", () => {
   const earlier = serve(second);
   const retries = [retryAt(first), retryAt(first)];
   const other = retryAt(second);
