@@ -6,7 +6,7 @@ import { LookupThreads } from "./lookup_threads.ts";
 /** How long a user is cached, and how long its absence. */
 const KNOWN_MS = 60_000;
 const UNKNOWN_MS = 5_000;
-/** Maximum number of cached principals; there are rarely more users. */
+/** Maximum number of cached principals; few sites have more users. */
 const REMEMBERED_MAX = 65_536;
 interface Remembered {
   readonly outcome: number | AuksError;
@@ -18,7 +18,7 @@ export class Accounts {
   readonly #remembered = new Map<string, Remembered>();
   readonly #asked = new Map<string, Promise<number>>();
   readonly #threads: LookupThreads;
-  /** Counts the configurations, so that what was asked under an old one is not remembered. */
+  /** Counts the configurations, so that answers obtained under an old one are not cached. */
   #generation = 0;
 
   /** @param complain called if the thread dies; another one replaces it. */
@@ -86,7 +86,7 @@ export class Accounts {
     return (await this.#threads.ask({ host })).addresses ?? [];
   }
 
-  /** Forgets everything, including krb5.conf; questions under way are answered. */
+  /** Forgets everything, including krb5.conf; questions in progress are still answered. */
   forget(): void {
     this.#generation++;
     this.#remembered.clear();

@@ -30,7 +30,7 @@ interface Keys {
   readonly version: string | undefined;
 }
 
-/** Verifies clients, which keep it alive until they are gone. */
+/** Verifies clients. It stays open until the last of them is released. */
 export class Authenticator {
   readonly #context: Context;
   readonly #principal: Principal;
@@ -195,7 +195,7 @@ function parseOwnName(context: Context, name: string): Principal {
   }
 }
 
-/** Checks the version before reading, so that a file that replaces it in between is read next time. */
+/** Notes the version before reading, so that a file that replaces it in between is noticed next time. */
 function readKeys(context: Context, file: string): Keys {
   const version = versionOf(file);
   try {
@@ -207,7 +207,7 @@ function readKeys(context: Context, file: string): Keys {
   }
 }
 
-/** Differs between a keytab's file and any other that was or will be in its place; undefined if there is none. */
+/** Identifies the current file of a keytab: any replacement has another version. Undefined if there is none. */
 function versionOf(name: string): string | undefined {
   const path = name.replace(/^(?:WR)?FILE:/, "");
   const stats = statSync(path, { bigint: true, throwIfNoEntry: false });

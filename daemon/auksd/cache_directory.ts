@@ -33,7 +33,7 @@ export interface FileOrder {
   readonly id: number;
   readonly uid: number;
   readonly bytes?: Uint8Array;
-  /** Whether it must be safe from a system crash before it is acknowledged. */
+  /** Whether it must be able to survive a system crash before it is acknowledged. */
   readonly sync: boolean;
 }
 
@@ -92,7 +92,7 @@ export class CacheDirectory {
 
   /**
    * Names of the users' files. Before the first write, also removes what a killed auksd left unfinished, and restores
-   * what a crash of the machine took from the files.
+   * what the files lost in a system crash.
    *
    * @throws {AuksError} REPO_CACHE_DIR_OPEN
    */
@@ -151,7 +151,7 @@ export class CacheDirectory {
     }
   }
 
-  /** Settles when all orders have been carried out, and ends the thread. */
+  /** Ends the thread once all orders have been carried out. */
   async stop(): Promise<void> {
     const worker = this.#worker;
     if (worker === undefined) return;
@@ -202,7 +202,7 @@ export class CacheDirectory {
   }
 }
 
-/** Restores what a crash of the machine took from the files, and removes what was left unfinished. */
+/** Restores what the files lost in a system crash, and removes what was left unfinished. */
 function recover(directory: string): void {
   for (const name of readdirSync(directory)) {
     if (UNFINISHED.test(name)) unlinkSync(join(directory, name));

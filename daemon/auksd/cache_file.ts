@@ -50,7 +50,7 @@ export class CacheFiles {
    * Puts a user's new file in the place of the old one, if any.
    *
    * @param safety what protects the new contents from a system crash: the journal, writing them to disk first, or nothing.
-   * @throws {Error} the system's; the old file then stays.
+   * @throws {Error} the system's error; the old file then stays.
    */
   replace(uid: number, bytes: Uint8Array, safety: Safety): void {
     const { path, fd } = this.#take();
@@ -73,18 +73,18 @@ export class CacheFiles {
     if (isExchanged) this.#useless.push(path);
   }
 
-  /** Removes a user's file, which may already be gone. @throws {Error} the system's. */
+  /** Removes a user's file, which may already be gone. @throws {Error} the system's error. */
   remove(uid: number): void {
     removeName(join(this.#directory, fileName(uid)));
   }
 
-  /** Removes what is no longer needed, and creates the next file. @throws {Error} the system's. */
+  /** Removes what is no longer needed, and creates the next file. @throws {Error} the system's error. */
   prepare(): void {
     this.#tidy();
     this.#prepared ??= this.#create();
   }
 
-  /** Leaves only the users' files. @throws {Error} the system's. */
+  /** Leaves only the users' files. @throws {Error} the system's error. */
   close(): void {
     if (this.#prepared !== undefined) {
       closeSync(this.#prepared.fd);
@@ -106,7 +106,7 @@ export class CacheFiles {
     this.#prepared = undefined;
     if (prepared === undefined) return this.#create();
     if (fstatSync(prepared.fd).nlink > 0) return prepared;
-    closeSync(prepared.fd); // somebody has removed it
+    closeSync(prepared.fd); // someone has removed it
     return this.#create();
   }
 

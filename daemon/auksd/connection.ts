@@ -25,7 +25,7 @@ const MAX_AP_REQ_LENGTH = 128 * 1024;
 /** Maximum overhead of encryption and addresses. */
 const KRB_PRIV_OVERHEAD = 512;
 const MAX_PRIV_LENGTH = MAX_REQUEST_LENGTH + KRB_PRIV_OVERHEAD;
-/** Bytes of requests that may wait while one is being answered; the rest stays in the network. */
+/** Bytes of requests that may wait while one is being answered; the rest stays in the socket. */
 const MAX_WAITING_BYTES = MAX_PRIV_LENGTH * 2;
 /** RFC 4120: the addresses of a message are not those of its sender and receiver. */
 const KRB_AP_ERR_BADADDR = 38;
@@ -66,7 +66,7 @@ export interface Wire {
   /**
    * Sends bytes and takes ownership of them; wipes them once they are sent or the client is gone.
    *
-   * @param done for a large reply; is called then.
+   * @param done for a large reply; called after wiping.
    */
   send(bytes: Uint8Array, done?: () => void): void;
   /** Closes once everything is sent. */
@@ -166,7 +166,7 @@ export class Connection {
     this.#host.failed(this, { kind: "reception", error: new AuksError("STREAM_READ") });
   }
 
-  /** Ends it, whatever is under way. */
+  /** Ends it, whatever is in progress. */
   close(): void {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
@@ -216,7 +216,7 @@ export class Connection {
             kind: "authentication",
             reason: this.#verdict === VERDICT.wrongSendauth
               ? "it speaks another protocol, or another version of sendauth"
-              : "it speaks another protocol than AUKS",
+              : "it does not speak AUKS's protocol",
           });
         } else this.#phase = "AP-REQ";
         return true;
@@ -285,7 +285,7 @@ export class Connection {
     this.#replyLater(payload, answer, () => endTurn());
   }
 
-  /** @param done for a large reply; is called when it has been sent, or never will be. */
+  /** @param done for a large reply; called once it has been sent, or never will be. */
   #replyLater(payload: Uint8Array, answer: Promise<Answer>, done?: () => void): void {
     this.#isAnswering = true;
     const failed = (error: unknown) => {

@@ -1,5 +1,5 @@
 // The thread that writes CacheDir, so that a slow disk or file server delays only the clients whose tickets it stores.
-// It writes all orders that have arrived meanwhile together, and makes them durable with one flush.
+// It carries out all orders that have arrived meanwhile together, and makes them durable with one flush.
 import { parentPort, workerData } from "node:worker_threads";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { FileOrder, FileReport, FilesThreadData } from "./cache_directory.ts";
@@ -31,7 +31,7 @@ interface Task {
 
 function carryOut(): void {
   const tasks = takeOrders().map((order): Task => ({ order }));
-  if (tasks.length === 0) return; // done already, as the thread is to stop
+  if (tasks.length === 0) return; // stop() has carried them out
   if (orders.length > 0) setImmediate(carryOut);
   const durable = tasks.filter(({ order }) => order.sync);
   if (durable.length > 0) {
@@ -56,7 +56,7 @@ function carryOut(): void {
   attempt([], () => files.prepare());
 }
 
-/** The next orders, as many as are carried out together. */
+/** Takes the orders to carry out together next. */
 function takeOrders(): FileOrder[] {
   let count = 0;
   for (let bytes = 0; count < orders.length && bytes < TURN_MAX; count++) {
@@ -65,7 +65,7 @@ function takeOrders(): FileOrder[] {
   return orders.splice(0, count);
 }
 
-/** Does something for tasks, if nothing has failed for them before. */
+/** Takes a step for all tasks, unless one of them has already failed; if it fails, all of them do. */
 function attempt(tasks: readonly Task[], step: () => void): void {
   if (tasks.some(({ failure }) => failure !== undefined)) return;
   try {

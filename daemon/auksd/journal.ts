@@ -91,7 +91,7 @@ export class Journal {
         break;
       }
       case "timeout": {
-        const silence = `${address} said nothing whole for ${failure.seconds} s, closing`;
+        const silence = `${address} sent no complete message for ${failure.seconds} s, closing`;
         this.#failure(2, failure.kind, address, silence);
         break;
       }
@@ -104,7 +104,7 @@ export class Journal {
     }
   }
 
-  /** A line about a failed connection; limited, because anybody can cause any number of them. */
+  /** A line about a failed connection; limited, because anyone can cause any number of them. */
   #failure(level: number, cause: string, address: string, text: string): void {
     const suppressed = passClientLimit(
       this.#limits,

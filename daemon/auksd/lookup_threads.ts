@@ -1,5 +1,5 @@
-// The threads in which names are looked up, one question each at a time. There is one of them, and another only while a
-// question takes so long that those behind it would have to wait.
+// The threads that look up names, each answering one question at a time. Normally there is one; more are started only when
+// a slow question would hold up others.
 import { Worker } from "node:worker_threads";
 import type { AuksErrorName } from "../../lib/auks/errors.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
@@ -17,7 +17,7 @@ export interface Answer {
 
 /** How long to wait for an answer before the client is refused. */
 const PATIENCE_MS = 8_000;
-/** How long a question may take before the next one gets a thread of its own. */
+/** How long a question may take before the next one gets another thread. */
 const SLOW_MS = 200;
 /** Maximum number of threads; a name service that hangs for all names takes them all. */
 const THREADS_MAX = 4;
@@ -33,7 +33,7 @@ interface Thread {
   readonly worker: Worker;
   asked: Asked | undefined;
   since: number;
-  /** Has read a configuration that is no longer in force, so that it gets no more questions. */
+  /** Whether it has read a krb5.conf that is no longer in force, so that it gets no more questions. */
   isRetired: boolean;
 }
 
@@ -52,7 +52,7 @@ export class LookupThreads {
   /** Asks a question. The answer is an error if it takes too long. */
   ask(question: Question): Promise<Answer> {
     if (this.#queue.size >= WAITING_MAX) {
-      return Promise.resolve(failed("too many requests wait for the name service"));
+      return Promise.resolve(failed("too many requests are waiting for the name service"));
     }
     return new Promise((resolve) => {
       const asked: Asked = {
@@ -72,7 +72,7 @@ export class LookupThreads {
     });
   }
 
-  /** From now on, has questions answered by threads that read krb5.conf again. */
+  /** Replaces the threads, so that later questions are answered by threads that have read krb5.conf again. */
   renew(): void {
     for (const thread of this.#threads) {
       thread.isRetired = true;

@@ -47,7 +47,7 @@ export async function runAuksd(run: AuksdRun): Promise<number> {
  * Checks everything auksd checks at startup.
  *
  * @returns the file it read, its warnings, and notes on settings without effect.
- * @throws {AuksError} what would keep it from starting.
+ * @throws {AuksError} for anything that would keep it from starting.
  */
 export async function checkAuksd(
   run: AuksdRun,

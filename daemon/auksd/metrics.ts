@@ -32,7 +32,7 @@ export const METRICS: readonly Metric<MetricsSources>[] = [
   {
     name: "auksd_failed_connections_total",
     type: "counter",
-    help: "Connections that were closed because of what came, or did not come, on them.",
+    help: "Connections that were closed because of what the client sent, or failed to send.",
     samples: ({ journal }) =>
       [...journal.failures].map(([cause, count]): Sample => [{ cause }, count]),
   },

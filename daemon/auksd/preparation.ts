@@ -31,7 +31,7 @@ export async function prepare(
   });
   if (!authenticator.hasKey) {
     warnings.push(
-      `${keytab} has no key for ${authenticator.principal}: until it has, every client is refused`,
+      `${keytab} has no key for ${authenticator.principal}; without one, every client is refused`,
     );
   }
   const planted = config.auksd.replayCache ? foreignReplayCache() : undefined;

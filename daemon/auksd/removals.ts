@@ -1,5 +1,5 @@
-// The tickets that users have removed, until they would have expired anyway: the other auksd of a pair, which may not know
-// yet, must not bring them back. They are kept in a file in CacheDir, so that a restart does not forget them.
+// Remembers the tickets that users have removed until they would have expired anyway, so that the other auksd of a pair,
+// which may not know yet, can't bring them back. A file in CacheDir preserves them across restarts.
 import { constants, existsSync, readFileSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ const NAME = ".auksd.removals";
 const MODE = 0o600;
 /** A line: UID, when the ticket was removed, and when it expires; zeros if it has been added again. */
 const LINE = /^(\d+) (\d+) (\d+)$/;
-/** The file is written anew when it has this many lines more than it needs. */
+/** The file is rewritten when it has this many more lines than it needs. */
 const SPARE_LINES = 10_000;
 
 /** A removed ticket; both times in seconds since the epoch. */
@@ -49,7 +49,7 @@ export class Removals {
     }
   }
 
-  /** Whether a ticket that starts at this time had been removed later. */
+  /** Whether the user removed a ticket at or after this start time. */
   covers(uid: number, starttime: number): boolean {
     return starttime <= (this.#byUid.get(uid)?.removedAt ?? -1);
   }
@@ -59,18 +59,18 @@ export class Removals {
     return [...this.#byUid].map(([uid, { removedAt }]) => [uid, removedAt]);
   }
 
-  /** Remembers a removal, at once; it is in the file when the promise settles. @throws {Error} the system's. */
+  /** Remembers a removal at once; it is in the file when the promise settles. @throws {Error} the system's error. */
   add(uid: number, removal: Removal): Promise<void> {
     this.#byUid.set(uid, removal);
     return this.#append(`${uid} ${removal.removedAt} ${removal.until}\n`);
   }
 
-  /** Forgets one, because the user has added a ticket again. @throws {Error} the system's. */
+  /** Forgets one, because the user has added a ticket again. @throws {Error} the system's error. */
   async forget(uid: number): Promise<void> {
     if (this.#byUid.delete(uid)) await this.#append(`${uid} 0 0\n`);
   }
 
-  /** Ends the use of the file, when everything is in it. */
+  /** Closes the file once everything is in it. */
   async close(): Promise<void> {
     await this.#written.catch(() => {});
     await this.#file?.close();
@@ -98,14 +98,14 @@ export class Removals {
   #read(): void {
     if (!existsSync(this.#path)) return;
     for (const line of readFileSync(this.#path, "utf8").split("\n")) {
-      // A line that a crash has cut off was not acknowledged.
+      // A line that a crash cut off was never acknowledged.
       const [, uid, removedAt, until] = LINE.exec(line) ?? [];
       if (uid === undefined) continue;
       this.#byUid.set(Number(uid), { removedAt: Number(removedAt), until: Number(until) });
     }
   }
 
-  /** Writes the file anew, without what has expired. */
+  /** Rewrites the file without what has expired. */
   #rewrite(): void {
     const now = Date.now() / 1000;
     const lines: string[] = [];

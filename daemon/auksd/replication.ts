@@ -119,13 +119,13 @@ export class Replication {
     return this.#removals.covers(uid, starttime);
   }
 
-  /** The store has changed already, so that the request has succeeded; only a restart would forget the removal. */
+  /** Logs failures only: the store has already changed, so the request has succeeded; at worst, a restart forgets it. */
   async #keep(written: Promise<void>): Promise<void> {
     try {
       await written;
     } catch (error) {
       if (this.#audits.pass("removals") === null) return;
-      this.#log(`replication: removals are not remembered after a restart: ${systemText(error)}`);
+      this.#log(`replication: a restart would forget removals: ${systemText(error)}`);
     }
   }
 

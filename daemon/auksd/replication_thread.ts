@@ -118,7 +118,7 @@ function nextOrder(): Promise<void> {
   });
 }
 
-/** Makes a request; why it was refused, if it was. @throws {AttemptFailure} when the connection is lost. */
+/** Makes a request. @returns why it was refused, if it was. @throws {AttemptFailure} when the connection is lost. */
 async function ask(session: Session, request: Request): Promise<string | undefined> {
   const payload = formatRequest(request);
   try {

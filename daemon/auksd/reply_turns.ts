@@ -35,7 +35,7 @@ export class ReplyTurns {
       isOver = true;
       clearTimeout(timer);
       this.#isTaken = false;
-      // By then, this reply's memory has been collected.
+      // Later, when this reply's memory has been collected.
       setImmediate(() => this.#next());
     };
     const timer = setTimeout(end, this.#holdMs);

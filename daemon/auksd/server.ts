@@ -7,19 +7,19 @@ import { Connection, type ConnectionHost, type Wire } from "./connection.ts";
 /** How long a client may take for the whole handshake, for each message, and to read part of a reply. */
 export const PATIENCE_MS = 10_000;
 const SWEEP_MS = 250;
-/** The share of all connections that is left to those that have not authenticated. */
+/** The share of all connections that is reserved for handshakes. */
 const HANDSHAKES_SHARE = 1 / 4;
 /** Bytes of incomplete messages and unread replies kept for all clients together. */
 const PENDING_BYTES_MAX = 64 * 2 ** 20;
 
 /**
- * Bytes sent and received after which garbage is collected: the runtime would let memory grow with that of the
- * machine. It takes a millisecond or two.
+ * Bytes sent and received after which garbage is collected, which takes a millisecond or two. The runtime's own limit
+ * grows with the machine's memory.
  */
 const LITTER_MAX = 16 * 2 ** 20;
-/** Replies that are longer, which only those to a DUMP are, are collected at once. */
+/** Longer replies, which only a DUMP can get, are collected at once. */
 const LARGE = 2 ** 20;
-/** Copies of a reply that are made: the plaintext and the ciphertext. */
+/** Number of copies of a reply: plaintext and ciphertext. */
 const COPIES = 2;
 /** What a connection leaves behind besides its bytes. */
 const LITTER_PER_CLIENT = 8192;
@@ -295,8 +295,8 @@ export class Server {
   }
 
   /**
-   * Disconnects a client for the sake of a new one: preferably one that has not authenticated, unless so few of those
-   * are left, next to the idle connections of others, that none could finish its handshake.
+   * Disconnects a client to make room for a new one: the longest silent of those that have not authenticated, if there
+   * are many of them; otherwise the longest silent of all, so that idle connections can't keep out new clients.
    */
   #makeRoom(): boolean {
     const areMany = this.#due.size >= this.#maxConnections * HANDSHAKES_SHARE;
@@ -329,7 +329,7 @@ function isDue({ connection, unsent }: Client): boolean {
   return connection.isDue || unsent.length > 0;
 }
 
-/** An address without the interface of a link-local one. */
+/** An address without the scope ID of a link-local one. */
 function plain(address: string | undefined): string {
   return (address ?? "").split("%")[0]!;
 }

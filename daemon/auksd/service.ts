@@ -50,7 +50,7 @@ const GRACE_MS = 3_000;
 /** How often to look up the addresses of hosts in the ACL again. */
 const HOSTS_INTERVAL_MS = 60_000;
 const MIN_CLEAN_DELAY_S = 1;
-/** When start-up is over, and most of its code no longer needed. */
+/** When startup is over, and most of its code no longer needed. */
 const SETTLED_MS = 2_000;
 
 /**
@@ -109,7 +109,7 @@ class Auksd {
   /** Ends what recurs by the configuration in force. */
   #chores = new DisposableStack();
   readonly #end: () => void;
-  /** Settles when all SIGHUPs that came are done. */
+  /** Settles when all SIGHUPs so far have been handled. */
   #reloading: Promise<void> = Promise.resolve();
 
   /** @param teardown gets the steps of the shutdown, as they become necessary. */

@@ -18,13 +18,13 @@ export interface LoadReport {
   readonly skipped: readonly string[];
 }
 
-/** The number of files whose users are looked up at the same time, so that a slow name service delays few others. */
+/** Number of files whose users are looked up at the same time, so that a slow look-up delays few others. */
 const LOADED_TOGETHER = 64;
 
 /** Finds the local user of a principal. */
 export type FindUid = (principal: string) => Promise<number>;
 
-/** How long a client has to renew a ticket that it has claimed: a KDC that is there answers sooner. */
+/** How long a client has to renew a ticket that it has claimed; a working KDC answers sooner. */
 const CLAIM_S = 10;
 
 /** auksd's credentials. */
@@ -32,7 +32,7 @@ export class Store {
   readonly #byUid = new Map<number, PackedCredential>();
   /** The operation in progress for each user; the next one waits for it. */
   readonly #busy = new Map<number, Promise<unknown>>();
-  /** Tickets that a client is renewing, with the second from which on another may. */
+  /** When another client may renew each claimed ticket, in seconds since the epoch. */
   readonly #claims = new Map<number, number>();
   #directory: CacheDirectory;
 
@@ -51,9 +51,9 @@ export class Store {
   }
 
   /**
-   * Leaves the renewal of a ticket to one client, until it has added the new one or some seconds have passed.
+   * Reserves the renewal of a ticket for one client, until it has added the new one or some seconds have passed.
    *
-   * @returns whether no other is at it.
+   * @returns false if another client has claimed it.
    */
   claim(uid: number): boolean {
     if (now() < (this.#claims.get(uid) ?? 0)) return false;
@@ -95,7 +95,7 @@ export class Store {
         file.fill(0);
         kept.fill(0);
       }
-      this.#claims.delete(uid); // only now: who claims next must find the new ticket
+      this.#claims.delete(uid); // only now: the next client to claim it must find the new ticket
       const { endtime, renewTill } = outcome === "stored" ? summary : stored!;
       return { outcome, uid, endtime, renewTill };
     });
@@ -116,7 +116,7 @@ export class Store {
     });
   }
 
-  /** Removes useless credentials. @returns their number, and the ones that could not be removed. */
+  /** Removes stale credentials. @returns their number, and the reasons why others could not be removed. */
   async clean(): Promise<{ removed: number; failures: string[] }> {
     const failures: string[] = [];
     let removed = 0;
@@ -213,7 +213,7 @@ export class Store {
     await old.stop();
   }
 
-  /** Completes all writing, and wipes the memory. */
+  /** Completes all writes, and wipes the credentials in memory. */
   async stop(): Promise<void> {
     await Promise.allSettled(this.#busy.values());
     await this.#directory.stop();

@@ -1,5 +1,5 @@
-// Loading the store from CacheDir and removing expired tickets: at startup, on SIGHUP and every CleanDelay. What was
-// loaded, removed or failed is logged here; how it is done is the store's part. The timer is in service.ts.
+// Loads the store from CacheDir and removes expired tickets, at startup, on SIGHUP and every CleanDelay, and logs the
+// outcome. store.ts does the work; the timer is in service.ts.
 import { systemText } from "../../lib/os/system_text.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import type { Accounts } from "./accounts.ts";
@@ -39,7 +39,7 @@ export class StoreUpkeep {
     );
   }
 
-  /** Runs every CleanDelay: retries files whose users the name service did not know, or not in time. */
+  /** Runs every CleanDelay; also retries files whose users could not be looked up. */
   async tidy(): Promise<void> {
     try {
       if (this.#notLoaded.size > 0) await this.load();

@@ -1,6 +1,6 @@
-// The file in CacheDir that makes a ticket durable before its user hears that it is stored: one write and one
-// flush for all that came together, where each ticket's own file would need two flushes. The tickets' files are
-// written without flushing; what a system crash takes from them is restored from here at the next start.
+// The journal in CacheDir, which makes a ticket durable before its user is told that it is stored: one write and one flush
+// for all tickets that arrived together, whereas each ticket's own file would need two flushes. Those files are written
+// without flushing; what a system crash takes from them is restored from the journal at the next start.
 import { createHash } from "node:crypto";
 import {
   closeSync,
@@ -22,9 +22,9 @@ import { fileName } from "./cache_file.ts";
 /** The original's auksd reads no file of this name. */
 const NAME = ".auksd.journal";
 const MODE = 0o600;
-/** Written in full when it is made, so that a flush has nothing but bytes to write. */
+/** Written in full when the file is created, so that later flushes write data only, no metadata. */
 const SIZE = 2 * 2 ** 20;
-/** What is written at once when it is made. Linux would keep 2 MiB in one piece, and go through all of it in each flush. */
+/** Bytes per write when the file is created. Linux would cache 2 MiB in one piece, and scan all of it in each flush. */
 const PAGE = 4096;
 const MARK = 0x6175_6b6a; // "aukj"
 // Record: mark, uid, kind, length of the content (u32 each), content, SHA-256 of all before it.
@@ -33,7 +33,7 @@ const DIGEST = 32;
 const KINDS = { write: 1, remove: 2 } as const;
 /** A user's file that changed this long after the last record has been written by another auksd since. */
 const FOREIGN_MS = 5_000;
-/** The first sector, which a disk writes as a whole: once it is zeros, everything after it is void. */
+/** The first sector, which a disk writes as a whole: once it is all zeros, everything after it is void. */
 const SECTOR = 512;
 
 /** The pending change to a user's file: new content, or removal. */
@@ -42,7 +42,7 @@ export interface FileChange {
   readonly bytes?: Uint8Array;
 }
 
-/** Thrown for more at once than fits. */
+/** Thrown if the changes don't fit. */
 class TooMuch extends Error {}
 
 /** The file, open for appending; one thread uses it. */
@@ -51,7 +51,7 @@ export class WriteAhead {
   readonly #fd: number;
   #used = 0;
 
-  /** Makes the file, empty. @throws {Error} the system's. */
+  /** Creates the file, empty. @throws {Error} the system's error. */
   constructor(directory: string) {
     this.#directory = directory;
     const { O_RDWR, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
@@ -61,7 +61,7 @@ export class WriteAhead {
       fsyncSync(this.#fd);
       syncDirectory(directory);
     } catch (error) {
-      closeSync(this.#fd); // every ADD to a full disk gets here
+      closeSync(this.#fd); // on a full disk, each ADD gets here
       throw error;
     }
   }
@@ -69,7 +69,7 @@ export class WriteAhead {
   /**
    * Writes changes to the journal and flushes it before it returns. The caller changes the files after that.
    *
-   * @throws {Error} the system's, or for more than the file takes.
+   * @throws {Error} the system's error, or if the changes don't fit.
    */
   append(changes: readonly FileChange[]): void {
     if (fstatSync(this.#fd).nlink === 0) throw new Error("CacheDir has been removed");
@@ -86,7 +86,7 @@ export class WriteAhead {
     this.#used += length;
   }
 
-  /** Flushes the files themselves to disk, and forgets the changes. @throws {Error} the system's. */
+  /** Flushes the files themselves to disk, and forgets the changes. @throws {Error} the system's error. */
   checkpoint(): void {
     if (this.#used === 0) return;
     const directory = openSync(this.#directory, constants.O_RDONLY);
@@ -95,7 +95,7 @@ export class WriteAhead {
     } finally {
       closeSync(directory);
     }
-    // The beginning first: without it nothing after it counts, in whatever order the disk writes the rest.
+    // The beginning first: without it the rest is void, in whatever order the disk writes that.
     writeAll(this.#fd, new Uint8Array(SECTOR), 0);
     fdatasyncSync(this.#fd);
     writeAll(this.#fd, new Uint8Array(this.#used), 0);
@@ -103,7 +103,7 @@ export class WriteAhead {
     this.#used = 0;
   }
 
-  /** Ends its use and removes the file, because no change is left to restore. @throws {Error} the system's. */
+  /** Closes and removes the file, as no change is left to restore. @throws {Error} the system's error. */
   close(): void {
     this.checkpoint();
     closeSync(this.#fd);
@@ -115,7 +115,7 @@ export class WriteAhead {
  * The changes that an earlier auksd had in its journal but perhaps not in the files, except those to files that another
  * auksd has written since.
  *
- * @throws {Error} the system's.
+ * @throws {Error} the system's error.
  */
 export function readWriteAhead(directory: string): FileChange[] {
   const path = join(directory, NAME);
@@ -155,7 +155,7 @@ function putRecord(records: Uint8Array, start: number, { uid, bytes }: FileChang
   return end + DIGEST;
 }
 
-/** The record at a place, if a whole one is there. */
+/** The record at an offset, if there is a complete one. */
 function recordAt(bytes: Uint8Array, at: number): { change: FileChange; end: number } | undefined {
   if (at + HEADER + DIGEST > bytes.length) return undefined;
   const view = new DataView(bytes.buffer, at);

@@ -34,7 +34,7 @@ export interface RoundLimits {
   readonly perSecond: number;
 }
 
-/** What a round did; summed up, what the renewer did. */
+/** Counts of one round, or of all rounds together. */
 export interface Tally {
   dumped: number;
   renewed: number;
@@ -74,7 +74,7 @@ export async function carryOut(tools: RoundTools, limits: RoundLimits): Promise<
     1 / limits.perSecond,
   );
   const running = new Set<Promise<void>>();
-  // A few are done at once; spreading is only for many.
+  // Only many renewals need spreading.
   const pause = due.length <= limits.parallel ? 0 : Math.min(interval, 1);
   for (const credential of due) {
     if (stopped()) break;

@@ -1,5 +1,5 @@
-// Decides when to renew which credential, without clock, network or KDC: spreads renewals over time, and leaves a realm
-// whose KDC does not answer alone for longer and longer.
+// Decides when to renew each credential, without clock, network or KDC: spreads renewals over time, and backs off from
+// realms whose KDCs do not answer.
 import { type Lifetime, whyNotDue } from "../../lib/auks/store_rules.ts";
 
 /** What the schedule knows about a credential. */

@@ -3,7 +3,7 @@
 import type { AuksprivSettings } from "./settings.ts";
 import type { TurnOutcome } from "./turn.ts";
 
-/** Longest single pause, because the clock may be changed and the machine may sleep in between. */
+/** Longest single pause, because the clock may be set or the machine suspended meanwhile. */
 const MAX_REST_MS = 30_000;
 /** Shortest time between two turns, however short the tickets' lifetime. */
 const MIN_INTERVAL_S = 1;
@@ -28,7 +28,7 @@ export async function keepCache({ settings, takeTurn, report, begun }: Keeper): 
   }
 }
 
-/** The log line about a turn, in the original's words; the reason for a principal is logged once. */
+/** The log lines about a turn, in the original's words; the first turn also explains the choice of principal. */
 export function linesOf(outcome: TurnOutcome, keytab: string, first: boolean): string[] {
   const { principal } = outcome;
   if ("failure" in outcome) {

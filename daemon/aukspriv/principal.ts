@@ -6,7 +6,7 @@ export interface Candidate {
   readonly reason: string;
 }
 
-/** Services whose keys are in many keytabs, but which are no host's identity. */
+/** Services whose keys are in many keytabs, but that never identify a host. */
 const NEVER_A_CLIENT = /^(?:RestrictedKrbHost|krbtgt|kadmin|HTTP|nfs|cifs|ldap|DNS|GC|TERMSRV)\//i;
 
 /** Kinds of principals that stand for a host, the most likely first. */
@@ -28,11 +28,11 @@ const KINDS: readonly {
   },
   { reason: "a machine account of Active Directory", matches: (name) => /^[^/]+\$$/.test(name) },
   {
-    reason: "a host principal, of another name than this host",
+    reason: "a host principal, but for another host name",
     matches: (name) => /^host\//i.test(name),
   },
   {
-    reason: "the first principal that is not a service's",
+    reason: "the first principal that is not a service",
     matches: (name) => !NEVER_A_CLIENT.test(name),
   },
 ];

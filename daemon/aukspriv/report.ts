@@ -44,7 +44,7 @@ export function syslogPriority(text: string): number {
 }
 
 /**
- * Takes lines.
+ * Returns a function that logs a line.
  *
  * @param priority of syslog; undefined for standard output.
  * @throws {SettingError} for an unknown priority.
@@ -57,7 +57,7 @@ export function createReport(priority: string | undefined): (line: string) => vo
     try {
       sendSyslog(socket, number, "aukspriv", escapeTabless(line));
     } catch {
-      // No syslog is running, and in the background there is no standard output: there is nowhere to report it.
+      // No syslog daemon is running, and in the background there is no standard output to report it on.
     }
   };
 }

@@ -1,5 +1,5 @@
 // One turn of aukspriv: gets the host's ticket with its keytab and puts it into the account's credential cache. It runs in
-// a process of its own, which can be killed if the KDC takes too long and can switch to the account.
+// a separate process, which can switch to the account, and be killed if the KDC takes too long.
 import { hostname } from "node:os";
 import { replaceTickets } from "../../lib/auks_client/credential_cache.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";

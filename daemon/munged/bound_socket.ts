@@ -86,7 +86,7 @@ export class BoundSocket {
     this.#lock = seizeLock(lockPath(this.path));
   }
 
-  /** Regards an adopted socket of another munged as ours. */
+  /** Makes a socket adopted from another munged ours. */
   own(listener: number): void {
     this.#isOthers = false;
     this.#setBacklog(listener);
@@ -152,7 +152,7 @@ export class BoundSocket {
    * Uses a socket made by another process instead of binding one.
    *
    * @param passed the descriptor that it passed.
-   * @param from the service manager, or the munged that is to hand over, until {@linkcode claim}.
+   * @param from the service manager, or a munged, whose socket it stays until {@linkcode own}.
    * @returns as {@linkcode bind}.
    * @throws {MungeError} if it isn't a socket that listens on our path.
    */
@@ -232,9 +232,9 @@ export class BoundSocket {
   }
 
   /**
-   * Creates the socket with its final mode, because libmunge tries no more if it may not or can't connect to it. Only the
-   * umask can give it that mode, as a socket bound under another name would keep that as its address. Other threads may
-   * create files meanwhile, but all of ours have modes of their own that open them to nobody else.
+   * Creates the socket with its final mode, because libmunge gives up at once if the socket is missing or closed to it.
+   * Only the umask can give it that mode: a socket that is bound under another name and renamed keeps the other name as its
+   * address. Other threads may create files meanwhile, but ours always specify a mode that gives nobody else access.
    *
    * @param removeStale removes the socket of an earlier process, at the last moment for the same reason.
    */
@@ -243,7 +243,7 @@ export class BoundSocket {
     const umask = process.umask(0);
     try {
       const fd = listenUnix(socketPath, this.#backlog, removeStale);
-      chmodSync(socketPath, SOCKET_MODE); // whatever the directory's default ACL
+      chmodSync(socketPath, SOCKET_MODE); // regardless of the directory's default ACL
       this.#bound = lstatSync(socketPath);
       return fd;
     } finally {
@@ -252,7 +252,7 @@ export class BoundSocket {
   }
 }
 
-/** Whether two paths of sockets are the same, whatever links lead to their directories. */
+/** Whether two paths name the same socket, even if links lead to its directory. */
 export function isSamePath(path: string, other: string): boolean {
   if (path === other) return true;
   if (basename(path) !== basename(other)) return false;
@@ -263,7 +263,7 @@ export function isSamePath(path: string, other: string): boolean {
   }
 }
 
-/** Makes a directory for all users, whatever the umask, with those above it if they are missing. */
+/** Makes a directory and its missing parents, accessible to all users regardless of the umask. */
 function makeDirectories(path: string): void {
   const first = mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
   if (first === undefined) return;
@@ -289,6 +289,6 @@ function backlogInForce(asked: number): number {
   try {
     return Number(readFileSync(SOMAXCONN, "utf8"));
   } catch {
-    return MAX_LISTEN_BACKLOG; // which a system without that file lowers silently
+    return MAX_LISTEN_BACKLOG; // systems without that file lower it silently
   }
 }

@@ -17,9 +17,9 @@ export interface DaemonConfig {
   seedFile: string;
   /** Directory of the replay cache; null for a cache in memory only. */
   replayDir: string | null;
-  /** Milliseconds within which a decode is on the disk; 0 for before its answer. */
+  /** Milliseconds within which a decode is written to disk; 0 for before its answer. */
   replaySync: number;
-  /** Where the hosts of a realm share which credentials were decoded, or null. */
+  /** The store in which a realm's hosts share which credentials were decoded, or null. */
   replayStore: StoreLocation | null;
   /** PEM file of the authorities that may sign the store's certificate; null for the system's. */
   replayStoreCaFile: string | null;
@@ -28,15 +28,15 @@ export interface DaemonConfig {
   replayStorePolicy: StorePolicy;
   /** Replicas that must have an entry before its decode is answered. */
   replayStoreReplicas: number;
-  /** Milliseconds after which a decode is decided without the store's answer. */
+  /** Milliseconds to wait for the store's answer; after that, a decode is decided without it. */
   replayStoreTimeout: number;
-  /** Where replays in a realm are refused; the last one that fits counts. */
+  /** Where replays in each realm are refused. */
   replayScopes: readonly RealmScope[];
   /** Longest time-to-live granted, in seconds, 1..3600. */
   maxTtl: number;
   /** Longest payload of a credential, in bytes, from MAX_PAYLOAD_LENGTH to LARGEST_PAYLOAD_LENGTH. */
   maxPayload: number;
-  /** Time-to-live, in seconds, of a credential whose maker asks for none. */
+  /** Time-to-live, in seconds, of a credential for which the client requests none. */
   defaultTtl: number;
   /** Seconds by which clocks may differ, 0..3600; null for the reference's rule. */
   timestampDriftMax: number | null;
@@ -46,9 +46,9 @@ export interface DaemonConfig {
   realmDir: string;
   /** Realms whose key files are named explicitly. */
   realms: readonly NamedRealm[];
-  /** Who may use which realm; everyone may use one without an entry. */
+  /** Who may use which realm; one without an entry is open to everyone. */
   realmAllow: readonly RealmLimit[];
-  /** Which algorithms may be used, by rules that the policy folder combines. */
+  /** Which algorithms may be used; policy/ combines these rules and those below. */
   security: readonly SecurityRule[];
   algorithms: readonly AlgorithmRule[];
   /** Who may encode, and who may decode. */
@@ -71,7 +71,7 @@ export interface DaemonConfig {
   trustedGroup: number | null;
   /** No recurring timers and no replay cache. */
   benchmark: boolean;
-  /** Whether keys may be secrets mounted into a container; only `mungebox container` says so. */
+  /** Whether keys may be secrets mounted into a container; set only by `mungebox container`. */
   mountedSecrets: boolean;
   /** Turns errors about files and the origin into warnings, and takes the socket over from another daemon. */
   force: boolean;
@@ -80,7 +80,7 @@ export interface DaemonConfig {
   mlockall: boolean;
   /** Whether to serve clients whose UID or GID is not mapped into munged's user namespace. */
   allowOverflowId: boolean;
-  /** Takes the place of the daemon bound to this socket, if there is one, without refusing a client. */
+  /** Replaces the daemon bound to this socket, if there is one, without refusing any client. */
   replace: boolean;
   /** Stops the daemon bound to this socket instead of starting one. */
   stop: boolean;
@@ -107,7 +107,7 @@ export interface RealmLimit {
 
 /** Where replays are refused: on the host of the first decode, or in the whole realm. */
 export const REPLAY_SCOPES = ["host", "realm"] as const;
-/** One of them. */
+/** Where replays are refused. */
 export type ReplayScope = typeof REPLAY_SCOPES[number];
 
 /** The scope of a realm, or of all realms if it is null. */
@@ -116,12 +116,12 @@ export interface RealmScope {
   readonly scope: ReplayScope;
 }
 
-/** Without the store's answer, decodes are refused, or the host's own replay cache decides alone. */
+/** If the store does not answer, decodes are refused, or the host's own replay cache decides alone. */
 export const STORE_POLICIES = ["refuse", "host"] as const;
-/** One of them. */
+/** What happens to decodes without the store's answer. */
 export type StorePolicy = typeof STORE_POLICIES[number];
 
-/** How the servers of a store belong together. */
+/** How a store's servers are organized. */
 export type StoreKind = "single" | "sentinel" | "cluster";
 
 /** A server's address. */
@@ -142,15 +142,15 @@ export interface StoreLocation {
   readonly master: string;
 }
 
-/** What a request asks for. */
+/** What a request is for. */
 export type Direction = "encode" | "decode";
 
-/** Part of the policy: of one realm, or with null, of all realms that have no such rule of their own. */
+/** Part of the policy: of one realm or, if null, of all realms without such a rule of their own. */
 interface Rule {
   readonly realm: string | null;
 }
 
-/** Every algorithm of the format, or those without known weaknesses. */
+/** Every algorithm of the format, or only those without known weaknesses. */
 export type SecurityLevel = "compatible" | "modern";
 
 /** A set of algorithms by its name. */
@@ -158,7 +158,7 @@ export interface SecurityRule extends Rule {
   readonly level: SecurityLevel;
 }
 
-/** The only ciphers, MACs or compressions that may be used; the last rule for a realm and direction counts. */
+/** The only ciphers, MACs or compressions that may be used; the last rule for a realm and direction applies. */
 export interface AlgorithmRule extends Rule {
   readonly kind: "cipher" | "mac" | "zip";
   readonly directions: readonly Direction[];

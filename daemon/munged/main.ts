@@ -1,5 +1,5 @@
-// munged from its command line to its service. Each step loads only what it needs: the process that the user starts goes only
-// as far as starting the one in the background.
+// munged from its command line to its service. Each step loads only what it needs: the process that the user starts does
+// little more than start the one in the background.
 import type { DaemonConfig } from "./config.ts";
 import { socketFromManager } from "../process/activation.ts";
 import { enterBackground } from "../process/background.ts";

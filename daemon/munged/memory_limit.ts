@@ -5,19 +5,19 @@ import { memoryLimit, processorLimit } from "../../lib/os/cgroup.ts";
 import { PAYLOADS_PER_THREAD } from "./resources.ts";
 
 const MIB = 1024 * 1024;
-/** What munged needs under load with a health check beside it: in tests with payloads of all lengths, it was never killed. */
+/** Memory that munged needs under load, with a health check beside it: the kernel never killed it in tests with this much. */
 const BASE = 46 * MIB;
 const THREAD = 12 * MIB;
 
-/** The most that munged keeps for clients that are slow to send or to read. */
+/** Maximum number of bytes that munged keeps for clients that are slow to send or to read. */
 const MOST_PARKED = 12 * MIB;
-/** How much more memory it takes: buffers grow by doubling. */
+/** Memory needed for each of these bytes, because buffers grow by doubling. */
 const PARKED_SHARE = 2;
 
 /** More threads than this do not serve the clients of one host faster. */
 const MOST_CHOSEN_THREADS = 4;
 
-/** The limit on memory that a number of threads needs at least, in bytes. */
+/** The lowest memory limit under which a number of threads is safe, in bytes. */
 export function neededMemory(threads: number, maxPayload: number): number {
   return BASE + threads * (THREAD + PAYLOADS_PER_THREAD * (maxPayload - MAX_PAYLOAD_LENGTH));
 }
@@ -50,7 +50,7 @@ export function chooseThreads(maxPayload: number): Choice {
   };
 }
 
-/** What to warn of if a number of threads may exceed the limit on memory; null if it fits. */
+/** The warning if a number of threads may exceed the memory limit; null if they fit. */
 export function memoryWarning(threads: number, maxPayload: number): string | null {
   const limit = memoryLimit();
   const need = neededMemory(threads, maxPayload);
@@ -61,7 +61,7 @@ export function memoryWarning(threads: number, maxPayload: number): string | nul
     `${mebibytes(need)} of memory under load, and the limit is ${mebibytes(limit)}${advice}`;
 }
 
-/** How many bytes of clients' unfinished requests and answers munged may keep. */
+/** Maximum number of bytes of clients' unfinished requests and answers that munged may keep. */
 export function parkedBytes(threads: number, maxPayload: number): number {
   const spare = memoryLimit() - neededMemory(threads, maxPayload);
   return Math.min(MOST_PARKED, Math.max(0, Math.floor(spare / PARKED_SHARE)));

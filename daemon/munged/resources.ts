@@ -1,5 +1,5 @@
-// The system limits that munged needs. The runtime crashes when it can't get what it needs, or says nothing
-// that an administrator understands, so munged checks before it starts.
+// Checks system limits before munged starts: the runtime, when short of something, crashes or reports nothing that an
+// administrator understands.
 import { availableParallelism } from "node:os";
 import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { MungeError } from "../../lib/errors.ts";
@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 /** Memory needed in addition to what munged has by then. */
 const BASE_MEMORY = 33 * MIB;
 const THREAD_MEMORY = 31 * MIB;
-/** How often a thread has a payload in memory while it makes or opens a credential, and keeps one for a client. */
+/** Copies of a payload that a thread needs memory for, to seal or open a credential and to keep one for a client. */
 export const PAYLOADS_PER_THREAD = 8;
 /** Descriptors besides those of the threads, with some for clients. */
 const OTHER_DESCRIPTORS = 22;
@@ -20,7 +20,7 @@ const STACK = 192 * 1024;
 /** The runtime's threads besides ours, and the processes needed to go into the background. */
 const OTHER_THREADS = 16;
 
-/** Threads per processor, and on any machine, beyond which more make nothing faster. */
+/** More threads per processor make nothing faster; but any machine may have the second number. */
 const THREADS_PER_PROCESSOR = 4;
 const LEAST_MOST_THREADS = 16;
 
@@ -37,7 +37,7 @@ export function usefulThreads(asked: number): number {
  *
  * @param threads that serve requests.
  * @param maxPayload maximum length of a payload.
- * @param alone whether all other processes are strangers, none our own on the way to the background.
+ * @param alone whether no other process is a copy of ours that is going into the background.
  * @throws {MungeError} EMUNGE_NO_MEMORY for memory, EMUNGE_SNAFU for another limit.
  */
 export function requireResources(threads: number, maxPayload: number, alone: boolean): void {
@@ -73,13 +73,15 @@ function requireProcesses(threads: number, alone: boolean): void {
   const limit = process.geteuid!() === 0 ? Infinity : softLimit("processes");
   const users = alone ? otherTasks(limit - processes) : 0;
   if (limit - users < processes) {
-    const others = users === 0 ? "" : ` (it is ${limit}, of which the user's others use ${users})`;
+    const others = users === 0
+      ? ""
+      : ` (it is ${limit}, and the user's other processes use ${users})`;
     throw insufficient(`ulimit -u ${need}${others}`);
   }
   const group = processLimit();
   const used = alone ? group?.used ?? 0 : 0;
   if (group !== null && group.limit - used < processes) {
-    const others = used === 0 ? "" : `, of which others use ${used}`;
+    const others = used === 0 ? "" : `, and others use ${used}`;
     throw insufficient(`the control group ${need} (pids.max is ${group.limit}${others})`);
   }
 }

@@ -1,5 +1,5 @@
 // Prepares what munged needs to serve, in the reference's order: log, origin, seed, key, groups, replay cache, socket,
-// workers, memory. Takes all of it down again at the end, or if the start fails.
+// workers, memory. Takes it all down again at the end, or if the start fails.
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../lib/errors.ts";
@@ -74,7 +74,7 @@ export async function serve(
     if (config.numThreads < threadsAsked) {
       log.warning(
         `Lowered number of threads from ${threadsAsked} to ${config.numThreads}: ` +
-          "more would not make this machine faster",
+          "more would not be faster on this machine",
       );
     }
     const warning = memoryWarning(config.numThreads, config.maxPayload);
@@ -147,7 +147,7 @@ async function start(
   const store = replay === null ? null : await startStore(config, logTarget, log);
   if (store !== null) teardown.add(() => store.stop());
   const listener = passed !== null
-    ? socket.adopt(passed, SERVICE_MANAGER) // which has put it in the place of a predecessor's
+    ? socket.adopt(passed, SERVICE_MANAGER) // which has replaced a predecessor's socket, if any
     : predecessor !== null
     ? socket.adopt(predecessor.listener, predecessor.source)
     : socket.bind();
@@ -226,7 +226,7 @@ async function start(
     teardown.add(() => guard.stop());
     watch.add(() => [dirname(config.socketPath)], () => guard.look());
   }
-  // The first to be done at the end: clients are served meanwhile.
+  // The first step of the shutdown, while clients are still served.
   if (seed.isSecure) teardown.add(() => writeSeedFile(config.seedFile, log));
   signals.reload = [
     () => reopenLog(logTarget, config),
@@ -255,7 +255,7 @@ async function start(
   return { ended: Promise.race(ways), hasSuccessor };
 }
 
-/** Takes out of the umask what would keep munged itself from using the files that it creates. */
+/** Clears the umask bits that would keep munged from using the files it creates. */
 function admitOwner(): void {
   const inherited = process.umask(0o077);
   process.umask(inherited & 0o077);

@@ -1,4 +1,4 @@
-// Keeps watch over the socket and the PID file: if someone removes them, they are made again.
+// Watches the socket and the PID file, and recreates them if someone removes them.
 import { lstatSync } from "node:fs";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { Logger } from "../process/log.ts";
@@ -10,7 +10,7 @@ import type { Engine } from "./serve/engine.ts";
 /** Pause between attempts to recreate the socket. */
 const RESTORE_PAUSE_MS = 5_000;
 
-/** Recreates the socket and the PID file if someone removes them. */
+/** Guards the socket and the PID file. */
 export class SocketGuard {
   readonly #config: DaemonConfig;
   readonly #socket: BoundSocket;

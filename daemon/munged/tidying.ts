@@ -1,10 +1,10 @@
 // Work that can wait: giving memory back, and dropping what has expired. It is done some time after a request was served, and
-// again when some of it is due. While munged is idle nothing here runs, because every wake-up disturbs the jobs of a
+// again when more of it is due. While munged is idle, nothing here runs, because every wake-up disturbs the jobs of a
 // compute node.
 import { gcAndSweep } from "bun:jsc";
 import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 
-/** When the start is complete; how long to wait after a request; and for how long, at least, nothing is done again. */
+/** When startup counts as over, how long to wait after a request, and the minimum time between two rounds. */
 const TIMES = { settledMs: 2_000, requestMs: 30_000, tidyMs: 5 * 60_000 };
 /** The longest time of a timer. */
 const MOST_MS = 2 ** 31 - 1;

@@ -1,5 +1,5 @@
 // Socket activation: the service manager listens, and starts the daemon with the socket as a descriptor (sd_listen_fds(3)).
-// Which socket it must be, the daemon decides.
+// Whether it is the right socket is for the daemon to check.
 import { MungeError } from "../../lib/errors.ts";
 import { LISTENER, LISTENER_FD } from "./session_leader.ts";
 
@@ -8,8 +8,8 @@ const FIRST_FD = 3;
 const VARIABLES = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
 
 /**
- * The descriptor of the socket from the service manager; null if it passed none to this process. Removes its variables, so
- * that no other program takes them for its own.
+ * The descriptor of the socket from the service manager; null if it passed none to this process. Removes its variables from
+ * the environment, so that no child mistakes them for its own.
  *
  * @throws {MungeError} for more than one socket, and where there is no socket activation.
  */

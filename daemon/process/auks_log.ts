@@ -20,7 +20,7 @@ export interface AuksLogLevels {
   readonly debug: number;
 }
 
-/** Takes lines; never throws, because a full disk must not stop a daemon. */
+/** Logs lines; never throws, because a full disk must not stop a daemon. */
 export interface AuksLog {
   info(level: number, text: string): void;
   debug(level: number, text: string): void;
@@ -126,7 +126,9 @@ function writeAuksLine(target: AuksLogTarget, sink: number, line: string): void 
 export function sendSyslog(socket: number, priority: number, program: string, line: string): void {
   const stamp = formatLocalTime(Math.floor(Date.now() / 1000), "%b %e %H:%M:%S");
   const message = `<${priority}>${stamp} ${program}[${process.pid}]: ${line}`;
-  if (!sendDatagram(socket, SYSLOG_SOCKET, message)) throw new Error("No syslog takes messages");
+  if (!sendDatagram(socket, SYSLOG_SOCKET, message)) {
+    throw new Error("No syslog daemon is listening");
+  }
 }
 
 function describe(target: AuksLogTarget): string {

@@ -1,8 +1,8 @@
-// Going into the background. The runtime can't fork, so the program starts itself again: the copy leads a new session,
-// has a child, the daemon, and exits. The daemon therefore is not a session leader and can never acquire a terminal. On
-// Linux the copy forks before its runtime starts (scripts/runtime/entry.ts), elsewhere it is session_leader.ts that starts a
-// second copy. A service manager has already started us as the leader of a session without a terminal; then the copy is the
-// daemon. The caller waits on a pipe for the daemon to report that it is ready.
+// Going into the background. The runtime can't fork, so the program starts a copy of itself. The copy leads a new session,
+// starts the daemon as its child, and exits, so the daemon is not a session leader and can never acquire a terminal. On
+// Linux the copy forks before its runtime starts (scripts/runtime/entry.ts); elsewhere, session_leader.ts starts a second
+// copy. If a service manager has already made us the leader of a session without a terminal, the first copy is the daemon.
+// The caller waits on a pipe until the daemon reports that it is ready.
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { basename, delimiter, resolve } from "node:path";
 import {
@@ -20,14 +20,13 @@ import { copyOptions, PIPE_FD, STAGE } from "./session_leader.ts";
 /** The exit status of the caller's command, in one byte. */
 const READY = 0;
 
-/** The daemon calls it once it answers requests; then its caller's command exits successfully. */
+/** The daemon calls it once it answers requests; the caller's command then exits successfully. */
 export type AnnounceReady = () => void;
 
 /**
  * Returns only in the daemon, with / as its working directory and still the caller's standard error. The process that
  * the user started exits with status 0 once the daemon is ready, with the status from {@linkcode announceFailure}, or
- * with 1 if the daemon ends without calling either.
- * ps and pidof show the daemon under the program's name.
+ * with 1 if the daemon ends without calling either. ps and pidof show the daemon under the program's name.
  *
  * @param listener the service manager's socket (activation.ts) to pass on to the daemon.
  */

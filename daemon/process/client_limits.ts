@@ -6,7 +6,7 @@ const WINDOW_SECONDS = 60;
 /** Lines per cause and user within that time. */
 const LINES = 10;
 /**
- * Bytes a second over all causes and users, and the size of a burst, so that a second never has more than twice as many.
+ * Bytes a second for all causes and users together. A burst may be as large, so no second has more than twice as many.
  */
 const BYTES_PER_SECOND = 5_000;
 const BURST_MS = 1_000;

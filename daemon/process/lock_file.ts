@@ -49,8 +49,8 @@ export function lockSocket(
 }
 
 /**
- * Takes the lock of a running daemon that has agreed to it: a locked file replaces the daemon's, so that there is a lock
- * at every moment, and those who look for its holder find the one or the other.
+ * Takes the lock of a running daemon that has agreed to it: a locked file replaces the daemon's, so the lock is held at
+ * every moment, and anyone looking for its holder finds one of the two daemons.
  *
  * @param mode of the lock file.
  * @throws the system's error; the daemon then still has its lock.

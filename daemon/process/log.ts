@@ -49,7 +49,7 @@ const LEVELS = { error: 3, warning: 4, notice: 5, info: 6, debug: 7 } as const;
 /** A message's severity. */
 export type LogLevel = keyof typeof LEVELS;
 
-/** Takes messages; never throws, because a full disk must not stop the daemon. */
+/** Logs messages; never throws, because a full disk must not stop the daemon. */
 export interface Logger extends Record<LogLevel, (text: string) => void> {
   /**
    * Logs a failure that may recur endlessly, at most once in 5 minutes.
@@ -58,8 +58,8 @@ export interface Logger extends Record<LogLevel, (text: string) => void> {
    */
   limited(cause: string, level: LogLevel, text: string): void;
   /**
-   * Logs, as Info, what a client caused; at most a few lines a minute per cause and user, with the number of
-   * suppressed lines, and a few kilobytes a second of all.
+   * Logs, as Info, what a client caused: at most a few lines a minute per cause and user, with the number of
+   * suppressed lines, and a few kilobytes a second in total.
    *
    * @param cause from a fixed set of words.
    */
@@ -78,7 +78,7 @@ export type AuditFields = Readonly<Record<string, string | number>>;
 
 /** How long to wait for a reader of standard error; then messages are dropped until it reads again. */
 const READER_PATIENCE_MS = 1_000;
-/** The most bytes before a line's text and behind it: time, level, program, and how many were suppressed. */
+/** Maximum number of bytes around a line's text: time, level, program, and how many were suppressed. */
 const LINE_HEAD = 100;
 const LOG_MODE = 0o640;
 /** LOG_DAEMON << 3 */
@@ -90,7 +90,7 @@ export const SYSLOG_SOCKET = process.platform === "linux"
   ? "/var/run/syslog"
   : "/var/run/log";
 
-/** The log of messages before the real one is open, and of a daemon in the foreground. */
+/** The log until the real one is open, and that of a daemon in the foreground. */
 export function stderrLog(
   config: Pick<LogConfig, "program" | "verbose" | "foreground" | "logFormat">,
 ): LogTarget {
@@ -263,14 +263,18 @@ const WRITERS: Record<LogTarget["kind"], (to: LogTarget, level: LogLevel, text: 
     const stamp = formatLocalTime(seconds(), "%b %e %H:%M:%S");
     const priority = SYSLOG_FACILITY | LEVELS[level];
     const line = `<${priority}>${stamp} ${target.program}[${process.pid}]: ${text}`;
-    if (!sendDatagram(target.fd, SYSLOG_SOCKET, line)) throw new Error("No syslog takes messages");
+    if (!sendDatagram(target.fd, SYSLOG_SOCKET, line)) {
+      throw new Error("No syslog daemon is listening");
+    }
   },
 };
 
 /** One write per line, so that lines from several threads stay whole. */
 function writeLine(fd: number, line: string): void {
   const bytes = new TextEncoder().encode(`${line}\n`);
-  if (fs().writeSync(fd, bytes) < bytes.length) throw new Error("The log took a part only");
+  if (fs().writeSync(fd, bytes) < bytes.length) {
+    throw new Error("Only part of the line was written");
+  }
 }
 
 let isReaderStuck = false;

@@ -3,13 +3,13 @@
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 
 /**
- * Says what a copy of ourselves is for: to be "daemon", or to lead the "session", with the caller's process ID, so that it
- * has no effect on others who inherit it. The daemon removes it from its environment.
+ * The environment variable with a copy's role: `daemon`, or `session:` and the caller's process ID, so that it has no
+ * effect on other processes that inherit it. The daemon removes it from its environment.
  */
 export const STAGE = "MUNGED_STAGE";
 /** The end of the pipe to the waiting caller, in both copies. */
 export const PIPE_FD = 3;
-/** Says that the copies have the service manager's socket, and its descriptor there. */
+/** The environment variable that is set if the copies have the service manager's socket, and its descriptor there. */
 export const LISTENER = "MUNGED_LISTENER";
 export const LISTENER_FD = 4;
 

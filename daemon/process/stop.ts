@@ -60,8 +60,8 @@ export function stopDaemon(
 }
 
 /**
- * Waits until a process is gone: it no longer exists, or its process ID has been reused. A zombie is waited for, as init
- * soon reaps it, but not killed again if that does not happen. A process that /proc does not show gets a moment to clean up
+ * Waits until a process is gone: it no longer exists, or its process ID has been reused. A zombie gets the whole time, as
+ * its parent usually reaps it soon, and then counts as gone. A process that /proc does not show gets a moment to clean up
  * after it has released the lock.
  */
 function hasEnded(fd: number, pid: number, patienceMs: number): boolean {

@@ -138,7 +138,7 @@ suite("aukspriv", NEEDS, () => {
     });
     assert.deepEqual(await watch(2, { AUKS_PRIV_KEYTAB: several }), [
       `TIME [INFO1] aukspriv:  ${MNGT} was chosen among the principals of ${several}: ` +
-      "it is a host principal, of another name than this host",
+      "it is a host principal, but for another host name",
       built(MNGT, several),
     ]);
   });

@@ -3,7 +3,7 @@ import { supplementaryGroups } from "../../../lib/os/users.ts";
 import { packGroups } from "./map.ts";
 import type { GroupsAnswer } from "./groups.ts";
 
-// The global one, because loading node:worker_threads would take longer than everything done here.
+// The global function, because loading node:worker_threads would take longer than everything done here.
 postMessage(build());
 
 function build(): GroupsAnswer {

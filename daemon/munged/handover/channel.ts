@@ -1,4 +1,5 @@
-// A connection between two mungeds, one of which replaces the other: messages in order, each awaited for a limited time.
+// A connection between a running munged and the one that replaces it. Messages arrive in order, and each is awaited for a
+// limited time.
 import { close } from "../../../lib/os/socket.ts";
 import { type Packet, receivePacket, sendPacket } from "../../../lib/os/packet_socket.ts";
 import { systemCode } from "../../../lib/os/system_text.ts";
@@ -12,10 +13,10 @@ import {
   parseMessage,
 } from "./messages.ts";
 
-/** How long one look for a message may block the main thread. */
+/** How long each check for a message may block the main thread. */
 const LOOK_MS = 2;
 
-/** What sending and receiving report if the other side has closed before it had received everything. */
+/** The errors if the other side has closed the connection, perhaps before receiving everything. */
 const GONE: readonly (string | undefined)[] = ["EPIPE", "ECONNRESET"];
 
 /** The other side is gone, or has given up. */
@@ -47,11 +48,11 @@ export class Channel {
   }
 
   /**
-   * Waits for the next message, which must be of a kind.
+   * Waits for the next message, which must be of this kind.
    *
    * @param milliseconds Infinity to wait until the other side is gone.
    * @returns the message and the descriptor that came with it.
-   * @throws {Gone} if the other side is gone, {Refused} if it refuses, {Error} for anything else, or if it takes too long.
+   * @throws {Gone} if the other side is gone, {Refused} if it refuses, {Error} for any other message, or after that time.
    */
   async expect<K extends Kind>(
     kind: K,
@@ -65,7 +66,7 @@ export class Channel {
       if (packet === "closed") throw new Gone();
       if (packet !== null) return { message: this.#parse(kind, packet), passed: packet.passed };
       if (performance.now() > deadline) throw new Error("No answer in time");
-      await new Promise(setImmediate); // workers, signals and timers in between
+      await new Promise(setImmediate); // lets workers, signals and timers run
     }
   }
 
@@ -74,7 +75,7 @@ export class Channel {
       return receivePacket(this.#fd);
     } catch (error) {
       if (!GONE.includes(systemCode(error))) throw error;
-      return receivePacket(this.#fd); // The error came first; what was sent before is still there.
+      return receivePacket(this.#fd); // the error comes first, but earlier packets can still be read
     }
   }
 

@@ -1,11 +1,11 @@
-// What two mungeds say to each other when one replaces the other: messages of JSON, each a packet, and the version of the
-// conversation. Both sides ignore fields that they don't know, so that an upgrade and a downgrade work.
+// The protocol between a running munged and the one that replaces it: messages in JSON, one in each packet, and its
+// versions. Both sides ignore fields that they don't know, so that upgrades and downgrades work.
 import { systemText } from "../../../lib/os/system_text.ts";
 
-/** The versions of the conversation that this munged can have. */
+/** The protocol versions that this munged supports. */
 export const PROTOCOLS = { oldest: 1, newest: 1 } as const;
 
-/** The messages, in their order but for `refused`, which ends the conversation. */
+/** The messages in order, except `refused`, which can come at any time and ends the conversation. */
 export type Message =
   /** From the new munged: what it is and wants. */
   | {
@@ -16,8 +16,8 @@ export type Message =
     readonly socket: string;
   }
   /**
-   * From the old one, with the listening socket; `isManagers` says whether that is the service manager's, and
-   * `notifySocket` where the manager expects to hear who is the main process.
+   * From the old one, with the listening socket. `isManagers` says whether that is the service manager's; the manager
+   * expects to be told on `notifySocket` which process is the main one.
    */
   | {
     readonly kind: "welcome";
@@ -26,15 +26,15 @@ export type Message =
     readonly isManagers: boolean;
     readonly notifySocket?: string | undefined;
   }
-  /** From either: it goes no further, and the old one keeps serving. */
+  /** From either: it gives up, and the old one keeps serving. */
   | { readonly kind: "refused"; readonly reason: string }
-  /** From the new one: it has everything but the replay cache, and asks the old one to serve no more requests. */
+  /** From the new one: it has everything but the replay cache, and asks the old one to stop serving. */
   | { readonly kind: "rest" }
   /** From the old one: its journals are complete. `kept` says that it has erased no record since its welcome. */
   | { readonly kind: "resting"; readonly kept?: boolean | undefined }
   /** From the new one: it has read them. */
   | { readonly kind: "ready" }
-  /** From the old one: the new one may serve. From here on, the old one only does so again once the new one is gone. */
+  /** From the old one: the new one may serve. From now on, the old one resumes only once the new one is gone. */
   | { readonly kind: "go" }
   /** From the new one: it serves, under its own locks and PID file. */
   | { readonly kind: "serving" };
@@ -68,7 +68,7 @@ export function formatMessage(message: Message): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(message));
 }
 
-/** The message in a packet. @throws {Error} if there is none that we know. */
+/** The message in a packet. @throws {Error} if it is invalid or unknown. */
 export function parseMessage(bytes: Uint8Array): Message {
   let found: unknown;
   try {
@@ -93,7 +93,7 @@ function isOf(value: unknown, type: FieldType): boolean {
   return found === wanted || missing.length > 0 && value === undefined;
 }
 
-/** The version in which two mungeds can talk, the newest that both know; null if there is none. */
+/** The newest protocol version that both mungeds support; null if there is none. */
 export function commonProtocol(oldest: number, newest: number): number | null {
   const protocol = Math.min(newest, PROTOCOLS.newest);
   return protocol >= Math.max(oldest, PROTOCOLS.oldest) ? protocol : null;

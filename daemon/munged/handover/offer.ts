@@ -1,5 +1,5 @@
-// The old munged's part in its replacement: it offers to hand over, and when a new munged asks, gives it the socket, stops
-// serving, and leaves once the new one serves. If anything goes wrong on the way, the old one keeps serving.
+// The old munged's part in its replacement: it offers to hand over and, when a new munged asks, passes it the socket, stops
+// serving, and exits once the new one serves. If anything goes wrong on the way, the old one keeps serving.
 import { chmodSync } from "node:fs";
 import { removeName } from "../../../lib/files/replacement.ts";
 import { listenForPackets } from "../../../lib/os/packet_socket.ts";
@@ -17,13 +17,13 @@ import { commonProtocol, type MessageOf, PROTOCOLS } from "./messages.ts";
 import { handoverPath, trustedPeer } from "./place.ts";
 
 const SOCKET_MODE = 0o600;
-/** How long the new munged may take for each step; the first two are while this one serves. */
+/** How long the new munged may take for each step; during the first two, this one still serves. */
 const HELLO_MS = 2_000;
 const PREPARATION_MS = 60_000;
 const ADOPTION_MS = 10_000;
 /**
- * How long clients that have connected may take for the rest of their request, or of our answer. Then they are
- * disconnected, and ask the new munged. Until then nobody else is served, so it is short.
+ * How long clients that have connected may take to send the rest of their request or to receive our answer. Then they are
+ * disconnected, and ask the new munged. It is short, because nobody else is served meanwhile.
  */
 const GRACE_MS = 100;
 
@@ -35,11 +35,11 @@ export interface OfferParts {
   readonly engine: Engine;
   readonly replay: ReplayStore;
   readonly log: Logger;
-  /** Writes the PID file, which may be the new munged's by now. */
+  /** Writes the PID file again, as the new munged may have replaced it. */
   writePidFile(): void;
 }
 
-/** How far a replacement has got: the new munged may serve from "committed" on. */
+/** How far the replacement has got: from "committed" on, the new munged may serve. */
 type Phase = "none" | "begun" | "committed" | "done";
 
 /** Offers to hand over, where that is possible; null where it isn't. */
@@ -66,7 +66,7 @@ export class HandoverOffer {
     null;
   #isStopping = false;
 
-  /** Settles with the exit status once a new munged serves, or if this one can serve no longer. */
+  /** Settles with the exit status once a new munged serves, or if this one can no longer serve. */
   readonly ended: Promise<number> = this.#ended.promise;
 
   /** @throws the system's error if the socket can't be made. */
@@ -84,7 +84,7 @@ export class HandoverOffer {
     return this.#phase === "done";
   }
 
-  /** Ends the offer, because munged stops; a new munged that may already serve is stopped, too. */
+  /** Ends the offer when munged stops, and also stops a new munged that may already be serving. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     const visit = this.#visit;
@@ -150,7 +150,7 @@ export class HandoverOffer {
     const protocol = commonProtocol(oldest, newest);
     if (protocol === null) {
       throw new Error(
-        `it hands over in protocol ${PROTOCOLS.oldest} to ${PROTOCOLS.newest}, not in ${oldest} to ${newest}`,
+        `it supports handover protocols ${PROTOCOLS.oldest} to ${PROTOCOLS.newest}, not ${oldest} to ${newest}`,
       );
     }
     if (!isSamePath(socket, own.path)) throw new Error(`it serves "${own.path}"`);
@@ -166,14 +166,14 @@ export class HandoverOffer {
   /** Stops serving. @throws {Error} if that fails, or would lose entries of the replay cache. */
   async #rest(): Promise<void> {
     if (!await this.#parts.engine.rest(GRACE_MS)) {
-      throw new Error("it has not finished its requests in time");
+      throw new Error("it did not finish its requests in time");
     }
     this.#requireJournals();
   }
 
   #requireJournals(): void {
     if (isSaved(this.#parts.replay.state, Math.floor(Date.now() / 1000))) return;
-    throw new Error("it could not write its replay cache to disk, see its log, and would lose it");
+    throw new Error("it could not write its replay cache to disk (see its log), and would lose it");
   }
 
   #leave(pid: number): void {
@@ -183,7 +183,7 @@ export class HandoverOffer {
     this.#ended.resolve(0);
   }
 
-  /** Serves again; the new munged is gone or never got as far as serving. */
+  /** Resumes serving, because the new munged has ended or failed. */
   #serveOn(): void {
     const { socket, listener, engine, replay, log, writePidFile } = this.#parts;
     const phase = this.#phase;
@@ -198,15 +198,15 @@ export class HandoverOffer {
         writePidFile();
       }
       engine.accept();
-      log.notice("Serving on");
+      log.notice("Resumed serving");
     } catch (error) {
-      log.error(`Failed to serve on: ${systemText(error)}`);
+      log.error(`Failed to resume serving: ${systemText(error)}`);
       this.#ended.resolve(1);
     }
   }
 }
 
-/** Waits until the new munged serves. @throws {Gone} if it ends instead; whatever else it says, it may serve. */
+/** Waits until the new munged serves; ignores anything else it says, as it may serve by now. @throws {Gone} if it ends. */
 async function untilServing(channel: Channel): Promise<void> {
   for (;;) {
     try {

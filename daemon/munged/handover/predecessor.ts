@@ -1,5 +1,5 @@
-// The new munged's part in a replacement: it asks the running munged for its socket, has it stop serving, reads what it
-// has decoded, and serves in its place. If it fails before that, the running munged keeps serving.
+// The new munged's part in a replacement: it asks the running munged for its socket, makes it stop serving, reads which
+// credentials it has decoded, and serves in its place. If it fails before that, the running munged keeps serving.
 import { closeSync, constants, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../../lib/errors.ts";
@@ -17,7 +17,7 @@ import { Channel, Gone, Refused } from "./channel.ts";
 import { type MessageOf, PROTOCOLS } from "./messages.ts";
 import { handoverPath, trustedPeer } from "./place.ts";
 
-/** How long the old munged may take for each step; to stop serving, also for its clients. */
+/** How long the old munged may take for each step; before it stops serving, it also waits for its clients. */
 const WELCOME_MS = 5_000;
 const REST_MS = 10_000;
 const GO_MS = 10_000;
@@ -27,15 +27,15 @@ const START_MS = 1_500;
 const RELEASE_MS = 1_000;
 const RELEASE_POLL_MS = 5;
 
-/** What the new munged does when its time has come. */
+/** The steps by which the new munged takes over. */
 export interface TakeOverSteps {
-  /** Reads the journals of the old munged, which has stopped but may resume; anew if it may have erased a record. */
+  /** Reads the rest of the journals of the old munged, which has stopped but may resume; all if it has erased a record. */
   adopt(hasErased: boolean): void;
   /** Takes locks and PID file. The old munged has agreed. */
   claim(): void;
   /** Serves. */
   accept(): void;
-  /** Takes the place of an old munged that has ended on the way: locks, journals and PID file. */
+  /** Takes the locks, journals and PID file of an old munged that has ended meanwhile. */
   succeed(): void;
 }
 
@@ -70,7 +70,7 @@ export class Predecessor {
   /**
    * Takes its place.
    *
-   * @returns milliseconds for which nobody accepted connections.
+   * @returns milliseconds during which nobody accepted connections.
    * @throws {MungeError} if it refuses or does not answer, or a step fails. It then keeps serving, once this process has
    * ended.
    */
@@ -89,7 +89,7 @@ export class Predecessor {
       steps.accept();
     } catch (error) {
       if (!(error instanceof Gone)) {
-        // Otherwise it waits for our end, as we have its locks.
+        // Otherwise it waits until we exit, as we hold its locks.
         if (!isGranted) channel.close();
         throw this.#failure(error);
       }
@@ -183,7 +183,7 @@ function holderOf(socketPath: string): number | null {
     const { O_WRONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
     fd = openSync(lockPath(socketPath), O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
   } catch {
-    return null; // what is wrong with it will be reported when it is locked
+    return null; // locking it will report the problem
   }
   try {
     return lockHolder(fd);

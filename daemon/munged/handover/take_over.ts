@@ -1,4 +1,4 @@
-// What a new munged does to its own parts when it takes the place of another; predecessor.ts has the conversation.
+// What a new munged does with its own parts when it takes over from another; predecessor.ts talks to that.
 import type { Logger } from "../../process/log.ts";
 import { NOTIFY_SOCKET } from "../../process/systemd.ts";
 import type { BoundSocket } from "../bound_socket.ts";
@@ -7,7 +7,7 @@ import type { Engine } from "../serve/engine.ts";
 import type { Signals } from "../signals.ts";
 import type { Predecessor } from "./predecessor.ts";
 
-/** The parts of a new munged that is ready but for its place. */
+/** The parts of a new munged, which is otherwise ready to serve. */
 export interface NewMunged {
   readonly socket: BoundSocket;
   readonly listener: number;
@@ -19,7 +19,7 @@ export interface NewMunged {
   claimPidFile(): void;
 }
 
-/** Takes the predecessor's place. @throws {Error} if that fails; this process must then end, and the predecessor keeps serving. */
+/** Takes the predecessor's place. @throws {Error} if that fails; this process must then exit, and the predecessor serves on. */
 export async function takeOver(
   predecessor: Predecessor,
   { socket, listener, cache, engine, signals, log, claimPidFile }: NewMunged,
@@ -42,12 +42,12 @@ export async function takeOver(
       claimPidFile();
     },
     accept() {
-      socket.own(listener); // only now that nothing can fail any more, as an owner shuts it down at the end
+      socket.own(listener); // only once nothing else can fail, because the owner shuts it down when it exits
       engine.accept();
     },
   });
   if (predecessor.notifySocket !== undefined) {
-    process.env[NOTIFY_SOCKET] ??= predecessor.notifySocket; // the manager's service is us now
+    process.env[NOTIFY_SOCKET] ??= predecessor.notifySocket; // we are the manager's service now
   }
   log.notice(`Replaced daemon ${predecessor.who}: clients waited for ${Math.ceil(gap)} ms`);
 }

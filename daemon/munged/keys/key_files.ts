@@ -1,5 +1,5 @@
-// The key files of all realms: which there are, their state as seen by stat(), and where to watch for changes. Reading
-// them is ring_reader.ts.
+// The key files of all realms: which there are, their state as seen by stat(), and where to watch for changes.
+// ring_reader.ts reads them.
 import { type BigIntStats, readdirSync, realpathSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DEFAULT_REALM, isRealmName } from "../../../lib/credential/realm.ts";

@@ -28,7 +28,7 @@ export function requireRealm<T>(realms: ReadonlyMap<string, T>, name: string): T
   return realm;
 }
 
-/** The realms of both, each with the keys of both, the first one's keys first. */
+/** All realms of both arguments, each with its keys from both, the first argument's keys first. */
 export function joinRealms(first: Realms, second: Realms): Realms {
   const joined = new Map<string, Realm>();
   for (const [name, realm] of [...second, ...first]) {

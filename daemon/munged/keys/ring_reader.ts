@@ -1,4 +1,4 @@
-// Reads the key files of a realm into memory that is locked where possible, and wipes what is needed only while reading.
+// Reads the key files of a realm into memory that is locked if possible, and wipes everything else it has read.
 import { lstatSync, statSync } from "node:fs";
 import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../../../lib/credential/subkeys.ts";
 import { readKeyFile } from "../../../lib/keys/file.ts";

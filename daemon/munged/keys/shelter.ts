@@ -9,7 +9,7 @@ import {
   shareSecret,
 } from "../../../lib/os/secret_memory.ts";
 
-/** The two subkeys, one behind the other. */
+/** The length of each of the two subkeys, which are stored one behind the other. */
 const SUBKEY_LENGTH = 20;
 
 /** Moves subkeys to memory for secrets; wipes `subkeys`. */

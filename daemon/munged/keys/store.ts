@@ -1,5 +1,5 @@
 // The keys of all realms that are in force: notices changed files and expired keys, hands changes to all workers, and
-// wipes keys that are no longer valid. The files are key_files.ts's, reading them is ring_reader.ts's.
+// wipes keys that are no longer valid. key_files.ts finds the files, and ring_reader.ts reads them.
 import { DEFAULT_REALM, describeRealm } from "../../../lib/credential/realm.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import { freeSecret, secretAt, type SharedSecret } from "../../../lib/os/secret_memory.ts";
@@ -77,7 +77,7 @@ export class KeyStore {
     this.#armExpiry();
   }
 
-  /** Reads the files again. If one can't be read, its realm stays as it was, and the log has an error. */
+  /** Reads the files again. If one can't be read, its realm stays as it was, and an error is logged. */
   reload(): void {
     this.#enqueue(() => this.#readAgain());
   }

@@ -38,7 +38,7 @@ const TYPES = CIPHERS.length * MACS.length;
 const TYPES_USED = RECENT_SLICE + SLICES;
 const ZIPS_USED = TYPES_USED + DIRECTIONS.length * TYPES;
 const REFUSED = ZIPS_USED + DIRECTIONS.length * ZIPS.length;
-/** Connections kept at present, requests over such ones, and clients whose connection was not kept. */
+/** Connections kept at present, requests over kept connections, and clients whose connection could not be kept. */
 const KEPT = REFUSED + DIRECTIONS.length * POLICY_RULES.length;
 const OVER_KEPT = KEPT + 1;
 const NOT_KEPT = OVER_KEPT + 1;
@@ -183,13 +183,13 @@ export interface Totals {
 
 /** Credentials by their types. */
 export interface TypesUsed {
-  /** By cipher and MAC, only those that there were. */
+  /** By cipher and MAC; only combinations that occurred. */
   readonly types: readonly {
     readonly cipher: string;
     readonly mac: string;
     readonly count: number;
   }[];
-  /** By compression: for an encode, the one asked for. */
+  /** By compression; for an encode, the requested one. */
   readonly zips: readonly { readonly zip: string; readonly count: number }[];
 }
 

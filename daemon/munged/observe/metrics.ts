@@ -36,7 +36,7 @@ export const METRICS: readonly Metric<Status>[] = [
   {
     name: "munged_info",
     type: "gauge",
-    help: "The version that runs.",
+    help: "The running version.",
     samples: (s) => [[{ version: s.version, compatible_version: s.compatible_version }, 1]],
   },
   {
@@ -63,7 +63,7 @@ export const METRICS: readonly Metric<Status>[] = [
   {
     name: "munged_cut_off_total",
     type: "counter",
-    help: "Requests that were no requests, and got no answer.",
+    help: "Messages that were not valid requests, and got no answer.",
     samples: ({ requests }) => [[{}, requests.cut_off]],
   },
   {
@@ -98,7 +98,7 @@ export const METRICS: readonly Metric<Status>[] = [
   {
     name: "munged_compressions_total",
     type: "counter",
-    help: "The same credentials by compression, for encodes the one asked for.",
+    help: "The same credentials by compression; for encodes, the requested one.",
     samples: ({ algorithms }) =>
       KINDS.flatMap((kind) =>
         algorithms[kind].zips.map(({ zip, count }) => [{ kind, zip }, count] as const)
@@ -107,7 +107,7 @@ export const METRICS: readonly Metric<Status>[] = [
   {
     name: "munged_policy_refusals_total",
     type: "counter",
-    help: "Requests that the policy refused, by the rule that did.",
+    help: "Requests that the policy refused, by rule.",
     samples: ({ refused_by_policy }) =>
       KINDS.flatMap((kind) =>
         Object.entries(refused_by_policy[kind]).map(([rule, count]) =>
@@ -118,13 +118,13 @@ export const METRICS: readonly Metric<Status>[] = [
   {
     name: "munged_worker_requests_total",
     type: "counter",
-    help: "Requests that each worker thread took up.",
+    help: "Requests that each worker thread processed.",
     samples: ({ workers }) => workers.map(({ number, requests }) => [{ worker: number }, requests]),
   },
   {
     name: "munged_request_duration_seconds",
     type: "histogram",
-    help: "Time from the whole request to the answer, of one request in 16.",
+    help: "Time from the complete request to the answer, for one request in 16.",
     samples: ({ duration }) => histogram(duration.buckets, duration.timed, duration.sum_us),
   },
   {
@@ -142,7 +142,7 @@ export const METRICS: readonly Metric<Status>[] = [
   {
     name: "munged_replay_store_up",
     type: "gauge",
-    help: "Whether the replay store can be asked.",
+    help: "Whether the replay store is reachable.",
     samples: ({ replay_store: store }) => store === null ? [] : [[{}, store.reachable ? 1 : 0]],
   },
   {
@@ -189,7 +189,7 @@ export const METRICS: readonly Metric<Status>[] = [
   {
     name: "munged_key_expiry_timestamp_seconds",
     type: "gauge",
-    help: "When a retired key stops counting, in seconds since the epoch.",
+    help: "When a retired key stops decoding, in seconds since the epoch.",
     samples: (s) => keySamples(s, ({ expiry }) => expiry),
   },
   {

@@ -46,7 +46,7 @@ export interface Status {
   };
   /** Connections kept for several requests: at present, the requests over all so far, and clients that were refused one. */
   readonly kept_connections: Totals["kept"];
-  /** What credentials were made with: for a site that wants to know before it forbids anything. */
+  /** Algorithms in use, for a site that wants to know before it forbids any. */
   readonly algorithms: Totals["used"];
   /** Requests refused by the policy, by rule. */
   readonly refused_by_policy: Totals["refused"];
@@ -204,7 +204,7 @@ function hints({ decode, encode, used, skewMax, lastInvalid }: Totals, realms: R
           isoTime(lastInvalid)
         }. Compare "mungekey --fingerprint" and "mungekey --list" ` +
         "with the hosts they come from: a host that promotes a key before all others have staged it, " +
-        "or retires one that others still encode with, makes this happen.",
+        "or retires one that others still encode with, causes this.",
     );
   }
   const rewound = decode[ERRNO.EMUNGE_CRED_REWOUND]!;

@@ -5,9 +5,9 @@ import type { Network } from "../config.ts";
 const ADDRESS_BITS = 32;
 
 /**
- * The network in CIDR notation (RFC 4632), or a single address.
+ * Reads a network in CIDR notation (RFC 4632), or a single address.
  *
- * @throws {Error} saying what is wrong with it.
+ * @throws {Error} that says why it is invalid.
  */
 export function parseNetwork(text: string): Network {
   const [, host = "", length = `${ADDRESS_BITS}`] = /^([^/]*)(?:\/(\d{1,2}))?$/.exec(text) ?? [];
@@ -21,7 +21,7 @@ export function parseNetwork(text: string): Network {
   const network = { address: (address & mask) >>> 0, mask };
   if (network.address !== address) {
     throw new Error(
-      `"${text}" has bits behind its prefix; the network is ${formatNetwork(network)}`,
+      `"${text}" has bits set beyond its prefix; the network is ${formatNetwork(network)}`,
     );
   }
   return network;

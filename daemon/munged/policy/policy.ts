@@ -30,7 +30,7 @@ export interface DirectionPolicy {
 /** What a realm permits. */
 export interface RealmPolicy {
   readonly encode: DirectionPolicy & {
-    /** What a client gets that asks for the default. */
+    /** What a client that requests the default gets. */
     readonly defaultCipher: number;
     readonly defaultMac: number;
   };
@@ -59,7 +59,7 @@ function row<T extends { readonly name: string }>(table: readonly T[], name: str
   return table.find((type) => type.name === name)!;
 }
 
-/** The names of the types that `--security=modern` allows. Levels are about ciphers and MACs only. */
+/** The names of the types that `--security=modern` allows. Levels apply only to ciphers and MACs. */
 const MODERN: Partial<Record<Kind, readonly string[]>> = {
   cipher: ["aes128", "aes256"],
   mac: ["sha256", "sha512"],
@@ -69,7 +69,7 @@ const MODERN: Partial<Record<Kind, readonly string[]>> = {
 export const OPEN_POLICY: RealmPolicy = resolvePolicy(DEFAULTS, DEFAULT_REALM);
 
 /**
- * What a realm permits. Its own rules come before those of all realms, and a list before a level.
+ * What a realm permits. Its own rules take precedence over those for all realms, and a list over a level.
  *
  * @throws {MungeError} if the rules contradict each other.
  */
@@ -154,7 +154,7 @@ function directionPolicy(
   };
 }
 
-/** The realm's own rules, or if there are none, those of all realms. */
+/** The realm's own rules or, if there are none, those for all realms. */
 function rulesFor<T extends { readonly realm: string | null }>(
   rules: readonly T[],
   realm: string,
@@ -184,7 +184,7 @@ function refusedTypes(
   return refused;
 }
 
-/** What a level allows; undefined if it is not about types of this kind. */
+/** What a level allows; undefined if it does not apply to types of this kind. */
 function numbersOf(level: SecurityLevel | undefined, kind: Kind): number[] | undefined {
   const modern = MODERN[kind];
   if (level === undefined || modern === undefined) return undefined;
@@ -218,7 +218,7 @@ function contradiction(policy: DirectionPolicy): string | undefined {
   return undefined;
 }
 
-/** The types that default means: the reference's if they are allowed, or else the strongest that fit together. */
+/** The types that "default" stands for: the reference's if they are allowed, otherwise the strongest that fit together. */
 function defaultTypes({ refusedCiphers, refusedMacs }: DirectionPolicy) {
   const macs = TYPES.mac.filter(({ number }) => !isRefused(refusedMacs, number));
   for (const cipher of TYPES.cipher) {

@@ -37,7 +37,7 @@ export class ReplayCache {
   readonly #tables = new Map<number, OpenTable>();
   #newest = 0;
 
-  /** @param warn called with problems that keep entries from the disk. */
+  /** @param warn called with problems that keep entries from being written to disk. */
   constructor(state: ReplayState, warn: (text: string) => void = () => {}) {
     this.#state = state;
     this.#words = new Int32Array(state.shared);
@@ -48,8 +48,8 @@ export class ReplayCache {
    * Remembers a credential unless it is already remembered.
    *
    * @param expiry until when to remember it, seconds since the epoch.
-   * @returns for a new credential, what to {@linkcode forget} if the answer can't be delivered; of simultaneous calls with
-   * the same credential, exactly one gets this.
+   * @returns for a new credential, the argument for {@linkcode forget} if the answer can't be delivered; of simultaneous
+   * calls with the same credential, exactly one gets this.
    * @throws {Error} if there is no memory or descriptor for it; then the credential must not be accepted.
    */
   remember(presented: Presented, expiry: number): Remembered | "retried" | "replayed" {
@@ -61,7 +61,7 @@ export class ReplayCache {
     return verdict === "new" ? { key: presented.key, expiry, record } : verdict;
   }
 
-  /** Forgets a credential whose answer could not be delivered, unless it was accepted again since. */
+  /** Forgets a credential whose answer could not be delivered, unless it has been accepted again since. */
   forget({ key, expiry, record }: Remembered): void {
     const minute = minuteOf(expiry);
     if (this.#known(minute) === undefined && findMinute(this.#words, minute) === null) return;
@@ -74,7 +74,8 @@ export class ReplayCache {
   }
 
   /**
-   * From now on, believes retries of a credential that was remembered provisionally, unless it was presented again since.
+   * From now on, believes retries of a credential that was remembered provisionally, unless it has been presented again
+   * since.
    *
    * @param now seconds since the epoch.
    */
@@ -91,7 +92,7 @@ export class ReplayCache {
     }
   }
 
-  /** Appends the entry that was just changed to the journal. Returns the number of its record. */
+  /** Appends the entry that has just changed to the journal. Returns the number of its record. */
   #save({ table, entry }: OpenTable, minute: number): number {
     const words = this.#words;
     const journal = words[entry + ENTRY.journal]!;

@@ -1,5 +1,5 @@
-// The directory in which the replay cache outlives munged: beside the seed file, just as private, and used by one munged at a
-// time.
+// The directory that preserves the replay cache across restarts: beside the seed file, just as private, and used by one
+// munged at a time.
 import {
   closeSync,
   constants,
@@ -29,7 +29,7 @@ import type { Logger } from "../../process/log.ts";
 const DIRECTORY_MODE = 0o700;
 const LOCK_NAME = "lock";
 const LOCK_MODE = 0o600;
-/** How long a stopping munged may take to serve its clients and write its files. */
+/** How long to wait for a munged that is stopping, which still serves its clients and writes its files. */
 const LOCK_PATIENCE_MS = MESSAGE_TIMEOUT_MS + 1000;
 const LOCK_INTERVAL_MS = 10;
 
@@ -41,7 +41,7 @@ export class ReplayStore {
   #lock: FileLock | null = null;
 
   /**
-   * Neither locks the directory nor reads the journals in it.
+   * Does not yet lock the directory or read the journals in it.
    *
    * @param directory null for a cache in memory only.
    */
@@ -52,7 +52,8 @@ export class ReplayStore {
   }
 
   /**
-   * Locks the directory until this process ends, unless it has the lock; waits for a predecessor that is stopping.
+   * Locks the directory until this process ends, unless it already holds the lock; waits for a predecessor that is
+   * stopping.
    *
    * @throws {Error} if another munged uses it.
    */
@@ -99,7 +100,7 @@ export class ReplayStore {
     }
   }
 
-  /** Replaces the entries by those in the journals, which another munged has continued. No thread may use the cache. */
+  /** Rebuilds all entries from the journals, to which another munged has written. No thread may use the cache meanwhile. */
   adoptAnew(): void {
     dropTables(this.state);
     this.adopt();
@@ -133,7 +134,7 @@ export function openReplayCache(config: DaemonConfig, log: Logger): ReplayStore 
 }
 
 /**
- * The replay cache for a munged that replaces another, still empty, because the other munged is still using the directory.
+ * The replay cache for a munged that replaces another: still empty, because the other one is still using the directory.
  *
  * @throws {Error} if the directory can't be used.
  */

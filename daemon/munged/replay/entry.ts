@@ -11,13 +11,13 @@ import { NO_TAG } from "./requester.ts";
 
 /** States of an entry, in the lowest bits of its last word; 0 means it is being written. */
 const STATE = {
-  /** If the answer turns out to be undelivered, the credential becomes new again. A retry is believed. */
+  /** If the answer turns out not to have been delivered, the credential becomes new again. A retry is believed. */
   live: 1,
-  /** A retry was answered: the entry stays, whatever happens to earlier answers. More retries are believed. */
+  /** A retry was answered: the entry stays, whatever becomes of earlier answers. More retries are believed. */
   retried: 2,
   /** Another request presented the credential: like `live`, but no more retries are believed. */
   met: 3,
-  /** Both: final. */
+  /** Both `retried` and `met`: final. */
   final: 4,
   /** The answer was not delivered: the credential is new again. */
   forgotten: 5,
@@ -72,7 +72,7 @@ export function afterReplay(word: number): number {
   return word;
 }
 
-/** The word after its answer turned out to be undelivered; unchanged for an entry that stays. */
+/** The word after its answer turned out not to have been delivered; unchanged for an entry that stays. */
 export function afterLoss(word: number): number {
   const state = word & STATE_MASK;
   return state === STATE.live || state === STATE.met ? withState(word, STATE.forgotten) : word;

@@ -1,4 +1,4 @@
-// The files in the replay cache's directory: a journal for each minute, which is its name, and spare files with reserved space
+// The files in the replay cache's directory: a journal for each minute, named after it, and spare files with reserved space
 // for the coming minutes. directory.ts decides who may use the directory.
 import { fs } from "../../../lib/os/file_system.ts";
 import { lastDescriptors } from "../../../lib/os/process.ts";
@@ -6,7 +6,7 @@ import { allocateSpace, reserveSpace } from "../../../lib/os/positioned_write.ts
 import { FIRST_BYTES, startJournal } from "./journal.ts";
 
 const FILE_MODE = 0o600;
-/** Descriptors that tables leave to clients and to files opened briefly. */
+/** Descriptors that tables leave for clients and for files opened briefly. */
 const SPARE_DESCRIPTORS = 10;
 /** Number of minutes for which initial journal space is reserved. */
 const SPARE_FILES = 8;
@@ -20,14 +20,14 @@ function sparePath(directory: string, number: number): string {
   return `${directory}/spare.${number}`;
 }
 
-/** The minutes with files, whatever their contents, and whether each is a regular file. */
+/** The minutes for which there is a file, whatever its contents, and whether each is a regular file. */
 export function listJournals(directory: string): { minute: number; isFile: boolean }[] {
   return fs().readdirSync(directory, { withFileTypes: true })
     .filter(({ name }) => /^\d{1,9}$/.test(name))
     .map((file) => ({ minute: Number(file.name), isFile: file.isFile() }));
 }
 
-/** Refuses one of the last descriptors, without which no more threads could be started. */
+/** Refuses one of the last descriptors, because without them no more threads could start. */
 function requireSpare(fd: number): void {
   if (fd >= lastDescriptors(SPARE_DESCRIPTORS)) throw new Error("Too many open files");
 }

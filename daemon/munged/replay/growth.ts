@@ -1,5 +1,5 @@
-// When a replay table may grow: no thread inserts while a segment is being added, so that two threads never see different
-// numbers of segments. Every wait for another thread is bounded.
+// Coordinates the growth of a replay table: no thread inserts while a segment is being added, so that two threads never see
+// different numbers of segments. Every wait for another thread is bounded.
 import { SEGMENTS } from "./segments.ts";
 
 /** Words of a table's header that say who inserts and who grows it. */
@@ -9,7 +9,7 @@ export const GROWTH = {
   inserters: 1,
   growing: 2,
   growLock: 3,
-  /** 1 after a thread that was growing the table or inserting has not finished in time. */
+  /** 1 once a thread has failed to finish growing the table or inserting in time. */
   stuck: 4,
 } as const;
 
@@ -33,7 +33,7 @@ export class Growth {
 
   /**
    * @param words the table's header.
-   * @param requireMemory makes the memory of a segment; throws if there is none.
+   * @param requireMemory allocates the memory of a segment; throws if there is none.
    */
   constructor(words: Int32Array, requireMemory: (segment: number) => void) {
     this.#words = words;
@@ -66,7 +66,7 @@ export class Growth {
   /**
    * Adds a segment after the existing `segments`, unless another thread does.
    *
-   * @param needed whether there are no free slots without it.
+   * @param needed whether there are no free slots left.
    */
   grow(segments: number, needed: boolean): void {
     const words = this.#words;
@@ -112,7 +112,7 @@ export class Growth {
     }
   }
 
-  /** Stops all threads from waiting for this table. */
+  /** Makes all threads stop waiting for this table. */
   #giveUp(): never {
     Atomics.store(this.#words, GROWTH.stuck, 1);
     throw stuck();

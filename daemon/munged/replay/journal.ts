@@ -1,6 +1,6 @@
 // A journal: the file from which a successor learns what was decoded, one per minute of expiry. Entries are appended with
 // write calls before the client gets its answer, so that they survive the process however it ends. Nothing is mapped, so no
-// state of the file can kill munged. files.ts has the places of journals.
+// state of the file can kill munged. files.ts has the paths of journals.
 import { fs } from "../../../lib/os/file_system.ts";
 import { reserveSpace, syncData, writeAt } from "../../../lib/os/positioned_write.ts";
 import { afterReplay, isLive } from "./entry.ts";
@@ -51,7 +51,7 @@ export function eraseRecord(fd: number, record: number): void {
   writeAt(fd, NOTHING, offsetOf(record));
 }
 
-/** The record up to which to reserve space next, if there is space for `reserved` of them. */
+/** The record up to which to reserve space next, if space for `reserved` records is already reserved. */
 export function nextReserve(reserved: number): number {
   const start = offsetOf(reserved);
   return recordsIn(start + Math.min(Math.max(start, FIRST_BYTES), MOST_RESERVED_BYTES));
@@ -65,11 +65,11 @@ export function reserveRecords(fd: number, first: number, end: number): void {
 /** Syncs a journal to disk. @throws {SystemError} if that fails. */
 export const syncJournal: (fd: number) => void = syncData;
 
-/** What has been read of a journal. */
+/** How much of a journal has been read. */
 export interface ReadRecords {
   /** Number of its records. */
   readonly records: number;
-  /** How many of them are complete: the next one had been erased, or not yet been written. */
+  /** Number of complete ones before the first that had been erased or not yet been written. */
   readonly complete: number;
 }
 
@@ -79,9 +79,9 @@ export interface ReadJournal extends ReadRecords {
 }
 
 /**
- * What has become of the munged that wrote a journal. One that has ended may have left answers undelivered, so retries are
- * believed as it would have believed them. One that serves or rests because we replace it delivers each of its answers, or
- * takes back the entry; a retry that comes to us is then one of a request that it never read.
+ * The state of the munged that wrote a journal. If it has ended, it may have left answers undelivered, so retries are
+ * believed just as it would have believed them. If it is serving, or resting because we are replacing it, it delivers each
+ * of its answers or takes back the entry, so that a retry that reaches us belongs to a request that it never read.
  */
 export type JournalWriter = "ended" | "serving" | "resting";
 
@@ -89,7 +89,7 @@ export type JournalWriter = "ended" | "serving" | "resting";
  * Rebuilds the table of a journal.
  *
  * @param used as for {@linkcode ReplayTable.create}.
- * @param writer unless it still serves, an unfinished journal is completed.
+ * @param writer unless it is still serving, an unfinished journal is completed.
  * @returns null for a file that is not a journal of that minute.
  * @throws the system's error if it can't be read, or there is no memory for it.
  */
@@ -103,7 +103,7 @@ export function readJournal(
   if (fs().readSync(fd, new Uint8Array(start.buffer), 0, HEADER_BYTES, 0) < HEADER_BYTES) {
     return null;
   }
-  // Made shortly before a power failure: the name reached the disk, but the header did not.
+  // Created shortly before a power failure: its name reached the disk, but its header did not.
   const isUnfinished = start.every((word) => word === 0);
   const header = isUnfinished && writer !== "serving"
     ? startJournal(fd, minute, newSecret())
@@ -118,10 +118,10 @@ export function readJournal(
 }
 
 /**
- * Reads what a munged that rests has written to a journal since it was read.
+ * Reads what a resting munged has written to a journal since it was last read.
  *
- * @param complete from which record on.
- * @param table that no thread uses. It keeps entries that have been erased since.
+ * @param complete number of records to skip.
+ * @param table not in use by any thread. It keeps entries that have been erased since.
  */
 export function readOn(fd: number, complete: number, table: ReplayTable): ReadRecords {
   return readRecords(fd, complete, table, (entry) => {
@@ -149,7 +149,7 @@ function readRecords(
     if (read === 0) break; // truncated meanwhile
     for (let i = 0; i < read; i++) {
       const entry = words.subarray(i * SLOT_WORDS, (i + 1) * SLOT_WORDS);
-      // A writer may be in the middle of it. Of words that are 0 for good, there are too few to matter.
+      // A writer may be in the middle of it. Words whose final value is 0 are too rare to matter.
       if (entry[0] === 0 || entry[1] === 0 || entry[2] === 0 || entry[3] === 0) {
         complete ??= first + i;
       }

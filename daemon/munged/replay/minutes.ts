@@ -1,5 +1,5 @@
-// The tables of all minutes: which are open, under which descriptors, and creating them. This is the part of the replay
-// cache that all threads share; cache.ts is one thread's view.
+// The tables of all minutes: which are open, their descriptors, and how they are created. All threads share this part of
+// the replay cache; cache.ts is one thread's view.
 import { syncDirectory } from "../../../lib/files/directory_sync.ts";
 import { fs } from "../../../lib/os/file_system.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
@@ -13,7 +13,7 @@ import {
 } from "./journal.ts";
 import { newSecret, ReplayTable } from "./table.ts";
 
-/** Maximum number of open tables: more minutes than a credential's expiry can be ahead or behind. */
+/** Maximum number of open tables: more than the minutes by which a credential's expiry can be ahead or behind. */
 const TABLES = 256;
 /** Words before the first entry. */
 const HEAD = 16;
@@ -145,9 +145,9 @@ interface Opening extends ReadJournal {
  * Creates the table of a minute that is not open: from its journal if there is one, otherwise empty. Call it with the
  * lock held.
  *
- * @param warn called with the reason if there should be a journal but is none, most likely no space. Replays are still
+ * @param warn called with the reason if the journal can't be created, most likely for lack of space. Replays are still
  * detected until munged stops.
- * @param writer what has become of the process that wrote the journals.
+ * @param writer the state of the process that wrote the journals.
  * @throws {NotAJournal} if something else is in the journal's place.
  * @throws {Error} if there is no memory for it, or the journal can't be read; then nothing may be accepted.
  */

@@ -1,5 +1,5 @@
-// Identifies the process that decoded a credential, in the few bits available in a replay entry, to tell whether a retry comes
-// from the process whose answer may have been lost. table.ts stores the entries.
+// Identifies the process that decoded a credential, in the few bits that a replay entry has for it, to decide whether a
+// retry comes from the process whose answer may have been lost. table.ts stores the entries.
 
 /** Bits of a tag. */
 export const TAG_BITS = 17;
@@ -7,7 +7,7 @@ const TAG_MASK = (1 << TAG_BITS) - 1;
 /** The tag of a process that the kernel can't identify; it matches nothing. */
 export const NO_TAG = 0;
 
-/** A client's process, from the kernel; process ID 0 means one that it can't identify from here. */
+/** A client's process, as the kernel reports it; its ID is 0 if the process can't be seen from here. */
 export interface Requester {
   readonly pid: number;
   readonly uid: number;
@@ -18,7 +18,7 @@ export interface Requester {
  * another user's process.
  *
  * @param k0 and `k1` the key, 64 secret random bits.
- * @returns {@linkcode NO_TAG} for a process without an ID, and never otherwise.
+ * @returns {@linkcode NO_TAG} for a process without an ID, and only then.
  */
 export function requesterTag({ pid, uid }: Requester, k0: number, k1: number): number {
   if (pid === 0) return NO_TAG;

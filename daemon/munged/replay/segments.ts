@@ -12,7 +12,7 @@ const FIRST_SEGMENT_SLOTS = 1024;
  * means more segments to search.
  */
 export const GROW_AT = 0.75;
-/** Share of used slots at which a segment takes no more entries. */
+/** Share of used slots at which a segment is full. */
 export const FULL_AT = 0.95;
 /** Maximum bytes per entry, including the header, from 768 entries; segments are as large as this allows. */
 const MOST_BYTES_PER_ENTRY = 32;

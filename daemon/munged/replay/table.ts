@@ -39,7 +39,7 @@ export interface Presented {
   readonly requester: Requester;
   /** Whether the client indicates a retry. */
   readonly isRetry: boolean;
-  /** Whether its decode may still be refused, so that no retry is believed before {@linkcode ReplayTable.believe}. */
+  /** Whether its decode may still be refused; until {@linkcode ReplayTable.believe}, no retry is believed. */
   readonly isProvisional?: boolean;
   /** Seconds since the epoch. */
   readonly now: number;
@@ -159,7 +159,7 @@ export class ReplayTable {
   }
 
   /**
-   * Makes a credential new again whose answer was not delivered, unless it was accepted again since.
+   * Makes a credential whose answer was not delivered new again, unless it has been accepted again since.
    *
    * @returns whether it is new now.
    */
@@ -167,7 +167,7 @@ export class ReplayTable {
     return this.#change(key, afterLoss) !== null;
   }
 
-  /** Changes the state of a credential's entry. Returns the new state, or null if it stays as it is or there is none. */
+  /** Changes the state of a credential's entry. Returns the new state, or null if nothing changes or there is no entry. */
   #change(key: Uint8Array, nextOf: (word: number) => number): number | null {
     this.#search.setKey(key);
     const segments = this.#growth.enter();
@@ -194,7 +194,8 @@ export class ReplayTable {
   }
 
   /**
-   * From now on, believes retries of a credential that was remembered provisionally, unless it was presented again since.
+   * From now on, believes retries of a credential that was remembered provisionally, unless it has been presented again
+   * since.
    *
    * @returns whether that changed its entry.
    */
@@ -222,7 +223,7 @@ export class ReplayTable {
     if (this.#countEntry(segments)) this.#growth.grow(segments, true);
   }
 
-  /** The same for one that may already be there. */
+  /** Inserts an entry of an earlier process, or updates it if it is already there. */
   restoreAgain(entry: Int32Array): void {
     const words = this.#wordsWith(entry);
     if (words === undefined) this.restore(entry);
@@ -236,7 +237,7 @@ export class ReplayTable {
     else words[this.#search.at + 3] = afterReplay(words[this.#search.at + 3]!);
   }
 
-  /** The segment with the key of an entry, at the place of the search; undefined if there is none. */
+  /** The segment that has an entry's key, which the search then points to; undefined if there is none. */
   #wordsWith(entry: Int32Array): Int32Array | undefined {
     this.#search.setEntry(entry);
     const segments = this.#header[HEADER.segments]!;

@@ -1,4 +1,4 @@
-// What a starting munged finds in the replay cache's directory: the journals of its predecessors.
+// Takes over the journals that a starting munged finds in the replay cache's directory.
 import { renameSync, rmSync } from "node:fs";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { journalPath, listJournals, NotAJournal } from "./files.ts";
@@ -53,8 +53,8 @@ export function takeOverJournals(
 }
 
 /**
- * Rebuilds tables from the journals of a munged that is still serving, as far as it has got, to have less to do when it has
- * stopped. It changes nothing on disk, and leaves whatever it can't read to {@linkcode takeOverRest}.
+ * Rebuilds tables from the journals of a munged that is still serving, so that less is left to do once it has stopped. This
+ * changes nothing on disk, and leaves whatever it can't read to {@linkcode takeOverRest}.
  *
  * @param now seconds since the epoch.
  */
@@ -65,15 +65,16 @@ export function previewJournals(state: ReplayState, now: number): void {
     try {
       withLock(words, () => openMinute(state, words, minute, () => {}, "serving"));
     } catch {
-      // It is being made at this moment, say.
+      // It may be just being created.
     }
   }
 }
 
 /**
- * Adds what has been written since the preview, by a munged that has stopped serving. As {@linkcode takeOverJournals}.
+ * Adds what a munged that has now stopped serving has written since the preview. Otherwise like
+ * {@linkcode takeOverJournals}.
  *
- * @param hasErased whether it may have erased records since, so that everything has to be read anew.
+ * @param hasErased whether it may have erased records since, so that everything must be read again.
  */
 export function takeOverRest(state: ReplayState, now: number, hasErased: boolean): LostJournal[] {
   if (hasErased) dropTables(state);
@@ -94,7 +95,7 @@ export function erasedRecords(state: ReplayState): number {
   return Atomics.load(new Int32Array(state.shared), ERASED);
 }
 
-/** Forgets all tables, but not the journals. No thread may use the state. */
+/** Drops all tables, but keeps the journals. No thread may use the state meanwhile. */
 export function dropTables(state: ReplayState): void {
   const words = new Int32Array(state.shared);
   withLock(words, () => {

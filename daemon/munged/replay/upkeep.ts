@@ -24,8 +24,8 @@ const GRACE_SECONDS = 60;
 /** Journals are kept for as long as any --timestamp-drift-max could make their credentials valid again. */
 const LONGEST_DRIFT_SECONDS = 3600;
 /**
- * For how long the clock must have said so, in milliseconds of the monotonic clock, before anything that can't be rebuilt is
- * dropped, so that a clock set wrong and then corrected does no harm.
+ * How long a minute must have been over, in milliseconds of the monotonic clock, before anything that can't be rebuilt is
+ * dropped, so that a clock that is set wrong and then corrected does no harm.
  */
 const CERTAINTY_MS = 10 * 60_000;
 
@@ -43,7 +43,7 @@ function untilOver(minute: number, now: number): number {
 export class ReplayPurge {
   readonly #state: ReplayState;
   readonly #words: Int32Array;
-  /** Since when each minute is over, on the monotonic clock. */
+  /** Since when each minute has been over, on the monotonic clock. */
   readonly #overSince = new Map<number, number>();
   /** Entries of dropped tables, which a thread may have been about to use. */
   #dropped: number[] = [];
@@ -54,7 +54,7 @@ export class ReplayPurge {
   }
 
   /**
-   * Call it some minutes after a decode, and again when it says so.
+   * Call it some minutes after a decode, and again after the time it returns.
    *
    * @param now seconds since the epoch.
    * @param drift seconds by which clocks may differ.
@@ -126,12 +126,12 @@ export function closeTable(words: Int32Array, entry: number): void {
 /** Maintenance of a running cache. */
 export interface Upkeep {
   /**
-   * Drops what has expired, and sets space aside. Call it some minutes after a decode, and again when it says so.
+   * Drops what has expired, and reserves space. Call it some minutes after a decode, and again after the time it returns.
    *
-   * @returns milliseconds until there is more to do; Infinity if only decodes make work.
+   * @returns milliseconds until there is more to do; Infinity if there is nothing until the next decode.
    */
   tidy(): number;
-  /** Syncs writes to disk now, if possible, so that less is left to do when munged no longer serves. */
+  /** Syncs writes to disk now, if possible, so that less is left to do once munged has stopped serving. */
   save(): Promise<void>;
   /** Stops it, after syncing writes to disk if possible. */
   stop(): Promise<void>;
@@ -183,7 +183,7 @@ export function startUpkeep(
     tidy() {
       if (isStopped) return Infinity;
       const now = Math.floor(Date.now() / 1000);
-      let next = 0; // soon, if it fails
+      let next = 0; // try again soon if it fails
       attempt("replay purge", "purge replay cache", () => {
         next = purge.purge(now, drift, performance.now());
       });
@@ -204,7 +204,7 @@ function sync(fd: number): Promise<void> {
   });
 }
 
-/** Syncs writes since the last time to disk. @throws the system's error if that fails. */
+/** Syncs all writes since its last call to disk. @throws the system's error if that fails. */
 async function syncJournals(state: ReplayState): Promise<void> {
   const words = new Int32Array(state.shared);
   Atomics.store(words, UNSYNCED, 0);

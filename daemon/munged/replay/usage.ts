@@ -1,4 +1,4 @@
-// How much the replay cache holds, for munged's status. Any thread may ask.
+// How much the replay cache holds, for munged's status. Any thread may call this.
 import { openEntries, type ReplayState, tableOf, withLock } from "./minutes.ts";
 
 /** Number of live entries and their memory, over all tables. */

@@ -7,7 +7,7 @@ import { systemText } from "../../../lib/os/system_text.ts";
 import type { StoreAddress } from "../config.ts";
 import type { StoreConfig } from "./messages.ts";
 
-/** What a connection is made with. */
+/** What it takes to connect. */
 export interface Access {
   readonly user: string;
   /** "" for none. */
@@ -16,10 +16,10 @@ export interface Access {
   readonly tls: { readonly ca: string | undefined } | null;
 }
 
-/** A longer one is no password. */
+/** A longer line is not a password. */
 const MAX_PASSWORD_LENGTH = 4096;
 
-/** Reads what a connection needs. @throws {MungeError} that names the file. */
+/** Reads what it takes to connect. @throws {MungeError} that names the file. */
 export function readAccess(config: StoreConfig): Access {
   const { replayStore: { user, tls }, replayStorePasswordFile, replayStoreCaFile } = config;
   return {

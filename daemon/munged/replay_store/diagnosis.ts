@@ -12,7 +12,7 @@ const MAX_ANSWER = 1024;
 /**
  * Connects and logs in once more, and reports what fails.
  *
- * @param patience milliseconds for that.
+ * @param patience maximum milliseconds for that.
  */
 export async function diagnose(
   { host, port }: StoreAddress,
@@ -41,7 +41,7 @@ export async function diagnose(
     if (refusal !== undefined) found(withoutPassword(refusal, access));
     else if (answer.includes("+PONG\r\n")) found("Connection closed");
   });
-  // TLS errors have numbers of their own.
+  // TLS errors are not system errors: only their message says what is wrong.
   socket.once("error", (error: NodeJS.ErrnoException) => {
     found(error.syscall === undefined ? error.message : systemText(error));
   });
@@ -54,7 +54,7 @@ export async function diagnose(
   }
 }
 
-/** A refusal without what it repeats of the command: the password must not get into the log. */
+/** A refusal without the parts of the command it repeats: the password must not get into the log. */
 function withoutPassword(refusal: string, { password }: Access): string {
   const text = refusal.replace(/,? with args beginning with:.*/, "");
   return password === "" ? text : text.replaceAll(password, "...");

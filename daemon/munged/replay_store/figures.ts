@@ -1,4 +1,4 @@
-// What happened to questions to the store, in memory to which only its thread writes, for the status and the metrics.
+// Counts of questions to the store by outcome, for the status and the metrics. Only the store's thread writes this memory.
 
 const BUCKETS = 24;
 const CELL = {
@@ -6,7 +6,7 @@ const CELL = {
   replayed: 1,
   away: 2,
   older: 3,
-  /** Whether the store can be asked. */
+  /** Whether the store is reachable. */
   reachable: 4,
   /** Connections made. */
   connects: 5,
@@ -43,7 +43,7 @@ export class StoreFigures {
     this.#cells[CELL.connects]!++;
   }
 
-  /** Records whether the store can be asked. */
+  /** Records whether the store is reachable. */
   reachable(is: boolean): void {
     this.#cells[CELL.reachable] = is ? 1 : 0;
   }

@@ -1,14 +1,14 @@
-// One connection to one server of the store. Its client, the runtime's own, sends each command once: it neither queues
-// commands while there is no connection, nor sends any again after one. What to do about a command without an answer is
-// decided in store.ts.
+// One connection to one server of the store. It uses the runtime's client, which sends each command once: it neither queues
+// commands while there is no connection, nor repeats any on a new one. store.ts decides what to do about a command without
+// an answer.
 import type { StoreAddress } from "../config.ts";
 import { type Access, formatAddress, secretUrl } from "./access.ts";
 import { diagnose } from "./diagnosis.ts";
 
-/** The connection was lost, so that it is unknown which commands without an answer were carried out. */
+/** The connection was lost; any command without an answer may or may not have been carried out. */
 export class LinkLost extends Error {}
 
-/** The server refused a command, which it has not carried out. */
+/** The server refused a command and did not carry it out. */
 export class ServerRefusal extends Error {
   /** The first word of its answer, such as OOM or READONLY. */
   readonly word: string;
@@ -30,7 +30,7 @@ export class Link {
   readonly #silence: number;
   #isClosed = false;
   #unanswered = 0;
-  /** When it last had an answer or owed none, on the monotonic clock. */
+  /** When the server last answered or owed no answer, on the monotonic clock. */
   #heard = 0;
   #watch: ReturnType<typeof setTimeout> | undefined;
 
@@ -50,7 +50,7 @@ export class Link {
   /**
    * Connects and logs in.
    *
-   * @param patience milliseconds for that.
+   * @param patience maximum milliseconds for that.
    * @param silence milliseconds without any answer after which the connection counts as lost.
    * @throws {Error} with the reason.
    */
@@ -116,7 +116,7 @@ export class Link {
     this.#client.close();
   }
 
-  /** Closes the connection when a server that owes answers gives none. There is no timer while it owes none. */
+  /** Closes the connection if a server that owes answers stays silent. While it owes none, there is no timer. */
   #listen(milliseconds = this.#silence): void {
     this.#watch = setTimeout(() => {
       this.#watch = undefined;

@@ -1,23 +1,23 @@
-// A master of the store, over one connection: which credentials it remembers, and since when it has remembered all.
+// A master of the store, over one connection: which credentials it remembers, and since when it has remembered them all.
 import type { StoreAddress } from "../config.ts";
 import { type Access, formatAddress } from "./access.ts";
 import { Link, ServerRefusal } from "./link.ts";
 import { VERDICT, type Verdict } from "./messages.ts";
 import { PREFIX, sinceName } from "./names.ts";
 
-/** How long the entry is kept with which replicas are counted. */
+/** Lifetime of the entry that is written to count replicas. */
 const PROBE_LIFETIME_MS = 60_000;
 
-/** What a connection to a master needs to know. */
+/** The settings for a master. */
 export interface MasterSettings {
   readonly access: Access;
   /** What this munged stores beside each credential. */
   readonly token: string;
   /** Replicas that must have an entry before its question is answered. */
   readonly replicas: number;
-  /** Milliseconds for a question. */
+  /** Maximum milliseconds for a question. */
   readonly timeout: number;
-  /** Part of a name that puts it on this server; "" unless it is one of a cluster. */
+  /** A hash tag that puts a name on this server; "" unless it belongs to a cluster. */
   readonly tag: string;
 }
 
@@ -52,7 +52,7 @@ interface Batched extends Sent {
 export class Master {
   readonly link: Link;
   readonly facts: ServerFacts;
-  /** Of entries made before this time it is not certain that it knows all; seconds since the epoch by its clock. */
+  /** It may not know all entries made before this time; seconds since the epoch by its clock. */
   readonly since: number;
   readonly #settings: MasterSettings;
   #batch: Batched[] = [];
@@ -70,14 +70,14 @@ export class Master {
     const { access, replicas, timeout, tag } = settings;
     const link = await Link.open(address, access, timeout, timeout / 2);
     try {
-      // While it has too few replicas, another server may be the master and have them.
+      // If it has too few replicas, another server may have become the master and taken them.
       if (replicas > 0) {
         await link.send("SET", [`${PREFIX}probe${tag}`, "", "PX", `${PROBE_LIFETIME_MS}`]);
         await replicate(link, settings);
       }
       const { info, facts } = await askMaster(link);
-      // A server that was restarted, or was a replica until now, may not have everything that was accepted before. Its
-      // life as this master has a name, and has begun by the time when the first of us comes.
+      // A server that was restarted, or was a replica until now, may lack entries that were accepted before. Each such term
+      // as a master has a name of its own; the first munged to connect records when.
       const life = sinceName(info.get("run_id") ?? "", info.get("master_replid") ?? "", tag);
       await link.send("SET", [life, `${facts.time}`, "NX"]);
       const since = Number(await link.send("GET", [life]));
@@ -90,8 +90,9 @@ export class Master {
   }
 
   /**
-   * Stores a credential unless it is there. It is safe to try again after any failure: what this munged has stored itself
-   * is no replay. Its local cache lets only one decode of a credential ask at a time, and none after one was accepted.
+   * Stores a credential unless it is there. It is safe to try again after any failure: an entry that this munged has stored
+   * itself is not a replay. Its local cache lets only one decode of a credential ask at a time, and none once one was
+   * accepted.
    *
    * @param isAsking whether the server takes the entry only because its cluster is moving the slot there.
    * @throws {LinkLost | ServerRefusal}
@@ -138,14 +139,14 @@ export class Master {
     }
     const verdict = await this.#meet(entry);
     if (verdict === VERDICT.fresh) {
-      // WAIT covers what was written over this connection, and the first try may have used another one.
+      // WAIT covers only what was written over this connection; the first attempt may have used another one.
       await this.#send(entry, "PEXPIRE", [entry.name, `${entry.lifetime}`]);
       await replicate(this.link, this.#settings);
     }
     return verdict;
   }
 
-  /** The verdict on an entry that was there: it may have been stored by this munged, whose answer was lost. */
+  /** The verdict on an entry that was already there: this munged may have stored it, and the answer got lost. */
   async #meet(entry: Sent): Promise<Verdict> {
     const holder = await this.#send(entry, "GET", [entry.name]);
     return holder === this.#settings.token ? VERDICT.fresh : VERDICT.replayed;
@@ -177,7 +178,7 @@ export async function askMaster(
 ): Promise<{ readonly info: ReadonlyMap<string, string>; readonly facts: ServerFacts }> {
   const info = parseInfo(String(await link.send("INFO", [])));
   const role = info.get("role");
-  if (role !== "master") throw new Error(`Not a master, but a ${role ?? "stranger"}`);
+  if (role !== "master") throw new Error(`Not a master (role: ${role ?? "unknown"})`);
   const [seconds] = await link.send("TIME", []) as [string, string];
   return { info, facts: factsIn(info, Number(seconds)) };
 }

@@ -5,11 +5,11 @@ import type { DaemonConfig } from "../config.ts";
 
 /** A worker's question: is this credential new in the whole realm? */
 export interface Question {
-  /** Of the worker's choice; the answer has the same. */
+  /** Chosen by the worker; the answer repeats it. */
   readonly number: number;
   /** The credential's name in the store. */
   readonly name: string;
-  /** Milliseconds for which the store has to know it. */
+  /** Milliseconds for which the store must remember it. */
   readonly lifetime: number;
   /** When it was made, seconds since the epoch. */
   readonly encodeTime: number;
@@ -21,9 +21,9 @@ export const VERDICT = {
   fresh: 0,
   /** Another host has. */
   replayed: 1,
-  /** The store can't be asked, or it is not certain that it would remember. */
+  /** The store can't be reached, or is not certain to remember. */
   away: 2,
-  /** It was made before the time of which the store knows. */
+  /** It was made before the store's records begin. */
   older: 3,
 } as const;
 
@@ -61,7 +61,7 @@ export type StoreConfig =
 /** What the store's thread starts with. */
 export interface StoreThreadSettings {
   readonly config: StoreConfig;
-  /** What this munged stores beside each credential, and no other munged does. */
+  /** What this munged, and no other, stores beside each credential. */
   readonly token: string;
   readonly log: LogTarget;
   /** Memory of figures.ts. */

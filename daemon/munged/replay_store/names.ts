@@ -1,9 +1,9 @@
-// Names and lifetimes of entries in the store. An entry tells nothing about the credential but which key made it.
+// Names and lifetimes of entries in the store. An entry reveals nothing about the credential but which key made it.
 
-/** What all our names begin with, for the store's access rules. */
+/** The prefix of all our names, for the store's access rules. */
 export const PREFIX = "munge:";
 
-/** Seconds for which an entry outlives its credential, as in the local replay cache: clocks are not exact. */
+/** Seconds for which an entry outlives its credential, as in the local replay cache, because clocks are not exact. */
 const GRACE_SECONDS = 120;
 
 /**
@@ -17,7 +17,7 @@ export function credentialName(fingerprint: string, replayKey: Uint8Array): stri
 }
 
 /**
- * Milliseconds for which the store has to know a credential.
+ * Milliseconds for which the store must remember a credential.
  *
  * @param expiry and `now` in seconds since the epoch.
  * @param drift seconds by which clocks may differ.
@@ -26,7 +26,7 @@ export function entryLifetime(expiry: number, now: number, drift: number): numbe
   return (Math.max(expiry - now, 0) + drift + GRACE_SECONDS) * 1000;
 }
 
-/** Name of the time of which a server knows, in one of its lives as a master. */
+/** Name of the entry with the time at which a server's records begin, in one of its terms as a master. */
 export function sinceName(runId: string, replicationId: string, tag: string): string {
   return `${PREFIX}since:${runId}:${replicationId}${tag}`;
 }

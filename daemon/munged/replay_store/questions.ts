@@ -1,10 +1,10 @@
-// A worker's side of the store: it asks without waiting, all questions of a turn in one message, and is woken by a pipe
-// when there are answers.
+// A worker's side of the store: it asks without waiting, sends all questions of a turn in one message, and is woken by a
+// pipe when there are answers.
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { drainPipe } from "../../../lib/os/socket.ts";
 import type { Answered, Question, Verdict } from "./messages.ts";
 
-/** What a worker has for the store; can be posted to a thread. */
+/** A worker's ends of its channel to the store; can be posted to a thread. */
 export interface StoreEnds {
   readonly port: MessagePort;
   /** Read end of the pipe. */
@@ -26,7 +26,7 @@ export class StoreQuestions {
     this.wake = wake;
   }
 
-  /** Asks a question at the end of the turn. Returns its number. */
+  /** Adds a question, which is sent at the end of the turn. Returns its number. */
   ask(question: Omit<Question, "number">): number {
     const numbered = { ...question, number: ++this.#last };
     this.#unsent.push(numbered);
@@ -34,7 +34,7 @@ export class StoreQuestions {
     return numbered.number;
   }
 
-  /** Loses interest in an answer. */
+  /** Cancels a question. */
   drop(number: number): void {
     this.#asked.delete(number);
   }
@@ -46,7 +46,7 @@ export class StoreQuestions {
     this.#unsent = [];
   }
 
-  /** Asks all open questions of a new thread of the store. */
+  /** Puts all open questions to a new thread of the store. */
   askAnew(port: MessagePort): void {
     this.#port = port;
     this.#unsent = [...this.#asked.values()];

@@ -13,8 +13,8 @@ import { LOCATE, type Shard } from "./topology.ts";
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 3_000;
 /**
- * Connections are closed when they were not used for so long. With an open one, the runtime wakes up every second, which
- * disturbs tightly coupled jobs; to connect again takes milliseconds.
+ * How long connections may be idle before they are closed. With an open one, the runtime wakes up every second, which
+ * disturbs tightly coupled jobs; connecting again takes milliseconds.
  */
 const IDLE_MS = 30_000;
 
@@ -36,7 +36,7 @@ export class Servers {
   #alarm = Promise.withResolvers<void>();
   /** When the last question was asked, on the monotonic clock. */
   #lastUse = performance.now();
-  /** Servers whose connections were logged since there was trouble last. */
+  /** Servers whose connections have been logged since there was last trouble. */
   readonly #announced = new Set<string>();
   /** Whether there are no connections because there were no questions. */
   #isAsleep = false;
@@ -49,14 +49,14 @@ export class Servers {
     void this.#run();
   }
 
-  /** What is wrong, if anything is. */
+  /** What is wrong, if anything. */
   get trouble(): string | undefined {
     return this.#troubleSince === null ? undefined : this.#trouble;
   }
 
   /**
-   * Whether something has been wrong for so long that no question should wait for it: a silent server's connection was
-   * given half of the time for a question, and this is the other half.
+   * Whether something has been wrong for so long that questions should no longer wait: a silent server has half of a
+   * question's time to answer, and this is the other half.
    */
   get isLongAway(): boolean {
     const since = this.#troubleSince;
@@ -68,7 +68,7 @@ export class Servers {
     return this.#change.promise;
   }
 
-  /** The connection to the master that has a name, unless it is lost. */
+  /** The connection to the master responsible for a name, unless it is lost. */
   masterOf(name: string): Master | undefined {
     const { kind } = this.#config.replayStore;
     const master = this.#slots[kind === "cluster" ? slotOf(name) : 0];
@@ -81,7 +81,7 @@ export class Servers {
     return master?.link.isOpen === true ? master : undefined;
   }
 
-  /** To be called for each question: wakes up what sleeps. */
+  /** Call it for each question: it wakes up a store that has gone to sleep. */
   use(): void {
     this.#lastUse = performance.now();
     if (!this.#isAsleep) return;
@@ -119,9 +119,9 @@ export class Servers {
   }
 
   /**
-   * Waits until the servers have to be looked for; without connections, once none was used for a while.
+   * Waits until the servers must be looked for. Closes the connections if they have been idle for a while.
    *
-   * @returns whether that is because of a question.
+   * @returns whether it was woken by a question.
    */
   async #untilNeeded(): Promise<boolean> {
     const alarm = this.#alarm.promise.then(() => "alarm" as const);
@@ -174,7 +174,7 @@ export class Servers {
     this.#announce(name, master);
   }
 
-  /** Puts the masters in charge of their slots, and drops those that have none. */
+  /** Assigns the slots to their masters, and drops masters without any. */
   #assign(shards: readonly Shard[]): void {
     const current = new Set<string>();
     this.#slots.fill(undefined);
@@ -203,7 +203,7 @@ export class Servers {
     this.#figures.reachable(reason === null);
   }
 
-  /** Logs a connection, and what about the server makes it less than reliable. */
+  /** Logs a connection, and anything that makes the server unreliable. */
   #announce(name: string, { facts }: Master): void {
     if (this.#announced.has(name)) return;
     this.#announced.add(name);
@@ -214,7 +214,7 @@ export class Servers {
   }
 }
 
-/** Milliseconds after a number of failed attempts; different on each host, so that they don't all come at once. */
+/** Pause in milliseconds after a number of failures; random, so that hosts don't all come at once. */
 function pauseAfter(failures: number): number {
   const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
   return pause * (0.5 + Math.random() / 2);

@@ -7,7 +7,7 @@ export const SLOTS = 16_384;
 /** The first and the last slot of a range. */
 export type SlotRange = readonly [first: number, last: number];
 
-/** All slots, which a store without a cluster has in one place. */
+/** All slots, which are in one place unless the store is a cluster. */
 export const EVERYTHING: readonly SlotRange[] = [[0, SLOTS - 1]];
 
 const POLYNOMIAL = 0x1021;
@@ -27,7 +27,7 @@ export function slotOf(name: string): number {
   return crc % SLOTS;
 }
 
-/** A part in braces that puts any name into one of the ranges. */
+/** A hash tag, in braces, that puts any name into one of the ranges. */
 export function tagIn(ranges: readonly SlotRange[]): string {
   for (let i = 0;; i++) {
     const slot = slotOf(`${i}`);

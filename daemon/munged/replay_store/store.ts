@@ -1,5 +1,5 @@
 // The store, as its thread sees it: answers each question in time, whatever happens to servers and connections. A question
-// that can't be answered for certain is answered with "away"; what that means for the client is the worker's business.
+// that can't be answered with certainty is answered with "away"; the worker decides what that means for the client.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../process/log.ts";
 import { formatAddress } from "./access.ts";
@@ -10,7 +10,7 @@ import { type Question, type StoreConfig, VERDICT, type Verdict } from "./messag
 import { Servers } from "./servers.ts";
 import { clockGrace, tooOld, unavailable } from "./trouble.ts";
 
-/** Pause before a server is asked again that refused for a passing reason. */
+/** Pause before asking again a server that refused for a temporary reason. */
 const RETRY_PAUSE_MS = 30;
 
 /** What to do about a server's refusal, by its first word; anything else is final for the question. */
@@ -74,7 +74,7 @@ export class ReplayStore {
       else void this.#servers.nextChange.then(() => this.#attempt(pending));
       return;
     }
-    // Another host may have decoded it before the server's memory begins. Times are whole seconds.
+    // Another host may have decoded it before the server's records begin. Times are whole seconds.
     const since = master.since + clockGrace(this.#config);
     if (question.encodeTime <= since) {
       this.#log.limited("store since", "warning", tooOld(since, this.#config));
@@ -98,9 +98,9 @@ export class ReplayStore {
     }
   }
 
-  /** Does what a failure calls for. Returns a verdict, or null if it is time to try again. @throws a final failure. */
+  /** Reacts to a failure. Returns a verdict, or null to try again. @throws a final failure. */
   async #remedy(question: Question, master: Master, error: unknown): Promise<Verdict | null> {
-    if (error instanceof LinkLost) return null; // there is another one now, or none
+    if (error instanceof LinkLost) return null; // there is a new connection now, or none
     if (!(error instanceof ServerRefusal)) throw error;
     switch (REMEDIES[error.word]) {
       case "ask": {
@@ -140,7 +140,7 @@ export class ReplayStore {
     this.#settle(pending, VERDICT.away);
   }
 
-  /** Gives up questions whose time is over. There is no timer while there are no questions. */
+  /** Gives up on questions whose time is over. While there are none, there is no timer. */
   #expire(): void {
     this.#timer = undefined;
     const { replayStoreTimeout } = this.#config;

@@ -35,7 +35,7 @@ export class StoreThread implements StoreSource {
   #worker: Worker | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isStopped = false;
-  /** Called when there is a new thread, with which all workers need new channels. */
+  /** Called when there is a new thread, to which all workers need new channels. */
   onRestart: () => void = () => {};
 
   /**
@@ -47,7 +47,7 @@ export class StoreThread implements StoreSource {
     this.#file = file;
     this.#target = target;
     this.#log = log;
-    readAccess(config); // a mistake in it is reported now
+    readAccess(config); // to report mistakes now
     this.#start();
   }
 

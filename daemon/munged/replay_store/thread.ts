@@ -16,7 +16,7 @@ parentPort!.on("message", (order: ToStoreThread) => {
   }
 });
 
-/** Answers a worker's questions, those whose answers arrive together in one message. */
+/** Answers a worker's questions; answers that arrive together go in one message. */
 function listen({ port, wakeEnd }: Channel): void {
   let answers: Answered[] = [];
   const send = () => {

@@ -12,7 +12,7 @@ export interface Shard {
   readonly ranges: readonly SlotRange[];
 }
 
-/** More masters than any store needs. Each takes a descriptor, which clients would lack. */
+/** More masters than any store needs. Each takes a descriptor away from clients. */
 const MOST_MASTERS = 100;
 
 /**
@@ -72,7 +72,7 @@ export const LOCATE: Readonly<Record<StoreKind, Locate>> = {
   },
 };
 
-/** Asks one question over a connection of its own. */
+/** Asks one question over a connection, and closes it. */
 async function ask(link: Link, command: string, args: readonly string[]): Promise<unknown> {
   try {
     return await link.send(command, args);
@@ -81,7 +81,7 @@ async function ask(link: Link, command: string, args: readonly string[]): Promis
   }
 }
 
-/** Connects to a sentinel, which may not have the users of its servers. */
+/** Connects to a sentinel, which may lack the user that its servers have. */
 async function openSentinel(
   server: StoreAddress,
   access: Access,
@@ -102,8 +102,8 @@ async function openSentinel(
 /**
  * The masters in an answer to CLUSTER SLOTS.
  *
- * @param asked whose own address it may leave out.
- * @throws {StrangeAnswer} if it is not such an answer, {Error} if there are too many masters.
+ * @param asked the server that answered; it may leave out its own address.
+ * @throws {StrangeAnswer} for any other answer, {Error} if there are too many masters.
  */
 export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
   const shards = new Map<string, { address: StoreAddress; ranges: SlotRange[] }>();
@@ -114,7 +114,7 @@ export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
     if (typeof port !== "number" || !(typeof host === "string" || host === null)) {
       throw new StrangeAnswer(asked);
     }
-    if (host === "?") continue; // unknown even to the one that was asked
+    if (host === "?") continue; // unknown even to the server that answered
     const address = { host: host || asked.host, port };
     const name = formatAddress(address);
     const shard = shards.get(name) ?? { address, ranges: [] };

@@ -1,4 +1,4 @@
-// What can be wrong with a store, in words for the log and the doctor.
+// What can be wrong with a store, as text for the log and the doctor.
 import type { ServerFacts } from "./master.ts";
 import type { StoreConfig } from "./messages.ts";
 
@@ -10,7 +10,7 @@ export function clockGrace({ timestampDriftMax }: Pick<StoreConfig, "timestampDr
   return timestampDriftMax ?? CLOCK_GRACE_SECONDS;
 }
 
-/** The log line about a store that can't be asked. */
+/** The log line about a store that is unavailable. */
 export function unavailable(reason: string, config: StoreConfig): string {
   return `Replay store is unavailable: ${reason}: ${consequence(config)}`;
 }
@@ -18,8 +18,8 @@ export function unavailable(reason: string, config: StoreConfig): string {
 /** The log line about credentials that are older than the store's records. @param since seconds since the epoch. */
 export function tooOld(since: number, config: StoreConfig): string {
   const time = new Date(since * 1000).toISOString();
-  return `Replay store has no records of the time before ${time}, when it was started, became ` +
-    `the master or was first used: for credentials made before, ${consequence(config)}`;
+  return `Replay store has no records from before ${time}, when it was started, became ` +
+    `the master or was first used: for credentials made before then, ${consequence(config)}`;
 }
 
 function consequence({ replayStorePolicy }: StoreConfig): string {
@@ -29,7 +29,7 @@ function consequence({ replayStorePolicy }: StoreConfig): string {
 }
 
 /**
- * What makes a server less than reliable, as text behind its name.
+ * What makes a server unreliable, as text to follow its name.
  *
  * @param now seconds since the epoch.
  */

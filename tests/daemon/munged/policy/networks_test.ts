@@ -53,6 +53,6 @@ test("anything but a network is refused, with the reason", () => {
   }
   assert.throws(
     () => parseNetwork("10.1.2.3/16"),
-    /"10.1.2.3\/16" has bits behind its prefix; the network is 10.1.0.0\/16/,
+    /"10.1.2.3\/16" has bits set beyond its prefix; the network is 10.1.0.0\/16/,
   );
 });
