@@ -526,7 +526,7 @@ suite("mungebox doctor", { "dist/mungebox": existsSync(MUNGEBOX) }, () => {
     });
   }
 
-  it("warns of a munged that has another limit of payloads than it is configured for", {
+  it("warns if munged's payload limit is not the configured one", {
     skip: !isRoot && "needs root, to know which program munged is",
   }, () => {
     const site = new Site();

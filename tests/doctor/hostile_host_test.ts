@@ -96,7 +96,7 @@ suite("mungebox doctor HOST against a hostile host", {
     assert.equal(findingOf(answer({ encode: "0 no credential" })).verdict, "problem");
   });
 
-  it("takes a bounded answer", () => {
+  it("bounds what it reads of an answer", () => {
     const flood = "cat >/dev/null; head -c 300000000 /dev/zero | tr '\\\\0' A";
     for (const script of [flood, `${flood} >&2; exit 255`]) {
       const { out } = examine(script, "far");
@@ -111,7 +111,7 @@ suite("mungebox doctor HOST against a hostile host", {
     assert.ok(resourceUsage.maxRSS < MEMORY, `${resourceUsage.maxRSS}`);
   });
 
-  it("has no key moved, whatever a host claims", async () => {
+  it("never advises moving a key, whatever a host claims", async () => {
     const foreign = await sealCredential({ uid: 0, gid: 0 }, new Uint8Array(32));
     const refused = { decode: "14 unmunge: Error: Invalid credential" };
     const claims = [

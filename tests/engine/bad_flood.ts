@@ -1,5 +1,5 @@
-// Floods a daemon with credentials that another key has sealed until standard input ends, in a process of its own. Each of
-// its clients connects anew for each request, as commands do.
+// Floods a daemon with credentials sealed with another key until standard input ends, in a process of its own. Each client
+// makes a new connection for each request, as commands do.
 //   bad_flood.ts SOCKET CLIENTS
 import { formatDecodeRequest } from "../../lib/protocol/message.ts";
 import { sealCredential } from "../../lib/offline/offline.ts";

@@ -59,7 +59,7 @@ suite("munged", process.platform !== "linux" && "needs inotify", () => {
     assert.equal(await munged.stop(), 0);
   });
 
-  test("takes all other steps of its shutdown if one fails", async () => {
+  test("completes its shutdown even if one step fails", async () => {
     const metrics = join(realm.directory, "metrics");
     mkdirSync(metrics);
     const munged = await realm.start("ours", [`--metrics-file=${metrics}/munged.prom`]);
@@ -112,7 +112,7 @@ suite("munged", process.platform !== "linux" && "needs inotify", () => {
     });
   }
 
-  test("makes everything as it should be with a umask of 0777", async () => {
+  test("gives its files the right modes under a umask of 0777", async () => {
     const restrained = ["/bin/sh", "-c", 'umask 0777; exec "$@"', "sh"];
     const munged = await realm.start("ours", [], restrained);
     const { socket } = munged;

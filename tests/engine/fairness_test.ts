@@ -65,7 +65,7 @@ suite("fairness", process.platform !== "linux" && "needs epoll", () => {
     }
   });
 
-  test("500 stalling clients, reopened when disconnected, leave the others their rate", async () => {
+  test("500 stalling clients, which reconnect when disconnected, leave the others their rate", async () => {
     const stallers = new Stallers(munged.socket, 500);
     const ratio = await medianOfPairs(PAIRS, { least: MIN_RATE }, async () => {
       const unloaded = await measureRate(realm, munged.socket, 1);
@@ -80,7 +80,7 @@ suite("fairness", process.platform !== "linux" && "needs epoll", () => {
     console.log(`rate beside 500 stalling clients: ${ratio.toFixed(2)} of the unloaded one`);
   });
 
-  test("100 of them stop the C daemon completely, but not ours", {
+  test("100 stalling clients stop the C daemon completely, but not ours", {
     skip: !hasReference && "MUNGE is not installed",
   }, async () => {
     const reference = await realm.start("reference");

@@ -34,7 +34,7 @@ function encode(socket: string, count: number, ttl = 300): Uint8Array[] {
   );
 }
 
-/** Results of credentials, in numbers. */
+/** How many credentials had each result. */
 function decodeAll(socket: string, credentials: readonly Uint8Array[]): Map<number, number> {
   const counts = new Map<number, number>();
   for (const credential of credentials) {

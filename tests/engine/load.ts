@@ -44,8 +44,8 @@ export class Stallers {
 }
 
 /**
- * The median of what pairs of measurements show. On a busy machine some pairs are disturbed, so if it is not within its
- * bound, as many pairs are added up to three times; what is really out of bounds stays so.
+ * The median over pairs of measurements. A busy machine disturbs some pairs, so if the median is out of bounds, as many
+ * pairs again are added, up to three times; what is really out of bounds stays so.
  */
 export async function medianOfPairs(
   pairs: number,
@@ -65,8 +65,8 @@ export async function medianOfPairs(
 }
 
 /**
- * Measures what is far out of its bound if it is broken, until it is within it: a busy machine disturbs some measurements,
- * but a fault shows in every one.
+ * Repeats a measurement that a fault would put far out of bounds until it is within bounds: a busy machine disturbs some
+ * measurements, but a fault shows in every one.
  */
 export async function leastOf(
   { most, tries = 8 }: { readonly most: number; readonly tries?: number },

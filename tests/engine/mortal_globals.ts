@@ -1,5 +1,5 @@
-// A thread's fatal flaw: when it reads the clock and its flag exists, a file, it removes the file and dies with the error or
-// exit that the file asks for.
+// A thread's fatal flaw: when it reads the clock and its flag file exists, it removes the file and dies with the error or
+// exit status that the file asks for.
 import { existsSync, readFileSync, rmSync } from "node:fs";
 
 const flag = `/tmp/munged-mortal-${process.pid}`; // threads have no variables that were set after the start

@@ -25,7 +25,7 @@ const { EMUNGE_CRED_EXPIRED, EMUNGE_CRED_REPLAYED } = ERRNO;
 const THREADS = 4;
 const CLIENTS_PER_THREAD = 16;
 const CREDENTIALS = 10_000;
-/** How many have to be raced for at least within {@linkcode RACE_MS}, on a busy machine. */
+/** How many must be raced for within {@linkcode RACE_MS}, even on a busy machine. */
 const LEAST_CREDENTIALS = 500;
 const RACE_MS = 60_000;
 
@@ -64,7 +64,7 @@ describe("replays", () => {
     realm = new Realm();
     directory = join(realm.directory, "replay");
   });
-  afterEach(async () => { // what a test that failed has left
+  afterEach(async () => { // left by a failed test
     threads.splice(0).forEach((thread) => thread.terminate());
     await Promise.all(
       running.splice(0).map((munged) => hasEnded(munged) ? undefined : crash(munged)),
@@ -180,7 +180,7 @@ describe("replays", () => {
     assert.match(decodes, /(pwrite64 fdatasync sendto ?){3}$/);
   });
 
-  test("an answer that is not taken makes a credential new again, and no retry is believed before", async () => {
+  test("an answer that is never read makes a credential new again, and until then no retry is believed", async () => {
     const { socket, ...munged } = await start();
     const request = encodeRequest({ payload: new Uint8Array(1_000_000) }); // no socket's buffer has room
     const credentials = Array.from(
@@ -194,7 +194,7 @@ describe("replays", () => {
       for (let sent = 0; sent < message.length;) sent += sendSome(client, message.subarray(sent));
       watch.add(client, true);
       assert.deepEqual(watch.wait(5000), [client]); // the answer has begun to come, and is not read
-      // Of the same process, which is served still.
+      // From the same process, which is still served.
       const { errno } = await rawDecode(socket, { credential }, 1);
       assert.equal(errno, EMUNGE_CRED_REPLAYED);
       assert.equal(decode(socket, credential), EMUNGE_CRED_REPLAYED);
@@ -230,7 +230,7 @@ describe("replays", () => {
     await munged.stop();
   });
 
-  test("a munged that is replaced before it has ended costs its successor nothing", async () => {
+  test("a munged that ends after its successor has started does not disturb it", async () => {
     const first = await start();
     const { socket } = first;
     const home = join(socket, "..");

@@ -32,7 +32,7 @@ function hasPendingClient(socket: string): boolean {
     .some((line) => line.endsWith(` 0 ${socket}`));
 }
 
-/** Stops munged, and waits until all its threads have stopped: before, one that runs may serve clients. */
+/** Stops munged, and waits until all its threads have stopped: until then, one that runs may serve clients. */
 async function freeze({ process: { pid } }: Munged): Promise<void> {
   process.kill(pid!, "SIGSTOP");
   const tasks = `/proc/${pid}/task`;
@@ -61,7 +61,7 @@ suite("retries", { "the reference": hasReference }, () => {
     realm = new Realm();
   });
   beforeEach(async () => {
-    munged = await realm.start("ours"); // with a log that nothing was suppressed in
+    munged = await realm.start("ours"); // with a log in which nothing was suppressed
   });
   afterEach(() => munged.stop());
   after(() => realm.close());

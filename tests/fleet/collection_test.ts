@@ -85,7 +85,7 @@ suite("the playbooks", { "ansible-core": existsSync("/usr/bin/ansible-playbook")
   });
   after(() => rmSync(directory, { recursive: true, force: true }));
 
-  it("do not go on with a rotation without a host that they lost in an earlier play", () => {
+  it("do not continue a rotation without a host that was lost in an earlier play", () => {
     const all = run("ansible-playbook", "-i", "hosts.ini", "play.yml");
     assert.equal(all.status, 0, all.stdout + all.stderr);
     const fewer = run("ansible-playbook", "-i", "both.ini", "play.yml");
@@ -93,7 +93,7 @@ suite("the playbooks", { "ansible-core": existsSync("/usr/bin/ansible-playbook")
     assert.match(fewer.stdout, /Lost on the way: lost\. All hosts accept both keys/);
   });
 
-  it("say what they miss if there is no mungebox on the controller", () => {
+  it("say what is missing if there is no mungebox on the controller", () => {
     const { status, stdout } = run(
       "ansible-playbook",
       ...["-i", "hosts.ini", "--check", "-e", "mungebox_source=/nonexistent"],

@@ -45,7 +45,7 @@ pipelining = true
 ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3
 `;
 
-/** Seconds for which a retired key decodes: longer than a loaded machine takes from the first host's promotion to the last's. */
+/** Seconds for which a retired key decodes; even on a loaded machine, fewer pass between the first and last promotion. */
 export const ROTATION_TIME = 30;
 
 /** The fleet. */

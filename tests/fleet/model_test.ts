@@ -1,5 +1,5 @@
-// scripts/rotation_model.ts says how probable a refusal is. Simulated rotations of 10,000 hosts, which compose real key
-// rings and seal and open real credentials by a simulated clock, are refused as often.
+// Tests scripts/rotation_model.ts, which computes the probability of a refusal: simulated rotations of 10,000 hosts, with
+// real key rings and credentials and a simulated clock, cause refusals as often.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -86,7 +86,7 @@ class Rotation {
     );
   }
 
-  /** Sends a credential; why it is refused, or null. */
+  /** Sends a credential. Returns why it is refused, or null. */
   send(from: SimulatedHost, to: SimulatedHost, made: number, opened: number, fleet: Fleet) {
     const fields = {
       cipher: 4,
@@ -208,7 +208,7 @@ describe("the model of a rotation", () => {
     assert.match(stderr, /Option "--hosts" has invalid value "many"/);
   });
 
-  it("has its present plot in docs/", () => {
+  it("agrees with its plot in docs/", () => {
     assert.equal(readFileSync("docs/rotation-waits.svg", "utf8"), plotRotation(FLEET));
   });
 });

@@ -27,7 +27,7 @@ function fail(message: string): never {
 }
 
 function numberOf(option: string, text: string): number {
-  if (!/^\d{1,12}$/.test(text)) fail(`--${option} wants a number, not "${text}"`);
+  if (!/^\d{1,12}$/.test(text)) fail(`--${option} takes a number, not "${text}"`);
   return Number(text);
 }
 
@@ -39,7 +39,7 @@ if (values.list) {
   console.log(TARGETS.map(({ name }) => name).join("\n"));
 } else if (values.case !== undefined) {
   const [target, second] = chosen;
-  if (target === undefined || second !== undefined) fail("--case wants one target");
+  if (target === undefined || second !== undefined) fail("--case takes one target");
   const refused = runCase(target, new Uint8Array(readFileSync(values.case)));
   console.log(`${target.name}: ${refused ? "refused" : "accepted"}`);
 } else {

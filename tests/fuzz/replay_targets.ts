@@ -15,7 +15,7 @@ const MINUTE = NOW / 60;
 const HEADER_WORDS = 8;
 const NOBODY = { pid: 0, uid: 0 };
 
-/** A file that is no journal of its minute, as munged sets aside. */
+/** A file that is not a journal of its minute, which munged sets aside. */
 class NoJournal extends Error {}
 
 const folder = mkdtempSync(join(tmpdir(), "fuzz-replay-"));
@@ -53,7 +53,7 @@ function read(bytes: Uint8Array): void {
   }
 }
 
-/** The credentials in the records that say so of themselves and that no record calls forgotten. */
+/** The credentials whose records say that they were decoded, unless another record says that they were forgotten. */
 function presented(bytes: Uint8Array, count: number): Uint8Array[] {
   const words = new Int32Array(bytes.buffer, 0, HEADER_WORDS + count * SLOT_WORDS);
   const keys = new Map<string, Uint8Array>();

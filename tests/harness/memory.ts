@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 export const MIB = 1024 * 1024;
 /** When munged with 2 threads has given back what only its start needed. */
 export const SETTLED_MS = 3_000;
-/** And when it has on a busy machine. */
+/** The same on a busy machine. */
 const LATEST_MS = 20_000;
 /** How much of it may stay resident then. */
 export const IDLE_MEMORY: number = 45 * MIB;

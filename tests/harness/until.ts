@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** Far more than anything takes that is not broken, even on a busy machine. */
+/** Far longer than anything takes that works, even on a busy machine. */
 const PATIENCE_MS = 120_000;
 
 /**

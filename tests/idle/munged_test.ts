@@ -9,7 +9,7 @@ import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";
 
-/** How long after its last request it must be asleep. */
+/** After this long without requests, it must be asleep. */
 const SETTLE_MS = 45_000;
 const SECONDS = 60;
 /** The allocator's thread wakes up every 9 minutes on x64, and every 65 seconds on arm64. */
@@ -18,7 +18,7 @@ const MOST_RUN_MS = 2;
 /** In MiB, with two threads, which both run once munged has been used. */
 const MOST_MEMORY = { resident: 36, private: 15.5 };
 const MOST_MEMORY_UNUSED = { resident: 36, private: 12 };
-/** When an unused munged has given back what only its start needed. */
+/** By then, an unused munged has given back what only its start needed. */
 const STARTED_MS = 4_000;
 
 /** The memory of a process in MiB; its program's pages are not private. */

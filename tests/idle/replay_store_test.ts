@@ -6,7 +6,7 @@ import { idleFigures } from "../../scripts/bench_idle.ts";
 import { type Host, Hosts, outcome, until } from "../replay_store/hosts.ts";
 import { hasRedis, Redis } from "../replay_store/redis.ts";
 
-/** How long after it has closed its connection it must be asleep. */
+/** This long after it has closed its connection, it must be asleep. */
 const SETTLE_MS = 10_000;
 const SECONDS = 10;
 const WAKE_UPS = 2;

@@ -151,7 +151,7 @@ export class Load {
     const enough = this.accepted + 4 * this.#hosts.length ** 2;
     const deadline = performance.now() + 60_000;
     while (this.accepted < enough) {
-      assert(performance.now() < deadline, "the load stands still");
+      assert(performance.now() < deadline, "the load has stalled");
       await pause(20);
     }
   }

@@ -40,7 +40,7 @@ describe("one executable, five programs", () => {
   });
 
   it(
-    "the file's name does where argv[0] is another",
+    "the file's name selects it where argv[0] is something else",
     { skip: process.platform !== "linux" },
     () => {
       for (const name of ["munged", "munge", "unmunge", "remunge"]) {

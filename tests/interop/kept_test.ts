@@ -243,7 +243,7 @@ suite("kept connections", { "root": isRoot }, () => {
     }
   });
 
-  it("a Deno program that may not know its IDs keeps no connection, and works", () => {
+  it("a Deno program that may not read its IDs works without a kept connection", () => {
     const mod = new URL("../../mod.ts", import.meta.url).pathname;
     const program = join(realm.directory, "many.ts");
     writeFileSync(
@@ -284,7 +284,7 @@ suite("kept connections", { "root": isRoot }, () => {
     assert.fail("each byte gave the client more time");
   }
 
-  it("a client that breaks the terms is disconnected", async () => {
+  it("a client that exceeds the limits of a kept connection is disconnected", async () => {
     const tooMany = kept(munged.socket);
     tooMany.send(...Array.from({ length: 200 }, () => ENCODE));
     let answers = 0;
@@ -349,7 +349,7 @@ suite("kept connections", { "root": isRoot }, () => {
   it("a client's requests that take long wait for their turn, one by one", async () => {
     const slow = await realm.start("ours", ["--num-threads=1"]);
     const maker = new Connection(slow.socket);
-    // Expensive to decode for someone who may not have it, and the answer is short.
+    // Expensive to decode, and the answer is short, because this client may not decode it.
     const request = encodeRequest({ payload: new Uint8Array(1 << 20), zip: 2, uidRestriction: 1 });
     maker.send(formatEncodeRequest(request, 0));
     const decode = formatDecodeRequest({ credential: maker.credential() }, 0);
@@ -444,7 +444,7 @@ suite("kept connections", { "root": isRoot }, () => {
     assert.equal(uidOf(credential), "error 17", "but not without a retry byte");
   });
 
-  it("SIGHUP leaves connections alone; a stop ends them after what has been sent", async () => {
+  it("SIGHUP leaves connections alone; a stop ends them once it has answered what was sent", async () => {
     const other = await realm.start("ours");
     const [idle, busy] = [kept(other.socket), kept(other.socket)];
     other.process.kill("SIGHUP");

@@ -75,7 +75,7 @@ describe("a munged that is asked for its status", () => {
     assert.equal(out, "");
   });
 
-  it("that is stopped is not said to refuse", async () => {
+  it("that is stopped is reported as timed out, not as refusing", async () => {
     const stopped = await realm.start("ours");
     stopped.process.kill("SIGSTOP");
     const { status, err } = realm.run("ours", "munged", ["--status", "-S", stopped.socket]);
@@ -133,7 +133,7 @@ describe("a munged that is asked for its status", () => {
     assert.equal(status, 0, `${stdout}${stderr}`);
     assert.match(text, /^munged_requests_total\{kind="decode",result="cred_replayed"\} [1-9]/m);
     await munged.stop();
-    assert(!existsSync(metricsFile), "dead numbers would look alive");
+    assert(!existsSync(metricsFile), "stale numbers would look current");
   });
 });
 

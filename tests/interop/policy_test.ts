@@ -73,7 +73,7 @@ suite("a munged that allows modern algorithms only", needs, () => {
   after(() => site.close());
 
   for (const make of MAKES) {
-    it(`answers ${make === "ours" ? "our" : "C"} clients as one that does not know the others`, () => {
+    it(`answers ${make === "ours" ? "our" : "C"} clients as if it knew no others`, () => {
       for (
         const [option, text] of [
           ["--cipher=blowfish", "Invalid cipher type 2"],
@@ -131,7 +131,7 @@ suite("a munged that allows modern algorithms only", needs, () => {
     assert.equal(count(/Invalid (cipher|MAC) type/g), 0);
   });
 
-  it("serves libmunge programs, whose library makes error 1 of any refused encode", () => {
+  it("serves libmunge programs, whose library turns any refused encode into error 1", () => {
     const probe = compileProbe(site);
     const request = { cipher: 1, mac: 1, zip: 1, ttl: 0, uid: -1, gid: -1, length: 100 };
     const [fine, blowfish, md5] = probeEncode(probe, munged.socket, [

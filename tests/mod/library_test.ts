@@ -483,7 +483,7 @@ for (const program of PROGRAMS) {
 
     test("no descriptor is left open", async (context) => {
       if (openSockets() === undefined) return context.skip("there is no /proc/self/fd");
-      // Until a connection is kept: not within a second after the munged of an earlier test could not be reached.
+      // Until a connection is kept, which can take a second after the munged of an earlier test could not be reached.
       for (const end = performance.now() + 1_500; performance.now() < end;) {
         await encode("", { socketPath });
         await pause(50);
@@ -648,7 +648,7 @@ describe("the library without a daemon", () => {
           const error = await errorOf(call);
           assert.equal(error.socketPath, socketPath);
           if (call === encoding && REJECTIONS.includes(errorCode(errno))) {
-            // Errors of a decoded credential, which an encode has none of.
+            // Errors that carry a decoded credential, which an encode never has.
             assert.equal(error.code, "EMUNGE_SNAFU");
             assert.match(error.message, /^munged answered an encode with "/);
             continue;
@@ -837,7 +837,7 @@ describe("the library without a daemon", () => {
     assert.equal("cause" in error, false);
   });
 
-  test("numbers that no error has are named as unknown", () => {
+  test("an error number without a name is reported as unknown", () => {
     assert.equal(errorText(99), "Unknown error");
     assert.equal(errorCode(99), "EMUNGE_SNAFU");
   });

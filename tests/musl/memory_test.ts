@@ -12,8 +12,8 @@ import { suite } from "../suite.ts";
 import { MuslSystem, needed } from "./system.ts";
 
 /**
- * How much more than with glibc is no difference: an idle munged has 27 MiB or 35, depending on whether the engine collected
- * garbage after the program's pages were released.
+ * Up to this many times glibc's memory counts as equal: an idle munged has 27 MiB or 35, depending on whether the engine
+ * collected garbage after the program's pages were released.
  */
 const SLACK = 1.5;
 

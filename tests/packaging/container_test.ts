@@ -62,7 +62,7 @@ find $root/dev/shm $root/tmp -mindepth 1 | wc -l
     assert.match(output, /^0$/m);
   });
 
-  it("takes changes of the secret up without a restart, through a rotation", () => {
+  it("takes up changes of the secret without a restart, through a rotation", () => {
     const output = inPod(
       rootfs,
       `

@@ -1,4 +1,4 @@
-// The container image, made without an engine: its format, and that builds are the same.
+// The container image, made without an engine: its format, and that builds are identical.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";

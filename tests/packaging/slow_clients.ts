@@ -1,5 +1,5 @@
-// Clients that send all but the end of long requests and then wait, for as many seconds as its second argument says; its
-// first is the socket, the third the UID that they have.
+// Clients that send all but the end of long requests and then wait.
+//   slow_clients.ts SOCKET SECONDS UID
 import { createConnection, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 

@@ -113,7 +113,7 @@ suite("a user's used-up processes", { root: isRoot }, () => {
   });
 
   for (const left of LEFT.slice(0, 3)) {
-    it(`a daemon's program that does not become one, with ${left} left`, () => {
+    it(`a daemon's program that starts no daemon, with ${left} left`, () => {
       const free = `--socket=${join(directory, "nothing")}`;
       for (
         const [program, ...args] of [

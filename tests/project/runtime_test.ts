@@ -51,7 +51,7 @@ for (const [architecture, prefix] of [["x64", ""], ["arm64", "aarch64-linux-gnu-
   });
 }
 
-it("instructions of the runtime are replaced only where they are as often as expected", () => {
+it("instructions of the runtime are replaced only if they occur as often as expected", () => {
   const replacement = { found: "0102", wanted: "0304" };
   const replaced = (bytes: number[], times: number[]) => {
     const runtime = Buffer.from(bytes);
@@ -64,7 +64,7 @@ it("instructions of the runtime are replaced only where they are as often as exp
   assert.throws(() => replaced([2, 1], [1]), /in 0 places/);
 });
 
-it("the allocator's thread wakes up seldom, and in times that its arithmetic can express", () => {
+it("the allocator's thread wakes up rarely, at intervals that its arithmetic can express", () => {
   for (const [architecture, shift] of [["x64", 16], ["arm64", 13]] as const) {
     const { found, milliseconds } = SCAVENGER[architecture];
     const runtime = Buffer.from(found, "hex");
@@ -152,7 +152,7 @@ suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () =
     }
   });
 
-  it("an ignored SIGPWR, which the engine uses itself, makes it say nothing", () => {
+  it("an ignored SIGPWR, which the engine itself uses, causes no message", () => {
     const ignoring = ["-c", 'trap "" PWR; exec "$@"', "sh", MUNGEBOX, "munge", "--version"];
     const { status, stdout, stderr } = spawnSync("/bin/sh", ignoring, { encoding: "utf8" });
     assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });

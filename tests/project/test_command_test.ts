@@ -40,7 +40,7 @@ for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
   });
 }
 
-test("what ignores SIGTERM and has left its process group ends, too", options, async () => {
+test("processes outside its group that ignore SIGTERM end, too", options, async () => {
   const program = `import { endAll, run } from "${resolve("scripts/test_processes.ts")}";
     const stubborn = "trap '' TERM; setsid sleep 1000 & echo started; sleep 1000";
     const command = ["sh", "-c", stubborn];

@@ -57,7 +57,7 @@ export class Hosts {
   }
 }
 
-/** Waits until something is so. @throws {Error} if it takes long, even on a busy machine. */
+/** Waits until something holds. @throws {Error} if it takes long, even on a busy machine. */
 export async function until(isSo: () => boolean, milliseconds = 120_000): Promise<void> {
   const deadline = performance.now() + milliseconds;
   for (;;) {

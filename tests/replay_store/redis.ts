@@ -11,7 +11,7 @@ export const hasRedis = existsSync("/usr/bin/redis-server") && existsSync("/usr/
 
 const START_TIMEOUT_MS = 60_000;
 
-/** Ports that the system gives to nobody by itself, so that a server that is restarted finds its own free. */
+/** Ports below those that the system assigns, so that a restarted server finds its own free. */
 const FIRST_PORT = 12_000;
 const PORTS = 20_000;
 

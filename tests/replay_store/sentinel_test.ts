@@ -1,4 +1,4 @@
-// A store whose master is replaced by Sentinel: in the middle of the load, and while a part of the hosts still reaches the
+// A store whose master is replaced by Sentinel: in the middle of the load, and while some hosts still reach the
 // old one.
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -116,11 +116,11 @@ test(
       assert.equal(await outcome(a, credential), REPLAYED);
       assert.equal(await outcome(a, credential), REPLAYED);
       assert.equal(await outcome(b, credential), REPLAYED);
-      // One question each: what a host has decoded itself, or knows to be a replay, costs no trip.
+      // One question each: what a host has decoded itself, or knows to be a replay, costs no round trip.
       const { answers } = hosts.status(0).replay_store!;
       assert.deepEqual(answers, { new: 0, replayed: 1, unavailable: 0, older: 0 });
       assert.deepEqual(hosts.status(1).replay_store!.answers, { ...answers, new: 1, replayed: 0 });
-      // Its name tells which key made it and nothing else, and it is forgotten some time after the credential expires.
+      // Its name reveals which key made it and nothing else, and it is forgotten some time after the credential expires.
       const names = redis.command("KEYS", "munge:*").split("\n")
         .filter((name) => !name.includes(":since:"));
       assert.equal(names.length, 1);

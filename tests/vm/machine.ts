@@ -90,7 +90,7 @@ export class Machine {
     await this.check("systemctl is-system-running --wait || systemctl --failed --no-legend");
   }
 
-  /** Everything up to a marker, which is taken as well. */
+  /** Everything up to a marker, which is consumed as well. */
   async #receive(marker: string | RegExp, milliseconds: number): Promise<string> {
     for (const end = performance.now() + milliseconds;;) {
       const at = this.#received.search(marker);

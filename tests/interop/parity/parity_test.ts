@@ -34,7 +34,7 @@ cases.forEach((placed, index) => {
       assert.deepEqual(difference, { reference: [], ours: [] });
       return;
     }
-    assert.notDeepEqual(difference, { reference: [], ours: [] }, "it has no mark to need");
+    assert.notDeepEqual(difference, { reference: [], ours: [] }, "it does not differ");
     const found = renderFinding({ ...placed, difference });
     assert.ok(isDocumented(placed, difference), `not in ${PAGE}:\n${found}`);
   });

@@ -96,7 +96,7 @@ describe("requests", () => {
     }
   });
 
-  test("any survives formatting and parsing", () => {
+  test("any request survives formatting and parsing", () => {
     fc.assert(fc.property(request, (each) => {
       assert.deepEqual(parseRequest(formatRequest(each)), each);
     }));
@@ -116,7 +116,7 @@ describe("requests", () => {
     assert.throws(() => parseRequest(bytesOf(1)), isError("AUKSD_UNKNOWN_REQUEST"));
   });
 
-  test("anything after one is ignored, unless it is our addition", () => {
+  test("anything after a request is ignored, unless it is our addition", () => {
     const behind = (...numbers: number[]) =>
       parseRequest(Uint8Array.from([...formatRequest({ type: "remove", uid: 7 }), ...numbers]));
     const mark = [0x6d, 0x62, 0x6f, 0x78];

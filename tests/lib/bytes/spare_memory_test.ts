@@ -40,7 +40,7 @@ test("memory from elsewhere, and very long memory, is not kept", () => {
   assert.equal(long.length, 3 * MIB);
 });
 
-test("no more than the limit is kept, the latest of it", () => {
+test("no more than the limit is kept, and the latest takes precedence", () => {
   const spare = new SpareMemory(2 * MIB);
   const three = [MIB, MIB + 65_536, 2 * MIB - 65_536].map((length) => spare.take(length));
   for (const each of three) assert(spare.keep(memoryOf(each)));

@@ -239,7 +239,7 @@ for (
   });
 }
 
-test("a request is as long as munged says it may be, which only one that is long asks", async () => {
+test("a request may be as long as munged says, and only a long one asks", async () => {
   const { encodeRequest: encode, limitsRequest: ask } = MESSAGE_TYPE;
   await withServer(munged(3_000_000), async (path, received) => {
     const client = new MungeClient(path);
@@ -275,7 +275,7 @@ test("a munged that claims more than any munged accepts is not believed", async 
   });
 });
 
-test("a long request to a munged that is not there is an error of the socket", async () => {
+test("a long request without a munged is an error of the socket", async () => {
   const payload = new Uint8Array(MAX_PAYLOAD_LENGTH + 1);
   const options = { waitForSocket: false };
   for (
@@ -300,7 +300,7 @@ test("a success without a credential is an error", async () => {
   });
 });
 
-test("a stalling server is given up after five timeouts, and the error names the step", async () => {
+test("a stalling server is given up on after five timeouts, and the error names the step", async () => {
   for (const [part, answer] of [["header", 0], ["header", 6], ["body", 13]] as const) {
     await withServer(
       (socket) => socket.write(ANSWER.subarray(0, answer)),
@@ -317,7 +317,7 @@ test("a stalling server is given up after five timeouts, and the error names the
   }
 });
 
-test("a server that does not read the request is given up as well", async () => {
+test("a server that does not read the request is given up on as well", async () => {
   const folder = mkdtempSync("/tmp/munge-client-");
   const path = join(folder, "socket");
   const sockets: Socket[] = [];
@@ -447,7 +447,7 @@ test("both clients wait for a socket that is missing for a moment", async () => 
   }
 });
 
-test("a socket that never comes is waited for no longer than one that refuses", async () => {
+test("a socket that never appears is waited for no longer than one that refuses", async () => {
   const path = "/tmp/munge-client-none/socket";
   const error = {
     code: "EMUNGE_SOCKET",
@@ -470,7 +470,7 @@ test("a socket that never comes is waited for no longer than one that refuses", 
         0,
         2000,
       ],
-      // The obstacle says more than that the time ran out.
+      // What kept it waiting says more than that time ran out.
       [() => new MungeClient(path).encode(REQUEST, { timeoutMs: 200 }), 190, 2000],
     ] as const
   ) {
@@ -481,11 +481,11 @@ test("a socket that never comes is waited for no longer than one that refuses", 
   }
 });
 
-test("a payload is that of the call, whatever becomes of its buffer", async () => {
+test("a payload is what its buffer held at the call, whatever becomes of the buffer", async () => {
   await withServer((socket) => setTimeout(() => socket.end(ANSWER), 5), async (path, received) => {
     const client = new MungeClient(path);
     const payload = new Uint8Array(8);
-    // More than are under way at a time: the last ones wait for their turn.
+    // More than can be in flight: the last ones wait for their turn.
     const calls = Array.from({ length: 100 }, (_, i) => {
       payload.fill(i);
       return client.encode({ ...REQUEST, payload });

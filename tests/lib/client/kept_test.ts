@@ -141,7 +141,7 @@ for (
     ["does not answer", () => {}],
   ] satisfies [string, Reaction][]
 ) {
-  test(`when munged ${what}, a request that was sent is retried, and one that was not is sent anew`, async () => {
+  test(`when munged ${what}, a request that was sent is retried, and one that was not is sent for the first time`, async () => {
     await withKeeper(react, async (client, received, opened) => {
       const calls = Array.from({ length: 10 }, () => client.decode({ credential: CREDENTIAL }));
       for (const { errno } of await Promise.all(calls)) assert.equal(errno, 0);
@@ -156,7 +156,7 @@ for (
   });
 }
 
-test("an aborted encode gives up its answer, and nobody else's", async () => {
+test("an aborted encode gives up its own answer, and no other", async () => {
   const react: Reaction = (socket, request) => setTimeout(() => answer(socket, request), 30);
   await withKeeper(react, async (client, received) => {
     const controller = new AbortController();

@@ -42,7 +42,7 @@ test("Polling goes on until the answer has arrived, but only for a moment", asyn
   assert.ok(!polling.isPolling);
 });
 
-test("Polling is done ever less often while answers take longer, and again once they don't", async () => {
+test("Polling becomes rare while answers take longer, and resumes once they don't", async () => {
   const clock = { now: 0 };
   const polling = new Polling(2, () => clock.now);
   assert.equal(await polledFor(polling, 100, 0.03, clock), 100);

@@ -93,7 +93,7 @@ for (const { zip, name, title, compress, decompress } of CODECS) {
     }
   });
 
-  test(`decompress() takes the stated length for a bound (${title})`, () => {
+  test(`decompress() treats the stated length as a bound (${title})`, () => {
     for (const length of LENGTHS) {
       const stream = compress(zip, text(length));
       for (const stated of [0, length - 1]) {
@@ -151,7 +151,7 @@ test("native and portable zlib read each other's streams", () => {
   }
 });
 
-test("native and portable zlib judge alike streams that were changed anywhere", () => {
+test("native and portable zlib agree on streams that were changed anywhere", () => {
   const data = text(300);
   const stream = SUPPLIED.native.compress(ZLIB, data);
   const outcome = ({ decompress }: typeof primitives, bytes: Uint8Array) => {

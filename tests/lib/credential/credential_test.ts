@@ -113,7 +113,7 @@ test("sealBytes() carries a realm in the open, bound by the MAC", () => {
   assertRefused("EMUNGE_CRED_INVALID", "Invalid credential", () => open(renamed));
 });
 
-test("openBytes() tries each key on what arrived, though long credentials are decrypted in place", () => {
+test("openBytes() tries each key on the original bytes, though long credentials are decrypted in place", () => {
   const payload = new Uint8Array(200_000).fill(7);
   const opened = openBytes(unarmor(seal({ payload })), [otherSubkeys, subkeys], primitives);
   assert.deepEqual(opened.payload, payload);
@@ -190,7 +190,7 @@ test("openBytes() answers bad padding and a bad MAC alike", () => {
   }
 });
 
-test("openBytes() authenticates as much for every padding, good or bad", () => {
+test("openBytes() authenticates the same amount of data for every padding, good or bad", () => {
   for (const mac of macs) {
     for (let length = 0; length < 200; length++) {
       const bytes = unarmor(seal({ mac: mac.number, payload: new Uint8Array(length) }));

@@ -23,7 +23,7 @@ import { withDirectory } from "../../daemon/scratch.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-test("replaceFile() makes or replaces a file, of its mode whatever the umask, and leaves nothing else", () => {
+test("replaceFile() creates or replaces a file, with its mode whatever the umask, and leaves nothing else", () => {
   withDirectory((directory) => {
     const path = `${directory}/file`;
     const umask = process.umask(0o777);
@@ -40,7 +40,7 @@ test("replaceFile() makes or replaces a file, of its mode whatever the umask, an
   });
 });
 
-test("replaceFile() leaves an existing file alone where it shall be new", () => {
+test("replaceFile() leaves an existing file alone where a new one is required", () => {
   withDirectory((directory) => {
     const path = `${directory}/file`;
     replaceFile(path, bytes("one"), { mode: 0o600, isNew: true });
@@ -68,7 +68,7 @@ test("replaceFile() replaces a link, but neither a FIFO nor a device", () => {
   });
 });
 
-test("replaceFile() that fails leaves everything as it was", () => {
+test("a failed replaceFile() leaves everything as it was", () => {
   withDirectory((directory) => {
     mkdirSync(`${directory}/target`);
     assert.throws(() => replaceFile(`${directory}/target`, bytes("x"), { mode: 0o600 }), /EISDIR/);
@@ -105,7 +105,7 @@ test("a file left by an earlier process with our PID is no obstacle", () => {
   });
 });
 
-test("where files can't be without a name, they have one while they are incomplete", () => {
+test("where the file system requires names, an incomplete file has one", () => {
   withDirectory((directory) => {
     const path = `${directory}/file`;
     for (const isNew of [true, false]) {
