@@ -258,6 +258,7 @@ auxiliary:
   adr x2, root
   str x2, [x1]
 1:
+  cbz x22, 2f                     // no daemon
   mov x0, #-100                   // AT_FDCWD
   ldr x1, [x20, #64]
   mov x2, #0
@@ -294,13 +295,21 @@ stack:
   mov x19, x1
   mov x21, x0
   adr x20, data
+  mov x8, #172                    // getpid
+  svc #0
+  mov w1, w0
+  mov x8, #178                    // gettid
+  svc #0
+  cmp w0, w1
+  b.eq 1f
   ldr x1, [x20, #72]
   bl symbol
   mov x17, x0
   mov x0, x21
   mov x1, x19
   blr x17
-  cbz w0, 2f
+  b 2f
+1:
   ldr x1, [x20, #80]
   bl symbol
   mov x17, x0

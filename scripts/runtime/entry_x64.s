@@ -300,6 +300,8 @@ auxiliary:
   lea rcx, [rip + root]
   mov [rax], rcx                  # the slot of getcwd
 1:
+  test r13d, r13d
+  je 2f                           # no daemon
   mov eax, 2                      # open, for reading
   mov rdi, [rip + data + 64]
   xor esi, esi
@@ -329,19 +331,26 @@ root:                             # getcwd() where there is no such directory an
   mov rax, rdi
   ret
 
-stack:                            # pthread_getattr_np() where /proc/self/maps can't be read
+stack:                            # pthread_getattr_np() without /proc/self/maps
   push rbx
   push r12
   sub rsp, 24
   mov rbx, rsi
   mov r12, rdi
+  mov eax, 39                     # getpid
+  syscall
+  mov r8d, eax
+  mov eax, 186                    # gettid
+  syscall
+  cmp eax, r8d
+  je 1f
   mov rsi, [rip + data + 72]
   call symbol
   mov rdi, r12
   mov rsi, rbx
   call rax                        # the C library's own: good for all threads but the first
-  test eax, eax
-  je 2f
+  jmp 2f
+1:
   mov rsi, [rip + data + 80]
   call symbol
   mov rdi, rbx

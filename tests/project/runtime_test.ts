@@ -159,6 +159,16 @@ suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () =
     assert.match(stdout, /^munge-\d/);
   });
 
+  it("a client starts without looking for its memory's map and for NUMA nodes", {
+    skip: spawnSync("strace", ["-V"]).status !== 0 && "strace is not installed",
+  }, () => {
+    const command = ["-f", "--trace=%file", MUNGEBOX, "munge", "--version"];
+    const { status, stderr } = spawnSync("strace", command, { encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /^execve\(/);
+    assert.doesNotMatch(stderr, /"\/proc\/self\/maps"|"\/sys\/devices\/system\/node\//);
+  });
+
   it("arguments and other variables arrive unchanged", () => {
     for (const count of [0, 1, 2, 301]) {
       const env = Object.fromEntries(
