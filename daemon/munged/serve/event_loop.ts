@@ -198,9 +198,10 @@ export class EventLoop {
     this.#leftovers.accepted();
     const { uid } = peer;
     try {
-      if (this.#turns.mustWait(uid, this.#clock)) this.#turns.add(this.#exchange.defer(fd, peer));
-      else {
-        this.#exchange.begin(fd, peer);
+      if (this.#turns.mustWait(uid, this.#clock)) {
+        this.#turns.add(this.#exchange.reception.defer(fd, peer));
+      } else {
+        this.#exchange.reception.begin(fd, peer);
         this.#charge(uid);
       }
     } catch (error) {

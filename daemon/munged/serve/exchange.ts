@@ -1,34 +1,20 @@
-// One client's request and answer on its socket: reads, has request.ts decide, has delivery.ts write and close. Nothing here
+// One client's request and answer: reception.ts reads, request.ts decides, delivery.ts writes and closes. Nothing here
 // blocks: a client whose bytes have not arrived yet, or that does not read its answer, is parked.
-import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { release, releaseMuch } from "../../../lib/bytes/memory.ts";
-import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
-import { EAGAIN, EINTR, errno, ptr, strerror } from "../../../lib/os/libc.ts";
-import { peek, receive } from "../../../lib/os/socket.ts";
-import {
-  type Header,
-  HEADER_LENGTH,
-  MESSAGE_TYPE,
-  parseHeader,
-} from "../../../lib/protocol/message.ts";
+import { type Header, HEADER_LENGTH, MESSAGE_TYPE } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
 import type { Verdict } from "../replay_store/messages.ts";
 import type { Deferred, Peer, RequestContext, WorkerContext } from "./context.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { Delivery } from "./delivery.ts";
-import { Incoming } from "./incoming.ts";
 import { KeptExchange } from "./kept_exchange.ts";
-import { type ParkedClient, ParkedClients, type ParkingLimits } from "./parked.ts";
+import { type ParkedClient, ParkedClients, type ParkingLimits, waitingClient } from "./parked.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
+import { Reception } from "./reception.ts";
 import { answerRequest } from "./request.ts";
 import type { Retries } from "./retries.ts";
 import { StoreClients } from "./store_clients.ts";
-
-/** Bytes read at once; a larger request gets its own memory. */
-const READ_LENGTH = 262_144;
-/** A request with more bytes may keep its worker busy for a while. */
-const LONG_REQUEST = 4096;
 
 /** What the exchanges need from their worker. */
 export interface ExchangeParts {
@@ -51,23 +37,15 @@ export interface ExchangeParts {
 export class Exchange {
   readonly parked: ParkedClients;
   readonly kept: KeptExchange;
-  #received = 0;
+  readonly reception: Reception;
   #answered = 0;
   readonly #context: RequestContext;
   readonly #counters: WorkerCounters;
   readonly #descriptors: Descriptors;
   readonly #log: Logger;
-  readonly #incoming: Incoming;
   readonly #delivery: Delivery;
   readonly #storeClients: StoreClients;
   readonly #retries: Retries;
-  readonly #expectLong: ExchangeParts["expectLong"];
-  readonly #mustWait: ExchangeParts["mustWait"];
-  readonly #awaitTurn: ExchangeParts["awaitTurn"];
-
-  readonly #input = new Uint8Array(lastingMemory(READ_LENGTH));
-  readonly #inputAddress: number = ptr(this.#input);
-  readonly #bodyViews = new KeptViews(this.#input.buffer as ArrayBuffer, HEADER_LENGTH);
 
   constructor(parts: ExchangeParts) {
     const { context, counters, descriptors, limits, poller, log, retries } = parts;
@@ -75,9 +53,6 @@ export class Exchange {
     this.#descriptors = descriptors;
     this.#log = log;
     this.#retries = retries;
-    this.#expectLong = parts.expectLong;
-    this.#mustWait = parts.mustWait;
-    this.#awaitTurn = parts.awaitTurn;
     this.parked = new ParkedClients(poller, limits, (client, reason) => this.#end(client, reason));
     const { parked } = this;
     const { replayCache } = context;
@@ -89,7 +64,13 @@ export class Exchange {
       kept: () => this.kept,
     });
     this.#context = { ...context, allocate: (length) => this.#delivery.allocate(length) };
-    this.#incoming = new Incoming(parked, log, context.maxPayload);
+    this.reception = new Reception({
+      ...parts,
+      parked,
+      maxPayload: context.maxPayload,
+      respond: (fd, peer, header, body, received) =>
+        this.#respond(fd, peer, header, body, received),
+    });
     this.#storeClients = new StoreClients(parked);
     this.kept = new KeptExchange({
       ...parts,
@@ -106,7 +87,7 @@ export class Exchange {
 
   /** Bytes received so far. */
   get received(): number {
-    return this.#received + this.kept.received;
+    return this.reception.received + this.kept.received;
   }
 
   /** Requests answered so far. */
@@ -129,61 +110,12 @@ export class Exchange {
     return this.kept.makeRoom() || this.parked.cutOffOldest();
   }
 
-  /** Reads what a new client has sent, which is usually the whole request. */
-  begin(fd: number, peer: Peer): void {
-    if (this.parked.size > 0 && this.parked.isFull(peer.uid) && !this.#isShort(fd)) {
-      this.#park(fd, peer, new Uint8Array(0));
-      return;
-    }
-    this.#descriptors.setIdle(fd, false);
-    const count = receive(fd, this.#inputAddress, READ_LENGTH);
-    if (count <= 0) {
-      if (count === 0) this.#incomplete(fd, peer, 0, null);
-      else if (errno() === EAGAIN) this.#park(fd, peer, new Uint8Array(0));
-      else this.#failReceive(fd, strerror(errno()));
-      return;
-    }
-    this.#received += count;
-    if (count < HEADER_LENGTH) {
-      this.#park(fd, peer, this.#input.slice(0, count));
-      return;
-    }
-    const header = this.#incoming.header(this.#input, peer);
-    if (header === null) this.#descriptors.hangUp(fd);
-    else if (count < HEADER_LENGTH + header.length) {
-      const buffer = this.#incoming.begin(this.#input.subarray(0, count), header);
-      this.parked.park(waiting(fd, peer, buffer, true, count));
-    } else {
-      if (header.length > LONG_REQUEST) this.#expectLong();
-      this.#respond(fd, peer, header, this.#bodyViews.first(header.length), count);
-    }
-  }
-
-  /** Parks a new client, from which nothing is read before its turn. */
-  defer(fd: number, peer: Peer): ParkedClient {
-    this.#descriptors.setIdle(fd, true);
-    const client = waiting(fd, peer, new Uint8Array(0), false);
-    this.parked.park(client);
-    return client;
-  }
-
   /** Continues with a client whose turn has come, unless it has been disconnected meanwhile. */
   take(client: ParkedClient): void {
-    const { fd, peer, buffer } = client;
-    if (this.parked.get(fd) !== client) return;
+    if (this.parked.get(client.fd) !== client) return;
     this.parked.remove(client);
-    if (client.kept !== undefined) {
-      this.kept.takeTurn(client.kept);
-      return;
-    }
-    if (buffer.length === 0) {
-      this.begin(fd, peer);
-      return;
-    }
-    const header = parseHeader(buffer); // which was valid
-    const body = buffer.subarray(HEADER_LENGTH, HEADER_LENGTH + header.length);
-    this.#respond(fd, peer, header, body, client.done);
-    release(buffer);
+    if (client.kept !== undefined) this.kept.takeTurn(client.kept);
+    else this.reception.take(client);
   }
 
   /** Continues with a parked client, or a kept connection, that has become ready. */
@@ -195,7 +127,7 @@ export class Exchange {
     }
     const client = this.parked.get(fd);
     if (client === undefined || !client.isWatched) return; // disconnected earlier in this turn
-    if (client.answer === null) this.#receiveMore(client);
+    if (client.answer === null) this.reception.goOn(client);
     else this.#delivery.goOn(client, client.answer);
     if (this.parked.get(fd) !== client) release(client.buffer);
   }
@@ -235,7 +167,7 @@ export class Exchange {
 
   /** Parks the client of a retry that must wait. */
   #awaitEarlier(fd: number, peer: Peer, retry: number, body: Uint8Array): void {
-    const client = waiting(fd, peer, body.slice(), false);
+    const client = waitingClient(fd, peer, body.slice(), false);
     this.#retries.add({ client, retry }, performance.now());
     this.parked.park(client);
   }
@@ -299,58 +231,6 @@ export class Exchange {
     if (begun !== 0) this.#counters.end(begun);
   }
 
-  #park(fd: number, peer: Peer, received: Uint8Array): void {
-    if (received.length < READ_LENGTH) this.#descriptors.setIdle(fd, true);
-    this.parked.park(waiting(fd, peer, received, true));
-  }
-
-  /** Whether a client of which nothing has been read can be answered without keeping anything for it. */
-  #isShort(fd: number): boolean {
-    const count = peek(fd, this.#inputAddress, HEADER_LENGTH + LONG_REQUEST);
-    if (count <= 0) return count === 0 || errno() !== EAGAIN; // then there is nothing to answer
-    return count >= HEADER_LENGTH && !this.#incoming.isUnfinished(this.#input, count);
-  }
-
-  #receiveMore(client: ParkedClient): void {
-    const { fd, peer } = client;
-    const isAnsweredAtOnce = client.done === 0 && this.parked.isFull(peer.uid) && this.#isShort(fd);
-    if (!isAnsweredAtOnce && !this.parked.mayGather(client)) return;
-    this.#descriptors.setIdle(fd, false);
-    const count = receive(fd, this.#inputAddress, READ_LENGTH);
-    if (count <= 0) {
-      if (count < 0 && (errno() === EAGAIN || errno() === EINTR)) {
-        this.#descriptors.setIdle(fd, true);
-        return;
-      }
-      const reason = count < 0 ? strerror(errno()) : null;
-      this.parked.remove(client);
-      if (reason === null) this.#incomplete(fd, peer, client.done, client.buffer);
-      else this.#failReceive(fd, reason);
-      return;
-    }
-    this.#received += count;
-    this.#incoming.gather(client, this.#input.subarray(0, count));
-    const isBegun = client.done >= HEADER_LENGTH;
-    const header = isBegun ? this.#incoming.header(client.buffer, peer) : null;
-    const end = isBegun ? header === null ? 0 : HEADER_LENGTH + header.length : HEADER_LENGTH;
-    if (client.done < end) {
-      if (count < READ_LENGTH) this.#descriptors.setIdle(fd, true);
-      this.parked.limit();
-      return;
-    }
-    if (header !== null && this.#mustWait(peer)) {
-      this.parked.awaitTurn(client);
-      this.#awaitTurn(client);
-      return;
-    }
-    this.parked.remove(client);
-    if (header === null) this.#descriptors.hangUp(fd);
-    else {
-      const body = client.buffer.subarray(HEADER_LENGTH, end);
-      this.#respond(fd, peer, header, body, client.done);
-    }
-  }
-
   /** Disconnects a client that is no longer parked. */
   #end(client: ParkedClient, reason: string): void {
     if (client.deferred !== undefined) {
@@ -358,17 +238,9 @@ export class Exchange {
       return;
     }
     release(client.buffer);
-    if (client.answer !== null) {
-      this.#delivery.fail(client, client.answer, reason);
-      return;
-    }
-    if (client.kept !== undefined) {
-      this.kept.end(client.kept);
-      return;
-    }
-    const part = client.done < HEADER_LENGTH ? "header" : "body";
-    this.#incoming.failed(part, reason, `receive ${part}: ${reason}`);
-    this.#descriptors.hangUp(client.fd);
+    if (client.answer !== null) this.#delivery.fail(client, client.answer, reason);
+    else if (client.kept !== undefined) this.kept.end(client.kept);
+    else this.reception.giveUp(client, reason);
   }
 
   #endDeferred(client: ParkedClient, deferred: Deferred, reason: string): void {
@@ -382,25 +254,4 @@ export class Exchange {
     this.#storeClients.forget(deferred);
     this.#delivery.tryToForget(() => deferred.abandon());
   }
-
-  #incomplete(fd: number, peer: Peer, received: number, bytes: Uint8Array | null): void {
-    this.#incoming.incomplete(peer, received, bytes);
-    this.#descriptors.hangUp(fd);
-  }
-
-  #failReceive(fd: number, reason: string): void {
-    this.#incoming.failed("header", reason);
-    this.#descriptors.hangUp(fd);
-  }
-}
-
-/** A client whose request has arrived in part. */
-function waiting(
-  fd: number,
-  peer: Peer,
-  buffer: Uint8Array,
-  isWatched: boolean,
-  done = buffer.length,
-): ParkedClient {
-  return { fd, peer: { ...peer }, deadline: 0, buffer, done, answer: null, isWatched };
 }

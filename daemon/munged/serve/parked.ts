@@ -290,3 +290,14 @@ export class ParkedClients {
 function bytesHeldBy({ buffer, kept }: ParkedClient): number {
   return sizeOf(buffer) + (kept?.rest.length ?? 0);
 }
+
+/** A client that waits: for the rest of its request, of which `buffer` has `done` bytes, or for something else. */
+export function waitingClient(
+  fd: number,
+  peer: Peer,
+  buffer: Uint8Array,
+  isWatched: boolean,
+  done: number = buffer.length,
+): ParkedClient {
+  return { fd, peer: { ...peer }, deadline: 0, buffer, done, answer: null, isWatched };
+}
