@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { stateInTime } from "../../daemon/munged/serve/decode.ts";
+import { stateInTime } from "../../daemon/munged/serve/validity.ts";
 import { openBytes } from "../../lib/credential/open.ts";
 import { sealBytes } from "../../lib/credential/seal.ts";
 import { deriveSubkeys, type Subkeys } from "../../lib/credential/subkeys.ts";

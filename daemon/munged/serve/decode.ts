@@ -6,7 +6,6 @@ import { openParsed } from "../../../lib/credential/open.ts";
 import { parseOuter } from "../../../lib/credential/outer.ts";
 import { MungeError, type MungeErrorCode } from "../../../lib/errors.ts";
 import {
-  ANY_ID,
   type DecodeResponse,
   formatDecodeResponse,
   parseDecodeRequest,
@@ -27,12 +26,11 @@ import {
   recordRefusal,
   requireClient,
   requireOrigin,
+  requireReader,
   requireTypes,
 } from "./permission.ts";
 import { asMungeError, checkRetry, logRefusal, parsed, requireIdentity } from "./refusals.ts";
-
-/** The maximum any munged can allow; cli/munged/options.ts limits --max-ttl to it. */
-const MAX_TTL_OF_ALL = 3600;
+import { expiryOf, stateInTime } from "./validity.ts";
 
 /** A decode in progress: the request and its state. */
 interface Decode {
@@ -128,7 +126,7 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
     context.used("decode", cipher.number, mac.number, zip.number);
     decode.opened = opened;
     decode.ttl = Math.min(opened.ttl, context.maxTtl);
-    authorize(opened, peer, context);
+    requireReader(opened, peer, context);
     requireOrigin(policy, opened);
     const state = stateInTime(opened.encodeTime, decode.ttl, decodeTime, context.timestampDriftMax);
     if (state !== null) decode.refusal = new MungeError(state);
@@ -171,14 +169,6 @@ function remember(decode: Decode, isProvisional: boolean, context: RequestContex
     log.limited("replay cache", "error", `Failed to remember credential: ${reason}`);
     decode.refusal = noMemory(thrown);
   }
-}
-
-/**
- * Until when to remember a credential. It depends on the credential alone, with its own TTL, whatever was granted, so
- * that a munged restarted with a different --max-ttl finds it.
- */
-function expiryOf({ encodeTime, ttl }: OpenedCredential): number {
-  return encodeTime + Math.min(ttl, MAX_TTL_OF_ALL);
 }
 
 /** Asks the realm's store about a credential that is new on this host. */
@@ -268,33 +258,4 @@ function contentsOf(opened: OpenedCredential, decode: Decode): DecodeResponse {
     gidRestriction: opened.gidRestriction,
     payload: opened.payload,
   };
-}
-
-/** Whether the client may see the credential (docs/protocol.md, "Reading a credential"); root is not exempt. */
-function authorize(credential: OpenedCredential, peer: Peer, context: RequestContext): void {
-  const { uidRestriction, gidRestriction } = credential;
-  const authorized = (uidRestriction === ANY_ID || uidRestriction === peer.uid) &&
-    (gidRestriction === ANY_ID || gidRestriction === peer.gid ||
-      context.isMember(peer.uid, gidRestriction));
-  if (!authorized) {
-    throw new MungeError(
-      "EMUNGE_CRED_UNAUTHORIZED",
-      `Unauthorized credential for client UID=${peer.uid} GID=${peer.gid}`,
-    );
-  }
-}
-
-/**
- * Checks a credential against the clock. Unless a drift is set, a clock may be ahead by as much as the credential's
- * time-to-live, as in the reference (docs/protocol.md, "Reading a credential").
- */
-export function stateInTime(
-  encodeTime: number,
-  ttl: number,
-  decodeTime: number,
-  driftMax: number | null,
-): MungeErrorCode | null {
-  if (decodeTime < encodeTime - (driftMax ?? ttl)) return "EMUNGE_CRED_REWOUND";
-  if (decodeTime > encodeTime + ttl + (driftMax ?? 0)) return "EMUNGE_CRED_EXPIRED";
-  return null;
 }

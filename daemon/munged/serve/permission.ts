@@ -1,12 +1,14 @@
-// Whether a realm's policy permits a request, and the refusal if it doesn't. Everything a client claims is checked before
-// a key is used: the realm that a credential names decides, and a false name fails the MAC. So a refusal tells a client
-// nothing but the policy. Only the origin, which is encrypted, has to wait until the credential is opened.
+// Whether a realm's policy and the credential itself permit a request, and the refusal if they don't. Everything a client
+// claims is checked before a key is used: the realm that a credential names decides, and a false name fails the MAC. So a
+// refusal tells a client nothing but the policy. Only what is encrypted, the origin and who may read the credential, has
+// to wait until it is opened.
 import { CIPHERS } from "../../../lib/credential/cipher.ts";
 import type { OpenedCredential } from "../../../lib/credential/fields.ts";
 import { MACS } from "../../../lib/credential/mac.ts";
 import { DEFAULT_REALM, describeRealm } from "../../../lib/credential/realm.ts";
 import { ZIPS } from "../../../lib/credential/zip.ts";
 import { MungeError, type MungeErrorCode } from "../../../lib/errors.ts";
+import { ANY_ID } from "../../../lib/protocol/message.ts";
 import type { AuditFields } from "../../process/log.ts";
 import { isWithin } from "../policy/networks.ts";
 import { type DirectionPolicy, isAllowed, isRefused, type RealmPolicy } from "../policy/policy.ts";
@@ -89,7 +91,22 @@ export function requireOrigin({ origins }: RealmPolicy["decode"], opened: Opened
   );
 }
 
-/** Counts and logs a refusal. */
+/** Refuses a client that may not see the credential (docs/protocol.md, "Reading a credential"); root is not exempt. */
+export function requireReader(
+  { uidRestriction, gidRestriction }: OpenedCredential,
+  { uid, gid }: Peer,
+  { isMember }: RequestContext,
+): void {
+  const isReader = (uidRestriction === ANY_ID || uidRestriction === uid) &&
+    (gidRestriction === ANY_ID || gidRestriction === gid || isMember(uid, gidRestriction));
+  if (isReader) return;
+  throw new MungeError(
+    "EMUNGE_CRED_UNAUTHORIZED",
+    `Unauthorized credential for client UID=${uid} GID=${gid}`,
+  );
+}
+
+/** Counts and logs a refusal by the policy. */
 export function recordRefusal(
   direction: Direction,
   { rule, realm, fields }: PolicyRefusal,
