@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { createCounters } from "../../daemon/munged/observe/counters.ts";
-import { OPEN_POLICY } from "../../daemon/munged/policy/policy.ts";
+import { DEFAULTS } from "../../daemon/munged/config.ts";
+import { resolvePolicy } from "../../daemon/munged/policy/policy.ts";
 import { Engine } from "../../daemon/munged/serve/engine.ts";
 import type { EngineSettings } from "../../daemon/munged/serve/worker_messages.ts";
 import { NO_GROUPS } from "../../daemon/munged/groups/map.ts";
 import { stderrLog } from "../../daemon/process/log.ts";
 import { createRecentMessages } from "../../daemon/process/recent_messages.ts";
-import { DEFAULTS } from "../../daemon/munged/config.ts";
 import { primitives } from "../../lib/primitives/library.ts";
 import { ERRNO } from "../../lib/errors.ts";
 import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
@@ -72,7 +72,7 @@ describe("workers", () => {
       defaultTtl: 300,
       timestampDriftMax: null,
       originAddress: new Uint8Array(4),
-      realms: new Map([["", { ring: [key], policy: OPEN_POLICY }]]),
+      realms: new Map([["", { ring: [key], policy: resolvePolicy(DEFAULTS, "") }]]),
       groups: NO_GROUPS,
       overflow: { uid: null, gid: null },
       replay: null,
@@ -177,7 +177,9 @@ describe("workers", () => {
 
   test("do not hold up the engine's end or a change of keys if they hang", async () => {
     const engine = await start("stuck_worker.ts");
-    const change = engine.updateRealms(new Map([["", { ring: [], policy: OPEN_POLICY }]]));
+    const change = engine.updateRealms(
+      new Map([["", { ring: [], policy: resolvePolicy(DEFAULTS, "") }]]),
+    );
     const begun = performance.now();
     await engine.stop();
     await change;

@@ -2,14 +2,13 @@
 // that can be posted to another thread. serve/permission.ts checks requests against it.
 import { CIPHERS } from "../../../lib/credential/cipher.ts";
 import { MACS } from "../../../lib/credential/mac.ts";
-import { DEFAULT_REALM, describeRealm } from "../../../lib/credential/realm.ts";
+import { describeRealm } from "../../../lib/credential/realm.ts";
 import { ZIPS } from "../../../lib/credential/zip.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import {
   type AlgorithmRule,
   type ClientRule,
   type DaemonConfig,
-  DEFAULTS,
   type Direction,
   type Network,
   type SecurityLevel,
@@ -64,9 +63,6 @@ const MODERN: Partial<Record<Kind, readonly string[]>> = {
   cipher: ["aes128", "aes256"],
   mac: ["sha256", "sha512"],
 };
-
-/** A realm that permits everything, as the reference does. */
-export const OPEN_POLICY: RealmPolicy = resolvePolicy(DEFAULTS, DEFAULT_REALM);
 
 /**
  * What a realm permits. Its own rules take precedence over those for all realms, and a list over a level.

@@ -6,7 +6,11 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { parseConfig } from "../../../../cli/munged/munged.ts";
 import { describePolicy, policyLine } from "../../../../daemon/munged/observe/policy_text.ts";
-import { OPEN_POLICY, resolvePolicy } from "../../../../daemon/munged/policy/policy.ts";
+import { DEFAULTS } from "../../../../daemon/munged/config.ts";
+import { resolvePolicy } from "../../../../daemon/munged/policy/policy.ts";
+
+/** A realm that permits everything, as the reference does. */
+const OPEN_POLICY = resolvePolicy(DEFAULTS, "");
 
 const directory = mkdtempSync(join(tmpdir(), "policy-test-"));
 const config = join(directory, "munge.conf");
