@@ -1,4 +1,4 @@
-// Listens to an AbortSignal that a thousand calls may share, with one listener for all of them, because Node.js reports
+// Listens to an AbortSignal that thousands of calls may share, with one listener for all of them, because Node.js reports
 // more than ten as a leak on stderr.
 
 const callbacksOf = new WeakMap<AbortSignal, Set<() => void>>();

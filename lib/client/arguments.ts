@@ -1,4 +1,4 @@
-// Converts the arguments of the library's callers to the form on the wire. Values that the wire can't carry are a
+// Converts the arguments of the library's callers to the wire format. A value that the wire format can't express is a
 // MungeError here; everything else is left to munged.
 import type { CipherName } from "../credential/cipher.ts";
 import { ciphers, type Enumeration, macs, zips } from "./enumerations.ts";

@@ -54,7 +54,7 @@ import {
   sleep,
 } from "../os/unix_stream.ts";
 
-/** Errors of connecting that pass: a full listen queue, and a munged that is being restarted. */
+/** Temporary errors of connecting: a full listen queue, or a munged that is being restarted. */
 const PASSING: readonly number[] = [EAGAIN, ECONNREFUSED, ENOENT];
 
 const BUFFER_LENGTH = 16_384;
@@ -63,7 +63,7 @@ const BUFFER_LENGTH = 16_384;
 export interface BlockingClientOptions {
   /**
    * Whether to wait for a missing socket as long as for one that refuses connections: a munged that is being
-   * restarted has none for a moment. True unless given; false for a caller that asks whether there is a munged.
+   * restarted has none for a moment. True unless given; false for a caller that only checks whether munged is running.
    */
   readonly waitForSocket?: boolean;
 }
@@ -73,7 +73,7 @@ export class BlockingClient {
   private readonly path: string;
   private readonly address: Uint8Array;
   private readonly waitForSocket: boolean;
-  /** Buffer for responses; grows for a longer response, until the one after it. */
+  /** Buffer for responses; grows for a longer response, and is replaced after a very long one. */
   private buffer = new Uint8Array(fixedMemory(BUFFER_LENGTH));
 
   /**
@@ -179,7 +179,7 @@ export class BlockingClient {
       if (outcome.errno === EINTR) continue;
       failures++;
       const failure = explain(this.path, outcome);
-      // A file that is not a socket refuses connections as well, and always will.
+      // A file that is not a socket also refuses connections, but for good.
       const isPassing = PASSING.includes(outcome.errno) && failure.cause !== undefined &&
         (this.waitForSocket || !isMissing(failure));
       if (!isPassing || failures >= MAX_CONNECT_TRIES) throw failure;
@@ -223,7 +223,7 @@ export class BlockingClient {
   }
 }
 
-/** Sends a whole message. The first try is immediate: munged looks for the message as soon as a client connects. */
+/** Sends a whole message. It does not wait before the first attempt: munged reads as soon as a client connects. */
 function send(fd: number, message: Uint8Array, timeout: number): void {
   const step = "send message";
   const deadline = now() + timeout;
@@ -252,12 +252,12 @@ function wait(
   }
 }
 
-/** The error for a failed connect(): what is wrong with the path, if anything is, otherwise the system's error. */
+/** The error for a failed connect(): the problem with the path, if there is one, otherwise the system's error. */
 function explain(path: string, error: SystemError): MungeError {
   return socketError(path) ?? connectError(path, error.message, error);
 }
 
-/** What is wrong with the path of a socket; undefined if there is one. */
+/** The problem with the path of a socket; undefined if there is a socket. */
 function socketError(path: string): MungeError | undefined {
   try {
     requireSocket(path, process.getBuiltinModule("node:fs").statSync(path).isSocket());

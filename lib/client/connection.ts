@@ -1,4 +1,4 @@
-// Connecting to munged's socket, with the tries and pauses of lib/protocol/retry.ts.
+// Connects to munged's socket, with the retries and pauses of lib/protocol/retry.ts.
 import { stat } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { MungeError } from "../errors.ts";
@@ -16,8 +16,8 @@ import { codeOf, systemText } from "./system_error.ts";
 import { Deadline } from "./time_limit.ts";
 
 /**
- * Errors of connecting that pass: a full listen queue, and a daemon that is being restarted. Node.js reports that as a
- * reset if the connection was in the queue already; and for a moment there is no socket.
+ * Temporary errors of connecting: a full listen queue, or a daemon that is being restarted. Node.js reports that as a reset
+ * if the connection was already in the queue; and for a moment there is no socket.
  */
 const PASSING: ReadonlySet<string | undefined> = new Set([
   "EAGAIN",
@@ -34,8 +34,8 @@ export interface Patience {
 }
 
 /**
- * A connected socket. The reason for a missing one is determined only if connecting fails. If a deadline passes while it is
- * tried again, that reason is the error.
+ * A connected socket. Why there is none is determined only when connecting fails. If a deadline passes during the retries,
+ * that reason is the error.
  */
 export async function connectTo(
   path: string,
@@ -51,7 +51,7 @@ export async function connectTo(
     } catch (error) {
       signal?.throwIfAborted();
       failure = await explain(path, error);
-      // A file that is not a socket refuses connections as well, and always will.
+      // A file that is not a socket also refuses connections, but for good.
       const isPassing = PASSING.has(codeOf(error)) && failure.cause !== undefined &&
         (waitForSocket || codeOf(failure.cause) !== "ENOENT");
       if (!isPassing || ++failures >= MAX_CONNECT_TRIES) throw failure;
@@ -62,7 +62,7 @@ export async function connectTo(
   }
 }
 
-/** The error for a failed connect(): the problem with the path, if there is one, or else the system's error. */
+/** The error for a failed connect(): the problem with the path, if there is one, otherwise the system's error. */
 async function explain(path: string, error: unknown): Promise<MungeError> {
   try {
     requireSocket(path, (await stat(path)).isSocket());

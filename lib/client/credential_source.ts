@@ -65,7 +65,7 @@ export class CredentialSource implements AsyncDisposable {
   #cached: Cached | undefined;
   #renewing: Promise<string> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** The error of the last try, while munged is unavailable. */
+  /** The error of the last attempt, while munged is unavailable. */
   #failure: MungeError | undefined;
 
   /**
@@ -221,7 +221,7 @@ export class CredentialSource implements AsyncDisposable {
     return acceptedIn(response, this.#socketPath, { ignoreTimeAndReplay: true }).ttl;
   }
 
-  /** Asks munged. Does not wait for a missing socket: it will be tried again, and callers learn why they wait. */
+  /** Asks munged. Does not wait for a missing socket: it will be tried again, and the error tells callers why they wait. */
   #ask<Response>(transaction: Transaction<Response>): Promise<Response> {
     const { signal } = this.#closed;
     return transact(this.#socketPath, transaction, { signal, waitForSocket: false });
@@ -243,7 +243,7 @@ export class CredentialSource implements AsyncDisposable {
   }
 }
 
-/** Whether munged may be available again for the next try. */
+/** Whether munged may be available again at the next attempt. */
 function isPassing(error: unknown): error is MungeError {
   return error instanceof MungeError &&
     (error.code === "EMUNGE_SOCKET" || error.code === "EMUNGE_TIMEOUT");

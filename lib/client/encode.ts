@@ -41,7 +41,7 @@ export interface CredentialOptions {
   readonly socketPath?: string | undefined;
 }
 
-/** How a call may be ended early. */
+/** How a call can be ended early. */
 export interface CallOptions {
   /** Ends the call: it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
@@ -56,7 +56,7 @@ export interface CallOptions {
 export interface EncodeOptions extends CredentialOptions, CallOptions {}
 
 /**
- * Asks munged for a credential, which proves the UID and GID of this process to the one that decodes it.
+ * Asks munged for a credential, which proves the UID and GID of this process to the process that decodes it.
  *
  * @param payload bytes, or a string, which is encoded as UTF-8; empty unless given. munged is asked whether it accepts more
  * than {@linkcode MAX_PAYLOAD_LENGTH} bytes.

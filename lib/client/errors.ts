@@ -23,7 +23,7 @@ export type LibraryErrorCode =
 const LIBRARY_ERRORS: {
   readonly [code in LibraryErrorCode]: readonly [errno: number, text: string];
 } = {
-  ERR_SOURCE_DISPOSED: [2, "Credential source is disposed of"],
+  ERR_SOURCE_DISPOSED: [2, "Credential source has been disposed"],
   ERR_SYNC_UNAVAILABLE: [1, "Synchronous calls need Bun: use encode() and decode()"],
   ERR_PAYLOAD_NOT_TEXT: [8, "Payload is not UTF-8 text"],
 };

@@ -59,7 +59,7 @@ export function exchange(
       step = receiver.step;
       restartTimer();
     });
-    // There is no event for what happened between connecting and this point.
+    // Nothing reports events between connecting and this point.
     if (signal?.aborted) aborted();
     else if (socket.destroyed) fail(receiver.incomplete());
   });

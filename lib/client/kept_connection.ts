@@ -16,9 +16,9 @@ import { openTransport, type Transport } from "./kept_transport.ts";
 import { Polling } from "./polling.ts";
 import { systemText } from "./system_error.ts";
 
-/** How often to look for answers that are overdue, and whether the connection is idle. */
+/** How often to check for overdue answers and an idle connection. */
 const TICK_MS = 500;
-/** Ticks that make up the time of a message, rounded up. */
+/** Ticks after which an answer is overdue: the time limit of a message, rounded up. */
 const OVERDUE_TICKS = MESSAGE_TIMEOUT_MS / TICK_MS + 1;
 
 const NOTHING = new Uint8Array(0);
@@ -115,7 +115,7 @@ export class KeptConnection {
     return this.#isOpen && message.length - HEADER_LENGTH <= this.#terms.maxLength;
   }
 
-  /** Sends a request, together with all others made before the next microtask. Rejects with a {@linkcode KeptFailure}. */
+  /** Sends a request, in one batch with all others made before the next microtask. Rejects with a {@linkcode KeptFailure}. */
   ask<Response>(message: Uint8Array, transaction: Transaction<Response>): Promise<Response> {
     return new Promise((resolve: (response: never) => void, reject) => {
       this.#requests.add({

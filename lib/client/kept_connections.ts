@@ -1,5 +1,5 @@
-// When this process keeps a connection to a munged: from the second request on, but never to a munged that does not keep
-// connections, such as the C one, nor in a process whose identity may change between requests.
+// Decides when this process keeps a connection to a munged: from the second request on, unless the munged does not keep
+// connections, like the C one, or the identity of the process may change between requests.
 import { isHangup } from "../protocol/transaction.ts";
 import { KeptConnection } from "./kept_connection.ts";
 
@@ -8,7 +8,7 @@ const REFUSED_MS = 300_000;
 /** The same for one that could not be reached, or closed a connection before answering a request over it. */
 const FAILED_MS = 1_000;
 
-/** What is known about one socket. */
+/** What this process knows about one socket. */
 interface Known {
   connection: KeptConnection | undefined;
   isOpening: boolean;
@@ -33,7 +33,7 @@ export function keptConnection(path: string): KeptConnection | undefined {
     if (!known.isOpening && performance.now() >= known.askAt) open(path, known);
     return undefined;
   }
-  // A one-shot connection speaks for the effective IDs of its moment. This one can do so only while they stay the same.
+  // A new connection represents the effective IDs at that time. This one does so only while they stay the same.
   if (isNow(known)) return connection;
   connection.close();
   return undefined;
@@ -59,8 +59,8 @@ function open(path: string, known: Known): void {
 }
 
 /**
- * UID and GID of this process; undefined if they can't be known, which in Deno takes `--allow-sys=uid,gid`, or if the
- * effective IDs are not the real ones, which the kernel attaches to what is sent.
+ * UID and GID of this process; undefined if the effective IDs differ from the real ones, which the kernel attaches to what
+ * is sent, or if they can't be determined, for which Deno requires `--allow-sys=uid,gid`.
  */
 function identity(): readonly [uid: number, gid: number] | undefined {
   try {

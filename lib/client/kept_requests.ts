@@ -6,7 +6,7 @@ import type { Transaction } from "../protocol/transaction.ts";
 /** Why a request got no answer. */
 export interface KeptFailure {
   readonly error: MungeError;
-  /** Whether munged may have received the request, so that the next try is a retry. */
+  /** Whether munged may have received the request, so that the next attempt is a retry. */
   readonly wasSent: boolean;
 }
 

@@ -1,5 +1,5 @@
-// The bytes of a kept connection, sent and received in the cheapest way of each runtime: Bun and Deno have sockets of their
-// own; with node:net, they would take twice as long per request.
+// Sends and receives the bytes of a kept connection in the cheapest way of each runtime. Bun and Deno have sockets of their
+// own; with node:net, a request would take them twice as long.
 import { Buffer } from "node:buffer";
 import { connect } from "node:net";
 
@@ -11,9 +11,9 @@ export interface TransportEvents {
   closed(error?: unknown): void;
 }
 
-/** A connection, which does not keep the process from ending unless it is asked to. */
+/** A connection. It does not keep the process from ending unless told to. */
 export interface Transport {
-  /** Sends bytes, which must not change any more; a failure is reported as the end of the connection. */
+  /** Sends bytes, which must not change afterwards; a failure is reported as the end of the connection. */
   send(bytes: Uint8Array): void;
   close(): void;
   /** Whether to keep the process from ending. */

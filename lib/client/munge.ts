@@ -1,4 +1,4 @@
-// Munge: the library's calls with a munged and a time limit that are set once.
+// Munge: the library's calls, with the socket and the time limit set once.
 import { DEFAULT_SOCKET } from "../paths.ts";
 import { CredentialSource, type CredentialSourceOptions } from "./credential_source.ts";
 import { decode, type DecodedAs, type DecodeOptions, type FormlessOptions } from "./decode.ts";

@@ -1,12 +1,12 @@
-// Polls for the answer to a single request, for a moment, before the process sleeps. On an idle machine the processors sleep as
-// well, and then it takes longer to wake munged's for the request and this one for the answer than munged takes to make it;
-// the one that wakes the other pays for it. What arrives is read by the event loop as always.
+// Before the process sleeps, polls for a moment for the answer to a single request. On an idle machine the processors sleep
+// too, and waking munged's for the request and ours for the answer takes longer than munged takes to make the answer; the
+// side that wakes the other pays for it. The event loop reads what arrives, as always.
 import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers";
 
-/** For how long to poll, in milliseconds: a few times as long as an idle munged takes. */
+/** How long to poll, in milliseconds: a few times as long as an idle munged takes. */
 const POLL_MS = 0.08;
-/** The most requests to send without polling after the answer did not come in time. */
+/** Maximum number of requests to send without polling after an answer did not arrive in time. */
 const MOST_SKIPPED = 1023;
 
 /** The polling for the answers over one connection. */
@@ -18,8 +18,8 @@ export class Polling {
   #isScheduled = false;
   #until = 0;
   /**
-   * How many requests to send without polling. It doubles when the answer does not come in time, and shrinks by an eighth
-   * when it does, so it stays high if polling fails more than one time in seven.
+   * How many requests to send without polling. It doubles when an answer does not arrive in time, and shrinks by an eighth
+   * when one does, so it stays high if polling fails more than once in seven times.
    */
   #penalty = 0;
   #skipped = 0;
@@ -33,12 +33,12 @@ export class Polling {
     this.#now = now;
   }
 
-  /** Whether this process does not sleep now. */
+  /** Whether this process is polling now instead of sleeping. */
   get isPolling(): boolean {
     return this.#isScheduled;
   }
 
-  /** To be called when a request has been sent, and no other is in flight. */
+  /** Call it when a request has been sent and no other is in flight. */
   begin(): void {
     if (!this.#isUseful || this.#skipped++ < this.#penalty) return;
     this.#skipped = 0;
@@ -49,7 +49,7 @@ export class Polling {
     setImmediate(this.#look);
   }
 
-  /** To be called when the answer has arrived, or no answer is awaited any more. */
+  /** Call it when the answer has arrived or is no longer awaited. */
   end(): void {
     if (!this.#isAwaited) return;
     this.#isAwaited = false;
@@ -68,7 +68,7 @@ export class Polling {
     this.#settle(false);
   };
 
-  /** @param isInTime whether the answer came in the time for which to poll; other processes may have used that. */
+  /** @param isInTime whether the answer came within the polling time, which other processes may have used up. */
   #settle(isInTime: boolean): void {
     const penalty = this.#penalty;
     this.#penalty = isInTime

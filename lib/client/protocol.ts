@@ -23,7 +23,7 @@ export { MungeError } from "./errors.ts";
 
 /**
  * A protocol-level client of one munged: requests in, responses out, with libmunge's retries. At most 64 transactions with
- * one munged run at a time over a kept connection, and 64 over connections of their own; others wait their turn.
+ * one munged run at a time over a kept connection, and 64 over separate connections; others wait their turn.
  *
  * @example
  * ```ts

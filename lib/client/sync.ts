@@ -1,5 +1,5 @@
 // encodeSync() and decodeSync(): the same without promises, in a runtime that can make blocking calls into the system's
-// library. That is only Bun, whose modules nothing else may load.
+// library. That is only Bun, and no other runtime may load its modules.
 import { createRequire } from "node:module";
 import {
   acceptedIn,
@@ -20,7 +20,7 @@ import type {
 import { DEFAULT_SOCKET } from "../paths.ts";
 import { withText } from "../protocol/transaction.ts";
 
-/** The blocking client, whose own module names Bun's. */
+/** The blocking client, declared here because its module imports Bun's. */
 interface BlockingClient {
   encode(request: EncodeRequest): EncodeResponse;
   decode(request: DecodeRequest): DecodeResponse;
@@ -46,8 +46,8 @@ function blockingClientModule(): BlockingClientModule {
   if (!isBun) {
     throw new LibraryError("ERR_SYNC_UNAVAILABLE");
   }
-  // Without an ending: the file is .ts here and .js in the npm package. Bundlers don't follow this, so
-  // that a bundle for Node.js never names a module of Bun's.
+  // Without an extension: the file is .ts here and .js in the npm package. Bundlers don't follow this, so that a bundle for
+  // Node.js never contains a module of Bun's.
   return createRequire(import.meta.url)("./blocking_client") as BlockingClientModule;
 }
 

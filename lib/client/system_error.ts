@@ -16,7 +16,7 @@ const SYSTEM_TEXTS: Readonly<Record<string, string>> = {
   EPIPE: "Broken pipe",
 };
 
-/** The system's code of an error, "ENOENT"; undefined if it has none. */
+/** The system's code of an error, such as "ENOENT"; undefined if it has none. */
 export function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException).code;
 }

@@ -1,6 +1,6 @@
-// One transaction with munged, for Bun, Deno and Node.js: over the kept connection if there is one, otherwise over one of its
-// own, with its turn, its time and its retries. The rules are in lib/protocol/retry.ts; the commands use a blocking client
-// of their own.
+// One transaction with munged, for Bun, Deno and Node.js: over the kept connection if there is one, otherwise over a new
+// one, with a limit on concurrent transactions, time limits and retries. lib/protocol/retry.ts has the rules; the commands
+// use blocking_client.ts instead.
 import { LARGEST_PAYLOAD_LENGTH, MAX_PAYLOAD_LENGTH } from "../credential/fields.ts";
 import { atSocket } from "../errors.ts";
 import { messageTimeout, setRetry } from "../protocol/message.ts";
@@ -15,15 +15,15 @@ import { keptConnection } from "./kept_connections.ts";
 import type { KeptFailure } from "./kept_requests.ts";
 import { timerDelay, withDeadline } from "./time_limit.ts";
 
-/** How a transaction may be ended early. */
+/** How a transaction can be ended early. */
 export interface TransactOptions {
-  /** Ends the transaction: it rejects with the signal's reason, and a connection of its own is closed. */
+  /** Ends the transaction: it rejects with the signal's reason, and its connection is closed unless it is kept. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for the whole transaction, including tries and pauses; no limit unless given. */
+  /** Milliseconds for the whole transaction, including retries and pauses; no limit unless given. */
   readonly timeoutMs?: number | undefined;
   /**
-   * Milliseconds for each message, sent or received, before a try fails; 2000 unless given, for each 2 MiB of the request.
-   * With it, the transaction has a connection of its own.
+   * Milliseconds for each message, sent or received, before an attempt fails; unless given, 2000 for each 2 MiB of the
+   * request. With it, the transaction has its own connection.
    */
   readonly messageTimeoutMs?: number | undefined;
   /**
@@ -33,21 +33,21 @@ export interface TransactOptions {
   readonly waitForSocket?: boolean | undefined;
 }
 
-/** What ends a try early, and when. */
+/** What ends an attempt early, and when. */
 interface Limits extends Patience {
   readonly messageTimeoutMs: number | undefined;
 }
 
 const NOTHING = new Uint8Array(0);
 
-/** Maximum number of concurrent transactions with one munged over connections of their own; others wait their turn. */
+/** Maximum number of concurrent transactions with one munged over separate connections; others wait their turn. */
 const MAX_CONNECTIONS = 64;
 /** The gate of each socket in use, and its number of transactions. */
 const gates = new Map<string, { readonly gate: Gate; users: number }>();
 
 /**
  * Carries out one transaction with the munged at `socketPath`, with the retries of docs/protocol.md
- * ("One request, one response"). If not every munged accepts a request of this length, this one is asked first.
+ * ("One request, one response"). If a munged might not accept a request of this length, it is asked first.
  *
  * @returns the response, which may contain an error from the daemon.
  * @throws {MungeError} EMUNGE_SOCKET if there is no socket, no daemon behind it, or no complete answer after five tries;
@@ -65,8 +65,8 @@ export async function transact<Response>(
   const mayBeKept = messageTimeoutMs === undefined && waitForSocket &&
     (!transaction.isOnce || (signal === undefined && timeoutMs === undefined));
   try {
-    // Now, not at this transaction's turn, because the caller may reuse its buffers before that. A request that no munged
-    // accepts is never sent.
+    // Now, not when it is this transaction's turn, because the caller may reuse its buffers before that. A request that no
+    // munged accepts is never sent.
     const message = maxPayloadNeeded > LARGEST_PAYLOAD_LENGTH ? NOTHING : transaction.format(0);
     const run = (signal: AbortSignal | undefined) => {
       const limits = { messageTimeoutMs, waitForSocket, signal };
@@ -92,7 +92,7 @@ export async function transact<Response>(
   }
 }
 
-/** Sends a request over a kept connection, and if that fails, over connections of its own. */
+/** Sends a request over a kept connection and, if that fails, over separate ones. */
 async function askKept<Response>(
   kept: KeptConnection,
   message: Uint8Array,
@@ -119,7 +119,7 @@ async function askKept<Response>(
   );
 }
 
-/** Rejects with the signal's reason if it is aborted before the answer comes, which is then ignored. */
+/** Rejects with the signal's reason if it is aborted before the answer arrives; the answer is then ignored. */
 function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const stopListening = onAbort(signal, () => reject(signal.reason));
@@ -159,7 +159,7 @@ async function maxPayload(socketPath: string, limits: Limits): Promise<number> {
 /**
  * The transaction with its retries.
  *
- * @param failures number of tries that have failed before.
+ * @param failures number of attempts that have already failed.
  */
 async function tryAgain<Response>(
   socketPath: string,

@@ -7,7 +7,7 @@ import { MungeError } from "../errors.ts";
 
 /** Bytes in the header of every message. */
 export const HEADER_LENGTH = 11;
-/** Maximum length of a request's body in bytes that every munged accepts. */
+/** Maximum length, in bytes, of a request's body that every munged accepts. */
 export const MAX_REQUEST_LENGTH: number = maxMessageLength(MAX_PAYLOAD_LENGTH);
 /** Maximum length of a message's body from a munged that accepts the longest payloads. */
 export const LARGEST_MESSAGE_LENGTH: number = maxMessageLength(LARGEST_PAYLOAD_LENGTH);
@@ -50,7 +50,7 @@ export type MessageType = typeof MESSAGE_TYPE[keyof typeof MESSAGE_TYPE];
 /** The start of every message. */
 export interface Header {
   readonly type: number;
-  /** 0 on the first try, then the number of earlier tries. */
+  /** Number of earlier attempts. */
   readonly retry: number;
   /** Bytes in the body. */
   readonly length: number;
@@ -178,7 +178,7 @@ const newBytes: Allocate = (length) => new Uint8Array(length);
 /** Offset of the retry byte. */
 const RETRY = 6;
 
-/** Counts another try in a message that is sent again. */
+/** Sets the retry byte of a message that is sent again. */
 export function setRetry(message: Uint8Array, retry: number): void {
   message[RETRY] = retry;
 }

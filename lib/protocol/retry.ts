@@ -1,4 +1,4 @@
-// When a client tries again, and after what pause (docs/protocol.md, "One request, one response"): the rules of the
+// When a client retries, and after what pause (docs/protocol.md, "One request, one response"): the rules for both the
 // blocking and the asynchronous client, without I/O.
 import { MungeError } from "../errors.ts";
 
@@ -11,8 +11,8 @@ const TRANSACTION_PAUSE_MS = 10;
 const CONNECT_PAUSE_MS = 50;
 
 /**
- * Whether to retry a transaction that failed after connecting: after a socket error, yes; a message that is too
- * long stays too long. A failure to connect has had its own retries and is final.
+ * Whether to retry a transaction that failed after connecting: only after a socket error, as a message that is too long stays
+ * too long. A failure to connect has had its own retries and is final.
  */
 export function isRetryable(error: unknown): boolean {
   return error instanceof MungeError && error.code === "EMUNGE_SOCKET";

@@ -41,14 +41,14 @@ export interface Transaction<Response> {
   requireFits(maxPayload: number): void;
   /**
    * Whether munged answers the request only once. A caller that gives up early closes its connection, so that munged takes
-   * the answer back; for that, the request needs a connection of its own.
+   * the answer back; for that, the request needs its own connection.
    */
   readonly isOnce: boolean;
   /** Type of the only message accepted as its response. */
   readonly responseType: MessageType;
   /** Parses the response's body. Throws EMUNGE_SOCKET if its fields don't fit. */
   parse(body: Uint8Array): Response;
-  /** Whether the parsed response has views of the body, so that this must not be reused. */
+  /** Whether the parsed response has views of the body, whose memory then must not be reused. */
   readonly viewsBody: boolean;
 }
 
@@ -118,7 +118,7 @@ export function decodeTransaction(request: DecodeRequest): Transaction<DecodeRes
   };
 }
 
-/** A request without fields, which every munged accepts, and whose response has none that are bytes. */
+/** Properties of a request without fields, whose response has no views. */
 const EMPTY = {
   maxPayloadNeeded: 0,
   requireFits: () => {},
@@ -202,7 +202,7 @@ export class NoAnswer extends Error {
   }
 }
 
-/** Whether the daemon closed the connection, which is how it refuses a message: an unknown one, or one with no right to it. */
+/** Whether the daemon closed the connection, which is how it refuses a message that is unknown or not permitted. */
 export function isHangup(error: unknown): boolean {
   if (!(error instanceof MungeError)) return false;
   const { cause } = error;
@@ -214,8 +214,8 @@ export function isHangup(error: unknown): boolean {
  * The `--max-payload` of a munged that could not be asked for it.
  *
  * @param error of {@linkcode limitsTransaction}.
- * @returns that of the protocol for a munged that does not know the question, such as the C munged.
- * @throws the error if it has another reason.
+ * @returns the protocol's maximum if munged does not know the question, like the C munged.
+ * @throws the error if it has another cause.
  */
 export function maxPayloadWithout(error: unknown): number {
   const cause = error instanceof MungeError ? error.cause : undefined;

@@ -578,16 +578,20 @@ for (const program of PROGRAMS) {
       const source = new CredentialSource({ socketPath: `${socketPath}.missing` });
       const waiting = assertRefused(
         "ERR_SOURCE_DISPOSED",
-        "Credential source is disposed of",
+        "Credential source has been disposed",
         source.get(),
       );
       await pause(20);
       await source[Symbol.asyncDispose]();
       await waiting;
-      await assertRefused("ERR_SOURCE_DISPOSED", "Credential source is disposed of", source.get());
       await assertRefused(
         "ERR_SOURCE_DISPOSED",
-        "Credential source is disposed of",
+        "Credential source has been disposed",
+        source.get(),
+      );
+      await assertRefused(
+        "ERR_SOURCE_DISPOSED",
+        "Credential source has been disposed",
         source.fresh(),
       );
       await source[Symbol.asyncDispose]();
@@ -604,7 +608,7 @@ for (const program of PROGRAMS) {
         for (let turn = 0; turn < turns; turn++) await nextTurn();
         await source[Symbol.asyncDispose]();
         outcomes.add(await outcome);
-        const disposed = "Credential source is disposed of";
+        const disposed = "Credential source has been disposed";
         await assertRefused("ERR_SOURCE_DISPOSED", disposed, source.get());
       }
       assert.deepEqual([...outcomes].sort(), ["ERR_SOURCE_DISPOSED", "credential"]);

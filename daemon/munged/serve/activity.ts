@@ -1,5 +1,5 @@
-// A word that the workers share with the main thread and set when a client comes or a request is served, so that the main thread
-// learns that munged is in use without looking every now and then.
+// A word that workers share with the main thread and set when a client connects or a request is served, so that the main
+// thread learns that munged is in use without checking regularly.
 
 /** Memory for the word. */
 export function createActivity(): SharedArrayBuffer {
@@ -14,7 +14,7 @@ export class Activity {
     this.#word = new Int32Array(memory);
   }
 
-  /** Notes that munged is in use. */
+  /** Records that munged is in use. */
   mark(): void {
     if (Atomics.load(this.#word, 0) === 0 && Atomics.exchange(this.#word, 0, 1) === 0) {
       Atomics.notify(this.#word, 0);

@@ -1,4 +1,4 @@
-// Memory in which answers are made: the same for each, except for very long ones, which get their own.
+// Memory in which answers are made: reused for each one, except for very long ones, which get their own.
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { newBytes } from "../../../lib/bytes/memory.ts";
 import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";

@@ -1,5 +1,4 @@
-// Takes the armor off a credential as it was received. lib/credential/armor.ts reads strings, of which long ones are
-// costly garbage.
+// Takes the armor off a received credential. lib/credential/armor.ts reads strings, and long strings are costly garbage.
 import { MUCH, newBytes } from "../../../lib/bytes/memory.ts";
 import { ARMOR_PREFIX, ARMOR_SUFFIX, unarmor } from "../../../lib/credential/armor.ts";
 import { readLongBase64 } from "./long_base64.ts";
@@ -14,7 +13,7 @@ export function readArmor(credential: Uint8Array): Uint8Array {
   return (isLong ? readLong(credential) : undefined) ?? unarmor(latin1.decode(credential));
 }
 
-/** The same for a long credential as munged writes it; undefined for any other. */
+/** The same for a long credential in the form that munged writes; undefined for any other. */
 function readLong(credential: Uint8Array): Uint8Array | undefined {
   if (PREFIX.some((byte, index) => credential[index] !== byte)) return undefined;
   const end = credential.lastIndexOf(SUFFIX);

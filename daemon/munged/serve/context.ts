@@ -37,7 +37,7 @@ export interface RequestContext {
   readonly maxPayload: number;
   /** Maximum time-to-live granted, in seconds. */
   readonly maxTtl: number;
-  /** Time-to-live of a credential whose maker asked for none, in seconds. */
+  /** Time-to-live of a credential for which the client requested none, in seconds. */
   readonly defaultTtl: number;
   /** Seconds by which clocks may differ; null for the reference's rule. */
   readonly timestampDriftMax: number | null;
@@ -57,17 +57,17 @@ export interface RequestContext {
   /** Provides memory for a response, valid until the next request; throws EMUNGE_NO_MEMORY. */
   readonly allocate: Allocate;
   readonly log: Logger;
-  /** munged's status as JSON; null for a client that may not have it. */
+  /** munged's status as JSON; null for a client that is not allowed to see it. */
   status(peer: Peer): string | null;
   /** Records a refused decode, unless it was not a credential at all. */
   refused(refusal: Refusal): void;
-  /** Counts the types of a credential that was made, or proved authentic. */
+  /** Counts the types of a credential that was made or proved authentic. */
   used(direction: Direction, cipher: number, mac: number, zip: number): void;
   /** Counts a request that the policy refuses. */
   refusedByPolicy(direction: Direction, rule: PolicyRule): void;
 }
 
-/** All of it but the memory for responses, which belongs to their delivery. */
+/** All of it except the memory for responses, which delivery.ts provides. */
 export type WorkerContext = Omit<RequestContext, "allocate">;
 
 /** A refused decode. */
@@ -81,7 +81,7 @@ export interface Refusal {
   readonly decodeTime: number;
 }
 
-/** Replays in a whole realm: the store that its hosts share. */
+/** Detection of replays in a whole realm, with the store that its hosts share. */
 export interface RealmReplays {
   /** What to do without the store's answer: refuse, or rely on this host's cache alone. */
   readonly policy: "refuse" | "host";
@@ -94,7 +94,7 @@ export interface RealmReplays {
    * @returns the question's number.
    */
   ask(credential: OpenedCredential, expiry: number, now: number): number;
-  /** Loses interest in an answer. */
+  /** Cancels a question. */
   drop(question: number): void;
 }
 
@@ -106,7 +106,7 @@ export interface Deferred {
   readonly held: Uint8Array;
   /** The answer to the client, once the store's verdict is known. */
   decide(verdict: Verdict): Answer;
-  /** To be called instead if the client is gone. */
+  /** Call it instead if the client is gone. */
   abandon(): void;
 }
 

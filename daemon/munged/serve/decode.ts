@@ -35,7 +35,7 @@ import { expiryOf, stateInTime } from "./validity.ts";
 /** A decode in progress: the request and its state. */
 interface Decode {
   readonly retry: number;
-  /** Whether to believe that it is a retry. */
+  /** Whether to believe that this is a retry. */
   readonly isRetry: boolean;
   readonly peer: Peer;
   /** The credential as received. */
@@ -50,7 +50,7 @@ interface Decode {
   remembered: Answer["remembered"];
 }
 
-/** Why a credential is refused that the store does not know. */
+/** Why a credential is refused without a verdict of the store. */
 const UNCERTAIN = {
   [VERDICT.away]: "Replay store is unavailable",
   [VERDICT.older]: "Credential is older than the replay store's records",
@@ -73,7 +73,7 @@ const TELLING: ReadonlySet<MungeErrorCode> = new Set([
 ]);
 
 /**
- * The answer to a decode request, or what waits for the realm's store; null for a malformed one, whose client is
+ * The answer to a decode request, or one that waits for the realm's store; null for a malformed request, whose client is
  * disconnected.
  */
 export function answerDecode(
@@ -87,7 +87,7 @@ export function answerDecode(
   if (request === null) return null;
   const decode: Decode = {
     retry,
-    // The try before this one may still wait to be refused, which makes this one a replay, too.
+    // An earlier attempt may still be waiting; if it is refused as a replay, this one is a replay, too.
     isRetry: retry > 0 && isInOrder,
     peer,
     credential: request.credential,
@@ -106,7 +106,7 @@ export function answerDecode(
   return finish(decode, context);
 }
 
-/** Opens the credential, and checks whether this client may see it and whether it is valid now. */
+/** Opens the credential, and checks that this client may see it and that it is valid now. */
 function open(decode: Decode, isMissing: boolean, context: RequestContext): void {
   const { retry, peer, credential, decodeTime } = decode;
   try {
@@ -173,7 +173,7 @@ function remember(decode: Decode, isProvisional: boolean, context: RequestContex
 
 /** Asks the realm's store about a credential that is new on this host. */
 function defer(decode: Decode, realmReplays: RealmReplays, context: RequestContext): Deferred {
-  decode.credential = NOTHING; // which is valid only during the call
+  decode.credential = NOTHING; // its bytes are valid only during the call
   const { decodeTime, peer } = decode;
   const opened = decode.opened!;
   const question = realmReplays.ask(opened, expiryOf(opened), decodeTime);
@@ -184,7 +184,7 @@ function defer(decode: Decode, realmReplays: RealmReplays, context: RequestConte
     decide(verdict) {
       if (verdict === VERDICT.replayed) {
         decode.refusal = new MungeError("EMUNGE_CRED_REPLAYED");
-        decode.remembered = null; // it stays, whether or not the client gets this
+        decode.remembered = null; // the entry stays, whether or not the client gets this answer
       } else if (verdict === VERDICT.fresh || realmReplays.policy === "host") {
         context.replayCache!.believe(decode.remembered!, peer, decodeTime);
       } else {
@@ -211,7 +211,7 @@ function finish(decode: Decode, context: RequestContext): Answer {
   }
 }
 
-/** Removes the entry of a credential whose contents do not reach the client after all. */
+/** Removes the entry of a credential whose contents will not reach the client after all. */
 function takeBack(decode: Decode, { replayCache }: RequestContext): void {
   if (decode.remembered === null) return;
   replayCache!.forget(decode.remembered);

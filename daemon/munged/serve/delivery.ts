@@ -1,4 +1,4 @@
-// Answers on their way to clients: made in memory that is reused, sent at once, parked if a client does not read now, and
+// Delivers answers: they are made in memory that is reused, sent at once, parked if the client does not read them now, and
 // forgotten by the replay cache if it never does. Answers over kept connections are in kept_answers.ts.
 import { copyOf, release } from "../../../lib/bytes/memory.ts";
 import { EAGAIN, EINTR, errno, ptr, strerror } from "../../../lib/os/libc.ts";
@@ -18,7 +18,7 @@ export interface DeliveryParts {
   readonly parked: ParkedClients;
   readonly log: Logger;
   readonly replayCache: ReplayCache | null;
-  /** The kept connections, which go on once their answers are delivered. */
+  /** The kept connections, which continue once their answers are delivered. */
   kept(): KeptExchange;
 }
 
@@ -36,7 +36,7 @@ export class Delivery {
     return this.#memory.allocate(length);
   }
 
-  /** Sends an answer and closes the connection, or parks its client with what it does not read now. */
+  /** Sends an answer and closes the connection, or parks the client with what it does not read now. */
   begin(fd: number, peer: Peer, answer: Answer): void {
     const { descriptors, parked } = this.#parts;
     const { bytes } = answer;
@@ -85,7 +85,7 @@ export class Delivery {
     else descriptors.hangUp(fd);
   }
 
-  /** Removes the replay entry of an undelivered answer, so that the client's next try is not a replay. */
+  /** Removes the replay entry of an undelivered answer, so that the client's next attempt is not a replay. */
   fail(client: Pick<ParkedClient, "fd" | "kept">, answer: Answer, reason: string): void {
     this.#parts.log.limited(`send: ${reason}`, "info", `Failed to send message: ${reason}`);
     if (answer.remembered !== null) this.forget(answer.remembered);
@@ -103,7 +103,7 @@ export class Delivery {
     this.tryToForget(() => this.#parts.replayCache!.forget(remembered));
   }
 
-  /** Has `forget` remove a replay entry; a failure is logged. */
+  /** Lets `forget` remove a replay entry, and logs its failure. */
   tryToForget(forget: () => void): void {
     try {
       forget();

@@ -1,6 +1,6 @@
-// Which worker serves which descriptor, which process is at its other end, and how far munged has got with what that has
-// sent, in memory shared by all threads: so that descriptors left open by a dead worker can be closed, and a retry does not
-// overtake the try before it (retries.ts).
+// Records, in memory shared by all threads, which worker serves each descriptor, which process is at its other end, and how
+// far munged has got with what that process sent. So descriptors left open by a dead worker can be closed, and a retry can't
+// overtake the attempt before it (retries.ts).
 import { close } from "../../../lib/os/socket.ts";
 import { hasInput } from "../../../lib/os/sender.ts";
 
@@ -8,7 +8,7 @@ import { hasInput } from "../../../lib/os/sender.ts";
 export const TRACKED_DESCRIPTORS = 65_536;
 const TABLE_BYTES = TRACKED_DESCRIPTORS * Int32Array.BYTES_PER_ELEMENT;
 
-/** Steps that a closed descriptor skips, so that nobody waits for the next client which has it. */
+/** Steps that a closed descriptor skips, so that nobody waits for the next client with the same descriptor. */
 const SKIPPED_STEPS = 4;
 
 /** An empty table for an engine. */
@@ -27,7 +27,7 @@ function clientsIn(table: SharedArrayBuffer): Int32Array {
 }
 
 /**
- * For each descriptor a number that grows: odd while the worker reads from it or has read a request that is not answered, even
+ * For each descriptor, a number that grows: odd while the worker reads from it or has an unanswered request from it, even
  * while it waits for more bytes.
  */
 function stepsIn(table: SharedArrayBuffer): Int32Array {
@@ -43,10 +43,10 @@ export function closeDescriptorsOf(table: SharedArrayBuffer, worker: number): vo
   }
 }
 
-/** Something that a process had asked by a certain moment. */
+/** A request that a process may have sent before a certain moment. */
 export interface EarlierRequest {
   readonly fd: number;
-  /** The step of its descriptor by which it is answered. */
+  /** The step of its descriptor by which it has been answered. */
   readonly answeredBy: number;
 }
 
@@ -78,8 +78,8 @@ export class Descriptors {
   }
 
   /**
-   * Marks a client as idle, or not. To be called before its bytes are read, and again once all that had arrived has been read
-   * and each request in it answered; a request of which the rest has not arrived does not count.
+   * Marks a client as idle, or not. Call it before reading the client's bytes, and again once all that had arrived has been
+   * read and every complete request in it has been answered.
    */
   setIdle(fd: number, isIdle: boolean): void {
     if (fd >= TRACKED_DESCRIPTORS) return;
@@ -88,7 +88,7 @@ export class Descriptors {
   }
 
   /**
-   * What the clients of a process have sent by now and munged has not answered, except over one descriptor.
+   * What a process has sent by now and munged has not answered, except over one descriptor.
    *
    * @param most how many requests to look for.
    */
@@ -99,7 +99,7 @@ export class Descriptors {
       if (requests.length === most) break;
       if (fd === except) continue;
       const step = Atomics.load(this.#steps, fd);
-      // Bytes may have arrived after the worker last looked for some: it must do so once more, from beginning to end.
+      // Bytes may have arrived after the worker last read: it must read once more, from beginning to end.
       const request = { fd, answeredBy: step + (step % 2 === 0 ? 2 : 3) };
       if (!this.isAnswered(request)) requests.push(request);
     }
@@ -110,7 +110,7 @@ export class Descriptors {
   isAnswered({ fd, answeredBy }: EarlierRequest): boolean {
     const step = Atomics.load(this.#steps, fd);
     if (((step - answeredBy) | 0) >= 0) return true;
-    // In this order: bytes that have left the socket meanwhile have changed the step before.
+    // In this order: a worker changes the step before it takes bytes from the socket.
     return step % 2 === 0 && !hasInput(fd) && Atomics.load(this.#steps, fd) === step;
   }
 

@@ -1,5 +1,5 @@
-// The engine's other listening socket, on which a munged that replaces this one calls. The first worker accepts its
-// connections for the main thread, which waits for no sockets itself.
+// The engine's other listening socket, to which a munged that replaces this one connects. The first worker accepts its
+// connections for the main thread, which never waits for sockets itself.
 import { acceptConnection } from "../../../lib/os/socket.ts";
 import type { EventLoop } from "./event_loop.ts";
 import type { FromWorker } from "./worker_messages.ts";
@@ -15,7 +15,7 @@ export class Door {
     this.#report = report;
   }
 
-  /** Attends to this socket from now on, and to none before it; null for none at all. */
+  /** Accepts from this socket instead of any earlier one; null for none. */
   attend(socket: number | null): void {
     if (this.#socket !== null) this.#loop.unwatch(this.#socket);
     if (socket !== null) this.#loop.watch(socket, () => this.#admit(socket));

@@ -1,5 +1,5 @@
 // The engine: the threads that serve requests, as the rest of munged sees them. It starts them, tells them about changes,
-// replaces dead ones, and stops them. One thread is in worker_thread.ts.
+// replaces dead ones, and stops them. worker_thread.ts is one of them.
 import { setTimeout as sleep } from "node:timers/promises";
 import { close, shutdown } from "../../../lib/os/socket.ts";
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
@@ -16,11 +16,11 @@ import { WORKER_FILE } from "./warm_workers.ts";
 import type { EngineSettings, ToWorker, WorkerSettings } from "./worker_messages.ts";
 import { WorkerThread } from "./worker_thread.ts";
 
-/** Clients have the time of a message to finish; --stop gives munged 5 s before it kills it. */
+/** Clients have the time limit of a message to finish; --stop kills munged after 5 s. */
 const STOP_DEADLINE_MS = MESSAGE_TIMEOUT_MS + 1500;
 /** How long workers may take to answer what they have begun, once clients have used up their grace. */
 const REST_DEADLINE_MS = 3_000;
-/** When to try again to start a thread. */
+/** Pause before another attempt to start a thread. */
 const RETRY_MS = 1_000;
 /** More worker deaths than this within a minute stop munged. */
 const DEATHS_PER_MINUTE = 10;
@@ -38,7 +38,7 @@ export class Engine {
   #stopping = false;
   readonly #failed = Promise.withResolvers<Error>();
   #generation = 0;
-  /** Callers that wait for threads to change. */
+  /** Checks to run when a thread changes. */
   readonly #waiting = new Set<() => void>();
   #visited: (fd: number) => void = close;
 
@@ -64,8 +64,8 @@ export class Engine {
   }
 
   /**
-   * Starts the first thread, and the others as soon as a client comes, because each takes 3 MiB, of which an unused munged has
-   * no need. Settles once the first serves requests. A thread that does not get as far is replaced, as at any other time.
+   * Starts the first thread, and the others as soon as a client connects, because each takes 3 MiB that an unused munged does
+   * not need. Settles once the first serves requests. A thread that ends before that is replaced, as at any other time.
    *
    * @param workerFile the code of each thread.
    * @param store the realm's store, if the settings have rules for one.
@@ -77,7 +77,7 @@ export class Engine {
     store: StoreSource | null = null,
   ): Promise<Engine> {
     const engine = new Engine(settings, log, workerFile, store);
-    const used = engine.nextRequest(); // before anyone can come
+    const used = engine.nextRequest(); // before any client can connect
     engine.#createThread(1);
     void used.then(() => engine.#startOthers());
     await engine.#serves((threads) => threads.some(isReady));
@@ -96,7 +96,7 @@ export class Engine {
     if (outcome instanceof Error) throw outcome;
   }
 
-  /** Settles when a client comes, or a request is served. */
+  /** Settles when a client connects, or a request is served. */
   nextRequest(): Promise<void> {
     return new Activity(this.#shared.activity).next();
   }
@@ -108,8 +108,8 @@ export class Engine {
   }
 
   /**
-   * Puts new realms in force. All threads decode with a new key before any thread encodes with it, and no thread encodes
-   * with an old key any more before any thread stops decoding with it.
+   * Puts new realms in force. All threads can decode with a new key before any encodes with it, and all have stopped
+   * encoding with an old key before any stops decoding with it.
    *
    * @returns settles when no thread uses the old realms.
    */
@@ -162,9 +162,9 @@ export class Engine {
   }
 
   /**
-   * Has connections to another listening socket accepted for the main thread.
+   * Accepts connections to another listening socket for the main thread.
    *
-   * @param door its descriptor; null for none any more.
+   * @param door its descriptor; null to stop.
    * @param visited gets the descriptor of each connection.
    */
   attend(door: number | null, visited: (fd: number) => void): void {
@@ -176,7 +176,7 @@ export class Engine {
   /**
    * Stops accepting, completes requests in flight, and ends all threads; does not wait for one that hangs.
    *
-   * @param isListenerShared whether another process goes on listening on the same socket, which must not be shut down.
+   * @param isListenerShared whether another process keeps listening on the same socket, which then must not be shut down.
    */
   async stop({ isListenerShared = false } = {}): Promise<void> {
     this.#stopping = true;
@@ -229,7 +229,7 @@ export class Engine {
     }
   }
 
-  /** Starts a thread, later if need be: none can be started while another user holds all of the system's processes. */
+  /** Starts a thread, later if necessary: while other users' processes exhaust the system's limit, none can start. */
   #startThread(number: number): void {
     if (this.#stopping) return;
     try {

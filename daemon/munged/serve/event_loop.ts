@@ -1,5 +1,5 @@
-// A worker's event loop: which socket is ready, whose turn it is, who is charged for the time, and what to do when nothing
-// is. It blocks only in libc and never waits for a single client; what a client gets is up to listener.ts and exchange.ts.
+// A worker's event loop: which socket is ready, whose turn it is, who is charged for the time, and what to do when idle. It
+// blocks only in libc, and never waits for a particular client. listener.ts and exchange.ts serve the clients.
 import { openPoller, type Poller } from "../../../lib/os/poller.ts";
 import { lastDescriptors } from "../../../lib/os/process.ts";
 import type { Logger } from "../../process/log.ts";
@@ -19,9 +19,9 @@ import type { FromWorker, WorkerSettings } from "./worker_messages.ts";
 
 /** Descriptors reserved for the replay cache's tables and other files. */
 const SPARE_DESCRIPTORS = 14;
-/** Time for clients waiting for their turn before new ones are checked. */
+/** How long to serve clients waiting for their turn before checking for new ones. */
 const TURN_MS = 0.25;
-/** How often to check clients who wait for another worker. */
+/** How often to check clients that wait for another worker. */
 const BLOCKED_MS = 1;
 
 /** What the loop needs. */
@@ -59,7 +59,7 @@ export class EventLoop {
   /** Whether all clients waiting for their turn wait for other workers. */
   #isBlocked = false;
   #isStopping = false;
-  /** Whether it was told to rest, and has not reported yet that no client is left. */
+  /** Whether it was told to rest, and has not yet reported that no client is left. */
   #isWindingDown = false;
 
   constructor({ settings, context, counters, questions, log, report }: EventLoopParts) {
@@ -152,12 +152,12 @@ export class EventLoop {
     if (this.#poller.descriptor !== null) this.#descriptors.hangUp(this.#poller.descriptor);
   }
 
-  /** Accepts connections from the socket to which the listening descriptor now refers, unless it accepts none. */
+  /** Accepts connections from the socket to which the listening descriptor now refers, unless it is not accepting any. */
   listenAnew(): void {
     if (this.#listener.isWatching) this.#listener.watchAnew();
   }
 
-  /** Accepts no more connections until {@linkcode accept}, and reports when no client is left. */
+  /** Stops accepting connections until {@linkcode accept}, and reports when no client is left. */
   rest(graceMs: number): void {
     this.#isWindingDown = true;
     this.#listener.rest();
@@ -172,7 +172,7 @@ export class EventLoop {
     this.#listener.watchAnew();
   }
 
-  /** Has {@linkcode run} return once no client is left. */
+  /** Makes {@linkcode run} return once no client is left. */
   stop(): void {
     this.#isStopping = true;
     this.#listener.end();
@@ -219,7 +219,7 @@ export class EventLoop {
     if (uid !== undefined) this.#charge(uid);
   }
 
-  /** Answers a client whose credential the store was asked about. */
+  /** Answers a client after the store has answered. */
   #decide(question: number, verdict: Verdict): void {
     const client = this.#exchange.deferredClient(question);
     if (client === undefined) return;

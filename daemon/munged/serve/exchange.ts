@@ -29,7 +29,7 @@ export interface ExchangeParts {
   expectLong(): void;
   /** Whether a client must wait for its turn. */
   mustWait(peer: Peer): boolean;
-  /** Has a client wait for its turn, when {@linkcode Exchange.take} is called. */
+  /** Makes a client wait for its turn, in which {@linkcode Exchange.take} is called. */
   awaitTurn(client: ParkedClient): void;
 }
 
@@ -95,12 +95,12 @@ export class Exchange {
     return this.#answered + this.kept.answered;
   }
 
-  /** Clients that are waited for, and connections that are kept. */
+  /** Number of parked clients and kept connections. */
   get size(): number {
     return this.parked.size + this.kept.connections.size;
   }
 
-  /** Who is at the other end of a connection that has become ready; undefined if it was closed earlier in this turn. */
+  /** The client of a connection that has become ready; undefined if it was closed earlier in this turn. */
   peerOf(fd: number): Peer | undefined {
     return this.kept.connections.get(fd)?.peer ?? this.parked.get(fd)?.peer;
   }
@@ -143,7 +143,7 @@ export class Exchange {
     else if (this.#descriptors.isOwn(fd)) this.#descriptors.hangUp(fd);
   }
 
-  /** Answers a complete request, `received` bytes with what came after it; `body` is valid only during the call. */
+  /** Answers a complete request. `body` is valid only during the call; `received` also counts bytes after the request. */
   #respond(fd: number, peer: Peer, header: Header, body: Uint8Array, received: number): void {
     if (header.type === MESSAGE_TYPE.keepRequest) {
       if (received === HEADER_LENGTH + header.length) this.kept.keep(fd, peer, header.retry);
@@ -165,7 +165,7 @@ export class Exchange {
     } else this.#awaitEarlier(fd, peer, retry, body);
   }
 
-  /** Parks the client of a retry that must wait. */
+  /** Parks the client of a retry that must wait for earlier requests. */
   #awaitEarlier(fd: number, peer: Peer, retry: number, body: Uint8Array): void {
     const client = waitingClient(fd, peer, body.slice(), false);
     this.#retries.add({ client, retry }, performance.now());
@@ -189,7 +189,7 @@ export class Exchange {
     }
   }
 
-  /** @param isInOrder whether munged has answered what its process has sent before. */
+  /** @param isInOrder whether munged has answered everything that the process has sent before. */
   #answer(
     fd: number,
     peer: Peer,
@@ -249,7 +249,7 @@ export class Exchange {
     this.#delivery.hangUp(client);
   }
 
-  /** Forgets a client that waits for the store, and takes its request back. */
+  /** Forgets a client that waits for the store, and abandons its request. */
   #forgetDeferred(deferred: Deferred): void {
     this.#storeClients.forget(deferred);
     this.#delivery.tryToForget(() => deferred.abandon());

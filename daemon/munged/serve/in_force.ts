@@ -4,7 +4,7 @@ import { type Realms, requireRealm } from "../keys/realms.ts";
 import { subkeysIn } from "../keys/shelter.ts";
 import type { ServedRealm } from "./context.ts";
 
-/** What is in force at one worker. */
+/** One worker's realms and groups. */
 export class InForce {
   #groups: GroupMap;
   #realms: Realms;

@@ -12,10 +12,10 @@ import type { Logger } from "../../process/log.ts";
 import type { Peer } from "./context.ts";
 import type { ParkedClient, ParkedClients } from "./parked.ts";
 
-/** A request has at most this many times as much memory as has arrived of it: 1 MiB, once a socket's buffer was full. */
+/** A request gets at most this many times as much memory as has arrived of it. */
 const GROWTH = 8;
 
-/** What is known about the requests of one worker. */
+/** The incoming requests of one worker. */
 export class Incoming {
   readonly #parked: ParkedClients;
   readonly #log: Logger;
@@ -45,7 +45,7 @@ export class Incoming {
     return null;
   }
 
-  /** Whether more bytes of a request are to come than these, its first ones; of an invalid one, none are. */
+  /** Whether more bytes of a request are to come after these, its first ones; false for an invalid request. */
   isUnfinished(bytes: Uint8Array, count: number): boolean {
     try {
       const { length } = parseHeader(bytes);
@@ -81,7 +81,7 @@ export class Incoming {
     this.#parked.progress(client, bytes.length);
   }
 
-  /** Logs that a client closed its side in the middle of a request. @param bytes what it has sent, if more than nothing. */
+  /** Logs that a client closed its side in the middle of a request. @param bytes what it has sent; null for nothing. */
   incomplete({ uid }: Peer, received: number, bytes: Uint8Array | null): void {
     const [part, count, length] = received < HEADER_LENGTH || bytes === null
       ? ["header", received, HEADER_LENGTH]
@@ -96,7 +96,7 @@ export class Incoming {
   }
 }
 
-/** Room for a request: it grows with what has arrived, not with what the header claims, and not beyond that. */
+/** Room for a request: it grows with what has arrived, up to what the header claims. */
 function roomFor(arrived: number, length: number): number {
   return Math.min(GROWTH * arrived, length);
 }

@@ -1,5 +1,5 @@
-// Answers over kept connections: those to requests that have come together are sent together. What a client does not read
-// now is parked; what it has not received is no longer remembered when its connection ends.
+// Answers over kept connections: those to requests that arrived together are sent together. What a client does not read now
+// is parked; when its connection ends, the credentials in answers that it has not received are forgotten.
 import { copyBytes, newBytes } from "../../../lib/bytes/memory.ts";
 import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
 import { EAGAIN, errno, ptr, strerror } from "../../../lib/os/libc.ts";
@@ -18,7 +18,7 @@ const NO_ANSWER: Answer = { bytes: new Uint8Array(0), remembered: null };
 export interface KeptAnswersParts {
   readonly log: Logger;
   readonly parked: ParkedClients;
-  /** Stops reading from a connection that is going to be parked. */
+  /** Stops reading from a connection that will be parked. */
   suspend(connection: KeptConnection): void;
   /** Ends a connection whose client is gone. */
   end(connection: KeptConnection): void;
@@ -38,13 +38,13 @@ export class KeptAnswers {
     this.#parts = parts;
   }
 
-  /** Begins with another connection, which must never get answers that an exception has left behind. */
+  /** Begins with another connection, which must never get answers that an exception left behind. */
   begin(): void {
     this.#batched = 0;
   }
 
   /**
-   * Puts an answer behind those that wait to be sent, or sends all of them if there is no room.
+   * Queues an answer behind those not sent yet; sends them first if there is no room.
    *
    * @returns false if the client does not read, or is gone.
    */
@@ -62,16 +62,16 @@ export class KeptAnswers {
     return true;
   }
 
-  /** Sends an answer before which none waits. Returns false if the client does not read, or is gone. */
+  /** Sends an answer when no other is queued. Returns false if the client does not read, or is gone. */
   sendAlone(connection: KeptConnection, { bytes, remembered }: Answer): boolean {
     if (remembered !== null) connection.undelivered.push({ remembered, end: bytes.length });
     return this.#send(connection, bytes, ptr(bytes));
   }
 
   /**
-   * Sends the answers that wait.
+   * Sends the queued answers.
    *
-   * @param next an answer that is sent after them if the client does not read now.
+   * @param next another answer, which is parked behind them if the client does not read now.
    * @returns false if the client does not read, or is gone.
    */
   flush(connection: KeptConnection, next?: Answer): boolean {
@@ -81,7 +81,7 @@ export class KeptAnswers {
     return this.#send(connection, this.#batch, this.#batchAddress, next, length);
   }
 
-  /** Sends bytes; parks the connection with those that the client does not read now, and `next` after them. */
+  /** Sends bytes; if the client does not read them all now, parks the connection with the rest and `next` after it. */
   #send(
     connection: KeptConnection,
     bytes: Uint8Array,

@@ -1,13 +1,13 @@
-// The connections that a worker keeps because their clients asked for it: how many, for whom, and for how long. What goes
-// over them is in kept_exchange.ts.
+// The connections that a worker keeps because their clients asked for it: how many, for whom, and for how long.
+// kept_exchange.ts handles what goes over them.
 import { type KeepTerms, MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import type { Remembered } from "../replay/cache.ts";
 import type { Peer } from "./context.ts";
 
-/** What munged promises to clients of kept connections, and demands from them. */
+/** What munged promises and demands of clients of kept connections. */
 export const KEEP_TERMS: KeepTerms = { idleMs: 10_000, maxLength: 16_384, maxInFlight: 64 };
 
-/** Share of the descriptors for clients that kept connections may take, and that one user's may take. */
+/** Share of the clients' descriptors that all kept connections may take, and that one user's may take. */
 const SHARE_OF_ALL = 1 / 2;
 const SHARE_OF_USER = 1 / 8;
 /** At most this many in a worker, because each may hold a request of {@linkcode KEEP_TERMS}. */
@@ -24,11 +24,11 @@ export interface KeptConnection {
   deadline: number;
   /** Bytes received but not answered yet, usually none. */
   rest: Uint8Array;
-  /** Whether more bytes may have arrived than were last read. */
+  /** Whether more bytes may have arrived than have been read. */
   hasMore: boolean;
-  /** How many of the requests that were last read munged has begun to process. */
+  /** How many of the requests read last munged has begun to process. */
   inFlight: number;
-  /** Replay entries of answers that the client has not received yet, each with the end of its answer in the bytes to send. */
+  /** Replay entries of answers not yet received by the client, each with the end of its answer in the bytes to send. */
   undelivered: { readonly remembered: Remembered; end: number }[];
   /** Whether it is among the parked clients: it waits for its turn, for the store, or for its client to read. */
   isParked: boolean;
@@ -87,7 +87,7 @@ export class KeptConnections {
     return connection;
   }
 
-  /** Loses track of a connection that is being closed. */
+  /** Forgets a connection that is being closed. */
   remove({ fd, peer: { uid } }: KeptConnection): void {
     this.#connections.delete(fd);
     const others = this.#users.get(uid)! - 1;
@@ -96,13 +96,13 @@ export class KeptConnections {
     if (this.size === 0) this.#nextLook = Infinity;
   }
 
-  /** Stops a connection's clock, because munged is not going to read from it for a while. */
+  /** Stops a connection's clock, because munged will not read from it for a while. */
   park(connection: KeptConnection, now: number): void {
     connection.isParked = true;
     connection.parkedAt = now;
   }
 
-  /** Lets a connection's clock run again: a client can't gain time for a message that it has begun. */
+  /** Restarts a connection's clock with the time that was left: a client must not gain time for a message it has begun. */
   unpark(connection: KeptConnection, now: number): void {
     connection.isParked = false;
     connection.deadline += now - connection.parkedAt;

@@ -1,7 +1,7 @@
 // The kept connections of a worker: which are kept, what is read from them, and when they end. The kernel says who sent
 // each request: only the process that connected gets an answer (docs/protocol.md, "Several requests over one connection").
-// A client that munged has to wait for is parked like any other, and exchange.ts continues with it. The requests that have
-// been read are in kept_work.ts, their answers in kept_answers.ts.
+// A client that munged has to wait for is parked like any other, and exchange.ts continues with it. kept_work.ts processes
+// the requests, and kept_answers.ts sends the answers.
 import { newBytes } from "../../../lib/bytes/memory.ts";
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
@@ -45,10 +45,10 @@ export interface KeptExchangeParts {
   expectLong(): void;
   /** Whether a client must wait for its turn. */
   mustWait(peer: Peer): boolean;
-  /** Has a client wait for its turn, when {@linkcode KeptExchange.takeTurn} is called. */
+  /** Makes a client wait for its turn, in which {@linkcode KeptExchange.takeTurn} is called. */
   awaitTurn(client: ParkedClient): void;
   readonly parked: ParkedClients;
-  /** Has a connection wait for the store, and {@linkcode KeptExchange.decided} called. */
+  /** Makes a connection wait for the store; {@linkcode KeptExchange.decided} is then called. */
   defer(connection: KeptConnection, deferred: Deferred, type: number, begun: number): void;
   /** Ends a connection after an exception. */
   abandon(fd: number, error: Error): void;
@@ -127,7 +127,7 @@ export class KeptExchange {
     poller.add(fd, "read");
   }
 
-  /** Reads and answers what has arrived, unless its user has to wait. */
+  /** Reads and answers what has arrived, unless the user has to wait. */
   resume(connection: KeptConnection): void {
     if (this.#parts.mustWait(connection.peer)) this.#awaitTurn(connection);
     else this.#receive(connection);
@@ -156,14 +156,14 @@ export class KeptExchange {
     if (this.#answers.sendAlone(connection, answer)) this.#goOn(connection);
   }
 
-  /** Answers what had arrived with the requests before it, unless its user has to wait. */
+  /** Answers what had arrived with the requests before it, unless the user has to wait. */
   #goOn(connection: KeptConnection): void {
     const { peer, rest } = connection;
     if (isComplete(rest) && this.#parts.mustWait(peer)) this.#awaitTurn(connection);
     else this.#work.answerAll(connection, connection.rest);
   }
 
-  /** Ends a connection, parked or not, and takes back what its client has not received. */
+  /** Ends a connection, parked or not, and forgets the credentials in answers that the client has not received. */
   end(connection: KeptConnection): void {
     const { descriptors, counters, parked, poller, forget } = this.#parts;
     const { fd } = connection;
@@ -180,7 +180,7 @@ export class KeptExchange {
   /** Closes the connections whose time is over. */
   cutOff(now: number): void {
     for (const connection of this.connections.overdue(now)) {
-      if (hasInput(connection.fd)) continue; // which is about to be read
+      if (hasInput(connection.fd)) continue; // it is about to be read
       if (connection.rest.length > 0) this.#refuse(connection, "incomplete", "Timed-out");
       else this.end(connection);
     }
@@ -213,7 +213,7 @@ export class KeptExchange {
     this.#isDraining = false;
   }
 
-  /** Has a connection wait for its turn. */
+  /** Makes a connection wait for its turn. */
   #awaitTurn(connection: KeptConnection): void {
     const { fd, peer } = connection;
     this.#suspend(connection);
@@ -231,7 +231,7 @@ export class KeptExchange {
     this.#parts.awaitTurn(client);
   }
 
-  /** Stops reading from a connection that is going to be parked. */
+  /** Stops reading from a connection that will be parked. */
   #suspend(connection: KeptConnection): void {
     this.#parts.poller.remove(connection.fd);
     this.connections.park(connection, performance.now());
@@ -275,7 +275,7 @@ export class KeptExchange {
     this.#work.answerAll(connection, joined);
   }
 
-  /** Waits for the next request, or for the rest of one; one that is `isBegun` already gets no more time. */
+  /** Waits for the next request, or for the rest of one. @param isBegun whether its time is already running. */
   #settle(connection: KeptConnection, isBegun: boolean): void {
     if (this.#isDraining) {
       this.end(connection);
@@ -286,7 +286,7 @@ export class KeptExchange {
     if (!hasMore || !hasInput(fd)) this.#parts.descriptors.setIdle(fd, true);
   }
 
-  /** Logs why a connection ends that its client has not closed. */
+  /** Ends a connection, and logs why. */
   #refuse(connection: KeptConnection, kind: string, text: string): void {
     const { counters, log } = this.#parts;
     if (this.connections.get(connection.fd) !== connection) return; // ended already

@@ -1,5 +1,5 @@
-// The requests that have been read from a kept connection, one after another, in order, for no longer than a turn. The
-// connections themselves are in kept_exchange.ts.
+// Answers the requests that have been read from a kept connection, in order, for no longer than a turn. The connections
+// themselves are in kept_exchange.ts.
 import { readU32 } from "../../../lib/bytes/integers.ts";
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { copyBytes } from "../../../lib/bytes/memory.ts";
@@ -19,7 +19,7 @@ const LONGEST = HEADER_LENGTH + KEEP_TERMS.maxLength;
 /** Offset of a header's length field. */
 const LENGTH = 7;
 const NOTHING = new Uint8Array(0);
-/** Milliseconds after which a connection waits for its next turn, whatever else it has sent. */
+/** Milliseconds after which a connection must wait for its next turn, even if more requests have arrived. */
 const TURN_MS = 1;
 
 /** What this needs from the exchange. */
@@ -29,13 +29,13 @@ export interface KeptWorkParts {
   readonly log: Logger;
   readonly retries: Retries;
   readonly answers: KeptAnswers;
-  /** Waits for the next request, or for the rest of one; one that is `isBegun` already gets no more time. */
+  /** Waits for the next request, or for the rest of one. @param isBegun whether its time is already running. */
   settle(connection: KeptConnection, isBegun: boolean): void;
-  /** Has a connection wait for its turn. */
+  /** Makes a connection wait for its turn. */
   awaitTurn(connection: KeptConnection): void;
-  /** Has a connection wait for the store. */
+  /** Makes a connection wait for the store. */
   defer(connection: KeptConnection, deferred: Deferred, type: number, begun: number): void;
-  /** Logs why a connection ends that its client has not closed, and ends it. */
+  /** Ends a connection, and logs why. */
   refuse(connection: KeptConnection, kind: string, text: string): void;
   /** Ends a connection. */
   end(connection: KeptConnection): void;
@@ -47,11 +47,11 @@ export class KeptWork {
   answered = 0;
   readonly #parts: KeptWorkParts;
   readonly #context: RequestContext;
-  /** The request being answered, moved here because there are views of its body. */
+  /** The request being answered, copied here because this memory has lasting views. */
   readonly #request = new Uint8Array(lastingMemory(LONGEST));
   readonly #bodyViews = new KeptViews(this.#request.buffer as ArrayBuffer, HEADER_LENGTH);
   readonly #memory = new AnswerMemory();
-  /** What one connection has sent, and how much of it is answered. */
+  /** What one connection has sent, and how much of it has been answered. */
   #bytes: Uint8Array = NOTHING;
   #at = 0;
 
@@ -60,7 +60,7 @@ export class KeptWork {
     this.#context = { ...parts.context, allocate: (length) => this.#memory.allocate(length) };
   }
 
-  /** Prepares to go on later with what a connection has kept: none of that is answered yet. */
+  /** Prepares to continue later with what a connection has kept, of which nothing has been answered. */
   begin(connection: KeptConnection): void {
     this.#bytes = connection.rest;
     this.#at = 0;
@@ -100,13 +100,13 @@ export class KeptWork {
     settle(connection, isBegun);
   }
 
-  /** Has a connection keep what is not answered yet. */
+  /** Makes a connection keep what has not been answered yet. */
   keepRest(connection: KeptConnection): void {
     const isEmpty = this.#at === this.#bytes.length;
     connection.rest = isEmpty ? NOTHING : this.#bytes.slice(this.#at);
   }
 
-  /** Answers the request in `#request`. Returns false if the connection can't go on now, or has ended. */
+  /** Answers the request in `#request`. Returns false if the connection can't continue now, or has ended. */
   #answerNext(connection: KeptConnection, length: number): boolean {
     const { counters, answers, end, log, retries } = this.#parts;
     const header = this.#header(connection);
@@ -117,7 +117,7 @@ export class KeptWork {
     const body = this.#bodyViews.first(length - HEADER_LENGTH);
     const { type, retry } = header;
     const { fd, peer } = connection;
-    // Retries come over connections of their own, where they can wait.
+    // A retry can't wait here; clients send retries over separate connections, where they can.
     const isInOrder = retry === 0 || retries.isInOrder(fd, peer.pid);
     const answer = answerRequest(type, retry, isInOrder, body, peer, this.#context);
     if (answer === null) {
@@ -156,13 +156,13 @@ export class KeptWork {
   }
 }
 
-/** Whether bytes contain a whole request. */
+/** Whether bytes contain a complete request. */
 export function isComplete(bytes: Uint8Array): boolean {
   const length = requestLength(bytes, 0);
   return length !== null && length <= bytes.length;
 }
 
-/** Length of the request at `at` with its header; null if that has not arrived. */
+/** Length of the request at `at`, including its header; null if the header has not arrived. */
 function requestLength(bytes: Uint8Array, at: number): number | null {
   if (bytes.length - at < HEADER_LENGTH) return null;
   return HEADER_LENGTH + readU32(bytes, at + LENGTH);

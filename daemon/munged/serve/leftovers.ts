@@ -1,21 +1,21 @@
-// What requests leave behind in a worker: garbage, memory kept for the next ones, and memory that the allocator has yet to give
-// back. The runtime gives it back when it needs more memory, or in its event loop, which never runs in a worker; so the worker
-// does once it is idle, and while several users keep it busy.
+// What requests leave behind in a worker: garbage, memory kept for the next requests, and freed memory that the allocator
+// has not yet returned. The runtime returns it when it needs more memory, or in its event loop, which never runs in a
+// worker. So the worker does so itself, when it is idle and while several users keep it busy.
 import { dropSpareMemory, spareMemorySize } from "../../../lib/bytes/memory.ts";
 import { dropPrimitivesMemory } from "../../../lib/primitives/executable.ts";
 
-/** Bytes received and kept from which giving back is worth its time. */
+/** Bytes received and kept from which returning memory is worth the time. */
 const MUCH = 2 * 2 ** 20;
 /**
- * Bytes received between two collections while several users compete: 20 MiB less memory under a flood of 1 MiB requests, of
- * which a tenth fewer are answered.
+ * Bytes received between two collections while several users compete. Under a flood of 1 MiB requests, this saves 20 MiB of
+ * memory, and a tenth fewer requests are answered.
  */
 const GARBAGE_LIMIT = 16 * 2 ** 20;
 /** Bytes a client counts for in addition to its own. */
 const PER_CLIENT = 512;
 /** How long a worker must have been idle. */
 const IDLE_MS = 100;
-/** How long after that the allocator gives back what was freed: longer than PURGE_DELAY in scripts/runtime/entry.ts. */
+/** How long after that the allocator can return what was freed: longer than PURGE_DELAY in scripts/runtime/entry.ts. */
 const PURGED_MS = 150;
 
 /** The leftovers of one worker. */
@@ -42,7 +42,7 @@ export class Leftovers {
     this.#accepted++;
   }
 
-  /** Frees the memory, or has the allocator give back what was freed before. */
+  /** Frees the memory, or makes the allocator return what was freed before. */
   giveBack(): void {
     const isMuch = this.#isMuch;
     if (!isMuch && !this.#isFreed) return;
@@ -56,7 +56,7 @@ export class Leftovers {
     this.#receivedBefore = this.#received();
   }
 
-  /** Collects garbage after much work for several users, which the runtime would let grow. */
+  /** Collects garbage after much work for several users; the runtime would let it grow. */
   limitGarbage(): void {
     const received = this.#received();
     if (received - this.#collectedBefore < GARBAGE_LIMIT) return;

@@ -22,8 +22,8 @@ const ACCEPTS_PER_TURN = 64;
 /** Pause if the system is out of descriptors and no client can be made to give one up. */
 const DESCRIPTOR_PAUSE_MS = 10;
 /**
- * How long a worker that found the queue empty stands by while another one accepts connections. If the other one is held
- * up or can't keep up, clients wait no longer than this.
+ * How long a worker that found the queue empty stands by while another one accepts connections. If that one is held up or
+ * can't keep up, clients wait no longer than this.
  */
 const STANDBY_MS = 1;
 
@@ -43,7 +43,7 @@ export interface ListenerParts {
   makeRoom(): boolean;
   /** Lowers the number of parked clients. */
   parkFewer(): void;
-  /** Whether to accept connections from the beginning, or only after {@linkcode Listener.watchAnew}. */
+  /** Whether to accept connections from the start, or only after {@linkcode Listener.watchAnew}. */
   readonly accepting: boolean;
 }
 
@@ -70,7 +70,7 @@ export class Listener {
     return this.#nextWatch;
   }
 
-  /** Accepts connections for a turn; if there are no more, leaves the next ones to an active worker. */
+  /** Accepts connections for a turn; if the queue is empty then, leaves the next ones to an active worker. */
   accept(): void {
     if (!this.#isWatching) return; // told to rest after the poller had reported a connection
     const { standby } = this.#parts;
@@ -95,14 +95,14 @@ export class Listener {
     this.#watch();
   }
 
-  /** Accepts no connections until {@linkcode watchAnew}. */
+  /** Stops accepting connections until {@linkcode watchAnew}. */
   rest(): void {
     this.#nextWatch = Infinity;
     this.#unwatch();
     this.#parts.standby.endTaking();
   }
 
-  /** Accepts no more connections. */
+  /** Stops accepting connections for good. */
   end(): void {
     this.#hasEnded = true;
     this.rest();
@@ -162,7 +162,7 @@ export class Listener {
   }
 }
 
-/** Whether accept() failed for lack of descriptors or memory, of which clients hold some. */
+/** Whether accept() failed for lack of descriptors or memory, which clients could release. */
 function isScarcity(reason: number): boolean {
   return reason === EMFILE || reason === ENFILE || reason === ENOBUFS || reason === ENOMEM;
 }

@@ -1,14 +1,14 @@
-// Base64 (RFC 4648, padded) of long credentials, from bytes to bytes, with the engine's own in pieces: a string of many MiB
-// would be garbage that the engine counts as little, because its characters are elsewhere. armor_reader.ts and
-// armor_writer.ts have the armor around it.
+// Base64 (RFC 4648, padded) of long credentials, from bytes to bytes. It uses the engine's functions piece by piece: one
+// string of many MiB would be garbage of which the engine counts little, because its characters are elsewhere.
+// armor_reader.ts and armor_writer.ts handle the armor around it.
 
-/** Characters at a time, as many as the engine still copies quickly. */
+/** Characters at a time: as many as the engine still copies quickly. */
 const PIECE_LENGTH = 32_768;
 const PIECE_BYTES = PIECE_LENGTH / 4 * 3;
 const PAD = 0x3d;
 const STRICT = { lastChunkHandling: "strict" } as const;
 
-/** What engines since 2025 have (TC39 "Uint8Array to/from base64"). */
+/** In engines since 2025 (TC39 "Uint8Array to/from base64"). */
 interface NativeBase64 {
   setFromBase64(text: string, options: typeof STRICT): { readonly written: number };
 }
@@ -33,7 +33,7 @@ export function writeLongBase64(bytes: Uint8Array, target: Uint8Array, at: numbe
  * The bytes whose base64 is in `source`, from `start` to `end`.
  *
  * @param allocate provides memory for them.
- * @returns undefined for anything but the one form that {@linkcode writeLongBase64} writes, such as white space in between.
+ * @returns undefined for any other form than {@linkcode writeLongBase64} writes, such as one with white space.
  */
 export function readLongBase64(
   source: Uint8Array,
@@ -53,7 +53,7 @@ export function readLongBase64(
   return bytes;
 }
 
-/** Writes the bytes of a text in base64 to `target`. Returns how many they are; 0 if it is invalid. */
+/** Writes the bytes of a base64 text to `target`. Returns their number; 0 if the text is invalid. */
 function decode(target: Uint8Array, text: string): number {
   try {
     return (target as unknown as NativeBase64).setFromBase64(text, STRICT).written;

@@ -1,4 +1,4 @@
-// A worker's side of the engine's orders: it is woken by a pipe, takes them from its port, and does what each says.
+// A worker's side of the engine's orders: a pipe wakes it, and it takes orders from its port and carries them out.
 import type { MessagePort } from "node:worker_threads";
 import { drainPipe } from "../../../lib/os/socket.ts";
 import type { StoreQuestions } from "../replay_store/questions.ts";
@@ -7,13 +7,13 @@ import type { EventLoop } from "./event_loop.ts";
 import type { InForce } from "./in_force.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker_messages.ts";
 
-/** What orders are about. */
+/** What orders affect. */
 export interface OrderParts {
   readonly inForce: InForce;
   /** Null if there is no store. */
   readonly questions: StoreQuestions | null;
   readonly loop: EventLoop;
-  /** Null for all workers but the one that attends to it. */
+  /** Null for all workers but the first. */
   readonly door: Door | null;
   report(message: FromWorker): void;
 }
@@ -30,10 +30,10 @@ export class Orders {
     this.#parts = parts;
   }
 
-  /** Follows the orders that have arrived. */
+  /** Carries out the orders that have arrived. */
   take(): void {
     drainPipe(this.#wake);
-    // Loaded here, because the first clients would have to wait for it.
+    // Loaded only now: otherwise the first clients would wait for it.
     const { receiveMessageOnPort } = process.getBuiltinModule("node:worker_threads");
     for (;;) {
       const received = receiveMessageOnPort(this.#port) as { message: ToWorker } | undefined;

@@ -1,13 +1,13 @@
-// Clients that a worker waits for, each until its deadline: their request is incomplete, they don't read their answer, it is
-// not their turn, or the realm's store has yet to answer. Their resources are bounded, per user and in total; the user who
-// holds most yields first.
+// Clients that a worker waits for, each until its deadline, because their request is incomplete, they don't read their
+// answer, it is not their turn, or the realm's store has not answered yet. Their resources are bounded, per user and in
+// total; when they run short, the user who holds most is the first to lose a client.
 import { sizeOf } from "../../../lib/bytes/memory.ts";
 import { MESSAGE_TIMEOUT_MS, TIMELY_LENGTH } from "../../../lib/protocol/message.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
 import type { Answer, Deferred, Peer } from "./context.ts";
 import type { KeptConnection } from "./kept_connections.ts";
 
-/** At least this many, because even if descriptors are scarce, some clients' bytes arrive a moment late. */
+/** Allowed even if descriptors are scarce, because some clients' bytes arrive a moment late. */
 const LEAST_PARKED = 2;
 
 /** Limits on what a worker keeps for its clients. */
@@ -30,11 +30,11 @@ export interface ParkedClient {
   buffer: Uint8Array;
   /** Bytes of the buffer received or sent so far. */
   done: number;
-  /** The answer being sent, or null while the request is being received, or its answer waits for the store. */
+  /** The answer being sent; null while the request is being received or waits for the store. */
   readonly answer: Answer | null;
-  /** What waits for the store. */
+  /** The decode that waits for the store. */
   readonly deferred?: Deferred;
-  /** The connection, if it goes on after the answer. */
+  /** The connection, if it is kept after the answer. */
   readonly kept?: KeptConnection;
   /** Whether the poller watches its descriptor. */
   isWatched: boolean;
@@ -46,7 +46,7 @@ interface Share {
   bytes: number;
   /** Number of clients that have not read all of their answers. */
   answers: number;
-  /** The one client that may exceed the limit, so that at least one makes progress. */
+  /** The only client that may exceed the limit, so that at least one makes progress. */
   lead: ParkedClient | null;
   /** Clients not read until others of the same user are done. */
   readonly paused: ParkedClient[];
@@ -61,7 +61,7 @@ export class ParkedClients {
   readonly #clients = new Map<number, ParkedClient>();
   readonly #shares = new Map<number, Share>();
   #bytes = 0;
-  /** How many clients may be parked; back to the full number once there are none. */
+  /** How many clients may be parked now; reset to the full number once there are none. */
   #most: number;
 
   /** @param giveUp disconnects a client that is no longer parked. */
@@ -156,8 +156,8 @@ export class ParkedClients {
   }
 
   /**
-   * Whether a client may receive more; if not, it is not read until another one of the same user is done. No further request
-   * is completed beside unread answers, because its own answer would need as much memory again.
+   * Whether to receive more from a client; if not, it is not read until another one of the same user is done. While a user
+   * has unread answers, no further request is completed, because its answer would need as much memory again.
    */
   mayGather(client: ParkedClient): boolean {
     const share = this.#shareOf(client.peer.uid);
@@ -190,7 +190,7 @@ export class ParkedClients {
     this.limit();
   }
 
-  /** Moves the deadlines of all clients forward. @param deadline milliseconds of the monotonic clock. */
+  /** Moves the deadlines of all clients up to this one, in milliseconds of the monotonic clock, unless they are earlier. */
   hurry(deadline: number): void {
     for (const client of this.#clients.values()) {
       client.deadline = Math.min(client.deadline, deadline);
@@ -207,7 +207,7 @@ export class ParkedClients {
   }
 
   /**
-   * Disconnects a client to make room: of the user who holds most, the one that has waited longest.
+   * Disconnects a client to make room: the one that has waited longest, of the user who holds most.
    *
    * @returns false if there is none.
    */
@@ -222,7 +222,7 @@ export class ParkedClients {
   }
 
   /**
-   * Disconnects those of a user's clients that have left their answers unread longest, while over the limit, but not the one
+   * While a user is over the limit, disconnects the clients that have left their answers unread longest, but not the one
    * with the latest answer.
    */
   #limitAnswers(latest: ParkedClient, share: Share): void {
@@ -235,13 +235,13 @@ export class ParkedClients {
     }
   }
 
-  /** Bytes of each user at which no more is read: the fewer the more users there are, so that a new one finds room. */
+  /** Bytes per user at which reading stops: fewer if there are more users, so that a new user finds room. */
   get #fairShare(): number {
     const { bytes, bytesOfUser } = this.#limits;
     return Math.min(bytesOfUser, Math.floor(bytes / (this.#shares.size + 1)));
   }
 
-  /** The user who holds most of what is scarce: memory, or otherwise descriptors. */
+  /** The user who holds most of what is scarce: memory, if that is over its limit, otherwise descriptors. */
   #greediest(): number | undefined {
     const measure = this.#bytes > this.#limits.bytes ? "bytes" : "clients";
     let greediest: number | undefined;

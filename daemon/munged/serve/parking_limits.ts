@@ -7,9 +7,9 @@ import type { EngineSettings } from "./worker_messages.ts";
 
 /** Descriptors reserved for our own files, or half of all if there are few. */
 const RESERVED_DESCRIPTORS = 256;
-/** However many workers there are, each has room for some requests of the protocol's maximum length. */
+/** Even with many workers, each has room for some requests of the protocol's maximum length. */
 const LEAST_PARKED_BYTES = 6 * 2 ** 20;
-/** Room for the longest message besides what others may keep: base64 makes a credential a third longer than its payload. */
+/** Room, in payloads, for the longest message beside other users': base64 makes a credential a third longer. */
 const PARKED_PAYLOADS = 1.5;
 
 /** What each thread may keep for clients, so that memory and descriptors remain for everything else. */

@@ -44,7 +44,7 @@ export class PolicyRefusal extends MungeError {
   }
 }
 
-/** Refuses a client that may not use the realm's key. */
+/** Refuses a client that is not allowed to use the realm's key. */
 export function requireClient(
   { clients }: DirectionPolicy,
   realm: string,
@@ -56,7 +56,7 @@ export function requireClient(
   throw new PolicyRefusal("client", realm, "EMUNGE_CRED_UNAUTHORIZED", text);
 }
 
-/** Refuses types that the policy does not allow, in the reference's words for types that it does not support. */
+/** Refuses types that the policy does not allow, in the reference's words for unsupported types. */
 export function requireTypes(
   policy: DirectionPolicy,
   cipher: number,
@@ -70,14 +70,14 @@ export function requireTypes(
   const numbers = [cipher, mac, zip];
   const masks = [refusedCiphers, refusedMacs, refusedZips];
   for (const [at, { rule, code, word, types }] of KINDS.entries()) {
-    const type = types[numbers[at]!]; // any other number is a mistake, and not a matter of policy
+    const type = types[numbers[at]!]; // any other number is invalid, whatever the policy
     if (type === undefined || !isRefused(masks[at]!, type.number)) continue;
     const text = `Invalid ${word} type ${type.number}`;
     throw new PolicyRefusal(rule, realm, code, text, { [rule]: type.name });
   }
 }
 
-/** Refuses a credential, once it is authenticated, that was made outside the networks accepted. */
+/** Refuses an authentic credential that was made outside the accepted networks. */
 export function requireOrigin({ origins }: RealmPolicy["decode"], opened: OpenedCredential): void {
   if (origins === null || isWithin(origins, opened.originAddress)) return;
   const origin = addressText(opened.originAddress);
@@ -114,7 +114,7 @@ export function recordRefusal(
   { refusedByPolicy, log }: RequestContext,
 ): void {
   refusedByPolicy(direction, rule);
-  // What a credential says of itself is only a claim until a key has proved it.
+  // What a credential says about itself is only a claim until a key has verified it.
   const isClaim = direction === "decode" && rule !== "origin";
   log.audit(`Refused ${direction}`, uid, `policy_${rule}`, () => ({
     client_uid: uid,

@@ -5,7 +5,7 @@ import { type StoreEnds, StoreQuestions } from "../replay_store/questions.ts";
 import { type RealmStoreRules, scopeOf } from "../replay_store/scope.ts";
 import type { RealmReplays } from "./context.ts";
 
-/** What a worker has for the store. */
+/** A worker's access to the store. */
 export interface WorkerStore {
   readonly questions: StoreQuestions;
   readonly realmReplays: RealmReplays;

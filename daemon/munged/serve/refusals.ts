@@ -55,7 +55,7 @@ export function asMungeError(thrown: unknown, context: RequestContext): MungeErr
   return new MungeError("EMUNGE_SNAFU");
 }
 
-/** Without memory or disk space every request fails, and the log must not fill the disk. */
+/** Logs a refusal, with a limit for lack of memory: then every request fails, and the log must not fill the disk. */
 export function logRefusal(
   { code, message }: MungeError,
   { uid }: Peer,

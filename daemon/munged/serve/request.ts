@@ -12,7 +12,7 @@ import { answerEncode } from "./encode.ts";
 /**
  * The answer to a complete request.
  *
- * @param retry number of tries before this one.
+ * @param retry number of earlier attempts.
  * @param isInOrder whether everything that its process has sent before is answered; if not, no retry is believed.
  * @param body valid only during the call.
  * @returns null for a message that gets no answer, whose client is disconnected.

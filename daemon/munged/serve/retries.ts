@@ -1,29 +1,30 @@
-// Retries of decodes. The try before a retry may have reached munged and still wait, unread, at any worker. It makes a replay
-// what the retry would have munged believe, so it must count first: a retry waits until munged has answered whatever its
-// process had sent before it. No worker is held up meanwhile. replay/entry.ts decides which retries are believed.
+// Retries of decodes. The attempt before a retry may have reached munged and still be waiting, unread, at any worker. It may
+// be a replay, after which the retry must not be believed, so it must be processed first: a retry waits until munged has
+// answered everything that its process sent before it. No worker is held up meanwhile. replay/entry.ts decides which retries
+// are believed.
 import { MESSAGE_TIMEOUT_MS } from "../../../lib/protocol/message.ts";
 import type { Descriptors, EarlierRequest } from "./descriptors.ts";
 import type { ParkedClient } from "./parked.ts";
 import type { Serving, Standby } from "./standby.ts";
 
-/** How long a retry waits: its client must get the answer in time. */
+/** How long a retry waits; its client must still get the answer in time. */
 const PATIENCE_MS = MESSAGE_TIMEOUT_MS / 2;
 /** Number of retries that may wait at a worker, and of requests that each may wait for; more would take too long to check. */
 const MOST_WAITING = 256;
 const MOST_EARLIER = 256;
 
-/** A client whose retry waits; it is parked. */
+/** A client whose retry waits; the client is parked. */
 export interface RetryingClient {
   readonly client: ParkedClient;
-  /** Number of tries before this one. */
+  /** Number of earlier attempts. */
   readonly retry: number;
 }
 
-/** What has to be done before a retry. */
+/** What must be answered before a retry. */
 interface Earlier {
   readonly fd: number;
   readonly pid: number;
-  /** Workers with a client that may be of the same process, but is not known to be yet. */
+  /** Workers with a client that may belong to the same process, which is not known yet. */
   readonly serving: Serving[];
   /** Requests of the process; null until all of them are known. */
   requests: EarlierRequest[] | null;
@@ -51,26 +52,26 @@ export class Retries {
     return this.#waiting.length > 0;
   }
 
-  /** Whether one more may wait. */
+  /** Whether another one may wait. */
   get hasRoom(): boolean {
     return this.#waiting.length < MOST_WAITING;
   }
 
-  /** Whether munged has answered whatever the process of a retry had sent before; true if it is not believed anyway. */
+  /** Whether munged has answered everything that a retry's process sent before; true if it is not believed anyway. */
   isInOrder(fd: number, pid: number): boolean {
     return pid === 0 || this.#isDone(this.#before(fd, pid));
   }
 
-  /** Has a retry wait. That holds up no other retry, which also comes after the first try. */
+  /** Makes a retry wait. Other retries of the process don't wait for it, but for the same first attempt. */
   add(retrying: RetryingClient, now: number): void {
     const { fd, peer: { pid } } = retrying.client;
     const earlier = this.#before(fd, pid);
-    this.#isDone(earlier); // so that it waits for nothing that comes from now on
+    this.#isDone(earlier); // so that it does not wait for anything that arrives later
     this.#descriptors.setIdle(fd, true);
     this.#waiting.push({ ...retrying, earlier, deadline: now + PATIENCE_MS });
   }
 
-  /** Takes the retries out that need not or must not wait any longer, with whether they are in order. */
+  /** Removes the retries whose wait is over: those in order, and those whose time is up. */
   take(now: number): (RetryingClient & { readonly isInOrder: boolean })[] {
     const taken: (RetryingClient & { readonly isInOrder: boolean })[] = [];
     this.#waiting = this.#waiting.filter(({ client, retry, earlier, deadline }) => {
@@ -91,7 +92,7 @@ export class Retries {
     removeWhile(serving, (each) => this.#standby.hasServed(each));
     if (serving.length > 0) return false;
     const requests = earlier.requests ??= this.#descriptors.requestsOf(pid, fd, MOST_EARLIER + 1);
-    if (requests.length > MOST_EARLIER) return false; // some of them are not known
+    if (requests.length > MOST_EARLIER) return false; // there may be more than were found
     removeWhile(requests, (request) => this.#descriptors.isAnswered(request));
     return requests.length === 0;
   }

@@ -1,9 +1,9 @@
-// Which workers are accepting connections right now, so that workers that are not needed leave it to them. If one worker
-// can do the work alone, a second one only adds a wake-up for every few requests.
+// Which workers are accepting connections right now, so that others can leave it to them. If one worker can do the work
+// alone, a second one only adds a wake-up every few requests.
 
 /** A cache line, in words, so that workers don't slow each other down. */
 const WORDS_APART = 16;
-/** Words of a worker: whether it is accepting, and how often it began or ended an accept and its client. */
+/** Words of a worker: whether it is accepting, and how often it has begun or finished serving a new client. */
 const TAKING = 0;
 const STEPS = 1;
 
@@ -37,7 +37,7 @@ export class Standby {
     Atomics.store(this.#words, this.#own + TAKING, 1);
   }
 
-  /** Announces that it is not, or not soon. */
+  /** Announces that it has stopped, or is about to do something else. */
   endTaking(): void {
     Atomics.store(this.#words, this.#own + TAKING, 0);
   }

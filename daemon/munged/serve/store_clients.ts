@@ -1,5 +1,5 @@
-// Clients whose answer waits for the store's: which question each of them waits for. The questions themselves are in
-// ../replay_store/questions.ts.
+// Clients whose answer waits for the store: which question each of them waits for. ../replay_store/questions.ts asks the
+// questions.
 import type { Deferred, Peer } from "./context.ts";
 import type { KeptConnection } from "./kept_connections.ts";
 import type { ParkedClient, ParkedClients } from "./parked.ts";

@@ -1,12 +1,12 @@
-// Whose request a worker serves next. Most are served as they come. Requests of a user who uses much of munged's time wait
-// until no others are left, those of the user who used least first. As long as there are other users, only one worker at a
-// time serves a user's long requests, so that the other workers remain available.
+// Whose request a worker serves next. Most are served as they arrive. Requests of users who use much of munged's time wait
+// until no others are left; the user who has used least then goes first. As long as there are other users, only one worker
+// at a time serves a user's long requests, so that the other workers remain available.
 import { sharedTime } from "../../process/shared_clock.ts";
 import type { ParkedClient } from "./parked.ts";
 
-/** A user whose requests take longer than this on average waits for the others. */
+/** A user whose requests take longer than this on average waits for other users. */
 const COSTLY_MS = 1;
-/** Number of requests in a user's average. */
+/** Number of requests over which a user's cost is averaged. */
 const AVERAGED = 8;
 /** Half-life of a user's use of a worker. */
 const EPOCH_MS = 64;
@@ -26,7 +26,7 @@ const SERVED = 0;
 /** The user whose clients wait here for another worker, as `uid + 1`, or 0; and since when. */
 const BLOCKED = 1;
 const BLOCKED_SINCE = 2;
-/** The user served last, as `uid + 1`, and when; and when this last changed. */
+/** The user served last, as `uid + 1`, when that was, and when the user last changed. */
 const LAST = 3;
 const LAST_AT = 4;
 const MIXED_AT = 5;
@@ -44,7 +44,7 @@ interface User {
   /** Milliseconds used, weighted as of `epoch`. */
   used: number;
   epoch: number;
-  /** Clients whose turn has not come; the next one is at the end from which they are taken. */
+  /** Clients whose turn has not come, the next one first. */
   readonly waiting: ParkedClient[];
 }
 
@@ -86,8 +86,8 @@ export class Turns {
   }
 
   /**
-   * The client whose turn it is; undefined if none waits, or if all that do wait for another worker to finish a request of
-   * the same user. After serving it, call {@linkcode release}.
+   * The client whose turn it is; undefined if there is none, or if all wait for another worker to finish a request of the
+   * same user. After serving it, call {@linkcode release}.
    */
   next(now: number): ParkedClient | undefined {
     const users = [...this.#queue];
@@ -132,7 +132,7 @@ export class Turns {
     this.#lastNoted = now;
   }
 
-  /** Makes this the one worker that serves a user; false if another one is, or has long waited to be. */
+  /** Makes this the only worker that serves a user; false if another one does, or has waited longer to do so. */
   #claim(uid: number, now: number): boolean {
     const words = this.#words;
     const own = this.#own;

@@ -1,5 +1,5 @@
-// One thread that serves requests. It gets its settings from the engine, puts a worker together, and runs it until it is told
-// to stop. What the worker does meanwhile is in event_loop.ts.
+// One thread that serves requests. It gets its settings from the engine, assembles a worker, and runs it until told to stop.
+// event_loop.ts is what the worker does meanwhile.
 import { keepSpareMemory } from "../../../lib/bytes/memory.ts";
 import { loadPrimitives } from "../../../lib/primitives/executable.ts";
 import { createLogger } from "../../process/log.ts";
@@ -11,7 +11,7 @@ import { Orders } from "./orders.ts";
 import { createContext } from "./worker_context.ts";
 import type { FromWorker, WorkerSettings } from "./worker_messages.ts";
 
-/** Memory kept for the next long request: as much as one needs at a time where payloads have up to 1 MiB. */
+/** Memory kept for the next long request: as much as one needs with payloads of up to 1 MiB. */
 const SPARE_MEMORY = 3 * 2 ** 20;
 /** How long a thread waits for the end of the process before it ends by itself. */
 const PARTING_MS = 50;
@@ -25,11 +25,11 @@ process.once("uncaughtException", ({ message }) => {
   process.exit(1);
 });
 
-// The first thread is started before munged knows its settings, so that it loads its code meanwhile. Nothing is awaited before
-// the listener is there, because messages are not kept for it.
+// The first thread is started before munged knows its settings, so that it loads its code meanwhile. Nothing may be awaited
+// before the listener is added, because messages that arrive before it are lost.
 const settings = await new Promise<WorkerSettings>((resolve) => {
   addEventListener("message", ({ data }) => resolve(data as WorkerSettings), { once: true });
-  // Until they come, there is time to load what other threads load only when they need it.
+  // Until they arrive, there is time to load what other threads load only when they need it.
   setTimeout(loadPrimitives, 0).unref();
 });
 const log = createLogger(settings.log);
@@ -52,7 +52,7 @@ try {
   report({ kind: "ready" });
   loop.run();
   report({ kind: "stopped" });
-  // The process usually ends meanwhile, sooner than if this thread's memory was taken down first.
+  // The process usually ends meanwhile, sooner than if this thread had to tear down its memory first.
   Bun.sleepSync(PARTING_MS);
 } catch (error) {
   log.error(`Worker thread ${settings.number} failed: ${(error as Error).stack}`);

@@ -1,4 +1,4 @@
-// What a worker's decisions on requests need (context.ts), put together from its settings and what is in force.
+// Makes the context of a worker's decisions on requests (context.ts) from its settings and the realms and groups in force.
 import { primitives } from "../../../lib/primitives/executable.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";

@@ -1,4 +1,4 @@
-// What the engine and its workers say to each other: the settings with which a worker starts, orders, and reports.
+// The messages between the engine and its workers: the settings with which a worker starts, orders, and reports.
 import type { MessagePort } from "node:worker_threads";
 import type { OverflowIds } from "../../../lib/os/user_namespace.ts";
 import type { LogTarget } from "../../process/log.ts";
@@ -35,13 +35,13 @@ export interface EngineSettings {
   readonly store: RealmStoreRules | null;
   readonly log: LogTarget;
   readonly status: StatusSources;
-  /** Whether to accept connections; if not, {@linkcode Engine.accept} makes them. */
+  /** Whether to accept connections; if not, not before {@linkcode Engine.accept}. */
   readonly accepting: boolean;
   /** Descriptor of another listening socket, or null: the first worker accepts its connections for the main thread. */
   readonly door: number | null;
 }
 
-/** What one worker starts with. */
+/** The settings of one worker. */
 export interface WorkerSettings extends EngineSettings {
   readonly store: (RealmStoreRules & { readonly ends: StoreEnds }) | null;
   /** From 1: its mark in `owners`. */
@@ -74,7 +74,7 @@ export type ToWorker =
 
 /**
  * Reports of a worker: "failed" means that it ends for this reason, "realms" that it no longer uses any of an earlier
- * generation, "resting" that it serves no client, and "visitor" that someone has come to the door.
+ * generation, "resting" that it serves no client, and "visitor" that a process has connected to the door.
  */
 export type FromWorker =
   | { readonly kind: "failed"; readonly reason: string }

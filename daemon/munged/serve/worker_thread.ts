@@ -1,14 +1,14 @@
-// One thread of the engine as the main thread sees it: its start, its orders, its reports, and what remains of it when it
-// ends. worker.ts is its code.
+// One thread of the engine as the main thread sees it: its start, its orders, its reports, and what it leaves behind.
+// worker.ts is its code.
 import type { MessagePort } from "node:worker_threads";
 import { close, openPipe, signalPipe } from "../../../lib/os/socket.ts";
 import { closeDescriptorsOf } from "./descriptors.ts";
 import { takeWorker } from "./warm_workers.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker_messages.ts";
 
-/** What the engine does about a thread. */
+/** What the engine does when something happens to a thread. */
 export interface WorkerThreadEvents {
-  /** The thread's state, generation or rest has changed. */
+  /** The thread's state or generation has changed, or it has come to rest. */
   changed(): void;
   /** The thread has accepted a connection to the door. */
   visited(fd: number): void;
@@ -77,7 +77,7 @@ export class WorkerThread {
     return this.#generation;
   }
 
-  /** Gives it an order, unless it has stopped. @param ports those in the order. */
+  /** Gives it an order, unless it has stopped. @param ports the ports in the order. */
   order(order: ToWorker, ports: MessagePort[] = []): void {
     if (this.state === "stopped") return;
     this.#orders.postMessage(order, ports);
