@@ -1,6 +1,6 @@
-# Before an installation, as part of a package's scripts: notes which $units are enabled and active, and keeps $files. If
-# the package replaces another one in the same transaction, that one's scripts run later; they disable the units, and its
-# changed settings are renamed.
+# Before an installation, as part of a package's scripts: notes which $units are enabled and active, and saves $files. If
+# the package replaces another one in the same transaction, the other's scripts run later and disable the units, and rpm
+# renames its changed settings.
 state=/var/lib/rpm-state/$package
 rm -rf "$state"
 if [ "$1" = 1 ]; then

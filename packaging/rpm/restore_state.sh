@@ -1,5 +1,5 @@
-# After a transaction, as part of a package's scripts: puts $files back that it removed, and enables and starts $units that
-# were enabled and active before it.
+# After a transaction, as part of a package's scripts: puts back $files that the transaction removed. restore_units.sh then
+# does the rest.
 state=/var/lib/rpm-state/$package
 for file in $files; do
     if [ -f "$state$file" ] && [ ! -e "$file" ] && [ ! -L "$file" ]; then

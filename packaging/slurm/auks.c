@@ -44,11 +44,11 @@ enum {
 	/* auksd's own time limits end a request long before this. */
 	PROGRAM_LIMIT_MS = 120000,
 	/*
-	 * The user, as whom it runs, can hold up the clean-up of a job. Slurm drains a node on which a job does not end
+	 * The clean-up of a job runs as its user, who can hold it up. Slurm drains a node on which a job does not end
 	 * within UnkillableStepTimeout, 60 s by default.
 	 */
 	CLEAN_UP_LIMIT_MS = 15000,
-	/* Dozens of steps of a job can begin at once, one after another. */
+	/* Dozens of steps of a job can begin at once, but take turns. */
 	LOCK_LIMIT_MS = 40000,
 	RENEWER_LIMIT_MS = 5000,
 	/* The status of auks-step for a user without a ticket. */
@@ -68,7 +68,7 @@ static struct {
 
 static enum mode chosen = UNSET;
 
-/* What slurmstepd keeps from the beginning to the end of a step. */
+/* What the plugin in slurmstepd keeps from the beginning to the end of a step. */
 static struct {
 	int job_file;
 	char job_path[128], renewer_path[144];
@@ -395,7 +395,7 @@ static int forward(void)
 
 /* slurmstepd */
 
-/* The lock of the step that begins or ends. Another step, whose user may hold it up, must not make this one unkillable. */
+/* The lock of the step that begins or ends. A step whose user holds it up must not make others unkillable: the wait is limited. */
 static int lock_job_file(int fd, short type)
 {
 	struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
@@ -453,7 +453,7 @@ static bool become(uid_t uid, gid_t gid)
 	return uid == 0 || setuid(0) < 0;
 }
 
-/* When a process was started, in clock ticks (proc(5)); its ID alone may be another's by now. 0 if there is none. */
+/* When a process was started, in clock ticks (proc(5)), because its PID may have been reused; 0 if there is none. */
 static unsigned long long birth_of(pid_t pid)
 {
 	char path[32], text[1024];
@@ -527,7 +527,7 @@ static void stop_renewer(void)
 	if (renewer <= 0)
 		return;
 	step.renewer = 0;
-	/* It may have ended long ago, and slurmstepd, which waits for any child, may have given its ID back. */
+	/* It may have ended long ago, and slurmstepd, which waits for any child, may have reaped it and freed its PID. */
 	if (birth_of(renewer) != step.renewer_birth)
 		return;
 	slurm_verbose("spank-auks: all tasks exited, killing credential renewer (pid=%d)", (int)renewer);
@@ -537,7 +537,7 @@ static void stop_renewer(void)
 		if (ended == renewer || (ended < 0 && errno != EINTR))
 			return;
 	}
-	/* Not waited for: in a system call on a file system that hangs it would keep the job from ending. */
+	/* Not waited for: a system call on a file system that hangs would keep the job from ending. */
 	kill(-renewer, SIGKILL);
 }
 
