@@ -221,13 +221,13 @@ export const CAUSES: readonly Cause[] = [
     message: "Expired credential",
     pattern: /Expired credential/,
     text: "It was decoded after its time-to-live had ended, or the clocks differ.",
-    remedy: () => advise("Synchronise the clocks, or ask for a longer time-to-live (munge --ttl)"),
+    remedy: () => advise("Synchronize the clocks, or ask for a longer time-to-live (munge --ttl)"),
   },
   {
     message: "Rewound credential",
     pattern: /Rewound credential/,
     text: "It comes from the future: the clock of the host that made it is ahead of this one's.",
-    remedy: () => advise("Synchronise the clocks"),
+    remedy: () => advise("Synchronize the clocks"),
   },
   {
     message: "Replayed credential",

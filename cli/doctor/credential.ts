@@ -34,12 +34,12 @@ export function examineCredential(text: string, node: Node): Finding {
     case ERRNO.EMUNGE_CRED_EXPIRED:
       return problem(
         `${refused}: it is ${age} s old and was valid for ${ttl} s, or the clock of its host is behind`,
-        advise("Synchronise the clocks, or ask for a longer time-to-live (munge --ttl)"),
+        advise("Synchronize the clocks, or ask for a longer time-to-live (munge --ttl)"),
       );
     case ERRNO.EMUNGE_CRED_REWOUND:
       return problem(
         `${refused}: the clock of the host that made it is ${-age} s ahead of this one's`,
-        advise("Synchronise the clocks"),
+        advise("Synchronize the clocks"),
       );
     case ERRNO.EMUNGE_CRED_REPLAYED:
       return problem(

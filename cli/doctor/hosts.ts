@@ -127,7 +127,7 @@ function judge(
     const make = isTime || skew >= CLOCK_PROBLEM ? problem : warning;
     const effect = isTime ? ", so credentials are refused" : "";
     const text = `${describeSkew(host, skewSeconds ?? 0)}${effect}`;
-    return { ...known, ...make(text, advise("Synchronise the clocks of both hosts")) };
+    return { ...known, ...make(text, advise("Synchronize the clocks of both hosts")) };
   }
   // Ours is restricted to this user, who may have a different UID there.
   const isRestricted = there.errno === ERRNO.EMUNGE_CRED_UNAUTHORIZED &&

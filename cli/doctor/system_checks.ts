@@ -8,20 +8,20 @@ import type { Node } from "./node.ts";
 
 const SLOW_MS = 1000;
 
-/** Whether the clock is synchronised. */
+/** Whether the clock is synchronized. */
 export function clock(): Finding[] {
   switch (isClockSynchronized()) {
     case true:
-      return [ok("The kernel reports the clock as synchronised")];
+      return [ok("The kernel reports the clock as synchronized")];
     case false:
       return [
         note(
-          "The kernel reports that nothing synchronises the clock, which decides when credentials expire",
-          advise("Have chrony, ntpd or systemd-timesyncd synchronise it"),
+          "The kernel reports that nothing synchronizes the clock, which decides when credentials expire",
+          advise("Have chrony, ntpd or systemd-timesyncd synchronize it"),
         ),
       ];
     default:
-      return [skipped("This system does not report whether the clock is synchronised")];
+      return [skipped("This system does not report whether the clock is synchronized")];
   }
 }
 

@@ -202,7 +202,7 @@ export class Store {
     ));
   }
 
-  /** Uses another CacheDir from now on; {@linkcode load} and {@linkcode writeAll} then synchronise it. */
+  /** Uses another CacheDir from now on; {@linkcode load} and {@linkcode writeAll} then synchronize it. */
   async moveTo(directory: CacheDirectory): Promise<void> {
     const old = this.#directory;
     if (directory.path === old.path) {

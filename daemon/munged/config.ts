@@ -246,7 +246,7 @@ export function keyRotationTime(
 }
 
 /**
- * `path` made absolute, because the daemon's working directory is /. It is not normalised, because messages must show
+ * `path` made absolute, because the daemon's working directory is /. It is not normalized, because messages must show
  * it as the reference does: `./sock` in /tmp is `/tmp/./sock`.
  *
  * @param start the directory the daemon was started in.

@@ -1,4 +1,4 @@
-// Whether the kernel considers its clock synchronised.
+// Whether the kernel considers its clock synchronized.
 import { FFIType, openLibc } from "./libc.ts";
 
 const TIMEX_LENGTH = 208;

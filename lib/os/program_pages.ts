@@ -29,7 +29,7 @@ export function releaseProgramPages(): void {
   const headers = new DataView(toArrayBuffer(address, 0, number * HEADER.length));
   for (let at = 0; at < headers.byteLength; at += HEADER.length) {
     // Code and the constants before it are never written to, so they equal the file. Other read-only memory may have been
-    // written to earlier: the engine write-protects its settings after initialising them.
+    // written to earlier: the engine write-protects its settings after initializing them.
     const isWritten = (headers.getUint32(at + HEADER.flags, true) & PF_W) !== 0;
     if (headers.getUint32(at + HEADER.type, true) !== PT_LOAD || isWritten) continue;
     // The program has fixed addresses (scripts/runtime).

@@ -149,7 +149,7 @@ suite("mungebox doctor HOST...", needs, () => {
       /^the clock of clock is \d+ s ahead of this host's, so credentials are refused$/,
     );
     assert(Math.abs(clock!.skewSeconds! - SKEW) <= 3, `${clock!.skewSeconds}`);
-    assert.match(clock!.advice!, /^Synchronise the clocks/);
+    assert.match(clock!.advice!, /^Synchronize the clocks/);
 
     assert.match(down!.text, /^munged on down is down: munged is not running: /);
     assert.equal(down!.fix, "ssh down mungebox doctor");

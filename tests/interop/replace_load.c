@@ -1,5 +1,5 @@
-/* Constant load for replace_test.ts, from libmunge: threads that encode, decode, and decode again what must have been
- * refused, until standard input ends; then one line: REQUESTS FAILED REPLAYED first-failure. FAILED counts what an honest
+/* Constant load for replace_test.ts, from libmunge: threads that encode, decode, and decode again, which must be refused,
+ * until standard input ends; then one line: REQUESTS FAILED REPLAYED first-failure. FAILED counts what an honest
  * client would notice; REPLAYED the credentials that were accepted more than once.
  *
  *   replace_load SOCKET PAIRS-OF-THREADS [MICROSECONDS-BETWEEN-CREDENTIALS] */

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a case runs in: mount, process and host name spaces of its own, started by sandbox.ts.
+# Runs a case in mount, PID and host name (UTS) namespaces of its own, in which sandbox.ts starts this.
 #   sandbox.sh DIRECTORY COMMANDS
 # DIRECTORY is the case's own: `work` becomes /mnt, where the commands run, and `fstab` mounts the rest.
 # It leaves the commands' status in DIRECTORY/status and the processes they left in DIRECTORY/processes.
@@ -27,7 +27,7 @@ serving() {
     munge -n -S "$1" >/dev/null 2>&1
 }
 
-# told FILE: whether a daemon's log has all lines of its start; threads write some, in any order.
+# told FILE: whether a daemon's log has all the lines of its start; threads write some of them, in any order.
 told() {
     grep -qs 'Created .* work thread' "$1" &&
         [ "$(grep -c 'Created .* work thread' "$1")" = \
@@ -96,7 +96,7 @@ syslog() {
     await test -S /dev/log
 }
 
-# network: an interface eth9 of 10.9.8.7 and fd00::9, and link-local link9 of 169.254.9.9.
+# network: an interface eth9 with 10.9.8.7 and fd00::9, and link9 with the link-local 169.254.9.9.
 network() {
     ip link set lo up
     ip link add eth9 type veth peer name link9
