@@ -57,14 +57,14 @@ export const ERRORS: readonly (readonly [code: MungeErrorCode, text: string])[] 
  */
 export const ERRNO: { readonly [code in MungeErrorCode]: number } = /* @__PURE__ */ numberErrors();
 
-// @__PURE__ lets the bundler leave the table out of munge, as creating it takes time.
+// @__PURE__ lets the bundler leave the table out of munge, because creating it takes time.
 function numberErrors(): { [code in MungeErrorCode]: number } {
   const numbers: { [code in MungeErrorCode]?: number } = {};
   for (let i = 0; i < ERRORS.length; i++) numbers[ERRORS[i]![0]] = i;
   return numbers as { [code in MungeErrorCode]: number };
 }
 
-/** As in {@linkcode ERRNO}, without the time that making that takes: errors are rare in `munge -n`. */
+/** As in {@linkcode ERRNO}, but without creating that table, because errors are rare in `munge -n`. */
 function errnoOf(code: MungeErrorCode): number {
   return ERRORS.findIndex(([name]) => name === code);
 }
@@ -172,7 +172,7 @@ export class MungeError extends CodedError<MungeErrorCode> {
   }
 }
 
-/** The mark that every copy of the class puts on its errors. */
+/** The mark on the errors of every copy of the class. */
 const BRAND = Symbol.for("mungebox.MungeError");
 Object.defineProperty(MungeError.prototype, BRAND, { value: true });
 

@@ -1,5 +1,5 @@
 // Makes foreign text (from another host, a credential, a daemon, a name service, a log) safe for a terminal or a log:
-// without escape sequences, line ends, and characters that change the direction of text.
+// without escape sequences, line ends, or characters that change the direction of text.
 
 /**
  * Control characters (C0, DEL, C1), line and paragraph separators, characters that control bidirectional text, and

@@ -223,7 +223,7 @@ export function roleOf(
   return undefined;
 }
 
-/** From the least to the most. */
+/** From the fewest rights to the most. */
 const ROLES: readonly Role[] = ["guest", "user", "admin"];
 
 function lesser(a: Role, b: Role): Role {

@@ -1,5 +1,5 @@
-// auks.conf: what its blocks mean to the client programs and to auksd. Tables of keys drive parsing, defaults and checks;
-// files named in it are not accessed here.
+// auks.conf: what its blocks mean to the client programs and to auksd. Tables of keys drive parsing, defaults and checks.
+// Nothing here accesses the files named in it.
 import { AuksError } from "./errors.ts";
 import { only, Values } from "./config_values.ts";
 import type { Block } from "./grammar.ts";
@@ -66,7 +66,7 @@ export interface ClientConfig extends CommonConfig {
 
 /** auks.conf for auksd. */
 export interface DaemonConfig extends CommonConfig {
-  /** What `auksd --check-config` says of settings that are right, but have no effect. */
+  /** What `auksd --check-config` reports about valid settings that have no effect. */
   readonly notes: readonly string[];
   readonly auksd: LogConfig & {
     readonly primaryKeytab: string;
@@ -167,7 +167,7 @@ function log(values: Values, file: string | undefined, level: number): LogConfig
 
 /**
  * auks.conf for `auks`, `auksdrenewer` and the SPANK plugin: one block `common`, one `api`, and the last block `renewer`.
- * As in the original, longer names with these prefixes count as well.
+ * As in the original, longer names that begin with these also count.
  *
  * @param blocks from parseBlocks().
  * @param context what the caller knows beyond the file.

@@ -5,7 +5,7 @@ import type { Block, Setting } from "./grammar.ts";
 const MAX_LONG = 2n ** 63n - 1n;
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** The settings of one block by key; the first of duplicate keys counts. */
+/** The settings of one block by key; of duplicate keys, the first applies. */
 export class Values {
   readonly #settings = new Map<string, Setting>();
   readonly #asked = new Set<string>();
@@ -93,7 +93,7 @@ function parseNumber(text: string, preset: number): number {
 }
 
 /**
- * The one block of a kind that must exist.
+ * The only block of a kind that must exist exactly once.
  *
  * @param blocks all of that kind.
  * @param name their name in the error.

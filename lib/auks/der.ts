@@ -128,7 +128,7 @@ export class DerReader {
     return value;
   }
 
-  /** Goes to the contents of a value; returns where they end. No view of them, as creating one takes longest. */
+  /** Moves to the contents of a value. Returns where they end, not a view, because creating one would take longest. */
   #enter(tag: number): number {
     if (this.atEnd) throw new DerError(`tag ${hex(tag)} is missing`);
     const found = this.#bytes[this.#at]!;

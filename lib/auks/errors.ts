@@ -172,7 +172,7 @@ export class AuksError extends Error {
   readonly reason: string | undefined;
 
   /**
-   * Makes an error; throwing it is the caller's.
+   * Makes an error, for the caller to throw.
    *
    * @param error name of the error.
    * @param reason the reason, for people; must not contain keys or tickets.

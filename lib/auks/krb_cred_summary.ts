@@ -1,4 +1,4 @@
-// AUKS's view of a KRB-CRED: its owner, its lifetime, and whether it is of the kind AUKS is for.
+// AUKS's view of a KRB-CRED: its owner, its lifetime, and whether it contains the kind of tickets that AUKS is for.
 import { AuksError } from "./errors.ts";
 import type { KrbCred } from "./krb_cred.ts";
 import { formatPrincipal, MAX_PRINCIPAL_LENGTH, samePrincipal, tgsRealm } from "./principal.ts";
@@ -52,7 +52,7 @@ export function summarizeKrbCred(cred: KrbCred): KrbCredSummary {
  * original does not check this and stores tickets for any service.
  *
  * @param cred from parseKrbCred().
- * @returns the reason, or undefined if it is one.
+ * @returns the reason, or undefined if it does.
  */
 export function whyNotTgts(cred: KrbCred): string | undefined {
   const client = cred.credentials[0]!.client;

@@ -1,4 +1,4 @@
-// What requests and replies share: their types, and 4-byte big-endian numbers.
+// What requests and replies have in common: their types, and 4-byte big-endian numbers.
 
 /** The number of each message. */
 export const MESSAGE_TYPE = {

@@ -1,4 +1,4 @@
-// The block `mungebox` of auks.conf, which the original ignores. Here nothing in it is ignored or guessed.
+// The block `mungebox` of auks.conf, which the original ignores. Here, any mistake in it is an error.
 import { only, Values } from "./config_values.ts";
 import { AuksError } from "./errors.ts";
 import type { Block } from "./grammar.ts";
@@ -31,7 +31,7 @@ export interface Packings {
   readonly ours: Packing;
 }
 
-/** Without padding, if every released client with the layout can read that; AUKS 0.5.2 and older can't. */
+/** Without padding if every released client with that layout can read it; AUKS 0.5.2 and older can't. */
 const PACKINGS = {
   "0.4": { dialect: "0.4", compact: false },
   "0.5": { dialect: "0.5", compact: false },
@@ -80,7 +80,7 @@ const OWN_KEYS: {
   metricsFile: { preset: "", ...ABSOLUTE_PATH },
 };
 
-/** In the form for comparison. */
+/** The keys in lower case, for comparison. */
 const OWN_NAMES: ReadonlySet<string> = new Set(
   Object.keys(OWN_KEYS).map((key) => key.toLowerCase()),
 );

@@ -11,7 +11,7 @@ export const DIALECTS = {
   "0.4": { hasCrossrealm: false, maxLength: 2048 },
   /** AUKS 0.5.0 to 0.5.4. */
   "0.5": { hasCrossrealm: false, maxLength: 4096 },
-  /** The development state after 0.5.4. */
+  /** The development version after 0.5.4. */
   head: { hasCrossrealm: true, maxLength: MAX_KRB_CRED_LENGTH },
 } as const;
 
@@ -35,7 +35,7 @@ const toUtf8 = new TextEncoder();
  *
  * @param krbCredLength bytes of its KRB-CRED.
  * @param dialect the layout.
- * @param compact whether the KRB-CRED's field is only as long as its contents, instead of as long as the original's.
+ * @param compact whether the KRB-CRED's field is only as long as its contents, instead of padded like the original's.
  * @returns the number of bytes.
  */
 export function packedLength(krbCredLength: number, dialect: Dialect, compact: boolean): number {
@@ -49,7 +49,7 @@ export function packedLength(krbCredLength: number, dialect: Dialect, compact: b
  *
  * @param credential the credential.
  * @param dialect the layout.
- * @param compact omit the padding after the KRB-CRED, which 0.5.3 and later can read, but older versions can't.
+ * @param compact whether to omit the padding after the KRB-CRED; versions before 0.5.3 can't read the result.
  * @param target buffer for it, all zeros; by default a new one.
  * @param at position in the target.
  * @returns the target.

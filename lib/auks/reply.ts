@@ -193,7 +193,7 @@ function parseDump(bytes: Uint8Array): Reply {
   const credentials: PackedCredential[] = [];
   let dialect: Dialect | undefined;
   let at = 8;
-  // Each iteration consumes existing bytes, so a false count allocates nothing.
+  // Each iteration consumes existing bytes, so a wrong count allocates nothing.
   for (let i = 0; i < count; i++) {
     const unpacked = unpackCredential(bytes, at);
     credentials.push(unpacked.credential);
@@ -208,7 +208,7 @@ function parseError(bytes: Uint8Array): Reply {
   if (bytes.length < 12 || length > MAX_TEXT_LENGTH || 12 + length > bytes.length) {
     return { type: "error", reason: undefined, text: "" };
   }
-  // The text goes to a terminal.
+  // The text will be printed to a terminal.
   const text = utf8.decode(bytes.subarray(12, 12 + length)).replace(/\p{Cc}/gu, " ");
   return { type: "error", reason: reasonOfNumber(u32At(bytes, 4)), text };
 }

@@ -36,7 +36,7 @@ export interface RequestMark {
   readonly resent?: boolean;
   /** The client can read every packing of credentials. */
   readonly anyDialect?: boolean;
-  /** The client is going to renew the ticket; another one that would do the same is to be refused. */
+  /** The client will renew the ticket; others that want to do so must be refused. */
   readonly claim?: boolean;
 }
 

@@ -11,8 +11,9 @@ export interface Lifetime {
 }
 
 /**
- * The effect of an ADD on the stored credential of the same UID. As in the original, the one that can be renewed for longer
- * wins; if equal, the one that expires later does. Unlike in the original, an expired one never blocks another.
+ * The effect of an ADD on the stored credential of the same UID. As in the original, the credential that can be renewed
+ * longer wins or, if both are equal, the one that expires later. Unlike in the original, an expired one never blocks
+ * another.
  *
  * @param stored the stored credential, if any.
  * @param added the new credential.
@@ -65,7 +66,7 @@ export function isStale(lifetime: Lifetime, now: number): boolean {
  * Whether a credential is due for renewal.
  *
  * @param lifetime its times.
- * @param minLifeTime it is due when this many seconds or fewer are left; one with no longer lifetime is never due.
+ * @param minLifeTime it is due when this many seconds or fewer are left; one whose whole lifetime is that short is never due.
  * @param now seconds since the epoch.
  * @returns undefined if it is due, otherwise the error with the reason.
  *

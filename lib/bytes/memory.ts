@@ -8,7 +8,7 @@ export const MUCH = 65_536;
 
 let spare: SpareMemory | undefined;
 
-/** Has this thread keep up to `most` bytes of much memory that is released, for as much that is needed later. */
+/** Makes this thread keep up to `most` bytes of large released memory, for later allocations of that size. */
 export function keepSpareMemory(most: number): void {
   spare = new SpareMemory(most);
 }
@@ -18,7 +18,7 @@ export function spareMemorySize(): number {
   return spare?.size ?? 0;
 }
 
-/** Gives what this thread keeps back to the allocator. */
+/** Returns what this thread keeps to the allocator. */
 export function dropSpareMemory(): void {
   spare?.drop();
 }
@@ -59,8 +59,8 @@ export function release(bytes: Uint8Array): void {
 }
 
 /**
- * Like {@linkcode release}, but only for much memory: a few requests of maximum length would otherwise leave more garbage
- * than a daemon may take, and the buffer of a short array costs more than its memory is worth.
+ * Like {@linkcode release}, but only for large memory. A few requests of maximum length would otherwise leave more garbage
+ * than a daemon should; and getting at a short array's buffer costs more than its memory is worth.
  */
 export function releaseMuch(bytes: Uint8Array): void {
   if (bytes.length > MUCH) release(bytes);
@@ -71,7 +71,7 @@ export function noMemory(cause: unknown): MungeError {
   return new MungeError("EMUNGE_NO_MEMORY", undefined, { cause });
 }
 
-/** Up to this many bytes a copy is cheaper than a view, for which the engine first moves the whole array. */
+/** Up to this many bytes, a copy is cheaper than a view, for which the engine first moves the whole array. */
 export const SHORT_LENGTH = 512;
 
 /** Copies `source` from `start` to `end` into `target` at `at`. */

@@ -1,7 +1,7 @@
-// Memory for keys and tickets that can be wiped. The engine keeps a short array that was made without a buffer among its
-// own objects, and copies it when a view of it is made: what was there stays, and nobody can reach it.
+// Memory for keys and tickets that can be wiped. The engine keeps a short array that was created without a buffer among its
+// own objects, and moves it when a view of it is created: the old bytes then stay behind, where nothing can wipe them.
 
-/** `length` zero bytes that stay where they are. */
+/** `length` zero bytes that never move. */
 export function secretBytes(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(length));
 }

@@ -1,15 +1,15 @@
-// Memory of long messages that is no longer used, kept for the next ones. Handed back to the allocator with each request,
-// much more of it stays resident, and the system has to clear its pages each time.
+// Unused memory of long messages, kept for the next ones. If it were returned to the allocator after each request, much more
+// would stay resident, and the system would have to clear its pages each time.
 
 /** Sizes are multiples of this, so that messages of about the same length can use the same memory. */
 const STEP = 65_536;
-/** Longest memory kept: the longest message where payloads have up to 1 MiB. */
+/** Longest memory kept: that of the longest message with payloads of up to 1 MiB. */
 const LONGEST = 2 * 2 ** 20;
 
-/** Wiped memory of which nothing else in the program has a view. */
+/** Wiped memory that nothing else in the program has a view of. */
 export class SpareMemory {
   readonly #most: number;
-  /** What came from here, to recognize it when it is returned. */
+  /** Memory that came from here, to recognize it when it is returned. */
   readonly #own = new WeakSet<ArrayBuffer>();
   /** The longest unused first. */
   readonly #spare: ArrayBuffer[] = [];
@@ -45,7 +45,7 @@ export class SpareMemory {
     return true;
   }
 
-  /** Gives all of it back to the allocator. */
+  /** Returns all of it to the allocator. */
   drop(): void {
     this.#shrinkTo(0);
   }
@@ -58,7 +58,7 @@ export class SpareMemory {
     }
   }
 
-  /** Takes out the shortest memory of at least `needed` bytes; none of more than twice as many. */
+  /** Takes out the shortest memory of at least `needed` bytes, but not more than twice as many. */
   #closest(needed: number): ArrayBuffer | undefined {
     let closest: ArrayBuffer | undefined;
     for (const memory of this.#spare) {

@@ -1,5 +1,5 @@
-// libbzip2, compiled to WebAssembly, from the npm package bzip2-wasm: loading it, and its two one-shot calls with
-// bounded buffers. The package's own wrapper is not used, because it writes globals and leaks memory on errors.
+// Loads libbzip2, compiled to WebAssembly, from the npm package bzip2-wasm, and makes its two one-shot calls with bounded
+// buffers. The package's own wrapper is not used, because it writes globals and leaks memory on errors.
 import type * as NodeFs from "node:fs";
 import { createRequire } from "node:module";
 import { MungeError } from "../errors.ts";
@@ -40,7 +40,7 @@ const BLOCK_SIZE = 9; // of 100,000 bytes, as MUNGE requires (docs/protocol.md, 
 const BZ_OK = 0;
 /** Length of a page of WebAssembly's memory. */
 const PAGE_LENGTH = 65_536;
-/** Memory of an instance that is kept; it never shrinks. */
+/** Maximum memory of an instance that is kept, because it never shrinks. */
 const MEMORY_KEPT = 16 * 2 ** 20;
 const EBADF = 8; // WASI's number
 
@@ -100,7 +100,7 @@ class Bzip2 {
     if (lengthAt === 0) throw new Bzip2Error("Out of memory");
     const target = lengthAt + 4;
     const source = target + bound;
-    // Not kept: libbzip2's own allocations may make memory grow, which detaches its buffer.
+    // Made anew each time: libbzip2's own allocations may make the memory grow, which detaches its buffer.
     const heap = () => new Uint8Array(exports.memory.buffer);
     const lengthView = () => new DataView(exports.memory.buffer, lengthAt, 4);
     try {
@@ -138,7 +138,7 @@ function instantiate(module: WebAssembly.Module): Exports {
           memory.grow(Math.ceil((length - memory.buffer.byteLength) / PAGE_LENGTH));
           return 1;
         } catch {
-          return 0; // no memory, or more than the module may have
+          return 0; // out of memory, or beyond the module's maximum
         }
       },
     },

@@ -1,5 +1,5 @@
-// Chooses among suppliers of compression, and enforces that none produces more than allowed or fails with an error of its
-// own. lib/primitives lists the suppliers.
+// Chooses among suppliers of compression, limits their output, and turns their errors into MungeErrors. lib/primitives lists
+// the suppliers.
 import type { Compression } from "../credential/primitives.ts";
 import type { Zip, ZipName } from "../credential/zip.ts";
 import { MungeError } from "../errors.ts";
@@ -15,7 +15,7 @@ export interface Codec {
   readonly decompress?: Decompressor | undefined;
 }
 
-/** A supplier of compression, possibly without some of it. */
+/** A supplier of compression, possibly of only some kinds or directions. */
 export type CompressionSupplier = { readonly [name in ZipName]?: Codec };
 
 /** Makes a {@linkcode Compression} that takes each direction from the first supplier that has it. */

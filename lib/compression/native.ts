@@ -35,8 +35,8 @@ interface InflateStream {
 }
 
 /**
- * Inflates the zlib format. Not with inflateSync(), which for a bad stream leaves events with the output so far to the event
- * loop: a caller that never returns to it would run out of memory.
+ * Inflates the zlib format. It does not use inflateSync(), which after a bad stream queues events that hold the output so
+ * far: a thread that never returns to its event loop would run out of memory.
  */
 function inflate(stream: Uint8Array, bound: number): Uint8Array {
   const zlib = nodeZlib();
@@ -52,7 +52,7 @@ function inflate(stream: Uint8Array, bound: number): Uint8Array {
   }
 }
 
-/** The runtime's native compression; without inflating in Node.js and Deno, which can't be kept from filling memory. */
+/** The runtime's native compression; without inflating in Node.js and Deno, where it can't be kept from filling memory. */
 export const nativeCompression: CompressionSupplier = {
   zlib: { compress: deflate, decompress: BunDeflate === undefined ? undefined : inflate },
 };

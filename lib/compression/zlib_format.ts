@@ -3,7 +3,7 @@
 const DEFLATE = 8;
 const CHECKSUM_LENGTH = 4;
 
-/** A deflate stream in the zlib format. `checksum` is the Adler-32 of the uncompressed data. */
+/** Wraps a deflate stream in the zlib format. `checksum` is the Adler-32 of the uncompressed data. */
 export function zlibFormat(stream: Uint8Array, checksum: number): Uint8Array {
   const bytes = new Uint8Array(2 + stream.length + CHECKSUM_LENGTH);
   bytes[0] = 0x78; // deflate with a window of 32 KiB
@@ -31,7 +31,7 @@ export function adler32(data: Uint8Array): number {
   let a = 1;
   let b = 0;
   for (let at = 0; at < data.length;) {
-    // This many bytes can be added before a sum exceeds 32 bits.
+    // This many bytes can be added before a sum could exceed 32 bits.
     for (const end = Math.min(at + 3800, data.length); at < end; at++) {
       a += data[at]!;
       b += a;

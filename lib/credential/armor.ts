@@ -3,7 +3,7 @@
 import { base64 as portableBase64 } from "@scure/base";
 import { MungeError } from "../errors.ts";
 
-/** What surrounds the base64. */
+/** What precedes and follows the base64. */
 export const ARMOR_PREFIX = "MUNGE:";
 export const ARMOR_SUFFIX = ":";
 

@@ -1,6 +1,6 @@
 // The contents of a credential as plain values, and their limits. outer.ts and inner.ts have their layout in bytes.
 
-/** Maximum length of a payload in bytes that every munged accepts: the default of munged's `--max-payload`. */
+/** Maximum length, in bytes, of a payload that every munged accepts: the default of munged's `--max-payload`. */
 export const MAX_PAYLOAD_LENGTH = 1_048_576;
 /** The longest payload that `--max-payload` can allow. */
 export const LARGEST_PAYLOAD_LENGTH = 64 * MAX_PAYLOAD_LENGTH;
@@ -41,7 +41,7 @@ export interface Randomness {
   readonly iv: Uint8Array;
 }
 
-/** A credential that was verified to be made with the key. */
+/** A credential that has been verified to be made with one of the keys. */
 export interface OpenedCredential extends CredentialFields {
   /** The first {@linkcode REPLAY_KEY_LENGTH} bytes of the MAC, which identify it in the replay cache. */
   readonly replayKey: Uint8Array;

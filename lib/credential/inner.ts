@@ -20,7 +20,7 @@ const HEAD_LENGTH = SALT_LENGTH + 1 + ADDRESS_LENGTH + 28;
 const COMPRESSED_MAGIC = 0xcaca_caca;
 const COMPRESSED_HEAD_LENGTH = 8;
 
-/** Unencrypted INNER, after room for OUTER, which the MAC covers as well. */
+/** Unencrypted INNER, after room for OUTER, which the MAC also covers. */
 export function formatInner(fields: CredentialFields, start: number, salt: Uint8Array): Uint8Array {
   const { originAddress, payload } = fields;
   const head = HEAD_LENGTH - ADDRESS_LENGTH + originAddress.length;
@@ -81,7 +81,7 @@ function payloadIn(fields: FieldReader): Uint8Array {
   return length <= SHORT_LENGTH ? fields.copy(length, "data") : fields.view(length, "data");
 }
 
-/** `plain` with INNER compressed, after its header, or null if that is not shorter. */
+/** `plain` with INNER replaced by the compression header and compressed INNER, or null if that is not shorter. */
 export function compressInner(
   zip: Zip,
   plain: Uint8Array,

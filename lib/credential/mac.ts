@@ -9,7 +9,7 @@ export interface Mac {
   readonly name: MacName;
   /** Bytes in the MAC; 0 for none. */
   readonly length: number;
-  /** Bytes that its digest takes at a time; 0 for none. */
+  /** Block length of its digest in bytes; 0 for none. */
   readonly digestBlockLength: number;
 }
 

@@ -1,5 +1,5 @@
-// Opening: from the bytes of a credential to its fields, once the key that made it is found (docs/protocol.md, "The
-// credential"). Pure. munged decides who may decode it, whether it is valid now and whether it is a replay
+// Opening: finds the key that made a credential, and reads the fields from its bytes (docs/protocol.md, "The credential").
+// Pure. munged decides who may decode it, whether it is valid now and whether it is a replay
 // (daemon/munged/serve/decode.ts).
 import { copyBytes, copyOf, newBytes, releaseMuch } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
@@ -15,7 +15,7 @@ import { dataKey, type Subkeys, wipe } from "./subkeys.ts";
  *
  * @param bytes the credential without its armor.
  * @param ring the keys that may have made it, the most likely first.
- * @param maxPayload maximum length of a compressed payload; the length of any other is that of the credential.
+ * @param maxPayload maximum length of a payload after decompression; any other is limited by the credential's length.
  * @returns the fields; the payload is a view of bytes that nothing else refers to.
  * @throws {MungeError} EMUNGE_BAD_CRED, EMUNGE_BAD_VERSION, EMUNGE_BAD_CIPHER, EMUNGE_BAD_MAC or EMUNGE_BAD_ZIP if its bytes
  * fail to parse, and as {@linkcode openParsed} does.
@@ -30,7 +30,7 @@ export function openBytes(
 }
 
 /**
- * {@linkcode openBytes} for a caller that decides by OUTER which keys to try, if any.
+ * Like {@linkcode openBytes}, for a caller that first decides from OUTER which keys to try, if any.
  *
  * @throws {MungeError} EMUNGE_CRED_INVALID if none of the keys made it (bad padding and a bad MAC are the same error);
  * EMUNGE_SNAFU if an authentic credential has an invalid compression header; EMUNGE_NO_MEMORY.
@@ -81,7 +81,7 @@ function authenticatedBytes(
     if (plain !== blocks) releaseMuch(blocks);
     padding = validPadding(plain, blockLength);
     intact &= padding === 0 ? 0 : 1;
-    padding ||= 1; // the MAC is computed even if it is bad
+    padding ||= 1; // even if the padding is bad, the MAC is computed
   }
   const authenticated = behindOuter(bytes, outerLength, plain, plain.length - padding);
   const expected = primitives.hmac(mac, subkeys.mac, authenticated);
@@ -90,8 +90,8 @@ function authenticatedBytes(
     return authenticated;
   }
   if (padding > 0) {
-    // The padding determines how many bytes the MAC covers. Each refusal computes another MAC, whose length compensates for
-    // the difference.
+    // The padding determines how many bytes the MAC covers. Before each refusal, another MAC is computed, over a length that
+    // compensates for the difference.
     const longest = plain.length - 1;
     const shortest = plain.length - blockLength;
     const other = isShort(authenticated.length, outerLength + shortest, mac) ? longest : shortest;
@@ -117,7 +117,7 @@ function behindOuter(
   return joined;
 }
 
-/** Whether the MAC's digest takes no more blocks for `length` bytes than for the minimum. */
+/** Whether the MAC's digest takes as many blocks for `length` bytes as for the shortest length. */
 function isShort(length: number, shortest: number, mac: Mac): boolean {
   return digestBlocks(length, mac) === digestBlocks(shortest, mac);
 }
@@ -127,7 +127,7 @@ function digestBlocks(length: number, { digestBlockLength }: Mac): number {
   return Math.ceil((length + 1 + digestBlockLength / 8) / digestBlockLength);
 }
 
-/** Length of the PKCS#7 padding at the end of `plain`, 0 if invalid; always looks at a whole block. */
+/** Length of the PKCS#7 padding at the end of `plain`, 0 if invalid; always examines a whole block. */
 function validPadding(plain: Uint8Array, blockLength: number): number {
   const padding = plain[plain.length - 1]!;
   let wrong = (padding - 1) >>> 8 | (blockLength - padding) >>> 8;
@@ -138,7 +138,7 @@ function validPadding(plain: Uint8Array, blockLength: number): number {
   return wrong === 0 ? padding : 0;
 }
 
-/** 1 if the two, of the same length, are equal, otherwise 0; takes the same time wherever they differ. */
+/** 1 if two arrays of the same length are equal, otherwise 0; takes the same time wherever they differ. */
 function equalInConstantTime(a: Uint8Array, b: Uint8Array): number {
   let difference = a.length ^ b.length;
   for (let i = 0; i < a.length; i++) difference |= a[i]! ^ b[i]!;

@@ -14,8 +14,8 @@ export interface Cryptography {
   /** SHA-1 (for the subkeys of subkeys.ts): 20 new bytes. */
   sha1(data: Uint8Array): Uint8Array;
   /**
-   * CBC over whole blocks, without padding: as many bytes as `data` has, in new memory or, if they are many, in that of
-   * `data`, which may not be used any more.
+   * CBC over whole blocks, without padding: as many bytes as `data` has, in new memory or, if `data` is long, in its memory,
+   * so that the caller must no longer use it.
    */
   encryptBlocks(cipher: Cipher, key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array;
   /** The inverse of {@linkcode encryptBlocks}. */

@@ -7,7 +7,7 @@ import type { Cryptography } from "./primitives.ts";
 
 /** Minimum length of a key in bytes. */
 export const MIN_KEY_LENGTH = 32;
-/** Far above the 1024 bytes that mungekey makes at most; anything longer is not a key but a mistake. */
+/** Far above mungekey's maximum of 1024 bytes; a longer file is a mistake, not a key. */
 export const MAX_KEY_LENGTH: number = 1 << 20;
 
 /** The two secrets derived from a key. */
@@ -59,7 +59,7 @@ export function dataKey(
   return key;
 }
 
-/** Overwrites a secret. A loop, as a Buffer's fill() takes longer than all else done with a short key. */
+/** Overwrites a secret. A loop, because a Buffer's fill() takes longer than everything else done with a short key. */
 export function wipe(secret: Uint8Array): void {
   for (let i = 0; i < secret.length; i++) secret[i] = 0;
 }

@@ -1,4 +1,4 @@
-// The table of compressions: numbers and names. The implementations are in compression.ts.
+// The table of compressions: numbers and names. The implementations are in lib/compression.
 
 /** One compression of the credential format (docs/protocol.md, "Numbers"). */
 export interface Zip {

@@ -14,7 +14,7 @@ export function expandBlowfishKey(key: Uint8Array): BlockCipher {
   const p = tables.p.slice();
   const s = tables.s.slice();
 
-  // The F of the paper: a word's four bytes, highest first, each through its own S-box.
+  // The function F of the paper: a word's four bytes, highest first, each through its own S-box.
   const f = (x: number): number =>
     ((s[x >>> 24]! + s[256 + (x >>> 16 & 255)]!) ^ s[512 + (x >>> 8 & 255)]!) +
       s[768 + (x & 255)]! | 0;

@@ -1,4 +1,4 @@
-// The initial P-array and the four S-boxes of Blowfish, as hexadecimal text: the fraction of pi, from its first bit on.
+// The initial P-array and the four S-boxes of Blowfish, as hexadecimal text: the fractional part of pi, from its first bit on.
 
 /** P1..P18: words of eight hexadecimal digits, separated by white space. */
 export const BLOWFISH_P = `

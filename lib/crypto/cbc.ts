@@ -2,7 +2,7 @@
 // words. Padding belongs to the credential format.
 import type { Cbc } from "./choice.ts";
 
-/** A block cipher with its key expanded. A block is two words, `block[0]` first, and is changed in place. */
+/** A block cipher with an expanded key. A block is two words, `block[0]` first, and is changed in place. */
 export interface BlockCipher {
   encryptBlock(block: Int32Array): void;
   decryptBlock(block: Int32Array): void;

@@ -1,5 +1,4 @@
-// The choice of a supplier for each primitive of cryptography that the credential format needs. The suppliers are
-// listed in lib/primitives.
+// Chooses a supplier for each cryptographic primitive that the credential format needs. lib/primitives lists the suppliers.
 import { type Cipher, CIPHERS } from "../credential/cipher.ts";
 import { type Mac, MACS } from "../credential/mac.ts";
 import type { Cryptography } from "../credential/primitives.ts";
@@ -9,7 +8,7 @@ import { MungeError } from "../errors.ts";
 export type HmacFunction = (key: Uint8Array, data: Uint8Array) => Uint8Array;
 /** A digest: data in, the digest out in new bytes. */
 export type DigestFunction = (data: Uint8Array) => Uint8Array;
-/** One direction of one cipher in CBC, perhaps in place; key, IV and data have been checked for their lengths. */
+/** One direction of one cipher in CBC, perhaps in place. The lengths of key, IV and data have been checked. */
 export type CbcFunction = (key: Uint8Array, iv: Uint8Array, data: Uint8Array) => Uint8Array;
 /** Both directions of one cipher in CBC. */
 export interface Cbc {
@@ -25,8 +24,8 @@ export interface CryptographySupplier {
 }
 
 /**
- * Makes a {@linkcode Crypto} that takes each primitive from the first supplier that has it. The choice is made on
- * a primitive's first use and kept; an error of the chosen primitive is never masked by another supplier.
+ * Makes a {@linkcode Cryptography} that takes each primitive from the first supplier that has it. The choice is made on a
+ * primitive's first use and kept; an error of the chosen primitive is never masked by another supplier.
  *
  * The functions of the result throw MungeError: EMUNGE_BAD_MAC for the MAC none, EMUNGE_BAD_CIPHER for the
  * cipher none, EMUNGE_SNAFU for a key, IV or data of a length the cipher can't take.

@@ -1,5 +1,5 @@
-// Primitives from the runtime: Bun's CryptoHasher, if there is one, and node:crypto. A trial run of each one finds
-// out what the runtime really has (OpenSSL 3 disables some by default).
+// Primitives from the runtime: Bun's CryptoHasher, if there is one, and node:crypto. A trial run of each primitive finds out
+// whether the runtime really has it (OpenSSL 3 disables some by default).
 import { createRequire } from "node:module";
 import type * as NodeCrypto from "node:crypto";
 import { MUCH, release } from "../bytes/memory.ts";
@@ -35,7 +35,7 @@ function nodeCrypto(): typeof NodeCrypto {
   return loadedCrypto ??= createRequire(import.meta.url)("node:crypto") as typeof NodeCrypto;
 }
 
-/** Loads what takes time, for a thread whose first client should not wait for it. */
+/** Loads what takes time, so that a thread's first client need not wait for it. */
 export function loadNative(): void {
   nodeCrypto();
 }
@@ -49,7 +49,7 @@ const DIGESTS: { readonly [name in MacName]?: string } = {
   sha512: "sha512",
 };
 
-/** Much data is encrypted and decrypted in place, in pieces of this length, so that it takes no more memory. */
+/** Long data is encrypted and decrypted in place, in pieces of this length, so that it takes no additional memory. */
 const PIECE_LENGTH = MUCH;
 const SHA256_BLOCK_LENGTH = 64;
 
@@ -121,7 +121,7 @@ function cbc(cipher: Cipher) {
     (create: typeof createCipheriv | typeof createDecipheriv) =>
     (key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array => {
       const context = create(name, key, iv);
-      context.setAutoPadding(false); // so update() returns every block, and final() none
+      context.setAutoPadding(false); // so that update() returns every block, and final() none
       if (data.length <= PIECE_LENGTH) return context.update(data);
       for (let at = 0; at < data.length; at += PIECE_LENGTH) {
         const piece = context.update(data.subarray(at, at + PIECE_LENGTH));

@@ -1,8 +1,8 @@
-// Having a directory reach the disk, and with it the names of new, renamed and removed files. Their contents are synced
-// by those who write them.
+// Syncs a directory to disk, and with it the names of new, renamed and removed files. Their contents are synced by the code
+// that writes them.
 import { fs } from "../os/file_system.ts";
 
-/** Has the names in a directory reach the disk. @throws the system's error. */
+/** Syncs the names in a directory to disk. @throws the system's error. */
 export function syncDirectory(directory: string): void {
   const { O_RDONLY, O_DIRECTORY } = fs().constants;
   const fd = fs().openSync(directory, O_RDONLY | O_DIRECTORY);

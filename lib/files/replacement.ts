@@ -1,6 +1,5 @@
-// Files that appear complete or not at all: what is written goes to a new file, which takes the old one's place by a
-// rename. Where the system can, the new file has no name until it is complete, so that nothing is left of one that was
-// interrupted.
+// Replaces files atomically: everything is written to a new file, which is then renamed over the old one. Where the system
+// supports it, the new file has no name until it is complete, so that an interruption leaves nothing behind.
 import type { Stats } from "node:fs";
 import { fs, paths } from "../os/file_system.ts";
 import { writeWhole } from "../os/standard_streams.ts";
@@ -11,7 +10,7 @@ import { syncDirectory } from "./directory_sync.ts";
 export interface Replacement {
   readonly fd: number;
   readonly target: string;
-  /** Its name beside the target, which it has while it is incomplete only where it must. */
+  /** Its temporary name beside the target; an unnamed file gets it only once it is complete. */
   readonly temporary: string;
   readonly hasName: boolean;
 }
@@ -19,7 +18,7 @@ export interface Replacement {
 /**
  * Creates the replacement for `target`, which no other user can have created.
  *
- * @param unnamed the file that becomes it, or null for one that has a name from the beginning.
+ * @param unnamed the unnamed file to use, or null for a file with a name from the start.
  * @throws the system's error.
  */
 export function createReplacement(
@@ -48,8 +47,8 @@ export function removeName(path: string): void {
 }
 
 /**
- * Refuses to replace or remove a device, whose name was given by mistake: without `/dev/null`, little works on a host. Other
- * users can't make any, so none of theirs can be in the way.
+ * Refuses to replace or remove a device, which must have been named by mistake: without `/dev/null`, little works on a host.
+ * Only root can create devices, so no other user can obstruct us with one.
  *
  * @throws {Error} with a text for the user.
  */
@@ -57,7 +56,7 @@ export function refuseDevice(path: string): void {
   refuseDeviceIn(statusOf(path));
 }
 
-/** Refuses FIFOs and sockets as well. Directories are left to the system, which refuses them itself. */
+/** Refuses devices, FIFOs and sockets. The system itself refuses directories. */
 export function refuseSpecialFile(path: string): void {
   const status = statusOf(path);
   refuseDeviceIn(status);
@@ -68,7 +67,7 @@ function refuseDeviceIn(status: Stats | undefined): void {
   if (status?.isCharacterDevice() || status?.isBlockDevice()) throw new Error("It is a device");
 }
 
-/** What there is at `path`; undefined if that can't be seen, which keeps the caller from removing it, too. */
+/** What there is at `path`; undefined if that can't be seen, in which case the caller can't remove it either. */
 function statusOf(path: string): Stats | undefined {
   try {
     return fs().lstatSync(path);
@@ -81,7 +80,7 @@ function statusOf(path: string): Stats | undefined {
 export interface Placing {
   /** Refuses, with EEXIST, to replace an existing file. */
   readonly isNew?: boolean;
-  /** Has it reach the disk first, and its name then. */
+  /** Syncs the file to disk, then its name. */
   readonly isDurable?: boolean;
 }
 
@@ -117,7 +116,7 @@ function giveName({ fd, temporary }: Replacement, name: string): void {
   }
 }
 
-/** The way without /proc. */
+/** Creates a named copy of an unnamed file, for systems without /proc. */
 function copyTo(fd: number, name: string): void {
   const { mode, size, uid, gid } = fs().fstatSync(fd);
   const bytes = new Uint8Array(size);
@@ -140,10 +139,10 @@ export function abandonReplacement({ fd, temporary, hasName }: Replacement): voi
 }
 
 /**
- * Puts a file with these bytes at `target`, or leaves what is there as it is.
+ * Puts a file with these bytes at `target`, or leaves everything as it was.
  *
- * @param placing `mode` is the file's, whatever the umask.
- * @throws the system's error, or one that says what else than a regular file `target` is.
+ * @param placing `mode` is the file's, regardless of the umask.
+ * @throws the system's error, or one that says what `target` is if not a regular file.
  */
 export function replaceFile(
   target: string,

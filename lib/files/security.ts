@@ -1,5 +1,5 @@
-// The rules for files munged trusts and for the directories above them. A breach prevents munged from starting or, with
-// --force, is a warning.
+// The rules for files that munged trusts and for the directories above them. A breach prevents munged from starting; with
+// --force, it is only a warning.
 import type { Stats } from "node:fs";
 import { MungeError } from "../errors.ts";
 import { fs, paths } from "../os/file_system.ts";
@@ -18,7 +18,7 @@ export interface SecurityRules {
   readonly mountedSecrets?: boolean;
 }
 
-/** Takes warnings. */
+/** Receives warnings. */
 export interface WarningLog {
   warning(text: string): void;
 }
@@ -40,7 +40,7 @@ interface Policy {
   readonly anyOwner?: true;
   /** Whether all users must be able to pass through the directories. */
   readonly reachable?: true;
-  /** Whether the file may belong to root, and be a symbolic link; then what it leads through is checked. */
+  /** Whether the file may belong to root and be a symbolic link, the links and directories behind which are then checked. */
   readonly placedByRoot?: true;
 }
 
@@ -69,7 +69,7 @@ const POLICIES = {
     optional: true,
     groupWritable: true,
   },
-  // The directory belongs to the metrics collector: all its owner can do to munged is remove the file.
+  // The directory may belong to the metrics collector: all that its owner can do to munged is remove the file.
   metrics: {
     subject: "Metrics file",
     file: "metrics file",
@@ -84,8 +84,8 @@ const POLICIES = {
     permission: READ_WRITE,
   },
   pid: { subject: "PIDfile", file: "PIDfile", directory: "PIDfile dir" },
-  // A file on a read-only mount that only this container has: Kubernetes gives it to root and a group, behind symbolic
-  // links, and other engines let everyone read it.
+  // A file on a read-only mount that only this container has. In Kubernetes it belongs to root and a group, and is behind
+  // symbolic links; with other engines, everyone may read it.
   secret: {
     subject: "Keyfile",
     file: "keyfile",
@@ -145,7 +145,7 @@ export function checkFile(
     );
   if (breach !== undefined) report(`${policy.subject} is insecure: ${breach}`);
   if (policy.reachable === true) {
-    // Only the first can be something other than a directory; then the socket's lock can't be created there.
+    // Only the first can be something other than a directory, in which case creating the socket's lock there will fail.
     const closed = directories.find(({ stats }) =>
       stats.isDirectory() && (stats.mode & 0o111) !== 0o111
     );
@@ -174,11 +174,11 @@ function statFile(policy: Policy, path: string): Stats | undefined {
 }
 
 /**
- * What is wrong with one of our files, in the words that follow its name in messages.
+ * The breaches of the rules by one of our files, as the text that follows its name in messages.
  *
  * @param stats of the file, or of the target of a link; undefined if there is none.
  * @param verb "should", or "must" where --force makes no difference.
- * @param permission what users other than the owner may not do, as bits of one octal digit and in words.
+ * @param permission what users other than the owner must not be able to do, as bits of one octal digit and in words.
  * @param uid of the daemon.
  * @returns the breaches in the order of their messages, and the one that --force does not excuse.
  */

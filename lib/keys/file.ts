@@ -1,4 +1,4 @@
-// Reading the key shared by all hosts of the realm.
+// Reads the key that all hosts of a realm share.
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { MungeError } from "../errors.ts";
 import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../credential/subkeys.ts";
@@ -7,7 +7,7 @@ import { systemText } from "../os/system_text.ts";
 import { checkFile, type SecurityRules, type WarningLog } from "../files/security.ts";
 
 /**
- * The key file's bytes, after its checks; the caller wipes them.
+ * Checks a key file and returns its bytes, which the caller wipes.
  *
  * @param newBytes allocates memory for them.
  * @throws {MungeError} when the file is missing, insecure, unreadable, too short or too long.

@@ -1,6 +1,6 @@
-// The keys of one realm: the active key encodes and decodes, the staged and the retired key only decode. This file
-// decides which keys are valid, in which order they are tried, and their fingerprints. The key files belong to
-// daemon/munged/keys/ring_reader.ts and mungekey.
+// The keys of one realm: the active key encodes and decodes, the staged and the retired key only decode. This file decides
+// which keys are valid and in which order they are tried, and computes their fingerprints. daemon/munged/keys/ring_reader.ts
+// reads the key files, and mungekey writes them.
 import { pbkdf2Sync } from "node:crypto";
 import { type Subkeys, wipeSubkeys } from "../credential/subkeys.ts";
 
@@ -10,7 +10,7 @@ export const KEY_ROLES = ["active", "next", "old"] as const;
 /** active encodes and decodes; next (staged) and old (retired) only decode. */
 export type KeyRole = typeof KEY_ROLES[number];
 
-/** Maximum number of keys in a ring, and so of attempts to open a foreign credential. */
+/** Maximum number of keys in a ring, and therefore of attempts to open a foreign credential. */
 const MAX_RING_LENGTH = 4;
 
 /** A key found in a file. */
@@ -39,8 +39,8 @@ export function retiredKeyExpiry(since: number, now: number, rotationTime: numbe
 }
 
 /**
- * The valid keys, the active one first. Wipes a key that has expired and a copy of an earlier one, which an
- * interrupted promotion leaves behind.
+ * The valid keys, the active one first. Wipes keys that have expired, and duplicates of earlier ones, which an interrupted
+ * promotion leaves behind.
  *
  * @param now seconds since the epoch.
  * @param rotationTime seconds for which an old key still decodes.
@@ -73,9 +73,9 @@ const FINGERPRINT_LENGTH = 8;
 /**
  * The public name of a key: 16 hexadecimal digits.
  *
- * It does not help to find the key. Someone who guesses keys can test each guess against any credential for the
- * price of a few digests; PBKDF2 (RFC 8018 section 5.2) makes testing it against a fingerprint hundreds of times
- * more expensive, and 8 bytes of its output do not determine a key.
+ * It is of no use in finding the key. An attacker can test guesses of the key against any credential for the price of a few
+ * digests each; PBKDF2 (RFC 8018 section 5.2) makes testing a guess against a fingerprint hundreds of times more expensive,
+ * and 8 bytes of its output do not determine a key.
  */
 export function keyFingerprint({ dek, mac }: Subkeys): string {
   const secret = new Uint8Array(dek.length + mac.length);

@@ -58,7 +58,7 @@ export interface SealOptions {
   readonly gidRestriction?: number | undefined;
   /** 8 bytes of salt, for test vectors; random unless given. */
   readonly salt?: Uint8Array | undefined;
-  /** 16 bytes for the IV, of which as many are used as the cipher's block has; for test vectors; random unless given. */
+  /** 16 bytes for the IV, of which the cipher uses one block length; for test vectors; random unless given. */
   readonly iv?: Uint8Array | undefined;
 }
 
@@ -72,7 +72,7 @@ export interface SealOptions {
  * @param key all bytes of the key file, at least 32; wiping them is up to the caller.
  * @returns the credential: one line of printable ASCII.
  * @throws {MungeError} `EMUNGE_BAD_ARG`, `EMUNGE_BAD_CIPHER`, `EMUNGE_BAD_MAC` or `EMUNGE_BAD_ZIP` for a
- * field or key that is not valid, `EMUNGE_BAD_LENGTH` for a payload of more than 64 MiB, the most that any munged
+ * field or key that is not valid, `EMUNGE_BAD_LENGTH` for a payload of more than 64 MiB, the maximum that any munged
  * accepts.
  *
  * @example

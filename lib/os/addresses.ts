@@ -1,4 +1,4 @@
-// IPv4 and IPv6 addresses of hosts, from the system's name service, in the kernel's form.
+// IPv4 and IPv6 addresses of hosts, from the system's name service, in the kernel's format.
 import { CString, cString, FFIType, openLibc, type Pointer, read, toArrayBuffer } from "./libc.ts";
 
 const isLinux = process.platform === "linux";
@@ -20,7 +20,7 @@ const SOCKADDR = { port: 2, ipv4: 4, ipv6: 8 };
 
 const { i32, ptr: pointer } = FFIType;
 
-/** An address in the kernel's form. */
+/** An address in the kernel's format. */
 export interface SocketAddress {
   readonly family: 4 | 6;
   /** 4 or 16 bytes. */

@@ -1,5 +1,5 @@
 // Anonymous memory that all threads of a process share by its address, for data that is too large, or allocated too often,
-// for a SharedArrayBuffer. It is never unmapped, because a thread may still have its address; only what canMap() tries is.
+// for a SharedArrayBuffer. It is never unmapped, except by canMap(), because a thread may still have its address.
 import { FFIType, openLibc, type Pointer, SystemError, toArrayBuffer } from "./libc.ts";
 
 const PROT_NONE = 0;
@@ -57,7 +57,7 @@ export function memoryAt(address: number, length: number): Int32Array<ArrayBuffe
   return new Int32Array(toArrayBuffer(address as Pointer, 0, length));
 }
 
-/** Makes memory all zeros again; where the system can, it takes the pages back until they are used. */
+/** Zeroes memory again; on Linux, this also releases its pages until they are used. */
 export function clearMemory(address: number, length: number): void {
   if (process.platform !== "linux") memoryAt(address, length).fill(0);
   else if (c.madvise(address as Pointer, length, MADV_DONTNEED) < 0) {

@@ -1,5 +1,5 @@
-// The limits of the control groups that this process is in (cgroups(7)), a container's among them: processes (threads
-// included), memory and processors. Versions 1 and 2 of the kernel's interface differ in where the files are.
+// The limits of the control groups that this process is in (cgroups(7)), such as a container's: processes (including
+// threads), memory and processors. In versions 1 and 2 of the kernel's interface, the files are in different places.
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { dirname, join } from "node:path";
@@ -7,21 +7,21 @@ import { dirname, join } from "node:path";
 /** A controller, by its name in both versions. */
 type Controller = "cpu" | "memory" | "pids";
 
-/** Where the control groups of each version are mounted; the second is that of a mixed system. */
+/** Where the control groups of each version are mounted; the last one is for hybrid systems. */
 const MOUNTS = {
   v1: (controller: Controller) => [`/sys/fs/cgroup/${controller}`],
   v2: () => ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"],
 } as const;
 
-/** The tightest of the limits on a process. */
+/** The tightest limit on the number of processes. */
 export interface ProcessLimit {
   /** What the limit allows. */
   readonly limit: number;
-  /** What others in the group use of it. */
+  /** How many of these other processes in the group use. */
   readonly used: number;
 }
 
-/** The tightest limit on the processes of this process's control groups; null if there is none, or none is visible. */
+/** The tightest limit on processes in this process's control groups; null if there is none, or none is visible. */
 export function processLimit(): ProcessLimit | null {
   let own: number;
   try {
@@ -52,7 +52,7 @@ export function memoryLimit(): number {
   );
 }
 
-/** How many processors this process may keep busy: a quota of 150 ms in 100 ms makes 1.5. */
+/** How many processors this process may keep busy: a quota of 150 ms per 100 ms means 1.5. */
 export function processorLimit(): number {
   return Math.min(
     availableParallelism(),
@@ -71,8 +71,8 @@ function ownDirectories(controller: Controller): string[] {
 }
 
 /**
- * The directories that may hold limits for processes in these groups: those of the group and of all above it. In a
- * container, the mount may begin with the container's own group, whatever the group's path; it is one of them, too.
+ * The directories that may hold limits for processes in these groups: those of the group and of all groups above it. The
+ * mount's root is always included, because in a container it may be the container's own group, whatever the path says.
  *
  * @param groups contents of /proc/PID/cgroup: lines of number, controllers, path.
  */

@@ -6,7 +6,7 @@ const TIMEX_LENGTH = 208;
 const STATUS = 40;
 const STA_UNSYNC = 0x40;
 
-/** Whether NTP or PTP keeps the clock; undefined if the system does not report it. */
+/** Whether NTP or PTP keeps the clock synchronized; undefined if the system does not report it. */
 export function isClockSynchronized(): boolean | undefined {
   if (process.platform !== "linux") return undefined;
   const { adjtimex } = openLibc({

@@ -1,10 +1,10 @@
-// The functions of libc that every command may call, on its connection to munged and on its standard streams. They are opened
-// together, because each further opening takes a command 6 us.
+// The functions of libc that any command may call on its connection to munged and its standard streams. They are opened
+// together, because each additional opening takes a command 6 us.
 import { FFIType, openLibc } from "./libc.ts";
 
 const { i32, ptr, u32, u64 } = FFIType;
 
-/** Like those of libc: each returns a negative number on failure, with the reason in errno. */
+/** As in libc, each returns a negative number on failure, and errno has the reason. */
 export const calls = openLibc({
   socket: { args: [i32, i32, i32], returns: i32 },
   connect: { args: [i32, ptr, u32], returns: i32 },

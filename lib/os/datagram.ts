@@ -20,7 +20,7 @@ export function openDatagramSocket(): number {
 }
 
 /**
- * Sends one datagram. Each one carries the address, so a restarted receiver needs no special handling.
+ * Sends one datagram. The socket is not connected, so a restarted receiver needs no special handling.
  *
  * @param path of the receiver; a leading "@" means an abstract name on Linux.
  * @returns whether the receiver's queue accepted it.

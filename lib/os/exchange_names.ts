@@ -1,4 +1,4 @@
-// Exchanging the names of two files in one step (renameat2(2) with RENAME_EXCHANGE).
+// Exchanges the names of two files atomically (renameat2(2) with RENAME_EXCHANGE).
 import { cString, FFIType, openLibc } from "./libc.ts";
 
 const AT_FDCWD = -100;
@@ -18,9 +18,9 @@ function openRename() {
 let renameat2: ReturnType<typeof openRename> | null = null;
 
 /**
- * Gives each of two files the other's name, so that each name always has one of them.
+ * Gives each of two files the other's name, so that each name exists at every moment.
  *
- * @returns false if nothing has changed: one of them is missing, or neither the system nor the file system can do it.
+ * @returns false if nothing has changed: one of them is missing, or the system or the file system does not support it.
  */
 export function exchangeNames(one: string, other: string): boolean {
   if (renameat2 === null) renameat2 = openRename();

@@ -1,10 +1,10 @@
-// The path by which this program was executed, whatever its caller put into argv[0].
+// The path with which this program was executed, regardless of argv[0].
 import { canCallLibc, CString, FFIType, openLibc, type Pointer } from "./libc.ts";
 
 /** The entry of the auxiliary vector (getauxval(3)) with the address of the path. */
 const AT_EXECFN = 31;
 
-/** The path, of a symbolic link for example; empty where the system does not say. */
+/** The path, perhaps of a symbolic link; empty where the system does not provide it. */
 export function executedPath(): string {
   if (process.platform !== "linux" || !canCallLibc()) return "";
   const { getauxval } = openLibc({ getauxval: { args: [FFIType.u64], returns: FFIType.ptr } });

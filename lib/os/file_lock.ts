@@ -1,5 +1,5 @@
-// POSIX record locks (fcntl) on whole files, for one daemon per socket. Such a lock ends as soon as its process closes
-// any descriptor of the file.
+// POSIX record locks (fcntl) on whole files, which ensure one daemon per socket. Such a lock is released as soon as its
+// process closes any descriptor of the file.
 import { EAGAIN, errno, FFIType, openLibc, ptr, SystemError } from "./libc.ts";
 
 /** struct flock and the commands of each platform: offsets in bytes; all start and length fields are 0. */
@@ -24,7 +24,7 @@ const FLOCK_LENGTH = 32;
 const EACCES = 13;
 
 const { i32, i64, ptr: pointer, u64 } = FFIType;
-// As in socket.ts, six fillers put the variadic argument where Apple's arm64 calling convention expects it as well.
+// As in socket.ts, six fillers also put the variadic argument where Apple's arm64 calling convention expects it.
 const { fcntl } = openLibc({
   fcntl: { args: [i32, i32, pointer, i64, i64, i64, i64, i64, u64], returns: i32 },
 });

@@ -1,4 +1,4 @@
-// Having everything that was written to a file system on its disk.
+// Syncs a whole file system to disk.
 import { FFIType, openLibc, SystemError } from "./libc.ts";
 
 const { i32 } = FFIType;
@@ -12,8 +12,7 @@ function openSync() {
 let libc: ReturnType<typeof openSync> | undefined;
 
 /**
- * Writes all that waits to be written to the file system that `fd` is on; to all of them where the system has no
- * call for one.
+ * Syncs the file system that `fd` is on; where there is no call for that, all file systems.
  *
  * @throws {SystemError} when it can't be written.
  */

@@ -3,14 +3,14 @@ import { readFileSync } from "node:fs";
 import { MungeError } from "../errors.ts";
 import { systemText } from "./system_text.ts";
 
-/** Missing on kernels that are built without the mode. */
+/** Missing on kernels built without FIPS mode. */
 const FLAG = "/proc/sys/crypto/fips_enabled";
 
 /**
- * Whether the system is to use only algorithms that FIPS 140 approves.
+ * Whether the system must use only algorithms that FIPS 140 approves.
  *
  * @param path of the kernel's flag.
- * @throws {MungeError} if there is a flag that can't be read, since either answer might then be wrong.
+ * @throws {MungeError} if the flag exists but can't be read, because either answer might then be wrong.
  */
 export function isFipsMode(path: string = FLAG): boolean {
   let flag: string;

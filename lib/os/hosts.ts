@@ -46,8 +46,8 @@ export function lookUpHost(name: string): { address: Uint8Array } | { failure: s
 const SHORT_PATIENCE = "timeout:1 attempts:1";
 
 /**
- * Name of the host with this 4-byte IPv4 address, if it has one. Blocks during the look-up, but not for long where name
- * servers are dead, unless RES_OPTIONS says how long.
+ * Name of the host with this 4-byte IPv4 address, if it has one. Blocks during the look-up, but not for long if name servers
+ * are dead, unless RES_OPTIONS is set.
  */
 export function hostName(address: Uint8Array): string | undefined {
   if (!canCallLibc()) return hostNameOf(address.join("."));
@@ -55,7 +55,7 @@ export function hostName(address: Uint8Array): string | undefined {
     gethostbyaddr: { args: [pointer, u32, i32], returns: pointer },
     setenv: { args: [pointer, pointer, i32], returns: i32 },
   });
-  // The resolver looks at libc's environment, which process.env is a copy of.
+  // The resolver reads libc's environment, of which process.env is only a copy.
   const [name, value] = [cString("RES_OPTIONS"), cString(SHORT_PATIENCE)];
   setenv(name, value, 0);
   const host = gethostbyaddr(address, address.length, AF_INET);

@@ -1,4 +1,4 @@
-// Changes the user and group of this process: the effective IDs temporarily, or all IDs permanently. In a file of its own,
+// Changes the user and group of this process: the effective IDs temporarily, or all IDs permanently. It is a separate file,
 // loaded on demand, because few runs of a client need it and loading takes time.
 import { canCallLibc, FFIType, openLibc, SystemError } from "./libc.ts";
 

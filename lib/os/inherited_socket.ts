@@ -1,4 +1,4 @@
-// A listening Unix socket made by another process, of which this process got a descriptor: what it is. Linux only.
+// Examines a descriptor that this process got from another one, and that should be a listening Unix socket. Linux only.
 import { FFIType, openLibc, SystemError, textBeforeNul } from "./libc.ts";
 import { AF_UNIX, SUN_PATH_LENGTH } from "./unix_address.ts";
 
@@ -22,7 +22,7 @@ function openSockets() {
 /**
  * The path on which a socket listens; an abstract name starts with "@".
  *
- * @throws {Error} saying what the descriptor is instead of a listening Unix stream socket.
+ * @throws {Error} that says why the descriptor is not a listening Unix stream socket.
  */
 export function listeningPath(fd: number): string {
   const c = openSockets();

@@ -1,4 +1,4 @@
-// Linux's notifications that something in a directory has changed (inotify(7)).
+// Linux's notifications of changes in directories (inotify(7)).
 import { cString, FFIType, openLibc, SystemError } from "./libc.ts";
 
 const IN_NONBLOCK = 0o4000;

@@ -1,5 +1,5 @@
-// The IPv4 addresses of all network interfaces. The runtime's own list omits those that are down or without carrier, like
-// InfiniBand while a node boots.
+// The IPv4 addresses of all network interfaces. The runtime's own list omits interfaces that are down or without carrier,
+// like InfiniBand while a node boots.
 import { CString, FFIType, openLibc, type Pointer, read, SystemError } from "./libc.ts";
 
 const AF_INET = 2;

@@ -4,8 +4,8 @@ import type * as bunFfi from "bun:ffi";
 import type { FFIFunction, Library, Pointer } from "bun:ffi";
 
 /**
- * The functions wrapped by the module bun:ffi. Loading that module takes 0.2 ms in each command and thread, and since
- * Bun 1.4 all it adds for us is that its dlopen() throws the error that this one returns.
+ * The functions that the module bun:ffi wraps. Loading that module takes 0.2 ms in each command and thread, and since
+ * Bun 1.4 its only use to us is that its dlopen() throws the error that this one returns.
  */
 const { CString, dlopen, ptr, read, toArrayBuffer } = (Bun as unknown as {
   FFI:
@@ -15,7 +15,7 @@ const { CString, dlopen, ptr, read, toArrayBuffer } = (Bun as unknown as {
     };
 }).FFI;
 
-/** The C types that functions of libc take and return, by the numbers of bun:ffi: names take longer to look up. */
+/** The C types that functions of libc take and return, as numbers of bun:ffi, because names take longer to look up. */
 const FFIType = {
   i32: 5,
   u32: 6,
@@ -35,12 +35,12 @@ const LIBC: Partial<Record<NodeJS.Platform, readonly string[]>> = {
 };
 
 const NO_EXECUTABLE_MEMORY =
-  "Memory that is both writable and executable is needed, and is refused here: " +
-  "allow it by MemoryDenyWriteExecute=no for a service of systemd, by execmem for SELinux";
+  "Memory that is both writable and executable is needed, but not allowed here: " +
+  "allow it with MemoryDenyWriteExecute=no for a systemd service, or with execmem for SELinux";
 
 let isRefused = false;
 
-/** Whether libc can be called. It can't where memory must not be both writable and executable. */
+/** Whether libc can be called, which requires memory that is both writable and executable. */
 export function canCallLibc(): boolean {
   if (errnoCell === undefined) openLibc({});
   return errnoCell !== null;
@@ -78,8 +78,8 @@ function open<T extends Record<string, FFIFunction>>(symbols: T) {
 
 const errnoSymbol = process.platform === "linux" ? "__errno_location" : "__error";
 /**
- * errno, which has a separate address in each thread (every thread loads this file itself); null where libc can't be
- * called. It is located when the first other functions are opened, to save 0.1 ms in each command.
+ * errno, which has a separate address in each thread (every thread loads this file itself); null if libc can't be called.
+ * It is located when the first other functions are opened, which saves each command 0.1 ms.
  */
 let errnoCell: Int32Array | null | undefined;
 
@@ -97,7 +97,7 @@ export function errno(): number {
   return errnoCell![0]!;
 }
 
-/** Sets errno to 0, for functions whose failure and "not found" differ only in errno. */
+/** Sets errno to 0, for functions that distinguish failure from "not found" only by errno. */
 export function clearErrno(): void {
   errnoCell![0] = 0;
 }
@@ -111,7 +111,7 @@ export function strerror(number: number): string {
   return isRefused ? runtimeText(number) : new CString(texts!.strerror(number)!).toString();
 }
 
-/** The runtime's text for an error number, capitalized as the system's. */
+/** The runtime's text for an error number, capitalized like the system's. */
 function runtimeText(number: number): string {
   const { getSystemErrorMap } = process.getBuiltinModule("node:util");
   const text = getSystemErrorMap().get(-number)?.[1] ?? `Unknown error ${number}`;
@@ -145,25 +145,25 @@ export class SystemError extends Error {
   }
 }
 
-// A typed array that is passed to a function of libc is alive, and stays where it is, until that returns. The address of
-// one, from ptr(), does neither of these: it is for fixedMemory() that is referenced for as long.
+// A typed array that is passed to a function of libc is kept alive, and not moved, until the function returns. An address
+// from ptr() guarantees neither: it is only for fixedMemory() that stays referenced.
 
 /**
- * Memory whose address, once taken with `ptr`, stays valid as long as the buffer is referenced. A small typed array
- * created without a buffer has no stable address, because the engine may move its elements at any time.
+ * Memory whose address, once taken with `ptr`, stays valid as long as the buffer is referenced. A small typed array created
+ * without a buffer has no stable address, because the engine may move its elements at any time.
  */
 export function fixedMemory(bytes: number): ArrayBuffer {
   return new ArrayBuffer(bytes);
 }
 
-/** A NUL-terminated copy of a text or its bytes, to be passed itself as a `const char *`. */
+/** A NUL-terminated copy of a text or its bytes, to be passed as a `const char *` (the array itself, not its address). */
 export function cString(text: string | Uint8Array): Uint8Array {
   return typeof text === "string"
     ? new TextEncoder().encode(text + "\0")
     : Uint8Array.of(...text, 0);
 }
 
-/** The text that begins at `start` and ends before a NUL, in memory of our own: CString would not keep that alive. */
+/** The text from `start` up to a NUL, in our own memory, which CString would not keep alive. */
 export function textBeforeNul(bytes: Uint8Array, start = 0): string {
   const end = bytes.indexOf(0, start);
   return new TextDecoder().decode(bytes.subarray(start, end < 0 ? bytes.length : end));

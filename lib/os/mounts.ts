@@ -10,13 +10,13 @@ const FLAG_OFFSET = 72;
 const { i32, ptr: pointer } = FFIType;
 
 /**
- * Whether nothing can be written through the mount that an open file is on; false on other systems.
+ * Whether an open file is on a read-only mount; false on systems other than Linux.
  *
  * @throws {SystemError}
  */
 export function isOnReadOnlyMount(fd: number): boolean {
   if (process.platform !== "linux") return false;
-  // Only here: every command that checks keys loads this file, and only a container asks.
+  // Opened only here: every command that checks keys loads this file, but only a container calls this.
   const { fstatvfs } = openLibc({ fstatvfs: { args: [i32, pointer], returns: i32 } });
   const statvfs = new DataView(fixedMemory(STATVFS_LENGTH));
   if (fstatvfs(fd, new Uint8Array(statvfs.buffer)) < 0) throw new SystemError("fstatvfs");

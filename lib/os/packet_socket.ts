@@ -1,5 +1,5 @@
-// Connections between two processes of this host that keep the boundaries of messages (SOCK_SEQPACKET), and with a message
-// can pass a descriptor (SCM_RIGHTS, unix(7)). No call waits. Linux only.
+// Connections between two processes of this host that preserve message boundaries (SOCK_SEQPACKET) and can pass a descriptor
+// with a message (SCM_RIGHTS, unix(7)). No call waits. Linux only.
 import { EAGAIN, EINTR, errno, FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 import { AF_UNIX, SUN_PATH_LENGTH, unixAddress } from "./unix_address.ts";
 
@@ -18,9 +18,9 @@ const MSG_CMSG_CLOEXEC = 0x4000_0000;
 export const MAX_PACKET = 4096;
 
 /**
- * The structures of sendmsg(2) on 64-bit systems, which x64 and arm64, glibc and musl share but for the width of two
- * lengths, whose upper halves are 0: msghdr, then iovec, then room for a cmsghdr with two descriptors, which is where the
- * alignment of one ends. Offsets in bytes.
+ * The structures of sendmsg(2) on 64-bit systems: msghdr, then iovec, then room for a cmsghdr with two descriptors, because
+ * alignment rounds the length for one up to that. They are the same for x64 and arm64, glibc and musl, except for the width
+ * of two lengths, whose upper halves are 0. Offsets in bytes.
  */
 const MSGHDR = { iov: 16, iovlen: 24, control: 32, controllen: 40, flags: 48 } as const;
 const IOVEC = 56;
@@ -100,7 +100,7 @@ function prepare(length: number, controlLength: number): DataView {
  * Sends a message.
  *
  * @param bytes at least 1 and at most {@linkcode MAX_PACKET}.
- * @param passed a descriptor, of whose open file the receiver gets its own descriptor, or null.
+ * @param passed a descriptor to pass, of which the receiver gets its own copy, or null.
  * @throws {SystemError} if it can't be sent now: EPIPE if the other side is gone.
  */
 export function sendPacket(fd: number, bytes: Uint8Array, passed: number | null): void {
@@ -120,7 +120,7 @@ export function sendPacket(fd: number, bytes: Uint8Array, passed: number | null)
 /** A received message, and the descriptor that came with it. */
 export interface Packet {
   readonly bytes: Uint8Array;
-  /** Closed in programs that we start. */
+  /** Not inherited by programs that we start. */
   readonly passed: number | null;
 }
 

@@ -7,7 +7,7 @@ export interface Poller {
   readonly descriptor: number | null;
   /** Watches a descriptor until {@linkcode remove}; `shared` wakes only some of the threads that watch it. */
   add(fd: number, direction: "read" | "write", shared?: boolean): void;
-  /** Stops watching; must also be called before a watched descriptor is closed. */
+  /** Stops watching; must be called before a watched descriptor is closed. */
   remove(fd: number): void;
   /**
    * Waits until a descriptor is ready or `milliseconds` have passed (-1: forever).

@@ -1,4 +1,4 @@
-// Writes to files at given positions, from several threads at once, and syncs to disk. The callers decide what to write
+// Writes to files at given offsets, from several threads at once, and syncs them to disk. The callers decide what to write
 // where.
 import { FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 
@@ -34,9 +34,9 @@ export function writeAt(fd: number, bytes: Uint8Array, offset: number): void {
 }
 
 /**
- * Reserves space in the file system for part of a file, which then reads as zeros; existing contents stay. False if the file
- * system can't, or has no space; the next write there reports why. Not posix_fallocate(), which may write the zeros itself
- * and overwrite what another thread writes meanwhile.
+ * Reserves space in the file system for part of a file, which then reads as zeros; existing contents stay. Returns false if
+ * the file system can't, or has no space; the next write there reports why. It does not use posix_fallocate(), which may
+ * write the zeros itself and overwrite what another thread writes meanwhile.
  */
 export function reserveSpace(fd: number, offset: number, length: number): boolean {
   return linux !== null && linux.fallocate(fd, 0, offset, length) === 0;

@@ -34,7 +34,7 @@ export function duplicateOver(fd: number, copy: number): void {
   if (c.dup2(fd, copy) < 0) throw new SystemError("dup2");
 }
 
-/** A new descriptor of the open file `fd`, with a higher number than `last`, closed in programs that we start. */
+/** A new descriptor of the open file `fd`, with a higher number than `last`, which programs that we start don't inherit. */
 export function duplicateAbove(fd: number, last: number): number {
   const least = last + 1;
   const copy = c.fcntl(fd, F_DUPFD_CLOEXEC, least, 0, 0, 0, 0, 0, least);
@@ -87,7 +87,7 @@ export function lockMemory(): void {
   if (c.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0) throw new SystemError("mlockall");
 }
 
-/** The first of the last `spare` descriptors, or of the last quarter if there are few. */
+/** The number at which the last `spare` descriptors begin, or the last quarter if there are few. */
 export function lastDescriptors(spare: number): number {
   const limit = softLimit("descriptors");
   return limit - Math.min(spare, limit / 4);

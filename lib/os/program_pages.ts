@@ -1,4 +1,4 @@
-// The pages of the executable's own file in memory. Starting touches most of the runtime's code once; serving needs little of
+// Releases memory of the executable's own file. Startup touches most of the runtime's code once, but serving needs little of
 // it.
 import { FFIType, openLibc, type Pointer, toArrayBuffer } from "./libc.ts";
 

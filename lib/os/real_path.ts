@@ -20,7 +20,7 @@ const { ptr: pointer } = FFIType;
  */
 export function realPath(path: string): string {
   if (!canCallLibc()) return process.getBuiltinModule("node:fs").realpathSync(path);
-  // Only here: every command loads this file, and few ask for a path.
+  // Opened only here: every command loads this file, but few call this.
   const { realpath } = openLibc({ realpath: { args: [pointer, pointer], returns: pointer } });
   const resolved = new Uint8Array(fixedMemory(PATH_MAX));
   const name = cString(path);

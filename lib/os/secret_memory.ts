@@ -1,5 +1,5 @@
-// Memory for keys, outside the engine's heap, so that nothing moves or copies it: not in core dumps, empty in child
-// processes, and never swapped out where the limit on locked memory allows that.
+// Memory for keys, outside the engine's heap, so that nothing moves or copies it. It is not in core dumps, is zeroed in child
+// processes, and is never swapped out if the limit on locked memory allows that.
 import { mapMemory } from "./anonymous_memory.ts";
 import { FFIType, openLibc, type Pointer, ptr, SystemError, toArrayBuffer } from "./libc.ts";
 
@@ -29,7 +29,7 @@ export interface SharedSecret {
 }
 
 /**
- * New zeroed memory in pages of its own.
+ * New zeroed memory in separate pages.
  *
  * @param warn receives the reason if it can't be locked and may be swapped out.
  * @throws {SystemError} ENOMEM.
@@ -52,7 +52,7 @@ export function shareSecret(bytes: Uint8Array): SharedSecret {
   return { address: ptr(bytes), length: bytes.length };
 }
 
-/** Wipes a secret and gives its memory back; no thread may use it any more. */
+/** Wipes a secret and frees its memory; no thread may use it afterwards. */
 export function freeSecret(secret: SharedSecret): void {
   secretAt(secret).fill(0);
   libc().munmap(secret.address as Pointer, secret.length);

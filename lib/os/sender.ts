@@ -1,5 +1,5 @@
-// Who sent the bytes that arrive on a Unix stream socket: Linux attaches the sender's identity to each message, and never
-// returns bytes of two senders from one call (unix(7), SO_PASSCRED).
+// Identifies who sent the bytes that arrive on a Unix stream socket: Linux attaches the sender's identity to each message,
+// and one call never returns bytes of two senders (unix(7), SO_PASSCRED).
 import { FFIType, fixedMemory, openLibc, ptr, SystemError } from "./libc.ts";
 
 const SOL_SOCKET = 1;
@@ -23,14 +23,14 @@ const c = openLibc({
 const one = new Uint32Array(fixedMemory(4));
 one[0] = 1;
 
-/** Has the kernel attach the sender's identity to everything that is sent from now on. @throws {SystemError} */
+/** Makes the kernel attach the sender's identity to everything sent from now on. @throws {SystemError} */
 export function passSenders(fd: number): void {
   if (c.setsockopt(fd, SOL_SOCKET, SO_PASSCRED, one, 4) < 0) throw new SystemError("setsockopt");
 }
 
 /**
  * The structures of recvmsg(2) on 64-bit Linux in 32-bit words: msghdr, then iovec, then room for a cmsghdr with a struct
- * ucred and nothing else, so that the kernel drops descriptors which a client passes.
+ * ucred and nothing else, so that the kernel drops any descriptors that a client passes.
  */
 const MSGHDR = { iov: 4, iovlen: 6, control: 8, controllen: 10, flags: 12 } as const;
 const IOVEC = 14;
@@ -53,7 +53,7 @@ function putAddress(word: number, value: number): void {
 /** The sender of what {@linkcode receiveFrom} has returned. Reused by the next call. */
 export const sender = { pid: 0, uid: 0, gid: 0 };
 
-/** An ID that no user has, for where the kernel wrote nothing. */
+/** An ID that no user has, in case the kernel writes nothing. */
 const NOBODY = 0xffff_ffff;
 
 /**
@@ -76,10 +76,10 @@ export function receiveFrom(fd: number, target: number, length: number): number 
   return count;
 }
 
-// Passed itself: nothing else would keep the memory behind its address from being given to someone else.
+// The array itself is passed, not its address, which would not keep the memory from being reused.
 const peeked = new Uint8Array(fixedMemory(1));
 
-/** Whether bytes have arrived that nobody has read. */
+/** Whether unread bytes have arrived. */
 export function hasInput(fd: number): boolean {
   return c.recv(fd, peeked, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }

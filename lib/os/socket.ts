@@ -92,7 +92,7 @@ export function setBacklog(listener: number, backlog: number): void {
 
 /** Descriptor of the next waiting connection, non-blocking, or -1. */
 export const acceptConnection: (listener: number) => number = accept4 === null
-  ? (listener) => c.accept(listener, null, null) // which inherits the listener's O_NONBLOCK here
+  ? (listener) => c.accept(listener, null, null) // here, it inherits the listener's O_NONBLOCK
   : (listener) => accept4(listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 /** Reads into the memory at `address`. Returns the number of bytes, 0 at the end, or -1 on an error. */
@@ -100,12 +100,12 @@ export function receive(fd: number, address: number, length: number): number {
   return c.recv(fd, address as never, length, 0);
 }
 
-/** Like {@linkcode receive}, but leaves the bytes where they are, for the next call to read. */
+/** Like {@linkcode receive}, but leaves the bytes in the socket. */
 export function peek(fd: number, address: number, length: number): number {
   return c.recv(fd, address as never, length, MSG_PEEK);
 }
 
-/** Writes from the memory at `address`. Returns the number of bytes taken, or -1; never raises SIGPIPE. */
+/** Writes from the memory at `address`. Returns the number of bytes written, or -1; never raises SIGPIPE. */
 export function send(fd: number, address: number, length: number): number {
   return c.send(fd, address as never, length, SEND_FLAGS);
 }
@@ -128,7 +128,7 @@ const credentialsLengthAddress = ptr(credentialsLength);
 /** The client's identity, from the kernel. Reused by the next call. */
 export const peer = { pid: 0, uid: 0, gid: 0 };
 
-/** An ID that no user has, for where the kernel wrote nothing. */
+/** An ID that no user has, in case the kernel writes nothing. */
 const NOBODY = 0xffff_ffff;
 
 /** Fills {@linkcode peer} for a connection; false if the kernel does not know. */

@@ -1,5 +1,5 @@
-// The standard streams of a command and its terminal: complete, immediate writes, without the milliseconds that loading
-// node:fs takes; whether a stream was open at startup; and ignoring the hangup of a terminal.
+// A command's standard streams and terminal: writes completely and immediately, without the milliseconds that loading
+// node:fs takes; tells whether a stream was open at startup; and ignores a terminal's hangup.
 import { calls } from "./command_calls.ts";
 import { canCallLibc, EINTR, errno, type Pointer, SystemError } from "./libc.ts";
 
@@ -34,8 +34,8 @@ const F_GETFD = 1;
 const FD_CLOEXEC = 1;
 
 /**
- * Whether a standard stream was open when the program started. In place of one that was not, the runtime opens
- * /dev/null with the close-on-exec flag, which no descriptor inherited through exec has.
+ * Whether a standard stream was open when the program started. The runtime replaces one that was not with /dev/null, opened
+ * with the close-on-exec flag, which no descriptor inherited through exec has.
  */
 export function wasOpenAtStart(fd: 0 | 1 | 2): boolean {
   if (!canCallLibc()) return true; // unknown

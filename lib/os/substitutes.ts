@@ -1,6 +1,6 @@
-// Substitutes for clients where libc can't be called, because memory may not be both writable and executable
-// (systemd's MemoryDenyWriteExecute=, SELinux): the system's own programs answer instead, and a copy of ourselves asks
-// munged. Slower, but with the same answers.
+// Substitutes for clients where libc can't be called, because memory must not be both writable and executable (systemd's
+// MemoryDenyWriteExecute=, SELinux): the system's own programs answer instead, and a copy of ourselves asks munged. This is
+// slower, but gives the same answers.
 import { IS_COMPILED } from "./thread_file.ts";
 
 /** Maximum length of a system program's output. */
@@ -8,7 +8,7 @@ const MAX_OUTPUT = 4 << 20;
 /** The mark on standard output of a child to which munged closed the connection. */
 export const HANGUP = "closed";
 
-/** The directories of the system's programs; the caller's PATH may lead to others, which root must not run. */
+/** The directories of the system's programs. The caller's PATH might lead to others, which root must not run. */
 const SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin";
 
 /** Runs a system program. Returns the first line of its output, or undefined if it fails. */
@@ -33,7 +33,7 @@ export function nameServiceRecord(
 ): string[] | undefined {
   const line = firstLine("getent", database, "--", String(key));
   if (line === undefined || line === "") return undefined;
-  // getent treats a name of digits as an ID, which does not answer for the name.
+  // getent treats a name that consists of digits as an ID, so its record may have another name.
   const fields = line.split(":");
   return fields[typeof key === "number" ? 2 : 0] === String(key) ? fields : undefined;
 }
@@ -51,7 +51,7 @@ export function localTime(seconds: number, format: string): string | undefined {
 /**
  * Sends a message to munged from a copy of ourselves, `mungebox transact`, which runs as the same user.
  *
- * @param message the message for the first try.
+ * @param message the message for the first attempt.
  * @param responseType type byte of the response.
  * @param maxLength maximum length of its body.
  * @returns the response's body, or the error's number and text, and whether munged closed the connection.

@@ -4,7 +4,7 @@ import { strerror } from "./libc.ts";
 
 /** The system's text for a failed call, such as "No such file or directory"; otherwise the error's message. */
 export function systemText(error: unknown): string {
-  if (error instanceof MungeError) return error.message; // whose errno is not the system's
+  if (error instanceof MungeError) return error.message; // its errno is not the system's
   const number = (error as NodeJS.ErrnoException).errno;
   if (typeof number === "number") return strerror(Math.abs(number));
   return error instanceof Error ? error.message : String(error);

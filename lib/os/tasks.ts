@@ -1,4 +1,4 @@
-// The tasks of a user, which are what RLIMIT_NPROC counts: processes with their threads (getrlimit(2), proc(5)).
+// Counts a user's tasks as RLIMIT_NPROC does: processes with their threads (getrlimit(2), proc(5)).
 import { readdirSync, readFileSync } from "node:fs";
 
 /** What /proc/PID/status says about a process. */
@@ -24,7 +24,7 @@ export function otherTasks(spare: number): number {
   }, 0);
 }
 
-/** The text of a file; none if there is no such file. */
+/** The text of a file; empty if there is no such file. */
 function read(path: string): string {
   try {
     return readFileSync(path, "latin1");

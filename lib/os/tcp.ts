@@ -26,8 +26,8 @@ const c = openLibc({
 });
 
 /**
- * Descriptor of a non-blocking listening socket. Accepted connections inherit that small messages are sent immediately
- * and that vanished peers are noticed. An IPv6 socket accepts no IPv4 connections.
+ * Descriptor of a non-blocking listening socket. Accepted connections inherit its options: to send small messages
+ * immediately, and to notice vanished peers. An IPv6 socket accepts no IPv4 connections.
  *
  * @throws {SystemError} naming the call that failed.
  */

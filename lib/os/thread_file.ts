@@ -1,6 +1,6 @@
 // The location of a thread's code: a file of the project, or one inside the compiled executable.
 
-/** Whether this is the compiled executable, whose files have a root directory of their own. */
+/** Whether this is the compiled executable, whose files have their own root directory. */
 export const IS_COMPILED: boolean = Bun.main.startsWith("/$bunfs/");
 
 /**

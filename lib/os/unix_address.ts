@@ -1,4 +1,4 @@
-// The kernel's form of a Unix socket address: struct sockaddr_un.
+// The kernel's format of a Unix socket address: struct sockaddr_un.
 import { fixedMemory } from "./libc.ts";
 
 const isLinux = process.platform === "linux";
@@ -20,7 +20,7 @@ export function unixAddress(path: string): Uint8Array | undefined {
   return address;
 }
 
-/** A path in UTF-8. Most are ASCII, and creating an encoder takes long. */
+/** A path in UTF-8. Most paths are ASCII, and creating an encoder takes long. */
 function pathBytes(path: string): Uint8Array {
   const bytes = new Uint8Array(path.length);
   for (let i = 0; i < path.length; i++) {

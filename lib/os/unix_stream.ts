@@ -1,5 +1,5 @@
-// One client's connection to a Unix stream socket, in calls that never wait but for ready(), without the runtime's event
-// loop. Each call returns its result, or the system's error as a value. What munged's own sockets need is in socket.ts.
+// A client's connection to a Unix stream socket, without the runtime's event loop. No call waits except ready() and sleep().
+// Each call returns its result, or the system's error as a value. socket.ts has what munged's own sockets need.
 import { calls } from "./command_calls.ts";
 import { fixedMemory, type Pointer, ptr, SystemError } from "./libc.ts";
 import { AF_UNIX } from "./unix_address.ts";
@@ -59,14 +59,14 @@ export function ready(
 }
 
 /**
- * Milliseconds on a clock that is never set back. The global `performance` has the same, but is made when it is first used,
- * which takes 2 % of `munge -n`.
+ * Milliseconds on a clock that is never set back. The global `performance` has one too, but creating it on first use takes
+ * 2 % of `munge -n`.
  */
 export function now(): number {
   return Bun.nanoseconds() / 1e6;
 }
 
-/** Waits that long, also if signals come meanwhile. */
+/** Waits for the whole time, even if signals arrive meanwhile. */
 export function sleep(milliseconds: number): void {
   const end = now() + milliseconds;
   for (let rest = milliseconds; rest > 0; rest = Math.ceil(end - now())) {

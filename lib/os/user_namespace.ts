@@ -1,8 +1,8 @@
-// User namespaces (user_namespaces(7)): to a process in one, all users and groups that are not mapped into it have the
-// same overflow ID.
+// User namespaces (user_namespaces(7)): a process in one sees the same overflow ID for all users or groups that are not
+// mapped into it.
 import { readFileSync } from "node:fs";
 
-/** The IDs that stand for all unmapped ones; null if every ID is mapped, or the overflow ID itself is. */
+/** The IDs that stand for all unmapped ones; null if every ID is mapped, or the overflow ID itself is mapped. */
 export interface OverflowIds {
   readonly uid: number | null;
   readonly gid: number | null;
@@ -26,7 +26,7 @@ function overflowId(kind: "uid" | "gid"): number | null {
   return unmappedOverflowId(map, overflow);
 }
 
-/** The same for the contents of a map: lines of first ID inside, first ID outside, length. */
+/** The overflow ID, unless a map covers it. @param map lines of first ID inside, first ID outside, length. */
 export function unmappedOverflowId(map: string, overflow: number): number | null {
   const isMapped = map.trim().split("\n").some((line) => {
     const [inside = 0, , length = 0] = line.trim().split(/\s+/).map(Number);

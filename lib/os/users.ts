@@ -1,4 +1,4 @@
-// Users and groups from the system's name service, through libc, so that LDAP and SSSD work as well as /etc/passwd.
+// Users and groups from the system's name service, through libc, so that LDAP and SSSD work, not just /etc/passwd.
 import {
   canCallLibc,
   clearErrno,
@@ -79,7 +79,7 @@ function lookUp(
   const record = new Uint8Array(fixedMemory(RECORD_LENGTH));
   const result = new BigUint64Array(1);
   for (let length = 4096; length <= MAX_BUFFER_LENGTH; length *= 4) {
-    const texts = new Uint8Array(fixedMemory(length)); // whose address is in the record
+    const texts = new Uint8Array(fixedMemory(length)); // the record contains its address
     const error = call(record, texts, length, result);
     if (error === ERANGE) continue;
     // Any other error means "not found", because POSIX lets systems report absence as an error.
@@ -91,7 +91,7 @@ function lookUp(
 
 function nameIn({ fields, texts }: NameRecord): { name: string; nameBytes: Uint8Array } {
   const start = Number(fields.getBigUint64(NAME, true)) - ptr(texts);
-  if (start < 0 || start >= texts.length) throw new Error("The name is not in the buffer for it");
+  if (start < 0 || start >= texts.length) throw new Error("The name is outside its buffer");
   return {
     name: textBeforeNul(texts, start),
     nameBytes: texts.slice(start, texts.indexOf(0, start)),
@@ -142,7 +142,7 @@ export function groupById(gid: number): Group | undefined {
   return groupIn(lookUp((...rest) => libc().getgrgid_r(gid, ...rest)));
 }
 
-/** A record from the system's programs, whose arguments can only be text. */
+/** A record from the system's programs. Their arguments can only be text. */
 function recordByName(database: "passwd" | "group", name: Name): string[] | undefined {
   return typeof name === "string" ? nameServiceRecord(database, name) : undefined;
 }
@@ -193,7 +193,7 @@ function addMembers(
 ): void {
   const gid = read.u32(record, ID);
   const members = read.ptr(record, GROUP_MEMBERS);
-  if (members === 0) return; // some back ends give a group without members no list at all
+  if (members === 0) return; // some back ends return no list at all for a group without members
   for (let at = 0;; at += 8) {
     const member = read.ptr(members as Pointer, at) as Pointer | 0;
     if (member === 0) return;
@@ -213,7 +213,7 @@ function uidOf(name: Pointer): number | undefined {
   return record?.fields.getUint32(ID, true);
 }
 
-/** The bytes of a C string, one character each, because names that are not UTF-8 must stay distinct. */
+/** The bytes of a C string as one character each, because names that are not UTF-8 must stay distinct. */
 function bytesOf(text: Pointer): string {
   let bytes = "";
   for (let at = 0;; at++) {

@@ -90,7 +90,7 @@ suite(
     it("munged says what it needs, and how to allow it", () => {
       for (const args of [[], ["--foreground"]]) {
         const { status, out, err } = denied([realm.program("ours", "munged"), ...args]);
-        assert.match(err, /^munged: Error: Memory .* is refused here: allow it by [^\n]*\n$/);
+        assert.match(err, /^munged: Error: Memory .* not allowed here: allow it with [^\n]*\n$/);
         assert.equal(out, "");
         assert.equal(status, 1);
       }
