@@ -1,11 +1,11 @@
 // The commands in the executable, by name. main.ts loads them.
 
-/** A command, as lists show it. */
+/** A command, as lists of commands show it. */
 interface AppletEntry {
   readonly name: string;
   /** What it does, in a few words. */
   readonly summary: string;
-  /** Set if the command can only be called through mungebox and gets no link of its own. */
+  /** Set if the command can be called only through mungebox, and gets no link. */
   readonly unlinked?: true;
   /** Set if only sites with Kerberos need the command; --auks makes the link. */
   readonly auks?: true;

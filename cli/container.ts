@@ -1,5 +1,5 @@
-// mungebox container: munged as the only process of a container, with its key straight from a mounted secret. What the
-// container lacks is reported here with the mount that adds it; all else is munged's.
+// mungebox container: runs munged as the only process of a container, with its key straight from a mounted secret. If
+// something is missing in the container, this reports which mount to add; munged does everything else.
 import {
   accessSync,
   closeSync,
@@ -63,12 +63,12 @@ function requireMounts({ keyFile, socketPath, seedFile }: DaemonConfig): void {
   } catch (error) {
     if (systemCode(error) === "EACCES") {
       throw fail(
-        `UID ${uid} may not read the key "${keyFile}": mount a file that UID ${uid} owns (chmod 400)`,
+        `UID ${uid} can't read the key "${keyFile}": mount a file that UID ${uid} owns (chmod 400)`,
         error,
       );
     }
     throw fail(
-      `There is no key at "${keyFile}": mount one that UID ${uid} may read, for example with ` +
+      `There is no key at "${keyFile}": mount one that UID ${uid} can read, for example with ` +
         `docker run --volume "$PWD/munge.key:${keyFile}:ro" mungebox`,
       error,
     );
@@ -87,7 +87,7 @@ function requireMounts({ keyFile, socketPath, seedFile }: DaemonConfig): void {
     if ((stats.uid === 0 || stats.uid === uid) && isWritable(directory)) continue;
     throw new MungeError(
       "EMUNGE_SNAFU",
-      `UID ${uid} can't keep files in "${directory}", which is UID ${stats.uid}'s: run as ` +
+      `UID ${uid} can't write to "${directory}", which belongs to UID ${stats.uid}: run as ` +
         `UID ${stats.uid}, or mount a volume in memory there (docker run --tmpfs ` +
         `${directory}:mode=1777, or an emptyDir with medium: Memory)`,
     );
@@ -103,7 +103,7 @@ function isWritable(path: string): boolean {
   }
 }
 
-/** Makes the directories munged's, for an init container that has them from the node. @throws {MungeError} */
+/** Gives the directories to munged's user, for an init container that mounts them from the node. @throws {MungeError} */
 function makeDirectories(): void {
   const user = userByName(USER);
   if (user === undefined) throw new MungeError("EMUNGE_SNAFU", `There is no user "${USER}"`);
@@ -118,7 +118,7 @@ function makeDirectories(): void {
       if (uid !== 0) {
         throw new MungeError("EMUNGE_SNAFU", `"${path}" belongs to UID ${uid}, not to root`);
       }
-      fchmodSync(fd, mode); // while it is root's, so that CAP_CHOWN is enough
+      fchmodSync(fd, mode); // while root still owns it, so that CAP_CHOWN suffices
       fchownSync(fd, user.uid, user.gid);
     } finally {
       closeSync(fd);

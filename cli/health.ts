@@ -14,7 +14,7 @@ import { SOCKET_OPTION } from "./command_line/values.ts";
 export const USAGE: Usage<{ socket: string }> = {
   groups: [INFORMATION_OPTIONS, [SOCKET_OPTION]],
   closing:
-    "Makes a credential and opens it. The exit status is 0 if that worked, else MUNGE's error number.",
+    "Makes a credential and opens it. The exit status is 0 if that works, otherwise MUNGE's error number.",
 };
 
 /** Runs mungebox health; throws a MungeError if munged fails. */

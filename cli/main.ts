@@ -1,4 +1,4 @@
-// The start of the executable: its name selects the command or, under its own name, the first argument does.
+// The start of the executable. The name it is called by selects the command or, for mungebox itself, the first argument.
 import type { AppletName } from "./applets.ts";
 
 /** How to run a command. */
@@ -7,7 +7,7 @@ interface Applet {
   load(): Promise<AppletModule>;
   /** Arguments implied by this name, placed before the user's. */
   readonly implied?: readonly string[];
-  /** Whether one of its options takes any bytes; it then checks the other arguments itself. */
+  /** Whether one of its options takes any bytes; the command then checks the other arguments itself. */
   readonly takesBytes?: true;
 }
 
@@ -52,7 +52,7 @@ function appletOf(name: string): Applet | undefined {
   return (APPLETS as Readonly<Partial<Record<string, Applet>>>)[name];
 }
 
-/** The name without what follows its first dot: `munge.real` and the like, behind a wrapper, are munge as well. */
+/** The name up to its first dot: `munge.real` and the like, behind a wrapper, are also munge. */
 function stemOf(name: string): string {
   const dot = name.indexOf(".");
   return dot < 0 ? name : name.slice(0, dot);
@@ -89,7 +89,7 @@ async function fail(program: string, error: unknown): Promise<never> {
   }
 }
 
-/** Runs the command whose name the file has, where argv[0] has none: it is the caller's choice (`exec -a`, a login). */
+/** Runs the command that the file is named after, if argv[0] names none; the caller chooses that (`exec -a`, a login). */
 async function runExecuted(args: readonly string[]): Promise<void> {
   const { executedPath } = await import("../lib/os/executed_path.ts");
   const path = executedPath();
@@ -103,7 +103,7 @@ async function runExecuted(args: readonly string[]): Promise<void> {
 /** The commands that go into the background. */
 const DAEMONS = ["munged", "auksd", "auksdrenewer", "aukspriv"];
 
-/** The leader of a daemon's session, where it could not fork before the runtime started. */
+/** Runs the leader of a daemon's session if it could not fork before the runtime started. */
 async function runSessionLeader(program: string): Promise<void> {
   try {
     const { leadSession } = await import("../daemon/process/session_leader.ts");

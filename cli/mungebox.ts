@@ -81,7 +81,7 @@ function isInTheWay(link: string): boolean {
   }
 }
 
-/** Makes a symbolic link to this program, atomically replacing what is there. */
+/** Makes a symbolic link to this program, atomically replacing any existing file. */
 function install(link: string): void {
   const unfinished = `${link}.${process.pid}`;
   try {

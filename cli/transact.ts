@@ -1,5 +1,5 @@
-// mungebox transact: one message from standard input to munged, the body of its response to standard output.
-// Programs start it where they can't call libc (lib/os/substitutes.ts); it does without libc itself.
+// mungebox transact: sends one message from standard input to munged, and writes the body of the response to standard
+// output. Programs that can't call libc start it (lib/os/substitutes.ts), so it does not call libc either.
 import { readFileSync, writeSync } from "node:fs";
 import { transact } from "../lib/client/transact.ts";
 import { MungeError } from "../lib/errors.ts";
@@ -20,7 +20,7 @@ export async function run(_program: string, [type, socketPath]: readonly string[
   try {
     const body = await transact(socketPath, {
       format: () => message,
-      maxPayloadNeeded: 0, // the program that asks knows that munged accepts it
+      maxPayloadNeeded: 0, // the calling program knows that munged accepts it
       requireFits: () => {},
       isOnce: true,
       responseType: Number(type) as MessageType,

@@ -49,7 +49,7 @@ interface MetadataKey {
 
 const TIME_FORMAT = "%Y-%m-%d %H:%M:%S %z";
 
-/** The errors that still come with the credential's contents. */
+/** The results that come with the credential's contents. */
 const OPENED: ReadonlySet<number> = new Set([
   0,
   ERRNO.EMUNGE_CRED_EXPIRED,
@@ -219,7 +219,7 @@ function openOutputs({ metadata, payload }: Settings): Outputs {
  * still written.
  */
 function write({ metadata, payload }: Outputs, settings: Settings, response: DecodeResponse): void {
-  // Without an output there is no need to wait for the name service either.
+  // Without an output, there is no need to wait for the name service.
   const text = argumentBytes(metadata === undefined ? "" : formatMetadata(settings, response));
   const failures: string[] = [];
   const attempt = (what: string, output: Output | undefined, bytes: Uint8Array) => {
@@ -248,7 +248,7 @@ function formatMetadata({ keys, numeric }: Settings, response: DecodeResponse): 
   return METADATA_KEYS.map((key) => {
     if (keys !== undefined && !keys.has(key.name)) return "";
     const number = key.numeric(response);
-    // A key that only ours has is printed whenever it is requested by name.
+    // A key that only our munged has is printed whenever it is requested by name.
     if (number === undefined) return key.name === "REALM" && keys !== undefined ? "REALM:\n" : "";
     const value = numeric || key.text === undefined
       ? number

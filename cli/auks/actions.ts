@@ -26,7 +26,7 @@ import { renew } from "./renew.ts";
 
 type Perform = (settings: Settings, opened: OpenedConfiguration) => Promise<void>;
 
-/** What an action needs to ask auksd. */
+/** The arguments with which an action asks auksd. */
 function asking({ configuration }: OpenedConfiguration): [Context, ClientSettings] {
   return [Context.open(), clientSettings(configuration, undefined)];
 }
@@ -131,7 +131,7 @@ async function readSent(): Promise<Uint8Array> {
     if (received.length >= wanted) break;
   }
   if (received.length < SEND_HEADER_LENGTH) {
-    throw new AuksError("GENERIC", "nothing, or next to nothing, came from standard input");
+    throw new AuksError("GENERIC", "standard input ended before a complete credential");
   }
   const { krbCred } = parseSendFile(received);
   return krbCred;

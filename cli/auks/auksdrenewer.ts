@@ -30,7 +30,7 @@ export const USAGE: AuksUsage<Settings> = {
       addition(
         parsed(
           "--parallel=number",
-          "renewals under way at once (default: 8)",
+          "maximum renewals at a time (default: 8)",
           "parallel",
           (value) => parseCount(value, 64),
         ),
@@ -38,13 +38,13 @@ export const USAGE: AuksUsage<Settings> = {
       addition(
         parsed(
           "--rate=number",
-          "most renewals begun in a second (default: 50)",
+          "maximum renewals started per second (default: 50)",
           "rate",
           (value) => parseCount(value, 10_000),
         ),
       ),
       addition(text("--metrics-file=path", "keep Prometheus metrics in a file", "metricsFile")),
-      addition(flag("--status", "list what auksd keeps, and what will become of it", "status")),
+      addition(flag("--status", "list auksd's tickets, and what will happen to each", "status")),
     ],
   ],
 };

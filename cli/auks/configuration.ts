@@ -28,7 +28,7 @@ export interface OpenedConfiguration {
 }
 
 /**
- * Reads auks.conf. Until then -v and -d decide what is reported; afterwards, its own levels do.
+ * Reads auks.conf. Until then, -v and -d decide what is reported; afterwards, its own levels do.
  *
  * @throws {AuksError}
  */

@@ -7,7 +7,7 @@ import { add } from "../../lib/auks_client/requests.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";
 import { KerberosUnavailable } from "../../lib/krb5/unavailable.ts";
 
-/** Sends the ticket. @throws whatever {@linkcode textOfFailure} knows. */
+/** Sends the ticket. @throws the errors that {@linkcode textOfFailure} knows. */
 export async function forwardTicket(configuration: ClientConfiguration): Promise<void> {
   const context = Context.open();
   const { crossRealm } = configuration.config;

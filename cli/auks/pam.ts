@@ -21,7 +21,7 @@ export const USAGE: Usage<unknown> = {
 export async function run(program: string, args: readonly string[]): Promise<number> {
   parseOptions(program, USAGE, {}, args);
   const name = process.env["PAM_USER"] ?? refuse("PAM_USER is not set; pam_exec runs this");
-  // Root's tickets are the host's, kept by aukspriv; at the end of a session there is nothing to do.
+  // Root's ticket is the host's, which aukspriv maintains; at the end of a session there is nothing to do.
   if (name === "root" || process.env["PAM_TYPE"] === "close_session") return 0;
   const user = userByName(name) ?? refuse(`Unknown user "${name}"`);
   if (user.uid === 0) return 0;

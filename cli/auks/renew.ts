@@ -1,5 +1,5 @@
-// auks -R: renews the ticket of a credential cache once, or repeatedly until it can no longer be renewed. A signal ends the
-// loop when its job is over.
+// auks -R: renews the ticket of a credential cache once, or repeatedly until it can no longer be renewed. When the job is
+// over, a signal ends the loop.
 import { AuksError } from "../../lib/auks/errors.ts";
 import { isExpired, type Lifetime } from "../../lib/auks/store_rules.ts";
 import type { ClientSettings } from "../../lib/auks_client/client.ts";
@@ -92,7 +92,7 @@ function isEnding({ endtime, renewTill }: Lifetime, minLifeTime: number): boolea
   return left <= Math.max(NOTICE_S, 2 * minLifeTime) && endtime >= renewTill;
 }
 
-/** The delay, but at most half of the ticket's remaining time; slightly randomised, so that jobs don't ask all at once. */
+/** The delay, but at most half of the ticket's remaining time; slightly randomized, so that jobs don't all ask at once. */
 async function pause(delay: number, seen: Lifetime | undefined): Promise<void> {
   const left = seen === undefined ? Infinity : seen.endtime - Date.now() / 1000;
   const seconds = Math.max(1, Math.min(Math.max(1, delay), left / 2)) * (0.9 + Math.random() / 10);

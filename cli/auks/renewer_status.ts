@@ -1,4 +1,4 @@
-// The output of `auksdrenewer --status`: auksd's credentials as `auks -D` lists them, with what will happen to each.
+// The output of `auksdrenewer --status`: auksd's credentials as `auks -D` lists them, and what will happen to each.
 import { dumpTable } from "../../lib/auks/dump_table.ts";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { whyNotDue } from "../../lib/auks/store_rules.ts";

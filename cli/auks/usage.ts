@@ -16,7 +16,7 @@ export interface AuksUsage<Settings> extends Usage<Settings> {
   readonly layout: keyof typeof LAYOUTS;
 }
 
-/** The exit status for a mistake on the command line; the original's is 0, which scripts take for success. */
+/** The exit status for a mistake on the command line; the original's is 0, which scripts would take for success. */
 const MISTAKE = 1;
 
 /**
@@ -132,7 +132,7 @@ function complaint(usage: AuksUsage<never>, { problem, word, option }: GetoptErr
     }`;
 }
 
-/** What a daemon's command line says in the same way for all of them. */
+/** The settings common to all daemons' command lines. */
 export interface DaemonSettings {
   /** Undefined for the default file. */
   config: string | undefined;

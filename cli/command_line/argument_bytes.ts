@@ -1,11 +1,12 @@
-// Bytes of command lines and names that are not UTF-8, kept in strings: the byte 0x80 + n becomes the lone surrogate
-// U+DC80 + n, to which no UTF-8 decodes (PEP 383). Options that take any bytes convert them back; all others refuse them.
+// Represents bytes of command lines and names that are not UTF-8 in strings: the byte 0x80 + n becomes the lone surrogate
+// U+DC80 + n, which never results from decoding UTF-8 (PEP 383). Options that take any bytes convert them back; all others
+// refuse them.
 import { MungeError } from "../../lib/errors.ts";
 import { printable } from "../../lib/printable.ts";
 
 const ESCAPE = 0xdc00;
 const ESCAPED = /[\udc80-\udcff]/u;
-/** Escaped bytes that are control characters (C1) where text has eight bits. */
+/** Escaped bytes that are control characters (C1) in 8-bit encodings. */
 const CONTROLS = /[\udc80-\udc9f]/gu;
 /** The maximum length of a UTF-8 sequence. */
 const MAX_SEQUENCE = 4;
@@ -47,7 +48,7 @@ export function argumentBytes(text: string): Uint8Array {
   return Uint8Array.from(parts);
 }
 
-/** printable(), except that escaped bytes stay, unless a terminal without UTF-8 could obey them. */
+/** Like printable(), but keeps escaped bytes unless a terminal without UTF-8 could take them for control characters. */
 export function printableBytes(text: string): string {
   return text.split(/([\udca0-\udcff]+)/u).map((part, index) => {
     if (index % 2 === 1) return part;
@@ -59,7 +60,7 @@ export function printableBytes(text: string): string {
 
 /** Refuses an argument with bytes that are not UTF-8. */
 export function requireText(text: string): void {
-  if (text.isWellFormed()) return; // a pattern would have to be compiled first
+  if (text.isWellFormed()) return; // faster than a pattern, which must be compiled first
   const shown = text.replace(new RegExp(ESCAPED, "gu"), "\ufffd");
   throw new MungeError("EMUNGE_SNAFU", `Argument "${shown}" is not in UTF-8`);
 }

@@ -1,5 +1,5 @@
-// The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads, and outputs
-// that appear complete or not at all.
+// The files that munge, unmunge and mungekey read and write: `-` for the standard streams, bounded reads, and outputs that
+// are replaced atomically.
 import type { Stats } from "node:fs";
 import { isReaderGone, wasOpenAtStart, writeWhole } from "../../lib/os/standard_streams.ts";
 import { MungeError } from "../../lib/errors.ts";
@@ -19,7 +19,7 @@ import { refuse } from "./values.ts";
  * Reads a whole file, or standard input for `-`.
  *
  * @param limit maximum number of bytes.
- * @param askLimit called for the maximum, if there may be a higher one, once the input turns out to be longer than `limit`.
+ * @param askLimit returns the actual maximum, which may be higher; called only if the input is longer than `limit`.
  * @throws {MungeError} with exit status 1 if it can't be read or is longer.
  */
 export function readInput(
@@ -63,7 +63,7 @@ export function readInput(
   refuse(`Input size exceeded maximum of ${most}`);
 }
 
-/** Refuses an output that is the input, because the first byte written would destroy the input. */
+/** Refuses an output that is also the input, because the first byte written would destroy the input. */
 export function refuseSameFile(input: string, output: string): void {
   if (input === "-" || output === "-") return;
   const read = fs().statSync(input, { throwIfNoEntry: false });
@@ -77,7 +77,7 @@ export function refuseSameFile(input: string, output: string): void {
 const EACCES = 13;
 
 /**
- * Whether a file was left by another user in a directory where anyone may leave some, /tmp for one: the output would
+ * Whether another user created the file in a directory where anyone may create files, such as /tmp: the output would then
  * be theirs. The kernel refuses to open such a file (fs.protected_regular, fs.protected_fifos), but not to replace it.
  */
 function isPlanted(status: Stats, target: string): boolean {
@@ -92,7 +92,7 @@ function isPlanted(status: Stats, target: string): boolean {
  * has other links, or can't keep its owner.
  */
 function openReplacement(path: string): Replacement | undefined {
-  if (path === "") return undefined; // which opening will refuse
+  if (path === "") return undefined; // opening it will report the error
   const status = fs().statSync(path, { throwIfNoEntry: false });
   if (status === undefined) {
     const dangling = fs().lstatSync(path, { throwIfNoEntry: false }) !== undefined;
@@ -119,7 +119,7 @@ function openReplacement(path: string): Replacement | undefined {
 }
 
 /**
- * Size of the C library's output buffer. The reference notices only on closing that so little can't be written, and
+ * Size of the C library's output buffer. For an output that fits into it, the reference notices errors only on closing, and
  * ignores that the reader is gone.
  */
 const STDIO_BUFFER = 4096;
@@ -130,8 +130,8 @@ export class WriteError extends Error {
 }
 
 /**
- * An output, opened before anything else happens so that an unwritable path is noticed at once. A regular file is
- * replaced atomically by {@linkcode Output.close}; until then it is untouched.
+ * An output, opened before anything else happens, so that an unwritable path is noticed at once. {@linkcode Output.close}
+ * replaces a regular file atomically; until then, the file is untouched.
  */
 export class Output {
   private readonly fd: number;
@@ -155,7 +155,7 @@ export class Output {
    * Writes all of `bytes`; if that fails, a regular file stays as it was.
    *
    * @throws {WriteError} with the system's text if the output is long.
-   * @throws the system's error if it is short, except that the reader is gone.
+   * @throws the system's error if it is short, unless the error is that the reader is gone.
    */
   write(bytes: Uint8Array): void {
     if (this.fd === 1 && !wasOpenAtStart(1)) throw new SystemError("write", EBADF);

@@ -1,5 +1,4 @@
-// The form of a command's option table, and its uses: parsing and --help. The table is the only description of an
-// option.
+// The types of a command's option table, and its uses: parsing and --help. The table is the only description of an option.
 import { MungeError } from "../../lib/errors.ts";
 import { VERSION_LINE } from "../../lib/version.ts";
 import { getopt, GetoptError, type OptionSyntax } from "./getopt.ts";
@@ -27,7 +26,7 @@ export interface Usage<Settings> {
   readonly synopsis?: string;
   /** The end of --help. */
   readonly closing?: string;
-  /** Takes a word that is not an option; without it, such a word is a mistake. */
+  /** Handles a word that is not an option; without this, such a word is a mistake. */
   takeParameter?(settings: Settings, word: string): void;
   /** Texts for mistakes that differ from those of most commands. */
   readonly complaints?: Complaints;

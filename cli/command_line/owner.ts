@@ -1,5 +1,5 @@
-// Lets root work on another user's files as that user, so that new files belong to their owner, and files that are read
-// pass the owner's checks.
+// Lets root work on another user's files as that user, so that new files belong to that user, and files that are read pass
+// that user's checks.
 import { statSync } from "node:fs";
 import { setEffectiveGroup, setEffectiveUser } from "../../lib/os/identity.ts";
 

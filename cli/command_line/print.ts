@@ -1,4 +1,4 @@
-// Writes to standard output and standard error completely and immediately, because a command that ends right afterwards
+// Writes to standard output and standard error completely and immediately, because a command that exits right afterwards
 // must not leave text in a buffer.
 import { isMungeError } from "../../lib/errors.ts";
 import { isReaderGone, writeWhole } from "../../lib/os/standard_streams.ts";

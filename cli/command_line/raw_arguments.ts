@@ -1,5 +1,5 @@
-// Arguments that are not UTF-8: the runtime replaces their bytes, and the result must not be mistaken for what the user
-// typed. The kernel still has the bytes.
+// Recovers arguments that are not UTF-8: the runtime replaces their bytes, and the result must not be mistaken for what the
+// user typed. The kernel still has the bytes.
 import { readFileSync } from "node:fs";
 import { MungeError } from "../../lib/errors.ts";
 import { escapeBytes } from "./argument_bytes.ts";

@@ -174,7 +174,7 @@ export function parseGroup(value: string): number {
     refuse(`Unrecognized group "${value}"`);
 }
 
-/** A name as the name service has it, in whatever encoding. */
+/** A name in the name service's own encoding. */
 function nameOf(value: string): string | Uint8Array {
   return value.isWellFormed() ? value : argumentBytes(value);
 }

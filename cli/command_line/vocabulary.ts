@@ -9,7 +9,7 @@ export type KeyFor<Settings, T> = {
 }[keyof Settings];
 
 /**
- * An option with an action of its own.
+ * An option with its own action.
  *
  * @param names as shown by --help: `-o, --output=PATH`, or `--realm=NAME`.
  * @param set applies the option; `value` is "" for one without an argument.
@@ -53,7 +53,7 @@ export function text<Settings>(
   return parsed(names, help, key, (value) => value as Settings[typeof key]);
 }
 
-/** An option whose argument is taken as bytes, UTF-8 or not. */
+/** An option whose argument is taken as bytes, which need not be UTF-8. */
 export function bytes<Settings>(
   names: string,
   help: string,

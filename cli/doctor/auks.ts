@@ -1,5 +1,5 @@
-// mungebox doctor --auks: why AUKS does not work on this host. The checks go from causes to effects and end at the
-// first problem, as later ones depend on earlier ones.
+// mungebox doctor --auks: why AUKS does not work on this host. The checks go from causes to effects and end at the first
+// problem, because later ones depend on earlier ones.
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { checkAuksd } from "../../daemon/auksd/main.ts";
@@ -93,7 +93,7 @@ function configuration(state: State): Finding[] {
   ];
 }
 
-/** auksd's own checks at start-up, on a host whose configuration has a block for it. */
+/** auksd's own startup checks, on a host whose configuration has a block for it. */
 async function daemonFiles({ configuration: { file } }: State): Promise<Finding[]> {
   const blocks = parseBlocks(readFileSync(file), file);
   if (!blocks.some(({ name }) => name.startsWith("auksd"))) {
@@ -110,7 +110,7 @@ async function daemonFiles({ configuration: { file } }: State): Promise<Finding[
   } catch (error) {
     if (!(error instanceof AuksError)) throw error;
     if (error.error === "AUKSD_NOT_A_SERVER") return [skipped("auksd does not run on this host")];
-    // Clients on this host work nevertheless.
+    // Clients on this host still work.
     return [
       warning(
         `auksd would not start here: ${error.message}`,
@@ -168,7 +168,7 @@ function account({ context, principal }: State): Finding[] {
     return [ok(`${principal} is uid ${uidOf(context, principal)} here`)];
   } catch (error) {
     if (!(error instanceof AuksError)) throw error;
-    // Hosts need no account: they fetch tickets, but have none to add.
+    // A host needs no account: it fetches tickets, but adds none.
     return [
       note(
         `auks -a can't work for ${principal}: ${error.reason}`,

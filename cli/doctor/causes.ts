@@ -82,7 +82,7 @@ export const CAUSES: readonly Cause[] = [
     pattern: /Keyfile is insecure: "(.+)" should not be a symbolic link/,
     text: "Anyone who can change the link could substitute another key.",
     remedy: ({ user }) =>
-      advise(`Put the key itself in the place of the link, owned by ${user} with mode 0600`),
+      advise(`Replace the link with the key itself, owned by ${user} with mode 0600`),
   },
   {
     message: "Keyfile must be at least 32 bytes",
@@ -108,7 +108,7 @@ export const CAUSES: readonly Cause[] = [
         place,
         path,
         (directory) => `chmod go-w ${directory}`,
-        "Take the permission to write from others if nobody needs it, or move the file elsewhere",
+        "Remove the other users' write permission if nobody needs it, or move the file elsewhere",
       ),
   },
   {
@@ -160,7 +160,7 @@ export const CAUSES: readonly Cause[] = [
     message: "Failed to lock ...: pid ... bound to socket ...",
     pattern: /Failed to lock ".+": pid (\d+) bound to socket "(.+)"/,
     text: "A munged is already running on this socket.",
-    remedy: () => advise("Nothing, unless another munged is to take its place"),
+    remedy: () => advise("Nothing, unless another munged should replace it"),
   },
   {
     message: "Failed to validate lockfile: ... should ...",
@@ -190,7 +190,7 @@ export const CAUSES: readonly Cause[] = [
   {
     message: "Failed to access ...: Permission denied",
     pattern: /Failed to access "(.+)": Permission denied/,
-    text: "You are not allowed through a directory above the socket.",
+    text: "You are not allowed to pass through a directory above the socket.",
     remedy: () => advise("Let all users pass through the directories above the socket"),
   },
   {
@@ -276,7 +276,7 @@ export const CAUSES: readonly Cause[] = [
   {
     message: "Contradictory policy of ...: ...",
     pattern: /Contradictory policy of/,
-    text: "munged's options about algorithms leave nothing that works.",
+    text: "munged's options for algorithms leave no usable combination.",
     remedy: () =>
       advise("Correct the options: --security, --allow-ciphers, --allow-macs, --allow-zips"),
   },

@@ -20,7 +20,7 @@ import { clock, nameService } from "./system_checks.ts";
 /** One check. */
 export interface Check {
   readonly name: string;
-  /** Its findings; none where there is nothing to check. */
+  /** Its findings; none if there is nothing to check. */
   examine(node: Node): readonly Finding[] | Promise<readonly Finding[]>;
 }
 

@@ -29,7 +29,9 @@ export function lock({ lock, socketPath, exchange, uid, ownerOf }: Node): Findin
       return [skipped(`You may not see which process holds the lock: ${AS_ROOT}`)];
     case "held elsewhere": {
       if (exchange.state === "answered" || exchange.answered) {
-        return [ok("A process that cannot be seen from here holds it, in another container say")];
+        return [
+          ok("A process that cannot be seen from here holds it, perhaps in another container"),
+        ];
       }
       const text = `A process that cannot be seen from here holds the lock "${path}"`;
       return [problem(text, advise("End it where it runs: in another container, or on the host"))];
@@ -131,12 +133,12 @@ export function roundTrip(node: Node): Finding[] {
     return [
       warning(
         `Making and opening a credential took ${time}`,
-        advise("See what keeps the machine, or munged, busy (munged --status)"),
+        advise("Find out what keeps the machine or munged busy (munged --status)"),
       ),
     ];
   }
   if (!exchange.answered) return [skipped("munged does not answer")];
-  // A munged that does not serve this user, or this host, may be just what its administrator wants.
+  // It may be intended that munged does not serve this user or this host.
   const make = isByPolicy(exchange.text) ? note : problem;
   return [explained(make, `munged refuses its own credential: ${exchange.text}`, node)];
 }
@@ -181,12 +183,12 @@ export function daemonClock({ exchange }: Node): Finding[] {
   return [
     make(
       `munged's clock is ${seconds} s ${clockLead > 0 ? "ahead of" : "behind"} this host's`,
-      advise("See what munged was started with: a library like faketime, or a time namespace"),
+      advise("Check how munged was started: with a library like faketime, or in a time namespace"),
     ),
   ];
 }
 
-/** Which version is running; asked from munged, because doctor must not run the file its process points at. */
+/** Which version is running. Doctor asks munged, because it must not run the file that munged's process points to. */
 export function version({ lock, restart, socketPath }: Node): Finding[] {
   const ours = `This is ${VERSION_LINE}`;
   const executable = lock.state === "held" ? lock.holder.executable : undefined;

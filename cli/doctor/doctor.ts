@@ -125,7 +125,7 @@ async function examine(program: string, args: readonly string[]): Promise<number
 }
 
 async function examineAuksOnly(json: boolean): Promise<number> {
-  const { examineAuks } = await import("./auks.ts"); // only where it is needed, as it needs libkrb5
+  const { examineAuks } = await import("./auks.ts"); // loaded only if needed, because it needs libkrb5
   const findings = await examineAuks();
   const found = worst(findings)!;
   const cause = STATUS[found.verdict] === 0 ? undefined : found;

@@ -8,7 +8,7 @@ import { copyKey, explain } from "./causes.ts";
 import { advise, type Finding, ok, problem, skipped, warning } from "./finding.ts";
 import type { Node } from "./node.ts";
 
-/** Free bytes that are too few for munged's files, and that soon may be. */
+/** Free bytes that are too few for munged's files, and that may soon be. */
 const DISK_PROBLEM = 1 << 20;
 const DISK_WARNING = 4 << 20;
 
@@ -44,7 +44,9 @@ export function user({ uid, user, lock }: Node): Finding[] {
     return [
       problem(
         `munged's user, UID ${uid}, is unknown to the name service`,
-        advise("Find out whether the name service fails, or munged's files belong to a stranger"),
+        advise(
+          "Find out whether the name service fails, or munged's files belong to an unknown user",
+        ),
       ),
     ];
   }
@@ -95,7 +97,7 @@ export function files(node: Node): Finding[] {
   const { config, exchange, lock, seesAll } = node;
   const paths: [TrustedFile, string][] = [["seed", config.seedFile], ["pid", config.pidFile]];
   if (!config.foreground && !config.syslog) paths.unshift(["log", config.logFile]);
-  // Only its command line says where a running daemon has its files.
+  // Where a running daemon has its files is known only from its command line.
   if (exchange.state === "answered" && lock.state !== "held") return [];
   const make = exchange.state === "answered" ? warning : problem;
   const findings: Finding[] = [];

@@ -18,7 +18,7 @@ export const advise = (words: string): Remedy => ({ advice: words });
 export function run(command: string): Remedy {
   return printable(command) === command
     ? { fix: command }
-    : advise("The names in the command for this can't be printed");
+    : advise("The command for this contains names that can't be printed");
 }
 
 /** One finding. */

@@ -1,5 +1,5 @@
-// mungebox doctor HOST...: sends a credential to another host and fetches one back over ssh, and judges the
-// host's key, clock and munged by what becomes of them.
+// mungebox doctor HOST...: sends a credential to another host and fetches one back over ssh, and judges the host's key,
+// clock and munged by the results.
 import { ERRNO, errorText } from "../../lib/errors.ts";
 import type { DecodeResponse } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
@@ -73,7 +73,7 @@ async function examineHost(host: string, ssh: string, node: Node): Promise<HostF
 
 async function askAndJudge(host: string, ssh: string, node: Node): Promise<HostFinding> {
   const client = new BlockingClient(node.socketPath, { waitForSocket: false });
-  // Anyone who gets hold of it there can use it only as this user, and only through munged.
+  // Anyone who obtains it there can use it only as this user, and only through munged.
   const made = encodeCredential(client, process.geteuid!());
   const credential = new TextDecoder("latin1").decode(made.credential);
   const madeAt = Math.floor(Date.now() / 1000);
@@ -105,7 +105,7 @@ function examineThere(host: string) {
   return run(`ssh ${quote(host)} mungebox doctor`);
 }
 
-/** Judges by both directions: what became of our credential there, and of theirs here. */
+/** Judges by both directions: the result of our credential there, and of theirs here. */
 function judge(
   about: Omit<HostFinding, keyof Finding>,
   there: RemoteDecode,
@@ -174,7 +174,7 @@ function judgeKeys(
     return problem(
       `${host} has a different key${prints}${clock}`,
       advise(
-        "Compare both with a third host of the realm, and copy the key to the one that is wrong",
+        "Compare both with a third host of the realm, and copy the right key to the wrong host",
       ),
     );
   }

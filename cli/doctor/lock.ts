@@ -1,5 +1,5 @@
 // Which process holds the lock of munged's socket, according to the kernel. That process is not trusted: what it says about
-// itself is bounded here, and nothing it points at is run.
+// itself is bounded here, and nothing that it points to is run.
 import {
   closeSync,
   constants,
@@ -105,7 +105,7 @@ export function mungedOptions(words: readonly string[]): string[] {
       parameter: () => {},
     });
   } catch (error) {
-    if (!(error instanceof GetoptError)) throw error; // what follows it is not munged's
+    if (!(error instanceof GetoptError)) throw error; // anything after it is not for munged
   }
   return options;
 }

@@ -1,5 +1,5 @@
-// Everything doctor knows about munged on this node, gathered once: its configuration, the holder of the lock,
-// the key in the file, and how the daemon answers. The checks decide what it means.
+// Everything that doctor knows about munged on this node, gathered once: its configuration, the holder of the lock, the key
+// in the file, and how the daemon answers. The checks interpret it.
 import { existsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DaemonConfig } from "../../daemon/munged/config.ts";
@@ -58,7 +58,7 @@ export interface Node extends Place {
   readonly args: readonly string[];
   /** UID that munged runs as, or would. */
   readonly uid: number | undefined;
-  /** Whether doctor may read what only munged's user may. */
+  /** Whether doctor may read what only munged's user may read. */
   readonly seesAll: boolean;
   readonly lock: Lock;
   readonly key: Key;
@@ -104,7 +104,7 @@ export function lookAtNode(
     uid,
     user,
     seesAll,
-    // Looked at again: what counts is what munged was doing while it did not answer.
+    // Examined again, because what matters is the state of munged while it did not answer.
     lock: lookAtLock(config.socketPath),
     key,
     exchange: answer,
@@ -160,8 +160,8 @@ function daemonUid(
 }
 
 /**
- * Reads the key, if munged would: root must not read what a link in the key's place leads to, and show others what
- * follows from it.
+ * Reads the key, if munged would: root must not follow a link in the key's place and reveal something about its target to
+ * others.
  */
 function readKey(config: DaemonConfig, uid: number | undefined, seesAll: boolean): Key {
   const breaches: string[] = [];

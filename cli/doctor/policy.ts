@@ -1,4 +1,4 @@
-// Check of what munged's settings permit in the default realm: limits explain refusals that are no faults.
+// Checks what munged's settings permit in the default realm: limits explain refusals that are intended.
 import { describePolicy, policyLine } from "../../daemon/munged/observe/policy_text.ts";
 import { isModern, resolvePolicy } from "../../daemon/munged/policy/policy.ts";
 import { DEFAULT_REALM } from "../../lib/credential/realm.ts";

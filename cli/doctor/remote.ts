@@ -23,7 +23,7 @@ export interface RemoteCause {
   readonly text: string;
 }
 
-/** The fate of our credential on the other host. */
+/** The result of our credential on the other host. */
 export interface RemoteDecode {
   /** The MUNGE error, 0 for none. */
   readonly errno: number;
@@ -172,7 +172,7 @@ function runThere(
       output += text;
       if (output.length <= MAX_OUTPUT) return;
       output = "";
-      complaint = `It said more than ${MAX_OUTPUT} characters`;
+      complaint = `Its output exceeded ${MAX_OUTPUT} characters`;
       child.kill("SIGKILL");
       end(SSH_FAILED);
     });
@@ -184,7 +184,7 @@ function runThere(
       end(SSH_FAILED);
     });
     child.once("close", (status) => end(status ?? SSH_FAILED));
-    child.stdin.on("error", () => {}); // ssh's own message says more
+    child.stdin.on("error", () => {}); // ssh's own message is more informative
     child.stdin.end(script);
   });
 }

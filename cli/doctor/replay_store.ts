@@ -1,4 +1,4 @@
-// The check of the realm's replay store: whether this host reaches it, and whether it keeps what it is told.
+// Checks the realm's replay store: whether this host can reach it, and whether it is reliable.
 import type { StoreConfig } from "../../daemon/munged/replay_store/messages.ts";
 import { AS_ROOT } from "./file_checks.ts";
 import { advise, type Finding, ok, problem, skipped, warning } from "./finding.ts";
@@ -15,7 +15,7 @@ export async function replayStore({ config, seesAll, uid }: Node): Promise<Findi
   try {
     return await examine(store);
   } catch (error) {
-    const text = `The replay store can't be asked: ${(error as Error).message}`;
+    const text = `The replay store can't be reached: ${(error as Error).message}`;
     return config.replayStorePolicy === "refuse"
       ? [problem(`${text}: credentials are refused`, REACH)]
       : [warning(`${text}: replays are refused on each host only`, REACH)];

@@ -150,7 +150,7 @@ function encode(settings: Settings, payload: Uint8Array): Uint8Array {
   return refuse(printable(errorText) || "Internal error");
 }
 
-/** Switches to the user and group that the credential shall name, because munged asks the kernel who is calling. */
+/** Switches to the user and group that the credential must name, because munged asks the kernel who is calling. */
 function takeIdentity({ uid, gid }: Settings): void {
   try {
     if (gid !== undefined) setEffectiveGroup(gid);

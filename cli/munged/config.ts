@@ -20,7 +20,7 @@ import { refuse } from "../command_line/values.ts";
 /** The default configuration file, which may be missing. */
 export const DEFAULT_CONFIG_FILE = `${CONFIG_DIRECTORY}/munge.conf`;
 
-/** An option that a file and the environment may set as well. */
+/** An option that a file and the environment can also set. */
 export interface ConfigOption<Settings> extends Option<Settings> {
   /** Valid on a command line only. */
   readonly once?: true;
@@ -35,7 +35,7 @@ export interface ConfigOption<Settings> extends Option<Settings> {
 /** The source of each option's value, by long name; without defaults. */
 export type Sources = Map<string, string>;
 
-/** A prefix of our own: `MUNGE_KEY_FILE`, say, means something to many container images. */
+/** Our own prefix, because `MUNGE_KEY_FILE`, for example, has another meaning in many container images. */
 const VARIABLE_PREFIX = "MUNGEBOX_";
 
 /** The environment variable for an option. */
@@ -71,17 +71,17 @@ export function applyFile<Settings>(
     if (option === undefined) refuse(`${place}: Unknown key "${key}"`);
     const parsed = parseValue(value);
     if (parsed?.isWellFormed() === false) refuse(`${place}: "${key}" is not in UTF-8`);
-    if (parsed === undefined) refuse(`${place}: Text behind a quoted value, or no closing quote`);
+    if (parsed === undefined) refuse(`${place}: Text after a quoted value, or no closing quote`);
     apply(option, settings, parsed, place);
     sources.set(option.long, place);
   });
 }
 
 /**
- * A value, with a comment behind it taken off. In double quotes it may contain anything, `"` and `\` behind a
- * backslash.
+ * A value, without a comment that follows it. In double quotes it may contain anything, with a backslash before `"` and
+ * `\`.
  *
- * @returns undefined for a quote that is not closed, and for anything but a comment behind one that is.
+ * @returns undefined if the closing quote is missing, or followed by anything but a comment.
  */
 export function parseValue(text: string): string | undefined {
   if (!text.startsWith('"')) return text.replace(/(?:^|\s+)#.*$/, "");
@@ -160,7 +160,7 @@ function readConfigFile(path: string, optional: boolean, uid: number): string {
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    // A directory that this user may not even search, like Debian's /etc/munge, has no settings for this munged.
+    // A directory that this user can't even search, like Debian's /etc/munge, has no settings for this munged.
     if (optional && !existsSync(path)) return "";
     refuse(`Failed to open configuration file "${path}": ${systemText(error)}`);
   }

@@ -1,4 +1,4 @@
-// munged's command line, whose options a configuration file and the environment may set as well. The daemon itself is in
+// munged's command line; a configuration file and the environment can also set its options. The daemon itself is in
 // daemon/munged/main.ts.
 import { statSync } from "node:fs";
 import { dirname } from "node:path";
@@ -30,8 +30,8 @@ import type { MungedOption, Settings } from "./settings.ts";
  *
  * @param program base name of argv[0].
  * @param args the words after it.
- * @param prepare checks and completes the configuration, of which it learns what was set where, before the daemon runs with
- * it.
+ * @param prepare checks and completes the configuration before the daemon runs with it; it also gets the source of each
+ * setting.
  * @returns the exit status.
  * @throws {MungeError} for a mistake on the command line.
  */
@@ -57,7 +57,7 @@ export async function run(
 /**
  * The settings from a command line, the environment and the configuration file.
  *
- * @param uid of the daemon, now or later; by default this process's.
+ * @param uid that the daemon has or will have; by default this process's.
  * @throws {MungeError} for the first mistake.
  */
 export function parseConfig(
@@ -108,7 +108,7 @@ function parseSettings(
   parseCommandLine(program, args, settings, sources);
   if (settings.replayDir === undefined) settings.replayDir = defaultReplayDir(settings.seedFile);
   if (!sources.has("realm-dir")) settings.realmDir = defaultRealmDir(settings.keyFile);
-  // A munged with a policy that makes no sense can still be stopped.
+  // A munged can be stopped even if its policy makes no sense.
   if (environment !== null && !stop && task !== "status") {
     settings.fips = isFipsMode();
     if (settings.fips && !sources.has("security")) sources.set("security", "FIPS mode");
@@ -124,7 +124,7 @@ function isRealmWide({ scope }: RealmScope): boolean {
   return scope === "realm";
 }
 
-/** The user for whom a configuration file is checked; root may inspect and stop a daemon it would not run itself. */
+/** The user for whom a configuration file is checked; root can inspect and stop a daemon that it would not run itself. */
 function configUid(path: string, serves: boolean): number {
   const uid = process.geteuid!();
   if (uid !== 0 || serves) return uid;

@@ -1,5 +1,6 @@
-// munged's options about what each realm permits: to whom, with which algorithms, and from where. All take a realm's name
-// in front; without it, they apply to every realm that lacks such an option. daemon/munged/policy combines them.
+// munged's options for what each realm permits: to whom, with which algorithms, and from where. Their values may begin with
+// a realm's name; without one, they apply to every realm without such an option of its own. daemon/munged/policy combines
+// them.
 import type { AlgorithmRule, Direction, SecurityLevel } from "../../daemon/munged/config.ts";
 import { formatNetwork, parseNetwork } from "../../daemon/munged/policy/networks.ts";
 import { TYPES } from "../../daemon/munged/policy/policy.ts";
@@ -95,7 +96,7 @@ function typeNumber(
   );
   if (type !== undefined) return type.number;
   const known = TYPES[kind].map(({ name }) => name).join(", ");
-  throw wrong(option, value, `"${word}" is none of ${known}`);
+  throw wrong(option, value, `"${word}" is not one of ${known}`);
 }
 
 function acceptOrigin(settings: Settings, value: string): void {
@@ -116,7 +117,7 @@ function setSecurity(settings: Settings, value: string): void {
   settings.security = [...others, { realm, level }];
 }
 
-/** The error for a value that is wrong in a way that needs explaining. */
+/** The error for an invalid value, with the reason. */
 function wrong(option: string, value: string, reason: string): MungeError {
   return new MungeError("EMUNGE_SNAFU", `${invalid(option, value).message}: ${reason}`);
 }

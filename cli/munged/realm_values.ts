@@ -24,7 +24,7 @@ export function parseWho(
     try {
       if (kind === "user") uids.push(parseUser(name));
       else if (kind === "group") gids.push(parseGroup(name));
-      else throw new Error(`"${word}" is neither user: nor group:`);
+      else throw new Error(`"${word}" begins with neither user: nor group:`);
     } catch (error) {
       throw invalid(option, value, error);
     }

@@ -65,7 +65,7 @@ function formatStatus(status: Status): string {
     if (counts.length === 0) continue;
     row("REFUSED", `${kind}: ${counts.map(([rule, count]) => `${count} by ${rule}`).join(", ")}`);
   }
-  const { kept_connections: kept } = status as Partial<Status>; // which an older munged does not report
+  const { kept_connections: kept } = status as Partial<Status>; // an older munged does not report it
   if (kept !== undefined) {
     row(
       "CONNECTIONS",
@@ -89,10 +89,10 @@ function formatStatus(status: Status): string {
       ? "off"
       : `${status.replay.entries} entries, ${Math.ceil(status.replay.bytes / 1024)} KiB`,
   );
-  const store = status.replay_store ?? null; // which a munged of an earlier version does not report
+  const store = status.replay_store ?? null; // an older munged does not report it
   if (store !== null) row("REPLAY_STORE", formatStoreStatus(store));
   row("MEMORY", `${Math.ceil(status.resident_bytes / 1024)} KiB`);
-  const { max_payload_bytes: maxPayload = MAX_PAYLOAD_LENGTH } = status; // which an older munged does not report
+  const { max_payload_bytes: maxPayload = MAX_PAYLOAD_LENGTH } = status; // an older munged does not report it
   row("MAX_PAYLOAD", `${maxPayload} bytes`);
   for (const { name, limited, policy, keys } of status.realms) {
     const realm = name === "" ? "default realm" : `realm ${name}${limited ? " (limited)" : ""}`;

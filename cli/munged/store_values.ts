@@ -7,7 +7,7 @@ export const MAX_REPLICAS = 100;
 /** Below the two seconds after which clients give up and retry. */
 export const MAX_STORE_TIMEOUT_MS = 1_500;
 
-/** What a URL's scheme says. */
+/** The meaning of a URL's scheme. */
 interface Scheme {
   readonly name: string;
   readonly kind: StoreKind;
@@ -28,7 +28,7 @@ const SCHEMES: readonly Scheme[] = [
 const URL_PATTERN =
   /^(?<scheme>[a-z+]+):\/\/(?:(?<user>[^@/:]*)@)?(?<host>\[[0-9a-fA-F:.]+\]|[^\s:/@[\]]+)(?::(?<port>\d{1,5}))?(?:\/(?<master>[\w.-]*))?$/;
 
-/** What one URL says. */
+/** The meaning of one URL. */
 type Parsed = Scheme & { user: string; master: string; server: StoreAddress };
 
 /**
@@ -38,7 +38,7 @@ type Parsed = Scheme & { user: string; master: string; server: StoreAddress };
  */
 export function parseStore(value: string): StoreLocation {
   if (/:\/\/[^@/]*:[^/]*@/.test(value)) {
-    refuse("Password in it; use --replay-store-password-file");
+    refuse("It contains a password; use --replay-store-password-file");
   }
   const [first, ...others] = value.split(",").map(parseUrl);
   const { kind, tls, user, master, server } = first!;
@@ -50,8 +50,8 @@ export function parseStore(value: string): StoreLocation {
   if (kind === "single" && others.length > 0) {
     refuse("Several stand-alone servers don't share what they know; use Sentinel or a cluster");
   }
-  if (kind === "sentinel" && master === "") refuse("No name of a master behind the host");
-  if (kind !== "sentinel" && master !== "") refuse("Text behind the host");
+  if (kind === "sentinel" && master === "") refuse("No master name after the host");
+  if (kind !== "sentinel" && master !== "") refuse("Text after the host");
   return { kind, tls, user, servers: [server, ...others.map((other) => other.server)], master };
 }
 

@@ -12,7 +12,7 @@ export function once(option: MungedOption): MungedOption {
   return { ...option, once: true };
 }
 
-/** An option with its values in force in the form of the file, for --check-config. */
+/** An option that also shows its values in force, in the format of the file, for --check-config. */
 export function shown(option: MungedOption, show: (settings: Settings) => string[]): MungedOption {
   return { ...option, show };
 }
@@ -116,7 +116,7 @@ export function seconds(
   ));
 }
 
-/** The number that makes up the whole of `value`, parsed like strtol(). */
+/** The number that the whole of `value` represents, parsed like strtol(). */
 export function integer(option: string, value: string, min: number, max: number): number {
   const result = wholeNumber(value);
   if (result === undefined || result < min || result > max) throw invalid(option, value);

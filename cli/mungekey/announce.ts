@@ -8,7 +8,7 @@ import { systemText } from "../../lib/os/system_text.ts";
 import { refuse } from "../command_line/values.ts";
 import { askStatus, isStatusRefused } from "../munged/status.ts";
 
-/** munged notices a change by itself within seconds; anything longer means that something is wrong. */
+/** munged notices a change by itself within seconds; if it takes longer, something is wrong. */
 const PATIENCE_MS = 15_000;
 const POLL_MS = 20;
 

@@ -1,4 +1,4 @@
-// mungekey: creates the secret key that all hosts of a realm share. Replacing it without downtime is in rotation.ts.
+// mungekey: creates the secret key that all hosts of a realm share. rotation.ts replaces it without downtime.
 import { lstatSync } from "node:fs";
 import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../../lib/credential/subkeys.ts";
 import { systemText } from "../../lib/os/system_text.ts";
@@ -143,7 +143,7 @@ async function rotateKey(
 ): Promise<void> {
   const rotation = await import("./rotation.ts");
   const { from } = settings;
-  // Read before this process switches to the key's owner, who may not be able to read it.
+  // Read before this process switches to the key's owner, who might not be able to read it.
   const given = from === undefined ? undefined : readKey(from);
   becomeOwnerOf(settings.keyFile);
   if (task === "fingerprint") return rotation.printFingerprint({ ...settings, program });

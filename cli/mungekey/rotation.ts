@@ -13,10 +13,10 @@ import { replaceFile } from "../../lib/files/replacement.ts";
 import { print, printError, reportWarning } from "../command_line/print.ts";
 import { refuse } from "../command_line/values.ts";
 
-/** How key files are written: private, and on the disk before anything depends on them. */
+/** How key files are written: private, and on disk before anything depends on them. */
 const KEY_FILE = { mode: 0o600, isDurable: true } as const;
 
-/** What all key commands share. */
+/** The settings common to all key commands. */
 export interface KeyCommand {
   readonly program: string;
   readonly keyFile: string;
@@ -56,8 +56,8 @@ export function stageKey(command: KeyCommand, newKey: () => Uint8Array): string 
 }
 
 /**
- * old <- active <- next. First it copies the active key over the old one, where it has no effect as long as it is also
- * the active one; then it renames the staged file to the active one's name.
+ * old <- active <- next. First it copies the active key over the old one, which has no effect as long as that key is also
+ * active; then it renames the staged file over the active one.
  *
  * @returns the new key's fingerprint.
  */
@@ -212,7 +212,7 @@ function expiryText({ rotationTime }: KeyCommand, since: number): string {
   return `${formatTime(expiry)}${expiry <= seconds() ? " (over)" : ""}`;
 }
 
-/** In the largest unit that fits at least twice: `90 min`, `36 h`, `12 d`. */
+/** An age in the largest unit that fits at least twice: `90 min`, `36 h`, `12 d`. */
 function formatAge(age: number): string {
   for (const [unit, length] of [["d", 86_400], ["h", 3600], ["min", 60]] as const) {
     if (age >= 2 * length) return `${Math.floor(age / length)} ${unit}`;

@@ -287,7 +287,7 @@ function stopAt(task: WorkerTask, end: number): void {
   else setTimeout(() => stopAt(task, end), Math.min(remaining, MAX_TIMER));
 }
 
-/** Shows the speed of a long run, and what is left of it, on a terminal. */
+/** On a terminal, shows the speed of a long run and how much of it is left. */
 function startProgress(settings: Settings, task: WorkerTask, start: number): { stop(): void } {
   if (settings.quiet || !process.stderr.isTTY) return { stop() {} };
   const timer = setInterval(() => {

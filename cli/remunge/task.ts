@@ -1,4 +1,4 @@
-// What remunge and its workers share: the task, the counters and the format of report lines.
+// What remunge and its workers have in common: the task, the counters and the format of report lines.
 import type { EncodeRequest } from "../../lib/protocol/message.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { print } from "../command_line/print.ts";

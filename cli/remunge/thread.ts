@@ -19,7 +19,7 @@ function work(task: WorkerTask): void {
     if (number > limit) break;
     let step: Step = "encoding";
     try {
-      // Made here, because a path that no socket can have is an error for each credential.
+      // Created here, because a path that no socket can have is an error of each credential.
       client ??= new BlockingClient(task.socket);
       let start = performance.now();
       const encoded = client.transact(encoding);
@@ -64,7 +64,7 @@ function checkResponse(
     printLine(`Credential #${number} ${step} took ${seconds.toFixed(3)} seconds`);
   }
   if (response.errno !== 0) {
-    // The reference has no other error for encoding.
+    // For encoding, the reference reports no other error.
     const code = step === "encoding" ? "EMUNGE_SNAFU" : errorCode(response.errno);
     throw new MungeError(code, printable(response.errorText) || errorText(response.errno));
   }

@@ -126,7 +126,7 @@ function readRule(
   const expression = readSlashRealmExpression(written, knownRealms) ?? written;
   const text = utf8.decode(expression);
   if (expression !== written) {
-    warn(line, `${utf8.decode(written)} is read as ${text}, which is the right way to write it`);
+    warn(line, `${utf8.decode(written)} is read as ${text}, which is the correct notation`);
   }
   if (text === "*" && role === "admin") warn(line, `${text} makes every principal an admin`);
   return {

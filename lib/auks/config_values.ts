@@ -22,7 +22,7 @@ export class Values {
     this.#warnings = warnings;
     for (const setting of block?.settings ?? []) {
       const key = setting.key.toLowerCase();
-      if (this.#settings.has(key)) this.#warn(setting, "is given twice, the first one counts");
+      if (this.#settings.has(key)) this.#warn(setting, "is given twice; the first one applies");
       else this.#settings.set(key, setting);
     }
   }
@@ -65,7 +65,7 @@ export class Values {
     const text = this.text(key)?.toLowerCase();
     if (text === undefined) return preset;
     if (text !== "yes" && text !== "no") {
-      this.#warn(this.find(key)!, `"${text}" counts as no, as all but yes does`);
+      this.#warn(this.find(key)!, `"${text}" means no, like everything but yes`);
     }
     return text === "yes";
   }

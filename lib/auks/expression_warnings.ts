@@ -22,7 +22,7 @@ export function expressionWarnings(expression: Uint8Array, text: string): string
   const tree = parseExpression(expression);
   const warnings: string[] = [];
   if (!isAtEdge(tree, "^") || !isAtEdge(tree, "$")) {
-    warnings.push(`${text} is not between ^ and $ all of it, so it matches longer names as well`);
+    warnings.push(`not all of ${text} is between ^ and $, so it also matches longer names`);
   }
   if (hasPlainDot(tree)) {
     warnings.push(`a dot in ${text} matches any character; a dot itself is [.] or \\.`);

@@ -150,6 +150,6 @@ export function readSlashRealm(
   const meant = `${name.slice(0, slash)}@${name.slice(slash + 1)}`;
   return {
     name: meant,
-    warning: `"${name}" is read as "${meant}", which is the right way to write it`,
+    warning: `"${name}" is read as "${meant}", which is the correct notation`,
   };
 }

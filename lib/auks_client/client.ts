@@ -1,4 +1,4 @@
-// Requests to auksd: rounds over its servers, with pauses in between, until one answers. Failures that waiting does not
+// Requests to auksd: rounds over its servers, with pauses in between, until one answers. Failures that waiting would not
 // cure are reported at once.
 import { AuksError, type AuksErrorName } from "../auks/errors.ts";
 import { formatRequest } from "../auks/request.ts";
@@ -29,7 +29,7 @@ export interface ClientSettings {
   readonly delayMs: number;
   /** The cache to authenticate with; undefined for the default one. */
   readonly ccache: string | undefined;
-  /** Whether that must be the host's own, which no other user can have put there. */
+  /** Whether it must be the host's own cache, which no other user can have created. */
   readonly isHosts?: boolean;
 }
 
@@ -46,7 +46,7 @@ export class RequestFailure extends Error {
   }
 }
 
-/** Maximum silence of a daemon that has to answer, regardless of Timeout. */
+/** How long a daemon that must answer may be silent, regardless of Timeout. */
 const SILENCE_MS = 30_000;
 /** Transient failures of the KDC, or of finding it. */
 const PASSING: ReadonlySet<number> = new Set([
@@ -61,8 +61,8 @@ const KRB_AP_ERR_TKT_EXPIRED = 32;
  * Lets `ask` talk to the first server that authenticates us.
  *
  * @param context for libkrb5's calls, some of which wait for a KDC and block.
- * @param ask makes requests in a session; called again at the next server if the connection breaks, so they must be
- * ones that may be repeated, as all of AUKS's may.
+ * @param ask makes requests in a session. It is called again at the next server if the connection breaks, so its requests
+ * must be repeatable, as all of AUKS's are.
  * @throws {RequestFailure} if no server answers.
  */
 export async function withSession<T>(
@@ -87,7 +87,7 @@ export async function withSession<T>(
   }
 }
 
-/** The failure to report for a round: preferably one that waiting does not cure. */
+/** The failure to report for a round: preferably one that waiting would not cure. */
 function summarize(failures: readonly AttemptFailure[]): RequestFailure {
   if (failures.length === 0) {
     return new RequestFailure("API_CONNECTION", "the configuration names no auksd");
@@ -149,12 +149,12 @@ function ticketFor(
 }
 
 function explain(error: KerberosError, principal: string, cacheName: string): string {
-  if (error.code === KRB5.FCC_NOFILE) return `no ticket: ${cacheName} is not there`;
+  if (error.code === KRB5.FCC_NOFILE) return `no ticket: ${cacheName} does not exist`;
   if (error.protocolCode === KRB_AP_ERR_TKT_EXPIRED) {
     return `the ticket in ${cacheName} has expired`;
   }
   if (error.protocolCode === KDC_ERR_S_PRINCIPAL_UNKNOWN) {
     return `the KDC does not know ${principal}, which should be auksd's principal`;
   }
-  return `no ticket for ${principal} by ${cacheName}: ${error.message}`;
+  return `no ticket for ${principal} with ${cacheName}: ${error.message}`;
 }

@@ -83,8 +83,8 @@ export function readTickets(context: Context, name: string | undefined): CachedT
 }
 
 /**
- * Refuses a cache file of another user's as one's own. The default cache is in /tmp, where anybody can put one while it
- * is missing.
+ * Refuses to use a cache file that belongs to another user. The default cache is in /tmp, where anyone can create it while
+ * it is missing.
  *
  * @param name as for {@linkcode openCache}.
  * @throws {AuksError} KRB5_CCACHE_READ or KRB5_CCACHE_OPEN.
@@ -93,7 +93,7 @@ export function requireOwnCache(context: Context, name: string | undefined): voi
   using cache = openCache(context, name);
   const path = /^FILE:(.*)$/s.exec(cache.name)?.[1];
   if (path === undefined) return;
-  // First of a link itself; in a directory with the sticky bit nobody else can replace it.
+  // First the link itself, if it is one. In a directory with the sticky bit, nobody else can replace it.
   for (const stat of [lstatSync, statSync]) {
     const stats = stat(path, { throwIfNoEntry: false });
     if (stats === undefined || stats.uid === 0 || stats.uid === process.geteuid!()) continue;
@@ -119,7 +119,7 @@ function readAll(cache: CredentialCache) {
 }
 
 /**
- * Replaces the contents of a cache by these tickets; the first one's client becomes the cache's principal.
+ * Replaces the contents of a cache with these tickets; the first one's client becomes the cache's principal.
  *
  * @param name as for {@linkcode openCache}.
  * @throws {AuksError} KRB5_CCACHE_OPEN, KRB5_CCACHE_INIT or KRB5_STORE; the cache is then unchanged, unless libkrb5 can't
@@ -140,8 +140,8 @@ export function replaceTickets(
 const UNIQUE_BYTES = 8;
 
 /**
- * Fills a new file beside the old one and renames it over that. Its name can't be guessed: in /tmp, anybody could have
- * made directories of all names, and so have kept a host from renewing its ticket.
+ * Fills a new file beside the old one and renames it over that. Its name can't be guessed: otherwise, in /tmp, anyone could
+ * create directories with all possible names, and so keep a host from renewing its ticket.
  */
 function replaceFileCache(
   context: Context,
@@ -166,8 +166,8 @@ function replaceFileCache(
 }
 
 /**
- * Keeps the owner of a cache that root replaces, if the tickets are that user's: anybody can put a file in /tmp where
- * another user's tickets are going to be.
+ * Keeps the owner of a cache that root replaces, but only if the tickets are that user's: anyone can create a file in /tmp
+ * where another user's tickets will be.
  */
 function keepOwner(context: Context, path: string, unfinished: string, principal: string): void {
   if (process.geteuid!() !== 0) return;
@@ -176,7 +176,7 @@ function keepOwner(context: Context, path: string, unfinished: string, principal
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   const fd = openSync(unfinished, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
-    // In a directory of the user's, another file may have taken its place.
+    // In one of the user's directories, another file may have taken its place.
     const made = fstatSync(fd);
     if (!made.isFile() || made.nlink !== 1) throw new Error("Replaced while it was written");
     fchownSync(fd, old.uid, old.gid);
@@ -217,6 +217,6 @@ function explain(
   const missing = error.code === KRB5.FCC_NOFILE && name === "KRB5_CCACHE_READ";
   return new AuksError(
     name,
-    missing ? `no ticket: ${cache} is not there` : `${cache}: ${error.message}`,
+    missing ? `no ticket: ${cache} does not exist` : `${cache}: ${error.message}`,
   );
 }

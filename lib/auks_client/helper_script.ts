@@ -6,7 +6,7 @@ import { isAbsolute } from "node:path";
 /** What has happened; AUKS_EVENT in the script's environment. */
 export type HelperEvent = "stored" | "renewed" | "expiring";
 
-/** How long a script may take before it is killed, because renewals wait for it, or the beginning of a step. */
+/** How long a script may take before it is killed, because renewals, or the start of a step, wait for it. */
 const LIMITS_MS: Readonly<Record<HelperEvent, number>> = {
   stored: 20_000,
   renewed: 60_000,
@@ -28,7 +28,7 @@ export async function runHelperScript(
   streams: "inherit" | "ignore" = "inherit",
 ): Promise<string | undefined> {
   if (path === undefined) return undefined;
-  // The original runs a file of that name in the current directory, which anybody could have put there.
+  // The original would run a file of that name in the current directory, where anyone could have put it.
   if (!isAbsolute(path)) return `HelperScript ${path} is not run: it is not an absolute path`;
   if (!isExecutable(path)) return undefined;
   const child = spawn(path, [], {

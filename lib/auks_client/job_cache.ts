@@ -35,7 +35,7 @@ export function expandTemplate(template: string, { uid, job, step }: JobNames): 
     if (value !== undefined) return value;
     throw new AuksError(
       "KRB5_CCACHE_OPEN",
-      `ccache=${template} has ${whole}; there are %u, %j, %s and %%`,
+      `ccache=${template} contains ${whole}; only %u, %j, %s and %% are known`,
     );
   });
 }
@@ -65,13 +65,13 @@ export function nameJobCache(context: Context, template: string, names: JobNames
   return name.endsWith(UNIQUE) ? createUnique(name.slice(0, -UNIQUE.length)) : name;
 }
 
-/** Destroys a cache that could not be filled, if {@linkcode nameJobCache} made it and no other process can use it. */
+/** Destroys a cache that could not be filled, if {@linkcode nameJobCache} created it, so that nobody else can be using it. */
 export function discardNewCache(context: Context, template: string, name: string): void {
   if (template !== "" && !template.endsWith(UNIQUE)) return;
   try {
     destroyCache(context, name);
   } catch (error) {
-    if (!(error instanceof AuksError)) throw error; // the failure to fill it is what is reported
+    if (!(error instanceof AuksError)) throw error; // only the failure to fill it is reported
   }
 }
 
@@ -109,8 +109,8 @@ function endOfTicket(context: Context, name: string): number {
 }
 
 /**
- * Does something that may make another cache the primary one of its collection, and undoes that: sssd's KCM switches to
- * each new cache by itself.
+ * Makes a change that may switch a collection to another primary cache, and switches back: sssd's KCM makes each new cache
+ * the primary one.
  *
  * @param change returns the name of the cache that may have become the primary one.
  * @throws {AuksError | KerberosError}
@@ -137,7 +137,7 @@ function exists(context: Context, name: string): boolean {
   }
 }
 
-/** False for a file that would keep libkrb5 waiting, or reading without end: a pipe, a device. */
+/** False for a pipe or a device, which could keep libkrb5 waiting or reading forever. */
 function canBeRead(context: Context, name: string): boolean {
   using cache = openCache(context, name);
   const path = /^FILE:(.*)$/s.exec(cache.name)?.[1];
@@ -157,7 +157,7 @@ export function makePrimary(context: Context, name: string): void {
 
 /**
  * Destroys a cache, if it still exists. If it was the primary one of its collection, the cache with the ticket that
- * expires last takes its place: otherwise the user's own caches could not be found any more.
+ * expires last takes its place: otherwise, the user's own caches could no longer be found.
  *
  * @throws {AuksError}
  */

@@ -4,7 +4,7 @@ import { DerError, DerReader, TAG } from "../auks/der.ts";
 /** A refusal in the user's terms. */
 export interface KrbErrorExplanation {
   readonly reason: string;
-  /** Whether another try may succeed. */
+  /** Whether another attempt may succeed. */
   readonly passes: boolean;
 }
 
@@ -41,7 +41,7 @@ const EXPLANATIONS: Readonly<Record<number, { explain: Explain; passes?: true }>
         clockDifference(error, now)
       }`,
   },
-  34: { explain: () => "the daemon takes the request for a replay", passes: true },
+  34: { explain: () => "the daemon considers the request a replay", passes: true },
   35: { explain: (service) => `${service} is not the daemon's principal` },
   36: { explain: () => "ticket and authenticator name different clients" },
   37: {
@@ -53,7 +53,8 @@ const EXPLANATIONS: Readonly<Record<number, { explain: Explain; passes?: true }>
       `the daemon's keytab lacks the version of the key for ${service} that the KDC uses`,
   },
   45: {
-    explain: (service) => `the daemon can't read a key for ${service}: no keytab, or not in it`,
+    explain: (service) =>
+      `the daemon can't read a key for ${service}: its keytab or the key in it is missing`,
   },
 };
 

@@ -65,7 +65,7 @@ function forwarded(context: Context, tgt: Credential): Credential {
   } catch (error) {
     if (!(error instanceof KerberosError)) throw error;
     const reason =
-      `the ticket is bound to addresses, and the KDC gives none without: ${error.message}`;
+      `the ticket is bound to addresses, and the KDC issues none without them: ${error.message}`;
     throw new AuksError("KRB5_FORWARDED_CREDENTIAL", reason);
   }
 }

@@ -12,7 +12,7 @@ import { replaceTickets } from "./credential_cache.ts";
  */
 export function readCredentials(context: Context, krbCred: Uint8Array): Credential[] {
   try {
-    // libkrb5 takes fields for granted that are optional in the message, and reads at address 0 without them.
+    // libkrb5 relies on fields that are optional in the message, and dereferences a null pointer without them.
     parseKrbCred(krbCred);
     return readKrbCred(context, krbCred);
   } catch (error) {

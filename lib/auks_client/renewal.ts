@@ -89,7 +89,7 @@ async function fresherOf(
   try {
     kept = await get(context, settings, accountOf(context, principal));
   } catch (error) {
-    if (error instanceof AuksError) return undefined; // then the KDC is asked, and decides
+    if (error instanceof AuksError) return undefined; // then the KDC decides
     throw error;
   }
   // The original accepts anything, even an expired ticket instead of a valid one.

@@ -15,7 +15,7 @@ type RequestType = "ping" | "add" | "get" | "remove" | "dump";
 type RequestOf<T extends RequestType> = { readonly type: T } & Request;
 type ReplyOf<T extends RequestType> = { readonly type: T } & Reply;
 
-/** The error to report, whatever went wrong; undefined where the original is specific. */
+/** The error to report for any failure; undefined where the original reports a specific one. */
 const REPORTED: Readonly<
   Record<
     RequestType,
@@ -71,9 +71,9 @@ function requireOwner(uid: number, credential: PackedCredential): PackedCredenti
 }
 
 /**
- * The same for who is going to renew it: an auksd of ours refuses all others for a while.
+ * Fetches a user's credential in order to renew it; our auksd then refuses other renewers for a while.
  *
- * @throws {AuksError} RENEW_IN_PROGRESS if another was first.
+ * @throws {AuksError} RENEW_IN_PROGRESS if another renewer was first.
  */
 export async function claim(
   context: Context,
@@ -144,7 +144,7 @@ async function requestOf<T extends RequestType>(
     );
   }
   if (reply.type !== message.type) {
-    throw new AuksError(refused, `the daemon answered a request of another kind (${reply.type})`);
+    throw new AuksError(refused, `the daemon answered a different kind of request (${reply.type})`);
   }
   return reply as ReplyOf<T>;
 }

@@ -1,5 +1,5 @@
 // One authenticated conversation with auksd: the client's side of sendauth, then requests and replies in KRB-PRIV messages.
-// It knows neither the contents of requests nor whether to try another server; every failure says what it means.
+// It neither interprets requests nor decides whether to try another server; every failure explains itself.
 import type { AuksErrorName } from "../auks/errors.ts";
 import { ClientAuthentication, DUMMY_ADDRESS } from "../krb5/authentication.ts";
 import { type Context, KerberosError } from "../krb5/context.ts";

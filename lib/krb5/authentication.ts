@@ -140,7 +140,7 @@ export class ClientAuthentication extends Authentication {
     return takeOutput(context.address);
   }
 
-  /** Checks the service's AP-REP. @throws {KerberosError} if it is not the right one. */
+  /** Checks the service's AP-REP. @throws {KerberosError} if it does not prove the service's identity. */
   readReply(reply: Uint8Array): void {
     const { context, address } = this;
     clearCells();

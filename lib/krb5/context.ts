@@ -112,7 +112,7 @@ export class Context {
     return resultAddress();
   }
 
-  /** Throws the error for a code, if it is one. @throws {KerberosError} */
+  /** Checks a call's result. @throws {KerberosError} unless it is 0. */
   check(call: string, code: number): void {
     if (code !== 0) throw new KerberosError(call, code, errorText(this.address, code));
   }

@@ -103,7 +103,7 @@ export class Keytab {
         try {
           take(entryAddress);
         } finally {
-          krb5.krb5_free_keytab_entry_contents(context.address, entryAddress); // which wipes the key
+          krb5.krb5_free_keytab_entry_contents(context.address, entryAddress); // also wipes the key
         }
       }
     } finally {

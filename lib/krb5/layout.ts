@@ -1,5 +1,5 @@
-// The layout of libkrb5's structs in its public header for 64 bits, and a check that the installed library agrees: it
-// reads a credential with known values.
+// The layout of libkrb5's structs in its public header for 64 bits, and a check that the installed library agrees, which
+// makes it read a credential with known values.
 import { read } from "../os/libc.ts";
 import { libkrb5 } from "./library.ts";
 import {
@@ -125,6 +125,6 @@ function textOf(data: number): string {
 
 function refuse(what: string): never {
   throw new KerberosUnavailable(
-    `The Kerberos library lays out ${what} in an unknown way: mungebox needs MIT Kerberos on ${process.arch}`,
+    `The Kerberos library has an unknown layout of ${what}: mungebox needs MIT Kerberos on ${process.arch}`,
   );
 }

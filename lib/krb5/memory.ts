@@ -7,7 +7,7 @@ import { libkrb5 } from "./library.ts";
 /** The address of a libkrb5 object. */
 export type Address = Pointer;
 
-/** Keeps memory alive whose address libkrb5 has, even if none of our code refers to it any more. */
+/** Keeps memory alive that libkrb5 knows the address of, even if our code no longer refers to it. */
 const kept: Uint8Array[] = [];
 
 /** Memory that lives as long as this thread. */
@@ -74,7 +74,7 @@ const texts = [new Scratch(), new Scratch()] as const;
  * @throws {Error} if the text contains a NUL.
  */
 export function cText(text: string, slot: 0 | 1 = 0): Address {
-  if (text.includes("\0")) throw new Error("A NUL character has no place in Kerberos names");
+  if (text.includes("\0")) throw new Error("Kerberos names can't contain a NUL character");
   return texts[slot].put(new TextEncoder().encode(text), true);
 }
 
@@ -83,11 +83,11 @@ export function textAt(address: Address): string {
   return new CString(address).toString();
 }
 
-/** A byte order mark is part of a name: two names that differ must not become the same. */
+/** Keeps a byte order mark as part of a name: two names that differ must not become equal. */
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Decodes a name. Bytes that are not UTF-8 are refused: replaced, they would make different names equal.
+ * Decodes a name. Refuses bytes that are not UTF-8, because replacing them could make different names equal.
  *
  * @throws {TypeError}
  */

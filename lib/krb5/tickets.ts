@@ -54,7 +54,7 @@ export function serviceTicket(
 }
 
 /**
- * A ticket for `server` from the KDC, by means of a TGT, with the TGT's flags and without addresses.
+ * A ticket for `server` from the KDC, obtained with a TGT; it has the TGT's flags and no addresses.
  *
  * @param options {@linkcode KDC_OPTIONS}, added to those flags.
  * @throws {KerberosError}

@@ -337,14 +337,15 @@ suite("auks", KDC_NEEDS, () => {
       cache: "nowhere",
       args: ["-p"],
       status: 90,
-      err: /: auks api : request processing failed \(no ticket: FILE:\S+\/nowhere is not there\)$/,
+      err:
+        /: auks api : request processing failed \(no ticket: FILE:\S+\/nowhere does not exist\)$/,
     },
     {
       name: "no credential cache to add",
       cache: "nowhere",
       args: ["-a"],
       status: 4,
-      err: /: krb5 cred : unable to read credential cache \(no ticket: FILE:\S+ is not there\)$/,
+      err: /: krb5 cred : unable to read credential cache \(no ticket: FILE:\S+ does not exist\)$/,
     },
     {
       name: "an unknown type of cache",

@@ -59,7 +59,7 @@ suite("mungebox/auks", { ...KDC_NEEDS, Bun: "Bun" in globalThis }, () => {
       const [call, error, reason] of [
         [() => get(1, bob()), "API_REPLY_CORRUPTED", /no ticket is stored/],
         [() => list(bob()), "API_REPLY_TYPE", /role does not allow/],
-        [() => add({ ...bob(), from: "/nowhere/none" }), "KRB5_CCACHE_READ", /is not there/],
+        [() => add({ ...bob(), from: "/nowhere/none" }), "KRB5_CCACHE_READ", /does not exist/],
         [() => get(1, { config: "/nowhere/auks.conf" }), "CONFIG_PARSE", /No such file/],
       ] as const
     ) {

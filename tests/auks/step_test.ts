@@ -41,7 +41,7 @@ describe("the name of a job's cache", () => {
 
   it("allows nothing else after a percent sign", () => {
     for (const template of ["/tmp/%n", "/tmp/%"]) {
-      assert.throws(() => expandTemplate(template, NAMES), /there are %u, %j, %s and %%/);
+      assert.throws(() => expandTemplate(template, NAMES), /only %u, %j, %s and %% are known/);
     }
   });
 });

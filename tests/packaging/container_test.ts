@@ -118,7 +118,7 @@ sed -n 's/.*Keys of the default realm: //p; /Error/p' $log
     [
       "that it may not read",
       "chmod 400 $volume/..data/munge.key",
-      /UID 65532 may not read the key/,
+      /UID 65532 can't read the key/,
     ],
   ] as const;
   for (const [what, change, message] of refused) {

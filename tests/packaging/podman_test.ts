@@ -95,13 +95,13 @@ run --entrypoint munge built --version
     [
       "as root",
       `--user 0 ${mount}:ro`,
-      /^container: Error: UID 0 can't keep files in "\/run\/munge", which is UID 65532's: run as UID 65532, or mount a volume in memory there \(docker run --tmpfs \/run\/munge:mode=1777, /m,
+      /^container: Error: UID 0 can't write to "\/run\/munge", which belongs to UID 65532: run as UID 65532, or mount a volume in memory there \(docker run --tmpfs \/run\/munge:mode=1777, /m,
     ],
     ["as root, with the volumes", `--user 0 ${tmpfs} ${mount}:ro`, CREATED],
     [
       "as any user",
       `--user 1000680000 ${mount}:ro`,
-      /^container: Error: UID 1000680000 can't keep files in "\/run\/munge"/m,
+      /^container: Error: UID 1000680000 can't write to "\/run\/munge"/m,
     ],
     [
       "as any user of group 0, with the volumes",

@@ -10,7 +10,7 @@ import { printError } from "../../command_line/print.ts";
 import { forwardTicket, textOfFailure } from "../forward.ts";
 import type { StepSettings } from "./settings.ts";
 
-/** The exit status for a user without a ticket, as known to the plugin. */
+/** The exit status for a user without a ticket, which the plugin knows. */
 const NOTHING_TO_FORWARD = 2;
 
 /** Sends the ticket of the default cache. Returns the exit status. */

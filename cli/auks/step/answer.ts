@@ -10,7 +10,7 @@ export function formatAnswer(kind: "found" | "stored" | "wanted", name = ""): st
   return `${kind} ${name}\n`;
 }
 
-/** The answer in a line; undefined for the end of the output, and for anything else. */
+/** The answer in a line; "ended" for anything else. @param line undefined at the end of the output. */
 export function parseAnswer(line: string | undefined): KeepAnswer {
   const [, kind, name = ""] = /^(found|stored|wanted) (.*)$/.exec(line ?? "") ?? [];
   if (kind === "wanted") return { kind };

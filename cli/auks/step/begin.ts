@@ -1,5 +1,5 @@
-// auks-step begin: runs as root at the beginning of a step. A child becomes the user and looks for a ticket. If there is
-// none, this process asks auksd, with the host's ticket, and passes the answer to the child through a pipe.
+// auks-step begin: runs as root when a step begins. A child becomes the user and looks for a ticket. If there is none, this
+// process asks auksd, with the host's ticket, and passes the user's ticket to the child through a pipe.
 import { AuksError } from "../../../lib/auks/errors.ts";
 import {
   clientSettings,
@@ -16,8 +16,9 @@ import type { StepSettings } from "./settings.ts";
 /** Standard input: the job's file, locked by the plugin. */
 const JOB_FILE = 0;
 /**
- * How long the child may look for a ticket, and how long it may store one and run HelperScript. Two looks and the rest
- * take less than the 60 s after which Slurm drains a node whose step can't be ended, as the user can cause all of it.
+ * How long the child may look for a ticket, and how long it may take to store one and run HelperScript. As the user can
+ * cause all of these delays, two searches and the rest must take less than the 60 s after which Slurm drains a node whose
+ * step can't be ended.
  */
 const LOOK_MS = 10_000;
 const STORE_MS = 30_000;

@@ -21,8 +21,8 @@ export function end({ uid, gid }: StepSettings): number {
 }
 
 /**
- * Destroys the caches of a job that has ended, removes its files, and prints the caches' names. Does all it can, and
- * reports the rest. Returns the exit status.
+ * Destroys the caches of a job that has ended, removes its files, and prints the caches' names. Does as much as it can, and
+ * reports what fails. Returns the exit status.
  */
 export function clean({ uid, job, jobs }: StepSettings): number {
   const paths = readdirSync(jobs)
@@ -42,7 +42,7 @@ export function clean({ uid, job, jobs }: StepSettings): number {
       isClean = complain(path, error);
     }
   }
-  // Slurm does not tell an epilog the group; the caches are private to the user.
+  // Slurm does not tell an epilog the group, which does not matter, as the caches are private to the user.
   return destroy(names, uid, userById(uid)?.gid ?? NO_GROUP) && isClean ? 0 : 1;
 }
 

@@ -25,7 +25,7 @@ export async function keep(settings: StepSettings): Promise<number> {
   process.chdir("/");
   process.umask(0o077);
   const context = Context.open();
-  const script = helperScript(); // whose configuration this user may not be able to read
+  const script = helperScript(); // first, as the user might not be able to read the configuration that names it
   const name = [recorded, found].find((name) => name !== "" && holdsTicket(context, name));
   if (name !== undefined) {
     print(formatAnswer("found", name));
@@ -36,7 +36,7 @@ export async function keep(settings: StepSettings): Promise<number> {
   if (krbCred.length === 0) return 1; // auksd had none, which the other process reports
   try {
     const name = store(context, settings, krbCred);
-    // Our output is for the other process, which waits for its end, and so for whatever the script leaves running.
+    // The script must not inherit our output, whose end the other process waits for: it may leave processes running.
     const failure = await runHelperScript(script, name, "stored", "ignore");
     if (failure !== undefined) printError(`${failure}\n`);
     print(formatAnswer("stored", name));
@@ -58,7 +58,7 @@ function store(context: Context, settings: StepSettings, krbCred: Uint8Array): s
     try {
       storeCredential(context, name, krbCred);
     } catch (error) {
-      if (recorded === "") discardNewCache(context, ccache, name); // which nobody would know of
+      if (recorded === "") discardNewCache(context, ccache, name); // nobody else knows its name
       throw error;
     }
     return name;

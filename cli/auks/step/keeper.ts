@@ -1,14 +1,14 @@
-// The child of auks-step begin that runs as the job's user, as the process that started it sees it. The user can stop it,
-// and put a pipe or a hanging file system in the place of a cache, so nothing waits for it longer than the caller says.
+// The child of auks-step begin that runs as the job's user, as its parent sees it. The user can stop it, or replace a cache
+// with a pipe or a hanging file system, so nothing waits for it longer than the caller says.
 import { setTimeout as sleep } from "node:timers/promises";
 import { IS_COMPILED } from "../../../lib/os/thread_file.ts";
 import { printError } from "../../command_line/print.ts";
 import { type KeepAnswer, parseAnswer } from "./answer.ts";
 import type { StepSettings } from "./settings.ts";
 
-/** More than any answer of the child's, which the user may influence. */
+/** Longer than any valid answer of the child, which the user may influence. */
 const MAX_LINE_LENGTH = 16_384;
-/** How long its last messages may take to arrive. */
+/** How long to wait for its exit and its last messages. */
 const FAREWELL_MS = 1_000;
 
 /** A running child. */
@@ -21,14 +21,14 @@ export class Keeper {
     this.#child = Bun.spawn(keepCommand(settings), {
       // Its default cache is the user's, not the host's.
       env: { ...process.env, KRB5CCNAME: undefined },
-      // Its standard error is not ours: the plugin waits until all ends of that are closed.
+      // It does not inherit our standard error, because the plugin waits until every copy of that is closed.
       stdio: ["pipe", "pipe", "pipe"],
     });
     this.#answers = linesOf(this.#child.stdout);
     this.#told = passOn(this.#child.stderr);
   }
 
-  /** Its next answer. @param limitMs after which it is "late", and killed. */
+  /** Its next answer. @param limitMs after which the answer is "late", and the child is killed. */
   async next(limitMs: number): Promise<KeepAnswer> {
     const answer = this.#answers.next().then(({ value }) => parseAnswer(value));
     const found = await Promise.race([answer, sleep(limitMs, { kind: "late" } as const)]);

@@ -10,7 +10,7 @@ export function readRecord(fd: number): string {
   const bytes = new Uint8Array(Math.min(size, MAX_LENGTH));
   const count = readSync(fd, bytes, 0, bytes.length, 0);
   const text = new TextDecoder().decode(bytes.subarray(0, count));
-  // Without a newline it was not written completely.
+  // Without a newline, it was not written completely.
   return text.endsWith("\n") ? text.slice(0, -1) : "";
 }
 

@@ -86,14 +86,14 @@ for (
     [
       "allow-ciphers=decode:aes128,des",
       'Invalid value "decode:aes128,des" for allow-ciphers: ' +
-      '"des" is none of aes128, aes256, blowfish, cast5, none',
+      '"des" is not one of aes128, aes256, blowfish, cast5, none',
     ],
     [
       "allow-macs=a=encode:",
-      'Invalid value "a=encode:" for allow-macs: "" is none of sha256, sha512, sha1, ripemd160, md5',
+      'Invalid value "a=encode:" for allow-macs: "" is not one of sha256, sha512, sha1, ripemd160, md5',
     ],
-    ["allow-macs=default", /"default" is none of sha256/],
-    ["allow-zips=", /Invalid value "" for allow-zips: "" is none of none, zlib, bzlib/],
+    ["allow-macs=default", /"default" is not one of sha256/],
+    ["allow-zips=", /Invalid value "" for allow-zips: "" is not one of none, zlib, bzlib/],
     ["allow-encode=root", 'Invalid value "root" for allow-encode'],
     ["allow-decode=a=", 'Invalid value "a=" for allow-decode'],
     [
@@ -146,7 +146,7 @@ test("a value ends at a comment, a quoted one at its quote", () => {
     assert.equal(parseValue(text), undefined, text);
     withFile(`key-file=${text}\n`, (path) => {
       assert.throws(() => parse(path), {
-        message: `${path}:1: Text behind a quoted value, or no closing quote`,
+        message: `${path}:1: Text after a quoted value, or no closing quote`,
       });
     });
   }

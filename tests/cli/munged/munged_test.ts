@@ -87,12 +87,12 @@ test("the URLs of a replay store say what kind of store it is", () => {
 test("a bad URL of a replay store is refused, and never printed", () => {
   for (
     const [value, reason] of [
-      ["redis://u:hunter2@h", "Password in it; use --replay-store-password-file"],
-      ["redis://:hunter2@h", "Password in it; use --replay-store-password-file"],
+      ["redis://u:hunter2@h", "It contains a password; use --replay-store-password-file"],
+      ["redis://:hunter2@h", "It contains a password; use --replay-store-password-file"],
       ["redis://h,redis://g", "Several stand-alone servers"],
       ["redis+cluster://h,rediss+cluster://g", "differ in more than host and port"],
-      ["redis+sentinel://h", "No name of a master"],
-      ["redis://h/0", "Text behind the host"],
+      ["redis+sentinel://h", "No master name"],
+      ["redis://h/0", "Text after the host"],
       ["http://hunter2", "Not of the form redis|rediss|"],
       ["redis://h:0", "Not of the form"],
       ["redis://h:65536", "Not of the form"],

@@ -138,7 +138,7 @@ describe("the notation of the HOWTO", () => {
     assert(
       rules.warnings.includes(
         "FILE : line 2: ^host/mngt.realm.a/REALM.A$ is read as ^host/mngt.realm.a@REALM.A$, " +
-          "which is the right way to write it",
+          "which is the correct notation",
       ),
     );
   });
@@ -204,13 +204,13 @@ describe("warnings", () => {
       [rule("^bob@REALM.A$"), /a dot in \^bob@REALM\.A\$ matches any character/],
       [rule("^bob@REALM[.]A.B$"), /a dot in/],
       [rule("^(a|[.]|.)@R$"), /a dot in/],
-      [rule("bob@R$"), /is not between \^ and \$/],
-      [rule("^bob@R"), /is not between \^ and \$/],
-      [rule("^bob@R\\$"), /is not between \^ and \$/],
-      [rule("^a@R$|b@R$"), /is not between \^ and \$/],
-      [rule("(^a@R$|b@R$)"), /is not between \^ and \$/],
+      [rule("bob@R$"), /is between \^ and \$, so/],
+      [rule("^bob@R"), /is between \^ and \$, so/],
+      [rule("^bob@R\\$"), /is between \^ and \$, so/],
+      [rule("^a@R$|b@R$"), /is between \^ and \$, so/],
+      [rule("(^a@R$|b@R$)"), /is between \^ and \$, so/],
       [rule("^?a@R$"), /is not a valid expression/],
-      [rule("(^)*a@R$"), /is not between \^ and \$/],
+      [rule("(^)*a@R$"), /is between \^ and \$, so/],
       [rule("^[[:alnum:]]*@R$"), /matches no name with -, _ or \. where it has \[\[:alnum:\]\]/],
       [rule("^(x/)?([0-9A-Za-z]+)@R$"), /matches no name with -, _ or \./],
       [rule('""'), /an empty expression matches every principal/],

@@ -199,7 +199,7 @@ describe("errors and features that the original lacks", () => {
 
   test("warnings: a duplicate key, a value that is not UTF-8", () => {
     const { warnings } = client("common { NAT = yes ;\n nat = no ; } api { }");
-    assert.deepEqual(warnings, ["FILE : line 2: nat is given twice, the first one counts"]);
+    assert.deepEqual(warnings, ["FILE : line 2: nat is given twice; the first one applies"]);
     const latin1 = readFileSync(join(FOLDER, "latin1.conf"));
     const read = clientConfig(parseBlocks(latin1, "FILE"), { file: "FILE" });
     assert(read.warnings.some((warning) => warning.includes("PrimaryHost is not UTF-8")));
@@ -210,7 +210,7 @@ describe("errors and features that the original lacks", () => {
       ["common { Retries = 5abc ; } api { }", 'line 1: Retries "5abc" is read as 5'],
       ["common { } api { LogLevel = high ; }", 'line 1: LogLevel "high" is read as 0'],
       ["common { } api { } renewer {\n Delay = -5 ; }", "line 2: Delay -5 is less than 0"],
-      ["common { NAT = true ; } api { }", 'line 1: NAT "true" counts as no, as all but yes does'],
+      ["common { NAT = true ; } api { }", 'line 1: NAT "true" means no, like everything but yes'],
       [
         "common { PrimaryHots = x ; } api { }",
         "line 1: PrimaryHots is not a key of this block and is ignored",
@@ -247,7 +247,7 @@ describe("errors and features that the original lacks", () => {
     assert.equal(primary.principal, "host/mngt.realm.a@REALM.A");
     assert.deepEqual(warnings, [
       'FILE : line 2: PrimaryPrincipal "host/mngt.realm.a/REALM.A" is read as ' +
-      '"host/mngt.realm.a@REALM.A", which is the right way to write it',
+      '"host/mngt.realm.a@REALM.A", which is the correct notation',
     ]);
   });
 });
