@@ -12,9 +12,11 @@ import {
   formatGetReply,
   formatPlainReply,
 } from "../../lib/auks/reply.ts";
+import { parseCcache, tgtsOf } from "../../lib/auks/ccache.ts";
 import { parseRequest } from "../../lib/auks/request.ts";
 import { type Dialect, DIALECTS, type PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { openLibc, ptr } from "../../lib/os/libc.ts";
+import { until } from "../harness/until.ts";
 import { suite } from "../suite.ts";
 import { Kdc, KDC_NEEDS, PASSWORD } from "./kdc.ts";
 import { ScriptedAuksd, type ScriptedOptions } from "./scripted_auksd.ts";
@@ -408,7 +410,9 @@ suite("auks", KDC_NEEDS, () => {
     const { port } = await keeper();
     const conf = configuration(port);
     kdc.login("bob", ["-l", "1"], "short");
-    await new Promise((resolve) => setTimeout(resolve, 2100));
+    const [tgt] = tgtsOf(parseCcache(readFileSync(kdc.cache("short"))));
+    const isOver = () => Date.now() / 1000 >= tgt!.endtime + 1; // libkrb5 uses it in that second, too
+    await until("the ticket has expired", isOver);
     const ping = await auks(["-f", conf, "-p"], "short");
     assert.equal(ping.status, 90);
     assert.match(
