@@ -33,7 +33,7 @@ export async function runHelperScript(
   if (!isExecutable(path)) return undefined;
   const child = spawn(path, [], {
     env: {
-      ...process.env,
+      ...usersVariables(),
       AUKS_EVENT: event,
       ...ccache === undefined ? {} : { KRB5CCNAME: ccache },
     },
@@ -48,6 +48,12 @@ export async function runHelperScript(
       else resolve(status === 0 ? undefined : `${path}: exit status ${status}`);
     });
   });
+}
+
+/** The environment without the runtime's settings, which would also apply to a script that runs Bun. */
+function usersVariables(): NodeJS.ProcessEnv {
+  const variables = Object.entries(process.env);
+  return Object.fromEntries(variables.filter(([name]) => !/^(BUN|MIMALLOC)_/.test(name)));
 }
 
 function isExecutable(path: string): boolean {
