@@ -56,13 +56,15 @@ const SETTINGS = [
  * Programs whose names begin like this compile and collect garbage in threads beside those that serve, which would
  * otherwise make clients wait for up to half a second. Any other program has no such threads: they take as much
  * processor time as they save, and a user whose processes have reached `ulimit -u` could not start them. Nor do they
- * get code that makes frequent calls of the same C function faster, because generating it takes 1 % of `munge -n`.
+ * get code that makes frequent calls of the same C function faster, because generating it takes 1 % of `munge -n`, or have
+ * the bytecode of all commands read ahead, which takes as much.
  */
 const DAEMONS = ["munged", "auksd", "container"];
 const SETTINGS_OF_OTHERS = [
   "BUN_JSC_useConcurrentJIT=0",
   "BUN_JSC_numberOfGCMarkers=1",
   "BUN_JSC_useFFIICStub=0",
+  "BUN_FEATURE_FLAG_DISABLE_STANDALONE_MADVISE=1",
 ];
 
 /**
