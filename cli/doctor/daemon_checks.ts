@@ -26,7 +26,7 @@ export function lock({ lock, socketPath, exchange, uid, ownerOf }: Node): Findin
     case "bad":
       return [problem(lock.breach, advise(`Find out what "${path}" is, and move it away`))];
     case "hidden":
-      return [skipped(`You may not see which process holds the lock: ${AS_ROOT}`)];
+      return [skipped(`You can't see which process holds the lock: ${AS_ROOT}`)];
     case "held elsewhere": {
       if (exchange.state === "answered" || exchange.answered) {
         return [

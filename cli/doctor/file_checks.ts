@@ -57,7 +57,7 @@ export function user({ uid, user, lock }: Node): Finding[] {
 export function key(node: Node): Finding[] {
   const { key, keyFile, exchange, lock } = node;
   if (key.state === "hidden") {
-    return [skipped(`You may not read the key "${keyFile}", which is as it should be: ${AS_ROOT}`)];
+    return [skipped(`You can't read the key "${keyFile}", which is as it should be: ${AS_ROOT}`)];
   }
   if (key.state !== "read" && exchange.state === "answered" && lock.state === "held") {
     const other = optionOf(lock.holder.options, "key-file");

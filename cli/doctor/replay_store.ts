@@ -9,7 +9,7 @@ export async function replayStore({ config, seesAll, uid }: Node): Promise<Findi
   const { replayStore } = config;
   if (replayStore === null) return [];
   if (!seesAll && config.replayStorePasswordFile !== null) {
-    return [skipped(`You may not read the replay store's password: ${AS_ROOT}`)];
+    return [skipped(`You can't read the replay store's password: ${AS_ROOT}`)];
   }
   const store: StoreConfig = { ...config, replayStore, ...(uid === undefined ? {} : { uid }) };
   try {

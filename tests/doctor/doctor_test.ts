@@ -112,7 +112,7 @@ suite("mungebox doctor", { "dist/mungebox": existsSync(MUNGEBOX) }, () => {
       });
       chmodSync(site.keyDirectory, 0o755);
       assert.equal(status, 0, out);
-      assert.match(out, /^skipped +key +You may not read the key/m);
+      assert.match(out, /^skipped +key +You can't read the key/m);
     });
 
     it("prints the cause and the command that fixes it first", () => {

@@ -243,7 +243,7 @@ suite("kept connections", { "root": isRoot }, () => {
     }
   });
 
-  it("a Deno program that may not read its IDs works without a kept connection", () => {
+  it("a Deno program that can't read its IDs works without a kept connection", () => {
     const mod = new URL("../../mod.ts", import.meta.url).pathname;
     const program = join(realm.directory, "many.ts");
     writeFileSync(

@@ -116,7 +116,7 @@ sed -n 's/.*Keys of the default realm: //p; /Error/p' $log
     ["that is empty", "secret munge.key=", /Keyfile must be at least 32 bytes/],
     ["that is not there", "rm $volume/munge.key", /no key at "\/run\/secrets\/munge\.key": mount/],
     [
-      "that it may not read",
+      "that it can't read",
       "chmod 400 $volume/..data/munge.key",
       /UID 65532 can't read the key/,
     ],

@@ -80,7 +80,7 @@ test(
         const credentials = await Promise.all(Array.from({ length: 30 }, () => a.munge.encode()));
         return new Set(await Promise.all(credentials.map((credential) => outcome(b, credential))));
       };
-      /** Presents credentials until the results are these: the hosts may not have learned all slots again yet. */
+      /** Presents credentials until the results are these: the hosts may still have to learn some slots again. */
       const presentUntil = async (...expected: string[]) => {
         for (let tries = 0;; tries++) {
           try {
