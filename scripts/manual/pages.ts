@@ -200,7 +200,7 @@ in place of
 .Ql redis ,
 connections use TLS.
 .Pp
-A server that was restarted, or has just become the master,
+A server that has been restarted, or has just become the master,
 may not know of everything that was decoded before.
 For credentials made up to
 .Fl -timestamp-drift-max
@@ -234,7 +234,7 @@ so that clients wait for the next daemon.`,
       [
         "EXIT STATUS",
         `0 if the daemon was started or stopped,
-or what was asked for was printed, 1 otherwise.
+or the requested information was printed, 1 otherwise.
 With
 .Fl -status ,
 the number of an error in
@@ -416,9 +416,9 @@ is
 .Xr remunge 1
 and
 .Xr mungekey 8
-in one file: it acts as the command by whose name it is called.
+in one file: it acts as the command under whose name it is called.
 Under its own name, it takes the command as its first argument.
-These commands are available only that way:
+These commands are available only in this way:
 .Bl -tag -width Ds
 .It Nm Cm auks-pam
 Sends a user's Kerberos ticket to auksd at login, when
@@ -484,7 +484,7 @@ A credential is valid for a limited time
 .Pq the time-to-live, by default 300 s ,
 and only once on each host.
 It carries a payload that only holders of the key can read.
-The clocks of the hosts have to agree.
+The clocks of the hosts must agree.
 .Pp
 The hosts that share a key, and the same users and groups, form a realm.
 .Ss Ciphers

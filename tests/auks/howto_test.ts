@@ -41,7 +41,7 @@ suite("AUKS's HOWTO", SLURM_NEEDS, () => {
 
 const BOBS_CACHE = "FILE:/tmp/krb5cc_2000_wTwNF20421";
 
-/** What `yum install` does, as far as packages are not needed for it. */
+/** Does what `yum install` would do, without packages. */
 function install(cluster: SlurmCluster): void {
   const { directory } = cluster;
   mkdirSync(join(directory, "units"));

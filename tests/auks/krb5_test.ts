@@ -152,7 +152,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
     assert.equal(readFileSync(kdc.cache("primary"), "utf8"), "tkt1\n");
   });
 
-  it("unusable caches: the library's codes", () => {
+  it("unusable caches give the library's error codes", () => {
     const code = (wanted: number) => (error: unknown) =>
       error instanceof KerberosError && error.code === wanted && error.message !== "";
     assert.throws(() => CredentialCache.resolve(context, "FISH:x"), code(KRB5.CC_UNKNOWN_TYPE));

@@ -13,16 +13,16 @@ import { Realm } from "../harness/realm.ts";
 
 const hasStrace = spawnSync("strace", ["-V"]).status === 0;
 const RESTARTS = 4;
-/** Of which {@linkcode RESTARTS} have to be quick enough. */
+/** At most this many restarts; {@linkcode RESTARTS} of them must be quick enough. */
 const MOST_TRIES = 16;
 /** As long as a busy host takes from the end of one munged to the start of the next. */
 const GAP_MS = 200;
-/** Stops and starts whose shortest is compared: at least, and at most where the host is busy. */
+/** How many stops and starts, of which the fastest counts: at least, and at most on a busy host. */
 const STOPS = 4;
 const MOST_STOPS = 40;
 /** Programs that a stop and a start in the background run: three on the way there, and each thread is about one more. */
 const PROGRAMS = 5;
-/** How many times as long as these programs, and the reference, they may take. */
+/** They may take this many times as long as these programs, and as the reference. */
 const SLACK = 3;
 /** Clients wait for 2.25 s: a restart that takes longer, on a host that is that busy, proves nothing. */
 const LONGEST_RESTART_MS = 2_000;

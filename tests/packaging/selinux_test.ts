@@ -131,7 +131,7 @@ suite("the SELinux module", SKIP, () => {
     ]);
   });
 
-  it("lets systemd alone start munged, by the unit's word and not by the executable's type", () => {
+  it("lets only systemd start munged, by the unit's setting and not by the executable's type", () => {
     const starters = rules("-A", "-t", "munged_t", "-c", "process", "-p", "transition");
     assert.deepEqual(unique(starters.map(({ source }) => source)), ["init_t"]);
     assert.equal(succeed("sesearch", "-T", "-t", "mungebox_exec_t", "-c", "process", policy), "");
@@ -141,7 +141,7 @@ suite("the SELinux module", SKIP, () => {
     }
   });
 
-  it("lets every user ask munged, and run the commands without another domain or execmem", () => {
+  it("lets every user connect to munged, and run the commands without another domain or execmem", () => {
     const user = rules("-A", "-s", "user_t");
     assert.deepEqual(targets(user, "sock_file", "write").filter((type) => /munge/.test(type)), [
       "munged_runtime_t",

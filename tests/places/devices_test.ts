@@ -1,4 +1,4 @@
-// Devices named as munged's files, as "/dev/null" is by those who want none: they stay, whereas the C MUNGE replaces them.
+// Devices given as munged's files, such as /dev/null by users who want no file: ours keeps them, the C MUNGE replaces them.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, lstatSync, mkdirSync } from "node:fs";

@@ -16,7 +16,7 @@ import { type Munged, Realm } from "../harness/realm.ts";
 import { isRoot } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 
-/** A user without processes, which would count, not even of another run of these tests. */
+/** A user without processes, not even those of another run of these tests, because all of them count. */
 const UID = 1_000_000 + process.pid;
 
 /** Runs a command under a limit set by bash's ulimit. */

@@ -9,13 +9,13 @@ import { hasReference, isRoot, type Make } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { suite } from "../suite.ts";
 
-/** A user without other processes, not even of another run of these tests. */
+/** A user without other processes, not even those of another run of these tests. */
 const UID = 2_000_000 + process.pid;
-/** How many processes the user has beside a program under test. */
+/** How many other processes the user has. */
 const OTHERS = 10;
 /** How many more may be started, beside the program itself. */
 const LEFT = [0, 1, 2, 3, 4, 5, 8, 12, 16, 20, 30];
-/** What munged needs beside its own process, with 2 threads. */
+/** What munged needs with 2 threads, in addition to its own process. */
 const NEEDED = 17;
 
 suite("a user's used-up processes", { root: isRoot }, () => {

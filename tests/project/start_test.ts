@@ -59,7 +59,7 @@ for (const start of STARTS) {
   });
 }
 
-test("what a file loads is found in others, too", () => {
+test("what a file loads through other files is found", () => {
   assert(loadedBy("daemon/munged/serve/worker.ts").has("node:module"));
   assert(loadedBy("mod.ts").has("node:net"));
 });

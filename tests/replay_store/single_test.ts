@@ -317,7 +317,7 @@ test(
 );
 
 test(
-  "a client that leaves while the store is asked takes nothing with it",
+  "a client that hangs up while the store is asked does not consume its credential",
   options,
   () =>
     withSite([], async ({ hosts, a, b, network }) => {

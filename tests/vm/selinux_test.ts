@@ -111,7 +111,7 @@ systemctl daemon-reload`);
     );
   });
 
-  test("it was denied nothing in all that, nor is it when the system boots", async () => {
+  test("it was denied nothing in all that, nor is it denied anything during boot", async () => {
     assert.deepEqual(await denials(), []);
     await node.reboot();
     assert.equal(await node.check("getenforce; systemctl is-active munge"), "Enforcing\nactive");

@@ -247,7 +247,7 @@ describe("errors name the place and the mistake", () => {
   }
 });
 
-test("a principal that takes a rule too long gets no more than that rule's role", () => {
+test("a principal that a rule takes too long to match gets no more than that rule's role", () => {
   const slow = "^(a*)(a*)(a*)(a*)(a*)\\1\\2\\3\\4\\5b$";
   const rules = acl(rule(slow, "guest") + rule("*", "admin"));
   assert.equal(roleOf(rules, "a@R", LOOPBACK), "admin");

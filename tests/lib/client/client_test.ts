@@ -275,7 +275,7 @@ test("a munged that claims more than any munged accepts is not believed", async 
   });
 });
 
-test("a long request without a munged is an error of the socket", async () => {
+test("a long request without a munged is a socket error", async () => {
   const payload = new Uint8Array(MAX_PAYLOAD_LENGTH + 1);
   const options = { waitForSocket: false };
   for (

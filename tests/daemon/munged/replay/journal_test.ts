@@ -138,7 +138,7 @@ describe("journals", () => {
     assert.equal(insert(successor(path).cache, one, NOW), false);
   });
 
-  test("random bytes after a header cost only their own entries", () => {
+  test("random bytes in a journal damage only the entries that they overwrite", () => {
     const path = fresh();
     const { cache } = successor(path);
     const keys = randomKeys(20);

@@ -179,7 +179,7 @@ test("an expired or rewound credential is refused with its contents, and not rem
   }
 });
 
-test("a restricted credential reveals nothing to a client that may not decode it", () => {
+test("a restricted credential reveals nothing to a client that is not allowed to decode it", () => {
   const { encode, decode } = munged({ isMember: (uid, gid) => uid === 1002 && gid === 77 });
   const forUser = encode({ uidRestriction: 1001 }).credential;
   const forGroup = encode({ gidRestriction: 77 }).credential;
