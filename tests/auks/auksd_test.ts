@@ -331,7 +331,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("IPv6 as well as IPv4, with addresses in the messages", async () => {
+  it("serves IPv6 as well as IPv4, with addresses in the messages", async () => {
     const daemon = await Auksd.start(options({ common: `PrimaryAddress = "" ;` }));
     try {
       for (const host of ["127.0.0.1", "::1"]) {

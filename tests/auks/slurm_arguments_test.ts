@@ -87,7 +87,7 @@ suite("arguments of auks.so", SLURM_NEEDS, () => {
     assert(!err.includes("spank-auks"), err);
   });
 
-  it("conf is the configuration on both sides, and the renewer's", () => {
+  it("conf names the configuration for both sides, and for the renewer", () => {
     const usual = join(cluster.directory, "auks/auks.conf");
     const other = join(cluster.directory, "auks/other.conf");
     cluster.must("login", `mv ${usual} ${other}`);

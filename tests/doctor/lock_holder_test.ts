@@ -1,4 +1,4 @@
-// mungebox doctor when the process that holds munged's lock is not munged: it trusts nothing that this process says of itself.
+// mungebox doctor when the process that holds munged's lock is not munged: doctor trusts nothing that it says of itself.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -36,8 +36,8 @@ function startHolder(site: Site, args: readonly string[]): ChildProcess {
   return holder;
 }
 
-suite("a foreign holder of munged's lock", NEEDS, () => {
-  it("has its executable never run by doctor", () => {
+suite("mungebox doctor and a foreign holder of munged's lock", NEEDS, () => {
+  it("never runs its executable", () => {
     const site = new Site();
     const holder = startHolder(site, []);
     try {
@@ -49,7 +49,7 @@ suite("a foreign holder of munged's lock", NEEDS, () => {
     }
   });
 
-  it("has a bounded part of the log that it names read by doctor", () => {
+  it("reads only a bounded part of the log that it names", () => {
     const site = new Site();
     const holder = startHolder(site, ["--log-file", "/dev/zero"]);
     try {

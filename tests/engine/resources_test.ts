@@ -45,7 +45,7 @@ function roundTrip(socket: string, ttl?: number): void {
   assert.equal(open(socket, ttl), 0);
 }
 
-describe("munged without", () => {
+describe("munged with scarce resources", () => {
   let realm: Realm;
   before(() => {
     realm = new Realm();
@@ -72,7 +72,7 @@ describe("munged without", () => {
     return { socket, pid, stop };
   }
 
-  test("descriptors keeps serving beside 500 stalling clients", {
+  test("without descriptors, keeps serving beside 500 stalling clients", {
     skip: (process.platform !== "linux" && "needs prlimit and epoll") ||
       (!isRoot && "needs root, to count the descriptors of a munged"),
   }, async () => {
@@ -101,7 +101,7 @@ describe("munged without", () => {
     assert.equal(await munged.stop(), 0);
   });
 
-  test("descriptors for more of the replay cache keeps it in memory, and starts its threads", {
+  test("without descriptors for the replay cache, keeps it in memory, starts threads", {
     skip: process.platform !== "linux" && "needs prlimit and epoll",
   }, async () => {
     const munged = await realm.start("ours", [], ["prlimit", "--nofile=64:64"]);
@@ -124,7 +124,7 @@ describe("munged without", () => {
   const holders = [["send and never complete", 1], ["ask for and never read", 0]] as const;
   for (const [count, payloadMax] of [[600, 1], [64, 8], [64, 64]] as const) {
     for (const [what, missing] of holders) {
-      test(`a limit would keep everything that ${count} clients ${what}, ${payloadMax} MiB each`, {
+      test(`keeps only part of what ${count} clients ${what}, ${payloadMax} MiB each`, {
         skip: process.platform !== "linux" && "needs /proc",
       }, async () => {
         const munged = await realm.start("ours", [`--max-payload=${payloadMax}M`]);
@@ -158,7 +158,7 @@ describe("munged without", () => {
     }
   }
 
-  test("memory for more of a user's long requests answers its short ones before any of those times out", async () => {
+  test("without memory for more of a user's long requests, answers the short ones before any of those times out", async () => {
     const payload = new Uint8Array(MIB - 576);
     const long = formatEncodeRequest(encodeRequest({ payload }), 0).subarray(0, -1);
     const short = formatEncodeRequest(encodeRequest({}), 0);
@@ -189,7 +189,7 @@ describe("munged without", () => {
     }
   });
 
-  test("memory for all answers to 64 clients at once makes requests wait, and cuts no answer off", async () => {
+  test("without memory for all answers to 64 clients at once, makes requests wait, and cuts no answer off", async () => {
     const munged = await realm.start("ours", ["--max-payload=8M"]);
     const { out } = realm.run("ours", "remunge", [
       `--socket=${munged.socket}`,
@@ -203,7 +203,7 @@ describe("munged without", () => {
     assert.equal(await munged.stop(), 0);
   });
 
-  test("space for its log keeps serving, and later reports how much is missing", {
+  test("without space for its log, keeps serving, and later reports how much is missing", {
     skip: !isRoot && "needs root, to mount a file system",
   }, async (t) => {
     const directory = join(realm.directory, "full");
@@ -244,7 +244,7 @@ describe("munged without", () => {
     }
   });
 
-  test("its log file keeps serving, and makes a new one on SIGHUP", async () => {
+  test("without its log file, keeps serving, and makes a new one on SIGHUP", async () => {
     const logFile = join(realm.directory, "moved.log");
     const { socket, pid, stop } = startInBackground("moved-log", `--log-file=${logFile}`);
     renameSync(logFile, `${logFile}.1`);
@@ -263,7 +263,7 @@ describe("munged without", () => {
     assert.equal(stop(), 0);
   });
 
-  test("syslog keeps serving", async () => {
+  test("without syslog, keeps serving", async () => {
     const { socket, stop } = startInBackground("syslog", "--syslog");
     for (let i = 0; i < 20; i++) await exchange(socket, GARBAGE);
     roundTrip(socket);

@@ -188,7 +188,7 @@ describe("workers", () => {
     assert(log.lines.includes("error: Worker thread 1 did not stop in time"), log.lines.join("\n"));
   });
 
-  test("after the first start when a client comes", async () => {
+  test("other than the first start when a client comes", async () => {
     const { Worker } = globalThis;
     let started = 0;
     globalThis.Worker = class extends Worker {
@@ -211,7 +211,7 @@ describe("workers", () => {
     }
   });
 
-  test("that can't be started, because all processes are taken, are tried again", async () => {
+  test("that can't be started for lack of processes are tried again", async () => {
     const { Worker } = globalThis;
     const engine = await startFirst("mortal_worker.ts");
     const failure = "error: Failed to start worker thread 2: Failed to spawn worker thread";

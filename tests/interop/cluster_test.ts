@@ -118,7 +118,7 @@ suite("a cluster whose key is rotated", {
     assert.deepEqual([...load.refused], []);
   });
 
-  it("is refused with a reason if a host promotes before another has staged, and --status explains it", async () => {
+  it("refuses what a host encodes that promotes before another has staged, and --status says why", async () => {
     const [hasty, , lazy] = ours();
     const load = new Load(hosts, 6);
     const key = newKey();

@@ -516,7 +516,7 @@ suite("kept connections", { "root": isRoot }, () => {
 });
 
 suite("kept connections and the C munged", { "the reference": hasReference }, () => {
-  it("it is asked once, and serves every request as before", async () => {
+  it("munged is asked once, and serves every request as before", async () => {
     const realm = new Realm();
     try {
       const munged = await realm.start("reference");

@@ -215,7 +215,7 @@ describe("realms", () => {
     assert.doesNotMatch(plain.out, /REALM/);
   });
 
-  it("is never accepted in another realm, not even with the same key", async () => {
+  it("a credential is never accepted in another realm, not even with the same key", async () => {
     const ways = [["b", "a"], ...(isRoot ? [["a", "b"]] : [])] as const;
     for (const [from, to] of ways as readonly (readonly [string, string])[]) {
       const input = rewritten(await seal(shared, { realm: from }), from, to);

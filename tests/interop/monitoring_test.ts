@@ -59,7 +59,7 @@ describe("a munged that is asked for its status", () => {
     assert(hints.some((hint) => /from the future, by up to \d+ s/.test(hint)));
   });
 
-  it("prints it for people as well", () => {
+  it("reports it in a form for people as well", () => {
     const { out, status } = askStatus();
     assert.equal(status, 0);
     assert.match(out, /^DECODE: +\d+ success, .*cred_replayed/m);
@@ -75,7 +75,7 @@ describe("a munged that is asked for its status", () => {
     assert.equal(out, "");
   });
 
-  it("that is stopped is reported as timed out, not as refusing", async () => {
+  it("is reported as timed out, not as refusing, if it is stopped", async () => {
     const stopped = await realm.start("ours");
     stopped.process.kill("SIGSTOP");
     const { status, err } = realm.run("ours", "munged", ["--status", "-S", stopped.socket]);

@@ -59,7 +59,7 @@ test("a star after a byte order mark is not a star", () => {
 describe("hosts", () => {
   const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1);
 
-  test("an address, even if a dual-stack socket reports it as IPv6", () => {
+  test("match by address, even if a dual-stack socket reports it as IPv6", () => {
     const rules = parseAcl(readFileSync(join(FOLDER, "host-address.acl")), "FILE");
     assert.equal(roleOf(rules, "bob@REALM.A", LOOPBACK), "user");
     assert.equal(roleOf(rules, "bob@REALM.A", MAPPED), "user");
@@ -76,7 +76,7 @@ describe("hosts", () => {
     assert.equal(roleOf(six, "bob@REALM.A", LOOPBACK), undefined);
   });
 
-  test("a name, by the addresses that the caller found for it", () => {
+  test("match by name, through the addresses that the caller found for it", () => {
     const rules = parseAcl(readFileSync(join(FOLDER, "host-name.acl")), "FILE");
     assert.deepEqual(aclHosts(rules), ["login"]);
     const hosts = new Map([["login", [Uint8Array.of(10, 0, 0, 9), LOOPBACK]]]);
@@ -89,7 +89,7 @@ describe("hosts", () => {
     );
   });
 
-  test("addresses as text", () => {
+  test("addresses are parsed strictly", () => {
     const hex = (text: string) => {
       const address = parseAddress(text);
       return address && Buffer.from(address).toString("hex");

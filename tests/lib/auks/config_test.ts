@@ -255,7 +255,7 @@ describe("errors and features that the original lacks", () => {
 describe("the block mungebox", () => {
   const withOwn = (own: string) => daemon(`common { } auksd { } mungebox { ${own} }`).own;
 
-  test("defaults, values in any case", () => {
+  test("has defaults, and takes values in any case", () => {
     const presets = {
       dialect: "auto",
       replicate: false,

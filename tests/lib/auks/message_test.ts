@@ -316,7 +316,7 @@ describe("replies", () => {
     assert.throws(() => parseReply(bytes), isError("API_REPLY_CORRUPTED"));
   });
 
-  test("messages that are not replies", () => {
+  test("messages that are not replies are refused", () => {
     for (const bytes of [bytesOf(), bytesOf(0, 0, 0, 0), bytesOf(0, 0, 0, 22), bytesOf(20)]) {
       assert.throws(() => parseReply(bytes), isError("API_REPLY_TYPE"), `${bytes}`);
     }
@@ -331,7 +331,7 @@ describe("reasons", () => {
     for (const [, error] of rows) assert(error in AUKS_ERRORS);
   });
 
-  test("for an error, for a number, and for unknown ones", () => {
+  test("are found for an error and for a number, known or not", () => {
     assert.equal(reasonOfError(new AuksError("CRED_NO_ACCOUNT")), "noAccount");
     assert.equal(reasonOfError(new AuksError("STREAM_READ")), "other");
     assert.equal(reasonOfNumber(2), "notFound");

@@ -245,7 +245,7 @@ describe("the files of auks --send", () => {
     assert.deepEqual(parseSendFile(bytes), BOB);
   });
 
-  test("truncated, too long, of another type or with an impossible length", () => {
+  test("are refused if truncated, too long, of another type or with an impossible length", () => {
     const bytes = referenceFile("send-bob");
     for (const length of [0, 7, 8, 11, 12, 200, bytes.length - 1]) {
       assert.throws(() => parseSendFile(bytes.subarray(0, length)), isCorrupted, `${length}`);

@@ -50,19 +50,19 @@ describe("names as libkrb5 reads them", () => {
   }
 });
 
-test("characters that libkrb5 escapes, in names and realms", () => {
+test("the characters that libkrb5 escapes are escaped in names and realms", () => {
   const name = { realm: "R/S@T\\", components: ["a/b@c\\", "\n\t\b\0"], nameType: 1 };
   assert.equal(formatPrincipal(name), "a\\/b\\@c\\\\/\\n\\t\\b\\0@R\\/S\\@T\\\\");
 });
 
-test("principals that differ", () => {
+test("principals that differ in any part are not the same", () => {
   const bob = parsePrincipal("bob@R");
   for (const other of ["bob@S", "alice@R", "bob/x@R", "bob/@R"]) {
     assert(!samePrincipal(bob, parsePrincipal(other)), other);
   }
 });
 
-test("the realm of a ticket-granting service", () => {
+test("tgsRealm() gives the realm of a ticket-granting service, and of nothing else", () => {
   const of = (name: string) => tgsRealm(parsePrincipal(name));
   assert.equal(of("krbtgt/R@R"), "R");
   assert.equal(of("krbtgt/S@R"), "S");
@@ -71,7 +71,7 @@ test("the realm of a ticket-granting service", () => {
   }
 });
 
-test("the notation of the HOWTO, where the last component is a known realm", () => {
+test("the notation of the HOWTO is read if the last component is a known realm", () => {
   const read = (name: string) => readSlashRealm(name, ["REALM.A", "REALM.B"])?.name;
   assert.equal(read("host/mngt.realm.a/REALM.A"), "host/mngt.realm.a@REALM.A");
   assert.equal(read("bob/REALM.B"), "bob@REALM.B");

@@ -24,7 +24,7 @@ const lifetime = record<Lifetime>({
 });
 
 describe("an ADD", () => {
-  test("the seven of the reference, in order", () => {
+  test("decides the seven of the reference as the real daemon did", () => {
     // msg-add-which-is-better: end and renew_till relative to the clock, and what the real daemon did.
     let stored: Lifetime | undefined;
     for (
@@ -69,7 +69,7 @@ describe("an ADD", () => {
   });
 });
 
-test("the cleaner's rule", () => {
+test("the cleaner removes what has expired, or was renewable but no longer is", () => {
   assert.equal(isStale(life(NOW, 0), NOW), false);
   assert.equal(isStale(life(NOW - 1, 0), NOW), true);
   assert.equal(isStale(life(NOW + 9, NOW), NOW), false);
@@ -78,7 +78,7 @@ test("the cleaner's rule", () => {
   assert.equal(isExpired(life(NOW + 1, 0), NOW), false);
 });
 
-test("tickets due for renewal, and the original's errors for others", () => {
+test("tickets are due for renewal, or not for the original's reasons", () => {
   for (
     const [starttime, endtime, minLifeTime, expected] of [
       [500, 500, 300, "CRED_NOT_RENEWABLE"],
