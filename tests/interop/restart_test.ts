@@ -162,58 +162,54 @@ describe("munge and unmunge during restarts of munged", () => {
 
   for (const make of MAKES) {
     const skip = make === "reference" && !hasReference && "the reference is not installed";
-    test(
-      `never fail with ${make === "ours" ? "our" : "the C"} munged`,
-      { skip },
-      async (context) => {
-        const directory = join(realm.directory, `restarted-${make}`);
-        mkdirSync(directory, { mode: 0o755 });
-        const socket = join(directory, "socket");
-        let daemon = await start(make, socket);
+    test(`never fail with ${make} munged`, { skip }, async (context) => {
+      const directory = join(realm.directory, `restarted-${make}`);
+      mkdirSync(directory, { mode: 0o755 });
+      const socket = join(directory, "socket");
+      let daemon = await start(make, socket);
 
-        /** Restarts munged while four callers use it. */
-        async function restart(): Promise<{ took: number; count: number; failures: string[] }> {
-          let running = true;
-          let took = 0;
-          let count = 0;
-          const failures: string[] = [];
-          const callers = Promise.all(Array.from({ length: 4 }, async () => {
-            for (; running; count++) {
-              const failure = await roundTrip(socket);
-              if (failure !== "") failures.push(failure);
-            }
-          }));
-          try {
-            await pause(100);
-            const stopped = performance.now();
-            daemon.process.kill("SIGTERM");
-            await daemon.ended;
-            assert.equal(existsSync(socket), false);
-            await pause(GAP_MS);
-            daemon = await start(make, socket);
-            took = performance.now() - stopped;
-          } finally {
-            running = false;
-            await callers;
+      /** Restarts munged while four callers use it. */
+      async function restart(): Promise<{ took: number; count: number; failures: string[] }> {
+        let running = true;
+        let took = 0;
+        let count = 0;
+        const failures: string[] = [];
+        const callers = Promise.all(Array.from({ length: 4 }, async () => {
+          for (; running; count++) {
+            const failure = await roundTrip(socket);
+            if (failure !== "") failures.push(failure);
           }
-          return { took, count, failures };
-        }
-
+        }));
         try {
-          let proofs = 0;
-          for (let tries = 0; proofs < RESTARTS && tries < MOST_TRIES; tries++) {
-            const { took, count, failures } = await restart();
-            if (took > LONGEST_RESTART_MS) continue;
-            proofs++;
-            assert.deepEqual(failures, [], `a restart of ${Math.round(took)} ms`);
-            assert.ok(count > 0);
-          }
-          if (proofs === 0) context.skip("each restart took too long: this host is too busy");
-        } finally {
+          await pause(100);
+          const stopped = performance.now();
           daemon.process.kill("SIGTERM");
           await daemon.ended;
+          assert.equal(existsSync(socket), false);
+          await pause(GAP_MS);
+          daemon = await start(make, socket);
+          took = performance.now() - stopped;
+        } finally {
+          running = false;
+          await callers;
         }
-      },
-    );
+        return { took, count, failures };
+      }
+
+      try {
+        let proofs = 0;
+        for (let tries = 0; proofs < RESTARTS && tries < MOST_TRIES; tries++) {
+          const { took, count, failures } = await restart();
+          if (took > LONGEST_RESTART_MS) continue;
+          proofs++;
+          assert.deepEqual(failures, [], `a restart of ${Math.round(took)} ms`);
+          assert.ok(count > 0);
+        }
+        if (proofs === 0) context.skip("each restart took too long: this host is too busy");
+      } finally {
+        daemon.process.kill("SIGTERM");
+        await daemon.ended;
+      }
+    });
   }
 });
