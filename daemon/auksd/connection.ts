@@ -4,16 +4,12 @@ import { plainAddress } from "../../lib/bytes/host_address.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { MAX_REQUEST_LENGTH } from "../../lib/auks/request.ts";
 import { MAX_PRINCIPAL_LENGTH } from "../../lib/auks/principal.ts";
-import {
-  DUMMY_ADDRESS,
-  type HostAddress,
-  type ServerAuthentication,
-} from "../../lib/krb5/authentication.ts";
 import { KerberosError } from "../../lib/krb5/context.ts";
 import type { Authenticator } from "./authenticator.ts";
-import { frame, frameInPlace, FrameReader, FrameTooLong, LENGTH_BYTES } from "./frames.ts";
+import { frame, frameInPlace, FrameReader, FrameTooLong } from "./frames.ts";
 import type { ReplyTurns } from "./reply_turns.ts";
 import type { Answer, LargeAnswer } from "./requests.ts";
+import { type Ends, Session } from "./session.ts";
 
 const SENDAUTH_VERSION = new TextEncoder().encode("KRB5_SENDAUTH_V1.0\0");
 const APPLICATION_VERSION = new TextEncoder().encode("0.1\0");
@@ -27,8 +23,6 @@ const KRB_PRIV_OVERHEAD = 512;
 const MAX_PRIV_LENGTH = MAX_REQUEST_LENGTH + KRB_PRIV_OVERHEAD;
 /** Bytes of requests that may wait while one is being answered; the rest stays in the socket. */
 const MAX_WAITING_BYTES = MAX_PRIV_LENGTH * 2;
-/** RFC 4120: the addresses of a message are not those of its sender and receiver. */
-const KRB_AP_ERR_BADADDR = 38;
 
 /** What a connection needs from the server. */
 export interface ConnectionHost {
@@ -83,16 +77,14 @@ export class Connection {
   /** The client's address, 4 or 16 bytes. */
   readonly remote: Uint8Array;
   readonly remoteText: string;
-  readonly #local: Uint8Array;
+  readonly #ends: Ends;
   readonly #host: ConnectionHost;
   readonly #wire: Wire;
   readonly #reader = new FrameReader();
   #phase: Phase = "sendauth version";
   #verdict: number = VERDICT.fine;
-  #authenticator: Authenticator | undefined;
-  #authentication: ServerAuthentication | undefined;
-  /** Whether the client's messages have shown which addresses it uses. */
-  #addressesKnown = false;
+  /** From its authentication to its end. */
+  #session: Session | undefined;
   #isAnswering = false;
   /** Whether the client will send nothing more. */
   #isFinished = false;
@@ -106,7 +98,7 @@ export class Connection {
   ) {
     this.#host = host;
     this.#wire = wire;
-    this.#local = plainAddress(local);
+    this.#ends = { local, remote };
     this.remote = plainAddress(remote);
     this.remoteText = remoteText;
   }
@@ -118,7 +110,7 @@ export class Connection {
 
   /** Whether the client is authenticated. */
   get isAuthenticated(): boolean {
-    return this.#authentication !== undefined;
+    return this.#session !== undefined;
   }
 
   /** Whether a request is being answered. */
@@ -239,10 +231,10 @@ export class Connection {
   }
 
   #authenticate(request: Uint8Array): void {
-    const { authenticator } = this.#host;
-    let client: ServerAuthentication;
+    const { authenticator, nat } = this.#host;
+    let session: Session;
     try {
-      client = authenticator.accept(request);
+      session = Session.accept(authenticator, request, this.#ends, nat);
     } catch (error) {
       if (!(error instanceof KerberosError)) throw error;
       this.#wire.send(frame(authenticator.refusal(error)));
@@ -253,24 +245,23 @@ export class Connection {
       });
       return;
     }
-    this.#authenticator = authenticator;
-    this.#authentication = client;
-    this.#setAddresses(this.#host.nat);
+    this.#session = session;
+    const { principal } = session;
     const nothing = new Uint8Array(0);
+    const reply = session.reply();
     // In one write; as two, the second would wait for the client's delayed acknowledgement.
-    this.#wire.send(client.wantsReply ? frame(nothing, client.reply()) : frame(nothing));
-    if (new TextEncoder().encode(client.client).length > MAX_PRINCIPAL_LENGTH) {
+    this.#wire.send(reply === undefined ? frame(nothing) : frame(nothing, reply));
+    if (new TextEncoder().encode(principal).length > MAX_PRINCIPAL_LENGTH) {
       this.#refuse({ kind: "principal" });
-    } else if (!this.#host.admits(client.client, this)) {
-      this.#refuse({ kind: "denied", principal: client.client });
+    } else if (!this.#host.admits(principal, this)) {
+      this.#refuse({ kind: "denied", principal });
     } else this.#phase = "requests";
   }
 
   #serve(message: Uint8Array): void {
     const payload = this.#open(message);
     if (payload === undefined) return;
-    const client = this.#authentication!;
-    const answer = this.#host.answer(payload, client.client, this);
+    const answer = this.#host.answer(payload, this.#session!.principal, this);
     if (typeof answer === "function") this.#replyInTurn(payload, answer);
     else if (answer instanceof Promise) this.#replyLater(payload, answer);
     else this.#reply(payload, answer ?? null);
@@ -321,38 +312,20 @@ export class Connection {
       this.#end();
       return;
     }
-    const sealed = this.#authentication!.seal(answer, LENGTH_BYTES);
+    const sealed = this.#session!.seal(answer);
     answer.fill(0);
     this.#wire.send(frameInPlace(sealed), done);
   }
 
-  /** Reads a KRB-PRIV; the first one shows whether the client uses its own address or NAT's. */
+  /** The contents of a KRB-PRIV; undefined for an invalid one, which ends the connection. */
   #open(message: Uint8Array): Uint8Array | undefined {
-    const client = this.#authentication!;
     try {
-      try {
-        const payload = client.open(message);
-        this.#addressesKnown = true;
-        return payload;
-      } catch (error) {
-        const isForeign = error instanceof KerberosError &&
-          error.protocolCode === KRB_AP_ERR_BADADDR;
-        if (!isForeign || this.#addressesKnown) throw error;
-        this.#setAddresses(!this.#host.nat);
-        const payload = client.open(message);
-        this.#addressesKnown = true;
-        return payload;
-      }
+      return this.#session!.open(message);
     } catch (error) {
       if (!(error instanceof KerberosError)) throw error;
       this.#giveUp("STREAM_DECRYPT", error.message);
       return undefined;
     }
-  }
-
-  #setAddresses(nat: boolean): void {
-    if (nat) this.#authentication!.setAddresses(DUMMY_ADDRESS, DUMMY_ADDRESS);
-    else this.#authentication!.setAddresses(hostAddress(this.#local), hostAddress(this.remote));
   }
 
   #refuse(event: ConnectionFailure): void {
@@ -372,17 +345,11 @@ export class Connection {
   }
 
   #release(): void {
-    if (this.#authentication !== undefined) this.#authenticator!.release(this.#authentication);
-    this.#authentication = undefined;
+    this.#session?.release();
+    this.#session = undefined;
   }
 }
 
 function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && one.every((byte, at) => byte === other[at]);
-}
-
-const ADDRESS_TYPE: Readonly<Record<number, number>> = { 4: 2, 16: 24 };
-
-function hostAddress(bytes: Uint8Array): HostAddress {
-  return { type: ADDRESS_TYPE[bytes.length]!, bytes };
 }

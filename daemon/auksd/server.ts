@@ -3,6 +3,8 @@
 import type { Socket, TCPSocketListener } from "bun";
 import { parseAddress } from "../../lib/bytes/host_address.ts";
 import { Connection, type ConnectionHost, type Wire } from "./connection.ts";
+import { Litter } from "./litter.ts";
+import { Outbox } from "./outbox.ts";
 
 /** How long a client may take for the whole handshake, for each message, and to read part of a reply. */
 export const PATIENCE_MS = 10_000;
@@ -12,15 +14,6 @@ const HANDSHAKES_SHARE = 1 / 4;
 /** Bytes of incomplete messages and unread replies kept for all clients together. */
 const PENDING_BYTES_MAX = 64 * 2 ** 20;
 
-/**
- * Bytes sent and received after which garbage is collected, which takes a millisecond or two. The runtime's own limit
- * grows with the machine's memory.
- */
-const LITTER_MAX = 16 * 2 ** 20;
-/** Longer replies, which only a DUMP can get, are collected at once. */
-const LARGE = 2 ** 20;
-/** Number of copies of a reply: plaintext and ciphertext. */
-const COPIES = 2;
 /** What a connection leaves behind besides its bytes. */
 const LITTER_PER_CLIENT = 8192;
 
@@ -30,17 +23,10 @@ export interface ServerSettings {
   readonly maxConnections: number;
 }
 
-/** A reply that the socket has not accepted completely. */
-interface Unsent {
-  readonly bytes: Uint8Array;
-  readonly done: (() => void) | undefined;
-}
-
 interface Client {
   readonly socket: Socket<Client>;
   connection: Connection;
-  readonly unsent: Unsent[];
-  unsentFrom: number;
+  readonly outbox: Outbox;
   isEnding: boolean;
   /** Its share of all pending bytes. */
   counted: number;
@@ -58,7 +44,7 @@ export class Server {
   /** Runs from the first listening socket on. */
   #sweeper: NodeJS.Timeout | undefined;
   #pendingBytes = 0;
-  #litter = 0;
+  readonly #litter = new Litter();
   /** Connections since the start. */
   accepted = 0;
 
@@ -75,8 +61,8 @@ export class Server {
   /** Number of clients that wait for a reply or the rest of one. */
   get busy(): number {
     let count = 0;
-    for (const { connection, unsent } of this.#clients) {
-      if (connection.isAnswering || unsent.length > 0) count++;
+    for (const { connection, outbox } of this.#clients) {
+      if (connection.isAnswering || !outbox.isEmpty) count++;
     }
     return count;
   }
@@ -111,7 +97,7 @@ export class Server {
     for (const fd of [...this.#listeners.keys()]) this.unlisten(fd);
     const deadline = performance.now() + graceMs;
     for (const client of [...this.#clients]) {
-      if (!client.connection.isAnswering && client.unsent.length === 0) this.#drop(client);
+      if (!client.connection.isAnswering && client.outbox.isEmpty) this.#drop(client);
     }
     while (this.busy > 0 && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -133,13 +119,12 @@ export class Server {
       socket.terminate(); // every other client is being answered
       return;
     }
-    this.#tidy(LITTER_PER_CLIENT);
+    this.#litter.add(LITTER_PER_CLIENT);
     socket.setNoDelay(true);
     const client: Client = {
       socket,
       connection: undefined as never,
-      unsent: [],
-      unsentFrom: 0,
+      outbox: new Outbox((bytes) => socket.write(bytes), this.#litter),
       isEnding: false,
       counted: 0,
     };
@@ -158,12 +143,12 @@ export class Server {
   #wireOf(client: Client): Wire {
     return {
       get isFull() {
-        return client.unsent.length > 0;
+        return !client.outbox.isEmpty;
       },
-      send: (bytes, done) => this.#send(client, { bytes, done }),
+      send: (bytes, done) => this.#send(client, bytes, done),
       end: () => {
         client.isEnding = true;
-        if (client.unsent.length === 0) client.socket.end();
+        if (client.outbox.isEmpty) client.socket.end();
       },
       pause: () => void client.socket.pause(),
       resume: () => void client.socket.resume(),
@@ -182,7 +167,7 @@ export class Server {
     if (!isDue(client)) this.#due.delete(client);
     else if (!wasDue || wasAuthenticated !== connection.isAuthenticated) this.#remind(client);
     this.#count(client);
-    this.#tidy(bytes.length);
+    this.#litter.add(bytes.length);
   }
 
   /** Lets a connection act; a bug ends only that connection. Returns whether the client is still connected. */
@@ -202,36 +187,21 @@ export class Server {
     this.#due.set(client, performance.now() + PATIENCE_MS);
   }
 
-  #send(client: Client, reply: Unsent): void {
-    const { bytes } = reply;
-    this.#tidy(bytes.length * COPIES);
-    if (client.unsent.length === 0) {
-      const sent = client.socket.write(bytes);
-      if (sent >= bytes.length) {
-        this.#dispose(reply);
-        return;
-      }
-      client.unsentFrom = Math.max(0, sent);
-      this.#remind(client);
-    }
-    client.unsent.push(reply);
+  #send(client: Client, bytes: Uint8Array, done: (() => void) | undefined): void {
+    const { outbox } = client;
+    const wasEmpty = outbox.isEmpty;
+    outbox.send(bytes, done);
+    if (outbox.isEmpty) return;
+    if (wasEmpty) this.#remind(client);
     this.#count(client);
   }
 
   #drain(client: Client | undefined): void {
     if (client === undefined) return;
-    while (client.unsent.length > 0) {
-      const { bytes } = client.unsent[0]!;
-      const sent = client.socket.write(bytes.subarray(client.unsentFrom));
-      if (sent <= 0) break;
-      this.#remind(client);
-      client.unsentFrom += sent;
-      if (client.unsentFrom < bytes.length) break;
-      this.#dispose(client.unsent.shift()!);
-      client.unsentFrom = 0;
-    }
+    const { outbox } = client;
+    if (outbox.drain()) this.#remind(client);
     this.#count(client);
-    if (client.unsent.length > 0) return;
+    if (!outbox.isEmpty) return;
     if (client.isEnding) {
       client.socket.end();
       return;
@@ -263,35 +233,20 @@ export class Server {
   #forget(client: Client): void {
     this.#clients.delete(client);
     this.#due.delete(client);
-    for (const reply of client.unsent) this.#dispose(reply);
-    client.unsent.length = 0;
+    client.outbox.clear();
     this.#pendingBytes -= client.counted;
     client.counted = 0;
   }
 
   #count(client: Client): void {
     if (!this.#clients.has(client)) return;
-    let bytes = client.connection.pendingBytes;
-    for (const unsent of client.unsent) bytes += unsent.bytes.length;
+    const bytes = client.connection.pendingBytes + client.outbox.bytes;
     this.#pendingBytes += bytes - client.counted;
     client.counted = bytes;
     // Only one large reply, to a DUMP, may exceed this.
     while (this.#pendingBytes > PENDING_BYTES_MAX && this.#clients.size > 1) {
       if (!this.#cutOffOldest((other) => other !== client && other.counted > 0)) return;
     }
-  }
-
-  #dispose({ bytes, done }: Unsent): void {
-    bytes.fill(0);
-    if (bytes.length > LARGE) this.#tidy(LITTER_MAX); // before the next one is made
-    done?.();
-  }
-
-  #tidy(litter: number): void {
-    this.#litter += litter;
-    if (this.#litter < LITTER_MAX) return;
-    this.#litter = 0;
-    setImmediate(() => Bun.gc(true));
   }
 
   /**
@@ -325,8 +280,8 @@ export class Server {
 }
 
 /** Whether a client must send the rest of a message, or read a reply, within the time limit. */
-function isDue({ connection, unsent }: Client): boolean {
-  return connection.isDue || unsent.length > 0;
+function isDue({ connection, outbox }: Client): boolean {
+  return connection.isDue || !outbox.isEmpty;
 }
 
 /** An address without the scope ID of a link-local one. */

@@ -1,4 +1,4 @@
-// The queue of requests over a kept connection. What is sent and received is tested in tests/mod/library_test.ts.
+// The queue of requests over a kept connection. What is sent and received is tested in tests/mod/load_test.ts.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
