@@ -114,8 +114,8 @@ async function runSessionLeader(program: string): Promise<void> {
   }
 }
 
-// node:path would cost every command more than this line, and the environment, which the runtime reads when it is first
-// used, as much.
+// Loading node:path would cost every command more time than this line, and so would using the environment, which the runtime
+// reads on first use.
 const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
 const args = process.argv.slice(2);
 const [first = ""] = args;

@@ -33,7 +33,7 @@ export interface FileOrder {
   readonly id: number;
   readonly uid: number;
   readonly bytes?: Uint8Array;
-  /** Whether it must be able to survive a system crash before it is acknowledged. */
+  /** Whether to acknowledge it only once it would survive a system crash. */
   readonly sync: boolean;
 }
 

@@ -47,7 +47,7 @@ export class CacheFiles {
   }
 
   /**
-   * Puts a user's new file in the place of the old one, if any.
+   * Replaces a user's file, or creates it.
    *
    * @param safety what protects the new contents from a system crash: the journal, writing them to disk first, or nothing.
    * @throws {Error} the system's error; the old file then stays.

@@ -123,7 +123,7 @@ export class Connection {
     return this.#reader.pendingBytes;
   }
 
-  /** Takes the client's bytes. @throws {unknown} only for bugs of ours; then close the connection. */
+  /** Handles the client's bytes. @throws {unknown} only for our own bugs; then close the connection. */
   receive(bytes: Uint8Array): void {
     if (this.#phase === "closed") return;
     this.#reader.push(bytes);

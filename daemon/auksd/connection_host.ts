@@ -1,5 +1,5 @@
-// What auksd does for its connections by the configuration in force: whom it authenticates, who has a role, and the answers
-// to requests. service.ts puts another configuration in force.
+// What auksd does for its connections under the configuration in force: authentication, roles, and the answers to requests.
+// service.ts puts another configuration in force.
 import { roleOf } from "../../lib/auks/acl.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import type { Accounts } from "./accounts.ts";
@@ -87,7 +87,7 @@ export class AuksdHost implements ConnectionHost {
     const { acl } = this.prepared.configuration;
     const hosts = new Map(await lookUpHosts(acl, this.#parts.accounts, []));
     if (this.prepared.configuration.acl !== acl) return; // reloaded meanwhile
-    // A momentary failure of the name service does not take any client's role away.
+    // A momentary failure of the name service must not take any client's role away.
     for (const [host, addresses] of hosts) {
       if (addresses.length === 0) hosts.set(host, this.prepared.hosts.get(host) ?? []);
     }

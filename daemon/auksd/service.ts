@@ -106,7 +106,7 @@ class Auksd {
   readonly #journal: Journal;
   readonly #teardown: Teardown;
   #listeners: readonly number[] = [];
-  /** Ends what recurs by the configuration in force. */
+  /** Disposing this ends the recurring tasks of the current configuration. */
   #chores = new DisposableStack();
   readonly #end: () => void;
   /** Settles when all SIGHUPs so far have been handled. */
@@ -203,7 +203,7 @@ class Auksd {
     this.#teardown.add(() => removePidFile(path, logger));
   }
 
-  /** Starts what recurs, instead of what recurred by the configuration before. */
+  /** Starts the recurring tasks of the current configuration, and ends those of the previous one. */
   #startChores(): void {
     this.#chores.dispose();
     this.#chores = new DisposableStack();

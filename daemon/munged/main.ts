@@ -22,7 +22,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
   requireResources(numThreads, config.maxPayload, process.env[STAGE] === undefined);
   const passed = socketFromManager();
   const announceReady = config.foreground ? () => {} : enterBackground(config, passed);
-  warmUp(1); // the others start when a client comes
+  warmUp(1); // the others start when a client connects
   const { serve } = await import("./service.ts");
   return await serve({ ...config, numThreads }, config.numThreads, announceReady, passed);
 }

@@ -20,7 +20,7 @@ const STACK = 192 * 1024;
 /** The runtime's threads besides ours, and the processes needed to go into the background. */
 const OTHER_THREADS = 16;
 
-/** More threads per processor make nothing faster; but any machine may have the second number. */
+/** More threads per processor than this make nothing faster; but every machine may have at least the second number. */
 const THREADS_PER_PROCESSOR = 4;
 const LEAST_MOST_THREADS = 16;
 

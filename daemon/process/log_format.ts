@@ -1,4 +1,4 @@
-// The names of the log formats, in a file of their own, so that the command line does not have to load the log.
+// The names of the log formats, in a separate file, so that the command line need not load the log.
 
 /** Every format of log lines. */
 export const LOG_FORMATS = ["text", "json"] as const;

@@ -16,8 +16,8 @@ import { codeOf, systemText } from "./system_error.ts";
 import { Deadline } from "./time_limit.ts";
 
 /**
- * Temporary errors of connecting: a full listen queue, or a daemon that is being restarted. Node.js reports that as a reset
- * if the connection was already in the queue; and for a moment there is no socket.
+ * Temporary errors of connecting: a full listen queue, or a daemon that is being restarted. Node.js reports the latter as a
+ * reset if the connection was already in the queue; and for a moment there is no socket.
  */
 const PASSING: ReadonlySet<string | undefined> = new Set([
   "EAGAIN",

@@ -212,7 +212,7 @@ export class CredentialSource implements AsyncDisposable {
     return credential;
   }
 
-  /** Seconds that munged lets a credential of ours live. */
+  /** The TTL, in seconds, that munged grants our credentials. */
   async #grantedTtl(): Promise<number> {
     const { ttl } = this.#options;
     const made = await this.#ask(encodeTextTransaction(encodeRequest("", { ttl })));

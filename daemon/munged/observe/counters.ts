@@ -131,14 +131,14 @@ export class WorkerCounters {
     this.#cells[NOT_KEPT]!++;
   }
 
-  /** To be called when a request begins. Returns the time, or 0 if this request is not timed. */
+  /** Call it when a request begins. Returns the time, or 0 if this request is not timed. */
   begin(): number {
     this.#cells[REQUESTS]!++;
     this.#turn = (this.#turn + 1) % SAMPLING;
     return this.#turn === 1 ? performance.now() : 0;
   }
 
-  /** To be called when a timed request has been answered. */
+  /** Call it when a timed request has been answered. */
   end(begun: number): void {
     const microseconds = (performance.now() - begun) * MICROSECONDS;
     const bucket = Math.min(DURATION_BUCKETS - 1, Math.ceil(Math.log2(Math.max(1, microseconds))));

@@ -42,7 +42,7 @@ export class Engine {
   readonly #waiting = new Set<() => void>();
   #visited: (fd: number) => void = close;
 
-  /** Settles when the engine can't go on because workers keep dying. */
+  /** Settles when the engine must give up because workers keep dying. */
   readonly failed: Promise<Error> = this.#failed.promise;
 
   private constructor(

@@ -1,5 +1,5 @@
-// Requests on their way from clients: what is a valid header, and the bytes of those that arrive in pieces. The sockets are
-// read in reception.ts.
+// Requests as they arrive: validates headers, and collects the bytes of requests that arrive in pieces. reception.ts reads
+// the sockets.
 import { newBytes, release, sizeOf } from "../../../lib/bytes/memory.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import {

@@ -1,7 +1,7 @@
 // Whether a realm's policy and the credential itself permit a request, and the refusal if they don't. Everything a client
 // claims is checked before a key is used: the realm that a credential names decides, and a false name fails the MAC. So a
-// refusal tells a client nothing but the policy. Only what is encrypted, the origin and who may read the credential, has
-// to wait until it is opened.
+// refusal reveals nothing but the policy. Only what is encrypted (the origin, and who may decode the credential) is checked
+// after opening.
 import { CIPHERS } from "../../../lib/credential/cipher.ts";
 import type { OpenedCredential } from "../../../lib/credential/fields.ts";
 import { MACS } from "../../../lib/credential/mac.ts";

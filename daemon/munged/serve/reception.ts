@@ -1,6 +1,6 @@
-// Reading requests from clients' sockets. One that has arrived whole is passed on at once, from memory that is used again;
-// otherwise the client is parked with what has arrived, which incoming.ts gathers. Kept connections are read in
-// kept_exchange.ts.
+// Reads requests from clients' sockets. A request that has arrived completely is passed on at once, from memory that is
+// reused; otherwise, the client is parked with what has arrived, which incoming.ts gathers. kept_exchange.ts reads kept
+// connections.
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { release } from "../../../lib/bytes/memory.ts";
 import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
@@ -28,9 +28,9 @@ export interface ReceptionParts {
   expectLong(): void;
   /** Whether a client must wait for its turn. */
   mustWait(peer: Peer): boolean;
-  /** Has a client wait for its turn, when {@linkcode Reception.take} is called. */
+  /** Makes a client wait for its turn, in which {@linkcode Reception.take} is called. */
   awaitTurn(client: ParkedClient): void;
-  /** Answers a complete request, `received` bytes with what came after it; `body` is valid only during the call. */
+  /** Answers a complete request. `body` is valid only during the call; `received` also counts bytes after the request. */
   respond(fd: number, peer: Peer, header: Header, body: Uint8Array, received: number): void;
 }
 
@@ -95,7 +95,7 @@ export class Reception {
       this.begin(fd, peer);
       return;
     }
-    const header = parseHeader(buffer); // which was valid
+    const header = parseHeader(buffer); // known to be valid
     const body = buffer.subarray(HEADER_LENGTH, HEADER_LENGTH + header.length);
     this.#parts.respond(fd, peer, header, body, done);
     release(buffer);
@@ -140,7 +140,7 @@ export class Reception {
     else respond(fd, peer, header, client.buffer.subarray(HEADER_LENGTH, end), client.done);
   }
 
-  /** Disconnects a client that is no longer parked, and has not sent all of its request. */
+  /** Disconnects a client that is no longer parked and has not sent all of its request. */
   giveUp({ fd, done }: ParkedClient, reason: string): void {
     const part = done < HEADER_LENGTH ? "header" : "body";
     this.#incoming.failed(part, reason, `receive ${part}: ${reason}`);
