@@ -24,7 +24,7 @@ const VERSIONS = "\0\0\0\x13KRB5_SENDAUTH_V1.0\0\0\0\0\x040.1\0";
 /** How the tests run our programs. */
 export const PROGRAM = [process.execPath, join(ROOT, "cli/main.ts")] as const;
 
-/** What a test may choose. */
+/** Options that a test can set. */
 export interface AuksdOptions {
   readonly principal?: string;
   /** Path of the keytab. */
@@ -224,7 +224,7 @@ mungebox {
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.pid}/status`, "utf8"))![1]);
   }
 
-  /** Runs `auksd` with these arguments and this daemon's configuration, for commands that end at once. */
+  /** Runs `auksd` with these arguments and this daemon's configuration, for commands that exit at once. */
   run(...words: string[]) {
     const [program = "", ...args] = [...PROGRAM, "auksd", ...words, "-f", this.config];
     return spawnSync(program, args, { env: this.options.env, encoding: "utf8" });

@@ -1,4 +1,4 @@
-// auksd with a KDC's tickets: every request by every role, what is stored, what is refused for which reason, and CacheDir as
+// auksd with a KDC's tickets: every request by every role, what is stored, what is refused and why, and CacheDir as
 // other programs see it.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

@@ -96,7 +96,7 @@ suite("a hostile auksd", KDC_NEEDS, () => {
         assert(error instanceof AuksError, String(error));
       }
     }
-    assert(existsSync(path)); // what does not matter to the ticket may be changed
+    assert(existsSync(path)); // a change that does not affect the ticket is harmless
     assert.equal(context.defaultRealm, "REALM.A"); // libkrb5 still works
   });
 

@@ -172,7 +172,7 @@ suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
     const first = environment["AUKS_PRIV_RENEW_INT"] ?? environment["AUKS_PRIV_ERROR_INT"]
       ? 2.6
       : 1.6;
-    // A signal is for the program, not for the shell.
+    // Signals go to the program, not to the shell.
     const command = signals.length === 0
       ? row.command
       : row.command.replace(/^((?:\w+=\S+ )*)/, "$1exec ");

@@ -20,7 +20,7 @@ const USERS = ["alice", "bob", "ghost"] as const;
 /** auksd's own, an admin's, and one of a host that the tests' ACLs refuse. */
 const SERVICES = ["host/mngt.realm.a", "host/compute.realm.a", "host/login.realm.a"] as const;
 
-/** What a test may choose. */
+/** Options that a test can set. */
 export interface KdcOptions {
   /** Lines of krb5.conf for the section of the realm, auth_to_local rules among them. */
   readonly realmLines?: readonly string[];

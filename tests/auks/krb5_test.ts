@@ -112,7 +112,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
       }
       assert.equal(found.realm, "REALM.A");
     }
-    // Those that are stay as they are.
+    // Names in UTF-8 stay unchanged, even with these characters.
     const name = "b\ufffdb\ufeff@REALM.A";
     using parsed = Principal.parse(context, name);
     assert.equal(parsed.text, name);
@@ -261,7 +261,7 @@ suite("lib/krb5", KDC_NEEDS, () => {
         const { client, service } = authenticate();
         client.free();
         service.free();
-        if (at % 200 === 199) Bun.gc(true); // as auksd does it, too
+        if (at % 200 === 199) Bun.gc(true); // as auksd does
       }
     };
     turn(2000);

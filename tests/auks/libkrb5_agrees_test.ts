@@ -74,7 +74,7 @@ suite("lib/auks and libkrb5", { "krb5-user": existsSync("/usr/bin/kinit") }, () 
         } catch (error) {
           assert(error instanceof AuksError, `${error}`);
         }
-        // An empty realm names none.
+        // An empty realm counts as none.
         const isSame = found !== undefined && found.realm !== "";
         const { realm, components } = found ?? { realm: "", components: [] };
         assert.deepEqual(ours, isSame ? { realm, components } : undefined);

@@ -178,7 +178,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     second.signal("SIGKILL");
     await second.ended();
     await first.logged(/is not used: /);
-    // A busy machine delays some of them; what waits for the peer does so each time, for two seconds.
+    // A busy machine delays some requests; one that waits for the peer takes two seconds each time.
     let took = Infinity;
     for (let tries = 0; took >= 1000 && tries < 5; tries++) {
       const begin = performance.now();

@@ -6,7 +6,7 @@ import { suite } from "../suite.ts";
 import { PASSWORD } from "./kdc.ts";
 import { BOBS, NO_CACHE, PLUGSTACK, SLURM_NEEDS, SlurmCluster, THOROUGH } from "./slurm_cluster.ts";
 
-/** After which the plugin ends whatever it has started. */
+/** By then, the plugin ends whatever it has started. */
 const PLUGIN_LIMIT_MS = 120_000;
 /** Finds the process of a job's renewer. */
 const RENEWER = "pgrep -f '[a]uks -R'";

@@ -123,7 +123,7 @@ export interface AuksLines {
   readonly own?: string;
 }
 
-/** What a test may choose. */
+/** Options that a test can set. */
 export interface SlurmClusterOptions {
   /** Leaves /etc/auks and plugstack.conf to the test, separately on each node, and starts no daemon of AUKS. */
   readonly withoutAuks?: boolean;

@@ -14,8 +14,8 @@ const FOLDER = join(import.meta.dirname, "reference/transcripts");
 /** One clock serves for all of them (README.md of the reference). */
 const CLOCK = 1_795_689_451;
 /**
- * Deliberate differences, as the reference asks for: the types of the replies. A principal without an account, and a
- * ticket other than a TGT, are refused (ERROR), so there is nothing to REMOVE afterwards.
+ * The types of replies that differ on purpose: a principal without an account, and a ticket other than a TGT, are refused
+ * (ERROR), so there is nothing to REMOVE afterwards.
  */
 const BETTER: Readonly<Record<string, readonly number[]>> = {
   "msg-add-no-account": [21],

@@ -37,7 +37,7 @@ export interface BrokenSite {
   readonly text: RegExp;
   /** The command that fixes it; without one there is advice. */
   readonly fix?: RegExp;
-  /** Whether the command only shows more. */
+  /** Whether the command only shows more information. */
   readonly shows?: true;
   /** A command that runs doctor, for example in another namespace. */
   readonly wrapper?: readonly string[];

@@ -1,4 +1,4 @@
-// A thread of replay_test.ts: decodes credentials one after the other, until munged does not answer any more, and marks
+// A thread of replay_test.ts: decodes credentials one after the other, until munged no longer answers, and marks
 // those that were accepted.
 import { parentPort, workerData } from "node:worker_threads";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";

@@ -16,7 +16,7 @@ import { leastOf, measureRate, medianOfPairs, NOBODY, runProgram, Stallers } fro
 import { suite } from "../suite.ts";
 
 const TIMEOUT_MS = 2_000;
-/** How much later than that on a busy machine. */
+/** How much longer it may take on a busy machine. */
 const LATENESS_MS = 6_000;
 const PAIRS = 5;
 /** As a share of the unloaded rate. */

@@ -29,7 +29,7 @@ import { Stallers } from "./load.ts";
 const MIB = 2 ** 20;
 /** MiB that munged may use for its clients where payloads have up to 1 MiB. */
 const MEMORY_FOR_CLIENTS = 64;
-/** How often each of the two threads may have a longer payload in memory; docs/container.md says so. */
+/** How many copies of a longer payload the two threads may have in memory; docs/container.md says so. */
 const LONG_PAYLOADS = 2 * 8;
 const GARBAGE = new Uint8Array(64).fill(1);
 
@@ -78,8 +78,8 @@ describe("munged with scarce resources", () => {
   }, async () => {
     const munged = await realm.start("ours", [], ["prlimit", "--nofile=64:64"]);
     const count = () => readdirSync(`/proc/${munged.process.pid}/fd`).length;
-    roundTrip(munged.socket); // with which the other threads start
-    let before = 0; // until they have
+    roundTrip(munged.socket); // starts the other threads
+    let before = 0; // until they have started
     while (before !== (before = count())) await pause(200);
     const stallers = new Stallers(munged.socket, 500);
     await stallers.start();
@@ -164,7 +164,7 @@ describe("munged with scarce resources", () => {
     const short = formatEncodeRequest(encodeRequest({}), 0);
     for (let attempt = 1;; attempt++) {
       const munged = await realm.start("ours", ["--num-threads=1"]);
-      const early = connect(munged.socket); // is waited for before there are others
+      const early = connect(munged.socket); // accepted before the others
       const clients = Array.from({ length: 40 }, () => ({ fd: connect(munged.socket), sent: 0 }));
       for (let isTaken = true; isTaken;) {
         isTaken = false;

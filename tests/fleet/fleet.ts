@@ -121,7 +121,7 @@ mungebox_drain_tasks=/fleet/drain.yml\nmungebox_resume_tasks=/fleet/resume.yml\n
     const files = {
       "ansible.cfg": CONFIGURATION,
       "hosts.ini": inventory,
-      // The load sees the file, and lets the decodes that are under way end meanwhile.
+      // The load sees the file, and finishes the decodes in progress meanwhile.
       "drain.yml": mark(`shell: touch ${drained} && sleep 1`),
       "resume.yml": mark(`command: rm ${drained}`),
     };

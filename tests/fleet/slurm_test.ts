@@ -1,4 +1,4 @@
-// Slurm on three nodes goes on starting jobs while rotate.yml replaces their key, from staging to retiring.
+// Slurm on three nodes keeps starting jobs while rotate.yml replaces their key, from staging to retiring.
 import assert from "node:assert/strict";
 import { cpSync, existsSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,5 +1,5 @@
-// Another time for one program, by libfaketime. Not by its command faketime, which leaves files in /dev/shm named after
-// process IDs, and fails when it meets an ID again.
+// Gives one program another time, through libfaketime. Its command faketime is not used, because it leaves files in /dev/shm
+// named after process IDs, and fails when it meets an ID again.
 import { existsSync } from "node:fs";
 
 const LIBRARY = [

@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 /** One mebibyte. */
 export const MIB = 1024 * 1024;
-/** When munged with 2 threads has given back what only its start needed. */
+/** By then, munged with 2 threads has given back what only its start needed. */
 export const SETTLED_MS = 3_000;
 /** The same on a busy machine. */
 const LATEST_MS = 20_000;

@@ -1,5 +1,5 @@
-// Key rotation on five hosts, one of them with the reference, while credentials go from each to each: none is refused as
-// long as the steps are done in order (docs/rotation.md).
+// Key rotation on five hosts, one of them with the reference, while credentials go from every host to every other: none is
+// refused as long as the steps are done in order (docs/rotation.md).
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -36,7 +36,7 @@ function logged(munged: Munged, text: RegExp): Promise<void> {
   return noticed(() => Promise.resolve(text.test(munged.log())));
 }
 
-/** Waits until `holds`, for as long as munged may take to notice a file; perhaps only one worker does. */
+/** Waits until `holds`, for as long as munged may take to notice a file; other workers may notice it later. */
 async function noticed(holds: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + NOTICED_MS;
   while (!await holds()) {

@@ -1,5 +1,5 @@
-// Payloads beyond the protocol's 1 MiB (--max-payload): between our programs, from a client that speaks the wire, and
-// beside the C programs, for which nothing changes.
+// Payloads beyond the protocol's 1 MiB (--max-payload): between our programs, from a client that speaks the protocol itself,
+// and beside the C programs, for which nothing changes.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

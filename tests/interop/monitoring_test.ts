@@ -107,7 +107,7 @@ describe("a munged that is asked for its status", () => {
       );
     };
     await until("the lines", () => refusals().length >= 5);
-    await pause(100); // for more than there should be
+    await pause(100); // time for more lines than there should be
     const refused = refusals();
     assert(refused.length >= 5 && refused.length <= 10, `${refused.length} lines`);
     const { client_uid, origin, realm: name, uid } = refused[0];

@@ -126,7 +126,7 @@ suite("a munged that allows modern algorithms only", needs, () => {
       assert.equal(site.munge(munged, ["--cipher=cast5"], { uid: 7, gid: 7 }).status, REFUSED);
     }
     await until("the lines", () => count(line) >= 5);
-    await pause(100); // for more than there should be
+    await pause(100); // time for more lines than there should be
     assert(count(line) >= 5 && count(line) <= 10, `${count(line)} lines`);
     assert.equal(count(/Invalid (cipher|MAC) type/g), 0);
   });

@@ -56,7 +56,7 @@ interface Circumstances {
 /** The system; its files are removed by {@linkcode close}. */
 export class MuslSystem {
   readonly root: string = mkdtempSync("/tmp/mungebox-musl-");
-  /** What a program's path comes after. */
+  /** What comes before a program's path. */
   readonly #emulator: readonly string[];
 
   constructor(architecture: Architecture) {

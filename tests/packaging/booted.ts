@@ -82,7 +82,7 @@ exec unshare --pid --mount --uts --ipc --cgroup --fork --kill-child bash -c "$bo
     return result;
   } finally {
     rmSync(work, { recursive: true, force: true });
-    // Those that systemd has made in it first.
+    // First those that systemd has made in it.
     spawnSync("find", [group, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]);
   }
 }

@@ -1,5 +1,5 @@
-// The image in a real engine: what a user sees who runs it as it is, as another user, or with a key mounted in each of the
-// ways that engines have.
+// The image in a real engine: what users see who run it as it is, as another user, or with a key mounted in each of the ways
+// that engines offer.
 import assert from "node:assert/strict";
 import {
   copyFileSync,
@@ -46,7 +46,7 @@ suite("the image in Podman", NO_PODMAN, () => {
     mkdirSync(join(context, "base"));
     cpSync("packaging/container", join(context, "packaging/container"), { recursive: true });
     copyFileSync(MUNGEBOX, join(context, "dist/mungebox-linux-x64"));
-    // In place of Debian's image, which no registry has for the tests: this machine's own programs and libraries.
+    // This machine's own programs and libraries take the place of Debian's image, which the tests can't fetch.
     const programs = ["sh", "mkdir", "cp", "ln", "install", "chown", "uname"].map((name) =>
       succeed("which", name).trim()
     );

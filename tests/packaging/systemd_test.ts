@@ -1,5 +1,5 @@
-// The units on a booted systemd: what it takes for the main process when munged replaces itself, and that no client is
-// refused while munged restarts on systemd's socket. The clients are those of the C MUNGE.
+// The units on a booted systemd: which process it considers the main one when munged replaces itself, and that no client
+// is refused while munged restarts on systemd's socket. The clients are those of the C MUNGE.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";

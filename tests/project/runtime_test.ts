@@ -14,7 +14,7 @@ import { testFork } from "./fork.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
-/** Where the allocator's thread takes its longest time to sleep from, and how to read that. */
+/** The instructions that set the longest sleep of the allocator's thread, and how to read it. */
 const SCAVENGER = {
   x64: {
     found: "b930750000e996000000",

@@ -1,4 +1,4 @@
-// What munged loads before its first answer. Clients wait meanwhile, so it must be little.
+// What munged loads before its first answer. Clients wait for that, so it must be little.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";

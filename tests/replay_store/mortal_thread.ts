@@ -1,4 +1,4 @@
-// The store's thread for supervisor_test.ts, which dies of its first question unless another one has before it.
+// The store's thread for supervisor_test.ts, which dies of its first question unless another thread already has.
 import { parentPort } from "node:worker_threads";
 import type { ToStoreThread } from "../../daemon/munged/replay_store/messages.ts";
 import "../../daemon/munged/replay_store/thread.ts";

@@ -18,13 +18,13 @@ import { encodeRequest } from "../requests.ts";
 import { type Host, Hosts, nextSecond, outcome, Traffic, until } from "./hosts.ts";
 import { hasRedis, Network, Redis } from "./redis.ts";
 
-/** Clocks of one machine are the same. */
+/** No drift, because all hosts have this machine's clock. */
 const STRICT = ["--timestamp-drift-max=0"];
 const REPLAYED = "EMUNGE_CRED_REPLAYED";
 const REFUSED = "EMUNGE_SNAFU";
 /** munged's own, unless a test sets another. */
 const STORE_TIMEOUT_MS = 1_000;
-/** How soon a client has its answer, even on a busy machine, where many more would have to wait in a row. */
+/** By then, a client has its answer, even on a busy machine; if each of several waited for the store, it would take longer. */
 const SOON_MS = 4_000;
 const options = { skip: !hasRedis };
 

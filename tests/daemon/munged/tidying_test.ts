@@ -10,7 +10,7 @@ const TIMES = { settledMs: 1, requestMs: 1, tidyMs: TIDY_MS };
 /** Long enough for several rounds. */
 const ROUNDS_MS = 200;
 
-/** Waits until so many rounds have been made, and whether more follow. */
+/** Waits for this many rounds, and fails if more follow. */
 async function made(count: number, rounds: () => number): Promise<void> {
   while (rounds() < count) await pause(1);
   await pause(ROUNDS_MS);

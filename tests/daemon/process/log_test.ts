@@ -217,7 +217,7 @@ test("audit() and client() log ten lines a minute per cause and user, then how m
     for (let count = 0; count < 13; count++) {
       logger.audit("Refused", 7, "a", () => ({ uid: count }));
       logger.client(7, "a", `refused ${count}`);
-      now++; // for the bytes a second
+      now++; // so that the limit of bytes per second does not apply
     }
     logger.client(7, "b", "another cause");
     logger.client(8, "a", "another user");

@@ -11,8 +11,8 @@ import { memoryLogger, withDirectory } from "../scratch.ts";
 const source = fileURLToPath(new URL("../../../daemon/process/lock_file.ts", import.meta.url));
 
 /**
- * Starts a process and waits until it holds the socket's lock. Its parent reaps it, as init does: this one could not
- * while it waits.
+ * Starts a process and waits until it holds the socket's lock. A parent of its own reaps it, as init would, because this
+ * process can't while it waits.
  *
  * @param more what else it does; `fd` has the lock.
  */

@@ -174,7 +174,7 @@ test("native and portable zlib agree on streams that were changed anywhere", () 
 });
 
 test("inflating bad streams in a loop without a pause keeps no memory", () => {
-  // In a program of its own: a loop within the test runner gets its deferred work done.
+  // In a program of its own, because within the test runner, a loop's deferred work gets done.
   const program = `
     import { deflateSync } from "node:zlib";
     import { ZIPS } from "${resolve("lib/credential/zip.ts")}";

@@ -1,5 +1,5 @@
-// Where limits of control groups are looked for; tests/places/limits_test.ts and tests/packaging/podman_test.ts run munged
-// under some.
+// Where munged looks for the limits of control groups; tests/places/limits_test.ts and tests/packaging/podman_test.ts run it
+// under such limits.
 import assert from "node:assert/strict";
 import { availableParallelism, totalmem } from "node:os";
 import { test } from "node:test";

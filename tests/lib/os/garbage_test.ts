@@ -1,5 +1,5 @@
-// Memory that libc was given, with a garbage collection at every slow allocation: nothing may be collected that is still
-// to be read.
+// Memory passed to libc, with a garbage collection at every slow allocation: nothing that is still to be read may be
+// collected.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { resolve } from "node:path";

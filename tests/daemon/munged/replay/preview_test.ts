@@ -47,7 +47,7 @@ describe("the cache of a munged that replaces another", () => {
       const expiry = NOW + 60 * (i % (i < 3_000 ? 3 : 5));
       assert.equal(insert(nextCache, key(keys, i), expiry), false, `${i}`);
     }
-    // What it decodes is written behind the rest.
+    // What it decodes is written after the rest.
     const more = randomKeys(100);
     for (let i = 0; i < 100; i++) insert(nextCache, key(more, i), NOW);
     const third = createReplayState(path);

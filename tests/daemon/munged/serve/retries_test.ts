@@ -10,7 +10,7 @@ import { createStandby, Standby } from "../../../../daemon/munged/serve/standby.
 const PID = 4711;
 const PATIENCE_MS = 1_000;
 
-/** What a worker has, as far as retries are concerned. */
+/** The parts of a worker that retries depend on. */
 interface Worker {
   readonly standby: Standby;
   readonly descriptors: Descriptors;
