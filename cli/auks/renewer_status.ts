@@ -22,7 +22,7 @@ export function formatStatus(
 function stateOf(credential: PackedCredential, minLifeTime: number, now: number): string {
   switch (whyNotDue(credential, minLifeTime, now)) {
     case undefined:
-      return isAtItsEnd(credential) ? "expires soon for good" : "due";
+      return isAtItsEnd(credential) ? "expires soon and can't be renewed" : "due";
     case "CRED_STILL_VALID":
       return isAtItsEnd(credential) ? "can't be renewed again" : "good";
     case "CRED_EXPIRED":

@@ -140,7 +140,7 @@ function startCommand(args: readonly string[], user: string, uid: number | undef
   return asUser(user, uid, ["munged", ...args].map(quote).join(" "));
 }
 
-/** Stops the munged that holds the lock of the socket, and no other process. */
+/** Stops only the munged that holds the lock of the socket. */
 function stopCommand(args: readonly string[], user: string, uid: number | undefined): string {
   const sockets = args.filter((word) => word.startsWith("--socket="));
   return asUser(user, uid, ["munged", "--stop", ...sockets].map(quote).join(" "));

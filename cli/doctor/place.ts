@@ -1,5 +1,5 @@
 // Where munged's files are, and who may run a command that changes one: root, only if no other user could replace the file
-// meanwhile; munged's user, in that user's own directories; and nobody elsewhere.
+// while it runs; munged's user, in that user's own directories; and nobody elsewhere.
 import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { advise, type Remedy, run } from "./finding.ts";

@@ -2,7 +2,7 @@
 // atomically when half of its time-to-live is over.
 import { MungeError } from "../../lib/errors.ts";
 
-/** Longest single wait, because the clock may be set or the machine suspended meanwhile. */
+/** Longest single wait, because the clock may be set or the machine suspended during one. */
 const MAX_WAIT_MS = 5_000;
 /** Pause after a failed renewal. */
 const RETRY_MS = 1_000;

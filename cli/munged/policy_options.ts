@@ -1,6 +1,6 @@
-// munged's options for what each realm permits: to whom, with which algorithms, and from where. Their values may begin with
-// a realm's name; without one, they apply to every realm without such an option of its own. daemon/munged/policy combines
-// them.
+// munged's options for what each realm permits: to whom, with which algorithms, and from where. A value that begins with a
+// realm's name applies to that realm, any other to all realms for which the option is not given. daemon/munged/policy
+// combines them.
 import type { AlgorithmRule, Direction, SecurityLevel } from "../../daemon/munged/config.ts";
 import { formatNetwork, parseNetwork } from "../../daemon/munged/policy/networks.ts";
 import { TYPES } from "../../daemon/munged/policy/policy.ts";

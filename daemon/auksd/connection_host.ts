@@ -86,7 +86,7 @@ export class AuksdHost implements ConnectionHost {
   async refreshHosts(): Promise<void> {
     const { acl } = this.prepared.configuration;
     const hosts = new Map(await lookUpHosts(acl, this.#parts.accounts, []));
-    if (this.prepared.configuration.acl !== acl) return; // reloaded meanwhile
+    if (this.prepared.configuration.acl !== acl) return; // superseded by a reload
     // A momentary failure of the name service must not take any client's role away.
     for (const [host, addresses] of hosts) {
       if (addresses.length === 0) hosts.set(host, this.prepared.hosts.get(host) ?? []);

@@ -1,5 +1,5 @@
 // The thread that writes CacheDir, so that a slow disk or file server delays only the clients whose tickets it stores.
-// It carries out all orders that have arrived meanwhile together, and makes them durable with one flush.
+// It carries out all waiting orders together, and makes them durable with one flush.
 import { parentPort, workerData } from "node:worker_threads";
 import { systemText } from "../../lib/os/system_text.ts";
 import type { FileOrder, FileReport, FilesThreadData } from "./cache_directory.ts";

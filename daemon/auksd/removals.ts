@@ -1,4 +1,4 @@
-// Remembers the tickets that users have removed until they would have expired anyway, so that the other auksd of a pair,
+// Remembers each ticket that a user has removed until it would have expired, so that the other auksd of a pair,
 // which may not know yet, can't bring them back. A file in CacheDir preserves them across restarts.
 import { constants, existsSync, readFileSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";

@@ -114,7 +114,7 @@ export class Replication {
     await this.#keep(this.#removals.forget(uid));
   }
 
-  /** Whether a ticket that the peer sends again was meanwhile removed here. */
+  /** Whether a ticket that the peer sends again has been removed here. */
   wasRemoved(uid: number, starttime: number): boolean {
     return this.#removals.covers(uid, starttime);
   }

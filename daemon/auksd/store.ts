@@ -124,7 +124,7 @@ export class Store {
     await Promise.all(stale.map(({ uid }) =>
       this.#inTurn(uid, async () => {
         const found = this.#byUid.get(uid);
-        if (found === undefined || !isStale(found, now())) return; // a better one has arrived meanwhile
+        if (found === undefined || !isStale(found, now())) return; // replaced by a better one
         try {
           await this.#directory.remove(uid);
           this.#drop(uid);
@@ -195,7 +195,7 @@ export class Store {
     await Promise.all([...this.#byUid.keys()].map((uid) =>
       this.#inTurn(uid, async () => {
         const found = this.#byUid.get(uid);
-        if (found === undefined) return; // removed meanwhile
+        if (found === undefined) return; // already removed
         const { credentials } = parseKrbCred(found.krbCred);
         await this.#directory.write(uid, formatCcache(credentials[0]!.client, credentials));
       })

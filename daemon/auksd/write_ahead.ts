@@ -95,7 +95,7 @@ export class WriteAhead {
     } finally {
       closeSync(directory);
     }
-    // The beginning first: without it the rest is void, in whatever order the disk writes that.
+    // The beginning first: without it the rest is void, so the order in which the disk writes that does not matter.
     writeAll(this.#fd, new Uint8Array(SECTOR), 0);
     fdatasyncSync(this.#fd);
     writeAll(this.#fd, new Uint8Array(this.#used), 0);

@@ -108,7 +108,7 @@ async function renewOne(
     const current = await tools.claim(uid);
     if (current.principal !== principal || current.endtime !== credential.endtime) {
       tally.alreadyDone++;
-      log.info(3, `renewer: ${principal}'s cred was renewed by another meanwhile`);
+      log.info(3, `renewer: ${principal}'s cred was already renewed by another renewer`);
       backOff.unasked(realm);
       return;
     }

@@ -3,7 +3,7 @@
 import type { AuksprivSettings } from "./settings.ts";
 import type { TurnOutcome } from "./turn.ts";
 
-/** Longest single pause, because the clock may be set or the machine suspended meanwhile. */
+/** Longest single pause, because the clock may be set or the machine suspended during one. */
 const MAX_REST_MS = 30_000;
 /** Shortest time between two turns, however short the tickets' lifetime. */
 const MIN_INTERVAL_S = 1;

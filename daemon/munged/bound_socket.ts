@@ -234,7 +234,7 @@ export class BoundSocket {
   /**
    * Creates the socket with its final mode, because libmunge gives up at once if the socket is missing or closed to it.
    * Only the umask can give it that mode: a socket that is bound under another name and renamed keeps the other name as its
-   * address. Other threads may create files meanwhile, but ours always specify a mode that gives nobody else access.
+   * address. Other threads may create files at the same time, but ours always specify a mode that gives nobody else access.
    *
    * @param removeStale removes the socket of an earlier process, at the last moment for the same reason.
    */

@@ -145,7 +145,7 @@ export interface StoreLocation {
 /** What a request is for. */
 export type Direction = "encode" | "decode";
 
-/** Part of the policy: of one realm or, if null, of all realms without such a rule of their own. */
+/** Part of the policy: for one realm or, if null, for every realm without a rule of this kind. */
 interface Rule {
   readonly realm: string | null;
 }

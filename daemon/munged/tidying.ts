@@ -56,7 +56,7 @@ export function startTidying(
     dueAt = Infinity;
     if (!isStart) doneAt = performance.now();
     isStart = false;
-    void listen(); // first, so that no request is missed meanwhile
+    void listen(); // first, so that no request is missed
     const waits = chores.map((chore) => chore());
     arm(Math.max(tidyMs, Math.min(...waits)));
   };

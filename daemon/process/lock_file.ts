@@ -151,7 +151,7 @@ export function lockFileBreach(path: string, stats: Stats, uid: number): string 
   return breach === undefined ? undefined : `Failed to validate lockfile: "${path}" ${breach}`;
 }
 
-/** Whether the locked file is still the one that others will find. */
+/** Whether the locked file is still the one at this path, which other processes will lock. */
 function isStillAt(path: string, fd: number): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
   const locked = fstatSync(fd);

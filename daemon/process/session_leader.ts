@@ -14,7 +14,7 @@ export const LISTENER = "MUNGED_LISTENER";
 export const LISTENER_FD = 4;
 
 /**
- * How to start a copy: with standard error and the pipe, and no other input or output.
+ * How to start a copy: with standard error, the pipe and perhaps the listener, but no other input or output.
  *
  * @param nothing a descriptor of /dev/null, because the runtime would create the file if it is missing; or `"inherit"`
  * if standard input and output already are /dev/null.

@@ -196,8 +196,8 @@ export function aclHosts(acl: Acl): string[] {
 }
 
 /**
- * The role of a client: that of the first matching rule. It never exceeds the role of an earlier rule that may or
- * may not match: an unknown host, or a principal chosen to take too long, must not escape a rule.
+ * The role of a client: that of the first matching rule. It never exceeds the role of an earlier rule of which it is
+ * unknown whether it matches: an unknown host, or a principal chosen to take too long, must not escape a rule.
  *
  * @param acl the rules.
  * @param principal in the form of formatPrincipal().

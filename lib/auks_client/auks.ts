@@ -2,7 +2,7 @@
  * AUKS for programs: sends a user's Kerberos ticket to auksd; fetches, removes and lists tickets. For Bun, on a host
  * with MIT Kerberos and an `auks.conf`; in other runtimes every call rejects.
  *
- * A libkrb5 call that waits for a KDC blocks the event loop meanwhile.
+ * A libkrb5 call blocks the event loop while it waits for a KDC.
  *
  * @example
  * ```ts

@@ -179,7 +179,7 @@ export class BlockingClient {
       if (outcome.errno === EINTR) continue;
       failures++;
       const failure = explain(this.path, outcome);
-      // A file that is not a socket also refuses connections, but for good.
+      // A file that is not a socket also refuses connections, but permanently.
       const isPassing = PASSING.includes(outcome.errno) && failure.cause !== undefined &&
         (this.waitForSocket || !isMissing(failure));
       if (!isPassing || failures >= MAX_CONNECT_TRIES) throw failure;

@@ -51,7 +51,7 @@ export async function connectTo(
     } catch (error) {
       signal?.throwIfAborted();
       failure = await explain(path, error);
-      // A file that is not a socket also refuses connections, but for good.
+      // A file that is not a socket also refuses connections, but permanently.
       const isPassing = PASSING.has(codeOf(error)) && failure.cause !== undefined &&
         (waitForSocket || codeOf(failure.cause) !== "ENOENT");
       if (!isPassing || ++failures >= MAX_CONNECT_TRIES) throw failure;

@@ -30,7 +30,7 @@ export function mapMemory(length: number): number {
 }
 
 /**
- * Zeroed memory for as long as the process runs, like fixedMemory(), for large buffers of which little may ever be used:
+ * Zeroed memory for as long as the process runs, like fixedMemory(), for large buffers that may never be used fully:
  * only the pages in use take memory, whereas the engine may write zeros to all pages of a buffer that it allocates.
  *
  * @throws {SystemError} ENOMEM.

@@ -36,7 +36,7 @@ export function writeAt(fd: number, bytes: Uint8Array, offset: number): void {
 /**
  * Reserves space in the file system for part of a file, which then reads as zeros; existing contents stay. Returns false if
  * the file system can't, or has no space; the next write there reports why. It does not use posix_fallocate(), which may
- * write the zeros itself and overwrite what another thread writes meanwhile.
+ * write the zeros itself and overwrite another thread's concurrent write.
  */
 export function reserveSpace(fd: number, offset: number, length: number): boolean {
   return linux !== null && linux.fallocate(fd, 0, offset, length) === 0;

@@ -251,7 +251,7 @@ describe("formatStatus()", () => {
       "good",
       "due",
       "can't be renewed again",
-      "expires soon for good",
+      "expires soon and can't be renewed",
       "expired",
     ]);
     assert.match(text, /\n5 creds, 1 good, 1 due, 1 can't be renewed again, /);

@@ -90,7 +90,7 @@ export class GroupUpdater {
     const worker = new Worker(threadFile("daemon/munged/groups/thread.ts"));
     this.#worker = worker;
     const finish = (answer: GroupsAnswer) => {
-      if (this.#worker !== worker) return; // stopped meanwhile
+      if (this.#worker !== worker) return; // stopped
       this.#worker = undefined;
       worker.terminate();
       if ("groups" in answer) {

@@ -22,8 +22,8 @@ const HELLO_MS = 2_000;
 const PREPARATION_MS = 60_000;
 const ADOPTION_MS = 10_000;
 /**
- * How long clients that have connected may take to send the rest of their request or to receive our answer. Then they are
- * disconnected, and ask the new munged. It is short, because nobody else is served meanwhile.
+ * How long connected clients may take to send the rest of their request or to receive our answer. After that they are
+ * disconnected, and ask the new munged. It is short, because other clients have to wait.
  */
 const GRACE_MS = 100;
 

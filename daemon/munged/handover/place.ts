@@ -1,5 +1,5 @@
 // Where a running munged is asked to hand over: a socket in the directory of its replay cache, which only munged's user can
-// enter, and which both mungeds must share anyway.
+// enter, and which both mungeds use.
 import { join } from "node:path";
 import { identifyPeer, peer } from "../../../lib/os/socket.ts";
 

@@ -35,7 +35,7 @@ export interface TakeOverSteps {
   claim(): void;
   /** Serves. */
   accept(): void;
-  /** Takes the locks, journals and PID file of an old munged that has ended meanwhile. */
+  /** Takes the locks, journals and PID file of the old munged after it has ended. */
   succeed(): void;
 }
 

@@ -110,7 +110,7 @@ export function isModern({ encode, decode }: RealmPolicy): boolean {
   );
 }
 
-/** The realms with rules of their own. */
+/** The realms for which there is a rule. */
 export function limitedRealms(settings: PolicySettings): Set<string> {
   const { realmAllow, security, algorithms, clients, origins } = settings;
   const rules = [...realmAllow, ...security, ...algorithms, ...clients, ...origins];

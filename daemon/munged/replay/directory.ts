@@ -100,7 +100,7 @@ export class ReplayStore {
     }
   }
 
-  /** Rebuilds all entries from the journals, to which another munged has written. No thread may use the cache meanwhile. */
+  /** Rebuilds all entries from the journals, to which another munged has written. No thread must be using the cache. */
   adoptAnew(): void {
     dropTables(this.state);
     this.adopt();
@@ -179,7 +179,7 @@ function lockDirectory(directory: string): FileLock {
       fchmodSync(fd, LOCK_MODE);
       return { path, fd };
     }
-    closeSync(fd); // replaced meanwhile (seizeLock)
+    closeSync(fd); // it was replaced (seizeLock)
   }
 }
 

@@ -146,7 +146,7 @@ function readRecords(
     const read = Math.floor(
       fs().readSync(fd, bytes, 0, bytes.length, offsetOf(first)) / RECORD_BYTES,
     );
-    if (read === 0) break; // truncated meanwhile
+    if (read === 0) break; // it was truncated
     for (let i = 0; i < read; i++) {
       const entry = words.subarray(i * SLOT_WORDS, (i + 1) * SLOT_WORDS);
       // A writer may be in the middle of it. Words whose final value is 0 are too rare to matter.

@@ -224,5 +224,5 @@ function open(
 /** The log message if a journal can't be written. */
 export function saveFailure(path: string, error: unknown): string {
   return `Failed to write replay journal "${path}": ${systemText(error)}: ` +
-    "credentials decoded meanwhile are known until munged ends, and not after a restart";
+    "credentials decoded from now on will be forgotten when munged restarts";
 }

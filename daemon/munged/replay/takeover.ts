@@ -54,7 +54,7 @@ export function takeOverJournals(
 
 /**
  * Rebuilds tables from the journals of a munged that is still serving, so that less is left to do once it has stopped. This
- * changes nothing on disk, and leaves whatever it can't read to {@linkcode takeOverRest}.
+ * changes nothing on disk, and leaves anything it can't read to {@linkcode takeOverRest}.
  *
  * @param now seconds since the epoch.
  */
@@ -95,7 +95,7 @@ export function erasedRecords(state: ReplayState): number {
   return Atomics.load(new Int32Array(state.shared), ERASED);
 }
 
-/** Drops all tables, but keeps the journals. No thread may use the state meanwhile. */
+/** Drops all tables, but keeps the journals. No thread must be using the state. */
 export function dropTables(state: ReplayState): void {
   const words = new Int32Array(state.shared);
   withLock(words, () => {

@@ -86,7 +86,7 @@ export class ReplayPurge {
     return this.#dropped.length > 0 ? 0 : next;
   }
 
-  /** Drops what is left of a minute that is over, if that is certain. Returns the milliseconds until there is more to drop. */
+  /** Drops the rest of a minute that is certainly over. Returns the milliseconds until there is more to drop. */
   #drop(minute: number, now: number, uptime: number): number {
     const since = this.#overSince.get(minute) ?? uptime;
     this.#overSince.set(minute, since);

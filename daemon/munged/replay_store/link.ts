@@ -5,7 +5,7 @@ import type { StoreAddress } from "../config.ts";
 import { type Access, formatAddress, secretUrl } from "./access.ts";
 import { diagnose } from "./diagnosis.ts";
 
-/** The connection was lost; any command without an answer may or may not have been carried out. */
+/** The connection was lost; it is unknown whether the commands without an answer were carried out. */
 export class LinkLost extends Error {}
 
 /** The server refused a command and did not carry it out. */

@@ -77,7 +77,7 @@ export class Master {
       }
       const { info, facts } = await askMaster(link);
       // A server that was restarted, or was a replica until now, may lack entries that were accepted before. Each such term
-      // as a master has a name of its own; the first munged to connect records when.
+      // as a master has a unique name, under which the first munged to connect records the time.
       const life = sinceName(info.get("run_id") ?? "", info.get("master_replid") ?? "", tag);
       await link.send("SET", [life, `${facts.time}`, "NX"]);
       const since = Number(await link.send("GET", [life]));

@@ -102,7 +102,7 @@ export interface RealmReplays {
 export interface Deferred {
   readonly bytes: null;
   readonly question: number;
-  /** What it keeps in memory meanwhile. */
+  /** The memory it needs until then. */
   readonly held: Uint8Array;
   /** The answer to the client, once the store's verdict is known. */
   decide(verdict: Verdict): Answer;

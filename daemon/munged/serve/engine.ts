@@ -239,7 +239,7 @@ export class Engine {
       this.#log.limited("worker thread", "error", text);
       setTimeout(() => {
         const state = this.#threads.get(number)?.state ?? "stopped";
-        if (state === "stopped") this.#startThread(number); // unless it was started meanwhile
+        if (state === "stopped") this.#startThread(number); // unless another attempt has succeeded
       }, RETRY_MS).unref();
     }
   }

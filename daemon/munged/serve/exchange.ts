@@ -110,7 +110,7 @@ export class Exchange {
     return this.kept.makeRoom() || this.parked.cutOffOldest();
   }
 
-  /** Continues with a client whose turn has come, unless it has been disconnected meanwhile. */
+  /** Continues with a client whose turn has come, unless it has been disconnected. */
   take(client: ParkedClient): void {
     if (this.parked.get(client.fd) !== client) return;
     this.parked.remove(client);
@@ -176,7 +176,7 @@ export class Exchange {
   answerRetries(now: number, answered: (peer: Peer) => void): void {
     for (const { client, retry, isInOrder } of this.#retries.take(now)) {
       const { fd, peer, buffer } = client;
-      if (this.parked.get(fd) !== client) continue; // disconnected meanwhile
+      if (this.parked.get(fd) !== client) continue; // disconnected
       this.parked.remove(client);
       this.#descriptors.setIdle(fd, false);
       try {

@@ -60,7 +60,7 @@ export class KeptWork {
     this.#context = { ...parts.context, allocate: (length) => this.#memory.allocate(length) };
   }
 
-  /** Prepares to continue later with what a connection has kept, of which nothing has been answered. */
+  /** Prepares to continue with the requests that a connection has kept, none of which has been answered. */
   begin(connection: KeptConnection): void {
     this.#bytes = connection.rest;
     this.#at = 0;
@@ -100,7 +100,7 @@ export class KeptWork {
     settle(connection, isBegun);
   }
 
-  /** Makes a connection keep what has not been answered yet. */
+  /** Makes a connection keep the requests that have not been answered yet. */
   keepRest(connection: KeptConnection): void {
     const isEmpty = this.#at === this.#bytes.length;
     connection.rest = isEmpty ? NOTHING : this.#bytes.slice(this.#at);

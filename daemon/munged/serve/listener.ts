@@ -102,7 +102,7 @@ export class Listener {
     this.#parts.standby.endTaking();
   }
 
-  /** Stops accepting connections for good. */
+  /** Stops accepting connections permanently. */
   end(): void {
     this.#hasEnded = true;
     this.rest();

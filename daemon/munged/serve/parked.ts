@@ -272,8 +272,8 @@ export class ParkedClients {
     const client = share.paused.shift()!;
     if (this.#clients.get(client.fd) === client) {
       this.#watch(client);
-      this.extend(client); // munged did not read meanwhile
-    } else this.#resumeNext(share); // disconnected meanwhile
+      this.extend(client); // munged did not read while it was paused
+    } else this.#resumeNext(share); // it was disconnected
   }
 
   #shareOf(uid: number): Share {

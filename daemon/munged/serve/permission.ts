@@ -91,7 +91,7 @@ export function requireOrigin({ origins }: RealmPolicy["decode"], opened: Opened
   );
 }
 
-/** Refuses a client that may not see the credential (docs/protocol.md, "Reading a credential"); root is not exempt. */
+/** Refuses a client that the credential does not admit (docs/protocol.md, "Reading a credential"); root is not exempt. */
 export function requireReader(
   { uidRestriction, gidRestriction }: OpenedCredential,
   { uid, gid }: Peer,

@@ -57,7 +57,7 @@ export class Retries {
     return this.#waiting.length < MOST_WAITING;
   }
 
-  /** Whether munged has answered everything that a retry's process sent before; true if it is not believed anyway. */
+  /** Whether munged has answered everything that a retry's process sent before; true for an unknown process. */
   isInOrder(fd: number, pid: number): boolean {
     return pid === 0 || this.#isDone(this.#before(fd, pid));
   }

@@ -1,5 +1,5 @@
-// Threads for the engine, started before their settings are known, so that they load their code meanwhile. They use the
-// global Worker, because threads of node:worker_threads take three times as long to start.
+// Threads for the engine, started before their settings are known, so that their code is loaded by the time these arrive.
+// They use the global Worker, because threads of node:worker_threads take three times as long to start.
 import { threadFile } from "../../../lib/os/thread_file.ts";
 
 /** The code of each thread. */

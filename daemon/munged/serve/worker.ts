@@ -1,5 +1,5 @@
 // One thread that serves requests. It gets its settings from the engine, assembles a worker, and runs it until told to stop.
-// event_loop.ts is what the worker does meanwhile.
+// event_loop.ts is what it runs.
 import { keepSpareMemory } from "../../../lib/bytes/memory.ts";
 import { loadPrimitives } from "../../../lib/primitives/executable.ts";
 import { createLogger } from "../../process/log.ts";
@@ -25,8 +25,8 @@ process.once("uncaughtException", ({ message }) => {
   process.exit(1);
 });
 
-// The first thread is started before munged knows its settings, so that it loads its code meanwhile. Nothing may be awaited
-// before the listener is added, because messages that arrive before it are lost.
+// The first thread is started before munged knows its settings, so that its code is loaded by the time they arrive. Nothing
+// must be awaited before the listener is added, because earlier messages are lost.
 const settings = await new Promise<WorkerSettings>((resolve) => {
   addEventListener("message", ({ data }) => resolve(data as WorkerSettings), { once: true });
   // Until they arrive, there is time to load what other threads load only when they need it.
@@ -52,7 +52,7 @@ try {
   report({ kind: "ready" });
   loop.run();
   report({ kind: "stopped" });
-  // The process usually ends meanwhile, sooner than if this thread had to tear down its memory first.
+  // The process usually ends during this wait, sooner than if this thread had to tear down its memory first.
   Bun.sleepSync(PARTING_MS);
 } catch (error) {
   log.error(`Worker thread ${settings.number} failed: ${(error as Error).stack}`);
