@@ -1,98 +1,38 @@
 // Measures munged: ours, the reference's and the floor (what the kernel alone allows), in turn in each round of
 // one run, so that a noisy machine disturbs all alike. Reports medians, and the ratios of each round.
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BlockingClient } from "../lib/client/blocking_client.ts";
-import { compareDecodes, type Latency, measureCache } from "./bench_replay.ts";
+import { encodeRequest } from "../tests/requests.ts";
+import {
+  BOX,
+  type Contestant,
+  directory,
+  REFERENCE,
+  run,
+  startFloor,
+  startOurs,
+  startReference,
+  THREADS,
+} from "./bench_contestants.ts";
+import { type Figure, Figures, HEADINGS, rotated, type Samples } from "./bench_figures.ts";
 import { cpuSeconds, idleFigures } from "./bench_idle.ts";
 import { benchOptions } from "./bench_options.ts";
-import { PAGE, readSection } from "./bench_page.ts";
+import { PAGE } from "./bench_page.ts";
+import { report } from "./bench_report.ts";
 import { median, quantile } from "./bench_statistics.ts";
-import { encodeRequest } from "../tests/requests.ts";
 
 const options = benchOptions("munged");
 const ROUNDS = Number(options.rounds);
 /** Rounds of the rates that are close to their bounds: a single ratio may be a fifth off. */
 const MANY_ROUNDS = 3 * ROUNDS;
-const BOX = resolve("dist/mungebox");
-const REFERENCE = { munged: "/usr/sbin/munged", remunge: "/usr/bin/remunge" };
-const THREADS = 2;
 /** By then, our munged has given back the memory that only its start needed. */
 const MEMORY_SETTLE_MS = 3_000;
 /** How long a daemon must have had nothing to do to count as idle, and how long it is then watched. */
 const IDLE_SETTLE_MS = 60_000;
 const IDLE_SECONDS = 120;
-const directory = mkdtempSync(join(tmpdir(), "munge-bench-"));
-
-/** A daemon under measurement. */
-interface Contestant {
-  readonly name: "ours" | "reference" | "floor";
-  readonly socket: string;
-  readonly pid: number;
-}
-
-/** The results of one measurement, by round. */
-type Samples = Partial<Record<Contestant["name"], number[]>>;
-
-/** A figure of the report. */
-interface Figure {
-  readonly name: string;
-  readonly unit: string;
-  readonly samples: Samples;
-  /** What ours is compared with, and the bound the project has set itself. */
-  readonly against: "reference" | "floor" | null;
-  readonly bound: { readonly least?: number; readonly most?: number };
-}
-
-function run(command: readonly string[]): string {
-  const result = Bun.spawnSync([...command], { stdio: ["ignore", "pipe", "pipe"] });
-  if (!result.success) throw new Error(`${command.join(" ")}: ${result.stderr}`);
-  return result.stdout.toString();
-}
-
-// ---- the contestants
-
-function mungedArguments(name: string, threads = THREADS): string[] {
-  const home = join(directory, name);
-  return [
-    `--socket=${home}.sock`,
-    `--key-file=${join(directory, "key")}`,
-    `--log-file=${home}.log`,
-    `--pid-file=${home}.pid`,
-    `--seed-file=${home}.seed`,
-    `--num-threads=${threads}`,
-    "--force",
-  ];
-}
-
-function startOurs(name = "ours", threads = THREADS, ...more: readonly string[]): Contestant {
-  const replays = `--replay-dir=${join(directory, name)}.replay`;
-  run([BOX, "munged", ...mungedArguments(name, threads), replays, ...more]);
-  return contestant("ours", name);
-}
-
-function startReference(): Contestant {
-  run([REFERENCE.munged, ...mungedArguments("reference")]);
-  return contestant("reference", "reference");
-}
-
-function contestant(name: Contestant["name"], file: string): Contestant {
-  const pid = Number(readFileSync(join(directory, `${file}.pid`), "utf8"));
-  return { name, socket: join(directory, `${file}.sock`), pid };
-}
-
-function startFloor(): Contestant {
-  const program = join(directory, "floor");
-  run(["cc", "-O2", "scripts/bench_floor.c", "-o", program]);
-  const socket = join(directory, "floor.sock");
-  const { pid } = Bun.spawn([program, socket], { stdio: ["ignore", "ignore", "ignore"] });
-  while (statSync(socket, { throwIfNoEntry: false }) === undefined) Bun.sleepSync(1);
-  return { name: "floor", socket, pid };
-}
-
-// ---- measurements
+const figures = new Figures(options.only, ROUNDS);
 
 /** Credentials per second by remunge, and the daemon's CPU time for each in microseconds. */
 function load(
@@ -146,83 +86,6 @@ function timed(command: readonly string[]): number {
   return performance.now() - start;
 }
 
-// ---- the figures
-
-const figures: Figure[] = [];
-
-function record(figure: Omit<Figure, "samples">, measure: (round: number) => Samples): void {
-  recordAll([figure], (round) => [measure(round)]);
-}
-
-/** Records several figures that one measurement yields, made in each round. */
-function recordAll(
-  wanted: readonly Omit<Figure, "samples">[],
-  measure: (round: number) => readonly Samples[],
-  rounds = ROUNDS,
-): void {
-  if (!wanted.some(({ name }) => name.includes(options.only))) return;
-  const gathered: Samples[] = wanted.map(() => ({}));
-  for (let round = 0; round < rounds; round++) {
-    measure(round).forEach((samples, index) => {
-      for (const [name, values] of Object.entries(samples)) {
-        (gathered[index]![name as Contestant["name"]] ??= []).push(...values);
-      }
-    });
-  }
-  wanted.forEach((figure, index) => {
-    figures.push({ ...figure, samples: gathered[index]! });
-    console.log(row(figures.at(-1)!).join(" | "));
-  });
-}
-
-/** Ours over the other, round by round. */
-function ratios({ samples, against }: Figure): number[] {
-  const other = against === null ? undefined : samples[against];
-  return other === undefined ? [] : samples.ours!.map((value, round) => value / other[round]!);
-}
-
-const shown = (value: number) =>
-  value === 0 ? "0" : value >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
-
-function row(figure: Figure): string[] {
-  const { samples, bound, unit } = figure;
-  const ratio = ratios(figure);
-  const judged = ratio.length > 0 ? median(ratio) : median(samples.ours!);
-  const limit = bound.least ?? bound.most;
-  const met = limit === undefined
-    ? ""
-    : (bound.least !== undefined ? judged >= bound.least : judged <= bound.most!)
-    ? "yes"
-    : "NO";
-  const value = (name: Contestant["name"]) =>
-    samples[name] === undefined ? "" : shown(median(samples[name]));
-  return [
-    figure.name,
-    unit,
-    value("ours"),
-    value("reference"),
-    value("floor"),
-    ratio.length === 0
-      ? ""
-      : `${median(ratio).toFixed(2)} (${Math.min(...ratio).toFixed(2)}..${
-        Math.max(...ratio).toFixed(2)
-      })`,
-    limit === undefined
-      ? ""
-      : `${bound.least !== undefined ? "at least" : "at most"} ${limit}${
-        ratio.length === 0 ? ` ${unit}` : ` of ${figure.against}`
-      }`,
-    met,
-  ];
-}
-
-/** Rotates a list, so that none always follows the same one, which the kernel may still be cleaning up after. */
-function rotated<T>(list: readonly T[], by: number): T[] {
-  return list.map((_, index) => list[(index + by) % list.length]!);
-}
-
-const HEADINGS = ["figure", "unit", "ours", "reference", "floor", "ratio", "target", "met"];
-
 function measureLoad(
   name: string,
   args: readonly string[],
@@ -250,7 +113,7 @@ function measureLoad(
       bound: { least: bounds.floor },
     }],
   ];
-  recordAll(wanted, (round) => {
+  figures.recordAll(wanted, (round) => {
     const rates: Samples = {};
     const cpu: Samples = {};
     for (const to of rotated(contestants, round)) {
@@ -277,69 +140,11 @@ async function main(): Promise<void> {
   try {
     console.log(HEADINGS.join(" | "));
     await sleep(MEMORY_SETTLE_MS);
-    record({
-      name: "memory idle, resident",
-      unit: "MiB",
-      against: null,
-      bound: { most: 40 },
-    }, () => ({ ours: [memory(ours.pid).resident], reference: [memory(reference.pid).resident] }));
-    record(
-      { name: "memory idle, private", unit: "MiB", against: null, bound: { most: 16 } },
-      () => ({ ours: [memory(ours.pid).own], reference: [memory(reference.pid).own] }),
-    );
+    measureMemory(ours, reference);
     await measureIdleness(both);
-    // A daemon runs for months, so the first requests, while its code is being compiled, do not count.
-    for (const to of all) load(to, ["-e", "-T", "8", "-N", "40000"]);
-    for (const to of both) load(to, ["-d", "-T", "8", "-N", "20000"]);
-    measureLoad("encode, 8 clients", ["-e", "-T", "8", "-N", "40000"], all, {
-      rate: 1.5,
-      floor: 0.82,
-      cpu: 0.55,
-    }, MANY_ROUNDS);
-    measureLoad("encode + decode, 8 clients", ["-d", "-T", "8", "-N", "20000"], both, {
-      rate: 1.5,
-      cpu: 0.6,
-    }, MANY_ROUNDS);
-    measureLoad("encode, 1 client", ["-e", "-T", "1", "-N", "15000"], all, { rate: 1.15 });
-    // The reference accepts no message over 1 MiB, so its largest payload is a little less.
-    for (
-      const [name, length, count] of [
-        ["1 KiB", "1024", "20000"],
-        ["64 KiB", "65536", "3000"],
-        ["1 MiB", "1048000", "200"],
-      ] as const
-    ) {
-      const args = ["-e", "-T", "8", "-N", count, "-l", length];
-      measureLoad(`encode ${name}, 8 clients`, args, both, { rate: 1 });
-      measureLoad(`encode ${name} with zlib, 8 clients`, [...args, "-z", "zlib"], both, {
-        rate: 1,
-      });
-    }
-    const percentiles = [["p50", 0.5], ["p99", 0.99], ["p99.9", 0.999]] as const;
-    recordAll(
-      percentiles.map(([name]) => ({
-        name: `${name} of one client beside 8`,
-        unit: "ms",
-        against: "reference" as const,
-        bound: name === "p99" ? { most: 1 } : {},
-      })),
-      () => {
-        const sorted = both.map((to) => ({ name: to.name, taken: latencies(to) }));
-        return percentiles.map(([, share]) =>
-          Object.fromEntries(sorted.map(({ name, taken }) => [name, [quantile(taken, share)]]))
-        );
-      },
-    );
-    record({
-      name: "our remunge; the reference's as `reference`",
-      unit: "1/s",
-      against: "reference",
-      bound: { least: 0.9 },
-    }, () => {
-      const args = ["-e", "-T", "8", "-N", "40000"];
-      const theirs = load(reference, args);
-      return { ours: [load(reference, args, [BOX, "remunge"]).rate], reference: [theirs.rate] };
-    });
+    measureRates(all, both);
+    measureLatencies(both);
+    measureRemunge(reference);
     measureLongPayloads();
     measureThreads(ours);
     measureCommands(ours);
@@ -351,10 +156,88 @@ async function main(): Promise<void> {
   }
 }
 
+/** The memory of daemons that have not been used yet. */
+function measureMemory(ours: Contestant, reference: Contestant): void {
+  figures.record({
+    name: "memory idle, resident",
+    unit: "MiB",
+    against: null,
+    bound: { most: 40 },
+  }, () => ({ ours: [memory(ours.pid).resident], reference: [memory(reference.pid).resident] }));
+  figures.record(
+    { name: "memory idle, private", unit: "MiB", against: null, bound: { most: 16 } },
+    () => ({ ours: [memory(ours.pid).own], reference: [memory(reference.pid).own] }),
+  );
+}
+
+/** Requests per second, and the CPU time that the daemon needs for each. @param both without the floor. */
+function measureRates(all: readonly Contestant[], both: readonly Contestant[]): void {
+  // A daemon runs for months, so the first requests, while its code is being compiled, do not count.
+  for (const to of all) load(to, ["-e", "-T", "8", "-N", "40000"]);
+  for (const to of both) load(to, ["-d", "-T", "8", "-N", "20000"]);
+  measureLoad("encode, 8 clients", ["-e", "-T", "8", "-N", "40000"], all, {
+    rate: 1.5,
+    floor: 0.82,
+    cpu: 0.55,
+  }, MANY_ROUNDS);
+  measureLoad("encode + decode, 8 clients", ["-d", "-T", "8", "-N", "20000"], both, {
+    rate: 1.5,
+    cpu: 0.6,
+  }, MANY_ROUNDS);
+  measureLoad("encode, 1 client", ["-e", "-T", "1", "-N", "15000"], all, { rate: 1.15 });
+  // The reference accepts no message over 1 MiB, so its largest payload is a little less.
+  for (
+    const [name, length, count] of [
+      ["1 KiB", "1024", "20000"],
+      ["64 KiB", "65536", "3000"],
+      ["1 MiB", "1048000", "200"],
+    ] as const
+  ) {
+    const args = ["-e", "-T", "8", "-N", count, "-l", length];
+    measureLoad(`encode ${name}, 8 clients`, args, both, { rate: 1 });
+    measureLoad(`encode ${name} with zlib, 8 clients`, [...args, "-z", "zlib"], both, {
+      rate: 1,
+    });
+  }
+}
+
+/** How long one client waits beside others. */
+function measureLatencies(both: readonly Contestant[]): void {
+  const percentiles = [["p50", 0.5], ["p99", 0.99], ["p99.9", 0.999]] as const;
+  figures.recordAll(
+    percentiles.map(([name]) => ({
+      name: `${name} of one client beside 8`,
+      unit: "ms",
+      against: "reference" as const,
+      bound: name === "p99" ? { most: 1 } : {},
+    })),
+    () => {
+      const sorted = both.map((to) => ({ name: to.name, taken: latencies(to) }));
+      return percentiles.map(([, share]) =>
+        Object.fromEntries(sorted.map(({ name, taken }) => [name, [quantile(taken, share)]]))
+      );
+    },
+  );
+}
+
+/** How fast our remunge drives a daemon, beside the reference's. */
+function measureRemunge(reference: Contestant): void {
+  figures.record({
+    name: "our remunge; the reference's as `reference`",
+    unit: "1/s",
+    against: "reference",
+    bound: { least: 0.9 },
+  }, () => {
+    const args = ["-e", "-T", "8", "-N", "40000"];
+    const theirs = load(reference, args);
+    return { ours: [load(reference, args, [BOX, "remunge"]).rate], reference: [theirs.rate] };
+  });
+}
+
 /** How often idle daemons wake up, and the CPU time this takes. */
 async function measureIdleness(daemons: readonly Contestant[]): Promise<void> {
   const names = { wakeUps: "wake-ups idle", cpu: "CPU time idle" };
-  if (!Object.values(names).some((name) => name.includes(options.only))) return;
+  if (!figures.includes(Object.values(names))) return;
   await sleep(IDLE_SETTLE_MS);
   const found = await Promise.all(daemons.map(async (daemon) => {
     const { wakeUps, cpuSeconds } = await idleFigures(daemon.pid, IDLE_SECONDS);
@@ -363,7 +246,7 @@ async function measureIdleness(daemons: readonly Contestant[]): Promise<void> {
   }));
   const perMinute = (figure: "wakeUps" | "cpu"): Samples =>
     Object.fromEntries(found.map((each) => [each.daemon, [each[figure] * 60 / IDLE_SECONDS]]));
-  recordAll(
+  figures.recordAll(
     [
       { name: names.wakeUps, unit: "1/min", against: null, bound: { most: 1 } },
       { name: names.cpu, unit: "ms/min", against: null, bound: { most: 0 } },
@@ -390,12 +273,12 @@ function measureLongPayloads(): void {
       ] as const
     ) {
       const all = [...args, "-T", "8", "-N", "32", "-l", "8M"];
-      record(
+      figures.record(
         { name, unit: "1/s", against: null, bound: {} },
         () => ({ ours: [load(daemon, all, remunge).rate] }),
       );
     }
-    record({
+    figures.record({
       name: "memory for 64 clients with 8 MiB each, at most",
       unit: "MiB",
       against: null,
@@ -434,7 +317,7 @@ function measureCommands(ours: Contestant): void {
     `${hello}.ts`,
     `--outfile=${hello}`,
   ]);
-  record({
+  figures.record({
     name: "munge -n; a compiled hello-world as `floor`",
     unit: "ms",
     against: "floor",
@@ -456,7 +339,7 @@ function measureCommands(ours: Contestant): void {
     rmSync(world);
     return { ours: [median(times.ours)], floor: [median(times.floor)] };
   });
-  record({
+  figures.record({
     name: "munged, start to first answer",
     unit: "ms",
     against: null,
@@ -471,61 +354,15 @@ function measureCommands(ours: Contestant): void {
   });
 }
 
-/** The cost of live entries in the replay cache, as a table. */
-async function replayTable(): Promise<string> {
-  const cells = ({ p50, p99, p999 }: Latency) => [p50, p99, p999].map((us) => us.toFixed(1));
-  const points = measureCache().map(({ entries, bytesPerEntry, insertion }) => [
-    entries.toLocaleString("en"),
-    String(bytesPerEntry),
-    ...cells(insertion),
-  ]);
-  const { entries, empty, filled, ratio } = await compareDecodes();
-  const headings = ["live entries", "bytes each", "p50", "p99", "p99.9"];
-  return `${markdown([headings, headings.map(() => "---"), ...points])}
-
-A decode by munged takes ${cells(empty).join(", ")} us (p50, p99, p99.9) with an empty cache and
-${cells(filled).join(", ")} us with ${entries.toLocaleString("en")} live entries: the p99.9 is
-${ratio.toFixed(2)} times that of the empty cache, as the median of the rounds.`;
-}
-
-function markdown(rows: readonly (readonly string[])[]): string {
-  return rows.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-}
-
 async function finish(): Promise<void> {
-  const rows = figures.map(row);
-  const table = markdown([HEADINGS, HEADINGS.map(() => "---"), ...rows]);
+  const table = figures.table();
   console.log(`\n${table}`);
-  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(figures, null, 2));
+  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(figures.all, null, 2));
   if (!options.write) return;
   const library = run([process.execPath, "scripts/bench_lib.ts", "--rounds", "3"]);
-  writeFileSync(PAGE, report(table, await replayTable(), library));
+  const rounds = { rounds: ROUNDS, manyRounds: MANY_ROUNDS };
+  writeFileSync(PAGE, await report(table, library, rounds));
   run(["deno", "fmt", "--quiet", PAGE]);
-}
-
-/** The page. Sections written by other benchmarks or by people stay as they are. */
-function report(table: string, replays: string, library: string): string {
-  const machine = `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`;
-  const figures = () => `\`\`\`text\n${library.trim()}\n\`\`\``;
-  return `# Benchmarks
-
-Generated by \`scripts/bench --write\` on ${machine}. It compares our munged with the reference (the munged of
-Debian's package) and with the floor: a C program that accepts a connection, reads the request, asks the
-kernel who the client is, writes a canned answer and closes. Each runs ${THREADS} threads, with the
-reference's \`remunge\` as the load. They are measured in turn in each of ${ROUNDS} rounds of one run
-(${MANY_ROUNDS} where the bound is close). Values are medians; a ratio is the median of the rounds' ratios,
-followed by the smallest and the largest.
-
-${table}
-
-## The replay cache
-
-Memory per entry, and microseconds to insert an entry into a cache of that size:
-
-${replays}
-
-${readSection("The library").replace(/^```text\n[^]*?^```/m, figures)}
-${["The replay store", "AUKS"].map(readSection).join("\n")}`;
 }
 
 await main();
