@@ -171,7 +171,7 @@ function account({ context, principal }: State): Finding[] {
     // A host needs no account: it fetches tickets, but adds none.
     return [
       note(
-        `auks -a can't work for ${principal}: ${error.reason}`,
+        `auks -a would fail for ${principal}: ${error.reason}`,
         advise("See auth_to_local in krb5.conf(5)"),
       ),
     ];

@@ -261,7 +261,7 @@ class Auksd {
       await this.#putInForce(readConfiguration(this.#start.file));
     } catch (error) {
       if (error instanceof AuksError) this.#tell(describeFailure(error).slice(0, 1));
-      this.log.info(1, `auksd_engine: nothing is changed by SIGHUP: ${systemText(error)}`);
+      this.log.info(1, `auksd_engine: SIGHUP changes nothing: ${systemText(error)}`);
       this.log.reopen();
     } finally {
       notifyManager("READY=1");

@@ -47,7 +47,7 @@ export const METRICS: readonly Metric<RenewerNumbers>[] = [
   metric("renewals_total", "Credentials that were renewed.", ({ totals }) => totals.renewed),
   metric(
     "renewals_by_others_total",
-    "Credentials that were due and that another renewer had renewed.",
+    "Due credentials that another renewer had already renewed.",
     ({ totals }) => totals.alreadyDone,
   ),
   metric("failures_total", "Renewals that failed.", ({ totals }) => totals.failed),
@@ -65,7 +65,7 @@ export const METRICS: readonly Metric<RenewerNumbers>[] = [
   {
     name: "auksdrenewer_silent_kdc_tries",
     type: "gauge",
-    help: "Tries in a row that no KDC of a realm answered.",
+    help: "Consecutive attempts that no KDC of a realm answered.",
     samples: ({ silentRealms }) =>
       [...silentRealms].map(([realm, tries]): Sample => [{ realm }, tries]),
   },

@@ -45,7 +45,7 @@ export function takeTurn(settings: AuksprivSettings): TurnOutcome {
         if (!isUnknownClient(error) || at === candidates.length - 1) throw error;
       }
     }
-    return { principal, failure: `no principal of ${settings.keytab} can be this host's` };
+    return { principal, failure: `no principal in ${settings.keytab} can be this host's` };
   } catch (error) {
     return { principal, failure: error instanceof Error ? error.message : String(error) };
   }

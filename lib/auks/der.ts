@@ -121,7 +121,7 @@ export class DerReader {
     if (length === 0 || length > 4) throw new DerError(`an INTEGER of ${length} bytes`);
     const first = this.#bytes[start]!;
     if (length > 1 && isRedundant(first, this.#bytes[start + 1]!)) {
-      throw new DerError("an INTEGER with a byte too many");
+      throw new DerError("an INTEGER longer than necessary");
     }
     let value = first >= 0x80 ? -1 : 0;
     for (let at = start; at < end; at++) value = value << 8 | this.#bytes[at]!;
@@ -150,7 +150,7 @@ export class DerReader {
     let length = 0;
     for (let i = 0; i < count; i++) length = length * 256 + this.#bytes[this.#at++]!;
     if (length < 0x80 || length < 256 ** (count - 1)) {
-      throw new DerError("a length with a byte too many");
+      throw new DerError("a length in more bytes than necessary");
     }
     return length;
   }

@@ -49,7 +49,7 @@ export function becomeUser(uid: number, gid: number): void {
     ];
     if (c[name](real, effective, saved) < 0) throw new SystemError(name);
     if ([real, effective, saved].some(([each]) => each !== id)) {
-      throw new Error(`The change to user ${uid} and group ${gid} was not complete`);
+      throw new Error(`The change to user ${uid} and group ${gid} is incomplete`);
     }
   }
   if (uid !== 0 && c.setuid(0) === 0) throw new Error(`User ${uid} can become root again`);

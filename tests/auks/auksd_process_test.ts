@@ -265,7 +265,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
         const from = auksd.log.length;
         auksd.configure(options(mistake));
         auksd.signal("SIGHUP");
-        await auksd.logged(/nothing is changed by SIGHUP: /, from);
+        await auksd.logged(/SIGHUP changes nothing: /, from);
         assert.deepEqual(await ping(auksd), { type: "ping" });
       }
     } finally {

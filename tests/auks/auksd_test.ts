@@ -268,7 +268,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       let from = daemon.log.length;
       daemon.configure(options({ common, auksd: `CacheDir = ${other.cacheDir} ;` }));
       daemon.signal("SIGHUP");
-      await daemon.logged(/nothing is changed by SIGHUP: .*uses/, from);
+      await daemon.logged(/SIGHUP changes nothing: .*uses/, from);
       await assert.rejects(RawConnection.open(port), /ECONNREFUSED/);
       await other.stop();
 

@@ -244,7 +244,7 @@ export class Exchange {
   }
 
   #endDeferred(client: ParkedClient, deferred: Deferred, reason: string): void {
-    this.#log.limited(`store: ${reason}`, "info", `Failed to await the replay store: ${reason}`);
+    this.#log.limited(`store: ${reason}`, "info", `Failed to wait for the replay store: ${reason}`);
     this.#forgetDeferred(deferred);
     this.#delivery.hangUp(client);
   }
