@@ -407,7 +407,7 @@ Without a number of credentials or a duration, it runs for one second.`,
   {
     name: "mungebox",
     section: 1,
-    summary: "all of MUNGE in one executable",
+    summary: "all of MUNGE and AUKS in one executable",
     description: `.Nm
 is
 .Xr munged 8 ,
@@ -416,6 +416,13 @@ is
 .Xr remunge 1
 and
 .Xr mungekey 8
+.Pq also as create-munge-key , its older name ,
+and for sites with Kerberos
+.Xr auks 1 ,
+.Xr auksd 8 ,
+.Xr auksdrenewer 8
+and
+.Xr aukspriv 8 ,
 in one file: it acts as the command under whose name it is called.
 Under its own name, it takes the command as its first argument.
 These commands are available only in this way:
@@ -424,6 +431,10 @@ These commands are available only in this way:
 Sends a user's Kerberos ticket to auksd at login, when
 .Pa pam_exec.so
 runs it.
+.It Nm Cm auks-step
+Does the Kerberos work of
+.Xr auks.so 8 ,
+which runs it.
 .It Nm Cm container Op Ar munged-options
 Runs
 .Xr munged 8
@@ -444,6 +455,9 @@ Finds out why munge does not work on this host, or between it and others,
 and prints the cause and what to do about it.
 .It Nm Cm health Op Fl S Ar path
 Makes and opens a credential, as a health check for the daemon.
+.It Nm Cm transact
+Asks the daemon on behalf of a command that cannot call the C library,
+which runs it.
 .El`,
     details: {
       list: "These are the commands that can be called by their own names.",
@@ -466,7 +480,16 @@ Without it, the path is
         "Make all commands available on a host:\n.Dl # mungebox --install /usr/local/bin",
       ],
     ],
-    seeAlso: ["munge 1", "remunge 1", "unmunge 1", "munge 7", "munged 8", "mungekey 8"],
+    seeAlso: [
+      "auks 1",
+      "munge 1",
+      "remunge 1",
+      "unmunge 1",
+      "munge 7",
+      "auksd 8",
+      "munged 8",
+      "mungekey 8",
+    ],
   },
   {
     name: "munge",

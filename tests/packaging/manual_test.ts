@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { APPLETS } from "../../cli/applets.ts";
 import { AUKS_SHARE, MUNGE_SHARE, writeShare } from "../../scripts/manual/write.ts";
 
 const PAGES = [...MUNGE_SHARE.pages, ...AUKS_SHARE.pages];
@@ -44,6 +45,12 @@ for (const { name, section } of PAGES) {
     }
   });
 }
+
+test("mungebox(1) names every command", () => {
+  const page = readFileSync(path("mungebox", 1), "utf8");
+  const missing = APPLETS.filter(({ name }) => !new RegExp(`[ .]${name}( |$)`, "m").test(page));
+  assert.deepEqual(missing, []);
+});
 
 test("every option of every command is in its page", { skip: missing("mandoc") }, () => {
   for (const { name, groups } of COMMANDS) {
