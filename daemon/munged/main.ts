@@ -19,7 +19,8 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
     return stopDaemon(config, createLogger(stderrLog(config)));
   }
   const numThreads = usefulThreads(config.numThreads);
-  requireResources(numThreads, config.maxPayload, process.env[STAGE] === undefined);
+  // The copy in the background was started by a process that has checked them.
+  if (process.env[STAGE] === undefined) requireResources(numThreads, config.maxPayload);
   const passed = socketFromManager();
   const announceReady = config.foreground ? () => {} : enterBackground(config, passed);
   warmUp(1); // the others start when a client connects

@@ -37,10 +37,9 @@ export function usefulThreads(asked: number): number {
  *
  * @param threads that serve requests.
  * @param maxPayload maximum length of a payload.
- * @param alone whether no other process is a copy of ours that is going into the background.
  * @throws {MungeError} EMUNGE_NO_MEMORY for memory, EMUNGE_SNAFU for another limit.
  */
-export function requireResources(threads: number, maxPayload: number, alone: boolean): void {
+export function requireResources(threads: number, maxPayload: number): void {
   const longer = PAYLOADS_PER_THREAD * (maxPayload - MAX_PAYLOAD_LENGTH);
   const memory = BASE_MEMORY + threads * (THREAD_MEMORY + longer);
   const mebibytes = `${Math.ceil(memory / MIB)} MiB more for ${threads} threads`;
@@ -62,16 +61,16 @@ export function requireResources(threads: number, maxPayload: number, alone: boo
   for (const [resource, need, text] of needs) {
     if (softLimit(resource) < need) throw insufficient(text);
   }
-  requireProcesses(threads, alone);
+  requireProcesses(threads);
 }
 
 /** Requires that the limits of the user and of the control group leave enough processes, which includes threads. */
-function requireProcesses(threads: number, alone: boolean): void {
+function requireProcesses(threads: number): void {
   const processes = OTHER_THREADS + threads;
   const need = `must allow ${processes} processes for ${threads} threads`;
   // The limit of a user does not apply to root.
   const limit = process.geteuid!() === 0 ? Infinity : softLimit("processes");
-  const users = alone ? otherTasks(limit - processes) : 0;
+  const users = otherTasks(limit - processes);
   if (limit - users < processes) {
     const others = users === 0
       ? ""
@@ -79,9 +78,8 @@ function requireProcesses(threads: number, alone: boolean): void {
     throw insufficient(`ulimit -u ${need}${others}`);
   }
   const group = processLimit();
-  const used = alone ? group?.used ?? 0 : 0;
-  if (group !== null && group.limit - used < processes) {
-    const others = used === 0 ? "" : `, and others use ${used}`;
+  if (group !== null && group.limit - group.used < processes) {
+    const others = group.used === 0 ? "" : `, and others use ${group.used}`;
     throw insufficient(`the control group ${need} (pids.max is ${group.limit}${others})`);
   }
 }
