@@ -59,6 +59,12 @@ export function dataKey(
   return key;
 }
 
+/** Whether both are those of the same key. It takes longer the more they have in common, so it is not for what a client sends. */
+export function isSameKey(one: Subkeys, other: Subkeys): boolean {
+  return one.dek.every((byte, i) => byte === other.dek[i]) &&
+    one.mac.every((byte, i) => byte === other.mac[i]);
+}
+
 /** Overwrites a secret. A loop, because a Buffer's fill() takes longer than everything else done with a short key. */
 export function wipe(secret: Uint8Array): void {
   for (let i = 0; i < secret.length; i++) secret[i] = 0;

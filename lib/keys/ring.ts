@@ -1,8 +1,7 @@
 // The keys of one realm: the active key encodes and decodes, the staged and the retired key only decode. This file decides
 // which keys are valid and in which order they are tried, and computes their fingerprints. daemon/munged/keys/ring_reader.ts
 // reads the key files, and mungekey writes them.
-import { pbkdf2Sync } from "node:crypto";
-import { type Subkeys, wipeSubkeys } from "../credential/subkeys.ts";
+import { isSameKey, type Subkeys, wipeSubkeys } from "../credential/subkeys.ts";
 
 /** The roles of keys, in the order in which keys are tried. */
 export const KEY_ROLES = ["active", "next", "old"] as const;
@@ -23,7 +22,6 @@ export interface FoundKey {
 
 /** A valid key. */
 export interface RingKey extends FoundKey {
-  readonly fingerprint: string;
   /** Seconds since the epoch at which an old key expires; null for the others. */
   readonly expiry: number | null;
 }
@@ -53,13 +51,12 @@ export function composeRing(
   const ring: RingKey[] = [];
   for (const role of KEY_ROLES) {
     for (const key of found.filter((candidate) => candidate.role === role)) {
-      const fingerprint = keyFingerprint(key.subkeys);
       const expiry = role === "old" ? retiredKeyExpiry(key.since, now, rotationTime) : null;
-      const known = ring.some((other) => other.fingerprint === fingerprint);
+      const known = ring.some((other) => isSameKey(other.subkeys, key.subkeys));
       if (known || (expiry !== null && expiry <= now) || ring.length === MAX_RING_LENGTH) {
         wipeSubkeys(key.subkeys);
       } else {
-        ring.push({ ...key, fingerprint, expiry });
+        ring.push({ ...key, expiry });
       }
     }
   }
@@ -78,6 +75,8 @@ const FINGERPRINT_LENGTH = 8;
  * and 8 bytes of its output do not determine a key.
  */
 export function keyFingerprint({ dek, mac }: Subkeys): string {
+  // Loaded only here: it takes 2 ms and a megabyte, and a munged with one key needs no fingerprint to start.
+  const { pbkdf2Sync } = process.getBuiltinModule("node:crypto");
   const secret = new Uint8Array(dek.length + mac.length);
   secret.set(dek);
   secret.set(mac, dek.length);

@@ -62,7 +62,7 @@ describe("workers", () => {
   function startFirst(workerFile: string): Promise<Engine> {
     const subkeys = deriveSubkeys(new Uint8Array(128).fill(7), primitives);
     const secret = shelter(subkeys, () => {});
-    const key = { secret, fingerprint: "0", role: "active", since: 0, expiry: null } as const;
+    const key = { secret, role: "active", since: 0, expiry: null } as const;
     const settings: EngineSettings = {
       listener: listenUnix(socketPath, 64),
       threads: THREADS,

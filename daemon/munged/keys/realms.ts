@@ -4,6 +4,7 @@ import { MungeError } from "../../../lib/errors.ts";
 import type { RingKey } from "../../../lib/keys/ring.ts";
 import type { RealmPolicy } from "../policy/policy.ts";
 import type { SharedSecret } from "../../../lib/os/secret_memory.ts";
+import { fingerprintOf } from "./shelter.ts";
 
 /** A key in force. */
 export interface ServedKey extends Omit<RingKey, "subkeys"> {
@@ -33,8 +34,8 @@ export function joinRealms(first: Realms, second: Realms): Realms {
   const joined = new Map<string, Realm>();
   for (const [name, realm] of [...second, ...first]) {
     const other = joined.get(name)?.ring ?? [];
-    const known = new Set(realm.ring.map(({ fingerprint }) => fingerprint));
-    const more = other.filter(({ fingerprint }) => !known.has(fingerprint));
+    const known = new Set(realm.ring.map(fingerprintOf));
+    const more = other.filter((key) => !known.has(fingerprintOf(key)));
     joined.set(name, { ...realm, ring: [...realm.ring, ...more] });
   }
   return joined;

@@ -1,6 +1,11 @@
 // Reads the key files of a realm into memory that is locked if possible, and wipes everything else it has read.
 import { lstatSync, statSync } from "node:fs";
-import { deriveSubkeys, type Subkeys, wipeSubkeys } from "../../../lib/credential/subkeys.ts";
+import {
+  deriveSubkeys,
+  isSameKey,
+  type Subkeys,
+  wipeSubkeys,
+} from "../../../lib/credential/subkeys.ts";
 import { readKeyFile } from "../../../lib/keys/file.ts";
 import {
   composeRing,
@@ -16,7 +21,7 @@ import type { Logger } from "../../process/log.ts";
 import { type DaemonConfig, keyRotationTime } from "../config.ts";
 import { ringState } from "./key_files.ts";
 import type { ServedKey } from "./realms.ts";
-import { shelter } from "./shelter.ts";
+import { shelter, subkeysIn } from "./shelter.ts";
 
 /** How often files that change while being read are read again. */
 const MAX_READS = 10;
@@ -40,7 +45,7 @@ export class RingReader {
    */
   read(keyFile: string, known: readonly ServedKey[]): ServedKey[] {
     return this.#readKeys(keyFile).map(({ subkeys, ...key }) => {
-      const same = known.find(({ fingerprint }) => fingerprint === key.fingerprint);
+      const same = known.find(({ secret }) => isSameKey(subkeysIn(secret), subkeys));
       if (same === undefined) return { ...key, secret: shelter(subkeys, this.#warnOfSwap) };
       wipeSubkeys(subkeys);
       return { ...key, secret: same.secret };

@@ -1,6 +1,8 @@
-// The subkeys of a key in force, in memory for secrets that all threads share: moving them there, and reading them.
+// The subkeys of a key in force, in memory for secrets that all threads share: moving them there, reading them, and the key's
+// fingerprint.
 import type { Subkeys } from "../../../lib/credential/subkeys.ts";
 import { wipeSubkeys } from "../../../lib/credential/subkeys.ts";
+import { keyFingerprint } from "../../../lib/keys/ring.ts";
 import type { SystemError } from "../../../lib/os/libc.ts";
 import {
   newSecret,
@@ -25,4 +27,15 @@ export function shelter(subkeys: Subkeys, warn: (reason: SystemError) => void): 
 export function subkeysIn(secret: SharedSecret): Subkeys {
   const bytes = secretAt(secret);
   return { dek: bytes.subarray(0, SUBKEY_LENGTH), mac: bytes.subarray(SUBKEY_LENGTH) };
+}
+
+const fingerprints = new WeakMap<SharedSecret, string>();
+
+/** The fingerprint of a key in force, which takes a millisecond to compute the first time. */
+export function fingerprintOf({ secret }: { readonly secret: SharedSecret }): string {
+  const known = fingerprints.get(secret);
+  if (known !== undefined) return known;
+  const fingerprint = keyFingerprint(subkeysIn(secret));
+  fingerprints.set(secret, fingerprint);
+  return fingerprint;
 }

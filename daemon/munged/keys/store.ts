@@ -11,6 +11,7 @@ import { limitedRealms, resolvePolicy } from "../policy/policy.ts";
 import { keyDirectories, keyFiles, keyFilesState } from "./key_files.ts";
 import type { Realm, Realms, ServedKey } from "./realms.ts";
 import { RingReader } from "./ring_reader.ts";
+import { fingerprintOf } from "./shelter.ts";
 
 /** A changed file takes effect once two checks this far apart see the same state. */
 const RECHECK_MS = 1_000;
@@ -190,9 +191,10 @@ export class KeyStore {
   }
 
   #warnOfSharedKeys(): void {
+    if (this.#realms.size === 1) return; // most have one, and then no fingerprint is needed to start
     const realmOf = new Map<string, string>();
     for (const [name, { ring }] of this.#realms) {
-      for (const { fingerprint } of ring) {
+      for (const fingerprint of ring.map(fingerprintOf)) {
         const other = realmOf.get(fingerprint) ?? name;
         realmOf.set(fingerprint, other);
         if (other === name) continue;
@@ -218,9 +220,10 @@ function* secretsOf(realms: Realms): Generator<SharedSecret> {
 
 /** `Keys of realm "x": active 0123456789abcdef, old fedcba9876543210 until 2026-11-21T23:00:00Z`. */
 function describeRing(name: string, ring: readonly ServedKey[]): string {
-  const keys = ring.map(({ role, fingerprint, expiry }) => {
+  const keys = ring.map((key) => {
+    const { role, expiry } = key;
     const until = expiry === null ? "" : ` until ${new Date(expiry * 1000).toISOString()}`;
-    return `${role} ${fingerprint}${until}`;
+    return `${role} ${fingerprintOf(key)}${until}`;
   });
   return `Keys of ${describeRealm(name)}: ${keys.join(", ")}`;
 }

@@ -8,6 +8,7 @@ import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";
 import { describePolicy, type PolicyText } from "./policy_text.ts";
 import { type RecentMessage, recentMessages } from "../../process/recent_messages.ts";
 import type { Realms } from "../keys/realms.ts";
+import { fingerprintOf } from "../keys/shelter.ts";
 import { isModernName } from "../policy/policy.ts";
 
 /** The sources of a status; can be posted to a worker. */
@@ -137,11 +138,11 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
       name,
       limited: policy.encode.clients !== null || policy.decode.clients !== null,
       policy: describePolicy(policy),
-      keys: ring.map(({ role, fingerprint, since, expiry }) => ({
-        role,
-        fingerprint,
-        since,
-        expiry,
+      keys: ring.map((key) => ({
+        role: key.role,
+        fingerprint: fingerprintOf(key),
+        since: key.since,
+        expiry: key.expiry,
       })),
     })),
     rewound_skew_seconds_max: totals.skewMax,
@@ -224,7 +225,9 @@ function hints({ decode, encode, used, skewMax, lastInvalid }: Totals, realms: R
   }
   for (const [name, { ring }] of realms) {
     const where = name === "" ? "" : ` of realm "${name}"`;
-    for (const { role, fingerprint, expiry } of ring) {
+    for (const key of ring) {
+      const { role, expiry } = key;
+      const fingerprint = fingerprintOf(key);
       if (role === "next") {
         found.push(
           `Key ${fingerprint}${where} is staged: once every host has it, promote it on each.`,

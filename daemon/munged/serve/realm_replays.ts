@@ -1,5 +1,6 @@
 // A worker's questions to the realm's store, in terms of credentials. Loaded only if there is a store.
 import { type Realms, requireRealm } from "../keys/realms.ts";
+import { fingerprintOf } from "../keys/shelter.ts";
 import { credentialName, entryLifetime } from "../replay_store/names.ts";
 import { type StoreEnds, StoreQuestions } from "../replay_store/questions.ts";
 import { type RealmStoreRules, scopeOf } from "../replay_store/scope.ts";
@@ -29,9 +30,9 @@ export function openStore(
       policy,
       covers: (realm) => scopeOf(scopes, realm) === "realm",
       ask({ realm, ringIndex, replayKey, encodeTime }, expiry, now) {
-        const { fingerprint } = requireRealm(realms(), realm).ring[ringIndex]!;
+        const key = requireRealm(realms(), realm).ring[ringIndex]!;
         return questions.ask({
-          name: credentialName(fingerprint, replayKey),
+          name: credentialName(fingerprintOf(key), replayKey),
           lifetime: entryLifetime(expiry, now, drift),
           encodeTime,
         });
