@@ -9,7 +9,7 @@ import { USAGE as MUNGEBOX } from "../../cli/mungebox.ts";
 import { USAGE as MUNGED } from "../../cli/munged/options.ts";
 import { USAGE as MUNGEKEY } from "../../cli/mungekey/mungekey.ts";
 import type { OptionSyntax } from "../../cli/command_line/getopt.ts";
-import { USAGE as REMUNGE } from "../../cli/remunge/remunge.ts";
+import { USAGE as REMUNGE } from "../../cli/remunge/options.ts";
 import { USAGE as UNMUNGE } from "../../cli/unmunge.ts";
 
 /** The describable part of an option. */

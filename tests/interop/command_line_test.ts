@@ -7,7 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { USAGE as MUNGE } from "../../cli/munge/munge.ts";
 import { USAGE as MUNGED } from "../../cli/munged/options.ts";
 import { USAGE as MUNGEKEY } from "../../cli/mungekey/mungekey.ts";
-import { USAGE as REMUNGE } from "../../cli/remunge/remunge.ts";
+import { USAGE as REMUNGE } from "../../cli/remunge/options.ts";
 import { USAGE as UNMUNGE } from "../../cli/unmunge.ts";
 import { Realm } from "../harness/realm.ts";
 import { hasReference } from "../harness/programs.ts";

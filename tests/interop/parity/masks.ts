@@ -3,7 +3,7 @@
 import { USAGE as MUNGE } from "../../../cli/munge/munge.ts";
 import { USAGE as MUNGED } from "../../../cli/munged/options.ts";
 import { USAGE as MUNGEKEY } from "../../../cli/mungekey/mungekey.ts";
-import { USAGE as REMUNGE } from "../../../cli/remunge/remunge.ts";
+import { USAGE as REMUNGE } from "../../../cli/remunge/options.ts";
 import { USAGE as UNMUNGE } from "../../../cli/unmunge.ts";
 
 /** Options that only our programs have. */
