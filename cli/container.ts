@@ -14,7 +14,8 @@ import {
 import { dirname } from "node:path";
 import { type DaemonConfig, DEFAULTS } from "../daemon/munged/config.ts";
 import { chooseThreads } from "../daemon/munged/memory_limit.ts";
-import { createLogger, stderrLog } from "../daemon/process/log.ts";
+import { createLogger } from "../daemon/process/log.ts";
+import { stderrLog } from "../daemon/process/log_target.ts";
 import { MungeError } from "../lib/errors.ts";
 import { isMountedReadOnly } from "../lib/os/mounts.ts";
 import { duplicateOver } from "../lib/os/process.ts";

@@ -14,7 +14,8 @@ import { warmUp } from "./serve/warm_workers.ts";
  */
 export async function runDaemon(config: DaemonConfig): Promise<number> {
   if (config.stop) {
-    const { createLogger, stderrLog } = await import("../process/log.ts");
+    const { createLogger } = await import("../process/log.ts");
+    const { stderrLog } = await import("../process/log_target.ts");
     const { stopDaemon } = await import("../process/stop.ts");
     return stopDaemon(config, createLogger(stderrLog(config)));
   }

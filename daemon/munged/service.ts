@@ -12,14 +12,8 @@ import { COMPATIBLE_VERSION } from "../../lib/version.ts";
 import type { AnnounceReady } from "../process/background.ts";
 import { checkFile } from "../../lib/files/security.ts";
 import { FileWatch } from "../process/file_watch.ts";
-import {
-  createLogger,
-  type Logger,
-  type LogTarget,
-  openLog,
-  reopenLog,
-  stderrLog,
-} from "../process/log.ts";
+import { createLogger, type Logger } from "../process/log.ts";
+import { type LogTarget, openLog, reopenLog, stderrLog } from "../process/log_target.ts";
 import { removePidFile, writePidFile } from "../process/pid_file.ts";
 import { notifyManager } from "../process/systemd.ts";
 import { Teardown } from "../process/teardown.ts";

@@ -6,7 +6,7 @@ import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
 import { formatLocalTime } from "../../lib/os/local_time.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { printable } from "../../lib/printable.ts";
-import { SYSLOG_SOCKET, waitForReader } from "./log.ts";
+import { SYSLOG_SOCKET, waitForReader } from "./log_target.ts";
 
 /** Target of a log. A file is opened when its first line is written. */
 export type AuksLogTarget =

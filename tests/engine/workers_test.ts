@@ -12,7 +12,7 @@ import { resolvePolicy } from "../../daemon/munged/policy/policy.ts";
 import { Engine } from "../../daemon/munged/serve/engine.ts";
 import type { EngineSettings } from "../../daemon/munged/serve/worker_messages.ts";
 import { NO_GROUPS } from "../../daemon/munged/groups/map.ts";
-import { stderrLog } from "../../daemon/process/log.ts";
+import { stderrLog } from "../../daemon/process/log_target.ts";
 import { createRecentMessages } from "../../daemon/process/recent_messages.ts";
 import { primitives } from "../../lib/primitives/library.ts";
 import { ERRNO } from "../../lib/errors.ts";

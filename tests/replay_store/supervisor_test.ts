@@ -7,7 +7,7 @@ import { DEFAULTS } from "../../daemon/munged/config.ts";
 import { VERDICT, type Verdict } from "../../daemon/munged/replay_store/messages.ts";
 import { StoreQuestions } from "../../daemon/munged/replay_store/questions.ts";
 import { StoreThread } from "../../daemon/munged/replay_store/supervisor.ts";
-import { stderrLog } from "../../daemon/process/log.ts";
+import { stderrLog } from "../../daemon/process/log_target.ts";
 import { memoryLogger } from "../daemon/scratch.ts";
 import { hasRedis, Redis } from "./redis.ts";
 

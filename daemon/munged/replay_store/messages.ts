@@ -1,6 +1,6 @@
 // What workers and the store's thread tell each other, as plain data.
 import type { MessagePort } from "node:worker_threads";
-import type { LogTarget } from "../../process/log.ts";
+import type { LogTarget } from "../../process/log_target.ts";
 import type { DaemonConfig } from "../config.ts";
 
 /** A worker's question: is this credential new in the whole realm? */

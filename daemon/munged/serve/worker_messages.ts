@@ -1,7 +1,7 @@
 // The messages between the engine and its workers: the settings with which a worker starts, orders, and reports.
 import type { MessagePort } from "node:worker_threads";
 import type { OverflowIds } from "../../../lib/os/user_namespace.ts";
-import type { LogTarget } from "../../process/log.ts";
+import type { LogTarget } from "../../process/log_target.ts";
 import type { GroupMap } from "../groups/map.ts";
 import type { Realms } from "../keys/realms.ts";
 import type { StatusSources } from "../observe/status.ts";

@@ -1,26 +1,14 @@
-// The log: its targets and formats, rotation, and limits on repeated lines.
-import {
-  closeSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from "node:fs";
-import { spawnSync } from "node:child_process";
-import { resolve } from "node:path";
+// Log lines: their forms, and limits on repeated ones. Where they go is tested in log_target_test.ts.
+import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { DEFAULTS } from "../../../daemon/munged/config.ts";
-import { createLogger, type Logger, openLog, reopenLog } from "../../../daemon/process/log.ts";
+import { createLogger, type Logger } from "../../../daemon/process/log.ts";
 import { createClientLimits } from "../../../daemon/process/client_limits.ts";
 import { createLogLimits } from "../../../daemon/process/log_limits.ts";
 import { createRecentMessages, recentMessages } from "../../../daemon/process/recent_messages.ts";
 import { duplicateOver, openBlockingPipe } from "../../../lib/os/process.ts";
 import { openPipe } from "../../../lib/os/socket.ts";
-import { memoryLogger, withDirectory } from "../scratch.ts";
+import { withDirectory } from "../scratch.ts";
 
 const TARGET = {
   program: "munged",
@@ -31,28 +19,6 @@ const TARGET = {
   limits: createLogLimits(),
   clients: createClientLimits(),
 } as const;
-
-test("a log file has mode 0640 regardless of the umask, and lines with time and level", () => {
-  withDirectory((directory) => {
-    const logFile = `${directory}/log`;
-    const umask = process.umask(0);
-    const target = openLog({ ...DEFAULTS, logFile }, memoryLogger());
-    process.umask(umask);
-    assert.equal(statSync(logFile).mode & 0o777, 0o640);
-    const logger = createLogger(structuredClone(target));
-    logger.error("one");
-    logger.warning("two");
-    logger.notice("three\nforged\u001b[2J");
-    logger.info("four");
-    logger.debug("unseen");
-    const time = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} /gm;
-    assert.equal(
-      readFileSync(logFile, "utf8").replaceAll(time, "T "),
-      "T Error:     one\nT Warning:   two\nT Notice:    three\\x0aforged\\x1b[2J\nT Info:      four\n",
-    );
-    closeSync(target.fd);
-  });
-});
 
 test("a JSON line escapes everything unprintable", () => {
   withDirectory((directory) => {
@@ -66,67 +32,12 @@ test("a JSON line escapes everything unprintable", () => {
   });
 });
 
-test("reopenLog() keeps the descriptor and continues in a new file", () => {
-  withDirectory((directory) => {
-    const config = { ...DEFAULTS, logFile: `${directory}/log` };
-    const target = openLog(config, memoryLogger());
-    const logger = createLogger(target);
-    logger.info("before");
-    renameSync(config.logFile, `${directory}/old`);
-    reopenLog(target, config);
-    logger.info("after");
-    assert.match(readFileSync(`${directory}/old`, "utf8"), /before\n$/);
-    assert.match(readFileSync(config.logFile, "utf8"), /^[^\n]*after\n$/);
-    closeSync(target.fd);
-  });
-});
-
 test("a logger in the foreground names the program", () => {
   withDirectory((directory) => {
     const fd = openSync(`${directory}/stderr`, "w");
     createLogger({ ...TARGET, kind: "stderr", fd, verbose: true }).debug("text");
     closeSync(fd);
     assert.equal(readFileSync(`${directory}/stderr`, "utf8"), "munged: Debug: text\n");
-  });
-});
-
-test("a log whose standard error is systemd's journal begins lines with their priority", () => {
-  withDirectory((directory) => {
-    const log = `${directory}/stderr`;
-    const program = `
-      import { createLogger, stderrLog } from "${resolve("daemon/process/log.ts")}";
-      for (const logFormat of ["text", "json"]) {
-        const config = { program: "munged", verbose: true, foreground: true, logFormat };
-        const logger = createLogger(stderrLog(config));
-        for (const level of ["error", "warning", "notice", "info", "debug"]) logger[level]("x");
-      }`;
-    const lines = (JOURNAL_STREAM: (dev: bigint, ino: bigint) => string) => {
-      const fd = openSync(log, "w");
-      const { dev, ino } = fstatSync(fd, { bigint: true });
-      const { status } = spawnSync(process.execPath, ["--eval", program], {
-        stdio: ["ignore", "inherit", fd],
-        env: { ...process.env, JOURNAL_STREAM: JOURNAL_STREAM(dev, ino) },
-      });
-      closeSync(fd);
-      assert.equal(status, 0);
-      return readFileSync(log, "utf8").trimEnd().split("\n");
-    };
-    const journal = lines((dev, ino) => `${dev}:${ino}`);
-    assert.deepEqual(journal.slice(0, 5), [
-      "<3>munged: Error: x",
-      "<4>munged: Warning: x",
-      "<5>munged: Notice: x",
-      "<6>munged: Info: x",
-      "<7>munged: Debug: x",
-    ]);
-    assert.deepEqual(journal.slice(5).map((line) => line.slice(0, 4)), [
-      "<3>{",
-      "<4>{",
-      "<5>{",
-      "<6>{",
-      "<7>{",
-    ]);
-    assert.equal(lines((dev, ino) => `${dev}:${ino + 1n}`)[0], "munged: Error: x");
   });
 });
 
