@@ -13,7 +13,7 @@ export interface Replacements {
 }
 
 /**
- * The allocator's scavenger thread is woken when there is memory to give back, but also wakes up by itself, in case it was not.
+ * The allocator's scavenger thread is woken when there is memory to give back, and also wakes up by itself as a precaution.
  * It converts milliseconds to seconds by a multiplication that is exact only up to the values given here: on x64 for 16 bits
  * of an eighth, on arm64 for 13 bits.
  */
@@ -36,7 +36,7 @@ export function letScavengerSleep(runtime: Buffer, architecture: keyof Replaceme
 /**
  * Replaces instructions, in place.
  *
- * @param times how often they may occur.
+ * @param times how many times they may occur.
  * @param what the runtime does with them, for the error.
  * @throws {Error} if they occur more or less often.
  */

@@ -2,8 +2,8 @@
 // descriptors, stack and memory; replace the runtime's variables in the environment by our settings; make the allocator's memory
 // accessible; stop ignoring the signal that the engine uses; fork, in the leader of the session that a daemon gets on its way
 // into the background; say what is wrong when the engine can't start a thread; and, without a working directory or /proc, answer
-// for the C library, because the runtime would give up. In a client they answer for it with /proc as well, when it is asked for
-// the first thread's stack: its own answer takes 2 % of `munge -n`. For Linux on x64 and arm64.
+// for the C library, because the runtime would give up. In a client, even with /proc, they answer when it is asked for the first
+// thread's stack, because its own answer takes 2 % of `munge -n`. For Linux on x64 and arm64.
 import { replaceCode, type Replacements } from "./code.ts";
 import { Elf } from "./elf.ts";
 

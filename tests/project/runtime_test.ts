@@ -159,7 +159,7 @@ suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () =
     assert.match(stdout, /^munge-\d/);
   });
 
-  it("a client starts without looking for its memory's map and for NUMA nodes", {
+  it("a client starts without reading its memory map or looking for NUMA nodes", {
     skip: spawnSync("strace", ["-V"]).status !== 0 && "strace is not installed",
   }, () => {
     const command = ["-f", "--trace=%file", MUNGEBOX, "munge", "--version"];
