@@ -1,5 +1,6 @@
 // auksd's credentials: one per user, in memory and in CacheDir. lib/auks/store_rules.ts decides which of two is better.
-import { formatCcache, parseCcache, tgtsOf } from "../../lib/auks/ccache.ts";
+import { parseCcache, tgtsOf } from "../../lib/auks/ccache.ts";
+import { formatCcache } from "../../lib/auks/ccache_writer.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { formatKrbCred } from "../../lib/auks/krb_cred_writer.ts";
 import { type KrbCred, parseKrbCred } from "../../lib/auks/krb_cred.ts";

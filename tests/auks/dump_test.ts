@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { it } from "node:test";
 import { frame } from "../../daemon/auksd/frames.ts";
-import { formatCcache } from "../../lib/auks/ccache.ts";
+import { formatCcache } from "../../lib/auks/ccache_writer.ts";
 import { parseKrbCred } from "../../lib/auks/krb_cred.ts";
 import { parseReply } from "../../lib/auks/reply.ts";
 import { formatRequest } from "../../lib/auks/request.ts";

@@ -10,7 +10,7 @@ import {
   ReplayCache,
   ServerAuthentication,
 } from "../../lib/krb5/authentication.ts";
-import { formatCcache } from "../../lib/auks/ccache.ts";
+import { formatCcache } from "../../lib/auks/ccache_writer.ts";
 import { Context, KerberosError, KRB5 } from "../../lib/krb5/context.ts";
 import { makeKrbCred, readKrbCred, TICKET_FLAGS } from "../../lib/krb5/credential.ts";
 import { CredentialCache, supportsSwitch } from "../../lib/krb5/credential_cache.ts";

@@ -5,11 +5,11 @@ import fc from "fast-check";
 import {
   type CachedCredential,
   type Ccache,
-  formatCcache,
   MAX_CCACHE_LENGTH,
   parseCcache,
   tgtsOf,
 } from "../../../lib/auks/ccache.ts";
+import { formatCcache } from "../../../lib/auks/ccache_writer.ts";
 import { AuksError } from "../../../lib/auks/errors.ts";
 import { parseKrbCred } from "../../../lib/auks/krb_cred.ts";
 import { formatPrincipal, parsePrincipal } from "../../../lib/auks/principal.ts";
