@@ -26,14 +26,14 @@ export type Ending = "stop" | "reload";
 
 /** Runs rounds until SIGTERM or SIGINT, or SIGHUP. */
 export async function renewUntilSignal(settings: RenewerSettings): Promise<Ending> {
-  const { log, limits, client, minLifeTime, metricsFile } = settings;
+  const { log, limits, minLifeTime, metricsFile } = settings;
   forbidCoreDumps();
   const { ending, wake } = listenForSignals();
   const context = Context.open();
   const threads = new KdcThreads(limits.parallel);
   const backOff = new RealmBackOff();
   const spread = new Spread({ minLifeTime, random: Math.random });
-  const numbers: { -readonly [K in keyof RenewerNumbers]: RenewerNumbers[K] } = {
+  const numbers: Numbers = {
     totals: emptyTally(),
     last: emptyTally(),
     failedRounds: 0,
@@ -50,38 +50,11 @@ export async function renewUntilSignal(settings: RenewerSettings): Promise<Endin
     ending() === undefined
       ? Promise.race([wake, new Promise<void>((resolve) => setTimeout(resolve, seconds * 1000))])
       : Promise.resolve();
-  while (ending() === undefined) {
-    const started = performance.now();
-    try {
-      const last = await carryOut({
-        dump: () => dump(context, client),
-        claim: (uid) => claim(context, client, uid),
-        add: async (krbCred) => {
-          await add(context, client, krbCred);
-        },
-        renew: (krbCred) => threads.renew(krbCred),
-        now: () => Date.now() / 1000,
-        sleep,
-        spread,
-        backOff,
-        log,
-        stopped: () => ending() !== undefined,
-      }, limits);
-      numbers.last = last;
-      addUp(numbers.totals, last);
-      if (last.renewed > 0) {
-        const seconds = Math.round((performance.now() - started) / 1000);
-        log.info(1, `renewer: ${last.renewed} creds renewed in ~${seconds}s`);
-      }
-    } catch (error) {
-      if (!(error instanceof AuksError)) throw error;
-      numbers.failedRounds++;
-      log.info(1, `renewer: unable to dump auksd creds : ${error.message}`);
-    }
-    numbers.roundSeconds = (performance.now() - started) / 1000;
-    numbers.roundEnd = Date.now() / 1000;
-    numbers.silentRealms = backOff.silentRealms;
-    if (ending() !== undefined) break;
+  const isOver = () => ending() !== undefined;
+  const parts: RoundParts = { context, threads, backOff, spread, sleep, isOver };
+  while (!isOver()) {
+    await runRound(settings, parts, numbers);
+    if (isOver()) break;
     log.info(2, `renewer: sleeping ${limits.delay} seconds before next renew`);
     await sleep(Math.max(0.1, limits.delay - numbers.roundSeconds));
   }
@@ -90,6 +63,56 @@ export async function renewUntilSignal(settings: RenewerSettings): Promise<Endin
   await threads.stop();
   context.close();
   return ending()!;
+}
+
+type Numbers = { -readonly [K in keyof RenewerNumbers]: RenewerNumbers[K] };
+
+/** What all rounds share. */
+interface RoundParts {
+  readonly context: Context;
+  readonly threads: KdcThreads;
+  readonly backOff: RealmBackOff;
+  readonly spread: Spread;
+  sleep(seconds: number): Promise<void>;
+  isOver(): boolean;
+}
+
+/** Runs one round. @param numbers gets its figures. */
+async function runRound(
+  { log, limits, client }: RenewerSettings,
+  { context, threads, backOff, spread, sleep, isOver }: RoundParts,
+  numbers: Numbers,
+): Promise<void> {
+  const started = performance.now();
+  try {
+    const last = await carryOut({
+      dump: () => dump(context, client),
+      claim: (uid) => claim(context, client, uid),
+      add: async (krbCred) => {
+        await add(context, client, krbCred);
+      },
+      renew: (krbCred) => threads.renew(krbCred),
+      now: () => Date.now() / 1000,
+      sleep,
+      spread,
+      backOff,
+      log,
+      stopped: isOver,
+    }, limits);
+    numbers.last = last;
+    addUp(numbers.totals, last);
+    if (last.renewed > 0) {
+      const seconds = Math.round((performance.now() - started) / 1000);
+      log.info(1, `renewer: ${last.renewed} creds renewed in ~${seconds}s`);
+    }
+  } catch (error) {
+    if (!(error instanceof AuksError)) throw error;
+    numbers.failedRounds++;
+    log.info(1, `renewer: unable to dump auksd creds : ${error.message}`);
+  }
+  numbers.roundSeconds = (performance.now() - started) / 1000;
+  numbers.roundEnd = Date.now() / 1000;
+  numbers.silentRealms = backOff.silentRealms;
 }
 
 function addUp(totals: Tally, round: Tally): void {

@@ -3,8 +3,14 @@
 import type { Stats } from "node:fs";
 import { MungeError } from "../errors.ts";
 import { fs, paths } from "../os/file_system.ts";
-import { realPath } from "../os/real_path.ts";
 import { systemText } from "../os/system_text.ts";
+import {
+  detourBreach,
+  directoriesAbove,
+  type Directory,
+  directoryBreach,
+  type DirectoryRules,
+} from "./directories.ts";
 
 /** Settings that affect the rules. */
 export interface SecurityRules {
@@ -122,41 +128,52 @@ export function checkFile(
     logger.warning(text);
   };
   const uid = rules.uid ?? process.geteuid!();
-  let checked: Stats | undefined;
-  if (policy.permission !== undefined) {
-    checked = statFile(policy, path);
-    const isLink = policy.placedByRoot !== true &&
-      fs().lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
-    const owner = policy.placedByRoot === true && checked?.uid === 0 ? 0 : uid;
-    const { breaches, fatal } = statBreaches(checked, isLink, "should", policy.permission, owner);
-    if (fatal !== undefined) {
-      throw new MungeError("EMUNGE_SNAFU", `${policy.subject} is insecure: "${path}" ${fatal}`);
-    }
-    for (const breach of breaches) report(`${policy.subject} is insecure: "${path}" ${breach}`);
-  }
-  const directories = directoriesAbove(policy, path);
-  const breach = directoryBreach(directories, policy, rules.trustedGroup, uid) ??
-    detourBreach(
-      policy.placedByRoot === true ? path : paths().dirname(path),
-      directories,
-      policy,
-      rules.trustedGroup,
-      uid,
-    );
+  const checked = policy.permission === undefined
+    ? undefined
+    : checkItself(policy, policy.permission, path, uid, report);
+  const allowed: DirectoryRules = { ...policy, trustedGroup: rules.trustedGroup, uid };
+  const directories = directoriesAbove(policy.directory, path);
+  const breach = directoryBreach(directories, allowed) ??
+    detourBreach(policy.placedByRoot === true ? path : paths().dirname(path), directories, allowed);
   if (breach !== undefined) report(`${policy.subject} is insecure: ${breach}`);
-  if (policy.reachable === true) {
-    // Only the first can be something other than a directory, in which case creating the socket's lock there will fail.
-    const closed = directories.find(({ stats }) =>
-      stats.isDirectory() && (stats.mode & 0o111) !== 0o111
-    );
-    if (closed !== undefined) {
-      report(
-        `${policy.subject} is inaccessible: execute permissions for all required on ` +
-          `"${closed.path}" (st_mode=0${closed.stats.mode.toString(8)})`,
-      );
-    }
-  }
+  if (policy.reachable === true) checkReachable(policy, directories, report);
   return checked;
+}
+
+/** Checks the file itself. @param report receives each breach that --force excuses. */
+function checkItself(
+  policy: Policy,
+  permission: NonNullable<Policy["permission"]>,
+  path: string,
+  uid: number,
+  report: (text: string) => void,
+): Stats | undefined {
+  const checked = statFile(policy, path);
+  const isLink = policy.placedByRoot !== true &&
+    fs().lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  const owner = policy.placedByRoot === true && checked?.uid === 0 ? 0 : uid;
+  const { breaches, fatal } = statBreaches(checked, isLink, "should", permission, owner);
+  const insecure = `${policy.subject} is insecure: "${path}"`;
+  if (fatal !== undefined) throw new MungeError("EMUNGE_SNAFU", `${insecure} ${fatal}`);
+  for (const breach of breaches) report(`${insecure} ${breach}`);
+  return checked;
+}
+
+/** Checks that all users may pass through the directories. */
+function checkReachable(
+  { subject }: Policy,
+  directories: readonly Directory[],
+  report: (text: string) => void,
+): void {
+  // Only the first can be something other than a directory, in which case creating the socket's lock there will fail.
+  const closed = directories.find(({ stats }) =>
+    stats.isDirectory() && (stats.mode & 0o111) !== 0o111
+  );
+  if (closed === undefined) return;
+  report(
+    `${subject} is inaccessible: execute permissions for all required on ` +
+      `"${closed.path}" (st_mode=0${closed.stats.mode.toString(8)})`,
+  );
 }
 
 function statFile(policy: Policy, path: string): Stats | undefined {
@@ -210,97 +227,4 @@ export function statBreaches(
     }
   }
   return { breaches };
-}
-
-interface Directory {
-  readonly path: string;
-  readonly stats: Stats;
-}
-
-/** The real directory of `path` and all directories above it, the root last. */
-function directoriesAbove(policy: Policy, path: string): Directory[] {
-  // Not node:path's dirname(), which drops the "." that appears in the reference's messages.
-  const start = path.slice(0, Math.max(path.lastIndexOf("/"), 1));
-  const fail = (what: string, error: unknown) =>
-    new MungeError(
-      "EMUNGE_SNAFU",
-      `Failed to check ${policy.directory} "${start}": cannot ${what}: ${systemText(error)}`,
-      { cause: error },
-    );
-  let directory: string;
-  try {
-    directory = realPath(start);
-  } catch (error) {
-    throw fail(`canonicalize "${start}"`, error);
-  }
-  const directories: Directory[] = [];
-  for (;;) {
-    try {
-      directories.push({ path: directory, stats: fs().statSync(directory) });
-    } catch (error) {
-      throw fail(`stat "${directory}"`, error);
-    }
-    const parent = paths().dirname(directory);
-    if (parent === directory) return directories;
-    directory = parent;
-  }
-}
-
-function directoryBreach(
-  directories: readonly Directory[],
-  { groupWritable, anyOwner }: Policy,
-  trustedGroup: number | null,
-  uid: number,
-): string | undefined {
-  for (const { path, stats } of directories) {
-    if (anyOwner !== true && stats.uid !== 0 && stats.uid !== uid) {
-      return `invalid ownership of "${path}" (uid=${stats.uid})`;
-    }
-    if ((stats.mode & 0o1000) !== 0) continue; // sticky: users can't replace files of others
-    if ((stats.mode & 0o20) !== 0 && groupWritable !== true && stats.gid !== trustedGroup) {
-      return `group-writable permissions without sticky bit set on "${path}"`;
-    }
-    if ((stats.mode & 0o2) !== 0) {
-      return `world-writable permissions without sticky bit set on "${path}"`;
-    }
-  }
-  return undefined;
-}
-
-/** The maximum number of links on a path; the kernel also follows 40. */
-const MAX_LINKS = 40;
-
-/**
- * Checks the symbolic links on a path, and the directories reached only through them: a user who can replace one of
- * them decides which file is used.
- */
-function detourBreach(
-  checked: string,
-  known: readonly Directory[],
-  policy: Policy,
-  trustedGroup: number | null,
-  uid: number,
-): string | undefined {
-  const passed: Directory[] = [];
-  let links = 0;
-  let at = "/";
-  for (const rest = checked.split("/"); rest.length > 0;) {
-    const name = rest.shift()!;
-    const path = paths().join(at, name);
-    const stats = fs().lstatSync(path);
-    if (!stats.isSymbolicLink()) {
-      at = path;
-      if (stats.isDirectory()) passed.push({ path, stats });
-      continue;
-    }
-    if (stats.uid !== 0 && stats.uid !== uid) {
-      return `invalid ownership of symbolic link "${path}" (uid=${stats.uid})`;
-    }
-    if (++links > MAX_LINKS) return `too many symbolic links on the way to "${path}"`;
-    const target = fs().readlinkSync(path);
-    if (target.startsWith("/")) at = "/";
-    rest.unshift(...target.split("/"));
-  }
-  const others = passed.filter(({ path }) => !known.some((directory) => directory.path === path));
-  return directoryBreach(others, policy, trustedGroup, uid);
 }
