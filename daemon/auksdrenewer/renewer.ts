@@ -67,7 +67,7 @@ export async function renewUntilSignal(settings: RenewerSettings): Promise<Endin
 
 type Numbers = { -readonly [K in keyof RenewerNumbers]: RenewerNumbers[K] };
 
-/** What all rounds share. */
+/** The parts that all rounds share. */
 interface RoundParts {
   readonly context: Context;
   readonly threads: KdcThreads;
@@ -77,7 +77,7 @@ interface RoundParts {
   isOver(): boolean;
 }
 
-/** Runs one round. @param numbers gets its figures. */
+/** Runs one round, and adds its results to `numbers`. */
 async function runRound(
   { log, limits, client }: RenewerSettings,
   { context, threads, backOff, spread, sleep, isOver }: RoundParts,

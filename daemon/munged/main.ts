@@ -20,7 +20,7 @@ export async function runDaemon(config: DaemonConfig): Promise<number> {
     return stopDaemon(config, createLogger(stderrLog(config)));
   }
   const numThreads = usefulThreads(config.numThreads);
-  // The copy in the background was started by a process that has checked them.
+  // A copy in the background need not check the limits again: the process that started it did.
   if (process.env[STAGE] === undefined) requireResources(numThreads, config.maxPayload);
   const passed = socketFromManager();
   const announceReady = config.foreground ? () => {} : enterBackground(config, passed);

@@ -1,5 +1,4 @@
-// The logger: a message's form, which messages are suppressed, and what becomes of those that can't be written. Where messages
-// go is in log_target.ts.
+// The logger: formats messages, suppresses repeated ones, and handles those that can't be written. log_target.ts writes them.
 import { printable, printableJson } from "../../lib/printable.ts";
 import { passClientLimit } from "./client_limits.ts";
 import type { LogFormat } from "./log_format.ts";

@@ -1,5 +1,5 @@
-// Where messages go: log file, standard error or syslog. Every thread writes to the same descriptor number, one write per line,
-// so that threads need no coordination when the file is reopened. log.ts has the messages.
+// Where log messages go: a file, standard error or syslog. Every thread writes to the same descriptor number, one write per
+// line, so that threads need no coordination when the file is reopened. log.ts formats the messages.
 import { MungeError } from "../../lib/errors.ts";
 import { checkFile, type SecurityRules, type WarningLog } from "../../lib/files/security.ts";
 import { openDatagramSocket, sendDatagram } from "../../lib/os/datagram.ts";
@@ -53,7 +53,7 @@ const READER_PATIENCE_MS = 1_000;
 const LOG_MODE = 0o640;
 /** LOG_DAEMON << 3 */
 const SYSLOG_FACILITY = 3 << 3;
-/** The socket on which syslog takes datagrams. */
+/** The socket of the syslog daemon. */
 export const SYSLOG_SOCKET = process.platform === "linux"
   ? "/dev/log"
   : process.platform === "darwin"
@@ -180,7 +180,7 @@ function writeLine(fd: number, line: string): void {
 
 let isReaderStuck = false;
 
-/** A reader of standard error that does not read must not keep munged from serving. */
+/** A stuck reader of standard error must not keep munged from serving. */
 export function waitForReader(fd: number): void {
   isReaderStuck = !canWrite(fd, isReaderStuck ? 0 : READER_PATIENCE_MS);
   if (isReaderStuck) throw new Error("The log is not being read");

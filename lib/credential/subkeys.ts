@@ -59,7 +59,7 @@ export function dataKey(
   return key;
 }
 
-/** Whether both are those of the same key. It takes longer the more they have in common, so it is not for what a client sends. */
+/** Whether both were derived from the same key. Not in constant time, so never for anything that a client sends. */
 export function isSameKey(one: Subkeys, other: Subkeys): boolean {
   return one.dek.every((byte, i) => byte === other.dek[i]) &&
     one.mac.every((byte, i) => byte === other.mac[i]);

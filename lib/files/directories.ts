@@ -1,4 +1,4 @@
-// The directories above a file that munged trusts, and those that links on the way to it lead through: anyone who can write to
+// Checks the directories above a file that munged trusts, and those behind symbolic links on its path: anyone who can write to
 // one of them can replace the file. security.ts has the rules for each file.
 import type { Stats } from "node:fs";
 import { MungeError } from "../errors.ts";

@@ -1,5 +1,4 @@
-// The subkeys of a key in force, in memory for secrets that all threads share: moving them there, reading them, and the key's
-// fingerprint.
+// Keeps the subkeys of each key in force in memory for secrets that all threads share; also computes the key's fingerprint.
 import type { Subkeys } from "../../../lib/credential/subkeys.ts";
 import { wipeSubkeys } from "../../../lib/credential/subkeys.ts";
 import { keyFingerprint } from "../../../lib/keys/ring.ts";

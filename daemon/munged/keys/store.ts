@@ -191,7 +191,7 @@ export class KeyStore {
   }
 
   #warnOfSharedKeys(): void {
-    if (this.#realms.size === 1) return; // most have one, and then no fingerprint is needed to start
+    if (this.#realms.size === 1) return; // the usual case: startup then needs no fingerprint
     const realmOf = new Map<string, string>();
     for (const [name, { ring }] of this.#realms) {
       for (const fingerprint of ring.map(fingerprintOf)) {

@@ -28,7 +28,7 @@ const LONGEST_DRIFT_SECONDS = 3600;
  * dropped, so that a clock that is set wrong and then corrected does no harm.
  */
 const CERTAINTY_MS = 10 * 60_000;
-/** When munged serves: until then nothing is done that can wait, such as making spare files, which takes 2 ms. */
+/** Delay after which munged serves. Work that can wait, such as creating spare files (2 ms), starts only then. */
 const START_MS = 100;
 
 /** Whether every credential that expires in this minute did so a while ago. @param now in seconds. */
