@@ -1,4 +1,4 @@
-// auks-pam: sends a user's ticket to auksd at login. pam_exec runs it as root, with the session's variables; it becomes the
+// auks-pam: sends a user's ticket to auksd at login. pam_exec runs it as root, with the session's variables. It becomes the
 // user before it touches the ticket.
 import { configurationFile, readConfiguration } from "../../lib/auks_client/configuration.ts";
 import { becomeUser } from "../../lib/os/identity.ts";

@@ -1,5 +1,5 @@
-// Where munged's files are, and who may run a command that changes one: root, only if no other user could replace the file
-// while it runs; munged's user, in that user's own directories; and nobody elsewhere.
+// Where munged's files are, and who may run a command that changes one. Root may if no other user could replace the file
+// while it runs; munged's user may in that user's own directories; elsewhere, nobody may.
 import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { advise, type Remedy, run } from "./finding.ts";

@@ -1,5 +1,5 @@
-// auksd from its command line to its service: the process that the user started reads and checks the configuration, so that
-// mistakes make that command fail; then it goes into the background and serves.
+// auksd from its command line to its service. The process that the user started reads and checks the configuration, so that
+// mistakes make the command fail. Then auksd goes into the background and serves.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
 import { resolve } from "node:path";
 import { announceFailure, enterBackground } from "../process/background.ts";

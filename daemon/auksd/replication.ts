@@ -119,7 +119,7 @@ export class Replication {
     return this.#removals.covers(uid, starttime);
   }
 
-  /** Logs failures only: the store has already changed, so the request has succeeded; at worst, a restart forgets it. */
+  /** Only logs failures: the store has already changed, so the request has succeeded. At worst, a restart forgets it. */
   async #keep(written: Promise<void>): Promise<void> {
     try {
       await written;

@@ -250,8 +250,8 @@ export class Server {
   }
 
   /**
-   * Disconnects a client to make room for a new one: the longest silent of those that have not authenticated, if there
-   * are many of them; otherwise the longest silent of all, so that idle connections can't keep out new clients.
+   * Disconnects a client to make room for a new one, so that idle connections can't keep out new clients. If many clients
+   * have not authenticated, that is the longest silent of those, otherwise the longest silent of all.
    */
   #makeRoom(): boolean {
     const areMany = this.#due.size >= this.#maxConnections * HANDSHAKES_SHARE;

@@ -1,5 +1,5 @@
 // munged's socket: bound with a mode that admits all users, or received from the service manager or a munged that hands
-// over; recreated if someone removes it, and removed at the end unless another process has taken it over.
+// over. It is recreated if someone removes it, and removed at the end unless another process has taken it over.
 import {
   chmodSync,
   closeSync,

@@ -103,7 +103,7 @@ function readNumber(path: string): number | null {
   return /^\d+$/.test(text) ? Number(text) : null;
 }
 
-/** The text of a file; null if there is none: the root group has no limits, and other groups may lack the controller. */
+/** The text of a file; null if it is missing, as in the root group, or in a group without the controller. */
 function readText(path: string): string | null {
   try {
     return readFileSync(path, "latin1").trim();

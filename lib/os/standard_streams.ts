@@ -1,5 +1,5 @@
-// A command's standard streams and terminal: writes completely and immediately, without the milliseconds that loading
-// node:fs takes; tells whether a stream was open at startup; and ignores a terminal's hangup.
+// A command's standard streams and terminal: writes everything at once, without the milliseconds that loading node:fs takes,
+// finds out whether a stream was open at startup, and ignores a terminal's hangup.
 import { calls } from "./command_calls.ts";
 import { canCallLibc, EINTR, errno, type Pointer, SystemError } from "./libc.ts";
 
