@@ -1,19 +1,10 @@
 // Several requests over one connection: each speaks for the process that sent it, no matter who else has the descriptor.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, afterEach, before, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { MungeClient } from "../../lib/client/protocol.ts";
-import {
-  closeStream,
-  connectStream,
-  ready,
-  receiveInto,
-  sendFrom,
-} from "../../lib/os/unix_stream.ts";
-import { unixAddress } from "../../lib/os/unix_address.ts";
+import { ready, sendFrom } from "../../lib/os/unix_stream.ts";
 import {
   formatDecodeRequest,
   formatEncodeRequest,
@@ -22,116 +13,16 @@ import {
   MESSAGE_TYPE,
   parseDecodeResponse,
   parseEncodeResponse,
-  parseHeader,
-  parseKeepResponse,
 } from "../../lib/protocol/message.ts";
-import { fixedMemory } from "../../lib/os/libc.ts";
-import { startDaemon } from "../harness/daemon.ts";
-import { hasReference, isRoot } from "../harness/programs.ts";
+import { isRoot } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
-import { withShortOutages } from "../harness/outage.ts";
 import { until } from "../harness/until.ts";
 import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";
+import { closeAll, Connection, kept, sendAs, TERMS } from "./kept_connection.ts";
 
 const NOBODY = 65_534;
 const ENCODE = formatEncodeRequest(encodeRequest({}), 0);
-const TERMS = { idleMs: 10_000, maxLength: 16_384, maxInFlight: 64 };
-const open: Connection[] = [];
-
-/** A connection, and the answers that came over it. */
-class Connection {
-  readonly fd: number;
-  #bytes = new Uint8Array(0);
-  #isClosed = false;
-  readonly #buffer = new Uint8Array(fixedMemory(1 << 20));
-
-  constructor(socket: string) {
-    this.fd = connectStream(unixAddress(socket)!) as number;
-    assert.equal(typeof this.fd, "number");
-    open.push(this);
-  }
-
-  send(...messages: Uint8Array[]): void {
-    const bytes = Uint8Array.from(messages.flatMap((message) => [...message]));
-    for (let at = 0; at < bytes.length;) {
-      assert.equal(ready(this.fd, "write", 3_000), true, "munged does not read");
-      const count = sendFrom(this.fd, bytes, at);
-      assert.equal(typeof count, "number", `${count}`);
-      at += count as number;
-    }
-  }
-
-  /** Takes in what has arrived. Returns the number of messages that nobody has taken with {@linkcode next}. */
-  waiting(): number {
-    while (!this.#isClosed && ready(this.fd, "read", 0)) this.#receive();
-    let count = 0;
-    for (let at = 0; at + HEADER_LENGTH <= this.#bytes.length; count++) {
-      at += HEADER_LENGTH + parseHeader(this.#bytes.subarray(at)).length;
-    }
-    return count;
-  }
-
-  #receive(): void {
-    const count = receiveInto(this.fd, this.#buffer, 0);
-    if (typeof count !== "number" || count === 0) this.#isClosed = true;
-    else this.#bytes = Uint8Array.from([...this.#bytes, ...this.#buffer.subarray(0, count)]);
-  }
-
-  /** The next message; "closed" once munged has hung up. */
-  next(patienceMs = 3_000): { type: number; retry: number; body: Uint8Array } | "closed" {
-    for (;;) {
-      if (this.#bytes.length >= HEADER_LENGTH) {
-        const { type, retry, length } = parseHeader(this.#bytes);
-        const end = HEADER_LENGTH + length;
-        if (this.#bytes.length >= end) {
-          const body = this.#bytes.slice(HEADER_LENGTH, end);
-          this.#bytes = this.#bytes.slice(end);
-          return { type, retry, body };
-        }
-      }
-      if (this.#isClosed) return "closed";
-      assert.equal(ready(this.fd, "read", patienceMs), true, "munged neither answers nor hangs up");
-      this.#receive();
-    }
-  }
-
-  /** The credential in the next message. */
-  credential(): Uint8Array {
-    const answer = this.next();
-    assert.ok(answer !== "closed", "munged has hung up");
-    assert.equal(answer.type, MESSAGE_TYPE.encodeResponse);
-    const { errno, credential } = parseEncodeResponse(answer.body);
-    assert.equal(errno, 0);
-    return credential;
-  }
-
-  close(): void {
-    closeStream(this.fd);
-    open.splice(open.indexOf(this), 1);
-  }
-}
-
-/** A connection that munged keeps. */
-function kept(socket: string, log = (): string => ""): Connection {
-  const connection = new Connection(socket);
-  connection.send(formatKeepRequest(0));
-  const answer = connection.next();
-  assert.ok(answer !== "closed", `not kept: ${log()}`);
-  assert.deepEqual(parseKeepResponse(answer.body), TERMS);
-  return connection;
-}
-
-/** Has another process, which inherits the connection, send bytes over it. */
-function sendAs(uid: number, { fd }: Connection, bytes: Uint8Array): void {
-  const user = ["--reuid", `${uid}`, "--regid", `${uid}`, "--clear-groups"];
-  const { status, stderr } = spawnSync("setpriv", [...user, "cat"], {
-    input: bytes,
-    stdio: ["pipe", fd, "pipe"],
-  });
-  assert.equal(status, 0, `${stderr}`);
-}
-
 suite("kept connections", { "root": isRoot }, () => {
   let realm: Realm;
   let munged: Munged;
@@ -140,7 +31,7 @@ suite("kept connections", { "root": isRoot }, () => {
     munged = await realm.start("ours", ["--num-threads=2"]);
   });
   after(() => realm?.close());
-  afterEach(() => [...open].forEach((connection) => connection.close()));
+  afterEach(closeAll);
 
   const uidOf = (credential: Uint8Array) => {
     const connection = kept(munged.socket);
@@ -210,62 +101,6 @@ suite("kept connections", { "root": isRoot }, () => {
     connection.send(formatKeepRequest(0), ENCODE);
     assert.equal(connection.next(), "closed");
     await said(/Received more than a keep request before its answer/);
-  });
-
-  it("the library speaks for the effective IDs of each request", () => {
-    const module = (name: string) =>
-      JSON.stringify(new URL(`../../${name}`, import.meta.url).pathname);
-    const program = `
-      import { decode, encode } from ${module("mod.ts")};
-      const socketPath = process.argv[1];
-      const made = async () => {
-        const uids = new Set();
-        for (let i = 0; i < 20; i++) {
-          uids.add((await decode(await encode("", { socketPath }), { socketPath })).uid);
-          await new Promise((resolve) => setTimeout(resolve, 5));
-        }
-        return [...uids];
-      };
-      const all = [await made()];
-      process.seteuid(${NOBODY});
-      all.push(await made());
-      process.stdout.write(JSON.stringify(all));`;
-    for (
-      const [wrapper, expected] of [
-        [[], [[0], [NOBODY]]],
-        [["setpriv", "--ruid", `${NOBODY}`], [[0], [NOBODY]]],
-      ] as const
-    ) {
-      const [command, ...args] = [...wrapper, process.execPath, "-e", program, munged.socket];
-      const { stdout, stderr, status } = spawnSync(command!, args, { encoding: "utf8" });
-      assert.equal(status, 0, stderr);
-      assert.deepEqual(JSON.parse(stdout), expected);
-    }
-  });
-
-  it("a Deno program that can't read its IDs works without a kept connection", () => {
-    const mod = new URL("../../mod.ts", import.meta.url).pathname;
-    const program = join(realm.directory, "many.ts");
-    writeFileSync(
-      program,
-      `import { encodeMany } from ${JSON.stringify(mod)};
-      const socketPath = ${JSON.stringify(munged.socket)};
-      console.log((await encodeMany(300, { socketPath })).length);`,
-    );
-    const over = () => {
-      const status = ["--status", "--json", `--socket=${munged.socket}`];
-      return JSON.parse(realm.run("ours", "munged", status).out).kept_connections.requests;
-    };
-    const run = (...permissions: string[]) => {
-      const args = ["run", "--no-check", "--no-prompt", "--quiet", ...permissions, program];
-      const { stdout, stderr } = spawnSync("node_modules/.bin/deno", args, { encoding: "utf8" });
-      assert.equal(stdout, "300\n", stderr);
-    };
-    const before = over();
-    run("--allow-read", "--allow-write", "--allow-net");
-    assert.equal(over(), before);
-    run("--allow-all");
-    assert.ok(over() > before);
   });
 
   /** Sends a request byte by byte, for three times as long as a message may take; munged must hang up meanwhile. */
@@ -458,77 +293,5 @@ suite("kept connections", { "root": isRoot }, () => {
     assert.equal(idle.next(), "closed");
     assert.equal(await stopped, 0);
     assert.doesNotMatch(other.log(), /did not stop in time/);
-  });
-
-  for (
-    const [how, options] of [["stopped and started", []], ["replaced", ["--replace"]]] as const
-  ) {
-    it(`no call of the library fails while munged is ${how}, whatever is in flight`, async () => {
-      const base = join(realm.directory, how.replaceAll(" ", "-"));
-      mkdirSync(base, { mode: 0o755 });
-      const socket = join(base, "socket");
-      const files = ["pid", "seed"].map((name) => `--${name}-file=${join(base, name)}`);
-      const key = `--key-file=${join(realm.directory, "key")}`;
-      const command = [realm.program("ours", "munged"), "-F", `--socket=${socket}`, key, ...files];
-      const start = () =>
-        startDaemon(
-          [...command, "--origin=127.0.0.1", ...options],
-          (log) => /Created \d+ work thread/.test(log),
-        );
-      let current = await start();
-      await withShortOutages(async (outage) => {
-        const client = new MungeClient(socket);
-        let isOver = false;
-        let calls = 0;
-        const callers = Array.from({ length: 32 }, async () => {
-          while (!isOver) {
-            const { errno, credential } = await client.encode(encodeRequest({}));
-            assert.equal(errno, 0);
-            assert.equal((await client.decode({ credential })).errno, 0);
-            calls++;
-          }
-        });
-        const load = Promise.all(callers);
-        try {
-          for (let i = 0; i < 3; i++) {
-            await pause(150);
-            const before = calls;
-            const last = current;
-            await outage(async () => {
-              if (options.length === 0) {
-                last.process.kill("SIGTERM");
-                await last.ended;
-              }
-              current = await start();
-              await last.ended;
-            });
-            while (calls === before) await Promise.race([load, pause(5)]);
-          }
-        } finally {
-          isOver = true;
-        }
-        await load;
-      });
-      current.process.kill("SIGTERM");
-      await current.ended;
-    });
-  }
-});
-
-suite("kept connections and the C munged", { "the reference": hasReference }, () => {
-  it("munged is asked once, and serves every request as before", async () => {
-    const realm = new Realm();
-    try {
-      const munged = await realm.start("reference");
-      const client = new MungeClient(munged.socket);
-      for (let i = 0; i < 50; i++) {
-        const { errno, credential } = await client.encode(encodeRequest({}));
-        assert.equal(errno, 0);
-        assert.equal((await client.decode({ credential })).errno, 0);
-      }
-      assert.equal(munged.log().match(/message type 68/g)?.length ?? 0, 1, munged.log());
-    } finally {
-      await realm.close();
-    }
   });
 });
