@@ -1,5 +1,5 @@
 // From one request to one response: munged's decision, without sockets. Each kind of request has its own file; the
-// messages are in lib/protocol/message.ts, the sockets in exchange.ts and listener.ts.
+// messages are in lib/protocol/message.ts, the sockets in reception.ts, delivery.ts and listener.ts.
 import {
   formatLimitsResponse,
   formatStatusResponse,
