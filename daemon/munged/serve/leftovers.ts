@@ -15,8 +15,12 @@ const GARBAGE_LIMIT = 16 * 2 ** 20;
 const PER_CLIENT = 512;
 /** How long a worker must have been idle. */
 const IDLE_MS = 100;
-/** How long after that the allocator can return what was freed: longer than PURGE_DELAY in scripts/runtime/entry.ts. */
-const PURGED_MS = 150;
+/**
+ * How long the worker must then be idle before each purge, by which the allocator gives back what was freed: once it has waited
+ * itself (PURGE_DELAY in scripts/runtime/entry.ts), and once the engine's compiler threads have ended, 10 s after their last
+ * work, which leaves their memory to others.
+ */
+const PURGE_MS = [150, 12_000];
 
 /** The leftovers of one worker. */
 export class Leftovers {
@@ -24,7 +28,8 @@ export class Leftovers {
   #receivedBefore = 0;
   #collectedBefore = 0;
   #accepted = 0;
-  #isFreed = false;
+  /** The number of purges since memory was freed. */
+  #purges = PURGE_MS.length;
 
   /** @param received the number of bytes received from clients so far. */
   constructor(received: () => number) {
@@ -34,7 +39,7 @@ export class Leftovers {
   /** Milliseconds to wait for clients before calling {@linkcode giveBack}; Infinity if there is nothing to give back. */
   get patience(): number {
     if (this.#isMuch) return IDLE_MS;
-    return this.#isFreed ? PURGED_MS : Infinity;
+    return PURGE_MS[this.#purges] ?? Infinity;
   }
 
   /** Counts a client. */
@@ -45,13 +50,13 @@ export class Leftovers {
   /** Frees the memory, or makes the allocator return what was freed before. */
   giveBack(): void {
     const isMuch = this.#isMuch;
-    if (!isMuch && !this.#isFreed) return;
+    if (!isMuch && this.#purges === PURGE_MS.length) return;
     if (isMuch) {
       dropSpareMemory();
       dropPrimitivesMemory();
-    }
+      this.#purges = 0;
+    } else this.#purges++;
     Bun.gc(true);
-    this.#isFreed = isMuch;
     this.#accepted = 0;
     this.#receivedBefore = this.#received();
   }
