@@ -44,8 +44,8 @@ const SETTINGS = [
   "BUN_JSC_softReservedZoneSize=65536", // instead of 128 KiB, which is all that ulimit -s 128 leaves
   // No check for garbage every second, as allocating triggers one anyway: an idle daemon sleeps.
   "BUN_GC_TIMER_DISABLE=1",
-  // Garbage grows with the memory the machine is said to have: 16 MiB before a thread's first collection instead of 32, and
-  // then less than twice what is in use.
+  // The engine lets garbage grow with the machine's memory. Told that this is little, it collects a thread's garbage for the
+  // first time after 16 MiB instead of 32, and then keeps less than twice what is in use.
   "BUN_JSC_forceRAMSize=67108864",
   // What is freed goes back to the system after 100 ms, if it is not used again, instead of after 1,000.
   "MIMALLOC_PURGE_DELAY=100",

@@ -1,4 +1,4 @@
-// CacheDir as other programs see it, and what a daemon makes of one that it finds, is moved to, or can't write to.
+// CacheDir as other programs see it, and what a daemon does with one that it finds, moves to or can't write to.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
@@ -33,7 +33,7 @@ suite("CacheDir", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
 
   after(() => site?.stop());
 
-  it("CacheDir has files that klist can read, for the owner only, and a restart uses them again", async () => {
+  it("has files that klist can read, for the owner only, and a restart uses them again", async () => {
     const daemon = await Auksd.start(site.options());
     try {
       assert.equal(

@@ -1,4 +1,4 @@
-// What auksd is tested with: a KDC, users with tickets and roles, and how they ask a daemon.
+// A site for the tests of auksd: a KDC, users with tickets and roles, and their requests to a daemon.
 import assert from "node:assert/strict";
 import type { Reason } from "../../lib/auks/reasons.ts";
 import type { Reply } from "../../lib/auks/reply.ts";

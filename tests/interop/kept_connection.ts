@@ -1,4 +1,4 @@
-// A kept connection as the protocol has it, for tests: what is sent over it, and what comes back.
+// A kept connection at the level of the protocol, for tests: what is sent over it, and what comes back.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { fixedMemory } from "../../lib/os/libc.ts";
@@ -19,7 +19,7 @@ import {
   parseKeepResponse,
 } from "../../lib/protocol/message.ts";
 
-/** What munged offers to those that ask for it. */
+/** The terms that munged offers to clients that ask for one. */
 export const TERMS = { idleMs: 10_000, maxLength: 16_384, maxInFlight: 64 };
 const open: Connection[] = [];
 

@@ -1,4 +1,4 @@
-// The library's kept connections: whom it speaks for, and what happens to its calls when munged ends or can't keep any.
+// The library's kept connections: for whom it speaks, and what happens to its calls when munged ends or keeps none.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
