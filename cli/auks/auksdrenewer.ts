@@ -113,7 +113,7 @@ async function renew(
     const { delay, minLifeTime } = configuration.config.renewer;
     const log = logOf(settings, opened);
     const ending = await renewUntilSignal({
-      client: { ...clientSettings(configuration, undefined), isHosts: true },
+      client: { ...clientSettings(configuration, undefined), isHostCache: true },
       limits: { delay: Math.max(1, delay), parallel: settings.parallel, perSecond: settings.rate },
       minLifeTime,
       log,

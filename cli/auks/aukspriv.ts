@@ -1,5 +1,5 @@
 // aukspriv: keeps a ticket obtained with a keytab in the credential cache of root or another account.
-import { keepCache, linesOf } from "../../daemon/aukspriv/keep.ts";
+import { describeTurn, keepCache } from "../../daemon/aukspriv/keep.ts";
 import { createReport } from "../../daemon/aukspriv/report.ts";
 import { readSettings, SettingError } from "../../daemon/aukspriv/settings.ts";
 import type { TurnOutcome } from "../../daemon/aukspriv/turn.ts";
@@ -63,8 +63,8 @@ export async function run(program: string, args: readonly string[]): Promise<num
     if (settings.once) {
       const outcome = await takeTurn();
       const failed = "failure" in outcome;
-      const text = linesOf(outcome, keytab, true).map((line) => `${program}: ${line}\n`).join("");
-      (failed ? printError : print)(text);
+      const lines = describeTurn(outcome, keytab, true).map((line) => `${program}: ${line}\n`);
+      (failed ? printError : print)(lines.join(""));
       return failed ? 1 : 0;
     }
     const report = createReport(settings.foreground ? undefined : syslogPriority);

@@ -7,7 +7,7 @@ import { add } from "../../lib/auks_client/requests.ts";
 import { Context, KerberosError } from "../../lib/krb5/context.ts";
 import { KerberosUnavailable } from "../../lib/krb5/unavailable.ts";
 
-/** Sends the ticket. @throws the errors that {@linkcode textOfFailure} knows. */
+/** Sends the ticket. @throws the errors that {@linkcode failureText} knows. */
 export async function forwardTicket(configuration: ClientConfiguration): Promise<void> {
   const context = Context.open();
   const { crossRealm } = configuration.config;
@@ -20,7 +20,7 @@ export async function forwardTicket(configuration: ClientConfiguration): Promise
 }
 
 /** The text for the user. @throws the error itself if it is a bug. */
-export function textOfFailure(error: unknown): string {
+export function failureText(error: unknown): string {
   const isKnown = error instanceof AuksError || error instanceof KerberosError ||
     error instanceof KerberosUnavailable;
   if (!isKnown) throw error;

@@ -7,7 +7,7 @@ import { userByName } from "../../lib/os/users.ts";
 import { INFORMATION_OPTIONS, parseOptions, type Usage } from "../command_line/options.ts";
 import { print, printError } from "../command_line/print.ts";
 import { refuse } from "../command_line/values.ts";
-import { forwardTicket, textOfFailure } from "./forward.ts";
+import { failureText, forwardTicket } from "./forward.ts";
 
 /** The command line of auks-pam. */
 export const USAGE: Usage<unknown> = {
@@ -32,7 +32,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
     print("pam_auks: credential forwarding succeeded\n");
     return 0;
   } catch (error) {
-    printError(`pam_auks: credential forwarding failed: ${textOfFailure(error)}\n`);
+    printError(`pam_auks: credential forwarding failed: ${failureText(error)}\n`);
     return 1;
   }
 }

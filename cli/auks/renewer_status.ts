@@ -1,9 +1,9 @@
 // The output of `auksdrenewer --status`: auksd's credentials as `auks -D` lists them, and what will happen to each.
 import { dumpTable } from "../../lib/auks/dump_table.ts";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
-import { whyNotDue } from "../../lib/auks/store_rules.ts";
+import { notDueReason } from "../../lib/auks/store_rules.ts";
 import { isoTime } from "../../lib/os/local_time.ts";
-import { isAtItsEnd } from "../../daemon/auksdrenewer/schedule.ts";
+import { isAtMaxLifetime } from "../../daemon/auksdrenewer/schedule.ts";
 
 /** The list, and a line with totals. */
 export function formatStatus(
@@ -20,11 +20,11 @@ export function formatStatus(
 }
 
 function stateOf(credential: PackedCredential, minLifeTime: number, now: number): string {
-  switch (whyNotDue(credential, minLifeTime, now)) {
+  switch (notDueReason(credential, minLifeTime, now)) {
     case undefined:
-      return isAtItsEnd(credential) ? "expires soon and can't be renewed" : "due";
+      return isAtMaxLifetime(credential) ? "expires soon and can't be renewed" : "due";
     case "CRED_STILL_VALID":
-      return isAtItsEnd(credential) ? "can't be renewed again" : "good";
+      return isAtMaxLifetime(credential) ? "can't be renewed again" : "good";
     case "CRED_EXPIRED":
       return "expired";
     default:

@@ -63,7 +63,10 @@ export class Authenticator {
    */
   static open(settings: AuthenticatorSettings): Authenticator {
     if (settings.principal === "") {
-      throw new AuksError("STREAM_SET_PRINCIPAL", "auks.conf names no principal for this auksd");
+      throw new AuksError(
+        "STREAM_SET_PRINCIPAL",
+        "the configuration does not set auksd's principal",
+      );
     }
     const context = openContext();
     try {

@@ -40,7 +40,7 @@ export class CacheFiles {
   /** The next new file, created in advance because that takes longest. */
   #prepared: NewFile | undefined;
   /** Files to remove: those that have been replaced, and those that could not be put in place. */
-  readonly #useless: string[] = [];
+  readonly #toRemove: string[] = [];
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -67,10 +67,10 @@ export class CacheFiles {
       isExchanged = safety === "journal" && isRegular(target) && exchangeNames(path, target);
       if (!isExchanged) renameSync(path, target);
     } catch (error) {
-      this.#useless.push(path);
+      this.#toRemove.push(path);
       throw error;
     }
-    if (isExchanged) this.#useless.push(path);
+    if (isExchanged) this.#toRemove.push(path);
   }
 
   /** Removes a user's file, which may already be gone. @throws {Error} the system's error. */
@@ -88,16 +88,16 @@ export class CacheFiles {
   close(): void {
     if (this.#prepared !== undefined) {
       closeSync(this.#prepared.fd);
-      this.#useless.push(this.#prepared.path);
+      this.#toRemove.push(this.#prepared.path);
       this.#prepared = undefined;
     }
     this.#tidy();
   }
 
   #tidy(): void {
-    for (let path = this.#useless.at(-1); path !== undefined; path = this.#useless.at(-1)) {
+    for (let path = this.#toRemove.at(-1); path !== undefined; path = this.#toRemove.at(-1)) {
       removeName(path);
-      this.#useless.pop();
+      this.#toRemove.pop();
     }
   }
 

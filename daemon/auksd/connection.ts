@@ -9,7 +9,7 @@ import type { Authenticator } from "./authenticator.ts";
 import { frame, frameInPlace, FrameReader, FrameTooLong } from "./frames.ts";
 import type { ReplyTurns } from "./reply_turns.ts";
 import type { Answer, LargeAnswer } from "./requests.ts";
-import { type Ends, Session } from "./session.ts";
+import { type Endpoints, Session } from "./session.ts";
 
 const SENDAUTH_VERSION = new TextEncoder().encode("KRB5_SENDAUTH_V1.0\0");
 const APPLICATION_VERSION = new TextEncoder().encode("0.1\0");
@@ -77,7 +77,7 @@ export class Connection {
   /** The client's address, 4 or 16 bytes. */
   readonly remote: Uint8Array;
   readonly remoteText: string;
-  readonly #ends: Ends;
+  readonly #endpoints: Endpoints;
   readonly #host: ConnectionHost;
   readonly #wire: Wire;
   readonly #reader = new FrameReader();
@@ -98,7 +98,7 @@ export class Connection {
   ) {
     this.#host = host;
     this.#wire = wire;
-    this.#ends = { local, remote };
+    this.#endpoints = { local, remote };
     this.remote = plainAddress(remote);
     this.remoteText = remoteText;
   }
@@ -234,7 +234,7 @@ export class Connection {
     const { authenticator, nat } = this.#host;
     let session: Session;
     try {
-      session = Session.accept(authenticator, request, this.#ends, nat);
+      session = Session.accept(authenticator, request, this.#endpoints, nat);
     } catch (error) {
       if (!(error instanceof KerberosError)) throw error;
       this.#wire.send(frame(authenticator.refusal(error)));

@@ -20,7 +20,7 @@ parentPort!.on("message", (order: FileOrder | "stop") => {
     stop();
     return;
   }
-  if (orders.length === 0) setImmediate(carryOut);
+  if (orders.length === 0) setImmediate(carryOutOrders);
   orders.push(order);
 });
 
@@ -29,10 +29,10 @@ interface Task {
   failure?: string;
 }
 
-function carryOut(): void {
+function carryOutOrders(): void {
   const tasks = takeOrders().map((order): Task => ({ order }));
   if (tasks.length === 0) return; // stop() has carried them out
-  if (orders.length > 0) setImmediate(carryOut);
+  if (orders.length > 0) setImmediate(carryOutOrders);
   const durable = tasks.filter(({ order }) => order.sync);
   if (durable.length > 0) {
     attempt(durable, () => {
@@ -82,7 +82,7 @@ function finish({ uid, bytes, sync }: FileOrder): void {
 }
 
 function stop(): void {
-  while (orders.length > 0) carryOut();
+  while (orders.length > 0) carryOutOrders();
   attempt([], () => files.close());
   attempt([], () => writeAhead?.close());
   parentPort!.postMessage("stopped");

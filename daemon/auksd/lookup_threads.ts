@@ -16,7 +16,7 @@ export interface Answer {
 }
 
 /** How long to wait for an answer before the client is refused. */
-const PATIENCE_MS = 8_000;
+const LOOKUP_TIMEOUT_MS = 8_000;
 /** How long a question may take before the next one gets another thread. */
 const SLOW_MS = 200;
 /** Maximum number of threads; a name service that hangs for all names takes them all. */
@@ -65,7 +65,7 @@ export class LookupThreads {
       };
       const timer = setTimeout(
         () => asked.answer(failed("the name service does not answer in time")),
-        PATIENCE_MS,
+        LOOKUP_TIMEOUT_MS,
       );
       this.#queue.add(asked);
       this.#dispatch();

@@ -1,6 +1,6 @@
 // One client's replies on their way: what its socket does not accept waits here until it does. Replies are wiped once they are
 // sent or the client is gone.
-import type { Litter } from "./litter.ts";
+import type { Garbage } from "./garbage.ts";
 
 /** Longer replies, which only a DUMP can get, are collected at once. */
 const LARGE = 2 ** 20;
@@ -16,15 +16,15 @@ interface Unsent {
 /** The replies that a client has yet to read. */
 export class Outbox {
   readonly #write: (bytes: Uint8Array) => number;
-  readonly #litter: Litter;
+  readonly #garbage: Garbage;
   readonly #unsent: Unsent[] = [];
   /** Bytes of the first one that the socket has accepted. */
   #sent = 0;
 
   /** @param write gives bytes to the socket; returns how many it accepted, or a negative number. */
-  constructor(write: (bytes: Uint8Array) => number, litter: Litter) {
+  constructor(write: (bytes: Uint8Array) => number, garbage: Garbage) {
     this.#write = write;
-    this.#litter = litter;
+    this.#garbage = garbage;
   }
 
   /** Whether the socket has accepted everything. */
@@ -41,7 +41,7 @@ export class Outbox {
 
   /** Sends a reply behind those before it. @param done is called when it is sent, or never will be. */
   send(bytes: Uint8Array, done: (() => void) | undefined): void {
-    this.#litter.add(bytes.length * COPIES);
+    this.#garbage.add(bytes.length * COPIES);
     if (this.isEmpty) {
       const sent = this.#write(bytes);
       if (sent >= bytes.length) {
@@ -77,7 +77,7 @@ export class Outbox {
 
   #dispose({ bytes, done }: Unsent): void {
     bytes.fill(0);
-    if (bytes.length > LARGE) this.#litter.collect(); // before the next one is made
+    if (bytes.length > LARGE) this.#garbage.collect(); // before the next one is made
     done?.();
   }
 }

@@ -34,7 +34,7 @@ export type ReplicationReport =
 export type PeerState = "up" | "down" | "foreign";
 
 /** How long a client waits for the other auksd, which still gets the ticket afterwards. */
-const PATIENCE_MS = 2_000;
+const REPLICATION_TIMEOUT_MS = 2_000;
 const RESTART_MS = 1_000;
 
 /** Forwards to one peer until stopped. */
@@ -170,7 +170,7 @@ export class Replication {
     if (!this.isUp) return Promise.resolve();
     const id = ++this.#lastId;
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, PATIENCE_MS);
+      const timer = setTimeout(resolve, REPLICATION_TIMEOUT_MS);
       this.#waiting.set(id, () => {
         clearTimeout(timer);
         resolve();

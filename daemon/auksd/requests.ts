@@ -4,7 +4,7 @@ import { type Acl, type Reach, RIGHTS, type Role } from "../../lib/auks/acl.ts";
 import type { Packings } from "../../lib/auks/own_config.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
 import { type KrbCred, parseKrbCred } from "../../lib/auks/krb_cred.ts";
-import { summarizeKrbCred, whyNotTgts } from "../../lib/auks/krb_cred_summary.ts";
+import { nonTgtReason, summarizeKrbCred } from "../../lib/auks/krb_cred_summary.ts";
 import {
   type AddReport,
   formatAddReply,
@@ -196,7 +196,7 @@ function readTgts(krbCred: Uint8Array, { dialect }: Packing): KrbCred {
     );
   }
   const cred = parseKrbCred(krbCred);
-  const reason = whyNotTgts(cred);
+  const reason = nonTgtReason(cred);
   if (reason !== undefined) throw new AuksError("AUKSD_CORRUPTED_REQUEST", reason);
   return cred;
 }

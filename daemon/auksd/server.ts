@@ -3,11 +3,11 @@
 import type { Socket, TCPSocketListener } from "bun";
 import { parseAddress } from "../../lib/bytes/host_address.ts";
 import { Connection, type ConnectionHost, type Wire } from "./connection.ts";
-import { Litter } from "./litter.ts";
+import { Garbage } from "./garbage.ts";
 import { Outbox } from "./outbox.ts";
 
 /** How long a client may take for the whole handshake, for each message, and to read part of a reply. */
-export const PATIENCE_MS = 10_000;
+const CLIENT_TIMEOUT_MS = 10_000;
 const SWEEP_MS = 250;
 /** The share of all connections that is reserved for handshakes. */
 const HANDSHAKES_SHARE = 1 / 4;
@@ -15,7 +15,7 @@ const HANDSHAKES_SHARE = 1 / 4;
 const PENDING_BYTES_MAX = 64 * 2 ** 20;
 
 /** What a connection leaves behind besides its bytes. */
-const LITTER_PER_CLIENT = 8192;
+const GARBAGE_PER_CLIENT = 8192;
 
 /** What the server needs in addition to its connections. */
 export interface ServerSettings {
@@ -44,7 +44,7 @@ export class Server {
   /** Runs from the first listening socket on. */
   #sweeper: NodeJS.Timeout | undefined;
   #pendingBytes = 0;
-  readonly #litter = new Litter();
+  readonly #garbage = new Garbage();
   /** Connections since the start. */
   accepted = 0;
 
@@ -119,12 +119,12 @@ export class Server {
       socket.terminate(); // every other client is being answered
       return;
     }
-    this.#litter.add(LITTER_PER_CLIENT);
+    this.#garbage.add(GARBAGE_PER_CLIENT);
     socket.setNoDelay(true);
     const client: Client = {
       socket,
       connection: undefined as never,
-      outbox: new Outbox((bytes) => socket.write(bytes), this.#litter),
+      outbox: new Outbox((bytes) => socket.write(bytes), this.#garbage),
       isEnding: false,
       counted: 0,
     };
@@ -137,7 +137,7 @@ export class Server {
     );
     socket.data = client;
     this.#clients.add(client);
-    this.#due.set(client, performance.now() + PATIENCE_MS);
+    this.#due.set(client, performance.now() + CLIENT_TIMEOUT_MS);
   }
 
   #wireOf(client: Client): Wire {
@@ -167,7 +167,7 @@ export class Server {
     if (!isDue(client)) this.#due.delete(client);
     else if (!wasDue || wasAuthenticated !== connection.isAuthenticated) this.#remind(client);
     this.#count(client);
-    this.#litter.add(bytes.length);
+    this.#garbage.add(bytes.length);
   }
 
   /** Lets a connection act; a bug ends only that connection. Returns whether the client is still connected. */
@@ -184,7 +184,7 @@ export class Server {
 
   #remind(client: Client): void {
     this.#due.delete(client);
-    this.#due.set(client, performance.now() + PATIENCE_MS);
+    this.#due.set(client, performance.now() + CLIENT_TIMEOUT_MS);
   }
 
   #send(client: Client, bytes: Uint8Array, done: (() => void) | undefined): void {
@@ -273,7 +273,7 @@ export class Server {
     const now = performance.now();
     for (const [client, until] of this.#due) {
       if (until > now) return;
-      this.#host.failed(client.connection, { kind: "timeout", seconds: PATIENCE_MS / 1000 });
+      this.#host.failed(client.connection, { kind: "timeout", seconds: CLIENT_TIMEOUT_MS / 1000 });
       this.#drop(client);
     }
   }

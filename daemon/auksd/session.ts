@@ -14,8 +14,8 @@ import { LENGTH_BYTES } from "./frames.ts";
 const KRB_AP_ERR_BADADDR = 38;
 const ADDRESS_TYPE: Readonly<Record<number, number>> = { 4: 2, 16: 24 };
 
-/** The ends of a connection, 4 or 16 bytes each. */
-export interface Ends {
+/** The addresses of both ends of a connection, 4 or 16 bytes each. */
+export interface Endpoints {
   readonly local: Uint8Array;
   readonly remote: Uint8Array;
 }
@@ -24,7 +24,7 @@ export interface Ends {
 export class Session {
   readonly #authenticator: Authenticator;
   readonly #client: ServerAuthentication;
-  readonly #ends: Ends;
+  readonly #endpoints: Endpoints;
   /** Whether the client is believed to be behind NAT. */
   #nat: boolean;
   /** Whether its messages have shown that. */
@@ -33,12 +33,12 @@ export class Session {
   private constructor(
     authenticator: Authenticator,
     client: ServerAuthentication,
-    ends: Ends,
+    endpoints: Endpoints,
     nat: boolean,
   ) {
     this.#authenticator = authenticator;
     this.#client = client;
-    this.#ends = ends;
+    this.#endpoints = endpoints;
     this.#nat = nat;
   }
 
@@ -51,10 +51,10 @@ export class Session {
   static accept(
     authenticator: Authenticator,
     request: Uint8Array,
-    ends: Ends,
+    endpoints: Endpoints,
     nat: boolean,
   ): Session {
-    const session = new Session(authenticator, authenticator.accept(request), ends, nat);
+    const session = new Session(authenticator, authenticator.accept(request), endpoints, nat);
     try {
       session.#setAddresses();
       return session;
@@ -100,7 +100,7 @@ export class Session {
   }
 
   #setAddresses(): void {
-    const { local, remote } = this.#ends;
+    const { local, remote } = this.#endpoints;
     if (this.#nat) this.#client.setAddresses(DUMMY_ADDRESS, DUMMY_ADDRESS);
     else this.#client.setAddresses(hostAddress(local), hostAddress(remote));
   }

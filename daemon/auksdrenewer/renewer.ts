@@ -8,7 +8,7 @@ import type { AuksLog } from "../process/auks_log.ts";
 import { formatMetrics, keepMetricsFile } from "../process/prometheus.ts";
 import { KdcThreads } from "./kdc_threads.ts";
 import { METRICS, type RenewerNumbers } from "./metrics.ts";
-import { carryOut, emptyTally, type RoundLimits, type Tally } from "./round.ts";
+import { emptyTally, renewDue, type RoundLimits, type Tally } from "./round.ts";
 import { RealmBackOff, Spread } from "./schedule.ts";
 
 /** The renewer's settings; read again on SIGHUP. */
@@ -85,7 +85,7 @@ async function runRound(
 ): Promise<void> {
   const started = performance.now();
   try {
-    const last = await carryOut({
+    const last = await renewDue({
       dump: () => dump(context, client),
       claim: (uid) => claim(context, client, uid),
       add: async (krbCred) => {

@@ -4,7 +4,7 @@ import { AuksError } from "../../lib/auks/errors.ts";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import type { KdcResult } from "./kdc_task.ts";
-import { isAtItsEnd, type RealmBackOff, realmOf, type Spread } from "./schedule.ts";
+import { isAtMaxLifetime, type RealmBackOff, realmOf, type Spread } from "./schedule.ts";
 
 /** What a round needs. */
 export interface RoundTools {
@@ -55,8 +55,8 @@ export function emptyTally(): Tally {
 /** The share of the time until the next round over which renewals are spread. */
 const SPREAD_OVER = 0.8;
 
-/** Carries out one round. @throws {AuksError} if auksd does not list its credentials. */
-export async function carryOut(tools: RoundTools, limits: RoundLimits): Promise<Tally> {
+/** Renews what is due in one round. @throws {AuksError} if auksd does not list its credentials. */
+export async function renewDue(tools: RoundTools, limits: RoundLimits): Promise<Tally> {
   const { log, spread, now, sleep, stopped } = tools;
   const tally = emptyTally();
   const credentials = await tools.dump();
@@ -66,7 +66,7 @@ export async function carryOut(tools: RoundTools, limits: RoundLimits): Promise<
   const isDue = new Set(due);
   for (const credential of credentials) {
     if (isDue.has(credential)) continue;
-    if (isAtItsEnd(credential)) tally.ending++;
+    if (isAtMaxLifetime(credential)) tally.ending++;
     log.info(3, `renewer: ${credential.principal}'s cred doesn't need to be renewed now`);
   }
   const interval = Math.max(
@@ -95,7 +95,7 @@ async function renewOne(
   const { log, backOff, now } = tools;
   const { principal, uid } = credential;
   const realm = realmOf(principal);
-  if (isAtItsEnd(credential)) {
+  if (isAtMaxLifetime(credential)) {
     tally.ending++;
     log.info(2, `renewer: ${principal}'s cred can't be renewed beyond its end`);
     return;

@@ -1,6 +1,6 @@
 // Decides when to renew each credential, without clock, network or KDC: spreads renewals over time, and backs off from
 // realms whose KDCs do not answer.
-import { type Lifetime, whyNotDue } from "../../lib/auks/store_rules.ts";
+import { type Lifetime, notDueReason } from "../../lib/auks/store_rules.ts";
 
 /** What the schedule knows about a credential. */
 export interface Renewable extends Lifetime {
@@ -47,7 +47,7 @@ export class Spread {
       const known = this.#draws.get(uid);
       const draw = known?.endtime === endtime ? known : { endtime, draw: this.#rules.random() };
       draws.set(uid, draw);
-      const reason = whyNotDue(credential, minLifeTime, now);
+      const reason = notDueReason(credential, minLifeTime, now);
       if (reason !== "CRED_STILL_VALID") return reason === undefined;
       const early = Math.min((endtime - starttime) * EARLY, endtime - starttime - minLifeTime);
       return endtime - now <= minLifeTime + draw.draw * early;
@@ -59,12 +59,12 @@ export class Spread {
 }
 
 /** Whether a renewal would be useless, because the ticket already lasts as long as it can. */
-export function isAtItsEnd({ endtime, renewTill }: Lifetime): boolean {
+export function isAtMaxLifetime({ endtime, renewTill }: Lifetime): boolean {
   return endtime >= renewTill;
 }
 
 const FIRST_PAUSE_S = 5;
-const LONGEST_PAUSE_S = 300;
+const MAX_PAUSE_S = 300;
 
 /** What is known about the KDCs of one realm. */
 interface RealmState {
@@ -105,7 +105,7 @@ export class RealmBackOff {
     // Concurrent requests fail together, and count as one.
     if (known !== undefined && now < known.until) return known.until - now;
     const failures = (known?.failures ?? 0) + 1;
-    const pause = Math.min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S);
+    const pause = Math.min(FIRST_PAUSE_S * 2 ** (failures - 1), MAX_PAUSE_S);
     this.#realms.set(realm, { failures, until: now + pause, probing: false });
     return pause;
   }

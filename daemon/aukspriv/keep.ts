@@ -22,14 +22,14 @@ export async function keepCache({ settings, takeTurn, report, begun }: Keeper): 
   for (let first = true;; first = false) {
     const started = Date.now();
     const outcome = await takeTurn();
-    for (const line of linesOf(outcome, settings.keytab, first)) report(line);
+    for (const line of describeTurn(outcome, settings.keytab, first)) report(line);
     if (first) begun();
     await restUntil(started + 1000 * restAfter(outcome, settings, started / 1000));
   }
 }
 
 /** The log lines about a turn, in the original's words; the first turn also explains the choice of principal. */
-export function linesOf(outcome: TurnOutcome, keytab: string, first: boolean): string[] {
+export function describeTurn(outcome: TurnOutcome, keytab: string, first: boolean): string[] {
   const { principal } = outcome;
   if ("failure" in outcome) {
     return [

@@ -55,7 +55,7 @@ export function createReport(priority: string | undefined): (line: string) => vo
   const socket = openDatagramSocket();
   return (line) => {
     try {
-      sendSyslog(socket, number, "aukspriv", escapeTabless(line));
+      sendSyslog(socket, number, "aukspriv", escapeExceptTabs(line));
     } catch {
       // No syslog daemon is running, and in the background there is no standard output to report it on.
     }
@@ -64,10 +64,10 @@ export function createReport(priority: string | undefined): (line: string) => vo
 
 function printLine(line: string): void {
   const date = formatLocalTime(Math.floor(Date.now() / 1000), DATE);
-  writeWhole(1, new TextEncoder().encode(`${date} [INFO1] aukspriv:  ${escapeTabless(line)}\n`));
+  writeWhole(1, new TextEncoder().encode(`${date} [INFO1] aukspriv:  ${escapeExceptTabs(line)}\n`));
 }
 
 /** The original's texts contain tabs, which are harmless. */
-function escapeTabless(line: string): string {
+function escapeExceptTabs(line: string): string {
   return line.split("\t").map(printable).join("\t");
 }

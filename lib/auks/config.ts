@@ -1,7 +1,7 @@
 // auks.conf: what its blocks mean to the client programs and to auksd. Tables of keys drive parsing, defaults and checks.
 // Nothing here accesses the files named in it.
 import { AuksError } from "./errors.ts";
-import { only, Values } from "./config_values.ts";
+import { requireBlock, Values } from "./config_values.ts";
 import type { Block } from "./grammar.ts";
 import { type OwnConfig, readOwnConfig } from "./own_config.ts";
 import { readSlashRealm } from "./principal.ts";
@@ -189,8 +189,8 @@ export function clientConfig(blocks: readonly Block[], context: ConfigContext): 
   const whole = complete(context);
   const { file, warnings } = whole;
   const named = (beginning: string) => blocks.filter(({ name }) => name.startsWith(beginning));
-  const shared = common(only(named("common"), "common", file), blocks, whole);
-  const api = new Values(only(named("api"), "api", file), file, warnings);
+  const shared = common(requireBlock(named("common"), "common", file), blocks, whole);
+  const api = new Values(requireBlock(named("api"), "api", file), file, warnings);
   const renewer = new Values(named("ren").at(-1), file, warnings);
   const config = {
     ...shared,
@@ -233,8 +233,8 @@ export function daemonConfig(blocks: readonly Block[], context: ConfigContext): 
   const { file, warnings } = whole;
   const isCommon = ({ name }: Block) => name === "common";
   const isAuksd = ({ name }: Block) => name.startsWith("auksd");
-  const shared = common(only(blocks.filter(isCommon), "common", file), blocks, whole);
-  const values = new Values(only(blocks.filter(isAuksd), "auksd", file), file, warnings);
+  const shared = common(requireBlock(blocks.filter(isCommon), "common", file), blocks, whole);
+  const values = new Values(requireBlock(blocks.filter(isAuksd), "auksd", file), file, warnings);
   const config = {
     ...shared,
     notes: ["Workers", "RepoSize"].flatMap((key) => {

@@ -101,7 +101,7 @@ function parseNumber(text: string, preset: number): number {
  * @returns the block.
  * @throws {AuksError} CONFIG_INCOMPLETE if there is none or more than one.
  */
-export function only(blocks: readonly Block[], name: string, file: string): Block {
+export function requireBlock(blocks: readonly Block[], name: string, file: string): Block {
   const [block, second] = blocks;
   if (block === undefined) throw incomplete(file, `there is no block "${name}"`);
   if (second !== undefined) throw incomplete(file, `line ${second.line}: a second block "${name}"`);

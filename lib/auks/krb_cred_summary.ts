@@ -54,7 +54,7 @@ export function summarizeKrbCred(cred: KrbCred): KrbCredSummary {
  * @param cred from parseKrbCred().
  * @returns the reason, or undefined if it does.
  */
-export function whyNotTgts(cred: KrbCred): string | undefined {
+export function nonTgtReason(cred: KrbCred): string | undefined {
   const client = cred.credentials[0]!.client;
   for (const [i, credential] of cred.credentials.entries()) {
     const server = formatPrincipal(credential.server);

@@ -1,5 +1,5 @@
 // The block `mungebox` of auks.conf, which the original ignores. Here, any mistake in it is an error.
-import { only, Values } from "./config_values.ts";
+import { requireBlock, Values } from "./config_values.ts";
 import { AuksError } from "./errors.ts";
 import type { Block } from "./grammar.ts";
 import type { Packing } from "./reply.ts";
@@ -98,7 +98,7 @@ export function readOwnConfig(
   { file, warnings }: { readonly file: string; readonly warnings: string[] },
 ): OwnConfig {
   const found = blocks.filter(({ name }) => name === OWN_BLOCK);
-  const block = found.length === 0 ? undefined : only(found, OWN_BLOCK, file);
+  const block = found.length === 0 ? undefined : requireBlock(found, OWN_BLOCK, file);
   const values = new Values(block, file, warnings);
   for (const { key, line } of values.all()) {
     if (!OWN_NAMES.has(key.toLowerCase())) {

@@ -72,12 +72,12 @@ export function isStale(lifetime: Lifetime, now: number): boolean {
  *
  * @example
  * ```ts
- * import { whyNotDue } from "./lib/auks/store_rules.ts";
+ * import { notDueReason } from "./lib/auks/store_rules.ts";
  *
- * console.log(whyNotDue({ starttime: 0, endtime: 1000, renewTill: 0 }, 300, 600)); // "CRED_STILL_VALID"
+ * console.log(notDueReason({ starttime: 0, endtime: 1000, renewTill: 0 }, 300, 600)); // "CRED_STILL_VALID"
  * ```
  */
-export function whyNotDue(
+export function notDueReason(
   lifetime: Lifetime,
   minLifeTime: number,
   now: number,

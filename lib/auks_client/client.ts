@@ -30,7 +30,7 @@ export interface ClientSettings {
   /** The cache to authenticate with; undefined for the default one. */
   readonly ccache: string | undefined;
   /** Whether it must be the host's own cache, which no other user can have created. */
-  readonly isHosts?: boolean;
+  readonly isHostCache?: boolean;
 }
 
 /** No server answered. */
@@ -126,14 +126,17 @@ async function connectTo(server: AuksServer, timeoutMs: number): Promise<Connect
 function ticketFor(
   context: Context,
   { principal }: AuksServer,
-  { ccache, isHosts = false }: ClientSettings,
+  { ccache, isHostCache = false }: ClientSettings,
 ): Credential {
   let cacheName = ccache ?? "the default credential cache";
   try {
     if (principal === "") {
-      throw new AttemptFailure("STREAM_SENDAUTH", `the configuration names no principal of auksd`);
+      throw new AttemptFailure(
+        "STREAM_SENDAUTH",
+        "the configuration does not set auksd's principal",
+      );
     }
-    if (isHosts) requireOwnCache(context, ccache);
+    if (isHostCache) requireOwnCache(context, ccache);
     using cache = openCache(context, ccache);
     cacheName = cache.name;
     using service = Principal.parse(context, principal);

@@ -2,7 +2,7 @@
 // caller decides when to check again.
 import { AuksError } from "../auks/errors.ts";
 import type { PackedCredential } from "../auks/packed_credential.ts";
-import { type Lifetime, whyNotDue } from "../auks/store_rules.ts";
+import { type Lifetime, notDueReason } from "../auks/store_rules.ts";
 import { type Context, KerberosError } from "../krb5/context.ts";
 import type { Credential } from "../krb5/credential.ts";
 import { renewedTicket } from "../krb5/tickets.ts";
@@ -55,7 +55,7 @@ export async function renewCache(
   const tickets = readTickets(context, target.ccache);
   try {
     const lifetime = lifetimeOf(tickets.tgt);
-    const reason = whyNotDue(lifetime, target.minLifeTime, Date.now() / 1000);
+    const reason = notDueReason(lifetime, target.minLifeTime, Date.now() / 1000);
     if (reason === undefined || (target.eager && reason !== "CRED_EXPIRED")) {
       const fresher = await fresherOf(context, settings, tickets);
       if (fresher !== undefined) {

@@ -92,7 +92,7 @@ suite("auksd as a process", KDC_NEEDS, () => {
       refuse(30, /current host is not an auks server/, {
         common: "PrimaryHost = elsewhere ; SecondaryHost = elsewhere2 ;",
       });
-      refuse(154, /names no principal/, { common: 'PrimaryPrincipal = "" ;' });
+      refuse(154, /does not set auksd's principal/, { common: 'PrimaryPrincipal = "" ;' });
       refuse(63, /block mungebox has no key "Dialekt"/, { own: "Dialekt = head ;" });
       auksd.configure(options());
       const { status, stdout } = auksd.run("--check-config");

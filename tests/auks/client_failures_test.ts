@@ -71,7 +71,7 @@ suite("failures of auks", KDC_NEEDS, () => {
       more: { PrimaryPrincipal: "" },
       args: ["-p"],
       status: 90,
-      err: /request processing failed \(the configuration names no principal of auksd\)$/,
+      err: /request processing failed \(the configuration does not set auksd's principal\)$/,
     },
     {
       name: "no rounds",

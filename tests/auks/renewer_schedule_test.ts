@@ -5,7 +5,7 @@ import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import type { KdcResult } from "../../daemon/auksdrenewer/kdc_task.ts";
 import { METRICS } from "../../daemon/auksdrenewer/metrics.ts";
 import { formatMetrics } from "../../daemon/process/prometheus.ts";
-import { carryOut, emptyTally, type RoundTools } from "../../daemon/auksdrenewer/round.ts";
+import { emptyTally, renewDue, type RoundTools } from "../../daemon/auksdrenewer/round.ts";
 import { RealmBackOff, Spread } from "../../daemon/auksdrenewer/schedule.ts";
 import { formatStatus } from "../../cli/auks/renewer_status.ts";
 import { AuksError } from "../../lib/auks/errors.ts";
@@ -109,13 +109,13 @@ function randomNumbers(seed: number): () => number {
 
 const LIMITS = { delay: 60, parallel: 8, perSecond: 50 };
 
-describe("carryOut()", () => {
+describe("renewDue()", () => {
   it("renews 10,000 credentials of the same age in 10 minutes, at a bounded rate, and none expires", async () => {
     const world = new World(10_000, START - 500);
     const tools = world.tools(300, randomNumbers(1));
     while (world.now < START + 600) {
       const begun = world.now;
-      await carryOut(tools, LIMITS);
+      await renewDue(tools, LIMITS);
       for (const { endtime } of world.stored.values()) assert(endtime > world.now);
       world.now = Math.max(world.now, begun + LIMITS.delay);
     }
@@ -148,8 +148,8 @@ describe("carryOut()", () => {
   it("two renewers never renew a credential twice", async () => {
     const world = new World(500, START - 1000);
     await Promise.all([
-      carryOut(world.tools(300, randomNumbers(3)), LIMITS),
-      carryOut(world.tools(300, randomNumbers(4)), LIMITS),
+      renewDue(world.tools(300, randomNumbers(3)), LIMITS),
+      renewDue(world.tools(300, randomNumbers(4)), LIMITS),
     ]);
     // The one case that re-reading can't detect: both hold it at the same moment.
     assert(
@@ -172,14 +172,14 @@ describe("carryOut()", () => {
         return Promise.resolve({ id: 0, failure: "Cannot contact any KDC", silent: true });
       },
     };
-    const tally = await carryOut(silentB, LIMITS);
+    const tally = await renewDue(silentB, LIMITS);
     assert.equal(tally.renewed, 200);
     assert.equal(tally.failed + tally.postponed, 200);
     assert(asked < 20, `${asked}`);
     assert.match(world.log.join("\n"), /no KDC of REALM\.B answers, next try in \d+ seconds/);
     // The KDC is back.
     world.now += 300;
-    assert.equal((await carryOut(tools, LIMITS)).failed, 0);
+    assert.equal((await renewDue(tools, LIMITS)).failed, 0);
     assert.deepEqual([...tools.backOff.silentRealms], []);
   });
 
@@ -187,7 +187,7 @@ describe("carryOut()", () => {
     const world = new World(3, START - 1000);
     const tools = world.tools(300, () => 0);
     const { claim } = tools;
-    const tally = await carryOut({
+    const tally = await renewDue({
       ...tools,
       claim: (uid) =>
         uid === 2 ? Promise.reject(new AuksError("API_REPLY_CORRUPTED", "no")) : claim(uid),
@@ -199,7 +199,7 @@ describe("carryOut()", () => {
   it("never requests a renewal that would not extend the ticket", async () => {
     const world = new World(1, START - 1000);
     world.stored.set(1, { ...world.stored.get(1)!, renewTill: START + LIFE - 1000 });
-    const tally = await carryOut(world.tools(300, () => 0), LIMITS);
+    const tally = await renewDue(world.tools(300, () => 0), LIMITS);
     assert.deepEqual(tally, { ...emptyTally(), dumped: 1, ending: 1 });
     assert.equal(world.requests.size, 0);
   });

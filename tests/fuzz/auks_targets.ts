@@ -10,7 +10,7 @@ import { AuksError } from "../../lib/auks/errors.ts";
 import { parseBlocks } from "../../lib/auks/grammar.ts";
 import { formatKrbCred } from "../../lib/auks/krb_cred_writer.ts";
 import { MAX_KRB_CRED_LENGTH, parseKrbCred } from "../../lib/auks/krb_cred.ts";
-import { summarizeKrbCred, whyNotTgts } from "../../lib/auks/krb_cred_summary.ts";
+import { nonTgtReason, summarizeKrbCred } from "../../lib/auks/krb_cred_summary.ts";
 import { formatAddReply, formatErrorReply, parseReply } from "../../lib/auks/reply.ts";
 import { formatRequest, parseRequest } from "../../lib/auks/request.ts";
 import {
@@ -55,7 +55,7 @@ function readKrbCred(bytes: Uint8Array): void {
   const again = formatKrbCred(cred);
   if (!zero && again.length === bytes.length) assert.deepEqual(again, bytes);
   assert.deepEqual(parseKrbCred(again).credentials, cred.credentials);
-  whyNotTgts(cred);
+  nonTgtReason(cred);
   summarizeKrbCred(cred);
 }
 

@@ -7,7 +7,7 @@ import {
   readConfiguration,
 } from "../../../lib/auks_client/configuration.ts";
 import { printError } from "../../command_line/print.ts";
-import { forwardTicket, textOfFailure } from "../forward.ts";
+import { failureText, forwardTicket } from "../forward.ts";
 import type { StepSettings } from "./settings.ts";
 
 /** The exit status for a user without a ticket, which the plugin knows. */
@@ -19,7 +19,7 @@ export async function add({ enforced }: StepSettings): Promise<number> {
   try {
     configuration = readConfiguration(configurationFile(undefined));
   } catch (error) {
-    printError(`API init failed : ${textOfFailure(error)}\n`);
+    printError(`API init failed : ${failureText(error)}\n`);
     return 1;
   }
   try {
@@ -28,7 +28,7 @@ export async function add({ enforced }: StepSettings): Promise<number> {
   } catch (error) {
     const isMissing = error instanceof AuksError && error.error === "KRB5_CCACHE_READ";
     const suffix = isMissing && enforced ? " [enforced]" : "";
-    printError(`cred forwarding failed : ${textOfFailure(error)}${suffix}\n`);
+    printError(`cred forwarding failed : ${failureText(error)}${suffix}\n`);
     return isMissing ? NOTHING_TO_FORWARD : 1;
   }
 }

@@ -57,7 +57,7 @@ async function fetchTicket(uid: number): Promise<Uint8Array> {
   try {
     const context = Context.open();
     const configuration = readConfiguration(configurationFile(undefined));
-    const client = { ...clientSettings(configuration, undefined), isHosts: true };
+    const client = { ...clientSettings(configuration, undefined), isHostCache: true };
     const { krbCred, endtime } = await get(context, client, uid);
     if (endtime > Date.now() / 1000) return krbCred;
     krbCred.fill(0);

@@ -1,7 +1,7 @@
 // A client's replies that its socket accepts in pieces.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Litter } from "../../../daemon/auksd/litter.ts";
+import { Garbage } from "../../../daemon/auksd/garbage.ts";
 import { Outbox } from "../../../daemon/auksd/outbox.ts";
 
 /** An outbox whose socket accepts this many bytes at each call, and then none. */
@@ -12,7 +12,7 @@ function outboxOf(...accepts: number[]): { outbox: Outbox; written: number[] } {
     written.push(...bytes.subarray(0, Math.max(0, count)));
     return count;
   };
-  return { outbox: new Outbox(write, new Litter()), written };
+  return { outbox: new Outbox(write, new Garbage()), written };
 }
 
 test("replies arrive whole and in order, and each is wiped once it is sent", () => {

@@ -13,7 +13,7 @@ import {
   MAX_TICKETS,
   parseKrbCred,
 } from "../../../lib/auks/krb_cred.ts";
-import { summarizeKrbCred, whyNotTgts } from "../../../lib/auks/krb_cred_summary.ts";
+import { nonTgtReason, summarizeKrbCred } from "../../../lib/auks/krb_cred_summary.ts";
 import { parsePrincipal } from "../../../lib/auks/principal.ts";
 import { parseSendFile } from "../../../lib/auks/send_file.ts";
 import { krbCred } from "./arbitraries.ts";
@@ -287,8 +287,8 @@ describe("ticket-granting tickets of one client, the first for the client's own 
   const other = server("krbtgt/REALM.B@REALM.A");
 
   test("one, or one and some of other realms", () => {
-    assert.equal(whyNotTgts(bobs(own)), undefined);
-    assert.equal(whyNotTgts(bobs(own, other)), undefined);
+    assert.equal(nonTgtReason(bobs(own)), undefined);
+    assert.equal(nonTgtReason(bobs(own, other)), undefined);
   });
 
   for (
@@ -308,7 +308,7 @@ describe("ticket-granting tickets of one client, the first for the client's own 
     ] as const
   ) {
     test(`${cred.credentials.map(({ server }) => server.components.join("/"))}: ${why}`, () => {
-      assert(whyNotTgts(cred)?.includes(why), whyNotTgts(cred));
+      assert(nonTgtReason(cred)?.includes(why), nonTgtReason(cred));
     });
   }
 });

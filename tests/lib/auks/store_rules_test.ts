@@ -7,7 +7,7 @@ import {
   isExpired,
   isStale,
   type Lifetime,
-  whyNotDue,
+  notDueReason,
 } from "../../../lib/auks/store_rules.ts";
 import { record } from "./arbitraries.ts";
 
@@ -93,7 +93,7 @@ test("tickets are due for renewal, or not for the original's reasons", () => {
       [0, 1001, 600, undefined],
     ] as const
   ) {
-    const found = whyNotDue(life(endtime, 0, starttime), minLifeTime, NOW);
+    const found = notDueReason(life(endtime, 0, starttime), minLifeTime, NOW);
     assert.equal(found, expected, `${starttime} to ${endtime}`);
   }
 });

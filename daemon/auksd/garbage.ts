@@ -2,19 +2,19 @@
 // memory.
 
 /** Bytes after which garbage is collected, which takes a millisecond or two. */
-const LITTER_MAX = 16 * 2 ** 20;
+const GARBAGE_LIMIT = 16 * 2 ** 20;
 
 /** Counts what has become garbage. */
-export class Litter {
+export class Garbage {
   #bytes = 0;
 
   /** Counts bytes that are no longer needed, or soon will not be. */
   add(bytes: number): void {
     this.#bytes += bytes;
-    if (this.#bytes >= LITTER_MAX) this.collect();
+    if (this.#bytes >= GARBAGE_LIMIT) this.collect();
   }
 
-  /** Has all garbage collected as soon as the current event is over. */
+  /** Collects all garbage as soon as the current event is over. */
   collect(): void {
     this.#bytes = 0;
     setImmediate(() => Bun.gc(true));
