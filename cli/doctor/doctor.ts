@@ -6,7 +6,7 @@ import { CHECKS } from "./checks.ts";
 import { examineCredential } from "./credential.ts";
 import { type Finding, type NamedFinding, type Verdict, worst } from "./finding.ts";
 import { examineHosts, type HostFinding } from "./hosts.ts";
-import { lookAtNode, type Node } from "./node.ts";
+import { inspectNode, type Node } from "./node.ts";
 import { LARGEST_MESSAGE_LENGTH } from "../../lib/protocol/message.ts";
 import { readInput } from "../command_line/files.ts";
 import { USAGE as MUNGED_USAGE } from "../munged/options.ts";
@@ -101,7 +101,7 @@ async function examine(program: string, args: readonly string[]): Promise<number
   parseOptions(program, USAGE, settings, args);
   if (settings.auks) return await examineAuksOnly(settings.json);
   const { credential, hosts } = settings;
-  const node = lookAtNode(settings.munged, settings.user);
+  const node = inspectNode(settings.munged, settings.user);
   const findings: NamedFinding[] = [];
   for (const { name, examine } of CHECKS) {
     for (const finding of await examine(node)) findings.push({ check: name, ...finding });

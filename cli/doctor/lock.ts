@@ -43,7 +43,7 @@ export type Lock =
 const MAX_PROC_LENGTH = 65_536;
 
 /** Examines the lock of a socket. */
-export function lookAtLock(socketPath: string): Lock {
+export function inspectLock(socketPath: string): Lock {
   const path = lockPath(socketPath);
   let fd: number;
   try {

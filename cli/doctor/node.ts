@@ -16,7 +16,7 @@ import { userById, userByName } from "../../lib/os/users.ts";
 import { ANY_ID, type DecodeResponse, TTL_DEFAULT } from "../../lib/protocol/message.ts";
 import { parseArguments, parseConfig } from "../munged/munged.ts";
 import { fingerprintOf, openWith, sealWith } from "./file_key.ts";
-import { type Lock, lookAtLock } from "./lock.ts";
+import { inspectLock, type Lock } from "./lock.ts";
 import { asUser, hasOnly, ownerOfPath, type Place, quote } from "./place.ts";
 
 /** The key file. */
@@ -75,14 +75,14 @@ const ADOPTED =
  * @param args words of munged's options, each `--name` or `--name=value`.
  * @param userName the user munged runs as; undefined to infer it from its files.
  */
-export function lookAtNode(
+export function inspectNode(
   args: readonly string[],
   userName: string | undefined,
 ): Node {
   const alone = parseArguments("munged", args);
-  const expected = daemonUid(alone, lookAtLock(alone.socketPath), userName);
+  const expected = daemonUid(alone, inspectLock(alone.socketPath), userName);
   let { config, failure } = readConfig(args, expected);
-  const lock = lookAtLock(config.socketPath);
+  const lock = inspectLock(config.socketPath);
   if (lock.state === "held") {
     // The running munged's command line says where its files are; relative paths mean its own directory.
     const adopted = lock.holder.options.filter((word) =>
@@ -105,7 +105,7 @@ export function lookAtNode(
     user,
     seesAll,
     // Examined again, because what matters is the state of munged while it did not answer.
-    lock: lookAtLock(config.socketPath),
+    lock: inspectLock(config.socketPath),
     key,
     exchange: answer,
     socketPath: config.socketPath,

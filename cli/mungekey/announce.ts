@@ -9,7 +9,7 @@ import { refuse } from "../command_line/values.ts";
 import { askStatus, isStatusRefused } from "../munged/status.ts";
 
 /** munged notices a change by itself within seconds; if it takes longer, something is wrong. */
-const PATIENCE_MS = 15_000;
+const MAX_WAIT_MS = 15_000;
 const POLL_MS = 20;
 
 /** Whether a munged with this configuration reads the key file. */
@@ -35,9 +35,9 @@ export function announceKey(
   const { socketPath } = config;
   // If we can't signal it, for example across PID namespaces, munged notices the files by itself.
   if (signalDaemon(socketPath, "SIGHUP") === "no daemon") return;
-  const deadline = performance.now() + PATIENCE_MS;
+  const deadline = performance.now() + MAX_WAIT_MS;
   for (;;) {
-    const reason = whyNotInForce(socketPath, role, fingerprint);
+    const reason = notInForceReason(socketPath, role, fingerprint);
     if (reason === null) return;
     if (performance.now() > deadline) {
       refuse(`The munged at "${socketPath}" does not use key ${fingerprint} yet: ${reason}`);
@@ -46,7 +46,7 @@ export function announceKey(
   }
 }
 
-function whyNotInForce(socketPath: string, role: KeyRole, fingerprint: string): string | null {
+function notInForceReason(socketPath: string, role: KeyRole, fingerprint: string): string | null {
   try {
     const { realms } = JSON.parse(askStatus(socketPath)) as Status;
     const isInForce = realms.some(({ keys }) =>

@@ -121,17 +121,17 @@ export class BoundSocket {
    */
   bind(): number {
     const { socketPath } = this.#config;
-    let hasRemoved = false;
+    let hasRemovedStale = false;
     const removeStale = () => {
       if (lstatSync(socketPath, { throwIfNoEntry: false }) === undefined) return;
       removeExisting(socketPath);
-      hasRemoved = true;
+      hasRemovedStale = true;
     };
     let listener: number;
     try {
       listener = this.#listen(removeStale);
     } finally {
-      if (hasRemoved) this.#log.info(`Removed existing socket "${socketPath}"`);
+      if (hasRemovedStale) this.#log.info(`Removed existing socket "${socketPath}"`);
     }
     this.#log.info(`Created socket "${socketPath}"`);
     this.#log.info(`Set socket listen backlog to ${this.#backlog}`);

@@ -10,12 +10,12 @@ const BASE = 46 * MIB;
 const THREAD = 12 * MIB;
 
 /** Maximum number of bytes that munged keeps for clients that are slow to send or to read. */
-const MOST_PARKED = 12 * MIB;
+const MAX_PARKED_BYTES = 12 * MIB;
 /** Memory needed for each of these bytes, because buffers grow by doubling. */
 const PARKED_SHARE = 2;
 
 /** More threads than this do not serve the clients of one host faster. */
-const MOST_CHOSEN_THREADS = 4;
+const MAX_CHOSEN_THREADS = 4;
 
 /** The lowest memory limit under which a number of threads is safe, in bytes. */
 export function neededMemory(threads: number, maxPayload: number): number {
@@ -42,7 +42,7 @@ export function chooseThreads(maxPayload: number): Choice {
   const memory = memoryLimit();
   const thread = neededMemory(1, maxPayload) - neededMemory(0, maxPayload);
   const fitting = Math.floor((memory - neededMemory(0, maxPayload)) / thread);
-  const threads = Math.max(1, Math.min(Math.ceil(processors), fitting, MOST_CHOSEN_THREADS));
+  const threads = Math.max(1, Math.min(Math.ceil(processors), fitting, MAX_CHOSEN_THREADS));
   const share = Math.round(processors * 100) / 100;
   return {
     threads,
@@ -64,5 +64,5 @@ export function memoryWarning(threads: number, maxPayload: number): string | nul
 /** Maximum number of bytes of clients' unfinished requests and answers that munged may keep. */
 export function parkedBytes(threads: number, maxPayload: number): number {
   const spare = memoryLimit() - neededMemory(threads, maxPayload);
-  return Math.min(MOST_PARKED, Math.max(0, Math.floor(spare / PARKED_SHARE)));
+  return Math.min(MAX_PARKED_BYTES, Math.max(0, Math.floor(spare / PARKED_SHARE)));
 }

@@ -22,13 +22,13 @@ const OTHER_THREADS = 16;
 
 /** More threads per processor than this make nothing faster; but every machine may have at least the second number. */
 const THREADS_PER_PROCESSOR = 4;
-const LEAST_MOST_THREADS = 16;
+const MIN_THREAD_CAP = 16;
 
 /** The number of threads to start: as requested, but no more than this machine can use. */
 export function usefulThreads(asked: number): number {
   return Math.min(
     asked,
-    Math.max(LEAST_MOST_THREADS, THREADS_PER_PROCESSOR * availableParallelism()),
+    Math.max(MIN_THREAD_CAP, THREADS_PER_PROCESSOR * availableParallelism()),
   );
 }
 

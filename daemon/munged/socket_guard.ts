@@ -39,7 +39,7 @@ export class SocketGuard {
     const { pidFile, socketPath } = this.#config;
     try {
       if (!this.#socket.restore(this.#listener)) return;
-      this.#engine.listenAnew();
+      this.#engine.rewatchListener();
       if (lstatSync(pidFile, { throwIfNoEntry: false }) === undefined) {
         writePidFile(pidFile, this.#config, this.#log);
       }

@@ -7,7 +7,7 @@ import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 /** When startup counts as over, how long to wait after a request, and the minimum time between two rounds. */
 const TIMES = { settledMs: 2_000, requestMs: 30_000, tidyMs: 5 * 60_000 };
 /** The longest time of a timer. */
-const MOST_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Part of the work. Returns the milliseconds until it has more to do even if no request is served; Infinity if never. */
 export type Chore = () => number;
@@ -42,7 +42,7 @@ export function startTidying(
     if (isStopped || at >= dueAt) return;
     clearTimeout(timer);
     dueAt = at;
-    timer = setTimeout(tidy, Math.min(milliseconds, MOST_MS));
+    timer = setTimeout(tidy, Math.min(milliseconds, MAX_TIMER_MS));
     timer.unref();
   };
   const listen = async () => {

@@ -87,8 +87,8 @@ function takeBytes(words: Int32Array, now: number, bytes: number): boolean {
   const cost = Math.ceil(bytes * 1000 / BYTES_PER_SECOND);
   for (;;) {
     const found = Atomics.load(words, FREE_AT);
-    const isOfToday = found <= now + BURST_MS; // otherwise the clock has wrapped around since
-    const next = (isOfToday ? Math.max(found, now) : now) + cost;
+    const isCurrent = found <= now + BURST_MS; // otherwise the clock has wrapped around since
+    const next = (isCurrent ? Math.max(found, now) : now) + cost;
     if (next - now > BURST_MS) return false;
     if (Atomics.compareExchange(words, FREE_AT, found, next) === found) return true;
   }

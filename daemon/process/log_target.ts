@@ -49,7 +49,7 @@ const LEVELS = { error: 3, warning: 4, notice: 5, info: 6, debug: 7 } as const;
 export type LogLevel = keyof typeof LEVELS;
 
 /** How long to wait for a reader of standard error; then messages are dropped until it reads again. */
-const READER_PATIENCE_MS = 1_000;
+const READER_TIMEOUT_MS = 1_000;
 const LOG_MODE = 0o640;
 /** LOG_DAEMON << 3 */
 const SYSLOG_FACILITY = 3 << 3;
@@ -182,7 +182,7 @@ let isReaderStuck = false;
 
 /** A stuck reader of standard error must not keep munged from serving. */
 export function waitForReader(fd: number): void {
-  isReaderStuck = !canWrite(fd, isReaderStuck ? 0 : READER_PATIENCE_MS);
+  isReaderStuck = !canWrite(fd, isReaderStuck ? 0 : READER_TIMEOUT_MS);
   if (isReaderStuck) throw new Error("The log is not being read");
 }
 

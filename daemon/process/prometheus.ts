@@ -49,7 +49,7 @@ export function keepMetricsFile(
   path: string,
   format: () => string,
   complain: (text: string) => void,
-): (isOthers?: boolean) => void {
+): (isTakenOver?: boolean) => void {
   const write = () => {
     try {
       replaceFile(path, new TextEncoder().encode(format()), { mode: FILE_MODE });
@@ -59,9 +59,9 @@ export function keepMetricsFile(
   };
   write();
   const timer = setInterval(write, FILE_INTERVAL_MS);
-  return (isOthers = false) => {
+  return (isTakenOver = false) => {
     clearInterval(timer);
-    if (isOthers) return;
+    if (isTakenOver) return;
     try {
       refuseDevice(path);
       removeName(path);

@@ -64,8 +64,8 @@ export function stopDaemon(
  * its parent usually reaps it soon, and then counts as gone. A process that /proc does not show gets a moment to clean up
  * after it has released the lock.
  */
-function hasEnded(fd: number, pid: number, patienceMs: number): boolean {
-  const deadline = performance.now() + patienceMs;
+function hasEnded(fd: number, pid: number, timeoutMs: number): boolean {
+  const deadline = performance.now() + timeoutMs;
   const first = processState(pid);
   let released: number | undefined;
   for (;;) {

@@ -27,7 +27,7 @@ const PASSING: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /** How long to try connecting. */
-export interface Patience {
+export interface ConnectOptions {
   /** Whether to wait for a missing socket as long as for one that refuses connections. */
   readonly waitForSocket: boolean;
   readonly signal: AbortSignal | undefined;
@@ -39,7 +39,7 @@ export interface Patience {
  */
 export async function connectTo(
   path: string,
-  { waitForSocket, signal }: Patience,
+  { waitForSocket, signal }: ConnectOptions,
 ): Promise<Socket> {
   requireSocketName(path);
   if (!fitsSocketAddress(path)) throw overlongPathError();

@@ -7,7 +7,7 @@ import { setImmediate } from "node:timers";
 /** How long to poll, in milliseconds: a few times as long as an idle munged takes. */
 const POLL_MS = 0.08;
 /** Maximum number of requests to send without polling after an answer did not arrive in time. */
-const MOST_SKIPPED = 1023;
+const MAX_SKIPPED = 1023;
 
 /** The polling for the answers over one connection. */
 export class Polling {
@@ -73,6 +73,6 @@ export class Polling {
     const penalty = this.#penalty;
     this.#penalty = isInTime
       ? Math.max(0, penalty - (penalty >> 3) - 1)
-      : Math.min(2 * penalty + 1, MOST_SKIPPED);
+      : Math.min(2 * penalty + 1, MAX_SKIPPED);
   }
 }

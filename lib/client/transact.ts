@@ -7,7 +7,7 @@ import { messageTimeout, setRetry } from "../protocol/message.ts";
 import { isRetryable, MAX_TRANSACTIONS, transactionPause } from "../protocol/retry.ts";
 import { limitsTransaction, maxPayloadWithout, type Transaction } from "../protocol/transaction.ts";
 import { onAbort, pause } from "./abort.ts";
-import { connectTo, type Patience } from "./connection.ts";
+import { type ConnectOptions, connectTo } from "./connection.ts";
 import { exchange } from "./exchange.ts";
 import { Gate } from "./gate.ts";
 import type { KeptConnection } from "./kept_connection.ts";
@@ -34,7 +34,7 @@ export interface TransactOptions {
 }
 
 /** What ends an attempt early, and when. */
-interface Limits extends Patience {
+interface Limits extends ConnectOptions {
   readonly messageTimeoutMs: number | undefined;
 }
 

@@ -10,12 +10,12 @@ import {
   type Address,
   clearCells,
   cText,
-  lastingMemory,
   outputData,
   resultAddress,
   resultCell,
   secondCell,
   takeOutput,
+  threadMemory,
   withData,
 } from "./memory.ts";
 import { type Principal, principalText } from "./principal.ts";
@@ -36,9 +36,9 @@ const MUTUAL_REQUIRED = 0x2000_0000;
 const USE_SUBKEY = 1;
 
 /** Cell for the krb5_auth_context that calls use or create. */
-const own = lastingMemory(8);
+const own = threadMemory(8);
 const ownView = new DataView(own.bytes.buffer);
-const addresses = [0, 1].map(() => lastingMemory(ADDRESS.bytes + ADDRESS_BYTES_MAX));
+const addresses = [0, 1].map(() => threadMemory(ADDRESS.bytes + ADDRESS_BYTES_MAX));
 
 function putAddress(slot: 0 | 1, { type, bytes }: HostAddress): Address {
   const { bytes: memory, at } = addresses[slot]!;

@@ -7,12 +7,12 @@ import {
   type Address,
   clearCells,
   cText,
-  lastingMemory,
   resultAddress,
   resultCell,
   secondAddress,
   secondCell,
   textAt,
+  threadMemory,
 } from "./memory.ts";
 import { Principal } from "./principal.ts";
 
@@ -183,7 +183,7 @@ export class CredentialCache {
 const NOTES_REALM = "@X-CACHECONF:";
 
 /** Memory for the next ticket of a cache. */
-const entry = lastingMemory(CREDS.bytes);
+const entry = threadMemory(CREDS.bytes);
 
 /** Whether caches of this type have a switchable primary one. */
 export function supportsSwitch(context: Context, type: string): boolean {

@@ -3,14 +3,7 @@ import { read } from "../os/libc.ts";
 import { type Context, KRB5 } from "./context.ts";
 import { KEYTAB_ENTRY } from "./layout.ts";
 import { libkrb5 } from "./library.ts";
-import {
-  type Address,
-  clearCells,
-  cText,
-  lastingMemory,
-  resultCell,
-  secondCell,
-} from "./memory.ts";
+import { type Address, clearCells, cText, resultCell, secondCell, threadMemory } from "./memory.ts";
 import { principalText } from "./principal.ts";
 
 /** A keytab's entry for one key. */
@@ -21,7 +14,7 @@ export interface KeytabEntry {
 }
 
 /** Memory for the next entry of a keytab. */
-const entryAddress = lastingMemory(KEYTAB_ENTRY.bytes).at;
+const entryAddress = threadMemory(KEYTAB_ENTRY.bytes).at;
 let copies = 0;
 
 /** An open keytab, which must be closed. */

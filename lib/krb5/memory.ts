@@ -11,7 +11,7 @@ export type Address = Pointer;
 const kept: Uint8Array[] = [];
 
 /** Memory that lives as long as this thread. */
-export function lastingMemory(
+export function threadMemory(
   length: number,
 ): { readonly bytes: Uint8Array; readonly at: Address } {
   const bytes = new Uint8Array(fixedMemory(length));
@@ -19,7 +19,7 @@ export function lastingMemory(
   return { bytes, at: ptr(bytes) };
 }
 
-const cells = lastingMemory(16);
+const cells = threadMemory(16);
 /** Cell for the address or number that a call returns. */
 export const resultCell: Address = cells.at;
 /** The same for the second result of a call, or for values used by several calls, such as a cursor. */
@@ -106,7 +106,7 @@ export function nameAt(address: Address): string {
 const DATA_LENGTH = 4;
 const DATA_BYTES = 8;
 
-const inputData = lastingMemory(16);
+const inputData = threadMemory(16);
 const input = new DataView(inputData.bytes.buffer);
 const inputBytes = new Scratch();
 
@@ -125,7 +125,7 @@ export function withData<T>(bytes: Uint8Array, call: (data: Address) => T): T {
 }
 
 /** The address of a krb5_data for a call to fill; {@linkcode takeOutput} then returns its contents. */
-export const outputData: Address = lastingMemory(16).at;
+export const outputData: Address = threadMemory(16).at;
 
 /**
  * A copy of the contents of {@linkcode outputData}; wipes and frees the original.

@@ -8,15 +8,15 @@ import {
   copyData,
   cText,
   decodeName,
-  lastingMemory,
   nameAt,
   resultAddress,
   resultCell,
+  threadMemory,
 } from "./memory.ts";
 
 /** Maximum length of a local name, including its NUL. */
 const LOCAL_NAME_BYTES = 256;
-const localNameAddress = lastingMemory(LOCAL_NAME_BYTES).at;
+const localNameAddress = threadMemory(LOCAL_NAME_BYTES).at;
 
 /** A principal in libkrb5's memory; its creator frees it. */
 export class Principal {

@@ -6,7 +6,7 @@ import type { CredentialCache } from "./credential_cache.ts";
 import type { Keytab } from "./keytab.ts";
 import { CREDS } from "./layout.ts";
 import { libkrb5 } from "./library.ts";
-import { type Address, clearCells, lastingMemory, resultAddress, resultCell } from "./memory.ts";
+import { type Address, clearCells, resultAddress, resultCell, threadMemory } from "./memory.ts";
 import { Principal } from "./principal.ts";
 
 /** KDC options (RFC 4120, section 5.4.1), with libkrb5's values. */
@@ -21,7 +21,7 @@ const INHERITED = TICKET_FLAGS.forwardable | TICKET_FLAGS.forwarded | TICKET_FLA
   0x0800_0000 | 0x0400_0000 | 0x0200_0000 | TICKET_FLAGS.renewable;
 
 /** A krb5_creds for a request or a result. */
-const creds = lastingMemory(CREDS.bytes);
+const creds = threadMemory(CREDS.bytes);
 const credsView = new DataView(creds.bytes.buffer);
 
 /** Calls with a krb5_creds that requests a ticket of `client` for `server`. */

@@ -35,7 +35,7 @@ export function mapMemory(length: number): number {
  *
  * @throws {SystemError} ENOMEM.
  */
-export function lastingMemory(length: number): ArrayBuffer {
+export function permanentMemory(length: number): ArrayBuffer {
   return toArrayBuffer(mapMemory(length) as Pointer, 0, length);
 }
 

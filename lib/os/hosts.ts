@@ -43,7 +43,7 @@ export function lookUpHost(name: string): { address: Uint8Array } | { failure: s
 }
 
 /** For resolv.conf(5): one second for each name server, instead of five seconds twice. */
-const SHORT_PATIENCE = "timeout:1 attempts:1";
+const SHORT_TIMEOUT = "timeout:1 attempts:1";
 
 /**
  * Name of the host with this 4-byte IPv4 address, if it has one. Blocks during the look-up, but not for long if name servers
@@ -56,7 +56,7 @@ export function hostName(address: Uint8Array): string | undefined {
     setenv: { args: [pointer, pointer, i32], returns: i32 },
   });
   // The resolver reads libc's environment, of which process.env is only a copy.
-  const [name, value] = [cString("RES_OPTIONS"), cString(SHORT_PATIENCE)];
+  const [name, value] = [cString("RES_OPTIONS"), cString(SHORT_TIMEOUT)];
   setenv(name, value, 0);
   const host = gethostbyaddr(address, address.length, AF_INET);
   // struct hostent begins with the pointer to the name.

@@ -10,7 +10,7 @@ const MSG_CTRUNC = 8;
 const MSG_DONTWAIT = 0x40;
 
 /** Whether this system attaches identities to messages. */
-export const knowsSenders: boolean = process.platform === "linux";
+export const supportsPassCred: boolean = process.platform === "linux";
 
 const { i32, u32, ptr: pointer } = FFIType;
 const c = openLibc({
@@ -24,7 +24,7 @@ const one = new Uint32Array(fixedMemory(4));
 one[0] = 1;
 
 /** Makes the kernel attach the sender's identity to everything sent from now on. @throws {SystemError} */
-export function passSenders(fd: number): void {
+export function enablePassCred(fd: number): void {
   if (c.setsockopt(fd, SOL_SOCKET, SO_PASSCRED, one, 4) < 0) throw new SystemError("setsockopt");
 }
 

@@ -18,7 +18,7 @@ import { primitives } from "../../lib/primitives/library.ts";
 import { ERRNO } from "../../lib/errors.ts";
 import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
-import { shelter } from "../../daemon/munged/keys/shelter.ts";
+import { shareSubkeys } from "../../daemon/munged/keys/shared_subkeys.ts";
 import { formatEncodeRequest } from "../../lib/protocol/message.ts";
 import { listenUnix } from "../../lib/os/socket.ts";
 import { memoryLogger } from "../daemon/scratch.ts";
@@ -61,7 +61,7 @@ describe("workers", () => {
   /** Starts an engine, and waits for its first thread. */
   function startFirst(workerFile: string): Promise<Engine> {
     const subkeys = deriveSubkeys(new Uint8Array(128).fill(7), primitives);
-    const secret = shelter(subkeys, () => {});
+    const secret = shareSubkeys(subkeys, () => {});
     const key = { secret, role: "active", since: 0, expiry: null } as const;
     const settings: EngineSettings = {
       listener: listenUnix(socketPath, 64),

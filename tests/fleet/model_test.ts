@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { stateInTime } from "../../daemon/munged/serve/validity.ts";
+import { validityError } from "../../daemon/munged/serve/validity.ts";
 import { openBytes } from "../../lib/credential/open.ts";
 import { sealBytes } from "../../lib/credential/seal.ts";
 import { deriveSubkeys, type Subkeys } from "../../lib/credential/subkeys.ts";
@@ -108,7 +108,7 @@ class Rotation {
     try {
       const read = openBytes(credential, this.ring(to, opened), primitives);
       const now = Math.floor(START + opened + to.ahead);
-      return stateInTime(read.encodeTime, read.ttl, now, fleet.drift || null);
+      return validityError(read.encodeTime, read.ttl, now, fleet.drift || null);
     } catch (error) {
       if (error instanceof MungeError) return error.code;
       throw error;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { parseArguments, parseConfig } from "../../cli/munged/munged.ts";
 import { formatMessage, parseMessage } from "../../daemon/munged/handover/messages.ts";
 import { slotOf, tagIn } from "../../daemon/munged/replay_store/slots.ts";
-import { shardsIn, StrangeAnswer } from "../../daemon/munged/replay_store/topology.ts";
+import { shardsIn, UnexpectedAnswer } from "../../daemon/munged/replay_store/topology.ts";
 import { armor, unarmor } from "../../lib/credential/armor.ts";
 import { CIPHERS } from "../../lib/credential/cipher.ts";
 import { openBytes } from "../../lib/credential/open.ts";
@@ -203,7 +203,7 @@ export const MUNGE_TARGETS: readonly Target[] = [
         assert(ranges.some(([first, last]) => first <= slot && slot <= last));
       }
     },
-    isRefusal: (error) => error instanceof StrangeAnswer || error instanceof SyntaxError,
+    isRefusal: (error) => error instanceof UnexpectedAnswer || error instanceof SyntaxError,
   },
   {
     name: "munge-conf",

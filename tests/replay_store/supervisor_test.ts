@@ -23,7 +23,7 @@ test("a question outlives the thread that it killed", { skip: !hasRedis }, async
   );
   try {
     const questions = new StoreQuestions(thread.endsFor(1));
-    thread.onRestart = () => questions.askAnew(thread.endsFor(1).port);
+    thread.onRestart = () => questions.resendTo(thread.endsFor(1).port);
     const encodeTime = Math.floor(Date.now() / 1000) + 60;
     const asked = questions.ask({ name: "munge:x:y", lifetime: 10_000, encodeTime });
     const dropped = questions.ask({ name: "munge:x:z", lifetime: 10_000, encodeTime });

@@ -17,15 +17,15 @@ import {
 const LOOK_MS = 2;
 
 /** The errors if the other side has closed the connection, perhaps before receiving everything. */
-const GONE: readonly (string | undefined)[] = ["EPIPE", "ECONNRESET"];
+const CLOSED_CODES: readonly (string | undefined)[] = ["EPIPE", "ECONNRESET"];
 
 /** The other side is gone, or has given up. */
-export class Gone extends Error {
+export class ChannelClosed extends Error {
   override readonly message = "Connection closed";
 }
 
 /** The other side refuses. */
-export class Refused extends Error {}
+export class HandoverRefused extends Error {}
 
 /** One side of the connection. */
 export class Channel {
@@ -43,7 +43,7 @@ export class Channel {
     try {
       sendPacket(this.#fd, formatMessage(message), passed);
     } catch (error) {
-      if (!GONE.includes(systemCode(error))) throw error;
+      if (!CLOSED_CODES.includes(systemCode(error))) throw error;
     }
   }
 
@@ -52,7 +52,8 @@ export class Channel {
    *
    * @param milliseconds Infinity to wait until the other side is gone.
    * @returns the message and the descriptor that came with it.
-   * @throws {Gone} if the other side is gone, {Refused} if it refuses, {Error} for any other message, or after that time.
+   * @throws {ChannelClosed} if the other side is gone, {HandoverRefused} if it refuses, {Error} for any other message, or
+   * after that time.
    */
   async expect<K extends Kind>(
     kind: K,
@@ -60,10 +61,10 @@ export class Channel {
   ): Promise<{ readonly message: MessageOf<K>; readonly passed: number | null }> {
     const deadline = performance.now() + milliseconds;
     for (;;) {
-      if (this.#isClosed) throw new Gone();
+      if (this.#isClosed) throw new ChannelClosed();
       ready(this.#fd, "read", LOOK_MS);
       const packet = this.#receive();
-      if (packet === "closed") throw new Gone();
+      if (packet === "closed") throw new ChannelClosed();
       if (packet !== null) return { message: this.#parse(kind, packet), passed: packet.passed };
       if (performance.now() > deadline) throw new Error("No answer in time");
       await new Promise(setImmediate); // lets workers, signals and timers run
@@ -74,7 +75,7 @@ export class Channel {
     try {
       return receivePacket(this.#fd);
     } catch (error) {
-      if (!GONE.includes(systemCode(error))) throw error;
+      if (!CLOSED_CODES.includes(systemCode(error))) throw error;
       return receivePacket(this.#fd); // the error comes first, but earlier packets can still be read
     }
   }
@@ -85,7 +86,7 @@ export class Channel {
   ): MessageOf<K> {
     try {
       const message = parseMessage(bytes);
-      if (message.kind === "refused") throw new Refused(printable(message.reason));
+      if (message.kind === "refused") throw new HandoverRefused(printable(message.reason));
       if (message.kind !== kind) throw new Error(`Received "${message.kind}" instead of "${kind}"`);
       return message as MessageOf<K>;
     } catch (error) {

@@ -12,7 +12,7 @@ import { type BoundSocket, isSamePath } from "../bound_socket.ts";
 import type { ReplayStore } from "../replay/directory.ts";
 import { erasedRecords, isSaved } from "../replay/takeover.ts";
 import type { Engine } from "../serve/engine.ts";
-import { Channel, Gone } from "./channel.ts";
+import { Channel, ChannelClosed } from "./channel.ts";
 import { commonProtocol, type MessageOf, PROTOCOLS } from "./messages.ts";
 import { handoverPath, trustedPeer } from "./place.ts";
 
@@ -138,9 +138,9 @@ export class HandoverOffer {
       this.#leave(pid);
     } catch (error) {
       const text = systemText(error);
-      if (!(error instanceof Gone)) channel.send({ kind: "refused", reason: text });
+      if (!(error instanceof ChannelClosed)) channel.send({ kind: "refused", reason: text });
       log.warning(`Failed to hand over to ${who}${version}: ${text}`);
-      if (!this.#isStopping) this.#serveOn();
+      if (!this.#isStopping) this.#resumeServing();
     }
   }
 
@@ -184,7 +184,7 @@ export class HandoverOffer {
   }
 
   /** Resumes serving, because the new munged has ended or failed. */
-  #serveOn(): void {
+  #resumeServing(): void {
     const { socket, listener, engine, replay, log, writePidFile } = this.#parts;
     const phase = this.#phase;
     this.#phase = "none";
@@ -192,7 +192,7 @@ export class HandoverOffer {
     try {
       if (phase === "committed") { // it may have served
         replay.lock();
-        replay.adoptAnew();
+        replay.rebuild();
         socket.reclaimLock();
         socket.own(listener);
         writePidFile();
@@ -206,14 +206,18 @@ export class HandoverOffer {
   }
 }
 
-/** Waits until the new munged serves; ignores anything else it says, as it may serve by now. @throws {Gone} if it ends. */
+/**
+ * Waits until the new munged serves; ignores anything else it says, as it may serve by now.
+ *
+ * @throws {ChannelClosed} if it ends.
+ */
 async function untilServing(channel: Channel): Promise<void> {
   for (;;) {
     try {
       await channel.expect("serving", Infinity);
       return;
     } catch (error) {
-      if (error instanceof Gone) throw error;
+      if (error instanceof ChannelClosed) throw error;
     }
   }
 }

@@ -13,7 +13,7 @@ import { lockPath } from "../../process/lock_file.ts";
 import type { Logger } from "../../process/log.ts";
 import type { SocketSource } from "../bound_socket.ts";
 import type { DaemonConfig } from "../config.ts";
-import { Channel, Gone, Refused } from "./channel.ts";
+import { Channel, ChannelClosed, HandoverRefused } from "./channel.ts";
 import { type MessageOf, PROTOCOLS } from "./messages.ts";
 import { handoverPath, trustedPeer } from "./place.ts";
 
@@ -88,7 +88,7 @@ export class Predecessor {
       steps.claim();
       steps.accept();
     } catch (error) {
-      if (!(error instanceof Gone)) {
+      if (!(error instanceof ChannelClosed)) {
         // Otherwise it waits until we exit, as we hold its locks.
         if (!isGranted) channel.close();
         throw this.#failure(error);
@@ -104,7 +104,7 @@ export class Predecessor {
   }
 
   #failure(error: unknown): unknown {
-    return error instanceof Refused || !(error instanceof MungeError)
+    return error instanceof HandoverRefused || !(error instanceof MungeError)
       ? refusal(this.who, systemText(error), error)
       : error;
   }
@@ -137,7 +137,7 @@ export async function askPredecessor(
     return new Predecessor(channel, who, message, passed, replayDir);
   } catch (error) {
     channel.close();
-    if (error instanceof Gone && await hasEnded(socketPath)) return null;
+    if (error instanceof ChannelClosed && await hasEnded(socketPath)) return null;
     throw refusal(who, systemText(error), error);
   }
 }

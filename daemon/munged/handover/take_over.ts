@@ -38,7 +38,7 @@ export async function takeOver(
     succeed() {
       socket.reclaimLock();
       cache.lock();
-      cache.adoptAnew();
+      cache.rebuild();
       claimPidFile();
     },
     accept() {

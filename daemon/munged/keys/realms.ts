@@ -4,11 +4,11 @@ import { MungeError } from "../../../lib/errors.ts";
 import type { RingKey } from "../../../lib/keys/ring.ts";
 import type { RealmPolicy } from "../policy/policy.ts";
 import type { SharedSecret } from "../../../lib/os/secret_memory.ts";
-import { fingerprintOf } from "./shelter.ts";
+import { fingerprintOf } from "./shared_subkeys.ts";
 
 /** A key in force. */
 export interface ServedKey extends Omit<RingKey, "subkeys"> {
-  /** Its subkeys (shelter.ts). */
+  /** Its subkeys (shared_subkeys.ts). */
   readonly secret: SharedSecret;
 }
 

@@ -21,7 +21,7 @@ import type { Logger } from "../../process/log.ts";
 import { type DaemonConfig, keyRotationTime } from "../config.ts";
 import { ringState } from "./key_files.ts";
 import type { ServedKey } from "./realms.ts";
-import { shelter, subkeysIn } from "./shelter.ts";
+import { shareSubkeys, subkeysIn } from "./shared_subkeys.ts";
 
 /** How often files that change while being read are read again. */
 const MAX_READS = 10;
@@ -46,7 +46,7 @@ export class RingReader {
   read(keyFile: string, known: readonly ServedKey[]): ServedKey[] {
     return this.#readKeys(keyFile).map(({ subkeys, ...key }) => {
       const same = known.find(({ secret }) => isSameKey(subkeysIn(secret), subkeys));
-      if (same === undefined) return { ...key, secret: shelter(subkeys, this.#warnOfSwap) };
+      if (same === undefined) return { ...key, secret: shareSubkeys(subkeys, this.#warnOfSwap) };
       wipeSubkeys(subkeys);
       return { ...key, secret: same.secret };
     });

@@ -11,12 +11,12 @@ import { limitedRealms, resolvePolicy } from "../policy/policy.ts";
 import { keyDirectories, keyFiles, keyFilesState } from "./key_files.ts";
 import type { Realm, Realms, ServedKey } from "./realms.ts";
 import { RingReader } from "./ring_reader.ts";
-import { fingerprintOf } from "./shelter.ts";
+import { fingerprintOf } from "./shared_subkeys.ts";
 
 /** A changed file takes effect once two checks this far apart see the same state. */
 const RECHECK_MS = 1_000;
 /** The longest delay of a timer. */
-const LONGEST_WAIT_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Hands new realms to all threads; settles when no thread uses the old ones any more. */
 export type PutInForce = (realms: Realms) => Promise<void>;
@@ -122,7 +122,7 @@ export class KeyStore {
     this.#expiry = setTimeout(() => {
       if (this.#hasExpired()) this.#enqueue(() => this.#dropExpired());
       else this.#armExpiry(); // the timer's maximum was reached, or the clock set back
-    }, Math.min(wait, LONGEST_WAIT_MS));
+    }, Math.min(wait, MAX_TIMER_MS));
   }
 
   #enqueue(change: () => ReadonlyMap<string, readonly ServedKey[]>): void {

@@ -20,7 +20,7 @@ export function keepMetrics(
   sources: StatusSources,
   realms: () => Realms,
   log: Logger,
-): (isOthers: boolean) => void {
+): (isTakenOver: boolean) => void {
   if (metricsFile === null) return () => {};
   return keepMetricsFile(
     metricsFile,

@@ -8,7 +8,7 @@ import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";
 import { describePolicy, type PolicyText } from "./policy_text.ts";
 import { type RecentMessage, recentMessages } from "../../process/recent_messages.ts";
 import type { Realms } from "../keys/realms.ts";
-import { fingerprintOf } from "../keys/shelter.ts";
+import { fingerprintOf } from "../keys/shared_subkeys.ts";
 import { isModernName } from "../policy/policy.ts";
 
 /** The sources of a status; can be posted to a worker. */
@@ -153,12 +153,13 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
 }
 
 function storeStatus(totals: StoreTotals): Status["replay_store"] {
-  const { reachable, connects, fresh, replayed, away, older, durations, durationSum } = totals;
-  const count = fresh + replayed + away + older;
+  const { reachable, connects, fresh, replayed, unavailable, tooOld, durations, durationSum } =
+    totals;
+  const count = fresh + replayed + unavailable + tooOld;
   return {
     reachable,
     connects,
-    answers: { new: fresh, replayed, unavailable: away, older },
+    answers: { new: fresh, replayed, unavailable, older: tooOld },
     sum_us: Math.round(durationSum),
     p50_us: percentile(durations, count, 0.5),
     p99_us: percentile(durations, count, 0.99),

@@ -134,7 +134,7 @@ export class ReplayCache {
   #table(minute: number): OpenTable {
     const known = this.#known(minute);
     if (known !== undefined) return known;
-    if (this.#tables.has(minute) || minute > this.#newest) this.#letGo(minute);
+    if (this.#tables.has(minute) || minute > this.#newest) this.#forgetDropped(minute);
     const words = this.#words;
     const opened = withLock(words, () => {
       const entry = findMinute(words, minute);
@@ -156,7 +156,7 @@ export class ReplayCache {
   }
 
   /** Releases dropped tables. */
-  #letGo(newest: number): void {
+  #forgetDropped(newest: number): void {
     this.#newest = Math.max(newest, this.#newest);
     for (const [minute, opened] of this.#tables) {
       if (!this.#isCurrent(opened)) this.#tables.delete(minute);

@@ -30,7 +30,7 @@ const DIRECTORY_MODE = 0o700;
 const LOCK_NAME = "lock";
 const LOCK_MODE = 0o600;
 /** How long to wait for a munged that is stopping, which still serves its clients and writes its files. */
-const LOCK_PATIENCE_MS = MESSAGE_TIMEOUT_MS + 1000;
+const LOCK_TIMEOUT_MS = MESSAGE_TIMEOUT_MS + 1000;
 const LOCK_INTERVAL_MS = 10;
 
 /** The replay cache of a munged, and its directory, if it has one. */
@@ -101,7 +101,7 @@ export class ReplayStore {
   }
 
   /** Rebuilds all entries from the journals, to which another munged has written. No thread must be using the cache. */
-  adoptAnew(): void {
+  rebuild(): void {
     dropTables(this.state);
     this.adopt();
   }
@@ -165,7 +165,7 @@ function prepareDirectory(directory: string, config: DaemonConfig, log: Logger):
 
 function lockDirectory(directory: string): FileLock {
   const path = join(directory, LOCK_NAME);
-  const deadline = performance.now() + LOCK_PATIENCE_MS;
+  const deadline = performance.now() + LOCK_TIMEOUT_MS;
   for (;;) {
     const fd = openLock(path);
     while (!lockFile(fd)) {

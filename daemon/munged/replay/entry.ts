@@ -16,8 +16,8 @@ const STATE = {
   /** A retry was answered: the entry stays, whatever becomes of earlier answers. More retries are believed. */
   retried: 2,
   /** Another request presented the credential: like `live`, but no more retries are believed. */
-  met: 3,
-  /** Both `retried` and `met`: final. */
+  replayed: 3,
+  /** Both `retried` and `replayed`: final. */
   final: 4,
   /** The answer was not delivered: the credential is new again. */
   forgotten: 5,
@@ -67,7 +67,7 @@ export function afterRetry(word: number, tag: number, now: number): number | nul
 /** The word after the credential was presented again and refused as a replay. */
 export function afterReplay(word: number): number {
   const state = word & STATE_MASK;
-  if (state === STATE.live) return withState(word, STATE.met);
+  if (state === STATE.live) return withState(word, STATE.replayed);
   if (state === STATE.retried) return withState(word, STATE.final);
   return word;
 }
@@ -75,7 +75,7 @@ export function afterReplay(word: number): number {
 /** The word after its answer turned out not to have been delivered; unchanged for an entry that stays. */
 export function afterLoss(word: number): number {
   const state = word & STATE_MASK;
-  return state === STATE.live || state === STATE.met ? withState(word, STATE.forgotten) : word;
+  return state === STATE.live || state === STATE.replayed ? withState(word, STATE.forgotten) : word;
 }
 
 function withState(word: number, state: number): number {

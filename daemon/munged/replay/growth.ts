@@ -17,7 +17,7 @@ export const GROWTH = {
  * How often to pause for another thread in the middle of a change: about a second, for something that takes microseconds.
  * Counted in pauses, because time also passes while the whole process is stopped.
  */
-const PATIENCE = 10_000;
+const MAX_PAUSES = 10_000;
 
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
 
@@ -53,7 +53,7 @@ export class Growth {
       Atomics.add(words, GROWTH.inserters, 1);
       if (Atomics.load(words, GROWTH.growing) === 0) return Atomics.load(words, GROWTH.segments);
       this.leave();
-      if (pauses === PATIENCE) this.#giveUp();
+      if (pauses === MAX_PAUSES) this.#giveUp();
       pause();
     }
   }
@@ -88,7 +88,7 @@ export class Growth {
       }
       Atomics.store(words, GROWTH.growing, 1);
       for (let pauses = 0; Atomics.load(words, GROWTH.inserters) !== 0; pauses++) {
-        if (pauses === PATIENCE) this.#giveUp();
+        if (pauses === MAX_PAUSES) this.#giveUp();
         pause();
       }
       Atomics.store(words, GROWTH.segments, segments + 1);
@@ -107,7 +107,7 @@ export class Growth {
       Atomics.load(words, GROWTH.segments) === segments;
       pauses++
     ) {
-      if (pauses === PATIENCE) this.#giveUp();
+      if (pauses === MAX_PAUSES) this.#giveUp();
       pause();
     }
   }

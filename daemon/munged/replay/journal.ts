@@ -20,7 +20,7 @@ const READ_BYTES = 1 << 20;
 /** Space for a new journal: its header and about 4,000 records. */
 export const FIRST_BYTES = 65_536;
 /** Maximum space reserved at a time. */
-const MOST_RESERVED_BYTES = 1 << 20;
+const MAX_RESERVED_BYTES = 1 << 20;
 
 const NOTHING = new Uint8Array(RECORD_BYTES);
 
@@ -54,7 +54,7 @@ export function eraseRecord(fd: number, record: number): void {
 /** The record up to which to reserve space next, if space for `reserved` records is already reserved. */
 export function nextReserve(reserved: number): number {
   const start = offsetOf(reserved);
-  return recordsIn(start + Math.min(Math.max(start, FIRST_BYTES), MOST_RESERVED_BYTES));
+  return recordsIn(start + Math.min(Math.max(start, FIRST_BYTES), MAX_RESERVED_BYTES));
 }
 
 /** Reserves space for the records from `first` to `end`, if the file system can. */
@@ -123,7 +123,7 @@ export function readJournal(
  * @param complete number of records to skip.
  * @param table not in use by any thread. It keeps entries that have been erased since.
  */
-export function readOn(fd: number, complete: number, table: ReplayTable): ReadRecords {
+export function readAppended(fd: number, complete: number, table: ReplayTable): ReadRecords {
   return readRecords(fd, complete, table, (entry) => {
     entry[3] = afterReplay(entry[3]!);
     table.restoreAgain(entry);

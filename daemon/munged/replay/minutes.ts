@@ -52,7 +52,7 @@ export const OPEN = 1;
 export const DROPPED = 2;
 
 /** How many milliseconds to wait for a thread that opens or drops a table, in pauses of 1 ms. */
-const PATIENCE = 3_000;
+const MAX_LOCK_PAUSES = 3_000;
 
 /** What threads share of a replay cache; can be posted to a worker. */
 export interface ReplayState {
@@ -95,16 +95,16 @@ export function* openEntries(words: Int32Array): Generator<number> {
 }
 
 /** States of the lock. It is released from either of the last two. */
-const LOCK_STATE = { free: 0, held: 1, waitedForInVain: 2 } as const;
+const LOCK_STATE = { free: 0, held: 1, abandoned: 2 } as const;
 
 /** Runs code while no other thread opens or drops tables. @throws {Error} if one does so for seconds. */
 export function withLock<T>(words: Int32Array, body: () => T): T {
-  const { free, held, waitedForInVain } = LOCK_STATE;
+  const { free, held, abandoned } = LOCK_STATE;
   for (let pauses = 0;; pauses++) {
     const found = Atomics.compareExchange(words, LOCK, free, held);
     if (found === free) break;
-    if (pauses === PATIENCE) Atomics.compareExchange(words, LOCK, held, waitedForInVain);
-    if (pauses === PATIENCE || found === waitedForInVain) {
+    if (pauses === MAX_LOCK_PAUSES) Atomics.compareExchange(words, LOCK, held, abandoned);
+    if (pauses === MAX_LOCK_PAUSES || found === abandoned) {
       throw new Error("A thread stopped while it changed the replay cache");
     }
     Atomics.wait(words, LOCK, held, 1);

@@ -3,12 +3,12 @@ import { pause } from "./growth.ts";
 import { SLOT_WORDS } from "./segments.ts";
 
 /** Result of a search in a segment without an empty slot. */
-export const NOWHERE = -1;
+export const NO_SLOT = -1;
 
 /**
  * How often to pause for a slot that is claimed but not published; after that it counts as the requested credential.
  */
-const PUBLISH_PATIENCE = 1_000;
+const MAX_PUBLISH_PAUSES = 1_000;
 
 /** A key, and the result of its last search. One object is reused, because each decode needs one. */
 export class KeySearch {
@@ -16,8 +16,8 @@ export class KeySearch {
   w0 = 0;
   w1 = 0;
   w2 = 0;
-  /** Result of the last search: the key's slot, an empty one, or {@linkcode NOWHERE}. */
-  at = NOWHERE;
+  /** Result of the last search: the key's slot, an empty one, or {@linkcode NO_SLOT}. */
+  at = NO_SLOT;
 
   /** Sets the key from its first bytes. */
   setKey(key: Uint8Array): void {
@@ -54,7 +54,7 @@ export class KeySearch {
       at += SLOT_WORDS;
       if (at === end) at = 0;
     } while (at !== start);
-    this.at = NOWHERE;
+    this.at = NO_SLOT;
     return false;
   }
 
@@ -63,7 +63,7 @@ export class KeySearch {
     for (let pauses = 0; Atomics.load(words, at + 3) === 0; pauses++) {
       // Its owner died between claim and publication. Its credential is unknown,
       // and a replay must not pass, so it is treated as the requested one.
-      if (pauses === PUBLISH_PATIENCE) return true;
+      if (pauses === MAX_PUBLISH_PAUSES) return true;
       pause();
     }
     return words[at + 1] === this.w1 && words[at + 2] === this.w2;

@@ -15,7 +15,7 @@ export const GROW_AT = 0.75;
 /** Share of used slots at which a segment is full. */
 export const FULL_AT = 0.95;
 /** Maximum bytes per entry, including the header, from 768 entries; segments are as large as this allows. */
-const MOST_BYTES_PER_ENTRY = 32;
+const MAX_BYTES_PER_ENTRY = 32;
 export const MAX_SEGMENTS = 40;
 
 /** Part of a table. */
@@ -30,7 +30,7 @@ export const SEGMENTS: readonly Segment[] = (() => {
   const segments: Segment[] = [];
   let total = 0;
   for (let i = 0; i < MAX_SEGMENTS; i++) {
-    const allowed = (total * GROW_AT * MOST_BYTES_PER_ENTRY - PAGE) / SLOT_BYTES;
+    const allowed = (total * GROW_AT * MAX_BYTES_PER_ENTRY - PAGE) / SLOT_BYTES;
     const slots = i === 0
       ? FIRST_SEGMENT_SLOTS
       : Math.floor((allowed - total) / SLOTS_PER_PAGE) * SLOTS_PER_PAGE;

@@ -15,7 +15,7 @@ import {
 } from "./entry.ts";
 import { NO_TAG, type Requester, requesterTag } from "./requester.ts";
 import { GROWTH, Growth } from "./growth.ts";
-import { KeySearch, NOWHERE } from "./search.ts";
+import { KeySearch, NO_SLOT } from "./search.ts";
 import { FULL_AT, GROW_AT, MAX_SEGMENTS, PAGE, SEGMENTS, SLOT_WORDS } from "./segments.ts";
 
 /** Words of the header page, after those of {@linkcode GROWTH}. */
@@ -257,14 +257,14 @@ export class ReplayTable {
     const last = segments - 1;
     for (let i = 0; i < last; i++) {
       const words = this.#segment(i);
-      if (this.#search.find(words)) return this.#meet(words);
+      if (this.#search.find(words)) return this.#presentAgain(words);
     }
     const full = SEGMENTS[last]!.slots * FULL_AT;
     const words = this.#segment(last);
     for (;;) {
-      if (this.#search.find(words)) return this.#meet(words);
+      if (this.#search.find(words)) return this.#presentAgain(words);
       const at = this.#search.at;
-      if (at === NOWHERE) return "full";
+      if (at === NO_SLOT) return "full";
       if (Atomics.load(this.#header, HEADER.counts + last) >= full) return "full";
       if (Atomics.compareExchange(words, at, 0, this.#search.w0) !== 0) continue; // another thread was faster
       words[at + 1] = this.#search.w1;
@@ -286,7 +286,7 @@ export class ReplayTable {
   }
 
   /** The result of presenting a credential whose entry was found. */
-  #meet(words: Int32Array): Verdict {
+  #presentAgain(words: Int32Array): Verdict {
     this.hasChanged = false;
     const at = this.#search.at + 3;
     const { isRetry, now } = this.#presented!;

@@ -2,7 +2,7 @@
 import { renameSync, rmSync } from "node:fs";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { journalPath, listJournals, NotAJournal } from "./files.ts";
-import { type JournalWriter, readOn } from "./journal.ts";
+import { type JournalWriter, readAppended } from "./journal.ts";
 import {
   ENTRY,
   ERASED,
@@ -13,7 +13,7 @@ import {
   tableOf,
   withLock,
 } from "./minutes.ts";
-import { closeTable, isEntrySaved, isOver } from "./upkeep.ts";
+import { closeTable, isEntrySaved, isMinuteExpired } from "./upkeep.ts";
 
 /** A file in the cache's directory that could not be adopted. */
 export interface LostJournal {
@@ -40,7 +40,7 @@ export function takeOverJournals(
   const lost: LostJournal[] = [];
   const words = new Int32Array(state.shared);
   for (const { minute, isFile } of listJournals(directory)) {
-    if (isFile && isOver(minute, now) || findMinute(words, minute) !== null) continue;
+    if (isFile && isMinuteExpired(minute, now) || findMinute(words, minute) !== null) continue;
     const name = String(minute);
     try {
       withLock(words, () => openMinute(state, words, minute, () => {}, writer));
@@ -61,7 +61,7 @@ export function takeOverJournals(
 export function previewJournals(state: ReplayState, now: number): void {
   const words = new Int32Array(state.shared);
   for (const { minute, isFile } of listJournals(state.directory!)) {
-    if (!isFile || isOver(minute, now)) continue;
+    if (!isFile || isMinuteExpired(minute, now)) continue;
     try {
       withLock(words, () => openMinute(state, words, minute, () => {}, "serving"));
     } catch {
@@ -82,7 +82,7 @@ export function takeOverRest(state: ReplayState, now: number, hasErased: boolean
   withLock(words, () => {
     for (const entry of openEntries(words)) {
       const journal = words[entry + ENTRY.journal]!;
-      const read = readOn(journal, words[entry + ENTRY.complete]!, tableOf(words, entry));
+      const read = readAppended(journal, words[entry + ENTRY.complete]!, tableOf(words, entry));
       words[entry + ENTRY.records] = Math.max(read.records, words[entry + ENTRY.records]!);
       words[entry + ENTRY.reserved] = words[entry + ENTRY.records]!;
     }
@@ -117,7 +117,7 @@ export function isSaved(state: ReplayState, now: number): boolean {
     words,
     () =>
       [...openEntries(words)].every((entry) =>
-        isEntrySaved(words, entry) || isOver(words[entry + ENTRY.minute]!, now)
+        isEntrySaved(words, entry) || isMinuteExpired(words[entry + ENTRY.minute]!, now)
       ),
   );
 }

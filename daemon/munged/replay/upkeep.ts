@@ -22,7 +22,7 @@ import type { Logger } from "../../process/log.ts";
 /** A table is dropped this many seconds after its last credential expired. */
 const GRACE_SECONDS = 60;
 /** Journals are kept for as long as any --timestamp-drift-max could make their credentials valid again. */
-const LONGEST_DRIFT_SECONDS = 3600;
+const MAX_DRIFT_SECONDS = 3600;
 /**
  * How long a minute must have been over, in milliseconds of the monotonic clock, before anything that can't be rebuilt is
  * dropped, so that a clock that is set wrong and then corrected does no harm.
@@ -32,12 +32,12 @@ const CERTAINTY_MS = 10 * 60_000;
 const START_MS = 100;
 
 /** Whether every credential that expires in this minute did so a while ago. @param now in seconds. */
-export function isOver(minute: number, now: number): boolean {
+export function isMinuteExpired(minute: number, now: number): boolean {
   return (minute + 1) * 60 + GRACE_SECONDS < now;
 }
 
-/** Milliseconds until {@linkcode isOver} says so. @param now in seconds. */
-function untilOver(minute: number, now: number): number {
+/** Milliseconds until {@linkcode isMinuteExpired} says so. @param now in seconds. */
+function untilMinuteExpired(minute: number, now: number): number {
   return Math.max(0, (minute + 1) * 60 + GRACE_SECONDS + 1 - now) * 1000;
 }
 
@@ -46,7 +46,7 @@ export class ReplayPurge {
   readonly #state: ReplayState;
   readonly #words: Int32Array;
   /** Since when each minute has been over, on the monotonic clock. */
-  readonly #overSince = new Map<number, number>();
+  readonly #expiredSince = new Map<number, number>();
   /** Entries of dropped tables, which a thread may have been about to use. */
   #dropped: number[] = [];
 
@@ -75,13 +75,15 @@ export class ReplayPurge {
       this.#dropped.forEach((entry) => closeTable(words, entry));
       this.#dropped = [];
       for (const entry of openEntries(words)) minutes.add(words[entry + ENTRY.minute]!);
-      for (const minute of this.#overSince.keys()) {
-        if (!minutes.has(minute) || !isOver(minute, now - drift)) this.#overSince.delete(minute);
+      for (const minute of this.#expiredSince.keys()) {
+        if (!minutes.has(minute) || !isMinuteExpired(minute, now - drift)) {
+          this.#expiredSince.delete(minute);
+        }
       }
       for (const minute of minutes) {
-        const wait = isOver(minute, now - drift)
+        const wait = isMinuteExpired(minute, now - drift)
           ? this.#drop(minute, now, uptime)
-          : untilOver(minute, now - drift);
+          : untilMinuteExpired(minute, now - drift);
         next = Math.min(next, wait);
       }
     });
@@ -90,8 +92,8 @@ export class ReplayPurge {
 
   /** Drops the rest of a minute that is certainly over. Returns the milliseconds until there is more to drop. */
   #drop(minute: number, now: number, uptime: number): number {
-    const since = this.#overSince.get(minute) ?? uptime;
-    this.#overSince.set(minute, since);
+    const since = this.#expiredSince.get(minute) ?? uptime;
+    this.#expiredSince.set(minute, since);
     const untilCertain = since + CERTAINTY_MS - uptime;
     const isCertain = untilCertain <= 0;
     const words = this.#words;
@@ -104,11 +106,11 @@ export class ReplayPurge {
     }
     const { directory } = this.#state;
     if (directory === null) return Infinity;
-    if (isCertain && isOver(minute, now - LONGEST_DRIFT_SECONDS)) {
+    if (isCertain && isMinuteExpired(minute, now - MAX_DRIFT_SECONDS)) {
       rmSync(journalPath(directory, minute), { force: true });
       return Infinity;
     }
-    return Math.max(untilCertain, untilOver(minute, now - LONGEST_DRIFT_SECONDS));
+    return Math.max(untilCertain, untilMinuteExpired(minute, now - MAX_DRIFT_SECONDS));
   }
 }
 

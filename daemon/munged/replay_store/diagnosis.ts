@@ -12,15 +12,15 @@ const MAX_ANSWER = 1024;
 /**
  * Connects and logs in once more, and reports what fails.
  *
- * @param patience maximum milliseconds for that.
+ * @param timeout maximum milliseconds for that.
  */
 export async function diagnose(
   { host, port }: StoreAddress,
   access: Access,
-  patience: number,
+  timeout: number,
 ): Promise<string> {
   const { promise, resolve: found } = Promise.withResolvers<string>();
-  const timer = setTimeout(() => found("No answer in time"), patience);
+  const timer = setTimeout(() => found("No answer in time"), timeout);
   const socket: Socket = access.tls === null ? connectTcp({ host, port }) : connectTls({
     host,
     port,

@@ -4,8 +4,8 @@ const BUCKETS = 24;
 const CELL = {
   fresh: 0,
   replayed: 1,
-  away: 2,
-  older: 3,
+  unavailable: 2,
+  tooOld: 3,
   /** Whether the store is reachable. */
   reachable: 4,
   /** Connections made. */
@@ -55,8 +55,8 @@ export interface StoreTotals {
   readonly connects: number;
   readonly fresh: number;
   readonly replayed: number;
-  readonly away: number;
-  readonly older: number;
+  readonly unavailable: number;
+  readonly tooOld: number;
   /** Total duration of all questions in microseconds, and their number by power of 2 microseconds. */
   readonly durationSum: number;
   readonly durations: readonly number[];
@@ -70,8 +70,8 @@ export function storeTotals(memory: SharedArrayBuffer): StoreTotals {
     connects: cells[CELL.connects]!,
     fresh: cells[CELL.fresh]!,
     replayed: cells[CELL.replayed]!,
-    away: cells[CELL.away]!,
-    older: cells[CELL.older]!,
+    unavailable: cells[CELL.unavailable]!,
+    tooOld: cells[CELL.tooOld]!,
     durationSum: cells[CELL.durationSum]!,
     durations: [...cells.subarray(CELL.durations, CELL.durations + BUCKETS)],
   };

@@ -50,18 +50,18 @@ export class Link {
   /**
    * Connects and logs in.
    *
-   * @param patience maximum milliseconds for that.
+   * @param timeout maximum milliseconds for that.
    * @param silence milliseconds without any answer after which the connection counts as lost.
    * @throws {Error} with the reason.
    */
   static async open(
     address: StoreAddress,
     access: Access,
-    patience: number,
+    timeout: number,
     silence: number,
   ): Promise<Link> {
     const client = new Bun.RedisClient(secretUrl(address, access), {
-      connectionTimeout: patience,
+      connectionTimeout: timeout,
       autoReconnect: false,
       enableOfflineQueue: false,
       ...(access.tls === null ? {} : {
@@ -74,7 +74,7 @@ export class Link {
       return link;
     } catch (error) {
       client.close();
-      const reason = await diagnose(address, access, patience);
+      const reason = await diagnose(address, access, timeout);
       throw new Error(`${formatAddress(address)}: ${reason}`, { cause: error });
     }
   }

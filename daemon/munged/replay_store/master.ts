@@ -100,7 +100,9 @@ export class Master {
   remember(entry: Entry, isAsking: boolean): Promise<Verdict> {
     if (this.#settings.replicas === 0) {
       const own = { name: entry.name, lifetime: entry.lifetime, isAsking };
-      return this.#set(own).then((stored) => stored === "OK" ? VERDICT.fresh : this.#meet(own));
+      return this.#set(own).then((stored) =>
+        stored === "OK" ? VERDICT.fresh : this.#judgeExisting(own)
+      );
     }
     const { promise, resolve, reject } = Promise.withResolvers<Verdict>();
     this.#batch.push({ ...entry, isAsking, resolve, reject });
@@ -137,7 +139,7 @@ export class Master {
       await replicated;
       return VERDICT.fresh;
     }
-    const verdict = await this.#meet(entry);
+    const verdict = await this.#judgeExisting(entry);
     if (verdict === VERDICT.fresh) {
       // WAIT covers only what was written over this connection; the first attempt may have used another one.
       await this.#send(entry, "PEXPIRE", [entry.name, `${entry.lifetime}`]);
@@ -147,7 +149,7 @@ export class Master {
   }
 
   /** The verdict on an entry that was already there: this munged may have stored it, and the answer got lost. */
-  async #meet(entry: Sent): Promise<Verdict> {
+  async #judgeExisting(entry: Sent): Promise<Verdict> {
     const holder = await this.#send(entry, "GET", [entry.name]);
     return holder === this.#settings.token ? VERDICT.fresh : VERDICT.replayed;
   }
@@ -165,8 +167,8 @@ export class Master {
 
 /** Waits until enough replicas have what was written over a connection. @throws {LinkLost | ServerRefusal} */
 async function replicate(link: Link, { replicas, timeout }: MasterSettings): Promise<void> {
-  const patience = Math.floor(timeout / 4); // less than the silence after which a connection counts as lost
-  const count = Number(await link.send("WAIT", [`${replicas}`, `${patience}`]));
+  const waitTimeout = Math.floor(timeout / 4); // less than the silence after which a connection counts as lost
+  const count = Number(await link.send("WAIT", [`${replicas}`, `${waitTimeout}`]));
   if (!(count >= replicas)) {
     throw new ServerRefusal(`NOREPLICAS ${count} of ${replicas} replicas have the entry`);
   }

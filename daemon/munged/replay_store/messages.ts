@@ -22,9 +22,9 @@ export const VERDICT = {
   /** Another host has. */
   replayed: 1,
   /** The store can't be reached, or is not certain to remember. */
-  away: 2,
+  unavailable: 2,
   /** It was made before the store's records begin. */
-  older: 3,
+  tooOld: 3,
 } as const;
 
 /** One of {@linkcode VERDICT}. */

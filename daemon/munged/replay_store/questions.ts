@@ -47,7 +47,7 @@ export class StoreQuestions {
   }
 
   /** Puts all open questions to a new thread of the store. */
-  askAnew(port: MessagePort): void {
+  resendTo(port: MessagePort): void {
     this.#port = port;
     this.#unsent = [...this.#asked.values()];
   }

@@ -6,12 +6,12 @@ import { type Access, formatAddress, readAccess } from "./access.ts";
 import type { StoreFigures } from "./figures.ts";
 import { Master } from "./master.ts";
 import type { StoreConfig } from "./messages.ts";
-import { flawsOf, unavailable } from "./trouble.ts";
+import { flawsOf, unavailableText } from "./trouble.ts";
 import { slotOf, SLOTS, tagIn } from "./slots.ts";
 import { LOCATE, type Shard } from "./topology.ts";
 
 const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 3_000;
+const MAX_PAUSE_MS = 3_000;
 /**
  * How long connections may be idle before they are closed. With an open one, the runtime wakes up every second, which
  * disturbs tightly coupled jobs; connecting again takes milliseconds.
@@ -58,7 +58,7 @@ export class Servers {
    * Whether something has been wrong for so long that questions should no longer wait: a silent server has half of a
    * question's time to answer, and this is the other half.
    */
-  get isLongAway(): boolean {
+  get isUnavailable(): boolean {
     const since = this.#troubleSince;
     return since !== null && performance.now() - since > this.#config.replayStoreTimeout / 2;
   }
@@ -91,7 +91,7 @@ export class Servers {
   }
 
   /** Looks for the servers again. @param reason why one of them seems lost or wrong. */
-  lookAnew(reason: string): void {
+  rediscover(reason: string): void {
     if (this.#isAsleep) return;
     if (this.#troubleSince === null) {
       this.#troubleSince = performance.now();
@@ -126,12 +126,12 @@ export class Servers {
   async #untilNeeded(): Promise<boolean> {
     const alarm = this.#alarm.promise.then(() => "alarm" as const);
     while (!this.#isIdle) {
-      const patience = new AbortController();
+      const timer = new AbortController();
       const quiet = sleep(this.#lastUse + IDLE_MS - performance.now(), "quiet" as const, {
-        signal: patience.signal,
+        signal: timer.signal,
       }).catch(() => "quiet" as const);
       const event = await Promise.race([alarm, quiet]);
-      patience.abort();
+      timer.abort();
       if (event === "alarm") return false;
     }
     this.#alarm = Promise.withResolvers();
@@ -170,7 +170,7 @@ export class Servers {
     });
     this.#masters.set(name, master);
     this.#figures.connected();
-    void master.link.closed.then(() => this.lookAnew(`${name}: Connection lost`));
+    void master.link.closed.then(() => this.rediscover(`${name}: Connection lost`));
     this.#announce(name, master);
   }
 
@@ -197,8 +197,8 @@ export class Servers {
       this.#trouble = reason;
       this.#troubleSince ??= performance.now();
       this.#announced.clear();
-      if (!this.isLongAway) return;
-      this.#log.limited("replay store", "error", unavailable(reason, this.#config));
+      if (!this.isUnavailable) return;
+      this.#log.limited("replay store", "error", unavailableText(reason, this.#config));
     } else this.#troubleSince = null;
     this.#figures.reachable(reason === null);
   }
@@ -216,6 +216,6 @@ export class Servers {
 
 /** Pause in milliseconds after a number of failures; random, so that hosts don't all come at once. */
 function pauseAfter(failures: number): number {
-  const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
+  const pause = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
   return pause * (0.5 + Math.random() / 2);
 }

@@ -8,7 +8,7 @@ export const SLOTS = 16_384;
 export type SlotRange = readonly [first: number, last: number];
 
 /** All slots, which are in one place unless the store is a cluster. */
-export const EVERYTHING: readonly SlotRange[] = [[0, SLOTS - 1]];
+export const ALL_SLOTS: readonly SlotRange[] = [[0, SLOTS - 1]];
 
 const POLYNOMIAL = 0x1021;
 

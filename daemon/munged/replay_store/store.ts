@@ -1,5 +1,5 @@
 // The store, as its thread sees it: answers each question in time, whatever happens to servers and connections. A question
-// that can't be answered with certainty is answered with "away"; the worker decides what that means for the client.
+// that can't be answered with certainty is answered with "unavailable"; the worker decides what that means for the client.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "../../process/log.ts";
 import { formatAddress } from "./access.ts";
@@ -8,7 +8,7 @@ import { LinkLost, ServerRefusal } from "./link.ts";
 import type { Master } from "./master.ts";
 import { type Question, type StoreConfig, VERDICT, type Verdict } from "./messages.ts";
 import { Servers } from "./servers.ts";
-import { clockGrace, tooOld, unavailable } from "./trouble.ts";
+import { clockGrace, tooOldText, unavailableText } from "./trouble.ts";
 
 /** Pause before asking again a server that refused for a temporary reason. */
 const RETRY_PAUSE_MS = 30;
@@ -70,15 +70,15 @@ export class ReplayStore {
     const { question } = pending;
     const master = this.#servers.masterOf(question.name);
     if (master === undefined) {
-      if (this.#servers.isLongAway) this.#giveUp(pending, this.#servers.trouble!);
+      if (this.#servers.isUnavailable) this.#giveUp(pending, this.#servers.trouble!);
       else void this.#servers.nextChange.then(() => this.#attempt(pending));
       return;
     }
     // Another host may have decoded it before the server's records begin. Times are whole seconds.
     const since = master.since + clockGrace(this.#config);
     if (question.encodeTime <= since) {
-      this.#log.limited("store since", "warning", tooOld(since, this.#config));
-      this.#settle(pending, VERDICT.older);
+      this.#log.limited("store since", "warning", tooOldText(since, this.#config));
+      this.#settle(pending, VERDICT.tooOld);
       return;
     }
     master.remember(question, false).then(
@@ -111,7 +111,7 @@ export class ReplayStore {
         return null;
       }
       case "elsewhere":
-        this.#servers.lookAnew(error.message);
+        this.#servers.rediscover(error.message);
         await this.#servers.nextChange;
         return null;
       case "reconnect":
@@ -136,8 +136,8 @@ export class ReplayStore {
 
   #giveUp(pending: Pending, reason: string): void {
     if (pending.isAnswered) return;
-    this.#log.limited("replay store", "error", unavailable(reason, this.#config));
-    this.#settle(pending, VERDICT.away);
+    this.#log.limited("replay store", "error", unavailableText(reason, this.#config));
+    this.#settle(pending, VERDICT.unavailable);
   }
 
   /** Gives up on questions whose time is over. While there are none, there is no timer. */

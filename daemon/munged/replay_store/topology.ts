@@ -4,7 +4,7 @@ import type { StoreAddress, StoreKind } from "../config.ts";
 import { type Access, formatAddress } from "./access.ts";
 import { Link } from "./link.ts";
 import type { StoreConfig } from "./messages.ts";
-import { EVERYTHING, type SlotRange, SLOTS } from "./slots.ts";
+import { ALL_SLOTS, type SlotRange, SLOTS } from "./slots.ts";
 
 /** A master, and the slots it has. */
 export interface Shard {
@@ -13,7 +13,7 @@ export interface Shard {
 }
 
 /** More masters than any store needs. Each takes a descriptor away from clients. */
-const MOST_MASTERS = 100;
+const MAX_MASTERS = 100;
 
 /**
  * Finds the masters of a store.
@@ -30,7 +30,7 @@ type Locate = (
 /** By kind of store. */
 export const LOCATE: Readonly<Record<StoreKind, Locate>> = {
   single: ({ replayStore }) =>
-    Promise.resolve([{ address: replayStore.servers[0]!, ranges: EVERYTHING }]),
+    Promise.resolve([{ address: replayStore.servers[0]!, ranges: ALL_SLOTS }]),
 
   /** More than half of the sentinels must agree: one that is cut off from the others may name a former master. */
   async sentinel({ replayStore: { servers, master }, replayStoreTimeout }, access) {
@@ -48,7 +48,7 @@ export const LOCATE: Readonly<Record<StoreKind, Locate>> = {
       votes.set(formatAddress(address), vote);
     }
     const chosen = [...votes.values()].find(({ count }) => count > servers.length / 2);
-    if (chosen !== undefined) return [{ address: chosen.address, ranges: EVERYTHING }];
+    if (chosen !== undefined) return [{ address: chosen.address, ranges: ALL_SLOTS }];
     const failed = answers.find((answer) => answer.status === "rejected");
     if (failed !== undefined) throw failed.reason;
     throw new Error(
@@ -103,16 +103,16 @@ async function openSentinel(
  * The masters in an answer to CLUSTER SLOTS.
  *
  * @param asked the server that answered; it may leave out its own address.
- * @throws {StrangeAnswer} for any other answer, {Error} if there are too many masters.
+ * @throws {UnexpectedAnswer} for any other answer, {Error} if there are too many masters.
  */
 export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
   const shards = new Map<string, { address: StoreAddress; ranges: SlotRange[] }>();
   for (const row of listIn(answer)) {
     const [first, last, master] = listIn(row);
     const [host, port] = listIn(master);
-    if (!isSlot(first) || !isSlot(last) || first > last) throw new StrangeAnswer(asked);
+    if (!isSlot(first) || !isSlot(last) || first > last) throw new UnexpectedAnswer(asked);
     if (typeof port !== "number" || !(typeof host === "string" || host === null)) {
-      throw new StrangeAnswer(asked);
+      throw new UnexpectedAnswer(asked);
     }
     if (host === "?") continue; // unknown even to the server that answered
     const address = { host: host || asked.host, port };
@@ -120,18 +120,18 @@ export function shardsIn(answer: unknown, asked: StoreAddress): Shard[] {
     const shard = shards.get(name) ?? { address, ranges: [] };
     shard.ranges.push([first, last]);
     shards.set(name, shard);
-    if (shards.size > MOST_MASTERS) {
+    if (shards.size > MAX_MASTERS) {
       throw new Error(
-        `${formatAddress(asked)}: Its answer names more than ${MOST_MASTERS} masters`,
+        `${formatAddress(asked)}: Its answer names more than ${MAX_MASTERS} masters`,
       );
     }
   }
-  if (shards.size === 0) throw new StrangeAnswer(asked);
+  if (shards.size === 0) throw new UnexpectedAnswer(asked);
   return [...shards.values()];
 }
 
 /** A server gave an answer that names no masters. */
-export class StrangeAnswer extends Error {
+export class UnexpectedAnswer extends Error {
   constructor(asked: StoreAddress) {
     super(`${formatAddress(asked)}: Its answer names no masters`);
   }

@@ -11,12 +11,12 @@ export function clockGrace({ timestampDriftMax }: Pick<StoreConfig, "timestampDr
 }
 
 /** The log line about a store that is unavailable. */
-export function unavailable(reason: string, config: StoreConfig): string {
+export function unavailableText(reason: string, config: StoreConfig): string {
   return `Replay store is unavailable: ${reason}: ${consequence(config)}`;
 }
 
 /** The log line about credentials that are older than the store's records. @param since seconds since the epoch. */
-export function tooOld(since: number, config: StoreConfig): string {
+export function tooOldText(since: number, config: StoreConfig): string {
   const time = new Date(since * 1000).toISOString();
   return `Replay store has no records from before ${time}, when it was started, became ` +
     `the master or was first used: for credentials made before then, ${consequence(config)}`;

@@ -1,7 +1,7 @@
 // Memory in which answers are made: reused for each one, except for very long ones, which get their own.
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { newBytes } from "../../../lib/bytes/memory.ts";
-import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { permanentMemory } from "../../../lib/os/anonymous_memory.ts";
 import { ptr } from "../../../lib/os/libc.ts";
 
 /** Maximum length of an answer in reused memory. */
@@ -9,7 +9,7 @@ const LENGTH = 131_072;
 
 /** Memory for one answer at a time. */
 export class AnswerMemory {
-  readonly #memory = lastingMemory(LENGTH);
+  readonly #memory = permanentMemory(LENGTH);
   readonly #views = new KeptViews(this.#memory);
   readonly #address: number = ptr(this.#memory);
 

@@ -30,7 +30,7 @@ import {
   requireTypes,
 } from "./permission.ts";
 import { asMungeError, checkRetry, logRefusal, parsed, requireIdentity } from "./refusals.ts";
-import { expiryOf, stateInTime } from "./validity.ts";
+import { expiryOf, validityError } from "./validity.ts";
 
 /** A decode in progress: the request and its state. */
 interface Decode {
@@ -52,8 +52,8 @@ interface Decode {
 
 /** Why a credential is refused without a verdict of the store. */
 const UNCERTAIN = {
-  [VERDICT.away]: "Replay store is unavailable",
-  [VERDICT.older]: "Credential is older than the replay store's records",
+  [VERDICT.unavailable]: "Replay store is unavailable",
+  [VERDICT.tooOld]: "Credential is older than the replay store's records",
 } as const;
 
 /** The refusal of a credential that may be a replay. The store's thread logs why, once for all credentials. */
@@ -66,7 +66,7 @@ class UncertainError extends MungeError {
 const NOTHING = new Uint8Array(0);
 
 /** Refusals whose answer still contains everything in the credential. */
-const TELLING: ReadonlySet<MungeErrorCode> = new Set([
+const REFUSALS_WITH_CONTENTS: ReadonlySet<MungeErrorCode> = new Set([
   "EMUNGE_CRED_EXPIRED",
   "EMUNGE_CRED_REWOUND",
   "EMUNGE_CRED_REPLAYED",
@@ -128,8 +128,13 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
     decode.ttl = Math.min(opened.ttl, context.maxTtl);
     requireReader(opened, peer, context);
     requireOrigin(policy, opened);
-    const state = stateInTime(opened.encodeTime, decode.ttl, decodeTime, context.timestampDriftMax);
-    if (state !== null) decode.refusal = new MungeError(state);
+    const invalid = validityError(
+      opened.encodeTime,
+      decode.ttl,
+      decodeTime,
+      context.timestampDriftMax,
+    );
+    if (invalid !== null) decode.refusal = new MungeError(invalid);
   } catch (thrown) {
     decode.refusal = asMungeError(thrown, context);
   }
@@ -221,16 +226,16 @@ function takeBack(decode: Decode, { replayCache }: RequestContext): void {
 /** The answer: the credential's contents, or only the error. */
 function respond(decode: Decode, context: RequestContext): Answer {
   const { retry, opened, refusal } = decode;
-  const tells = refusal === null || TELLING.has(refusal.code);
+  const hasContents = refusal === null || REFUSALS_WITH_CONTENTS.has(refusal.code);
   if (refusal instanceof PolicyRefusal) recordRefusal("decode", refusal, decode.peer, context);
   else if (refusal !== null) {
-    if (tells) {
+    if (hasContents) {
       const text = `${refusal.message} from ${addressText(opened!.originAddress)}`;
       context.log.client(decode.peer.uid, refusal.code, text);
     } else if (!(refusal instanceof UncertainError)) logRefusal(refusal, decode.peer, context);
     context.refused({ ...decode, error: refusal.code });
   }
-  const response = tells
+  const response = hasContents
     ? contentsOf(opened!, decode)
     : { ...RESET_DECODE_RESPONSE, errno: refusal.errno, errorText: refusal.message };
   const bytes = formatDecodeResponse(response, retry, context.allocate);

@@ -64,7 +64,7 @@ export class Delivery {
   }
 
   /** Sends more of its answer to a parked client. */
-  goOn(client: ParkedClient, answer: Answer): void {
+  sendMore(client: ParkedClient, answer: Answer): void {
     const { descriptors, parked, kept } = this.#parts;
     const { fd, buffer } = client;
     const count = send(fd, ptr(buffer) + client.done, buffer.length - client.done);

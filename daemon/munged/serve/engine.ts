@@ -136,7 +136,7 @@ export class Engine {
   }
 
   /** Makes all threads accept connections from the socket to which the listening descriptor now refers. */
-  listenAnew(): void {
+  rewatchListener(): void {
     this.#order({ kind: "listen" });
   }
 

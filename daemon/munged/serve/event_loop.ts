@@ -82,7 +82,7 @@ export class EventLoop {
       poller: this.#poller,
       retries: this.#retries,
       log,
-      expectLong: () => this.#standby.endTaking(),
+      expectLong: () => this.#standby.endAccepting(),
       mustWait: ({ uid }) => this.#turns.mustWait(uid, this.#clock),
       awaitTurn: (client) => this.#turns.add(client),
     });
@@ -153,8 +153,8 @@ export class EventLoop {
   }
 
   /** Accepts connections from the socket to which the listening descriptor now refers, unless it is not accepting any. */
-  listenAnew(): void {
-    if (this.#listener.isWatching) this.#listener.watchAnew();
+  rewatchListener(): void {
+    if (this.#listener.isWatching) this.#listener.rewatch();
   }
 
   /** Stops accepting connections until {@linkcode accept}, and reports when no client is left. */
@@ -169,7 +169,7 @@ export class EventLoop {
   accept(): void {
     this.#isWindingDown = false;
     this.#exchange.kept.keepAgain();
-    this.#listener.watchAnew();
+    this.#listener.rewatch();
   }
 
   /** Makes {@linkcode run} return once no client is left. */
@@ -235,7 +235,7 @@ export class EventLoop {
   #takeTurns(): void {
     const turns = this.#turns;
     if (!turns.hasWaiting) return;
-    this.#standby.endTaking(); // other workers should not count on this one now
+    this.#standby.endAccepting(); // other workers should not count on this one now
     for (const end = this.#clock + TURN_MS; this.#clock < end;) {
       const client = turns.next(this.#clock);
       this.#isBlocked = client === undefined;

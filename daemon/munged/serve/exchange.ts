@@ -127,8 +127,8 @@ export class Exchange {
     }
     const client = this.parked.get(fd);
     if (client === undefined || !client.isWatched) return; // disconnected earlier in this turn
-    if (client.answer === null) this.reception.goOn(client);
-    else this.#delivery.goOn(client, client.answer);
+    if (client.answer === null) this.reception.readMore(client);
+    else this.#delivery.sendMore(client, client.answer);
     if (this.parked.get(fd) !== client) release(client.buffer);
   }
 

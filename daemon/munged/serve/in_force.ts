@@ -1,7 +1,7 @@
 // The realms and groups in force at a worker. The engine replaces them when files change (orders.ts).
 import { type GroupMap, isGroupMember } from "../groups/map.ts";
 import { type Realms, requireRealm } from "../keys/realms.ts";
-import { subkeysIn } from "../keys/shelter.ts";
+import { subkeysIn } from "../keys/shared_subkeys.ts";
 import type { ServedRealm } from "./context.ts";
 
 /** One worker's realms and groups. */

@@ -1,7 +1,7 @@
 // Answers over kept connections: those to requests that arrived together are sent together. What a client does not read now
 // is parked; when its connection ends, the credentials in answers that it has not received are forgotten.
 import { copyBytes, newBytes } from "../../../lib/bytes/memory.ts";
-import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { permanentMemory } from "../../../lib/os/anonymous_memory.ts";
 import { EAGAIN, errno, ptr, strerror } from "../../../lib/os/libc.ts";
 import { send } from "../../../lib/os/socket.ts";
 import type { Logger } from "../../process/log.ts";
@@ -30,7 +30,7 @@ export interface KeptAnswersParts {
 export class KeptAnswers {
   readonly #parts: KeptAnswersParts;
   /** Answers not sent yet. */
-  readonly #batch = new Uint8Array(lastingMemory(BATCH_LENGTH));
+  readonly #batch = new Uint8Array(permanentMemory(BATCH_LENGTH));
   readonly #batchAddress: number = ptr(this.#batch);
   #batched = 0;
 

@@ -110,8 +110,8 @@ export class KeptConnections {
 
   /** Gives a connection a new deadline: that of a message if part of one has arrived. */
   extend(connection: KeptConnection, now: number): void {
-    const patience = connection.rest.length > 0 ? MESSAGE_TIMEOUT_MS : KEEP_TERMS.idleMs;
-    connection.deadline = now + patience;
+    const timeout = connection.rest.length > 0 ? MESSAGE_TIMEOUT_MS : KEEP_TERMS.idleMs;
+    connection.deadline = now + timeout;
   }
 
   /** Milliseconds of the monotonic clock at which {@linkcode overdue} must be called, or Infinity. */

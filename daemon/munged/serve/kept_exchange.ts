@@ -5,14 +5,14 @@
 import { newBytes } from "../../../lib/bytes/memory.ts";
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
-import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { permanentMemory } from "../../../lib/os/anonymous_memory.ts";
 import { EAGAIN, EINTR, errno, ptr, strerror } from "../../../lib/os/libc.ts";
 import {
+  enablePassCred,
   hasInput,
-  knowsSenders,
-  passSenders,
   receiveFrom,
   sender,
+  supportsPassCred,
 } from "../../../lib/os/sender.ts";
 import { send } from "../../../lib/os/socket.ts";
 import { formatKeepResponse } from "../../../lib/protocol/message.ts";
@@ -66,7 +66,7 @@ export class KeptExchange {
   readonly #work: KeptWork;
   #isDraining = false;
 
-  readonly #input = new Uint8Array(lastingMemory(READ_LENGTH));
+  readonly #input = new Uint8Array(permanentMemory(READ_LENGTH));
   readonly #inputAddress: number = ptr(this.#input);
   readonly #inputViews = new KeptViews(this.#input.buffer as ArrayBuffer);
 
@@ -109,12 +109,12 @@ export class KeptExchange {
   /** Keeps a client's connection, or closes it if it can't be kept. */
   keep(fd: number, peer: Peer, retry: number): void {
     const { descriptors, counters, poller, log } = this.#parts;
-    if (!knowsSenders || this.#isDraining || !this.connections.hasRoom(peer.uid)) {
+    if (!supportsPassCred || this.#isDraining || !this.connections.hasRoom(peer.uid)) {
       counters.notKept();
       descriptors.hangUp(fd);
       return;
     }
-    passSenders(fd); // before the answer, after which the client sends its requests
+    enablePassCred(fd); // before the answer, after which the client sends its requests
     const response = formatKeepResponse(KEEP_TERMS, retry);
     if (send(fd, ptr(response), response.length) !== response.length) {
       log.limited("keep", "info", `Failed to send message: ${strerror(errno())}`);
@@ -145,7 +145,7 @@ export class KeptExchange {
     connection.undelivered = [];
     this.#return(connection);
     this.connections.extend(connection, performance.now());
-    this.#goOn(connection);
+    this.#answerRest(connection);
   }
 
   /** Continues with a connection that is no longer parked, with the answer that it waited for. */
@@ -153,11 +153,11 @@ export class KeptExchange {
     this.#return(connection);
     this.connections.extend(connection, performance.now());
     this.#work.begin(connection);
-    if (this.#answers.sendAlone(connection, answer)) this.#goOn(connection);
+    if (this.#answers.sendAlone(connection, answer)) this.#answerRest(connection);
   }
 
   /** Answers what had arrived with the requests before it, unless the user has to wait. */
-  #goOn(connection: KeptConnection): void {
+  #answerRest(connection: KeptConnection): void {
     const { peer, rest } = connection;
     if (isComplete(rest) && this.#parts.mustWait(peer)) this.#awaitTurn(connection);
     else this.#work.answerAll(connection, connection.rest);

@@ -4,7 +4,7 @@ import { readU32 } from "../../../lib/bytes/integers.ts";
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { copyBytes } from "../../../lib/bytes/memory.ts";
 import { MungeError } from "../../../lib/errors.ts";
-import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { permanentMemory } from "../../../lib/os/anonymous_memory.ts";
 import { type Header, HEADER_LENGTH, parseHeader } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
@@ -48,7 +48,7 @@ export class KeptWork {
   readonly #parts: KeptWorkParts;
   readonly #context: RequestContext;
   /** The request being answered, copied here because this memory has lasting views. */
-  readonly #request = new Uint8Array(lastingMemory(LONGEST));
+  readonly #request = new Uint8Array(permanentMemory(LONGEST));
   readonly #bodyViews = new KeptViews(this.#request.buffer as ArrayBuffer, HEADER_LENGTH);
   readonly #memory = new AnswerMemory();
   /** What one connection has sent, and how much of it has been answered. */

@@ -43,7 +43,7 @@ export interface ListenerParts {
   makeRoom(): boolean;
   /** Lowers the number of parked clients. */
   parkFewer(): void;
-  /** Whether to accept connections from the start, or only after {@linkcode Listener.watchAnew}. */
+  /** Whether to accept connections from the start, or only after {@linkcode Listener.rewatch}. */
   readonly accepting: boolean;
 }
 
@@ -74,11 +74,11 @@ export class Listener {
   accept(): void {
     if (!this.#isWatching) return; // told to rest after the poller had reported a connection
     const { standby } = this.#parts;
-    standby.beginTaking();
+    standby.beginAccepting();
     const outcome = this.#acceptTurn();
     if (outcome === "more") return;
-    standby.endTaking();
-    if (outcome === "none" && standby.isOtherTaking()) this.#pause(STANDBY_MS);
+    standby.endAccepting();
+    if (outcome === "none" && standby.isOtherAccepting()) this.#pause(STANDBY_MS);
   }
 
   /** Watches the socket again if it is time. */
@@ -89,17 +89,17 @@ export class Listener {
   }
 
   /** Watches the socket to which the descriptor now refers; the poller has dropped the previous one. */
-  watchAnew(): void {
+  rewatch(): void {
     this.#isWatching = false;
     this.#nextWatch = Infinity;
     this.#watch();
   }
 
-  /** Stops accepting connections until {@linkcode watchAnew}. */
+  /** Stops accepting connections until {@linkcode rewatch}. */
   rest(): void {
     this.#nextWatch = Infinity;
     this.#unwatch();
-    this.#parts.standby.endTaking();
+    this.#parts.standby.endAccepting();
   }
 
   /** Stops accepting connections permanently. */

@@ -53,10 +53,10 @@ export class Orders {
         report({ kind: "realms", generation: order.generation });
         break;
       case "store":
-        questions!.askAnew(order.port);
+        questions!.resendTo(order.port);
         break;
       case "listen":
-        loop.listenAnew();
+        loop.rewatchListener();
         break;
       case "rest":
         loop.rest(order.graceMs);

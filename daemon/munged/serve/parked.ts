@@ -8,7 +8,7 @@ import type { Answer, Deferred, Peer } from "./context.ts";
 import type { KeptConnection } from "./kept_connections.ts";
 
 /** Allowed even if descriptors are scarce, because some clients' bytes arrive a moment late. */
-const LEAST_PARKED = 2;
+const MIN_PARKED = 2;
 
 /** Limits on what a worker keeps for its clients. */
 export interface ParkingLimits {
@@ -186,7 +186,7 @@ export class ParkedClients {
 
   /** Lowers the number of parked clients from now on, because the last descriptors have been reached. */
   keepFewer(): void {
-    this.#most = Math.max(LEAST_PARKED, this.#clients.size - 1);
+    this.#most = Math.max(MIN_PARKED, this.#clients.size - 1);
     this.limit();
   }
 

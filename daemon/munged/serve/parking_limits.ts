@@ -8,7 +8,7 @@ import type { EngineSettings } from "./worker_messages.ts";
 /** Descriptors reserved for our own files, or half of all if there are few. */
 const RESERVED_DESCRIPTORS = 256;
 /** Even with many workers, each has room for some requests of the protocol's maximum length. */
-const LEAST_PARKED_BYTES = 6 * 2 ** 20;
+const MIN_PARKED_BYTES = 6 * 2 ** 20;
 /** Room, in payloads, for the longest message beside other users': base64 makes a credential a third longer. */
 const PARKED_PAYLOADS = 1.5;
 
@@ -21,7 +21,7 @@ export function parkingLimits(
 ): ParkingLimits {
   const limit = Math.min(softLimit("descriptors"), TRACKED_DESCRIPTORS);
   const reserved = Math.min(RESERVED_DESCRIPTORS, limit / 2);
-  const usual = Math.max(LEAST_PARKED_BYTES, Math.floor(parkedBytes / threads));
+  const usual = Math.max(MIN_PARKED_BYTES, Math.floor(parkedBytes / threads));
   const bytesOfUser = Math.floor(usual / 2);
   return {
     clients: Math.max(1, Math.floor((limit - reserved) / threads)),

@@ -1,6 +1,6 @@
 // A worker's questions to the realm's store, in terms of credentials. Loaded only if there is a store.
 import { type Realms, requireRealm } from "../keys/realms.ts";
-import { fingerprintOf } from "../keys/shelter.ts";
+import { fingerprintOf } from "../keys/shared_subkeys.ts";
 import { credentialName, entryLifetime } from "../replay_store/names.ts";
 import { type StoreEnds, StoreQuestions } from "../replay_store/questions.ts";
 import { type RealmStoreRules, scopeOf } from "../replay_store/scope.ts";

@@ -3,7 +3,7 @@
 // connections.
 import { KeptViews } from "../../../lib/bytes/kept_views.ts";
 import { release } from "../../../lib/bytes/memory.ts";
-import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { permanentMemory } from "../../../lib/os/anonymous_memory.ts";
 import { EAGAIN, EINTR, errno, ptr, strerror } from "../../../lib/os/libc.ts";
 import { peek, receive } from "../../../lib/os/socket.ts";
 import { type Header, HEADER_LENGTH, parseHeader } from "../../../lib/protocol/message.ts";
@@ -40,7 +40,7 @@ export class Reception {
   received = 0;
   readonly #parts: ReceptionParts;
   readonly #incoming: Incoming;
-  readonly #input = new Uint8Array(lastingMemory(READ_LENGTH));
+  readonly #input = new Uint8Array(permanentMemory(READ_LENGTH));
   readonly #inputAddress: number = ptr(this.#input);
   readonly #bodyViews = new KeptViews(this.#input.buffer as ArrayBuffer, HEADER_LENGTH);
 
@@ -102,7 +102,7 @@ export class Reception {
   }
 
   /** Reads more from a parked client. */
-  goOn(client: ParkedClient): void {
+  readMore(client: ParkedClient): void {
     const { descriptors, parked, mustWait, awaitTurn, respond } = this.#parts;
     const { fd, peer } = client;
     const isAnsweredAtOnce = client.done === 0 && parked.isFull(peer.uid) && this.#isShort(fd);

@@ -8,10 +8,10 @@ import type { ParkedClient } from "./parked.ts";
 import type { Serving, Standby } from "./standby.ts";
 
 /** How long a retry waits; its client must still get the answer in time. */
-const PATIENCE_MS = MESSAGE_TIMEOUT_MS / 2;
+const MAX_WAIT_MS = MESSAGE_TIMEOUT_MS / 2;
 /** Number of retries that may wait at a worker, and of requests that each may wait for; more would take too long to check. */
-const MOST_WAITING = 256;
-const MOST_EARLIER = 256;
+const MAX_WAITING = 256;
+const MAX_EARLIER = 256;
 
 /** A client whose retry waits; the client is parked. */
 export interface RetryingClient {
@@ -54,7 +54,7 @@ export class Retries {
 
   /** Whether another one may wait. */
   get hasRoom(): boolean {
-    return this.#waiting.length < MOST_WAITING;
+    return this.#waiting.length < MAX_WAITING;
   }
 
   /** Whether munged has answered everything that a retry's process sent before; true for an unknown process. */
@@ -68,7 +68,7 @@ export class Retries {
     const earlier = this.#before(fd, pid);
     this.#isDone(earlier); // so that it does not wait for anything that arrives later
     this.#descriptors.setIdle(fd, true);
-    this.#waiting.push({ ...retrying, earlier, deadline: now + PATIENCE_MS });
+    this.#waiting.push({ ...retrying, earlier, deadline: now + MAX_WAIT_MS });
   }
 
   /** Removes the retries whose wait is over: those in order, and those whose time is up. */
@@ -91,8 +91,8 @@ export class Retries {
     const { fd, pid, serving } = earlier;
     removeWhile(serving, (each) => this.#standby.hasServed(each));
     if (serving.length > 0) return false;
-    const requests = earlier.requests ??= this.#descriptors.requestsOf(pid, fd, MOST_EARLIER + 1);
-    if (requests.length > MOST_EARLIER) return false; // there may be more than were found
+    const requests = earlier.requests ??= this.#descriptors.requestsOf(pid, fd, MAX_EARLIER + 1);
+    if (requests.length > MAX_EARLIER) return false; // there may be more than were found
     removeWhile(requests, (request) => this.#descriptors.isAnswered(request));
     return requests.length === 0;
   }

@@ -4,7 +4,7 @@
 /** A cache line, in words, so that workers don't slow each other down. */
 const WORDS_APART = 16;
 /** Words of a worker: whether it is accepting, and how often it has begun or finished serving a new client. */
-const TAKING = 0;
+const ACCEPTING = 0;
 const STEPS = 1;
 
 /** Memory that the workers of an engine share. */
@@ -28,18 +28,18 @@ export class Standby {
   constructor(shared: SharedArrayBuffer, number: number) {
     this.#words = new Int32Array(shared);
     this.#own = number * WORDS_APART;
-    this.endTaking(); // left by the number's previous holder
+    this.endAccepting(); // left by the number's previous holder
     Atomics.store(this.#words, this.#own + STEPS, 0);
   }
 
   /** Announces that this worker is accepting connections. */
-  beginTaking(): void {
-    Atomics.store(this.#words, this.#own + TAKING, 1);
+  beginAccepting(): void {
+    Atomics.store(this.#words, this.#own + ACCEPTING, 1);
   }
 
   /** Announces that it has stopped, or is about to do something else. */
-  endTaking(): void {
-    Atomics.store(this.#words, this.#own + TAKING, 0);
+  endAccepting(): void {
+    Atomics.store(this.#words, this.#own + ACCEPTING, 0);
   }
 
   /** Announces that this worker is about to accept a client, or has served it. */
@@ -67,9 +67,9 @@ export class Standby {
    * Whether another worker is accepting connections. Of the workers that announce that they have stopped and then ask, at
    * least one gets false, so that they can't all leave it to each other.
    */
-  isOtherTaking(): boolean {
+  isOtherAccepting(): boolean {
     for (let at = 0; at < this.#words.length; at += WORDS_APART) {
-      if (at !== this.#own && Atomics.load(this.#words, at + TAKING) !== 0) return true;
+      if (at !== this.#own && Atomics.load(this.#words, at + ACCEPTING) !== 0) return true;
     }
     return false;
   }

@@ -13,7 +13,7 @@ const EPOCH_MS = 64;
 /** A user whose weighted use of a worker exceeds this, about a quarter of its time, counts as flooding. */
 const FLOOD_MS = 32;
 /** How long a user counts as active after a request. */
-const ABOUT_MS = 10_000;
+const ACTIVE_MS = 10_000;
 /** How long one worker serves a user while clients of the same user wait at another. */
 const HANDOVER_MS = 50;
 /** Number of users remembered before the least recent ones are forgotten. */
@@ -75,7 +75,7 @@ export class Turns {
     const user = this.#users.get(uid);
     if (user === undefined) return false;
     if (user.waiting.length > 0 || user.cost > COSTLY_MS) return true;
-    return usedBy(user, now) > FLOOD_MS && this.#areOthersAbout(uid, now);
+    return usedBy(user, now) > FLOOD_MS && this.#hasOtherActiveUsers(uid, now);
   }
 
   /** Makes a client wait. */
@@ -116,7 +116,7 @@ export class Turns {
     if (requests > 0) user.cost += (milliseconds / requests - user.cost) / AVERAGED;
     user.used = usedBy(user, now) + milliseconds;
     user.epoch = epochOf(now);
-    if (uid !== this.#lastUid || now > this.#lastNoted + ABOUT_MS / 10) this.#note(uid, now);
+    if (uid !== this.#lastUid || now > this.#lastNoted + ACTIVE_MS / 10) this.#note(uid, now);
   }
 
   /** Tells the other workers which user this one serves. */
@@ -138,7 +138,7 @@ export class Turns {
     const own = this.#own;
     const mark = markOf(uid);
     Atomics.store(words, own + SERVED, mark);
-    if (this.#areOthersAbout(uid, now)) {
+    if (this.#hasOtherActiveUsers(uid, now)) {
       const waitsSince = words[own + BLOCKED] === mark ? words[own + BLOCKED_SINCE]! : null;
       for (let at = WORDS_APART; at < words.length; at += WORDS_APART) {
         if (at === own) continue;
@@ -165,14 +165,16 @@ export class Turns {
   }
 
   /** Whether any worker has recently served another user. */
-  #areOthersAbout(uid: number, now: number): boolean {
+  #hasOtherActiveUsers(uid: number, now: number): boolean {
     const words = this.#words;
     const mark = markOf(uid);
     for (let at = WORDS_APART; at < words.length; at += WORDS_APART) {
       const last = Atomics.load(words, at + LAST);
       if (last === 0) continue;
-      if (last !== mark && elapsed(words[at + LAST_AT]!, now) < ABOUT_MS) return true;
-      if (words[at + MIXED_AT] !== 0 && elapsed(words[at + MIXED_AT]!, now) < ABOUT_MS) return true;
+      if (last !== mark && elapsed(words[at + LAST_AT]!, now) < ACTIVE_MS) return true;
+      if (words[at + MIXED_AT] !== 0 && elapsed(words[at + MIXED_AT]!, now) < ACTIVE_MS) {
+        return true;
+      }
     }
     return false;
   }

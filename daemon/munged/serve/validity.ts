@@ -9,7 +9,7 @@ const MAX_TTL_OF_ALL = 3600;
  * Checks a credential against the clock. Unless a drift is set, its clock may be ahead by the credential's time-to-live, as
  * in the reference (docs/protocol.md, "Reading a credential").
  */
-export function stateInTime(
+export function validityError(
   encodeTime: number,
   ttl: number,
   decodeTime: number,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { closeSync, openSync, readSync } from "node:fs";
 import { test } from "node:test";
-import { lastingMemory } from "../../../lib/os/anonymous_memory.ts";
+import { permanentMemory } from "../../../lib/os/anonymous_memory.ts";
 import { ptr } from "../../../lib/os/libc.ts";
 
 const LENGTH = 32 * 2 ** 20;
@@ -21,7 +21,7 @@ function used(bytes: Uint8Array): number {
 test("lasting memory is zeroed, has one address and takes only what is used of it", {
   skip: process.platform !== "linux" && "needs /proc",
 }, () => {
-  const bytes = new Uint8Array(lastingMemory(LENGTH));
+  const bytes = new Uint8Array(permanentMemory(LENGTH));
   assert.equal(bytes.length, LENGTH);
   const address = ptr(bytes);
   assert(used(bytes) < LENGTH / 2);

@@ -78,17 +78,17 @@ describe("journals", () => {
   test("a successor believes retries as its predecessor would have", () => {
     const path = fresh();
     const { cache } = successor(path);
-    const [lost, met, forgotten] = [randomKeys(1), randomKeys(1), randomKeys(1)];
+    const [lost, replayed, forgotten] = [randomKeys(1), randomKeys(1), randomKeys(1)];
     const expiry = NOW + 30;
     const present = (cache: ReplayCache, key: Uint8Array, isRetry: boolean) =>
       cache.remember({ key, requester: PROCESS, isRetry, now: NOW }, expiry);
     present(cache, lost, false);
-    present(cache, met, false);
-    present(cache, met, false);
+    present(cache, replayed, false);
+    present(cache, replayed, false);
     cache.forget(present(cache, forgotten, false) as Remembered);
     const next = successor(path).cache;
     assert.equal(present(next, lost, true), "retried");
-    assert.equal(present(next, met, true), "replayed");
+    assert.equal(present(next, replayed, true), "replayed");
     assert.equal(typeof present(next, forgotten, false), "object");
   });
 

@@ -96,17 +96,17 @@ describe("the cache of a munged that replaces another", () => {
     const { path, cache } = fresh();
     const present = (cache: ReplayCache, key: Uint8Array, isRetry: boolean) =>
       cache.remember({ key, requester: PROCESS, isRetry, now: NOW }, NOW);
-    const [met, first, second] = [randomKeys(1), randomKeys(1), randomKeys(1)];
-    present(cache, met, false);
+    const [replayed, first, second] = [randomKeys(1), randomKeys(1), randomKeys(1)];
+    present(cache, replayed, false);
     present(cache, first, false);
     const next = createReplayState(path);
     previewJournals(next, NOW);
-    assert.equal(present(cache, met, false), "replayed");
+    assert.equal(present(cache, replayed, false), "replayed");
     present(cache, second, false);
     cache.remember({ key: second, requester: PROCESS, isRetry: false, now: NOW }, NOW + 60);
     takeOverRest(next, NOW, false);
     const nextCache = new ReplayCache(next);
-    for (const key of [met, first, second]) {
+    for (const key of [replayed, first, second]) {
       assert.equal(present(nextCache, key, true), "replayed");
     }
     const minute = { key: second, requester: PROCESS, isRetry: true, now: NOW };

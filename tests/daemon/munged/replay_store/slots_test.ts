@@ -1,7 +1,7 @@
 // Slots of a cluster, against the cluster specification's example and the tags that real servers compute.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { shardsIn, StrangeAnswer } from "../../../../daemon/munged/replay_store/topology.ts";
+import { shardsIn, UnexpectedAnswer } from "../../../../daemon/munged/replay_store/topology.ts";
 import { slotOf, tagIn } from "../../../../daemon/munged/replay_store/slots.ts";
 
 test("slotOf() is CRC-16/XMODEM modulo 16384", () => {
@@ -31,7 +31,7 @@ test("shardsIn() reads CLUSTER SLOTS, where a server may leave out its own addre
     { address: { host: "10.0.0.9", port: 7001 }, ranges: [[11, 20], [31, 40]] },
   ]);
   for (const range of [[20_000, 20_001], [5, 4], [-1, 0], ["a", "b"], [null, null], [0, 16_384]]) {
-    assert.throws(() => shardsIn([[...range, ["h", 1]]], asked), StrangeAnswer);
+    assert.throws(() => shardsIn([[...range, ["h", 1]]], asked), UnexpectedAnswer);
   }
   for (const strange of [[], null, "OK", [[]], [[0, 1]], [[0, 1, []]], [[0, 1, [2, 3]]]]) {
     assert.throws(() => shardsIn(strange, asked), /10.0.0.9:1: Its answer names no masters/);

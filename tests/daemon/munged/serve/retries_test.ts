@@ -8,7 +8,7 @@ import { Retries } from "../../../../daemon/munged/serve/retries.ts";
 import { createStandby, Standby } from "../../../../daemon/munged/serve/standby.ts";
 
 const PID = 4711;
-const PATIENCE_MS = 1_000;
+const MAX_WAIT_MS = 1_000;
 
 /** The parts of a worker that retries depend on. */
 interface Worker {
@@ -70,10 +70,10 @@ test("a retry waits for what its process has sent before, at whichever worker", 
     const earlier = serve(worker);
     const { isInOrder, fd } = retryAt(first);
     assert.equal(isInOrder, false);
-    assert.deepEqual(takenAt(PATIENCE_MS - 1), []);
+    assert.deepEqual(takenAt(MAX_WAIT_MS - 1), []);
     const later = serve(worker);
     answer(worker, earlier);
-    assert.deepEqual(takenAt(PATIENCE_MS - 1), [{ fd, isInOrder: true }]);
+    assert.deepEqual(takenAt(MAX_WAIT_MS - 1), [{ fd, isInOrder: true }]);
     assert.equal(first.retries.hasWaiting, false);
     answer(worker, later);
     answer(first, fd);
@@ -104,18 +104,18 @@ test("a retry does not wait for another one that is waiting", () => {
 test("a retry that has waited too long is taken as out of order", () => {
   serve(second);
   const { fd } = retryAt(first);
-  assert.deepEqual(takenAt(PATIENCE_MS - 1), []);
-  assert.deepEqual(takenAt(PATIENCE_MS), [{ fd, isInOrder: false }]);
+  assert.deepEqual(takenAt(MAX_WAIT_MS - 1), []);
+  assert.deepEqual(takenAt(MAX_WAIT_MS), [{ fd, isInOrder: false }]);
 });
 
 test("no more retries wait than can be checked, nor for more requests than that", () => {
   const earlier = Array.from({ length: 300 }, () => serve(second));
   retryAt(first);
   earlier.forEach((fd) => answer(second, fd));
-  assert.deepEqual(takenAt(PATIENCE_MS - 1), [], "some of the requests are not known");
+  assert.deepEqual(takenAt(MAX_WAIT_MS - 1), [], "some of the requests are not known");
   serve(second);
   while (first.retries.hasRoom) retryAt(first);
-  assert.equal(takenAt(PATIENCE_MS).length, 256);
+  assert.equal(takenAt(MAX_WAIT_MS).length, 256);
   assert.equal(first.retries.hasRoom, true);
 });
 

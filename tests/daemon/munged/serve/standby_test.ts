@@ -9,31 +9,31 @@ test("a worker sees another one that takes connections, but not itself", () => {
   const shared = createStandby(THREADS);
   const workers = Array.from({ length: THREADS }, (_, i) => new Standby(shared, i + 1));
   for (const worker of workers) {
-    assert(workers.every((other) => !other.isOtherTaking()));
-    worker.beginTaking();
-    assert(workers.every((other) => other.isOtherTaking() === (other !== worker)));
-    worker.endTaking();
+    assert(workers.every((other) => !other.isOtherAccepting()));
+    worker.beginAccepting();
+    assert(workers.every((other) => other.isOtherAccepting() === (other !== worker)));
+    worker.endAccepting();
   }
 });
 
 test("if all workers stop at once, the last one to ask stays", () => {
   const shared = createStandby(THREADS);
   const workers = Array.from({ length: THREADS }, (_, i) => new Standby(shared, i + 1));
-  for (const worker of workers) worker.beginTaking();
+  for (const worker of workers) worker.beginAccepting();
   const answers = workers.map((worker) => {
-    worker.endTaking();
-    return worker.isOtherTaking();
+    worker.endAccepting();
+    return worker.isOtherAccepting();
   });
   assert.deepEqual(answers, [true, true, true, false]);
 });
 
 test("a dead worker is not waited for once its number is reused", () => {
   const shared = createStandby(THREADS);
-  new Standby(shared, 2).beginTaking();
+  new Standby(shared, 2).beginAccepting();
   const other = new Standby(shared, 1);
-  assert(other.isOtherTaking());
+  assert(other.isOtherAccepting());
   new Standby(shared, 2);
-  assert(!other.isOtherTaking());
+  assert(!other.isOtherAccepting());
 });
 
 test("a worker is known to serve a client from before it accepts until it has served it", () => {

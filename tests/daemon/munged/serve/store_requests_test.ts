@@ -59,7 +59,7 @@ test("a retry is believed once the store has answered, and never if it knew the 
 });
 
 test("without the store's answer, the policy decides", () => {
-  for (const verdict of [VERDICT.away, VERDICT.older]) {
+  for (const verdict of [VERDICT.unavailable, VERDICT.tooOld]) {
     const refuse = sharing("refuse");
     const { errno, errorText, payload } = refuse.end(refuse.begin(), verdict);
     assert.equal(errno, ERRNO.EMUNGE_SNAFU);

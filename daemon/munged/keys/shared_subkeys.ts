@@ -14,7 +14,7 @@ import {
 const SUBKEY_LENGTH = 20;
 
 /** Moves subkeys to memory for secrets; wipes `subkeys`. */
-export function shelter(subkeys: Subkeys, warn: (reason: SystemError) => void): SharedSecret {
+export function shareSubkeys(subkeys: Subkeys, warn: (reason: SystemError) => void): SharedSecret {
   const bytes = newSecret(2 * SUBKEY_LENGTH, warn);
   bytes.set(subkeys.dek);
   bytes.set(subkeys.mac, SUBKEY_LENGTH);
