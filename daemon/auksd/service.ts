@@ -109,8 +109,9 @@ class Auksd {
   /** Disposing this ends the recurring tasks of the current configuration. */
   #chores = new DisposableStack();
   readonly #end: () => void;
-  /** Settles when all SIGHUPs so far have been handled. */
-  #reloading: Promise<void> = Promise.resolve();
+  readonly #served = Promise.withResolvers<void>();
+  /** Settles when auksd serves and all SIGHUPs so far have been handled: one that came earlier would not move its port. */
+  #reloading: Promise<void> = this.#served.promise;
 
   /** @param teardown gets the steps of the shutdown, as they become necessary. */
   constructor(start: AuksdStart, prepared: Prepared, accounts: Accounts, teardown: Teardown) {
@@ -159,6 +160,7 @@ class Auksd {
     await this.#upkeep.clean();
     this.#serve(unserved.splice(0));
     await this.#replicate();
+    this.#served.resolve();
     setTimeout(releaseProgramPages, SETTLED_MS).unref();
   }
 
@@ -205,6 +207,7 @@ class Auksd {
 
   /** Starts the recurring tasks of the current configuration, and ends those of the previous one. */
   #startChores(): void {
+    if (this.#chores.disposed) return; // auksd is stopping
     this.#chores.dispose();
     this.#chores = new DisposableStack();
     const every = (milliseconds: number, task: () => Promise<void>) => {
