@@ -35,12 +35,12 @@ export async function run(program: string, args: readonly string[]): Promise<num
   parseAuksOptions(program, USAGE, settings, args);
   const { checkAuksd, runAuksd } = await import("../../daemon/auksd/main.ts");
   const { verbose, debug, foreground } = settings;
-  const isTalking = verbose > 0 || debug > 0;
+  const isVerbose = verbose > 0 || debug > 0;
   const start: AuksdRun = {
     program,
     commandLine: args,
     config: settings.config,
-    log: isTalking
+    log: isVerbose
       ? { kind: "stdout", levels: { info: verbose, debug } }
       : foreground
       ? { kind: "stderr" }

@@ -46,8 +46,8 @@ export function openConfiguration(options: ConfigurationOptions): OpenedConfigur
     }
     throw error;
   }
-  tellBlocks(log, configuration);
-  tellValues(log, configuration);
+  logBlocks(log, configuration);
+  logConfiguration(log, configuration);
   const api = apiLog(configuration);
   for (const warning of configuration.config.warnings) {
     for (const each of [log, api]) each.info(1, `auks_engine: ${warning}`);
@@ -55,14 +55,14 @@ export function openConfiguration(options: ConfigurationOptions): OpenedConfigur
   return { configuration, log: api };
 }
 
-function tellBlocks(log: AuksLog, { file, hasRenewer }: ClientConfiguration): void {
+function logBlocks(log: AuksLog, { file, hasRenewer }: ClientConfiguration): void {
   for (const block of hasRenewer ? ["common", "api", "renewer"] : ["common", "api"]) {
     log.info(2, `auks_engine: initializing engine from '${block}' block of file ${file}`);
   }
 }
 
 /** The values in the original's words; missing ones with the original's defaults. */
-function tellValues(log: AuksLog, { config }: ClientConfiguration): void {
+function logConfiguration(log: AuksLog, { config }: ClientConfiguration): void {
   const { primary, api, renewer } = config;
   const secondary = config.secondary ??
     { host: "localhost", address: "localhost", port: "12345", principal: "" };

@@ -85,7 +85,7 @@ interface Layout {
 }
 
 /** Descriptions start at the third tab stop if the names leave room. */
-const TWO_STOPS = 16;
+const DESCRIPTION_COLUMN = 16;
 
 function formatLong(option: Option<never>): string {
   const { short, long, argument, help } = option;
@@ -94,7 +94,7 @@ function formatLong(option: Option<never>): string {
     `--${long}`,
     ...argument === undefined ? [] : [argument],
   ].join(" ");
-  return `\t${names}${names.length < TWO_STOPS ? "\t\t" : "\t"}${help}\n`;
+  return `\t${names}${names.length < DESCRIPTION_COLUMN ? "\t\t" : "\t"}${help}\n`;
 }
 
 function formatShort({ short, argument, help }: Option<never>): string {

@@ -94,7 +94,7 @@ export function optionOf(words: readonly string[], name: string): string | undef
 
 /** Whether only munged can write to its files. */
 export function files(node: Node): Finding[] {
-  const { config, exchange, lock, seesAll } = node;
+  const { config, exchange, lock, canReadAll } = node;
   const paths: [TrustedFile, string][] = [["seed", config.seedFile], ["pid", config.pidFile]];
   if (!config.foreground && !config.syslog) paths.unshift(["log", config.logFile]);
   // Where a running daemon has its files is known only from its command line.
@@ -103,7 +103,7 @@ export function files(node: Node): Finding[] {
   const findings: Finding[] = [];
   for (const [kind, path] of paths) {
     for (const { text, code } of breaches(kind, path, node)) {
-      if (!seesAll && code === "EACCES") continue;
+      if (!canReadAll && code === "EACCES") continue;
       findings.push(explained(make, text, node));
     }
   }

@@ -41,11 +41,11 @@ export async function examineHosts(
     }
   };
   await Promise.all(Array.from({ length: MAX_CONNECTIONS }, work));
-  return blameOurs(findings, node);
+  return suspectOwnKey(findings, node);
 }
 
 /** If all hosts share a key that is not ours, ours is the wrong one. */
-function blameOurs(findings: HostFinding[], { key }: Node): HostFinding[] {
+function suspectOwnKey(findings: HostFinding[], { key }: Node): HostFinding[] {
   const fingerprints = new Set(findings.map(({ fingerprint }) => fingerprint));
   const [theirs] = fingerprints;
   const isOurs = key.state !== "read" || theirs === undefined || theirs === key.fingerprint;
@@ -94,14 +94,14 @@ async function askAndJudge(host: string, ssh: string, node: Node): Promise<HostF
     const failure = encode !== undefined && "failure" in encode ? encode.failure : "no answer";
     const reason = answer.cause?.verdict === "problem" ? answer.cause.text : failure;
     const text = `munged on ${host} is down: ${reason}`;
-    return { ...about, skewSeconds, ...problem(text, examineThere(host)) };
+    return { ...about, skewSeconds, ...problem(text, remoteDoctorCommand(host)) };
   }
   const opened = client.decode({ credential: new TextEncoder().encode(encode.credential) });
   return judge({ ...about, skewSeconds }, decode, opened, answer.cause, node);
 }
 
 /** The host's own doctor knows best, but we don't repeat the commands it suggests. */
-function examineThere(host: string) {
+function remoteDoctorCommand(host: string) {
   return run(`ssh ${quote(host)} mungebox doctor`);
 }
 
@@ -140,12 +140,12 @@ function judge(
       : ["This host", host, here.errorText];
     const isPolicy = said !== undefined && isByPolicy(said);
     const text = `${by} refuses credentials from ${of}: ${isPolicy ? said : errorText(refused)}`;
-    const remedy = isPolicy ? explain(said, node)?.remedy : examineThere(host);
+    const remedy = isPolicy ? explain(said, node)?.remedy : remoteDoctorCommand(host);
     return { ...known, ...problem(text, remedy) };
   }
   if (cause !== undefined) {
     const make = cause.verdict === "problem" ? problem : warning;
-    return { ...known, ...make(`On ${host}: ${cause.text}`, examineThere(host)) };
+    return { ...known, ...make(`On ${host}: ${cause.text}`, remoteDoctorCommand(host)) };
   }
   return { ...known, ...ok(`Credentials work both ways, clocks ${skew} s apart`) };
 }
@@ -165,7 +165,7 @@ function judgeKeys(
   if (thereLacks && !hereLacks && ours !== undefined && fingerprint === ours) {
     const text =
       `${host} refuses credentials from this host, though it says that it has the same key`;
-    return problem(text + clock, examineThere(host));
+    return problem(text + clock, remoteDoctorCommand(host));
   }
   const prints = fingerprint === undefined
     ? ""

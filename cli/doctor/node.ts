@@ -59,7 +59,7 @@ export interface Node extends Place {
   /** UID that munged runs as, or would. */
   readonly uid: number | undefined;
   /** Whether doctor may read what only munged's user may read. */
-  readonly seesAll: boolean;
+  readonly canReadAll: boolean;
   readonly lock: Lock;
   readonly key: Key;
   readonly exchange: Exchange;
@@ -92,8 +92,8 @@ export function inspectNode(
   }
   const uid = daemonUid(config, lock, userName);
   const user = userName ?? (uid === undefined ? "munge" : userById(uid)?.name ?? `${uid}`);
-  const seesAll = process.geteuid!() === 0 || process.geteuid!() === uid;
-  const key = readKey(config, uid, seesAll);
+  const canReadAll = process.geteuid!() === 0 || process.geteuid!() === uid;
+  const key = readKey(config, uid, canReadAll);
   const answer = exchange(config.socketPath, key);
   const start = startCommand(args, user, uid);
   const files = filesOf(config);
@@ -103,7 +103,7 @@ export function inspectNode(
     args,
     uid,
     user,
-    seesAll,
+    canReadAll,
     // Examined again, because what matters is the state of munged while it did not answer.
     lock: inspectLock(config.socketPath),
     key,
@@ -163,7 +163,7 @@ function daemonUid(
  * Reads the key, if munged would: root must not follow a link in the key's place and reveal something about its target to
  * others.
  */
-function readKey(config: DaemonConfig, uid: number | undefined, seesAll: boolean): Key {
+function readKey(config: DaemonConfig, uid: number | undefined, canReadAll: boolean): Key {
   const breaches: string[] = [];
   const rules = { trustedGroup: config.trustedGroup, ...(uid === undefined ? {} : { uid }) };
   try {
@@ -174,7 +174,7 @@ function readKey(config: DaemonConfig, uid: number | undefined, seesAll: boolean
     return { state: "read", bytes, fingerprint: fingerprintOf(bytes) };
   } catch (error) {
     const code = systemCode(error);
-    if (!seesAll && code === "EACCES") {
+    if (!canReadAll && code === "EACCES") {
       return breaches.length === 0 ? { state: "hidden" } : { state: "bad", breaches };
     }
     const state = code === "ENOENT" ? "missing" : "bad";

@@ -59,14 +59,14 @@ export async function askHost(
     readonly args: readonly string[];
   },
 ): Promise<Answer | Unreachable> {
-  const { status, output, complaint } = await runThere(host, ssh, farScript(request));
+  const { status, output, complaint } = await runOverSsh(host, ssh, remoteScript(request));
   const answer = parseAnswer(output);
   if (status !== SSH_FAILED && answer.time !== undefined) return answer;
   return { reason: complaint === "" ? `ssh ended with status ${status}` : complaint };
 }
 
 /** A script for any POSIX shell, passed on standard input so that no process list shows it. */
-function farScript({ args, socketPath, credential }: Parameters<typeof askHost>[2]): string {
+function remoteScript({ args, socketPath, credential }: Parameters<typeof askHost>[2]): string {
   const words = args.map(quote).join(" ");
   return `PATH=$PATH:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin
 echo "time $(date +%s)"
@@ -154,7 +154,7 @@ function timeIn(text: string, key: string): number | undefined {
 }
 
 /** Runs a script on a host; returns its output and the last line of ssh's own messages. */
-function runThere(
+function runOverSsh(
   host: string,
   ssh: string,
   script: string,

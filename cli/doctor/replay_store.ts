@@ -5,10 +5,10 @@ import { advise, type Finding, ok, problem, skipped, warning } from "./finding.t
 import type { Node } from "./node.ts";
 
 /** Whether munged can rely on its replay store, if it has one. */
-export async function replayStore({ config, seesAll, uid }: Node): Promise<Finding[]> {
+export async function replayStore({ config, canReadAll, uid }: Node): Promise<Finding[]> {
   const { replayStore } = config;
   if (replayStore === null) return [];
-  if (!seesAll && config.replayStorePasswordFile !== null) {
+  if (!canReadAll && config.replayStorePasswordFile !== null) {
     return [skipped(`You can't read the replay store's password: ${AS_ROOT}`)];
   }
   const store: StoreConfig = { ...config, replayStore, ...(uid === undefined ? {} : { uid }) };

@@ -148,7 +148,7 @@ export class Connection {
   }
 
   /** The client disconnected without a CLOSE. */
-  vanished(): void {
+  disconnected(): void {
     if (!this.#isAnswering) this.#reportLoss();
     this.close();
   }

@@ -9,7 +9,7 @@ import { WriteAhead } from "./write_ahead.ts";
 const { directory } = workerData as FilesThreadData;
 
 /** Bytes that are written together; the rest waits for the next turn. */
-const TURN_MAX = 2 ** 20;
+const BATCH_BYTES_MAX = 2 ** 20;
 
 const orders: FileOrder[] = [];
 const files = new CacheFiles(directory);
@@ -59,7 +59,7 @@ function carryOutOrders(): void {
 /** Takes the orders to carry out together next. */
 function takeOrders(): FileOrder[] {
   let count = 0;
-  for (let bytes = 0; count < orders.length && bytes < TURN_MAX; count++) {
+  for (let bytes = 0; count < orders.length && bytes < BATCH_BYTES_MAX; count++) {
     bytes += orders[count]!.bytes?.length ?? 0;
   }
   return orders.splice(0, count);

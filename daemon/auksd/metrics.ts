@@ -74,9 +74,9 @@ export function startMetrics(
   sources: MetricsSources,
   complain: (text: string) => void,
 ): () => void {
-  let told = "";
+  let lastText = "";
   return keepMetricsFile(path, () => formatMetrics(METRICS, sources), (text) => {
-    if (text !== told) complain(text);
-    told = text;
+    if (text !== lastText) complain(text);
+    lastText = text;
   });
 }

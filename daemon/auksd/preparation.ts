@@ -34,8 +34,8 @@ export async function prepare(
       `${keytab} has no key for ${authenticator.principal}; without one, every client is refused`,
     );
   }
-  const planted = config.auksd.replayCache ? foreignReplayCache() : undefined;
-  if (planted !== undefined) warnings.push(planted);
+  const foreignCache = config.auksd.replayCache ? foreignReplayCache() : undefined;
+  if (foreignCache !== undefined) warnings.push(foreignCache);
   const hosts = await lookUpHosts(configuration.acl, accounts, warnings);
   return { configuration, authenticator, directory, hosts, warnings };
 }

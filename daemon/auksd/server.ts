@@ -78,7 +78,7 @@ export class Server {
         data: (socket: Socket<Client>, bytes: Uint8Array) => this.#receive(socket.data, bytes),
         drain: (socket: Socket<Client>) => this.#drain(socket.data),
         end: (socket: Socket<Client>) => this.#finished(socket.data),
-        close: (socket: Socket<Client>) => this.#vanished(socket.data),
+        close: (socket: Socket<Client>) => this.#disconnected(socket.data),
         error: (socket: Socket<Client>) => socket.terminate(),
       },
     };
@@ -165,7 +165,9 @@ export class Server {
     this.#clients.add(client);
     // The whole handshake has one time limit; after that, each message has one from its first byte.
     if (!isDue(client)) this.#due.delete(client);
-    else if (!wasDue || wasAuthenticated !== connection.isAuthenticated) this.#remind(client);
+    else if (!wasDue || wasAuthenticated !== connection.isAuthenticated) {
+      this.#restartTimeout(client);
+    }
     this.#count(client);
     this.#garbage.add(bytes.length);
   }
@@ -182,7 +184,7 @@ export class Server {
     }
   }
 
-  #remind(client: Client): void {
+  #restartTimeout(client: Client): void {
     this.#due.delete(client);
     this.#due.set(client, performance.now() + CLIENT_TIMEOUT_MS);
   }
@@ -192,14 +194,14 @@ export class Server {
     const wasEmpty = outbox.isEmpty;
     outbox.send(bytes, done);
     if (outbox.isEmpty) return;
-    if (wasEmpty) this.#remind(client);
+    if (wasEmpty) this.#restartTimeout(client);
     this.#count(client);
   }
 
   #drain(client: Client | undefined): void {
     if (client === undefined) return;
     const { outbox } = client;
-    if (outbox.drain()) this.#remind(client);
+    if (outbox.drain()) this.#restartTimeout(client);
     this.#count(client);
     if (!outbox.isEmpty) return;
     if (client.isEnding) {
@@ -217,9 +219,9 @@ export class Server {
     this.#attempt(client, () => client.connection.finished());
   }
 
-  #vanished(client: Client | undefined): void {
+  #disconnected(client: Client | undefined): void {
     if (client === undefined || !this.#clients.has(client)) return;
-    client.connection.vanished();
+    client.connection.disconnected();
     this.#forget(client);
   }
 

@@ -141,7 +141,7 @@ class Auksd {
     const { configuration, warnings } = this.#host.prepared;
     const { cacheDir } = configuration.config.auksd;
     teardown.add(() => this.#host.authenticator.retire());
-    this.#tell(describeConfiguration(configuration));
+    this.#logLines(describeConfiguration(configuration));
     this.#warn(warnings);
     if (this.#start.background) process.chdir(cacheDir);
     const unserved = this.#listen(configuration);
@@ -164,7 +164,7 @@ class Auksd {
     setTimeout(releaseProgramPages, SETTLED_MS).unref();
   }
 
-  #tell(lines: readonly (readonly [number, string])[]): void {
+  #logLines(lines: readonly (readonly [number, string])[]): void {
     for (const [level, text] of lines) this.log.info(level, text);
   }
 
@@ -263,7 +263,7 @@ class Auksd {
     try {
       await this.#putInForce(readConfiguration(this.#start.file));
     } catch (error) {
-      if (error instanceof AuksError) this.#tell(describeFailure(error).slice(0, 1));
+      if (error instanceof AuksError) this.#logLines(describeFailure(error).slice(0, 1));
       this.log.info(1, `auksd_engine: SIGHUP changes nothing: ${systemText(error)}`);
       this.log.reopen();
     } finally {
@@ -290,7 +290,7 @@ class Auksd {
     }
     this.log.reopen();
     this.log = openLog(this.#start.log, configuration.config.auksd, printWarning);
-    this.#tell(describeConfiguration(configuration));
+    this.#logLines(describeConfiguration(configuration));
     this.#warn(prepared.warnings);
     this.#host.prepared = prepared;
     old.authenticator.retire();

@@ -20,7 +20,7 @@ export interface LoadReport {
 }
 
 /** Number of files whose users are looked up at the same time, so that a slow look-up delays few others. */
-const LOADED_TOGETHER = 64;
+const MAX_CONCURRENT_LOOKUPS = 64;
 
 /** Finds the local user of a principal. */
 export type FindUid = (principal: string) => Promise<number>;
@@ -147,9 +147,9 @@ export class Store {
     const skipped: string[] = [];
     let loaded = 0;
     const names = this.#directory.names();
-    for (let at = 0; at < names.length; at += LOADED_TOGETHER) {
+    for (let at = 0; at < names.length; at += MAX_CONCURRENT_LOOKUPS) {
       await Promise.all(
-        names.slice(at, at + LOADED_TOGETHER).map(async (name) => {
+        names.slice(at, at + MAX_CONCURRENT_LOOKUPS).map(async (name) => {
           try {
             await this.#loadFile(name, findUid);
             loaded++;

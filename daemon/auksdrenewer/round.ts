@@ -109,13 +109,13 @@ async function renewOne(
     if (current.principal !== principal || current.endtime !== credential.endtime) {
       tally.alreadyDone++;
       log.info(3, `renewer: ${principal}'s cred was already renewed by another renewer`);
-      backOff.unasked(realm);
+      backOff.cancelProbe(realm);
       return;
     }
     const result = await tools.renew(current.krbCred);
     if ("failure" in result) {
       tally.failed++;
-      tellFailure(tools, credential, result.failure, result.silent);
+      logFailure(tools, credential, result.failure, result.silent);
       return;
     }
     backOff.answered(realm);
@@ -126,7 +126,7 @@ async function renewOne(
     tally.renewed++;
     log.info(2, `renewer: ${principal}'s renewed cred successfully added to auksd`);
   } catch (error) {
-    backOff.unasked(realm);
+    backOff.cancelProbe(realm);
     if (!(error instanceof AuksError)) throw error;
     if (error.error === "RENEW_IN_PROGRESS") {
       tally.alreadyDone++;
@@ -137,7 +137,7 @@ async function renewOne(
   }
 }
 
-function tellFailure(
+function logFailure(
   { log, backOff, now }: RoundTools,
   { principal, endtime }: PackedCredential,
   failure: string,

@@ -94,7 +94,7 @@ export class RealmBackOff {
   }
 
   /** Records that the KDC was not asked after all, so that another caller must find out. */
-  unasked(realm: string): void {
+  cancelProbe(realm: string): void {
     const state = this.#realms.get(realm);
     if (state !== undefined) state.probing = false;
   }

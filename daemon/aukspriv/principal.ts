@@ -7,7 +7,8 @@ export interface Candidate {
 }
 
 /** Services whose keys are in many keytabs, but that never identify a host. */
-const NEVER_A_CLIENT = /^(?:RestrictedKrbHost|krbtgt|kadmin|HTTP|nfs|cifs|ldap|DNS|GC|TERMSRV)\//i;
+const NON_HOST_SERVICES =
+  /^(?:RestrictedKrbHost|krbtgt|kadmin|HTTP|nfs|cifs|ldap|DNS|GC|TERMSRV)\//i;
 
 /** Kinds of principals that stand for a host, the most likely first. */
 const KINDS: readonly {
@@ -33,7 +34,7 @@ const KINDS: readonly {
   },
   {
     reason: "the first principal that is not a service",
-    matches: (name) => !NEVER_A_CLIENT.test(name),
+    matches: (name) => !NON_HOST_SERVICES.test(name),
   },
 ];
 

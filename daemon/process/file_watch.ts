@@ -9,7 +9,7 @@ import type { Logger } from "./log.ts";
 
 /** Changes often come in groups; wait this long to handle them together. */
 const SETTLE_MS = 250;
-const LOOK_MS = 60_000;
+const POLL_MS = 60_000;
 
 /** File systems that other hosts may change without the kernel noticing, by their numbers in statfs(2). */
 const REMOTE: ReadonlySet<number> = new Set([
@@ -81,7 +81,7 @@ export class FileWatch {
     }
     if (isBlind === (this.#looking !== undefined)) return;
     clearInterval(this.#looking);
-    this.#looking = isBlind ? setInterval(() => this.#notify(), LOOK_MS) : undefined;
+    this.#looking = isBlind ? setInterval(() => this.#notify(), POLL_MS) : undefined;
   }
 
   /** Watches a directory, or the nearest existing one above it; false if that can miss changes. */

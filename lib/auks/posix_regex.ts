@@ -68,15 +68,15 @@ function isWordByte(byte: number | undefined): boolean {
 }
 
 const wordBefore: Condition = (subject, at) => isWordByte(subject[at - 1]);
-const wordBehind: Condition = (subject, at) => isWordByte(subject[at]);
+const wordAfter: Condition = (subject, at) => isWordByte(subject[at]);
 
 const CONDITIONS: { readonly [anchor in Anchor]: Condition } = {
   "^": (_, at) => at === 0,
   "$": (subject, at) => at === subject.length,
-  b: (subject, at) => wordBefore(subject, at) !== wordBehind(subject, at),
-  B: (subject, at) => wordBefore(subject, at) === wordBehind(subject, at),
-  "<": (subject, at) => !wordBefore(subject, at) && wordBehind(subject, at),
-  ">": (subject, at) => wordBefore(subject, at) && !wordBehind(subject, at),
+  b: (subject, at) => wordBefore(subject, at) !== wordAfter(subject, at),
+  B: (subject, at) => wordBefore(subject, at) === wordAfter(subject, at),
+  "<": (subject, at) => !wordBefore(subject, at) && wordAfter(subject, at),
+  ">": (subject, at) => wordBefore(subject, at) && !wordAfter(subject, at),
 };
 
 /** The states of an expression, built from its end to its beginning. */
@@ -98,7 +98,7 @@ class Program {
       case "anchor":
         return this.add({ kind: "anchor", holds: CONDITIONS[tree.anchor], next });
       case "sequence":
-        return tree.parts.reduceRight((behind, part) => this.build(part, behind), next);
+        return tree.parts.reduceRight((following, part) => this.build(part, following), next);
       case "choice":
         return tree.parts.map((part) => this.build(part, next))
           .reduceRight((other, first) => this.add({ kind: "fork", next: first, other }));
@@ -130,10 +130,10 @@ class Program {
       }
     }
     for (let i = 0; i < least; i++) {
-      const behind = first;
-      first = this.build(part, behind);
+      const following = first;
+      first = this.build(part, following);
       // A part without states stays empty, however often it is repeated.
-      if (first === behind) break;
+      if (first === following) break;
     }
     return first;
   }

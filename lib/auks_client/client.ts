@@ -49,11 +49,11 @@ export class RequestFailure extends Error {
 /** How long a daemon that must answer may be silent, regardless of Timeout. */
 const SILENCE_MS = 30_000;
 /** Transient failures of the KDC, or of finding it. */
-const PASSING: ReadonlySet<number> = new Set([
+const TRANSIENT: ReadonlySet<number> = new Set([
   KRB5.KDC_UNREACH,
   KRB5.REALM_CANT_RESOLVE,
 ]);
-const LEAVE = formatRequest({ type: "close" });
+const CLOSE_REQUEST = formatRequest({ type: "close" });
 const KDC_ERR_S_PRINCIPAL_UNKNOWN = 7;
 const KRB_AP_ERR_TKT_EXPIRED = 32;
 
@@ -82,7 +82,9 @@ export async function withSession<T>(
         failures.push(error);
       }
     }
-    if (round >= retries || !failures.some(({ passes }) => passes)) throw summarize(failures);
+    if (round >= retries || !failures.some(({ isTransient }) => isTransient)) {
+      throw summarize(failures);
+    }
     await new Promise((resolve) => setTimeout(resolve, delayMs));
   }
 }
@@ -92,10 +94,10 @@ function summarize(failures: readonly AttemptFailure[]): RequestFailure {
   if (failures.length === 0) {
     return new RequestFailure("API_CONNECTION", "the configuration names no auksd");
   }
-  const lasting = failures.filter(({ passes }) => !passes);
-  const told = lasting.length > 0 ? lasting : failures;
-  const reasons = [...new Set(told.map(({ message }) => message))];
-  return new RequestFailure(told[0]!.error, reasons.join("; "));
+  const permanent = failures.filter(({ isTransient }) => !isTransient);
+  const reported = permanent.length > 0 ? permanent : failures;
+  const reasons = [...new Set(reported.map(({ message }) => message))];
+  return new RequestFailure(reported[0]!.error, reasons.join("; "));
 }
 
 async function attempt<T>(
@@ -110,7 +112,7 @@ async function attempt<T>(
   try {
     return await ask(session);
   } finally {
-    session.close(LEAVE);
+    session.close(CLOSE_REQUEST);
   }
 }
 
@@ -119,7 +121,7 @@ async function connectTo(server: AuksServer, timeoutMs: number): Promise<Connect
     return await Connection.open(server, timeoutMs, Math.max(timeoutMs, SILENCE_MS));
   } catch (error) {
     if (!(error instanceof ConnectionFailure)) throw error;
-    throw new AttemptFailure("API_CONNECTION", error.message, { passes: true });
+    throw new AttemptFailure("API_CONNECTION", error.message, { isTransient: true });
   }
 }
 
@@ -146,8 +148,10 @@ function ticketFor(
       throw new AttemptFailure("STREAM_SENDAUTH", error.reason ?? error.message);
     }
     if (!(error instanceof KerberosError)) throw error;
-    const passes = PASSING.has(error.code);
-    throw new AttemptFailure("STREAM_SENDAUTH", explain(error, principal, cacheName), { passes });
+    const isTransient = TRANSIENT.has(error.code);
+    throw new AttemptFailure("STREAM_SENDAUTH", explain(error, principal, cacheName), {
+      isTransient,
+    });
   }
 }
 

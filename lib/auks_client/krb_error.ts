@@ -5,7 +5,7 @@ import { DerError, DerReader, TAG } from "../auks/der.ts";
 export interface KrbErrorExplanation {
   readonly reason: string;
   /** Whether another attempt may succeed. */
-  readonly passes: boolean;
+  readonly isTransient: boolean;
 }
 
 interface KrbError {
@@ -24,7 +24,7 @@ function clockDifference({ time }: KrbError, now: number): string {
 }
 
 /** By the error's number (RFC 4120, section 7.5.9). */
-const EXPLANATIONS: Readonly<Record<number, { explain: Explain; passes?: true }>> = {
+const EXPLANATIONS: Readonly<Record<number, { explain: Explain; isTransient?: true }>> = {
   31: {
     explain: (service) =>
       `the daemon's key for ${service} is not the KDC's: its keytab is outdated`,
@@ -41,7 +41,7 @@ const EXPLANATIONS: Readonly<Record<number, { explain: Explain; passes?: true }>
         clockDifference(error, now)
       }`,
   },
-  34: { explain: () => "the daemon considers the request a replay", passes: true },
+  34: { explain: () => "the daemon considers the request a replay", isTransient: true },
   35: { explain: (service) => `${service} is not the daemon's principal` },
   36: { explain: () => "ticket and authenticator name different clients" },
   37: {
@@ -71,14 +71,16 @@ export function explainKrbError(
   now: number,
 ): KrbErrorExplanation {
   const error = readKrbError(message);
-  if (error === undefined) return { reason: "the daemon refused authentication", passes: false };
+  if (error === undefined) {
+    return { reason: "the daemon refused authentication", isTransient: false };
+  }
   const known = EXPLANATIONS[error.code];
   return known === undefined
     ? {
       reason: `the daemon refused authentication: ${error.text || `Kerberos error ${error.code}`}`,
-      passes: false,
+      isTransient: false,
     }
-    : { reason: known.explain(service, error, now), passes: known.passes === true };
+    : { reason: known.explain(service, error, now), isTransient: known.isTransient === true };
 }
 
 function readKrbError(message: Uint8Array): KrbError | undefined {

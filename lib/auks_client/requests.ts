@@ -140,7 +140,7 @@ async function requestOf<T extends RequestType>(
     const isClaimed = reply.reason === "claimed";
     throw new AuksError(
       isClaimed ? "RENEW_IN_PROGRESS" : refused,
-      reply.text || unexplained(message),
+      reply.text || likelyReason(message),
     );
   }
   if (reply.type !== message.type) {
@@ -150,7 +150,7 @@ async function requestOf<T extends RequestType>(
 }
 
 /** The original's daemon gives no reason. */
-function unexplained(message: Request): string {
+function likelyReason(message: Request): string {
   switch (message.type) {
     case "get":
     case "remove":

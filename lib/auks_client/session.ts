@@ -13,17 +13,17 @@ export class AttemptFailure extends Error {
   /** The original's error. */
   readonly error: AuksErrorName;
   /** Whether it may succeed later without intervention. */
-  readonly passes: boolean;
+  readonly isTransient: boolean;
 
   /** @param reason in the user's terms. */
   constructor(
     error: AuksErrorName,
     reason: string,
-    { passes = false }: { passes?: boolean } = {},
+    { isTransient = false }: { isTransient?: boolean } = {},
   ) {
     super(reason);
     this.error = error;
-    this.passes = passes;
+    this.isTransient = isTransient;
   }
 }
 
@@ -145,13 +145,13 @@ async function authenticate(
   authentication.readReply(await connection.receiveMessage(MAX_HANDSHAKE_MESSAGE));
 }
 
-function refused({ reason, passes }: KrbErrorExplanation): AttemptFailure {
-  return new AttemptFailure("STREAM_SENDAUTH", reason, { passes });
+function refused({ reason, isTransient }: KrbErrorExplanation): AttemptFailure {
+  return new AttemptFailure("STREAM_SENDAUTH", reason, { isTransient });
 }
 
 function asFailure(error: unknown): unknown {
   if (error instanceof ConnectionFailure) {
-    return new AttemptFailure("STREAM_SENDAUTH", error.message, { passes: true });
+    return new AttemptFailure("STREAM_SENDAUTH", error.message, { isTransient: true });
   }
   if (error instanceof KerberosError) {
     return new AttemptFailure("STREAM_SENDAUTH", `the daemon can't be trusted: ${error.message}`);

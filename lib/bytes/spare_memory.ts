@@ -4,7 +4,7 @@
 /** Sizes are multiples of this, so that messages of about the same length can use the same memory. */
 const STEP = 65_536;
 /** Longest memory kept: that of the longest message with payloads of up to 1 MiB. */
-const LONGEST = 2 * 2 ** 20;
+const MAX_KEPT_LENGTH = 2 * 2 ** 20;
 
 /** Wiped memory that nothing else in the program has a view of. */
 export class SpareMemory {
@@ -27,7 +27,7 @@ export class SpareMemory {
 
   /** `length` zero bytes. Throws a RangeError if they can't be allocated. */
   take(length: number): Uint8Array {
-    if (length > LONGEST) return new Uint8Array(length);
+    if (length > MAX_KEPT_LENGTH) return new Uint8Array(length);
     const needed = Math.ceil(length / STEP) * STEP;
     const memory = this.#closest(needed) ?? new ArrayBuffer(needed);
     this.#own.add(memory);

@@ -4,7 +4,7 @@ import { encode, type EncodeOptions } from "./encode.ts";
 import { timerDelay, withDeadline } from "./time_limit.ts";
 
 /** As many as munged takes over one connection before it answers. */
-const AT_A_TIME = 64;
+const MAX_IN_FLIGHT = 64;
 
 /**
  * Asks munged for many credentials in one pass, which takes a fraction of the time of as many calls one after another.
@@ -56,7 +56,7 @@ async function makeAll(
     }
   };
   try {
-    await Promise.all(Array.from({ length: Math.min(count, AT_A_TIME) }, make));
+    await Promise.all(Array.from({ length: Math.min(count, MAX_IN_FLIGHT) }, make));
   } finally {
     hasFailed = true; // or all are made
   }

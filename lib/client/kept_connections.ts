@@ -34,7 +34,7 @@ export function keptConnection(path: string): KeptConnection | undefined {
     return undefined;
   }
   // A new connection represents the effective IDs at that time. This one does so only while they stay the same.
-  if (isNow(known)) return connection;
+  if (isSameIdentity(known)) return connection;
   connection.close();
   return undefined;
 }
@@ -45,9 +45,9 @@ function open(path: string, known: Known): void {
   if (ids === undefined) return;
   [known.uid, known.gid] = ids;
   known.isOpening = true;
-  const ended = (wasOfUse: boolean) => {
+  const ended = (hasAnswered: boolean) => {
     known.connection = undefined;
-    known.askAt = wasOfUse ? 0 : performance.now() + FAILED_MS;
+    known.askAt = hasAnswered ? 0 : performance.now() + FAILED_MS;
   };
   KeptConnection.open(path, ended).then((connection) => {
     known.connection = connection;
@@ -71,7 +71,7 @@ function identity(): readonly [uid: number, gid: number] | undefined {
   }
 }
 
-function isNow({ uid, gid }: Known): boolean {
+function isSameIdentity({ uid, gid }: Known): boolean {
   try {
     return process.geteuid!() === uid && process.getegid!() === gid;
   } catch { // a permission of Deno's that was revoked

@@ -83,7 +83,7 @@ function authenticatedBytes(
     intact &= padding === 0 ? 0 : 1;
     padding ||= 1; // even if the padding is bad, the MAC is computed
   }
-  const authenticated = behindOuter(bytes, outerLength, plain, plain.length - padding);
+  const authenticated = withOuter(bytes, outerLength, plain, plain.length - padding);
   const expected = primitives.hmac(mac, subkeys.mac, authenticated);
   if ((equalInConstantTime(expected, tag) & intact) === 1) {
     releaseMuch(plain);
@@ -95,7 +95,7 @@ function authenticatedBytes(
     const longest = plain.length - 1;
     const shortest = plain.length - blockLength;
     const other = isShort(authenticated.length, outerLength + shortest, mac) ? longest : shortest;
-    const covered = behindOuter(bytes, outerLength, plain, other);
+    const covered = withOuter(bytes, outerLength, plain, other);
     primitives.hmac(mac, subkeys.mac, covered);
     releaseMuch(covered);
   }
@@ -105,7 +105,7 @@ function authenticatedBytes(
 }
 
 /** OUTER and the first `length` bytes of `plain`. */
-function behindOuter(
+function withOuter(
   bytes: Uint8Array,
   outerLength: number,
   plain: Uint8Array,

@@ -32,7 +32,7 @@ type Mixing = readonly [
   inBox: number,
 ];
 /** A step that makes a subkey: `[z8, z9, z7, z6, S5, z2]` is S5[z8] ^ S6[z9] ^ S7[z7] ^ S8[z6] ^ S5[z2]. */
-type SubkeyMaking = readonly [
+type SubkeyDerivation = readonly [
   in5: number,
   in6: number,
   in7: number,
@@ -56,14 +56,14 @@ const TO_X: readonly Mixing[] = [
 /** A quarter of sixteen subkeys: changes the state, then makes subkeys from it. */
 interface Quarter {
   readonly mixings: readonly Mixing[];
-  readonly makings: readonly SubkeyMaking[];
+  readonly derivations: readonly SubkeyDerivation[];
 }
 
 /** Sixteen subkeys. */
 const SCHEDULE: readonly Quarter[] = [
   {
     mixings: TO_Z,
-    makings: [
+    derivations: [
       [z8, z9, z7, z6, S5, z2],
       [zA, zB, z5, z4, S6, z6],
       [zC, zD, z3, z2, S7, z9],
@@ -72,7 +72,7 @@ const SCHEDULE: readonly Quarter[] = [
   },
   {
     mixings: TO_X,
-    makings: [
+    derivations: [
       [x3, x2, xC, xD, S5, x8],
       [x1, x0, xE, xF, S6, xD],
       [x7, x6, x8, x9, S7, x3],
@@ -81,7 +81,7 @@ const SCHEDULE: readonly Quarter[] = [
   },
   {
     mixings: TO_Z,
-    makings: [
+    derivations: [
       [z3, z2, zC, zD, S5, z9],
       [z1, z0, zE, zF, S6, zC],
       [z7, z6, z8, z9, S7, z2],
@@ -90,7 +90,7 @@ const SCHEDULE: readonly Quarter[] = [
   },
   {
     mixings: TO_X,
-    makings: [
+    derivations: [
       [x8, x9, x7, x6, S5, x3],
       [xA, xB, x5, x4, S6, x7],
       [xC, xD, x3, x2, S7, x8],
@@ -108,19 +108,19 @@ function scheduleKey(key: Uint8Array, sboxes: Int32Array): Int32Array {
   const bytes = new Uint8Array(state.buffer);
   bytes.set(key);
   /** The value of the cells of a row, from `first` on. */
-  const word = (row: Mixing | SubkeyMaking, first: number): number =>
+  const word = (row: Mixing | SubkeyDerivation, first: number): number =>
     sboxes[S5 + bytes[row[first]!]!]! ^ sboxes[S6 + bytes[row[first + 1]!]!]! ^
     sboxes[S7 + bytes[row[first + 2]!]!]! ^ sboxes[S8 + bytes[row[first + 3]!]!]! ^
     sboxes[row[first + 4]! + bytes[row[first + 5]!]!]!;
   let made = 0;
   while (made < subkeys.length) {
     for (let quarter = 0; quarter < SCHEDULE.length; quarter++) {
-      const { mixings, makings } = SCHEDULE[quarter]!;
+      const { mixings, derivations } = SCHEDULE[quarter]!;
       for (let i = 0; i < mixings.length; i++) {
         const row = mixings[i]!;
         state.setInt32(row[0], state.getInt32(row[1]) ^ word(row, 2));
       }
-      for (let i = 0; i < makings.length; i++) subkeys[made++] = word(makings[i]!, 0);
+      for (let i = 0; i < derivations.length; i++) subkeys[made++] = word(derivations[i]!, 0);
     }
   }
   bytes.fill(0);

@@ -62,7 +62,7 @@ const CBCS: { readonly [name in CipherName]?: string } = {
 };
 
 /** The first of `candidates` whose trial run gives a result of `length` bytes; undefined if none does. */
-function firstThatWorks<T>(
+function firstWorking<T>(
   length: number,
   candidates: readonly T[],
   tryOut: (candidate: T) => Uint8Array,
@@ -90,7 +90,7 @@ function hmac(mac: Mac): HmacFunction | undefined {
     const hash: DigestInto = (message, output) => sha256.hash(message, output);
     candidates.unshift(hmacFrom(hash, mac.length, SHA256_BLOCK_LENGTH, candidates[0]!));
   }
-  return firstThatWorks(
+  return firstWorking(
     mac.length,
     candidates,
     (hmac) => hmac(new Uint8Array(20), new Uint8Array(1)),
@@ -110,7 +110,7 @@ function sha1(): DigestFunction | undefined {
       return digest;
     });
   }
-  return firstThatWorks(20, candidates, (sha1) => sha1(new Uint8Array(1)));
+  return firstWorking(20, candidates, (sha1) => sha1(new Uint8Array(1)));
 }
 
 function cbc(cipher: Cipher) {
@@ -133,7 +133,7 @@ function cbc(cipher: Cipher) {
   const candidate = { encrypt: using(createCipheriv), decrypt: using(createDecipheriv) };
   const key = new Uint8Array(cipher.keyLength);
   const block = new Uint8Array(cipher.blockLength);
-  return firstThatWorks(
+  return firstWorking(
     cipher.blockLength,
     [candidate],
     (cbc) => cbc.decrypt(key, block, cbc.encrypt(key, block, block)),

@@ -122,7 +122,7 @@ export class CredentialCache {
         context.check("krb5_cc_next_cred", code);
         try {
           const credential = Credential.copy(context, creds);
-          if (credential.server.endsWith(NOTES_REALM)) credential.free();
+          if (credential.server.endsWith(CONFIGURATION_REALM)) credential.free();
           else found.push(credential);
         } finally {
           wipeCredential(creds);
@@ -180,7 +180,7 @@ export class CredentialCache {
 }
 
 /** The realm of cache entries that are not tickets (krb5_cc_set_config). */
-const NOTES_REALM = "@X-CACHECONF:";
+const CONFIGURATION_REALM = "@X-CACHECONF:";
 
 /** Memory for the next ticket of a cache. */
 const entry = threadMemory(CREDS.bytes);

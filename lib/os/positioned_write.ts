@@ -17,8 +17,8 @@ const linux = process.platform === "linux"
 
 const ENOSPC = 28;
 /** More than any caller writes at once. */
-const MOST = 4096;
-const buffer = new Uint8Array(fixedMemory(MOST));
+const MAX_LENGTH = 4096;
+const buffer = new Uint8Array(fixedMemory(MAX_LENGTH));
 const address = ptr(buffer);
 
 /**
@@ -49,9 +49,9 @@ export function reserveSpace(fd: number, offset: number, length: number): boolea
  */
 export function allocateSpace(fd: number, length: number): void {
   if (reserveSpace(fd, 0, length)) return;
-  const zeros = new Uint8Array(MOST);
-  for (let done = 0; done < length; done += MOST) {
-    writeAt(fd, zeros.subarray(0, Math.min(MOST, length - done)), done);
+  const zeros = new Uint8Array(MAX_LENGTH);
+  for (let done = 0; done < length; done += MAX_LENGTH) {
+    writeAt(fd, zeros.subarray(0, Math.min(MAX_LENGTH, length - done)), done);
   }
 }
 

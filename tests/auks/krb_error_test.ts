@@ -51,7 +51,7 @@ describe("explainKrbError()", () => {
       const { error, clock } = recordedError(`${name}.json`)!;
       const explanation = explainKrbError(error, SERVICE, clock * 1000);
       assert.match(explanation.reason, reason);
-      assert.equal(explanation.passes, false);
+      assert.equal(explanation.isTransient, false);
     });
   }
 
@@ -71,7 +71,7 @@ describe("explainKrbError()", () => {
   });
 
   it("reports a replay as transient, and shows the number of an unknown error", () => {
-    assert.equal(explainKrbError(krbError(34), SERVICE, 0).passes, true);
+    assert.equal(explainKrbError(krbError(34), SERVICE, 0).isTransient, true);
     assert.match(explainKrbError(krbError(99), SERVICE, 0).reason, /: error 99$/);
   });
 });

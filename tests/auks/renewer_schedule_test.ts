@@ -219,7 +219,7 @@ describe("RealmBackOff", () => {
     assert.deepEqual(pauses, [5, 10, 20, 40, 80, 160, 300, 300]);
     assert(backOff.mayAsk("R", now));
     assert(!backOff.mayAsk("R", now), "one is asking already");
-    backOff.unasked("R");
+    backOff.cancelProbe("R");
     assert(backOff.mayAsk("R", now));
     backOff.answered("R");
     assert(backOff.mayAsk("R", now) && backOff.mayAsk("R", now));

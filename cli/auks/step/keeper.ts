@@ -9,7 +9,7 @@ import type { StepSettings } from "./settings.ts";
 /** Longer than any valid answer of the child, which the user may influence. */
 const MAX_LINE_LENGTH = 16_384;
 /** How long to wait for its exit and its last messages. */
-const FAREWELL_MS = 1_000;
+const EXIT_TIMEOUT_MS = 1_000;
 
 /** A running child. */
 export class Keeper {
@@ -45,7 +45,7 @@ export class Keeper {
   /** Waits for its end and its last messages, but not for long. Returns its exit status, if it has one. */
   async finish(): Promise<number | undefined> {
     const ended = Promise.all([this.#child.exited, this.#told]).then(([status]) => status);
-    return await Promise.race([ended, sleep(FAREWELL_MS, undefined)]);
+    return await Promise.race([ended, sleep(EXIT_TIMEOUT_MS, undefined)]);
   }
 }
 

@@ -14,7 +14,7 @@ import {
 } from "./messages.ts";
 
 /** How long each check for a message may block the main thread. */
-const LOOK_MS = 2;
+const POLL_MS = 2;
 
 /** The errors if the other side has closed the connection, perhaps before receiving everything. */
 const CLOSED_CODES: readonly (string | undefined)[] = ["EPIPE", "ECONNRESET"];
@@ -62,7 +62,7 @@ export class Channel {
     const deadline = performance.now() + milliseconds;
     for (;;) {
       if (this.#isClosed) throw new ChannelClosed();
-      ready(this.#fd, "read", LOOK_MS);
+      ready(this.#fd, "read", POLL_MS);
       const packet = this.#receive();
       if (packet === "closed") throw new ChannelClosed();
       if (packet !== null) return { message: this.#parse(kind, packet), passed: packet.passed };

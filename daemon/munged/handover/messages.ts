@@ -81,13 +81,13 @@ export function parseMessage(bytes: Uint8Array): Message {
   const fields = typeof kind === "string" && Object.hasOwn(FIELDS, kind)
     ? Object.entries(FIELDS[kind as Kind])
     : undefined;
-  if (fields === undefined || !fields.every(([name, type]) => isOf(message[name], type))) {
+  if (fields === undefined || !fields.every(([name, type]) => hasType(message[name], type))) {
     throw new Error("Received an unknown message");
   }
   return message as Message;
 }
 
-function isOf(value: unknown, type: FieldType): boolean {
+function hasType(value: unknown, type: FieldType): boolean {
   const found: string = typeof value;
   const [wanted, ...missing] = type.split(", ");
   return found === wanted || missing.length > 0 && value === undefined;

@@ -13,7 +13,7 @@ const RESULTS = ERRORS.length;
 /** Duration buckets are powers of 2 microseconds; the last has everything longer. */
 const DURATION_BUCKETS = 24;
 /** One request in this many is timed: reading the clock twice costs more than all other counting. */
-export const SAMPLING = 16;
+export const SAMPLING_INTERVAL = 16;
 
 /** The rules by which a policy refuses requests. */
 const POLICY_RULES = ["client", "cipher", "mac", "zip", "origin"] as const;
@@ -39,9 +39,9 @@ const TYPES_USED = RECENT_SLICE + SLICES;
 const ZIPS_USED = TYPES_USED + DIRECTIONS.length * TYPES;
 const REFUSED = ZIPS_USED + DIRECTIONS.length * ZIPS.length;
 /** Connections kept at present, requests over kept connections, and clients whose connection could not be kept. */
-const KEPT = REFUSED + DIRECTIONS.length * POLICY_RULES.length;
-const OVER_KEPT = KEPT + 1;
-const NOT_KEPT = OVER_KEPT + 1;
+const KEPT_CONNECTIONS = REFUSED + DIRECTIONS.length * POLICY_RULES.length;
+const KEPT_REQUESTS = KEPT_CONNECTIONS + 1;
+const NOT_KEPT = KEPT_REQUESTS + 1;
 const END = NOT_KEPT + 1;
 /** A multiple of a cache line, so that workers don't slow each other down. */
 const CELLS = Math.ceil(END / 8) * 8;
@@ -77,7 +77,7 @@ export class WorkerCounters {
   /** @param number of the worker, from 1. */
   constructor(counters: SharedArrayBuffer, number: number) {
     this.#cells = row(counters, number);
-    this.#cells[KEPT] = 0; // left by the number's last holder
+    this.#cells[KEPT_CONNECTIONS] = 0; // left by the number's last holder
   }
 
   /** Counts an answer to an encode or decode request. */
@@ -118,12 +118,12 @@ export class WorkerCounters {
 
   /** Records the number of kept connections. */
   kept(connections: number): void {
-    this.#cells[KEPT] = connections;
+    this.#cells[KEPT_CONNECTIONS] = connections;
   }
 
   /** Counts a request over a kept connection. */
   overKept(): void {
-    this.#cells[OVER_KEPT]!++;
+    this.#cells[KEPT_REQUESTS]!++;
   }
 
   /** Counts a client whose connection could not be kept. */
@@ -134,7 +134,7 @@ export class WorkerCounters {
   /** Call it when a request begins. Returns the time, or 0 if this request is not timed. */
   begin(): number {
     this.#cells[REQUESTS]!++;
-    this.#turn = (this.#turn + 1) % SAMPLING;
+    this.#turn = (this.#turn + 1) % SAMPLING_INTERVAL;
     return this.#turn === 1 ? performance.now() : 0;
   }
 
@@ -204,7 +204,11 @@ export function sumCounters(counters: SharedArrayBuffer): Totals {
     encode: sums(ENCODE, RESULTS),
     decode: sums(DECODE, RESULTS),
     cutOff: sum(CUT_OFF),
-    kept: { connections: sum(KEPT), requests: sum(OVER_KEPT), refused: sum(NOT_KEPT) },
+    kept: {
+      connections: sum(KEPT_CONNECTIONS),
+      requests: sum(KEPT_REQUESTS),
+      refused: sum(NOT_KEPT),
+    },
     workers: workers.map((cells) => cells[REQUESTS]!),
     durations: sums(DURATIONS, DURATION_BUCKETS),
     durationSum: sum(DURATION_SUM),

@@ -4,7 +4,7 @@ import type { ReplayState } from "../replay/minutes.ts";
 import { replayUsage } from "../replay/usage.ts";
 import { type StoreTotals, storeTotals } from "../replay_store/figures.ts";
 import { COMPATIBLE_VERSION, VERSION } from "../../../lib/version.ts";
-import { currentRate, SAMPLING, sumCounters, type Totals } from "./counters.ts";
+import { currentRate, SAMPLING_INTERVAL, sumCounters, type Totals } from "./counters.ts";
 import { describePolicy, type PolicyText } from "./policy_text.ts";
 import { type RecentMessage, recentMessages } from "../../process/recent_messages.ts";
 import type { Realms } from "../keys/realms.ts";
@@ -122,7 +122,7 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
     requests_per_second: Math.round(currentRate(sources.counters, uptime) * 10) / 10,
     duration: {
       timed,
-      sampling: SAMPLING,
+      sampling: SAMPLING_INTERVAL,
       sum_us: Math.round(totals.durationSum),
       p50_us: percentile(totals.durations, timed, 0.5),
       p90_us: percentile(totals.durations, timed, 0.9),

@@ -8,10 +8,10 @@ import type { Peer } from "./context.ts";
 export const KEEP_TERMS: KeepTerms = { idleMs: 10_000, maxLength: 16_384, maxInFlight: 64 };
 
 /** Share of the clients' descriptors that all kept connections may take, and that one user's may take. */
-const SHARE_OF_ALL = 1 / 2;
-const SHARE_OF_USER = 1 / 8;
+const TOTAL_SHARE = 1 / 2;
+const USER_SHARE = 1 / 8;
 /** At most this many in a worker, because each may hold a request of {@linkcode KEEP_TERMS}. */
-const MOST = 512;
+const MAX_PER_WORKER = 512;
 /** How often to look for connections whose time is over. */
 const LOOK_MS = 1_000;
 
@@ -46,8 +46,8 @@ export class KeptConnections {
 
   /** @param clients number of clients that the worker may serve at a time. */
   constructor(clients: number) {
-    this.#most = Math.min(MOST, Math.max(1, Math.floor(clients * SHARE_OF_ALL)));
-    this.#mostOfUser = Math.min(MOST / 4, Math.max(1, Math.floor(clients * SHARE_OF_USER)));
+    this.#most = Math.min(MAX_PER_WORKER, Math.max(1, Math.floor(clients * TOTAL_SHARE)));
+    this.#mostOfUser = Math.min(MAX_PER_WORKER / 4, Math.max(1, Math.floor(clients * USER_SHARE)));
   }
 
   get size(): number {

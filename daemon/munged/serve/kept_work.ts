@@ -15,7 +15,7 @@ import type { KeptAnswers } from "./kept_answers.ts";
 import { answerRequest } from "./request.ts";
 import type { Retries } from "./retries.ts";
 
-const LONGEST = HEADER_LENGTH + KEEP_TERMS.maxLength;
+const MAX_REQUEST_BYTES = HEADER_LENGTH + KEEP_TERMS.maxLength;
 /** Offset of a header's length field. */
 const LENGTH = 7;
 const NOTHING = new Uint8Array(0);
@@ -48,7 +48,7 @@ export class KeptWork {
   readonly #parts: KeptWorkParts;
   readonly #context: RequestContext;
   /** The request being answered, copied here because this memory has lasting views. */
-  readonly #request = new Uint8Array(permanentMemory(LONGEST));
+  readonly #request = new Uint8Array(permanentMemory(MAX_REQUEST_BYTES));
   readonly #bodyViews = new KeptViews(this.#request.buffer as ArrayBuffer, HEADER_LENGTH);
   readonly #memory = new AnswerMemory();
   /** What one connection has sent, and how much of it has been answered. */
@@ -74,9 +74,11 @@ export class KeptWork {
     this.#bytes = bytes;
     this.#at = 0;
     for (let length; (length = requestLength(bytes, this.#at)) !== null;) {
-      if (length > LONGEST || connection.inFlight === KEEP_TERMS.maxInFlight) {
-        const what = length > LONGEST ? `Size ${length - HEADER_LENGTH}` : "Requests in flight";
-        const limit = length > LONGEST ? KEEP_TERMS.maxLength : KEEP_TERMS.maxInFlight;
+      if (length > MAX_REQUEST_BYTES || connection.inFlight === KEEP_TERMS.maxInFlight) {
+        const what = length > MAX_REQUEST_BYTES
+          ? `Size ${length - HEADER_LENGTH}`
+          : "Requests in flight";
+        const limit = length > MAX_REQUEST_BYTES ? KEEP_TERMS.maxLength : KEEP_TERMS.maxInFlight;
         answers.flush(connection);
         refuse(connection, "terms", `${what} exceeded maximum of ${limit}`);
         return;
@@ -138,9 +140,9 @@ export class KeptWork {
       return false;
     }
     counters.answered(type, answer.bytes[HEADER_LENGTH]!);
-    const goesOn = answers.add(connection, answer);
+    const canContinue = answers.add(connection, answer);
     if (begun !== 0) counters.end(begun);
-    return goesOn;
+    return canContinue;
   }
 
   /** The header of the request in `#request`; null if it is invalid, which has ended the connection. */

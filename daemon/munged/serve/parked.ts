@@ -212,9 +212,9 @@ export class ParkedClients {
    * @returns false if there is none.
    */
   cutOffOldest(): boolean {
-    const greediest = this.#greediest();
+    const heaviest = this.#heaviestUser();
     for (const client of this.#clients.values()) {
-      if (client.peer.uid !== greediest) continue;
+      if (client.peer.uid !== heaviest) continue;
       this.#end(client, "Out of resources");
       return true;
     }
@@ -242,14 +242,14 @@ export class ParkedClients {
   }
 
   /** The user who holds most of what is scarce: memory, if that is over its limit, otherwise descriptors. */
-  #greediest(): number | undefined {
+  #heaviestUser(): number | undefined {
     const measure = this.#bytes > this.#limits.bytes ? "bytes" : "clients";
-    let greediest: number | undefined;
+    let heaviest: number | undefined;
     let most = -1;
     for (const [uid, share] of this.#shares) {
-      if (share[measure] > most) [greediest, most] = [uid, share[measure]];
+      if (share[measure] > most) [heaviest, most] = [uid, share[measure]];
     }
-    return greediest;
+    return heaviest;
   }
 
   #end(client: ParkedClient, reason: string): void {

@@ -2,14 +2,14 @@
 // alone, a second one only adds a wake-up every few requests.
 
 /** A cache line, in words, so that workers don't slow each other down. */
-const WORDS_APART = 16;
+const CACHE_LINE_WORDS = 16;
 /** Words of a worker: whether it is accepting, and how often it has begun or finished serving a new client. */
 const ACCEPTING = 0;
 const STEPS = 1;
 
 /** Memory that the workers of an engine share. */
 export function createStandby(threads: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((threads + 1) * WORDS_APART * Int32Array.BYTES_PER_ELEMENT);
+  return new SharedArrayBuffer((threads + 1) * CACHE_LINE_WORDS * Int32Array.BYTES_PER_ELEMENT);
 }
 
 /** A worker that was serving a client at a certain moment. */
@@ -27,7 +27,7 @@ export class Standby {
   /** @param number of the worker, from 1. */
   constructor(shared: SharedArrayBuffer, number: number) {
     this.#words = new Int32Array(shared);
-    this.#own = number * WORDS_APART;
+    this.#own = number * CACHE_LINE_WORDS;
     this.endAccepting(); // left by the number's previous holder
     Atomics.store(this.#words, this.#own + STEPS, 0);
   }
@@ -51,7 +51,7 @@ export class Standby {
   servingNow(): Serving[] {
     const words = this.#words;
     const serving: Serving[] = [];
-    for (let at = WORDS_APART; at < words.length; at += WORDS_APART) {
+    for (let at = CACHE_LINE_WORDS; at < words.length; at += CACHE_LINE_WORDS) {
       const steps = Atomics.load(words, at + STEPS);
       if (at !== this.#own && steps % 2 !== 0) serving.push({ at, steps });
     }
@@ -68,7 +68,7 @@ export class Standby {
    * least one gets false, so that they can't all leave it to each other.
    */
   isOtherAccepting(): boolean {
-    for (let at = 0; at < this.#words.length; at += WORDS_APART) {
+    for (let at = 0; at < this.#words.length; at += CACHE_LINE_WORDS) {
       if (at !== this.#own && Atomics.load(this.#words, at + ACCEPTING) !== 0) return true;
     }
     return false;

@@ -20,7 +20,7 @@ const HANDOVER_MS = 50;
 const USERS = 4096;
 
 /** Shared words of a worker: one cache line each, so that workers don't slow each other down. Times share one clock. */
-const WORDS_APART = 16;
+const CACHE_LINE_WORDS = 16;
 /** The user from the queue being served, as `uid + 1`; 0 if none. */
 const SERVED = 0;
 /** The user whose clients wait here for another worker, as `uid + 1`, or 0; and since when. */
@@ -33,7 +33,7 @@ const MIXED_AT = 5;
 
 /** Memory through which the workers of an engine agree on turns. */
 export function createTurns(threads: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((threads + 1) * WORDS_APART * Int32Array.BYTES_PER_ELEMENT);
+  return new SharedArrayBuffer((threads + 1) * CACHE_LINE_WORDS * Int32Array.BYTES_PER_ELEMENT);
 }
 
 /** What a worker knows about a user. */
@@ -61,8 +61,8 @@ export class Turns {
   /** @param number of the worker, 1 and up. */
   constructor(shared: SharedArrayBuffer, number: number) {
     this.#words = new Int32Array(shared);
-    this.#own = number * WORDS_APART;
-    this.#words.fill(0, this.#own, this.#own + WORDS_APART); // left by the number's last holder
+    this.#own = number * CACHE_LINE_WORDS;
+    this.#words.fill(0, this.#own, this.#own + CACHE_LINE_WORDS); // left by the number's last holder
   }
 
   /** Whether clients wait for their turn. */
@@ -140,7 +140,7 @@ export class Turns {
     Atomics.store(words, own + SERVED, mark);
     if (this.#hasOtherActiveUsers(uid, now)) {
       const waitsSince = words[own + BLOCKED] === mark ? words[own + BLOCKED_SINCE]! : null;
-      for (let at = WORDS_APART; at < words.length; at += WORDS_APART) {
+      for (let at = CACHE_LINE_WORDS; at < words.length; at += CACHE_LINE_WORDS) {
         if (at === own) continue;
         const isServed = Atomics.load(words, at + SERVED) === mark;
         if (!isServed && !this.#goesFirst(at, mark, waitsSince, now)) continue;
@@ -168,7 +168,7 @@ export class Turns {
   #hasOtherActiveUsers(uid: number, now: number): boolean {
     const words = this.#words;
     const mark = markOf(uid);
-    for (let at = WORDS_APART; at < words.length; at += WORDS_APART) {
+    for (let at = CACHE_LINE_WORDS; at < words.length; at += CACHE_LINE_WORDS) {
       const last = Atomics.load(words, at + LAST);
       if (last === 0) continue;
       if (last !== mark && elapsed(words[at + LAST_AT]!, now) < ACTIVE_MS) return true;

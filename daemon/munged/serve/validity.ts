@@ -3,7 +3,7 @@ import type { OpenedCredential } from "../../../lib/credential/fields.ts";
 import type { MungeErrorCode } from "../../../lib/errors.ts";
 
 /** The longest TTL that any munged can allow; cli/munged/options.ts limits --max-ttl to it. */
-const MAX_TTL_OF_ALL = 3600;
+const HIGHEST_MAX_TTL = 3600;
 
 /**
  * Checks a credential against the clock. Unless a drift is set, its clock may be ahead by the credential's time-to-live, as
@@ -25,5 +25,5 @@ export function validityError(
  * a munged restarted with a different --max-ttl finds it.
  */
 export function expiryOf({ encodeTime, ttl }: OpenedCredential): number {
-  return encodeTime + Math.min(ttl, MAX_TTL_OF_ALL);
+  return encodeTime + Math.min(ttl, HIGHEST_MAX_TTL);
 }

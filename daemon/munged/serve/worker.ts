@@ -14,7 +14,7 @@ import type { FromWorker, WorkerSettings } from "./worker_messages.ts";
 /** Memory kept for the next long request: as much as one needs with payloads of up to 1 MiB. */
 const SPARE_MEMORY = 3 * 2 ** 20;
 /** How long a thread waits for the end of the process before it ends by itself. */
-const PARTING_MS = 50;
+const EXIT_GRACE_MS = 50;
 
 function report(message: FromWorker): void {
   postMessage(message);
@@ -53,7 +53,7 @@ try {
   loop.run();
   report({ kind: "stopped" });
   // The process usually ends during this wait, sooner than if this thread had to tear down its memory first.
-  Bun.sleepSync(PARTING_MS);
+  Bun.sleepSync(EXIT_GRACE_MS);
 } catch (error) {
   log.error(`Worker thread ${settings.number} failed: ${(error as Error).stack}`);
   process.exit(1); // ends only this thread
