@@ -10,7 +10,7 @@ import { formatRequest, type Request } from "../lib/auks/request.ts";
 import { frame } from "../daemon/auksd/frames.ts";
 import { Context } from "../lib/krb5/context.ts";
 import { Auksd } from "../tests/auks/auksd.ts";
-import { type Conversation, madeUpKrbCred, Speaker } from "../tests/auks/conversation.ts";
+import { type Conversation, Speaker, syntheticKrbCred } from "../tests/auks/conversation.ts";
 import { Kdc } from "../tests/auks/kdc.ts";
 import { benchOptions } from "./bench_options.ts";
 import { median } from "./bench_statistics.ts";
@@ -103,7 +103,7 @@ function report(name: string, value: number, unit: string, bound: number, isLeas
 
 const add = (at: number): Request => ({
   type: "add",
-  krbCred: madeUpKrbCred(`user${at}@REALM.A`),
+  krbCred: syntheticKrbCred(`user${at}@REALM.A`),
 });
 const loads = {
   ping: writeLoad("ping", [alice.write({ type: "ping" })]),

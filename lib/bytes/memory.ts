@@ -4,7 +4,7 @@ import { MungeError } from "../errors.ts";
 import { SpareMemory } from "./spare_memory.ts";
 
 /** The size from which memory is worth releasing before garbage collection. */
-export const MUCH = 65_536;
+export const LARGE_LENGTH = 65_536;
 
 let spare: SpareMemory | undefined;
 
@@ -26,7 +26,9 @@ export function dropSpareMemory(): void {
 /** `length` zero bytes. Throws EMUNGE_NO_MEMORY if they can't be allocated. */
 export function newBytes(length: number): Uint8Array {
   try {
-    return length > MUCH && spare !== undefined ? spare.take(length) : new Uint8Array(length);
+    return length > LARGE_LENGTH && spare !== undefined
+      ? spare.take(length)
+      : new Uint8Array(length);
   } catch (cause) {
     throw noMemory(cause);
   }
@@ -34,7 +36,7 @@ export function newBytes(length: number): Uint8Array {
 
 /** A copy of `bytes`. Throws EMUNGE_NO_MEMORY if it can't be allocated. */
 export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8Array {
-  if (end - start > MUCH) {
+  if (end - start > LARGE_LENGTH) {
     const copy = newBytes(end - start);
     copy.set(bytes.subarray(start, end));
     return copy;
@@ -48,7 +50,7 @@ export function copyOf(bytes: Uint8Array, start = 0, end = bytes.length): Uint8A
 
 /** Bytes of memory that `bytes` keeps in use. */
 export function sizeOf(bytes: Uint8Array): number {
-  return bytes.length > MUCH ? bytes.buffer.byteLength : bytes.length;
+  return bytes.length > LARGE_LENGTH ? bytes.buffer.byteLength : bytes.length;
 }
 
 /** Releases the memory of the whole buffer that contains `bytes`; none of it may be used afterwards. */
@@ -62,8 +64,8 @@ export function release(bytes: Uint8Array): void {
  * Like {@linkcode release}, but only for large memory. A few requests of maximum length would otherwise leave more garbage
  * than a daemon should; and getting at a short array's buffer costs more than its memory is worth.
  */
-export function releaseMuch(bytes: Uint8Array): void {
-  if (bytes.length > MUCH) release(bytes);
+export function releaseLarge(bytes: Uint8Array): void {
+  if (bytes.length > LARGE_LENGTH) release(bytes);
 }
 
 /** The error for an allocation that failed. */

@@ -2,7 +2,7 @@
 // (docs/protocol.md, "The credential").
 import { FieldReader } from "../bytes/field_reader.ts";
 import { putU32, readU32 } from "../bytes/integers.ts";
-import { copyBytes, newBytes, releaseMuch, SHORT_LENGTH } from "../bytes/memory.ts";
+import { copyBytes, newBytes, releaseLarge, SHORT_LENGTH } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
 import {
   type CredentialFields,
@@ -97,7 +97,7 @@ export function compressInner(
     const at = putU32(bytes, putU32(bytes, start, COMPRESSED_MAGIC), inner.length);
     bytes.set(stream, at);
   }
-  releaseMuch(stream);
+  releaseLarge(stream);
   return bytes;
 }
 

@@ -1,7 +1,7 @@
 // Opening: finds the key that made a credential, and reads the fields from its bytes (docs/protocol.md, "The credential").
 // Pure. munged decides who may decode it, whether it is valid now and whether it is a replay
 // (daemon/munged/serve/decode.ts).
-import { copyBytes, copyOf, newBytes, releaseMuch } from "../bytes/memory.ts";
+import { copyBytes, copyOf, newBytes, releaseLarge } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
 import { MAX_PAYLOAD_LENGTH, type OpenedCredential } from "./fields.ts";
 import { decompressInner, parseInner } from "./inner.ts";
@@ -48,7 +48,7 @@ export function openParsed(
     if (authenticated === null) continue;
     if (zip.number === 0) return parseInner(authenticated, outerLength, outer, i);
     const inner = decompressInner(zip, authenticated, outerLength, primitives, maxPayload);
-    releaseMuch(authenticated);
+    releaseLarge(authenticated);
     return parseInner(inner, 0, outer, i);
   }
   throw new MungeError("EMUNGE_CRED_INVALID");
@@ -78,7 +78,7 @@ function authenticatedBytes(
     const key = dataKey(cipher, mac, subkeys, tag, primitives);
     plain = primitives.decryptBlocks(cipher, key, iv, blocks);
     wipe(key);
-    if (plain !== blocks) releaseMuch(blocks);
+    if (plain !== blocks) releaseLarge(blocks);
     padding = validPadding(plain, blockLength);
     intact &= padding === 0 ? 0 : 1;
     padding ||= 1; // even if the padding is bad, the MAC is computed
@@ -86,7 +86,7 @@ function authenticatedBytes(
   const authenticated = withOuter(bytes, outerLength, plain, plain.length - padding);
   const expected = primitives.hmac(mac, subkeys.mac, authenticated);
   if ((equalInConstantTime(expected, tag) & intact) === 1) {
-    releaseMuch(plain);
+    releaseLarge(plain);
     return authenticated;
   }
   if (padding > 0) {
@@ -97,10 +97,10 @@ function authenticatedBytes(
     const other = isShort(authenticated.length, outerLength + shortest, mac) ? longest : shortest;
     const covered = withOuter(bytes, outerLength, plain, other);
     primitives.hmac(mac, subkeys.mac, covered);
-    releaseMuch(covered);
+    releaseLarge(covered);
   }
-  releaseMuch(authenticated);
-  releaseMuch(plain);
+  releaseLarge(authenticated);
+  releaseLarge(plain);
   return null;
 }
 

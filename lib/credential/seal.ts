@@ -1,6 +1,6 @@
 // Sealing: from fields to the bytes of a credential, version 3 (docs/protocol.md, "The credential"). Pure: key, randomness and
 // primitives are arguments. armor.ts adds the armor.
-import { copyBytes, newBytes, releaseMuch } from "../bytes/memory.ts";
+import { copyBytes, newBytes, releaseLarge } from "../bytes/memory.ts";
 import { MungeError } from "../errors.ts";
 import type { Cipher } from "./cipher.ts";
 import { type CredentialFields, MAX_PAYLOAD_LENGTH, type Randomness } from "./fields.ts";
@@ -45,14 +45,14 @@ export function sealBytes(
     const key = dataKey(cipher, mac, subkeys, tag, primitives);
     const padded = sealed;
     sealed = primitives.encryptBlocks(cipher, key, iv, padded);
-    if (sealed !== padded) releaseMuch(padded);
+    if (sealed !== padded) releaseLarge(padded);
     wipe(key);
   }
   const bytes = newBytes(start + mac.length + sealed.length);
   copyBytes(bytes, 0, authenticated, 0, start);
   bytes.set(tag, start);
   bytes.set(sealed, start + mac.length);
-  for (const used of [plain, authenticated, sealed]) releaseMuch(used);
+  for (const used of [plain, authenticated, sealed]) releaseLarge(used);
   return bytes;
 }
 

@@ -2,7 +2,7 @@
 // whether the runtime really has it (OpenSSL 3 disables some by default).
 import { createRequire } from "node:module";
 import type * as NodeCrypto from "node:crypto";
-import { MUCH, release } from "../bytes/memory.ts";
+import { LARGE_LENGTH, release } from "../bytes/memory.ts";
 import type { Cipher, CipherName } from "../credential/cipher.ts";
 import type { CryptographySupplier, DigestFunction, HmacFunction } from "./choice.ts";
 import { type DigestInto, hmacFrom } from "./hmac.ts";
@@ -50,7 +50,7 @@ const DIGESTS: { readonly [name in MacName]?: string } = {
 };
 
 /** Long data is encrypted and decrypted in place, in pieces of this length, so that it takes no additional memory. */
-const PIECE_LENGTH = MUCH;
+const PIECE_LENGTH = LARGE_LENGTH;
 const SHA256_BLOCK_LENGTH = 64;
 
 const CBCS: { readonly [name in CipherName]?: string } = {

@@ -18,7 +18,7 @@ import { until } from "../harness/until.ts";
 import { suite } from "../suite.ts";
 import { Auksd, SANDBOX_NEEDS } from "./auksd.ts";
 import { ACCOUNTS, AuksdSite, UID } from "./auksd_site.ts";
-import { madeUpKrbCred } from "./conversation.ts";
+import { syntheticKrbCred } from "./conversation.ts";
 import { freePort, type Kdc, KDC_NEEDS } from "./kdc.ts";
 import { RawConnection } from "./wire.ts";
 
@@ -145,7 +145,7 @@ suite("CacheDir", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       rmSync(daemon.cacheDir, { recursive: true });
       await site.refused(
         "bob",
-        { type: "add", krbCred: madeUpKrbCred("bob@REALM.A") },
+        { type: "add", krbCred: syntheticKrbCred("bob@REALM.A") },
         "notSaved",
         daemon,
       );

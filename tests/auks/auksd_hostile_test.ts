@@ -8,7 +8,7 @@ import { formatRequest } from "../../lib/auks/request.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { suite } from "../suite.ts";
 import { Auksd, type AuksdOptions, SANDBOX_NEEDS } from "./auksd.ts";
-import { type Conversation, madeUpKrbCred, Speaker, VERSIONS } from "./conversation.ts";
+import { type Conversation, Speaker, syntheticKrbCred, VERSIONS } from "./conversation.ts";
 import { Kdc, KDC_NEEDS } from "./kdc.ts";
 import { RawConnection } from "./wire.ts";
 
@@ -106,7 +106,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   });
 
   it("requests truncated or altered before encryption are answered", async () => {
-    const payload = formatRequest({ type: "add", krbCred: madeUpKrbCred("alice@REALM.A") });
+    const payload = formatRequest({ type: "add", krbCred: syntheticKrbCred("alice@REALM.A") });
     const { connection, client } = await alice.connect(auksd.port);
     for (const at of upTo(payload.length)) {
       const flipped = payload.slice();
@@ -241,7 +241,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
 
   it(`killed ${KILLS} times during ${ADDS} ADDs, it keeps everything acknowledged`, async () => {
     const talks = USERS.map((name) =>
-      admin.write({ type: "add", krbCred: madeUpKrbCred(`${name}@REALM.A`) })
+      admin.write({ type: "add", krbCred: syntheticKrbCred(`${name}@REALM.A`) })
     );
     for (let turn = 0; turn < KILLS; turn++) {
       const daemon = await Auksd.start(options());

@@ -11,7 +11,7 @@ import { until } from "../harness/until.ts";
 import { suite } from "../suite.ts";
 import { Auksd, SANDBOX_NEEDS } from "./auksd.ts";
 import { AuksdSite, UID } from "./auksd_site.ts";
-import { madeUpKrbCred } from "./conversation.ts";
+import { syntheticKrbCred } from "./conversation.ts";
 import { type Kdc, KDC_NEEDS } from "./kdc.ts";
 
 suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
@@ -69,7 +69,10 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
 
   it("an admin does so for any user, and lists tickets in the original's order", async () => {
     for (const user of ["bob", "alice", "carol"]) {
-      const reply = await ask("admin", { type: "add", krbCred: madeUpKrbCred(`${user}@REALM.A`) });
+      const reply = await ask("admin", {
+        type: "add",
+        krbCred: syntheticKrbCred(`${user}@REALM.A`),
+      });
       assert.equal(reply.type, "add");
     }
     const dump = await ask("admin", { type: "dump" });
@@ -84,7 +87,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
 
   it("a guest may only add", async () => {
     await refused("ghost", { type: "add", krbCred: site.tgtOf("ghost") }, "noAccount");
-    await ask("admin", { type: "add", krbCred: madeUpKrbCred("bob@REALM.A") });
+    await ask("admin", { type: "add", krbCred: syntheticKrbCred("bob@REALM.A") });
     await refused("ghost", { type: "get", uid: UID.bob }, "notAllowed");
     await refused("ghost", { type: "remove", uid: UID.bob }, "notAllowed");
     await refused("ghost", { type: "dump" }, "notAllowed");
@@ -94,7 +97,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   it("a client that closes its side after its requests still gets the answers, and is then disconnected", async () => {
     const { connection, client } = await site.speakers["admin"]!.connect(auksd.port);
     const requests: Request[] = [
-      { type: "add", krbCred: madeUpKrbCred("carol@REALM.A") },
+      { type: "add", krbCred: syntheticKrbCred("carol@REALM.A") },
       { type: "dump" },
       { type: "remove", uid: UID.carol },
     ];
@@ -110,7 +113,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   it("an unsuitable ticket is refused with the reason", async () => {
     const add = (principal: string, more = {}): Request => ({
       type: "add",
-      krbCred: madeUpKrbCred(principal, more),
+      krbCred: syntheticKrbCred(principal, more),
     });
     const refusals: readonly (readonly [Request, Reason])[] = [
       [add("zoe@REALM.A"), "noAccount"],
@@ -131,7 +134,7 @@ suite("auksd", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   it("the better of two tickets stays, and an expired one never does", async () => {
     const now = Math.floor(Date.now() / 1000);
     const outcome = async (endtime: number, renewTill: number) => {
-      const krbCred = madeUpKrbCred("bob@REALM.A", { endtime, renewTill });
+      const krbCred = syntheticKrbCred("bob@REALM.A", { endtime, renewTill });
       const reply = await ask("bob", { type: "add", krbCred });
       return reply.type === "add" ? reply.report!.outcome : reply.type;
     };

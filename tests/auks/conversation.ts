@@ -105,7 +105,7 @@ export interface TicketOptions {
 }
 
 /** A KRB-CRED with a fabricated ticket; auksd can't decrypt tickets and need not. */
-export function madeUpKrbCred(principal: string, options: TicketOptions = {}): Uint8Array {
+export function syntheticKrbCred(principal: string, options: TicketOptions = {}): Uint8Array {
   const now = Math.floor(Date.now() / 1000);
   return formatKrbCred({
     credentials: [{

@@ -12,7 +12,7 @@ import { formatRequest } from "../../lib/auks/request.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { suite } from "../suite.ts";
 import { Auksd, SANDBOX_NEEDS } from "./auksd.ts";
-import { madeUpKrbCred, Speaker } from "./conversation.ts";
+import { Speaker, syntheticKrbCred } from "./conversation.ts";
 import { Kdc, KDC_NEEDS } from "./kdc.ts";
 
 const BOX = resolve("dist/mungebox");
@@ -35,7 +35,7 @@ suite("auksd with many tickets", NEEDS, () => {
     const users = Array.from({ length: TICKETS }, (_, at) => [`user${at}`, FIRST_UID + at]);
     const cacheDir = mkdtempSync(join(tmpdir(), "mungebox-dump-"));
     for (const [name, uid] of users) {
-      const { credentials } = parseKrbCred(madeUpKrbCred(`${name}@REALM.A`));
+      const { credentials } = parseKrbCred(syntheticKrbCred(`${name}@REALM.A`));
       const file = formatCcache(credentials[0]!.client, credentials);
       writeFileSync(join(cacheDir, `aukscc_${uid}`), file, { mode: 0o600 });
     }

@@ -4,7 +4,7 @@ import { after, before, it } from "node:test";
 import { Context } from "../../lib/krb5/context.ts";
 import { suite } from "../suite.ts";
 import { Auksd, type AuksdOptions, SANDBOX_NEEDS } from "./auksd.ts";
-import { madeUpKrbCred, Speaker } from "./conversation.ts";
+import { Speaker, syntheticKrbCred } from "./conversation.ts";
 import { freePort, Kdc, KDC_NEEDS } from "./kdc.ts";
 
 const USERS = Array.from({ length: 200 }, (_, at) => `user${at}`);
@@ -77,7 +77,7 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   const add = (daemon: Auksd, at: number) =>
     speaker(daemon).ask(daemon.port, {
       type: "add",
-      krbCred: madeUpKrbCred(`${USERS[at]}@REALM.A`),
+      krbCred: syntheticKrbCred(`${USERS[at]}@REALM.A`),
     });
   const remove = (daemon: Auksd, at: number) =>
     speaker(daemon).ask(daemon.port, { type: "remove", uid: UID + at });
@@ -119,7 +119,11 @@ suite("replication", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       const about = { type: "get", uid: BOBS_UID } as const;
       return (await speaker(second).ask(second.port, about)).type;
     };
-    await bob.ask(first.port, { type: "add", krbCred: madeUpKrbCred("bob@REALM.A"), replicated });
+    await bob.ask(first.port, {
+      type: "add",
+      krbCred: syntheticKrbCred("bob@REALM.A"),
+      replicated,
+    });
     assert.equal(await answers(), "get");
     const removed = { type: "remove", uid: BOBS_UID, replicated, removedAt: 1 } as const;
     await bob.ask(first.port, removed);

@@ -7,7 +7,7 @@ import { Context } from "../../lib/krb5/context.ts";
 import { findInMemory } from "../harness/memory_search.ts";
 import { suite } from "../suite.ts";
 import { Auksd, SANDBOX_NEEDS } from "./auksd.ts";
-import { madeUpKrbCred, Speaker } from "./conversation.ts";
+import { Speaker, syntheticKrbCred } from "./conversation.ts";
 import { Kdc, KDC_NEEDS } from "./kdc.ts";
 
 const USERS = Array.from({ length: 50 }, (_, at) => `user${at}`);
@@ -44,7 +44,7 @@ suite("tickets in auksd's memory", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   }
 
   it("have one copy, whatever was done with them, and none once they are removed", async () => {
-    const krbCreds = USERS.map((name) => madeUpKrbCred(`${name}@REALM.A`));
+    const krbCreds = USERS.map((name) => syntheticKrbCred(`${name}@REALM.A`));
     const keys = krbCreds.map((krbCred) => parseKrbCred(krbCred).credentials[0]!.key.bytes);
     const copies = () => findInMemory(auksd.pid, keys).map(({ length }) => length);
     for (const krbCred of krbCreds) await ask({ type: "add", krbCred });

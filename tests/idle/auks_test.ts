@@ -8,7 +8,7 @@ import { formatRequest } from "../../lib/auks/request.ts";
 import { ping } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { Auksd, SANDBOX_NEEDS } from "../auks/auksd.ts";
-import { madeUpKrbCred, Speaker, VERSIONS } from "../auks/conversation.ts";
+import { Speaker, syntheticKrbCred, VERSIONS } from "../auks/conversation.ts";
 import { Kdc, KDC_NEEDS } from "../auks/kdc.ts";
 import { RawConnection } from "../auks/wire.ts";
 import { suite } from "../suite.ts";
@@ -85,7 +85,7 @@ suite("time limits of AUKS", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   });
 
   it("a client that sends requests without reading replies costs little memory, and is disconnected", async () => {
-    const krbCred = madeUpKrbCred("alice@REALM.A", { ticketLength: 3000 });
+    const krbCred = syntheticKrbCred("alice@REALM.A", { ticketLength: 3000 });
     assert.equal((await alice.ask(auksd.port, { type: "add", krbCred })).type, "add");
     const { connection, client } = await alice.connect(auksd.port);
     connection.socket.pause();

@@ -1,5 +1,5 @@
 // Takes the armor off a received credential. lib/credential/armor.ts reads strings, and long strings are costly garbage.
-import { MUCH, newBytes } from "../../../lib/bytes/memory.ts";
+import { LARGE_LENGTH, newBytes } from "../../../lib/bytes/memory.ts";
 import { ARMOR_PREFIX, ARMOR_SUFFIX, unarmor } from "../../../lib/credential/armor.ts";
 import { readLongBase64 } from "./long_base64.ts";
 
@@ -9,7 +9,7 @@ const SUFFIX = ARMOR_SUFFIX.charCodeAt(0);
 
 /** The bytes inside an armored credential. @throws {MungeError} as unarmor() does. */
 export function readArmor(credential: Uint8Array): Uint8Array {
-  const isLong = credential.length > MUCH;
+  const isLong = credential.length > LARGE_LENGTH;
   return (isLong ? readLong(credential) : undefined) ?? unarmor(latin1.decode(credential));
 }
 

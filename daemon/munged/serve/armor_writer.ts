@@ -1,6 +1,6 @@
 // Writes an armored credential directly into a response. lib/credential/armor.ts returns a string, which would first
 // have to be joined: another 0.3 us per credential.
-import { MUCH } from "../../../lib/bytes/memory.ts";
+import { LARGE_LENGTH } from "../../../lib/bytes/memory.ts";
 import {
   ARMOR_PREFIX,
   ARMOR_SUFFIX,
@@ -18,7 +18,7 @@ const { latin1Write } = Buffer.prototype as unknown as {
 export function writeArmor(bytes: Uint8Array, target: Uint8Array, at: number): void {
   latin1Write.call(target, ARMOR_PREFIX, at);
   const start = at + ARMOR_PREFIX.length;
-  if (bytes.length > MUCH) writeLongBase64(bytes, target, start);
+  if (bytes.length > LARGE_LENGTH) writeLongBase64(bytes, target, start);
   else latin1Write.call(target, toBase64(bytes), start);
   const end = at + armoredLength(bytes.length) - ARMOR_SUFFIX.length;
   latin1Write.call(target, ARMOR_SUFFIX, end);

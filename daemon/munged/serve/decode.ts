@@ -1,6 +1,6 @@
 // From a decode request to its answer: open the credential, enter it into the replay cache, ask the realm's store if it
 // has one, and make the answer. lib/credential opens it.
-import { noMemory, releaseMuch } from "../../../lib/bytes/memory.ts";
+import { noMemory, releaseLarge } from "../../../lib/bytes/memory.ts";
 import type { OpenedCredential } from "../../../lib/credential/fields.ts";
 import { openParsed } from "../../../lib/credential/open.ts";
 import { parseOuter } from "../../../lib/credential/outer.ts";
@@ -122,7 +122,7 @@ function open(decode: Decode, isMissing: boolean, context: RequestContext): void
     const { cipher, mac, zip } = outer;
     requireTypes(policy, cipher.number, mac.number, zip.number, outer.realm);
     const opened = openParsed(bytes, outer, ring, context.primitives, context.maxPayload);
-    releaseMuch(bytes);
+    releaseLarge(bytes);
     context.used("decode", cipher.number, mac.number, zip.number);
     decode.opened = opened;
     decode.ttl = Math.min(opened.ttl, context.maxTtl);
@@ -239,7 +239,7 @@ function respond(decode: Decode, context: RequestContext): Answer {
     ? contentsOf(opened!, decode)
     : { ...RESET_DECODE_RESPONSE, errno: refusal.errno, errorText: refusal.message };
   const bytes = formatDecodeResponse(response, retry, context.allocate);
-  if (opened !== undefined) releaseMuch(opened.payload); // the answer has a copy
+  if (opened !== undefined) releaseLarge(opened.payload); // the answer has a copy
   return { bytes, remembered: decode.remembered };
 }
 

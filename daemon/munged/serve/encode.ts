@@ -1,5 +1,5 @@
 // From an encode request to its answer: the client's identity, sealed into a credential. lib/credential seals it.
-import { releaseMuch } from "../../../lib/bytes/memory.ts";
+import { releaseLarge } from "../../../lib/bytes/memory.ts";
 import { armoredLength } from "../../../lib/credential/armor.ts";
 import { CIPHER_DEFAULT } from "../../../lib/credential/cipher.ts";
 import { type Randomness, SALT_LENGTH } from "../../../lib/credential/fields.ts";
@@ -73,7 +73,7 @@ export function answerEncode(
       retry,
       context.allocate,
     );
-    releaseMuch(credential);
+    releaseLarge(credential);
     return { bytes, remembered: null };
   } catch (thrown) {
     const error = asMungeError(thrown, context);

@@ -124,7 +124,7 @@ export class EventLoop {
   run(): void {
     const { kept, parked } = this.#exchange;
     for (;;) {
-      const count = this.#poller.wait(this.#patience());
+      const count = this.#poller.wait(this.#waitTime());
       this.#clock = performance.now();
       if (count === 0 && this.#listener.isWatching) this.#leftovers.giveBack();
       for (let i = 0; i < count; i++) {
@@ -180,7 +180,7 @@ export class EventLoop {
   }
 
   /** Milliseconds to wait for events; -1 for no limit. */
-  #patience(): number {
+  #waitTime(): number {
     if (this.#turns.hasWaiting) return this.#isBlocked ? BLOCKED_MS : 0;
     if (this.#retries.hasWaiting) return BLOCKED_MS;
     const next = Math.min(
@@ -189,8 +189,8 @@ export class EventLoop {
       this.#listener.nextDeadline,
     );
     const wait = next === Infinity ? -1 : Math.max(0, Math.ceil(next - performance.now()));
-    const { patience } = this.#leftovers;
-    return patience < Infinity && (wait < 0 || wait > patience) ? patience : wait;
+    const { idleTimeout } = this.#leftovers;
+    return idleTimeout < Infinity && (wait < 0 || wait > idleTimeout) ? idleTimeout : wait;
   }
 
   #serveNew(fd: number, peer: Peer): void {

@@ -1,6 +1,6 @@
 // One client's request and answer: reception.ts reads, request.ts decides, delivery.ts writes and closes. Nothing here
 // blocks: a client whose bytes have not arrived yet, or that does not read its answer, is parked.
-import { release, releaseMuch } from "../../../lib/bytes/memory.ts";
+import { release, releaseLarge } from "../../../lib/bytes/memory.ts";
 import { type Header, HEADER_LENGTH, MESSAGE_TYPE } from "../../../lib/protocol/message.ts";
 import type { Logger } from "../../process/log.ts";
 import type { WorkerCounters } from "../observe/counters.ts";
@@ -184,7 +184,7 @@ export class Exchange {
       } catch (error) {
         this.abandon(fd, error as Error);
       }
-      releaseMuch(buffer);
+      releaseLarge(buffer);
       answered(peer);
     }
   }

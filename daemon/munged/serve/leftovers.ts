@@ -5,7 +5,7 @@ import { dropSpareMemory, spareMemorySize } from "../../../lib/bytes/memory.ts";
 import { dropPrimitivesMemory } from "../../../lib/primitives/executable.ts";
 
 /** Bytes received and kept from which returning memory is worth the time. */
-const MUCH = 2 * 2 ** 20;
+const RETURN_THRESHOLD = 2 * 2 ** 20;
 /**
  * Bytes received between two collections while several users compete. Under a flood of 1 MiB requests, this saves 20 MiB of
  * memory, and a tenth fewer requests are answered.
@@ -37,8 +37,8 @@ export class Leftovers {
   }
 
   /** Milliseconds to wait for clients before calling {@linkcode giveBack}; Infinity if there is nothing to give back. */
-  get patience(): number {
-    if (this.#isMuch) return IDLE_MS;
+  get idleTimeout(): number {
+    if (this.#isWorthReturning) return IDLE_MS;
     return PURGE_MS[this.#purges] ?? Infinity;
   }
 
@@ -49,9 +49,9 @@ export class Leftovers {
 
   /** Frees the memory, or makes the allocator return what was freed before. */
   giveBack(): void {
-    const isMuch = this.#isMuch;
-    if (!isMuch && this.#purges === PURGE_MS.length) return;
-    if (isMuch) {
+    const isWorthReturning = this.#isWorthReturning;
+    if (!isWorthReturning && this.#purges === PURGE_MS.length) return;
+    if (isWorthReturning) {
       dropSpareMemory();
       dropPrimitivesMemory();
       this.#purges = 0;
@@ -70,9 +70,9 @@ export class Leftovers {
     this.#collectedBefore = received;
   }
 
-  get #isMuch(): boolean {
+  get #isWorthReturning(): boolean {
     const received = this.#received() - this.#receivedBefore;
     // Clients may give up on their answers long after the last request.
-    return received + this.#accepted * PER_CLIENT + spareMemorySize() > MUCH;
+    return received + this.#accepted * PER_CLIENT + spareMemorySize() > RETURN_THRESHOLD;
   }
 }

@@ -22,20 +22,20 @@ afterEach(() => keepSpareMemory(0));
 
 /** Gives back in the three steps that it takes. */
 function giveBack(): void {
-  assert.equal(leftovers.patience, 100);
+  assert.equal(leftovers.idleTimeout, 100);
   leftovers.giveBack();
-  assert.equal(leftovers.patience, 150, "what was freed is not purged yet");
+  assert.equal(leftovers.idleTimeout, 150, "what was freed is not purged yet");
   leftovers.giveBack();
-  assert.equal(leftovers.patience, 12_000, "compiler threads may still have memory");
+  assert.equal(leftovers.idleTimeout, 12_000, "compiler threads may still have memory");
   leftovers.giveBack();
-  assert.equal(leftovers.patience, Infinity);
+  assert.equal(leftovers.idleTimeout, Infinity);
 }
 
 test("little is left alone", () => {
   received = MIB;
   leftovers.accepted();
   release(newBytes(MIB / 2));
-  assert.equal(leftovers.patience, Infinity);
+  assert.equal(leftovers.idleTimeout, Infinity);
   leftovers.giveBack();
   assert.equal(spareMemorySize(), MIB / 2);
 });
