@@ -143,6 +143,11 @@ export class BoundSocket {
     return this.#isManagers;
   }
 
+  /** Whether another munged has the socket: a predecessor until {@linkcode own}, or a successor. */
+  get isOthers(): boolean {
+    return this.#isOthers;
+  }
+
   /** Whether another process listens on the same socket, so that it must be neither shut down nor removed. */
   get isShared(): boolean {
     return this.#isManagers || this.#isOthers;

@@ -1,42 +1,31 @@
-// Prepares what munged needs to serve, in the reference's order: log, origin, seed, key, groups, replay cache, socket,
-// workers, memory. Takes it all down again at the end, or if the start fails.
+// munged from its start to its end: origin, log, preparation (preparation.ts), threads, and what keeps them up to date. Takes
+// everything down again at the end, or if the start fails.
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MungeError } from "../../lib/errors.ts";
 import { softLimit } from "../../lib/os/limits.ts";
-import { close } from "../../lib/os/socket.ts";
 import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
-import { overflowIds } from "../../lib/os/user_namespace.ts";
 import { systemText } from "../../lib/os/system_text.ts";
 import { COMPATIBLE_VERSION } from "../../lib/version.ts";
 import type { AnnounceReady } from "../process/background.ts";
-import { checkFile } from "../../lib/files/security.ts";
 import { FileWatch } from "../process/file_watch.ts";
 import { createLogger, type Logger } from "../process/log.ts";
-import { type LogTarget, openLog, reopenLog, stderrLog } from "../process/log_target.ts";
-import { removePidFile, writePidFile } from "../process/pid_file.ts";
+import { openLog, reopenLog, stderrLog } from "../process/log_target.ts";
 import { notifyManager } from "../process/systemd.ts";
 import { Teardown } from "../process/teardown.ts";
-import { BoundSocket, SERVICE_MANAGER } from "./bound_socket.ts";
+import type { BoundSocket } from "./bound_socket.ts";
 import type { DaemonConfig } from "./config.ts";
-import { GroupUpdater } from "./groups/groups.ts";
-import { type GroupMap, NO_GROUPS } from "./groups/map.ts";
-import { KeyStore } from "./keys/store.ts";
-import { memoryWarning, parkedBytes } from "./memory_limit.ts";
-import { createCounters } from "./observe/counters.ts";
-import { keepMetrics } from "./observe/metrics.ts";
-import { announcePolicies } from "./observe/policy_text.ts";
-import type { StatusSources } from "./observe/status.ts";
-import { announceOrigin, type Origin, resolveOrigin } from "./origin.ts";
+import { engineSettings, statusSources } from "./engine_settings.ts";
 import { type HandoverOffer, offerHandover } from "./handover/offer.ts";
-import { askPredecessor } from "./handover/predecessor.ts";
 import { takeOver } from "./handover/take_over.ts";
-import { openReplayCache, prepareReplayCache } from "./replay/directory.ts";
-import { startUpkeep } from "./replay/upkeep.ts";
-import type { StoreThread } from "./replay_store/supervisor.ts";
-import { readSeedFile, writeSeedFile } from "./seed_file.ts";
+import { memoryWarning } from "./memory_limit.ts";
+import { keepMetrics } from "./observe/metrics.ts";
+import type { StatusSources } from "./observe/status.ts";
+import { resolveOrigin } from "./origin.ts";
+import { prepare, type Prepared, type Startup } from "./preparation.ts";
+import { startUpkeep, type Upkeep } from "./replay/upkeep.ts";
+import { writeSeedFile } from "./seed_file.ts";
 import { Engine } from "./serve/engine.ts";
-import { catchSignals } from "./signals.ts";
 import { SocketGuard } from "./socket_guard.ts";
 import { type Chore, releaseMemory, startTidying } from "./tidying.ts";
 
@@ -63,24 +52,18 @@ export async function serve(
     forbidCoreDumps();
     admitOwner();
     const origin = resolveOrigin(config, early);
-    const target = openLog(config, early);
-    log = createLogger(target);
-    if (config.numThreads < threadsAsked) {
-      log.warning(
-        `Lowered number of threads from ${threadsAsked} to ${config.numThreads}: ` +
-          "more would not be faster on this machine",
-      );
-    }
-    const warning = memoryWarning(config.numThreads, config.maxPayload);
-    if (warning !== null) log.warning(warning);
+    const logTarget = openLog(config, early);
+    log = createLogger(logTarget);
+    warnOfThreads(config, threadsAsked, log);
     const teardown = new Teardown(log);
     let status: number;
     try {
-      const { ended, hasSuccessor } = await start(config, origin, log, target, teardown, passed);
+      const startup = { config, origin, passed, log, logTarget, teardown };
+      const { socket, ended } = await start(startup);
       announceReady();
       notifyManager("READY=1");
       status = await ended;
-      if (!hasSuccessor()) notifyManager("STOPPING=1");
+      if (!socket.isOthers) notifyManager("STOPPING=1");
     } finally {
       await teardown.disposeAsync();
     }
@@ -94,159 +77,123 @@ export async function serve(
   }
 }
 
+/** munged, with all its parts. */
+interface Munged extends Prepared {
+  readonly status: StatusSources;
+  /** The threads that serve requests. */
+  readonly engine: Engine;
+  /** Null if replays are not detected. */
+  readonly upkeep: Upkeep | null;
+}
+
 /**
  * Starts serving.
  *
- * @returns a promise of the exit status, which settles when a signal or a failure ends munged.
+ * @returns the socket, and a promise of the exit status, which settles when a signal, a failure or a successor ends munged.
  */
 async function start(
-  config: DaemonConfig,
-  origin: Origin,
-  log: Logger,
-  logTarget: LogTarget,
-  teardown: Teardown,
-  passed: number | null,
-): Promise<{ readonly ended: Promise<number>; hasSuccessor(): boolean }> {
+  startup: Startup,
+): Promise<{ readonly socket: BoundSocket; readonly ended: Promise<number> }> {
+  const { config, log, teardown } = startup;
   log.notice(`Starting munge-${COMPATIBLE_VERSION} daemon (pid ${process.pid})`);
-  announceOrigin(origin, log);
-  const seed = seedRandomness(config, log);
-  const keys = new KeyStore(config, log);
-  teardown.add(() => keys.wipe());
-  announcePolicies(keys.realms, config, origin.address, log);
-  let groups: GroupMap = NO_GROUPS;
-  let engine: Engine | undefined;
-  let offer: HandoverOffer | null = null;
-  const hasSuccessor = () => offer !== null && offer.isDone;
-  const updater = new GroupUpdater(config, log, (map) => {
-    groups = map;
-    engine?.updateGroups(map);
-  });
-  updater.announce();
-  const firstMap = updater.start(); // in a thread, in parallel with the rest
-  teardown.add(() => updater.stop());
-  const socket = new BoundSocket(config, log);
-  const predecessor = config.replace ? await askPredecessor(config, log) : null;
-  if (predecessor === null) socket.lock();
-  teardown.add(() => socket.removeLock()); // the last of our files, after which another munged may start
-  if (config.metricsFile !== null) checkFile("metrics", config.metricsFile, config, log);
-  const signals = catchSignals(log);
-  let hasPidFile = false;
-  teardown.add(() => {
-    if (hasPidFile) removePidFile(config.pidFile, log);
-  });
-  const cache = predecessor === null
-    ? openReplayCache(config, log)
-    : prepareReplayCache(predecessor.replayDir, config, log);
-  const replay = cache?.state ?? null;
-  const store = replay === null ? null : await startStore(config, logTarget, log);
-  if (store !== null) teardown.add(() => store.stop());
-  const listener = passed !== null
-    ? socket.adopt(passed, SERVICE_MANAGER) // which has replaced a predecessor's socket, if any
-    : predecessor !== null
-    ? socket.adopt(predecessor.listener, predecessor.source)
-    : socket.bind();
-  if (passed !== null && predecessor !== null) close(predecessor.listener);
-  teardown.add(() => socket.remove());
-  const status: StatusSources = {
-    startTime: Math.floor(Date.now() / 1000),
-    maxPayload: config.maxPayload,
-    counters: createCounters(config.numThreads),
-    recent: logTarget.recent,
-    replay,
-    socket: {
-      held_by_manager: socket.isManagers,
-      taken_over_from: predecessor?.who ?? null,
-    },
-    store: store?.figures ?? null,
-  };
-  const claimPidFile = () => {
-    writePidFile(config.pidFile, config, log);
-    hasPidFile = true;
-  };
-  if (predecessor === null) claimPidFile();
-  const serving = engine = await Engine.start(
-    {
-      listener,
-      threads: config.numThreads,
-      maxPayload: config.maxPayload,
-      parkedBytes: parkedBytes(config.numThreads, config.maxPayload),
-      maxTtl: config.maxTtl,
-      defaultTtl: config.defaultTtl,
-      timestampDriftMax: config.timestampDriftMax,
-      originAddress: origin.address,
-      realms: keys.realms,
-      groups,
-      overflow: config.allowOverflowId ? { uid: null, gid: null } : overflowIds(),
-      replay,
-      store: store === null
-        ? null
-        : { policy: config.replayStorePolicy, scopes: config.replayScopes },
-      log: logTarget,
-      status,
-      accepting: predecessor === null,
-      door: null,
-    },
-    log,
-    undefined,
-    store,
-  );
-  if (store !== null) store.onRestart = () => serving.connectStore();
+  const prepared = await prepare(startup);
+  const { socket, predecessor, firstMap, isSeedSecure } = prepared;
+  const munged = await startThreads(prepared);
+  await completeThreads(munged);
+  await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);
+  if (predecessor !== null) await takeOver(predecessor, { ...munged, cache: munged.cache! });
+  if (!config.benchmark) watchFiles(munged);
+  // Early in the shutdown, while clients are still served.
+  if (isSeedSecure) teardown.add(() => writeSeedFile(config.seedFile, log));
+  reloadOnSignal(munged);
+  startChores(munged);
+  const offer = offerReplacement(munged);
+  return { socket, ended: whenEnded(munged, offer) };
+}
+
+/** Starts the threads, which accept connections unless a predecessor still does, and the upkeep of their replay cache. */
+async function startThreads(prepared: Prepared): Promise<Munged> {
+  const { config, log, teardown, keys, groups, socket, predecessor, store } = prepared;
+  const status = statusSources(prepared);
+  if (predecessor === null) prepared.claimPidFile();
+  const engine = await Engine.start(engineSettings(prepared, status), log, undefined, store);
+  if (store !== null) store.onRestart = () => engine.connectStore();
   teardown.add(() => keys.stop());
-  const upkeep = replay === null ? null : startUpkeep(replay, {
+  const upkeep = keepReplays(prepared);
+  teardown.add(() => engine.stop({ isListenerShared: socket.isShared }));
+  if (upkeep !== null) teardown.add(() => upkeep.save());
+  groups.onUpdate = (map) => engine.updateGroups(map);
+  engine.updateGroups(groups.current); // the first map may have arrived while the threads were starting
+  const { numThreads } = config;
+  log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
+  return { ...prepared, status, engine, upkeep };
+}
+
+function keepReplays({ config, log, teardown, cache }: Prepared): Upkeep | null {
+  if (cache === null) return null;
+  const upkeep = startUpkeep(cache.state, {
     syncMilliseconds: config.replaySync,
     drift: config.timestampDriftMax ?? 0,
   }, log);
-  if (upkeep !== null) teardown.add(() => upkeep.stop());
-  teardown.add(() => serving.stop({ isListenerShared: socket.isShared }));
-  if (upkeep !== null) teardown.add(() => upkeep.save());
-  serving.updateGroups(groups); // the first map may have arrived while the threads were starting
-  const { numThreads } = config;
-  log.info(`Created ${numThreads} work thread${numThreads === 1 ? "" : "s"}`);
+  teardown.add(() => upkeep.stop());
+  return upkeep;
+}
+
+/** Starts all threads now, not with the first client, if locked memory or a replacement requires that. */
+async function completeThreads({ config, log, predecessor, engine }: Munged): Promise<void> {
   // A limit on locked memory would end threads that start later, and a successor must serve as many clients.
-  if (config.mlockall || predecessor !== null) await serving.complete();
+  if (config.mlockall || predecessor !== null) await engine.complete();
   if (config.mlockall) lockAllMemory(log);
-  await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);
-  if (predecessor !== null) {
-    const parts = { socket, listener, cache: cache!, engine: serving, signals, claimPidFile, log };
-    await takeOver(predecessor, parts);
-  }
-  if (!config.benchmark) {
-    const stopMetrics = keepMetrics(config, status, () => keys.realms, log);
-    teardown.add(() => stopMetrics(hasSuccessor()));
-    const watch = new FileWatch(log);
-    teardown.add(() => watch.close());
-    keys.start((realms) => serving.updateRealms(realms), watch);
-    const guard = new SocketGuard(config, socket, listener, serving, log);
-    teardown.add(() => guard.stop());
-    watch.add(() => [dirname(config.socketPath)], () => guard.look());
-  }
-  // The first step of the shutdown, while clients are still served.
-  if (seed.isSecure) teardown.add(() => writeSeedFile(config.seedFile, log));
+}
+
+/** Keeps the metrics file up to date, and notices changed keys and a removed socket. */
+function watchFiles(
+  { config, log, teardown, keys, socket, listener, status, engine }: Munged,
+): void {
+  const stopMetrics = keepMetrics(config, status, () => keys.realms, log);
+  teardown.add(() => stopMetrics(socket.isOthers));
+  const watch = new FileWatch(log);
+  teardown.add(() => watch.close());
+  keys.start((realms) => engine.updateRealms(realms), watch);
+  const guard = new SocketGuard(config, socket, listener, engine, log);
+  teardown.add(() => guard.stop());
+  watch.add(() => [dirname(config.socketPath)], () => guard.look());
+}
+
+function reloadOnSignal({ config, logTarget, signals, groups, keys }: Munged): void {
   signals.reload = [
     () => reopenLog(logTarget, config),
-    () => updater.refresh(),
+    () => groups.refresh(),
     () => keys.reload(),
   ];
+}
+
+function startChores({ teardown, engine, upkeep }: Munged): void {
   const chores: Chore[] = upkeep === null ? [] : [() => upkeep.tidy()];
-  teardown.add(startTidying(() => serving.nextRequest(), [...chores, releaseMemory]));
-  const failed = serving.failed.then((error) => {
+  teardown.add(startTidying(() => engine.nextRequest(), [...chores, releaseMemory]));
+}
+
+/** Lets another munged replace this one, where that is possible. */
+function offerReplacement(munged: Munged): HandoverOffer | null {
+  const { log, teardown, socket, listener, cache, claimPidFile, engine } = munged;
+  if (cache === null) return null;
+  const parts = { socket, listener, engine, replay: cache, log, writePidFile: claimPidFile };
+  const offer = offerHandover(parts);
+  if (offer !== null) teardown.add(() => offer.stop());
+  return offer;
+}
+
+async function whenEnded(
+  { log, signals, engine }: Munged,
+  offer: HandoverOffer | null,
+): Promise<number> {
+  const failed = engine.failed.then((error) => {
     log.error(error.message);
     return 1;
   });
-  offer = cache === null ? null : offerHandover({
-    socket,
-    listener,
-    engine: serving,
-    replay: cache,
-    log,
-    writePidFile: claimPidFile,
-  });
   const ways = [signals.ended, failed];
-  if (offer !== null) {
-    ways.push(offer.ended);
-    teardown.add(offer.stop.bind(offer));
-  }
-  return { ended: Promise.race(ways), hasSuccessor };
+  if (offer !== null) ways.push(offer.ended);
+  return await Promise.race(ways);
 }
 
 /** Clears the umask bits that would keep munged from using the files it creates. */
@@ -255,16 +202,16 @@ function admitOwner(): void {
   process.umask(inherited & 0o077);
 }
 
-/** Starts the thread of the realm's store, whose code is loaded only if there is one. */
-async function startStore(
-  config: DaemonConfig,
-  target: LogTarget,
-  log: Logger,
-): Promise<StoreThread | null> {
-  const { replayStore } = config;
-  if (replayStore === null) return null;
-  const { StoreThread } = await import("./replay_store/supervisor.ts");
-  return new StoreThread({ ...config, replayStore }, target, log);
+/** Warns of threads that would not help, or whose memory may exceed the limit. */
+function warnOfThreads(config: DaemonConfig, threadsAsked: number, log: Logger): void {
+  if (config.numThreads < threadsAsked) {
+    log.warning(
+      `Lowered number of threads from ${threadsAsked} to ${config.numThreads}: ` +
+        "more would not be faster on this machine",
+    );
+  }
+  const warning = memoryWarning(config.numThreads, config.maxPayload);
+  if (warning !== null) log.warning(warning);
 }
 
 function lockAllMemory(log: Logger): void {
@@ -277,12 +224,4 @@ function lockAllMemory(log: Logger): void {
     throw new MungeError("EMUNGE_SNAFU", `${text} (RLIMIT_MEMLOCK=${limit})`, { cause: error });
   }
   log.info(`Locked pages into memory (RLIMIT_MEMLOCK=${limit})`);
-}
-
-function seedRandomness(config: DaemonConfig, log: Logger): { isSecure: boolean } {
-  log.info("Seeded PRNG with 128 bytes from getrandom()");
-  const seed = readSeedFile(config.seedFile, config, log);
-  if (config.benchmark) log.info("Disabled PRNG entropy pool stirring");
-  else if (!seed.isSeeded) log.info("Enabled PRNG entropy pool enhanced stirring");
-  return seed;
 }

@@ -4,7 +4,7 @@ import { statSync } from "node:fs";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { threadFile } from "../../../lib/os/thread_file.ts";
 import type { DaemonConfig } from "../config.ts";
-import type { GroupMap } from "./map.ts";
+import { type GroupMap, NO_GROUPS } from "./map.ts";
 import type { Logger } from "../../process/log.ts";
 
 /** The answer of thread.ts. */
@@ -16,21 +16,25 @@ const GROUP_FILE = "/etc/group";
 export class GroupUpdater {
   readonly #config: Pick<DaemonConfig, "groupCheckMtime" | "groupUpdateTime" | "benchmark">;
   readonly #log: Logger;
-  readonly #publish: (groups: GroupMap) => void;
   #timer: NodeJS.Timeout | undefined;
   #worker: Worker | undefined;
   #lastMtimeMs: number | undefined;
   readonly #first = Promise.withResolvers<void>();
+  #current: GroupMap = NO_GROUPS;
+  /** Gets every new map. */
+  onUpdate: (groups: GroupMap) => void = () => {};
 
-  /** @param publish receives every new map. */
   constructor(
     config: Pick<DaemonConfig, "groupCheckMtime" | "groupUpdateTime" | "benchmark">,
     log: Logger,
-    publish: (groups: GroupMap) => void,
   ) {
     this.#config = config;
     this.#log = log;
-    this.#publish = publish;
+  }
+
+  /** The last map; empty until there is one. */
+  get current(): GroupMap {
+    return this.#current;
   }
 
   /** Logs the update settings, in the reference's words. */
@@ -95,7 +99,8 @@ export class GroupUpdater {
       worker.terminate();
       if ("groups" in answer) {
         this.#lastMtimeMs = mtimeMs;
-        this.#publish(answer.groups);
+        this.#current = answer.groups;
+        this.onUpdate(answer.groups);
         const count = answer.groups.uids.length;
         const took = ((performance.now() - begin) / 1000).toFixed(3);
         this.#log.info(

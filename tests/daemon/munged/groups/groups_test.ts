@@ -22,16 +22,16 @@ test("isGroupMember() finds exactly what packGroups() was given", () => {
   assert.equal(isGroupMember(NO_GROUPS, 0, 0), false);
 });
 
-test("a GroupUpdater publishes the system's groups and logs how many it found", async () => {
+test("a GroupUpdater hands on the system's groups and logs how many it found", async () => {
   const logger = memoryLogger();
-  const map = await new Promise<GroupMap>((resolve) => {
-    const updater: GroupUpdater = new GroupUpdater(DEFAULTS, logger, (groups) => {
-      resolve(groups);
-      queueMicrotask(() => updater.stop());
-    });
-    updater.announce();
-    updater.start();
-  });
+  const updater = new GroupUpdater(DEFAULTS, logger);
+  updater.announce();
+  assert.equal(updater.current, NO_GROUPS);
+  const updated = new Promise<GroupMap>((resolve) => updater.onUpdate = resolve);
+  await updater.start();
+  updater.stop();
+  const map = await updated;
+  assert.equal(updater.current, map);
   assert.equal(map.offsets.length, map.uids.length + 1);
   assert.deepEqual(logger.lines.slice(0, 2), [
     "info: Updating supplementary group mapping every 3600 seconds",
@@ -55,7 +55,7 @@ for (
 ) {
   test(`a GroupUpdater with ${JSON.stringify(change)} logs its settings`, () => {
     const logger = memoryLogger();
-    new GroupUpdater({ ...DEFAULTS, ...change }, logger, () => {}).announce();
+    new GroupUpdater({ ...DEFAULTS, ...change }, logger).announce();
     assert.deepEqual(logger.lines, lines);
   });
 }
