@@ -64,6 +64,7 @@ const DAEMONS = ["munged", "auksd", "container"];
 const SETTINGS_OF_OTHERS = [
   "BUN_JSC_useConcurrentJIT=0",
   "BUN_JSC_numberOfGCMarkers=1",
+  "BUN_JSC_useWarmUpMarkedBlocks=0",
   "BUN_JSC_useFFIICStub=0",
   "BUN_FEATURE_FLAG_DISABLE_STANDALONE_MADVISE=1",
 ];

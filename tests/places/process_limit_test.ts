@@ -2,6 +2,7 @@
 // line what it lacks. Limits that leave too little by themselves are in limits_test.ts.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
@@ -32,6 +33,7 @@ suite("a user's used-up processes", { root: isRoot }, () => {
     chmodSync(directory, 0o711);
     copyFileSync(join(realm.directory, "key"), join(directory, "key-file"));
     writeFileSync(join(directory, "empty"), "");
+    writeFileSync(join(directory, "long"), randomBytes(750_000)); // so that garbage is collected
     for (const name of [".", "key-file"]) chownSync(join(directory, name), UID, UID);
     const sleepers = `for i in {2..${OTHERS}}; do sleep 1000 & done; echo ready; wait`;
     others = spawn("setpriv", [...asUser, "bash", "-c", sleepers], {
@@ -66,25 +68,37 @@ suite("a user's used-up processes", { root: isRoot }, () => {
   /** What clients are asked to do, with a file of this name to write to. */
   function clients(make: Make, file: string): string[][] {
     const socket = `--socket=${munged.socket}`;
-    const credential = join(directory, "credential");
+    const [munge, unmunge] = [realm.program(make, "munge"), realm.program(make, "unmunge")];
+    const decode = (name: string) => [
+      unmunge,
+      `--input=${join(directory, name)}`,
+      "--output=/dev/null",
+      socket,
+    ];
     return [
-      [realm.program(make, "munge"), "--no-input", socket],
-      [realm.program(make, "munge"), `--input=${join(directory, "empty")}`, socket],
-      [realm.program(make, "unmunge"), `--input=${credential}`, "--output=/dev/null", socket],
+      [munge, "--no-input", socket],
+      [munge, `--input=${join(directory, "empty")}`, socket],
+      [munge, `--input=${join(directory, "long")}`, "--output=/dev/null", socket],
+      decode("credential"),
+      decode("long-credential"),
       [realm.program(make, "mungekey"), "--create", "--force", `--keyfile=${file}`],
       [realm.program(make, "munge"), "--version"],
     ];
   }
 
-  function makeCredential(): void {
-    const { status, out } = realm.run("ours", "munge", ["--no-input", `--socket=${munged.socket}`]);
-    assert.equal(status, 0);
-    writeFileSync(join(directory, "credential"), out);
+  function makeCredentials(): void {
+    const inputs = { credential: "/dev/null", "long-credential": join(directory, "long") };
+    for (const [name, input] of Object.entries(inputs)) {
+      const args = [`--input=${input}`, `--socket=${munged.socket}`];
+      const { status, out } = realm.run("ours", "munge", args);
+      assert.equal(status, 0);
+      writeFileSync(join(directory, name), out);
+    }
   }
 
   for (const left of LEFT) {
     it(`clients with ${left} left`, () => {
-      makeCredential();
+      makeCredentials();
       for (const command of clients("ours", join(directory, "ours.key"))) {
         const { status, err } = run(left, command);
         assert.deepEqual(
@@ -97,17 +111,18 @@ suite("a user's used-up processes", { root: isRoot }, () => {
   }
 
   it("the C clients with none left", { skip: !hasReference && "needs munge" }, () => {
-    makeCredential();
+    makeCredentials();
     for (const command of clients("reference", join(directory, "reference.key"))) {
       assert.equal(run(0, command).status, 0, command.join(" "));
     }
   });
 
-  it("remunge without a thread fails as the C one does", () => {
+  it("remunge works with one thread, and without it fails as the C one does", () => {
     const args = ["--num-creds=2", `--socket=${munged.socket}`];
     const { status, err } = run(0, [realm.program("ours", "remunge"), ...args]);
     assert.equal(status, 1);
     assert.equal(err, "remunge: Error: Failed to spawn worker thread\n");
+    assert.equal(run(1, [realm.program("ours", "remunge"), ...args]).status, 0);
     if (!hasReference) return;
     assert.equal(run(0, [realm.program("reference", "remunge"), ...args]).status, 1);
   });
