@@ -1,9 +1,9 @@
 // mungebox transact: sends one message from standard input to munged, and writes the body of the response to standard
-// output. Programs that can't call libc start it (lib/os/substitutes.ts), so it does not call libc either.
+// output. Programs that can't call libc start it (lib/os/libc_fallbacks.ts), so it does not call libc either.
 import { readFileSync, writeSync } from "node:fs";
 import { transact } from "../lib/client/transact.ts";
 import { MungeError } from "../lib/errors.ts";
-import { HANGUP } from "../lib/os/substitutes.ts";
+import { HANGUP } from "../lib/os/libc_fallbacks.ts";
 import { isHangup } from "../lib/protocol/transaction.ts";
 import type { MessageType } from "../lib/protocol/message.ts";
 

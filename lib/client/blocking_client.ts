@@ -39,7 +39,7 @@ import {
   type TransactionStep,
 } from "../protocol/transaction.ts";
 import { canCallLibc, EAGAIN, EINTR, fixedMemory, type SystemError } from "../os/libc.ts";
-import { transactInChild } from "../os/substitutes.ts";
+import { transactInChild } from "../os/libc_fallbacks.ts";
 import { systemText } from "../os/system_text.ts";
 import { unixAddress } from "../os/unix_address.ts";
 import {

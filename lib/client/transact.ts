@@ -9,7 +9,7 @@ import { limitsTransaction, maxPayloadWithout, type Transaction } from "../proto
 import { onAbort, pause } from "./abort.ts";
 import { type ConnectOptions, connectTo } from "./connection.ts";
 import { exchange } from "./exchange.ts";
-import { Gate } from "./gate.ts";
+import { Semaphore } from "./semaphore.ts";
 import type { KeptConnection } from "./kept_connection.ts";
 import { keptConnection } from "./kept_connections.ts";
 import type { KeptFailure } from "./kept_requests.ts";
@@ -42,8 +42,8 @@ const NOTHING = new Uint8Array(0);
 
 /** Maximum number of concurrent transactions with one munged over separate connections; others wait their turn. */
 const MAX_CONNECTIONS = 64;
-/** The gate of each socket in use, and its number of transactions. */
-const gates = new Map<string, { readonly gate: Gate; users: number }>();
+/** The semaphore of each socket in use, and its number of transactions. */
+const semaphores = new Map<string, { readonly semaphore: Semaphore; users: number }>();
 
 /**
  * Carries out one transaction with the munged at `socketPath`, with the retries of docs/protocol.md
@@ -133,16 +133,16 @@ async function inTurn<T>(
   task: () => Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  let entry = gates.get(socketPath);
+  let entry = semaphores.get(socketPath);
   if (entry === undefined) {
-    entry = { gate: new Gate(MAX_CONNECTIONS), users: 0 };
-    gates.set(socketPath, entry);
+    entry = { semaphore: new Semaphore(MAX_CONNECTIONS), users: 0 };
+    semaphores.set(socketPath, entry);
   }
   entry.users++;
   try {
-    return await entry.gate.run(task, signal);
+    return await entry.semaphore.run(task, signal);
   } finally {
-    if (--entry.users === 0) gates.delete(socketPath);
+    if (--entry.users === 0) semaphores.delete(socketPath);
   }
 }
 

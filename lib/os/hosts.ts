@@ -1,6 +1,6 @@
 // IPv4 addresses of host names, and host names of addresses, from the system's name service.
 import { canCallLibc, CString, cString, FFIType, openLibc, type Pointer, read } from "./libc.ts";
-import { hostNameOf } from "./substitutes.ts";
+import { hostNameOf } from "./libc_fallbacks.ts";
 
 const AF_INET = 2;
 const EAI_NONAME = process.platform === "linux" ? -2 : 8;

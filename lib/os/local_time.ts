@@ -1,6 +1,6 @@
 // Times formatted by the C library, so that TZ has the same effect as in every other program.
 import { canCallLibc, cString, FFIType, openLibc, textBeforeNul } from "./libc.ts";
-import { localTime } from "./substitutes.ts";
+import { localTime } from "./libc_fallbacks.ts";
 
 const { i64, ptr: pointer, u64 } = FFIType;
 const c = openLibc({

@@ -13,7 +13,7 @@ import {
   SystemError,
   textBeforeNul,
 } from "./libc.ts";
-import { nameServiceRecord } from "./substitutes.ts";
+import { nameServiceRecord } from "./libc_fallbacks.ts";
 
 const { i32, ptr: pointer, u32, u64 } = FFIType;
 /** Opened on the first look-up, because few runs of a client need one and opening takes time. */

@@ -4,12 +4,12 @@ import { drainPipe } from "../../../lib/os/socket.ts";
 import type { StoreQuestions } from "../replay_store/questions.ts";
 import type { Door } from "./door.ts";
 import type { EventLoop } from "./event_loop.ts";
-import type { InForce } from "./in_force.ts";
+import type { ActiveConfig } from "./active_config.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker_messages.ts";
 
 /** What orders affect. */
 export interface OrderParts {
-  readonly inForce: InForce;
+  readonly activeConfig: ActiveConfig;
   /** Null if there is no store. */
   readonly questions: StoreQuestions | null;
   readonly loop: EventLoop;
@@ -43,13 +43,13 @@ export class Orders {
   }
 
   #follow(order: ToWorker): void {
-    const { inForce, questions, loop, door, report } = this.#parts;
+    const { activeConfig, questions, loop, door, report } = this.#parts;
     switch (order.kind) {
       case "groups":
-        inForce.groups = order.groups;
+        activeConfig.groups = order.groups;
         break;
       case "realms":
-        inForce.realms = order.realms;
+        activeConfig.realms = order.realms;
         report({ kind: "realms", generation: order.generation });
         break;
       case "store":

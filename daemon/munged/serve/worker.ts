@@ -6,7 +6,7 @@ import { createLogger } from "../../process/log.ts";
 import { WorkerCounters } from "../observe/counters.ts";
 import { Door } from "./door.ts";
 import { EventLoop } from "./event_loop.ts";
-import { InForce } from "./in_force.ts";
+import { ActiveConfig } from "./active_config.ts";
 import { Orders } from "./orders.ts";
 import { createContext } from "./worker_context.ts";
 import type { FromWorker, WorkerSettings } from "./worker_messages.ts";
@@ -33,18 +33,18 @@ const settings = await new Promise<WorkerSettings>((resolve) => {
   setTimeout(loadPrimitives, 0).unref();
 });
 const log = createLogger(settings.log);
-const inForce = new InForce(settings);
+const activeConfig = new ActiveConfig(settings);
 /** The realm's store; null if there is none. */
 const store = settings.store === null ? null : (await import("./realm_replays.ts"))
-  .openStore(settings.store, settings.timestampDriftMax ?? 0, () => inForce.realms);
+  .openStore(settings.store, settings.timestampDriftMax ?? 0, () => activeConfig.realms);
 const questions = store?.questions ?? null;
 const counters = new WorkerCounters(settings.status.counters, settings.number);
-const context = createContext(settings, inForce, counters, log, store?.realmReplays ?? null);
+const context = createContext(settings, activeConfig, counters, log, store?.realmReplays ?? null);
 
 keepSpareMemory(SPARE_MEMORY);
 const loop = new EventLoop({ settings, context, counters, questions, log, report });
 const door = settings.number === 1 ? new Door(loop, report) : null;
-const orders = new Orders(settings, { inForce, questions, loop, door, report });
+const orders = new Orders(settings, { activeConfig, questions, loop, door, report });
 
 try {
   loop.watch(settings.wake, () => orders.take());

@@ -6,20 +6,20 @@ import { collectStatus } from "../observe/status.ts";
 import { ReplayCache } from "../replay/cache.ts";
 import { audit } from "./audit.ts";
 import type { RealmReplays, WorkerContext } from "./context.ts";
-import type { InForce } from "./in_force.ts";
+import type { ActiveConfig } from "./active_config.ts";
 import type { WorkerSettings } from "./worker_messages.ts";
 
 /** Opens the replay cache and makes one worker's context. */
 export function createContext(
   settings: WorkerSettings,
-  inForce: InForce,
+  activeConfig: ActiveConfig,
   counters: WorkerCounters,
   log: Logger,
   realmReplays: RealmReplays | null,
 ): WorkerContext {
   return {
     primitives,
-    realmOf: (name) => inForce.realmOf(name),
+    realmOf: (name) => activeConfig.realmOf(name),
     maxPayload: settings.maxPayload,
     maxTtl: settings.maxTtl,
     defaultTtl: settings.defaultTtl,
@@ -28,7 +28,7 @@ export function createContext(
     overflow: settings.overflow,
     now: () => Math.floor(Date.now() / 1000),
     fillRandom: (bytes) => crypto.getRandomValues(bytes),
-    isMember: (uid, gid) => inForce.isMember(uid, gid),
+    isMember: (uid, gid) => activeConfig.isMember(uid, gid),
     replayCache: settings.replay === null ? null : new ReplayCache(
       settings.replay,
       (text) => log.limited("replay journal", "warning", text),
@@ -37,7 +37,7 @@ export function createContext(
     log,
     status: ({ uid }) =>
       uid === 0 || uid === process.geteuid!()
-        ? JSON.stringify(collectStatus(settings.status, inForce.realms))
+        ? JSON.stringify(collectStatus(settings.status, activeConfig.realms))
         : null,
     used: (direction, cipher, mac, zip) => counters.used(direction, cipher, mac, zip),
     refusedByPolicy: (direction, rule) => counters.refusedByPolicy(direction, rule),

@@ -3,27 +3,27 @@
 import { onAbort } from "./abort.ts";
 
 /** Runs a limited number of tasks at a time; others wait in order of arrival. */
-export class Gate {
+export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();
 
-  /** @param width maximum number of concurrent tasks. */
-  constructor(width: number) {
-    this.#free = width;
+  /** @param permits maximum number of concurrent tasks. */
+  constructor(permits: number) {
+    this.#free = permits;
   }
 
   /** Runs `task` when it is its turn. Rejects with the signal's reason if that comes first. */
   async run<T>(task: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     if (this.#free > 0) this.#free--;
-    else await this.#turn(signal);
+    else await this.#awaitPermit(signal);
     try {
       return await task();
     } finally {
-      this.#leave();
+      this.#release();
     }
   }
 
-  #turn(signal: AbortSignal | undefined): Promise<void> {
+  #awaitPermit(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       const enter = () => {
@@ -38,8 +38,8 @@ export class Gate {
     });
   }
 
-  /** Passes the slot on, or frees it. */
-  #leave(): void {
+  /** Passes the permit on, or returns it. */
+  #release(): void {
     for (const enter of this.#waiting) {
       this.#waiting.delete(enter);
       return enter();

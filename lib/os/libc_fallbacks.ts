@@ -1,4 +1,4 @@
-// Substitutes for clients where libc can't be called, because memory must not be both writable and executable (systemd's
+// Fallbacks for clients where libc can't be called, because memory must not be both writable and executable (systemd's
 // MemoryDenyWriteExecute=, SELinux): the system's own programs answer instead, and a copy of ourselves asks munged. This is
 // slower, but gives the same answers.
 import { IS_COMPILED } from "./thread_file.ts";

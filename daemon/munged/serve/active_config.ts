@@ -5,7 +5,7 @@ import { subkeysIn } from "../keys/shared_subkeys.ts";
 import type { ServedRealm } from "./context.ts";
 
 /** One worker's realms and groups. */
-export class InForce {
+export class ActiveConfig {
   #groups: GroupMap;
   #realms: Realms;
   #served: ReadonlyMap<string, ServedRealm>;

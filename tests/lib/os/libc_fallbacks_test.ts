@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { localTime, nameServiceRecord } from "../../../lib/os/substitutes.ts";
+import { localTime, nameServiceRecord } from "../../../lib/os/libc_fallbacks.ts";
 
 const skip = !existsSync("/usr/bin/getent");
 
