@@ -354,7 +354,10 @@ suite("munged --replace", skip, () => {
       const { newest } = PROTOCOLS;
       const hello = { kind: "hello", version: "test", socket: at.socket } as const;
       channel.send({ ...hello, oldest: newest + 1, newest: newest + 2 });
-      await assert.rejects(channel.expect("welcome", PATIENCE_MS), /hands over in protocol 1 to 1/);
+      await assert.rejects(
+        channel.expect("welcome", PATIENCE_MS),
+        /supports handover protocols 1 to 1, not 2 to 3/,
+      );
       channel.close();
       await serves(at, pid, used);
     });
