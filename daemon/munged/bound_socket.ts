@@ -44,7 +44,7 @@ const MAX_LISTEN_BACKLOG = 2 ** 31 - 1;
 export interface SocketSource {
   readonly name: string;
   /** Whether the service manager made the socket. */
-  readonly isManagers: boolean;
+  readonly isOwnedByManager: boolean;
   /** Whether it is a munged that still serves. */
   readonly isMunged: boolean;
 }
@@ -52,7 +52,7 @@ export interface SocketSource {
 /** The service manager that started us. */
 export const SERVICE_MANAGER: SocketSource = {
   name: "service manager",
-  isManagers: true,
+  isOwnedByManager: true,
   isMunged: false,
 };
 
@@ -64,8 +64,8 @@ export class BoundSocket {
   readonly #backlog: number;
   #lock: FileLock | null = null;
   #bound: Stats | undefined;
-  #isManagers = false;
-  #isOthers = false;
+  #isOwnedByManager = false;
+  #isOwnedByOther = false;
 
   /** @throws {MungeError} when the directories are insecure. */
   constructor(config: DaemonConfig, log: Logger) {
@@ -88,13 +88,13 @@ export class BoundSocket {
 
   /** Makes a socket adopted from another munged ours. */
   own(listener: number): void {
-    this.#isOthers = false;
+    this.#isOwnedByOther = false;
     this.#setBacklog(listener);
   }
 
   /** Leaves the socket to another munged, which has claimed it. */
   handOver(): void {
-    this.#isOthers = true;
+    this.#isOwnedByOther = true;
   }
 
   /** Takes the path's lock from a munged that has ended. @throws {MungeError} if someone else has it. */
@@ -139,18 +139,18 @@ export class BoundSocket {
   }
 
   /** Whether the service manager made the socket, and keeps it when munged ends. */
-  get isManagers(): boolean {
-    return this.#isManagers;
+  get isOwnedByManager(): boolean {
+    return this.#isOwnedByManager;
   }
 
   /** Whether another munged has the socket: a predecessor until {@linkcode own}, or a successor. */
-  get isOthers(): boolean {
-    return this.#isOthers;
+  get isOwnedByOther(): boolean {
+    return this.#isOwnedByOther;
   }
 
   /** Whether another process listens on the same socket, so that it must be neither shut down nor removed. */
   get isShared(): boolean {
-    return this.#isManagers || this.#isOthers;
+    return this.#isOwnedByManager || this.#isOwnedByOther;
   }
 
   /**
@@ -174,8 +174,8 @@ export class BoundSocket {
       close(passed);
       setNonBlocking(listener);
       this.#bound = lstatSync(socketPath, { throwIfNoEntry: false });
-      this.#isManagers = from.isManagers;
-      this.#isOthers = from.isMunged;
+      this.#isOwnedByManager = from.isOwnedByManager;
+      this.#isOwnedByOther = from.isMunged;
       this.#log.info(`Received socket "${socketPath}" from ${from.name}`);
       if (!from.isMunged) this.#setBacklog(listener);
       return listener;
@@ -205,10 +205,10 @@ export class BoundSocket {
     const fd = this.#listen();
     duplicateOver(fd, listener);
     close(fd);
-    const hint = this.#isManagers
+    const hint = this.#isOwnedByManager
       ? "; the service manager will use it once its socket unit is restarted"
       : "";
-    this.#isManagers = false;
+    this.#isOwnedByManager = false;
     this.#log.warning(`Created socket "${socketPath}" again: it had been removed${hint}`);
     return true;
   }

@@ -17,7 +17,7 @@ export function statusSources(
     recent: logTarget.recent,
     replay: cache?.state ?? null,
     socket: {
-      held_by_manager: socket.isManagers,
+      held_by_manager: socket.isOwnedByManager,
       taken_over_from: predecessor?.who ?? null,
     },
     store: store?.figures ?? null,
@@ -46,6 +46,6 @@ export function engineSettings(prepared: Prepared, status: StatusSources): Engin
     log: logTarget,
     status,
     accepting: predecessor === null,
-    door: null,
+    handoverListener: null,
   };
 }

@@ -30,7 +30,7 @@ import { SocketGuard } from "./socket_guard.ts";
 import { type Chore, releaseMemory, startTidying } from "./tidying.ts";
 
 /** How long to wait for the groups at startup; a slower name service must not keep munged from starting. */
-const FIRST_MAP_PATIENCE_MS = 1000;
+const FIRST_MAP_TIMEOUT_MS = 1000;
 
 /**
  * Serves until a signal ends it.
@@ -63,7 +63,7 @@ export async function serve(
       announceReady();
       notifyManager("READY=1");
       status = await ended;
-      if (!socket.isOthers) notifyManager("STOPPING=1");
+      if (!socket.isOwnedByOther) notifyManager("STOPPING=1");
     } finally {
       await teardown.disposeAsync();
     }
@@ -100,7 +100,7 @@ async function start(
   const { socket, predecessor, firstMap, isSeedSecure } = prepared;
   const munged = await startThreads(prepared);
   await completeThreads(munged);
-  await Promise.race([firstMap, sleep(FIRST_MAP_PATIENCE_MS, undefined, { ref: false })]);
+  await Promise.race([firstMap, sleep(FIRST_MAP_TIMEOUT_MS, undefined, { ref: false })]);
   if (predecessor !== null) await takeOver(predecessor, { ...munged, cache: munged.cache! });
   if (!config.benchmark) watchFiles(munged);
   // Early in the shutdown, while clients are still served.
@@ -151,7 +151,7 @@ function watchFiles(
   { config, log, teardown, keys, socket, listener, status, engine }: Munged,
 ): void {
   const stopMetrics = keepMetrics(config, status, () => keys.realms, log);
-  teardown.add(() => stopMetrics(socket.isOthers));
+  teardown.add(() => stopMetrics(socket.isOwnedByOther));
   const watch = new FileWatch(log);
   teardown.add(() => watch.close());
   keys.start((realms) => engine.updateRealms(realms), watch);

@@ -88,7 +88,7 @@ describe("workers", () => {
         store: null,
       },
       accepting: true,
-      door: null,
+      handoverListener: null,
     };
     return Engine.start(settings, log, new URL(workerFile, import.meta.url));
   }

@@ -46,7 +46,7 @@ const COMMITTED = `
 import { Channel } from "./daemon/munged/handover/channel.ts";
 import { PROTOCOLS } from "./daemon/munged/handover/messages.ts";
 import { connectForPackets } from "./lib/os/packet_socket.ts";
-const channel = new Channel(connectForPackets(process.env.DOOR));
+const channel = new Channel(connectForPackets(process.env.HANDOVER_SOCKET));
 channel.send({ kind: "hello", ...PROTOCOLS, version: "test", socket: process.env.SOCKET });
 await channel.expect("welcome", 20000);
 channel.send({ kind: "rest" });
@@ -392,7 +392,11 @@ suite("munged --replace", skip, () => {
     const directory = resolve(import.meta.dirname, "../..");
     const next = spawn(process.execPath, ["-e", COMMITTED], {
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, SOCKET: at.socket, DOOR: join(at.base, "munged.replay/handover") },
+      env: {
+        ...process.env,
+        SOCKET: at.socket,
+        HANDOVER_SOCKET: join(at.base, "munged.replay/handover"),
+      },
       cwd: directory,
     });
     children.add(next);
@@ -414,7 +418,7 @@ suite("munged --replace", skip, () => {
     mkdirSync(directory, { mode: 0o700 });
     for (const last of ["hello", "rest", "ready"] as const) {
       const lock = lockSocket({ socketPath: at.socket, force: false }, { warning() {} });
-      const door = listenForPackets(join(directory, "handover"));
+      const handover = listenForPackets(join(directory, "handover"));
       const listener = listenUnix(at.socket, 8);
       chmodSync(at.socket, 0o777);
       const next = spawn(realm.program("ours", "munged"), ["-F", ...at.args, "--replace"], {
@@ -422,7 +426,7 @@ suite("munged --replace", skip, () => {
       });
       children.add(next);
       let fd = -1;
-      await until("the new munged connects", () => (fd = acceptConnection(door)) >= 0);
+      await until("the new munged connects", () => (fd = acceptConnection(handover)) >= 0);
       const channel = new Channel(fd);
       await channel.expect("hello", PATIENCE_MS);
       if (last !== "hello") {
@@ -442,7 +446,7 @@ suite("munged --replace", skip, () => {
       // The kernel closes everything of a process that is killed.
       close(listener);
       channel.close();
-      close(door);
+      close(handover);
       closeSync(lock.fd);
       await until(
         "the new munged serves",

@@ -62,8 +62,9 @@ export class HandoverOffer {
   readonly #path: string;
   readonly #ended = Promise.withResolvers<number>();
   #phase: Phase = "none";
-  #visit: { readonly channel: Channel; readonly pid: number; readonly over: Promise<void> } | null =
-    null;
+  #attempt:
+    | { readonly channel: Channel; readonly pid: number; readonly done: Promise<void> }
+    | null = null;
   #isStopping = false;
 
   /** Settles with the exit status once a new munged serves, or if this one can no longer serve. */
@@ -74,9 +75,9 @@ export class HandoverOffer {
     this.#parts = parts;
     this.#path = handoverPath(parts.replay.state.directory!);
     removeName(this.#path); // a predecessor's
-    const door = listenForPackets(this.#path);
+    const listener = listenForPackets(this.#path);
     chmodSync(this.#path, SOCKET_MODE);
-    parts.engine.attend(door, (fd) => this.#admit(fd));
+    parts.engine.listenForHandover(listener, (fd) => this.#admit(fd));
   }
 
   /** Whether a new munged has taken over. */
@@ -87,32 +88,32 @@ export class HandoverOffer {
   /** Ends the offer when munged stops, and also stops a new munged that may already be serving. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    const visit = this.#visit;
-    if (visit !== null && this.#phase === "committed") stopProcess(visit.pid);
-    else if (visit !== null && !this.isDone) {
-      visit.channel.send({ kind: "refused", reason: "it is being stopped" });
-      visit.channel.close();
+    const attempt = this.#attempt;
+    if (attempt !== null && this.#phase === "committed") stopProcess(attempt.pid);
+    else if (attempt !== null && !this.isDone) {
+      attempt.channel.send({ kind: "refused", reason: "it is being stopped" });
+      attempt.channel.close();
     }
-    await visit?.over;
+    await attempt?.done;
     // The descriptor stays open, because the worker may still be watching it.
     if (!this.isDone) removeName(this.#path); // otherwise it is the new munged's
   }
 
   #admit(fd: number): void {
     const channel = new Channel(fd);
-    const visitor = trustedPeer(fd);
-    if (visitor === null || this.#isStopping || this.#visit !== null) {
-      if (visitor !== null) {
+    const peer = trustedPeer(fd);
+    if (peer === null || this.#isStopping || this.#attempt !== null) {
+      if (peer !== null) {
         channel.send({ kind: "refused", reason: "it is being replaced or stopped already" });
       }
       channel.close();
       return;
     }
-    const over = this.#handOver(channel, visitor.pid).finally(() => {
+    const done = this.#handOver(channel, peer.pid).finally(() => {
       channel.close();
-      this.#visit = null;
+      this.#attempt = null;
     });
-    this.#visit = { channel, pid: visitor.pid, over };
+    this.#attempt = { channel, pid: peer.pid, done };
   }
 
   /** Hands over, or keeps serving; never throws. */
@@ -155,10 +156,15 @@ export class HandoverOffer {
     }
     if (!isSamePath(socket, own.path)) throw new Error(`it serves "${own.path}"`);
     this.#requireJournals();
-    const { isManagers } = own;
     const notifySocket = process.env[NOTIFY_SOCKET];
     channel.send(
-      { kind: "welcome", protocol, version: VERSION, isManagers, notifySocket },
+      {
+        kind: "welcome",
+        protocol,
+        version: VERSION,
+        isManagers: own.isOwnedByManager,
+        notifySocket,
+      },
       listener,
     );
   }

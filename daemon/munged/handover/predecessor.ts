@@ -63,7 +63,7 @@ export class Predecessor {
     this.#channel = channel;
     this.who = `${who} (mungebox ${printable(version)})`;
     this.listener = listener;
-    this.source = { name: `daemon ${this.who}`, isManagers, isMunged: true };
+    this.source = { name: `daemon ${this.who}`, isOwnedByManager: isManagers, isMunged: true };
     this.replayDir = replayDir;
   }
 

@@ -40,7 +40,7 @@ export class Engine {
   #generation = 0;
   /** Checks to run when a thread changes. */
   readonly #waiting = new Set<() => void>();
-  #visited: (fd: number) => void = close;
+  #handoverRequested: (fd: number) => void = close;
 
   /** Settles when the engine must give up because workers keep dying. */
   readonly failed: Promise<Error> = this.#failed.promise;
@@ -162,15 +162,15 @@ export class Engine {
   }
 
   /**
-   * Accepts connections to another listening socket for the main thread.
+   * Accepts connections from a munged that is to replace this one, for the main thread.
    *
-   * @param door its descriptor; null to stop.
-   * @param visited gets the descriptor of each connection.
+   * @param listener the descriptor of the socket; null to stop.
+   * @param handoverRequested gets the descriptor of each connection.
    */
-  attend(door: number | null, visited: (fd: number) => void): void {
-    this.#visited = visited;
-    this.#settings = { ...this.#settings, door };
-    this.#order({ kind: "door", door });
+  listenForHandover(listener: number | null, handoverRequested: (fd: number) => void): void {
+    this.#handoverRequested = handoverRequested;
+    this.#settings = { ...this.#settings, handoverListener: listener };
+    this.#order({ kind: "handover", listener });
   }
 
   /**
@@ -256,7 +256,7 @@ export class Engine {
     };
     const thread = new WorkerThread(this.#workerFile, settings, this.#generation, {
       changed: () => this.#changed(),
-      visited: (fd) => this.#visited(fd),
+      handoverRequested: (fd) => this.#handoverRequested(fd),
       died: (reason) => {
         this.#replace(number, reason);
         this.#changed();

@@ -2,7 +2,7 @@
 import type { MessagePort } from "node:worker_threads";
 import { drainPipe } from "../../../lib/os/socket.ts";
 import type { StoreQuestions } from "../replay_store/questions.ts";
-import type { Door } from "./door.ts";
+import type { HandoverListener } from "./handover_listener.ts";
 import type { EventLoop } from "./event_loop.ts";
 import type { ActiveConfig } from "./active_config.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker_messages.ts";
@@ -14,7 +14,7 @@ export interface OrderParts {
   readonly questions: StoreQuestions | null;
   readonly loop: EventLoop;
   /** Null for all workers but the first. */
-  readonly door: Door | null;
+  readonly handover: HandoverListener | null;
   report(message: FromWorker): void;
 }
 
@@ -43,7 +43,7 @@ export class Orders {
   }
 
   #follow(order: ToWorker): void {
-    const { activeConfig, questions, loop, door, report } = this.#parts;
+    const { activeConfig, questions, loop, handover, report } = this.#parts;
     switch (order.kind) {
       case "groups":
         activeConfig.groups = order.groups;
@@ -64,8 +64,8 @@ export class Orders {
       case "accept":
         loop.accept();
         break;
-      case "door":
-        door?.attend(order.door);
+      case "handover":
+        handover?.listen(order.listener);
         break;
       case "stop":
         loop.stop();

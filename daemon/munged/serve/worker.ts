@@ -4,7 +4,7 @@ import { keepSpareMemory } from "../../../lib/bytes/memory.ts";
 import { loadPrimitives } from "../../../lib/primitives/executable.ts";
 import { createLogger } from "../../process/log.ts";
 import { WorkerCounters } from "../observe/counters.ts";
-import { Door } from "./door.ts";
+import { HandoverListener } from "./handover_listener.ts";
 import { EventLoop } from "./event_loop.ts";
 import { ActiveConfig } from "./active_config.ts";
 import { Orders } from "./orders.ts";
@@ -43,12 +43,12 @@ const context = createContext(settings, activeConfig, counters, log, store?.real
 
 keepSpareMemory(SPARE_MEMORY);
 const loop = new EventLoop({ settings, context, counters, questions, log, report });
-const door = settings.number === 1 ? new Door(loop, report) : null;
-const orders = new Orders(settings, { activeConfig, questions, loop, door, report });
+const handover = settings.number === 1 ? new HandoverListener(loop, report) : null;
+const orders = new Orders(settings, { activeConfig, questions, loop, handover, report });
 
 try {
   loop.watch(settings.wake, () => orders.take());
-  door?.attend(settings.door);
+  handover?.listen(settings.handoverListener);
   report({ kind: "ready" });
   loop.run();
   report({ kind: "stopped" });

@@ -37,8 +37,8 @@ export interface EngineSettings {
   readonly status: StatusSources;
   /** Whether to accept connections; if not, not before {@linkcode Engine.accept}. */
   readonly accepting: boolean;
-  /** Descriptor of another listening socket, or null: the first worker accepts its connections for the main thread. */
-  readonly door: number | null;
+  /** Descriptor of the socket to which a munged connects to replace this one, or null. The first worker accepts for it. */
+  readonly handoverListener: number | null;
 }
 
 /** The settings of one worker. */
@@ -69,15 +69,15 @@ export type ToWorker =
   /** Accept no connections, and cut off clients that are not served within this time. */
   | { readonly kind: "rest"; readonly graceMs: number }
   | { readonly kind: "accept" }
-  | { readonly kind: "door"; readonly door: number | null }
+  | { readonly kind: "handover"; readonly listener: number | null }
   | { readonly kind: "stop" };
 
 /**
  * Reports of a worker: "failed" means that it ends for this reason, "realms" that it no longer uses any of an earlier
- * generation, "resting" that it serves no client, and "visitor" that a process has connected to the door.
+ * generation, "resting" that it serves no client, and "handover" that a munged that is to replace this one has connected.
  */
 export type FromWorker =
   | { readonly kind: "failed"; readonly reason: string }
   | { readonly kind: "ready" | "stopped" | "resting" }
-  | { readonly kind: "visitor"; readonly fd: number }
+  | { readonly kind: "handover"; readonly fd: number }
   | { readonly kind: "realms"; readonly generation: number };

@@ -10,8 +10,8 @@ import type { FromWorker, ToWorker, WorkerSettings } from "./worker_messages.ts"
 export interface WorkerThreadEvents {
   /** The thread's state or generation has changed, or it has come to rest. */
   changed(): void;
-  /** The thread has accepted a connection to the door. */
-  visited(fd: number): void;
+  /** The thread has accepted a connection from a munged that is to replace this one. */
+  handoverRequested(fd: number): void;
   /** The thread has ended without being told to. @param reason continues "Worker thread 1 ended". */
   died(reason: string): void;
 }
@@ -92,8 +92,8 @@ export class WorkerThread {
       case "resting":
         this.isResting = true;
         break;
-      case "visitor":
-        return this.#events.visited(report.fd);
+      case "handover":
+        return this.#events.handoverRequested(report.fd);
       case "failed":
         this.#reason = `: ${report.reason}`;
         return;

@@ -39,15 +39,15 @@ for (
       withDirectory((directory) => {
         chmodSync(directory, 0o777); // as if the directory did not keep strangers out
         const path = handoverPath(directory);
-        const door = as(old, () => listenForPackets(path));
+        const listener = as(old, () => listenForPackets(path));
         chmodSync(path, 0o777);
-        const visitor = as(replacement, () => connectForPackets(path));
-        const visit = acceptConnection(door);
+        const client = as(replacement, () => connectForPackets(path));
+        const accepted = acceptConnection(listener);
         assert.deepEqual(
-          as(old, () => trustedPeer(visit)),
+          as(old, () => trustedPeer(accepted)),
           isTrusted ? { pid: process.pid } : null,
         );
-        for (const fd of [visit, visitor, door]) closeSync(fd);
+        for (const fd of [accepted, client, listener]) closeSync(fd);
       });
     },
   );
@@ -57,9 +57,9 @@ test("a new munged refuses an old one of another user", { skip }, () => {
   withDirectory((directory) => {
     chmodSync(directory, 0o777);
     const path = handoverPath(directory);
-    const door = as(STRANGER, () => listenForPackets(path));
-    const visitor = connectForPackets(path);
-    assert.equal(trustedPeer(visitor), null);
-    for (const fd of [visitor, door]) closeSync(fd);
+    const listener = as(STRANGER, () => listenForPackets(path));
+    const client = connectForPackets(path);
+    assert.equal(trustedPeer(client), null);
+    for (const fd of [client, listener]) closeSync(fd);
   });
 });
