@@ -44,7 +44,7 @@ export const USAGE: AuksUsage<Settings> = {
 
 /** Marks a process that only takes one turn. */
 const TURN = "AUKS_PRIV_TURN";
-/** Mistakes that also keep the original from going into the background. */
+/** Keeps aukspriv in the foreground, as it does the original. */
 const DONE = "AUKS_PRIV_DONE";
 
 /** Runs aukspriv. Returns the exit status. */

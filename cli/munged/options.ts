@@ -200,10 +200,14 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
     ))),
     addition(once(choice("--json", "Display the status as JSON", "json", true))),
     {
-      ...seconds("--key-rotation-time=SECS", "Specify how long a retired key decodes [max TTL]", {
-        key: "keyRotationTime",
-        max: MAX_INT,
-      }),
+      ...seconds(
+        "--key-rotation-time=SECS",
+        "Specify how long a retired key decodes [max TTL + drift]",
+        {
+          key: "keyRotationTime",
+          max: MAX_INT,
+        },
+      ),
       variable: "MUNGE_KEY_ROTATION_SECONDS",
     },
     addition(shown(

@@ -6,12 +6,13 @@ import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { suite } from "../suite.ts";
 import { sealCredential } from "../../lib/offline/offline.ts";
+import { MIB, runWatched } from "../harness/memory.ts";
 import { MUNGEBOX } from "../harness/programs.ts";
 import { type Report, Site } from "./site.ts";
 
 const HOSTILE = "\x1b]52;c;Zm9v\x07\x1b[2J\x9b31m\u202e";
 /** Bytes of memory that doctor may take for all of it. */
-const MEMORY = 200 << 20;
+const MEMORY = 200 * MIB;
 
 suite("mungebox doctor HOST against a hostile host", {
   "dist/mungebox": existsSync(MUNGEBOX),
@@ -96,7 +97,7 @@ suite("mungebox doctor HOST against a hostile host", {
     assert.equal(findingOf(answer({ encode: "0 no credential" })).verdict, "problem");
   });
 
-  it("bounds what it reads of an answer", () => {
+  it("bounds what it reads of an answer", async () => {
     const flood = "cat >/dev/null; head -c 300000000 /dev/zero | tr '\\\\0' A";
     for (const script of [flood, `${flood} >&2; exit 255`]) {
       const { out } = examine(script, "far");
@@ -104,11 +105,9 @@ suite("mungebox doctor HOST against a hostile host", {
     }
     const ssh = join(site.directory, "ssh");
     writeFileSync(ssh, `#!/bin/sh\n${flood}`, { mode: 0o755 });
-    const { resourceUsage } = Bun.spawnSync(
-      [join(site.bin, "mungebox"), "doctor", `--ssh=${ssh}`, ...site.options, "far"],
-      { stdio: ["ignore", "ignore", "ignore"] },
-    );
-    assert.ok(resourceUsage.maxRSS < MEMORY, `${resourceUsage.maxRSS}`);
+    const command = [join(site.bin, "mungebox"), "doctor", `--ssh=${ssh}`, ...site.options, "far"];
+    const { peak } = await runWatched(command);
+    assert.ok(peak > 0 && peak < MEMORY, `${peak} bytes`);
   });
 
   it("never advises moving a key, whatever a host claims", async () => {

@@ -27,3 +27,27 @@ export async function settledMemory(pid: number): Promise<number> {
   while (memoryOf(pid, "VmRSS") > IDLE_MEMORY && performance.now() < latest) await pause(500);
   return memoryOf(pid, "VmRSS");
 }
+
+/**
+ * Runs a program and watches how much memory it takes. Its `ru_maxrss` would not do: that starts at the peak of the process
+ * which started it (getrusage(2)).
+ */
+export async function runWatched(
+  command: string[],
+): Promise<{ status: number; out: string; peak: number }> {
+  const child = Bun.spawn(command, { stdio: ["ignore", "pipe", "ignore"] });
+  let peak = 0;
+  const watch = setInterval(() => {
+    try {
+      peak = Math.max(peak, memoryOf(child.pid, "VmHWM") || 0);
+    } catch {
+      // it has ended
+    }
+  }, 10);
+  try {
+    const out = await new Response(child.stdout).text();
+    return { status: await child.exited, out, peak };
+  } finally {
+    clearInterval(watch);
+  }
+}

@@ -1,5 +1,5 @@
 // Dissects a credential byte by byte, as a table for docs/protocol.md. It uses only node:crypto, in the plainest form, so
-// that it is an independent check of lib/credential/credential.ts.
+// that it is an independent check of lib/credential.
 import { createDecipheriv, createHash, createHmac } from "node:crypto";
 
 interface Field {
