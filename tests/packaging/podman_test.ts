@@ -83,7 +83,7 @@ run --entrypoint munge built --version
     [
       "without a key",
       "",
-      /^container: Error: There is no key at "\/run\/secrets\/munge\.key": mount one that UID 65532 may read, for example with docker run --volume "\$PWD\/munge\.key:\/run\/secrets\/munge\.key:ro" mungebox$/m,
+      /^container: Error: There is no key at "\/run\/secrets\/munge\.key": mount one that UID 65532 can read, for example with docker run --volume "\$PWD\/munge\.key:\/run\/secrets\/munge\.key:ro" mungebox$/m,
     ],
     ["with a key mounted read-only", `${mount}:ro`, CREATED],
     [
