@@ -51,7 +51,10 @@ suite("a node that enforces SELinux", NEEDS, () => {
     await node.check("dpkg -i --force-depends /media/*.deb");
     assert.equal((await node.run("systemctl is-active munge")).output, "failed");
     const log = await node.check("journalctl --quiet -u munge");
-    assert.match(log, /munged: Error: Memory that is both writable and .* by execmem for SELinux/);
+    assert.match(
+      log,
+      /munged: Error: Memory that is both writable and .* with execmem for SELinux/,
+    );
   });
 
   test("with it, munged starts in its domain", async () => {
