@@ -36,7 +36,16 @@ function testFiles(...folders: readonly string[]): string[] {
 
 /** This only ends tests that hang; no test relies on it. Under load, a test of one minute can take ten. */
 const TIME_LIMIT_MS = 1_200_000;
-const BUN_TEST = ["bun", "test", "--timeout", `${TIME_LIMIT_MS}`];
+
+/** A part that runs all test files below these folders in Bun. */
+function bunTests(
+  name: string,
+  folders: readonly string[],
+  more: Pick<Part, "lane" | "onlyByName"> = {},
+): Part {
+  const command = ["bun", "test", "--timeout", `${TIME_LIMIT_MS}`, ...testFiles(...folders)];
+  return { name, ...more, command, counts: "bun" };
+}
 
 /** All parts, in the order in which they run. */
 export const PARTS: readonly Part[] = [
@@ -44,69 +53,28 @@ export const PARTS: readonly Part[] = [
   { name: "lint", command: ["deno", "lint"] },
   { name: "types", command: ["tsc", "--noEmit"] },
   { name: "build", command: ["bun", "scripts/build.ts"] },
-  {
-    name: "idle",
-    lane: "idle",
-    command: [...BUN_TEST, ...testFiles("tests/idle")],
-    counts: "bun",
-  },
-  { name: "engine", command: [...BUN_TEST, ...testFiles("tests/engine")], counts: "bun" },
-  {
-    name: "auks",
-    lane: "waiting",
-    command: [...BUN_TEST, ...testFiles("tests/auks")],
-    counts: "bun",
-  },
-  {
-    name: "replay store",
-    lane: "waiting",
-    command: [...BUN_TEST, ...testFiles("tests/replay_store")],
-    counts: "bun",
-  },
-  {
-    name: "fleet",
-    lane: "waiting",
-    command: [...BUN_TEST, ...testFiles("tests/fleet")],
-    counts: "bun",
-  },
-  {
-    name: "packaging",
-    lane: "waiting",
-    command: [...BUN_TEST, ...testFiles("tests/packaging")],
-    counts: "bun",
-  },
-  {
-    name: "doctor",
-    lane: "waiting",
-    command: [...BUN_TEST, ...testFiles("tests/doctor")],
-    counts: "bun",
-  },
-  {
-    name: "unit",
-    command: [
-      ...BUN_TEST,
-      ...testFiles(
-        "tests/lib",
-        "tests/cli",
-        "tests/daemon",
-        "tests/fuzz",
-        "tests/vectors",
-        "tests/project",
-      ),
-    ],
-    counts: "bun",
-  },
+  bunTests("idle", ["tests/idle"], { lane: "idle" }),
+  bunTests("engine", ["tests/engine"]),
+  bunTests("auks", ["tests/auks"], { lane: "waiting" }),
+  bunTests("replay store", ["tests/replay_store"], { lane: "waiting" }),
+  bunTests("fleet", ["tests/fleet"], { lane: "waiting" }),
+  bunTests("packaging", ["tests/packaging"], { lane: "waiting" }),
+  bunTests("doctor", ["tests/doctor"], { lane: "waiting" }),
+  bunTests("unit", [
+    "tests/lib",
+    "tests/cli",
+    "tests/daemon",
+    "tests/fuzz",
+    "tests/vectors",
+    "tests/project",
+  ]),
   { name: "fuzz", command: ["scripts/fuzz", "--seconds", "60"] },
-  { name: "interop", command: [...BUN_TEST, ...testFiles("tests/interop")], counts: "bun" },
-  { name: "places", command: [...BUN_TEST, ...testFiles("tests/places")], counts: "bun" },
+  bunTests("interop", ["tests/interop"]),
+  bunTests("places", ["tests/places"]),
   { name: "soak", command: ["scripts/soak", "1"] },
-  {
-    name: "docs",
-    command: [...BUN_TEST, ...testFiles("tests/docs")],
-    counts: "bun",
-  },
+  bunTests("docs", ["tests/docs"]),
   { name: "build library", command: ["bun", "scripts/build_lib.ts"] },
-  { name: "mod (bun)", command: [...BUN_TEST, ...testFiles("tests/mod")], counts: "bun" },
+  bunTests("mod (bun)", ["tests/mod"]),
   {
     name: "mod (deno)",
     command: ["deno", "test", "--allow-all", "--no-check", ...testFiles("tests/mod")],
@@ -124,17 +92,7 @@ export const PARTS: readonly Part[] = [
     ],
     counts: "node",
   },
-  { name: "package", command: [...BUN_TEST, ...testFiles("tests/package")], counts: "bun" },
-  {
-    name: "musl",
-    onlyByName: true,
-    command: [...BUN_TEST, ...testFiles("tests/musl")],
-    counts: "bun",
-  },
-  {
-    name: "vm",
-    onlyByName: true,
-    command: [...BUN_TEST, ...testFiles("tests/vm")],
-    counts: "bun",
-  },
+  bunTests("package", ["tests/package"]),
+  bunTests("musl", ["tests/musl"], { onlyByName: true }),
+  bunTests("vm", ["tests/vm"], { onlyByName: true }),
 ];
