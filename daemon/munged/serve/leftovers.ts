@@ -16,9 +16,9 @@ const PER_CLIENT = 512;
 /** How long a worker must have been idle. */
 const IDLE_MS = 100;
 /**
- * How long the worker must then be idle before each purge, by which the allocator gives back what was freed: once it has waited
- * itself (PURGE_DELAY in scripts/runtime/entry.ts), and once the engine's compiler threads have ended, 10 s after their last
- * work, which leaves their memory to others.
+ * How long the worker must then be idle before each purge, in which the allocator returns what was freed. The first comes after
+ * the allocator's own delay (MIMALLOC_PURGE_DELAY in scripts/runtime/entry.ts); the second after the engine's compiler threads
+ * have ended, 10 s after their last work, and given up their memory.
  */
 const PURGE_MS = [150, 12_000];
 
