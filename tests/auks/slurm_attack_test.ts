@@ -91,7 +91,11 @@ suite("attacks on auks.so", SLURM_NEEDS, () => {
   });
 
   describe("no user can have a node drained, even if the plugin is required,", () => {
-    const state = () => cluster.must("login", "sleep 2; sinfo --noheader --format %t").trim();
+    /** The node's state when no job is left, not even a completing one, and a drain would be known. */
+    const state = () => {
+      cluster.waitFor("login", 'test -z "$(squeue --noheader)"');
+      return cluster.must("login", "sleep 2; sinfo --noheader --format %t").trim();
+    };
 
     beforeEach(() => cluster.configurePlugin(PLUGSTACK.replace("optional", "required")));
 
