@@ -18,6 +18,11 @@ export function bytesOf(data: string | Uint8Array, what: string): Uint8Array {
   throw new MungeError("EMUNGE_BAD_ARG", `${what} is neither a string nor a Uint8Array`);
 }
 
+/** A copy of bytes, which the caller may change; a string as it is. */
+export function copyOf(data: string | Uint8Array): string | Uint8Array {
+  return data instanceof Uint8Array ? new Uint8Array(data) : data; // a Buffer's slice() would not copy
+}
+
 /** Number of a cipher. */
 export function cipherNumber(cipher: CipherName | number): number {
   return typeNumber(ciphers, cipher, "EMUNGE_BAD_CIPHER", "cipher");

@@ -8,6 +8,7 @@ import {
   type Transaction,
 } from "../protocol/transaction.ts";
 import { onAbort } from "./abort.ts";
+import { copyOf } from "./arguments.ts";
 import { transact } from "./transact.ts";
 import { acceptedIn, decodeRequest } from "./decode.ts";
 import {
@@ -75,7 +76,7 @@ export class CredentialSource implements AsyncDisposable {
    */
   constructor(options: CredentialSourceOptions = {}) {
     const { payload = "", ...rest } = options;
-    this.#payload = payload instanceof Uint8Array ? payload.slice() : payload;
+    this.#payload = copyOf(payload);
     this.#options = rest;
     this.#socketPath = rest.socketPath ?? DEFAULT_SOCKET;
   }

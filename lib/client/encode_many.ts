@@ -1,5 +1,6 @@
 // encodeMany(): many credentials in one pass, as many at a time as a connection carries.
 import { MungeError } from "../errors.ts";
+import { copyOf } from "./arguments.ts";
 import { encode, type EncodeOptions } from "./encode.ts";
 import { timerDelay, withDeadline } from "./time_limit.ts";
 
@@ -32,10 +33,12 @@ export async function encodeMany(
   if (!Number.isSafeInteger(count) || count < 0) {
     throw new MungeError("EMUNGE_BAD_ARG", `Invalid number of credentials ${count}`);
   }
+  // Copied now, because most are sent later, and the caller may reuse its buffers before that.
+  const own = typeof payloads === "number" ? payloads : payloads.map(copyOf);
   const { timeoutMs, signal, ...rest } = options;
   const limitMs = timerDelay(timeoutMs);
   const run = (signal: AbortSignal | undefined) =>
-    makeAll(payloads, count, { ...rest, ...(signal === undefined ? {} : { signal }) });
+    makeAll(own, count, { ...rest, ...(signal === undefined ? {} : { signal }) });
   return limitMs === undefined ? await run(signal) : await withDeadline(limitMs, run, signal);
 }
 

@@ -11,6 +11,7 @@ import {
 } from "../protocol/transaction.ts";
 import { onAbort } from "./abort.ts";
 import { systemText } from "./system_error.ts";
+import { timerDelay } from "./time_limit.ts";
 
 /** Sends `request` and resolves with the body of the answer. The caller destroys the socket. */
 export function exchange(
@@ -20,12 +21,13 @@ export function exchange(
   timeoutMs: number,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
+  const delayMs = timerDelay(timeoutMs);
   return new Promise((resolve, reject) => {
     let step: TransactionStep = "send message";
-    let timer: ReturnType<typeof setTimeout>;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const restartTimer = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => fail(timeoutError(step)), timeoutMs);
+      if (delayMs !== undefined) timer = setTimeout(() => fail(timeoutError(step)), delayMs);
     };
     const receiver = new Receiver(responseType);
     const finish = () => {

@@ -1,10 +1,11 @@
 // Many calls at once against our munged and the C one, in Bun, Deno and Node.js: each gets its own answer, whatever happens to
 // the others and to the daemon, and none leaves a descriptor open.
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { existsSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { decode, encode, encodeMany, Munge } from "../../mod.ts";
+import { CredentialSource, decode, encode, encodeMany, Munge } from "../../mod.ts";
 import { withShortOutages } from "../harness/outage.ts";
 import { suite } from "../suite.ts";
 import { assertRefused, text, times } from "./calls.ts";
@@ -63,6 +64,18 @@ for (const program of PROGRAMS) {
         /./,
         encodeMany(100_000, { socketPath, timeoutMs: 1 }),
       );
+    });
+
+    test("encodeMany() and CredentialSource use payloads as they were at the call", async () => {
+      const payloads = times(200, (i) => Buffer.from([i]));
+      const making = encodeMany(payloads, { socketPath });
+      await using source = new CredentialSource({ payload: payloads[7]!, socketPath });
+      for (const payload of payloads) payload.fill(255);
+      payloads.fill(Buffer.from("other"));
+      for (const [i, credential] of (await making).entries()) {
+        assert.deepEqual([...(await decode(credential, { socketPath })).payload], [i]);
+      }
+      assert.deepEqual([...(await decode(await source.get(), { socketPath })).payload], [7]);
     });
 
     test("an abort mid-flight ends only the call it belongs to", async () => {

@@ -501,14 +501,17 @@ test("a payload is what its buffer held at the call, whatever becomes of the buf
 
 test("a time limit may have any length", async () => {
   await withServer((socket) => setTimeout(() => socket.end(ANSWER), 30), async (path) => {
-    for (const timeoutMs of [2 ** 31 - 1, 2 ** 31, 2 ** 32 + 5, Infinity, undefined]) {
-      assert.equal((await new MungeClient(path).encode(REQUEST, { timeoutMs })).errno, 0);
-    }
-    for (const timeoutMs of [NaN, -1]) {
-      await assert.rejects(new MungeClient(path).encode(REQUEST, { timeoutMs }), {
-        code: "EMUNGE_BAD_ARG",
-        message: `Invalid time limit ${timeoutMs}`,
-      });
+    const client = new MungeClient(path);
+    for (const option of ["timeoutMs", "messageTimeoutMs"] as const) {
+      for (const limit of [2 ** 31 - 1, 2 ** 31, 2 ** 32 + 5, Infinity, undefined]) {
+        assert.equal((await client.encode(REQUEST, { [option]: limit })).errno, 0);
+      }
+      for (const limit of [NaN, -1]) {
+        await assert.rejects(client.encode(REQUEST, { [option]: limit }), {
+          code: "EMUNGE_BAD_ARG",
+          message: `Invalid time limit ${limit}`,
+        });
+      }
     }
     await assert.rejects(new MungeClient(path).encode(REQUEST, { timeoutMs: 1 }), {
       code: "EMUNGE_TIMEOUT",
