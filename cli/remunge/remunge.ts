@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { ignoreHangup } from "../../lib/os/standard_streams.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
+import { MAX_TIMER_MS } from "../../lib/timer.ts";
 import { parseOptions } from "../command_line/options.ts";
 import { print, printError } from "../command_line/print.ts";
 import { ULONG_MAX } from "../command_line/values.ts";
@@ -13,8 +14,6 @@ import { COUNTER, printLine, STATE, type WorkerTask } from "./task.ts";
 /** Seconds below which a run is too short to measure anything. */
 const SHORT_RUN = 0.5;
 const DEFAULT_DURATION = 1;
-/** The longest delay of a timer, in milliseconds. */
-const MAX_TIMER = 2 ** 31 - 1;
 /** Milliseconds between progress lines. */
 const PROGRESS_INTERVAL = 1000;
 /** Exit status of an interrupted run: 128 + SIGINT, as in shells. */
@@ -110,7 +109,7 @@ function setState({ state }: WorkerTask, value: number): void {
 function stopAt(task: WorkerTask, end: number): void {
   const remaining = end - performance.now();
   if (remaining <= 0) setState(task, STATE.stopped);
-  else setTimeout(() => stopAt(task, end), Math.min(remaining, MAX_TIMER));
+  else setTimeout(() => stopAt(task, end), Math.min(remaining, MAX_TIMER_MS));
 }
 
 /** On a terminal, shows the speed of a long run and how much of it is left. */

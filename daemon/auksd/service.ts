@@ -8,6 +8,7 @@ import { forbidCoreDumps, lockMemory } from "../../lib/os/process.ts";
 import { releaseProgramPages } from "../../lib/os/program_pages.ts";
 import { close } from "../../lib/os/socket.ts";
 import { systemText } from "../../lib/os/system_text.ts";
+import { MAX_TIMER_MS } from "../../lib/timer.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import type { AnnounceReady } from "../process/background.ts";
 import { lockDirectory, removeLock } from "../process/lock_file.ts";
@@ -211,7 +212,7 @@ class Auksd {
     this.#chores.dispose();
     this.#chores = new DisposableStack();
     const every = (milliseconds: number, task: () => Promise<void>) => {
-      const timer = setInterval(() => void task(), milliseconds);
+      const timer = setInterval(() => void task(), Math.min(milliseconds, MAX_TIMER_MS));
       this.#chores.defer(() => clearInterval(timer));
     };
     const { auksd, own: { metricsFile } } = this.#host.prepared.configuration.config;

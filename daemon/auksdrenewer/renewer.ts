@@ -4,6 +4,7 @@ import type { ClientSettings } from "../../lib/auks_client/client.ts";
 import { add, claim, dump } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { forbidCoreDumps } from "../../lib/os/process.ts";
+import { MAX_TIMER_MS } from "../../lib/timer.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import { formatMetrics, keepMetricsFile } from "../process/prometheus.ts";
 import { KdcThreads } from "./kdc_threads.ts";
@@ -46,10 +47,11 @@ export async function renewUntilSignal(settings: RenewerSettings): Promise<Endin
     () => formatMetrics(METRICS, numbers),
     (text) => log.info(1, `renewer: ${text}`),
   );
-  const sleep = (seconds: number) =>
-    ending() === undefined
-      ? Promise.race([wake, new Promise<void>((resolve) => setTimeout(resolve, seconds * 1000))])
-      : Promise.resolve();
+  const sleep = async (seconds: number) => {
+    if (ending() !== undefined) return;
+    const delayMs = Math.min(seconds * 1000, MAX_TIMER_MS);
+    await Promise.race([wake, new Promise((resolve) => setTimeout(resolve, delayMs))]);
+  };
   const isOver = () => ending() !== undefined;
   const parts: RoundParts = { context, threads, backOff, spread, sleep, isOver };
   while (!isOver()) {

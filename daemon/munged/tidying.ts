@@ -3,11 +3,10 @@
 // compute node.
 import { gcAndSweep } from "bun:jsc";
 import { releaseProgramPages } from "../../lib/os/program_pages.ts";
+import { MAX_TIMER_MS } from "../../lib/timer.ts";
 
 /** When startup counts as over, how long to wait after a request, and the minimum time between two rounds. */
 const TIMES = { settledMs: 2_000, requestMs: 30_000, tidyMs: 60_000 };
-/** The longest time of a timer. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Part of the work. Returns the milliseconds until it has more to do even if no request is served; Infinity if never. */
 export type Chore = () => number;

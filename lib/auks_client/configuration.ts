@@ -6,6 +6,7 @@ import { parseBlocks } from "../auks/grammar.ts";
 import { Context, KerberosError } from "../krb5/context.ts";
 import { tcpPort } from "../os/service_port.ts";
 import { systemText } from "../os/system_text.ts";
+import { MAX_TIMER_MS } from "../timer.ts";
 import type { AuksServer, ClientSettings } from "./client.ts";
 
 /** Default paths: that of packages, and that of a plain build of the original. */
@@ -83,8 +84,8 @@ export function clientSettings(
     servers: servers.map((server) => reach(server, file)),
     nat,
     retries,
-    timeoutMs: Math.max(0, timeout) * 1000,
-    delayMs: Math.max(0, delay) * 1000,
+    timeoutMs: Math.min(Math.max(0, timeout) * 1000, MAX_TIMER_MS),
+    delayMs: Math.min(Math.max(0, delay) * 1000, MAX_TIMER_MS),
     ccache,
   };
 }

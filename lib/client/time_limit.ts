@@ -1,9 +1,7 @@
 // Time limits set by callers, in the form that the runtimes' timers take.
 import { MungeError } from "../errors.ts";
+import { MAX_TIMER_MS } from "../timer.ts";
 import { onAbort } from "./abort.ts";
-
-/** The longest delay of a timer, 25 days; a longer one would expire at once. */
-const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /**
  * The delay of a timer for a limit in milliseconds; undefined for no limit, as for Infinity.
@@ -13,7 +11,7 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
 export function timerDelay(limitMs: number | undefined): number | undefined {
   if (limitMs === undefined || limitMs === Infinity) return undefined;
   if (!(limitMs >= 0)) throw new MungeError("EMUNGE_BAD_ARG", `Invalid time limit ${limitMs}`);
-  return Math.min(limitMs, MAX_DELAY_MS);
+  return Math.min(limitMs, MAX_TIMER_MS);
 }
 
 /** The abort reason of {@linkcode withDeadline} when time has run out. */

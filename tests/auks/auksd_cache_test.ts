@@ -84,6 +84,16 @@ suite("CacheDir", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
+  it("a CleanDelay longer than any timer is not over at once", async () => {
+    const daemon = await Auksd.start(site.options({ auksd: "CleanDelay = 9999999 ;" }));
+    try {
+      for (let i = 0; i < 5; i++) await site.ask("alice", { type: "ping" }, daemon);
+      assert.equal(daemon.log.match(/creds removed/g)?.length, 1, "that of the start");
+    } finally {
+      await daemon.stop();
+    }
+  });
+
   it("HUP with another CacheDir moves the tickets there, unless another auksd uses it", async () => {
     const daemon = await Auksd.start(site.options());
     const other = await Auksd.start(site.options());

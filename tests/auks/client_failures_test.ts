@@ -222,6 +222,13 @@ suite("failures of auks", KDC_NEEDS, () => {
     assert.match(known.err, /localhost:53: /);
   });
 
+  it("a Timeout longer than any timer is not over at once", async () => {
+    const daemon = await site.keeper();
+    const conf = site.configuration(daemon.port, { Timeout: "9999999", Retries: "1" });
+    const { status, err } = await site.auks(["-f", conf, "-p"]);
+    assert.equal(status, 0, err);
+  });
+
   it("a server that does not accept the connection costs no more than Timeout", async () => {
     const full = await fullListener();
     try {

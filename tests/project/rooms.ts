@@ -14,6 +14,7 @@ export const EVERYWHERE: readonly string[] = [
   "lib/errors.ts",
   "lib/paths.ts",
   "lib/printable.ts",
+  "lib/timer.ts",
   "lib/version.ts",
 ];
 const SHARED_LIB = ["lib/credential", "lib/primitives", "lib/protocol", "lib/os"];

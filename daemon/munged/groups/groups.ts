@@ -3,6 +3,7 @@
 import { statSync } from "node:fs";
 import { systemText } from "../../../lib/os/system_text.ts";
 import { threadFile } from "../../../lib/os/thread_file.ts";
+import { MAX_TIMER_MS } from "../../../lib/timer.ts";
 import type { DaemonConfig } from "../config.ts";
 import { type GroupMap, NO_GROUPS } from "./map.ts";
 import type { Logger } from "../../process/log.ts";
@@ -134,8 +135,8 @@ export class GroupUpdater {
   #schedule(): void {
     const { groupUpdateTime } = this.#config;
     if (groupUpdateTime <= 0) return;
-    const longest = 2 ** 31 - 1; // a timer's maximum in ms; checking the mtime early is harmless
-    this.#timer = setTimeout(() => this.#update(), Math.min(groupUpdateTime * 1000, longest));
+    // Checking the mtime early is harmless.
+    this.#timer = setTimeout(() => this.#update(), Math.min(groupUpdateTime * 1000, MAX_TIMER_MS));
     this.#timer.unref();
   }
 }

@@ -4,6 +4,7 @@ import { DEFAULT_REALM, describeRealm } from "../../../lib/credential/realm.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import { freeSecret, secretAt, type SharedSecret } from "../../../lib/os/secret_memory.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
+import { MAX_TIMER_MS } from "../../../lib/timer.ts";
 import type { FileWatch } from "../../process/file_watch.ts";
 import type { Logger } from "../../process/log.ts";
 import type { DaemonConfig } from "../config.ts";
@@ -15,8 +16,6 @@ import { fingerprintOf } from "./shared_subkeys.ts";
 
 /** A changed file takes effect once two checks this far apart see the same state. */
 const RECHECK_MS = 1_000;
-/** The longest delay of a timer. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Hands new realms to all threads; settles when no thread uses the old ones any more. */
 export type PutInForce = (realms: Realms) => Promise<void>;
