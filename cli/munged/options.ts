@@ -20,14 +20,15 @@ import {
   flag,
   group,
   integer,
-  invalid,
   number,
   once,
+  oneOf,
   path,
   seconds,
   shown,
   size,
   task,
+  word,
 } from "./vocabulary.ts";
 
 const MAX_INT = Number(INT_MAX);
@@ -144,15 +145,11 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
         "replayStorePasswordFile",
       ),
     ),
-    addition(shown(
-      parsed(
-        "--replay-store-policy=POLICY",
-        `Specify policy if the store is unavailable: ${STORE_POLICIES.join(" or ")} ` +
-          `[${DEFAULTS.replayStorePolicy}]`,
-        "replayStorePolicy",
-        parsePolicy,
-      ),
-      ({ replayStorePolicy }) => [replayStorePolicy],
+    addition(word(
+      "--replay-store-policy=POLICY",
+      "Specify policy if the store is unavailable",
+      "replayStorePolicy",
+      STORE_POLICIES,
     )),
     addition(
       number("--replay-store-replicas=INT", "Specify replicas that must confirm each decode", {
@@ -210,15 +207,7 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
       ),
       variable: "MUNGE_KEY_ROTATION_SECONDS",
     },
-    addition(shown(
-      parsed(
-        "--log-format=FORMAT",
-        `Specify log format: ${LOG_FORMATS.join(" or ")} [${DEFAULTS.logFormat}]`,
-        "logFormat",
-        parseLogFormat,
-      ),
-      ({ logFormat }) => [logFormat],
-    )),
+    addition(word("--log-format=FORMAT", "Specify log format", "logFormat", LOG_FORMATS)),
     addition(
       path("--metrics-file=PATH", "Write metrics for Prometheus to this file", "metricsFile"),
     ),
@@ -271,24 +260,11 @@ const OPTIONS: readonly (readonly MungedOption[])[] = [
 /** The command line of munged. */
 export const USAGE: Usage<Settings> & { readonly groups: typeof OPTIONS } = { groups: OPTIONS };
 
-function parseLogFormat(value: string): Settings["logFormat"] {
-  const format = LOG_FORMATS.find((name) => name === value);
-  if (format === undefined) throw invalid("log-format", value);
-  return format;
-}
-
 function addScope(settings: Settings, value: string): void {
   const [realm, name] = value.includes("=") ? splitRealm("replay-scope", value) : [null, value];
-  const scope = REPLAY_SCOPES.find((each) => each === name);
-  if (scope === undefined) throw invalid("replay-scope", value);
+  const scope = oneOf("replay-scope", value, REPLAY_SCOPES, name);
   const others = settings.replayScopes.filter((each) => each.realm !== realm);
   settings.replayScopes = [...others, { realm, scope }];
-}
-
-function parsePolicy(value: string): Settings["replayStorePolicy"] {
-  const policy = STORE_POLICIES.find((name) => name === value);
-  if (policy === undefined) throw invalid("replay-store-policy", value);
-  return policy;
 }
 
 function addRealm(settings: Settings, value: string): void {

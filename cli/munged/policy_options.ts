@@ -8,7 +8,7 @@ import { MungeError } from "../../lib/errors.ts";
 import { addition, option } from "../command_line/vocabulary.ts";
 import { formatWho, parseWho, splitRealm } from "./realm_values.ts";
 import type { MungedOption, Settings } from "./settings.ts";
-import { invalid, shown } from "./vocabulary.ts";
+import { invalid, oneOf, shown } from "./vocabulary.ts";
 
 const LEVELS: readonly SecurityLevel[] = ["compatible", "modern"];
 const DIRECTIONS: readonly Direction[] = ["encode", "decode"];
@@ -111,8 +111,7 @@ function acceptOrigin(settings: Settings, value: string): void {
 
 function setSecurity(settings: Settings, value: string): void {
   const [realm, name] = realmAndRest("security", value);
-  const level = LEVELS.find((each) => each === name);
-  if (level === undefined) throw invalid("security", value);
+  const level = oneOf("security", value, LEVELS, name);
   const others = settings.security.filter((rule) => rule.realm !== realm);
   settings.security = [...others, { realm, level }];
 }

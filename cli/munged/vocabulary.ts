@@ -103,6 +103,21 @@ export function size(
   );
 }
 
+/** An option that is one of a few words. */
+export function word<K extends "logFormat" | "replayStorePolicy">(
+  names: string,
+  help: string,
+  key: K,
+  words: readonly Settings[K][],
+): MungedOption {
+  const { long } = base.parseNames(names);
+  const parse = (value: string) => oneOf(long, value, words);
+  return shown(
+    base.parsed(names, `${help}: ${words.join(" or ")} [${DEFAULTS[key]}]`, key, parse),
+    (settings) => [settings[key]],
+  );
+}
+
 /** Seconds, at least 0, with a default that is not a number. */
 export function seconds(
   names: string,
@@ -121,6 +136,18 @@ export function integer(option: string, value: string, min: number, max: number)
   const result = wholeNumber(value);
   if (result === undefined || result < min || result > max) throw invalid(option, value);
   return Number(result);
+}
+
+/** Which of the words `word` is; it is the whole value or a part of it. */
+export function oneOf<Word extends string>(
+  option: string,
+  value: string,
+  words: readonly Word[],
+  word: string = value,
+): Word {
+  const found = words.find((each) => each === word);
+  if (found === undefined) throw invalid(option, value);
+  return found;
 }
 
 /** A GID, from a group's name or number. */
