@@ -2,6 +2,7 @@
 // has not yet returned. The runtime returns it when it needs more memory, or in its event loop, which never runs in a
 // worker. So the worker does so itself, when it is idle and while several users keep it busy.
 import { dropSpareMemory, spareMemorySize } from "../../../lib/bytes/memory.ts";
+import { releaseProgramPages } from "../../../lib/os/program_pages.ts";
 import { dropPrimitivesMemory } from "../../../lib/primitives/executable.ts";
 
 /** Bytes received and kept from which returning memory is worth the time. */
@@ -57,6 +58,7 @@ export class Leftovers {
       this.#purges = 0;
     } else this.#purges++;
     Bun.gc(true);
+    if (this.#purges === PURGE_MS.length) releaseProgramPages(); // last, because the collector's code is a third of them
     this.#accepted = 0;
     this.#receivedBefore = this.#received();
   }
