@@ -23,7 +23,7 @@ import { keepMetrics } from "./observe/metrics.ts";
 import type { StatusSources } from "./observe/status.ts";
 import { resolveOrigin } from "./origin.ts";
 import { prepare, type Prepared, type Startup } from "./preparation.ts";
-import { startUpkeep, type Upkeep } from "./replay/upkeep.ts";
+import { ReplayUpkeep } from "./replay/upkeep.ts";
 import { writeSeedFile } from "./seed_file.ts";
 import { Engine } from "./serve/engine.ts";
 import { SocketGuard } from "./socket_guard.ts";
@@ -83,7 +83,7 @@ interface Munged extends Prepared {
   /** The threads that serve requests. */
   readonly engine: Engine;
   /** Null if replays are not detected. */
-  readonly upkeep: Upkeep | null;
+  readonly upkeep: ReplayUpkeep | null;
 }
 
 /**
@@ -129,12 +129,13 @@ async function startThreads(prepared: Prepared): Promise<Munged> {
   return { ...prepared, status, engine, upkeep };
 }
 
-function keepReplays({ config, log, teardown, cache }: Prepared): Upkeep | null {
+function keepReplays({ config, log, teardown, cache }: Prepared): ReplayUpkeep | null {
   if (cache === null) return null;
-  const upkeep = startUpkeep(cache.state, {
+  const upkeep = new ReplayUpkeep(cache.state, {
     syncMilliseconds: config.replaySync,
     drift: config.timestampDriftMax ?? 0,
   }, log);
+  upkeep.start();
   teardown.add(() => upkeep.stop());
   return upkeep;
 }

@@ -103,7 +103,6 @@ export interface Status {
 export function collectStatus(sources: StatusSources, realms: Realms): Status {
   const totals = sumCounters(sources.counters);
   const uptime = Math.max(0, Math.floor(Date.now() / 1000) - sources.startTime);
-  const timed = totals.durations.reduce((a, b) => a + b, 0);
   return {
     version: VERSION,
     compatible_version: COMPATIBLE_VERSION,
@@ -120,36 +119,45 @@ export function collectStatus(sources: StatusSources, realms: Realms): Status {
     algorithms: totals.used,
     refused_by_policy: totals.refused,
     requests_per_second: Math.round(currentRate(sources.counters, uptime) * 10) / 10,
-    duration: {
-      timed,
-      sampling: SAMPLING_INTERVAL,
-      sum_us: Math.round(totals.durationSum),
-      p50_us: percentile(totals.durations, timed, 0.5),
-      p90_us: percentile(totals.durations, timed, 0.9),
-      p99_us: percentile(totals.durations, timed, 0.99),
-      buckets: totals.durations,
-    },
+    duration: durationStatus(totals),
     workers: totals.workers.map((requests, index) => ({ number: index + 1, requests })),
     replay: sources.replay === null ? null : replayUsage(sources.replay),
     replay_store: sources.store === null ? null : storeStatus(storeTotals(sources.store)),
     resident_bytes: process.memoryUsage.rss(),
     max_payload_bytes: sources.maxPayload,
-    realms: [...realms].map(([name, { ring, policy }]) => ({
-      name,
-      limited: policy.encode.clients !== null || policy.decode.clients !== null,
-      policy: describePolicy(policy),
-      keys: ring.map((key) => ({
-        role: key.role,
-        fingerprint: fingerprintOf(key),
-        since: key.since,
-        expiry: key.expiry,
-      })),
-    })),
+    realms: realmStatus(realms),
     rewound_skew_seconds_max: totals.skewMax,
     last_invalid: totals.lastInvalid === 0 ? null : totals.lastInvalid,
     messages: recentMessages(sources.recent),
     hints: hints(totals, realms),
   };
+}
+
+function durationStatus({ durations, durationSum }: Totals): Status["duration"] {
+  const timed = durations.reduce((a, b) => a + b, 0);
+  return {
+    timed,
+    sampling: SAMPLING_INTERVAL,
+    sum_us: Math.round(durationSum),
+    p50_us: percentile(durations, timed, 0.5),
+    p90_us: percentile(durations, timed, 0.9),
+    p99_us: percentile(durations, timed, 0.99),
+    buckets: durations,
+  };
+}
+
+function realmStatus(realms: Realms): Status["realms"] {
+  return [...realms].map(([name, { ring, policy }]) => ({
+    name,
+    limited: policy.encode.clients !== null || policy.decode.clients !== null,
+    policy: describePolicy(policy),
+    keys: ring.map((key) => ({
+      role: key.role,
+      fingerprint: fingerprintOf(key),
+      since: key.since,
+      expiry: key.expiry,
+    })),
+  }));
 }
 
 function storeStatus(totals: StoreTotals): Status["replay_store"] {

@@ -135,6 +135,19 @@ export function tableOf(words: Int32Array, entry: number): ReplayTable {
   return ReplayTable.at(addressesOf(words)[(entry + ENTRY.table) / 2]!);
 }
 
+/** Whether a table can be rebuilt from its journal. */
+export function isEntrySaved(words: Int32Array, entry: number): boolean {
+  return words[entry + ENTRY.journal]! >= 0 && words[entry + ENTRY.unsaved] === 0;
+}
+
+/** Closes a table that no thread uses any more. */
+export function closeTable(words: Int32Array, entry: number): void {
+  tableOf(words, entry).clear();
+  const journal = words[entry + ENTRY.journal]!;
+  if (journal >= 0) fs().closeSync(journal);
+  Atomics.store(words, entry + ENTRY.state, CLOSED);
+}
+
 /** A table being opened. */
 interface Opening extends ReadJournal {
   readonly journal: number;

@@ -4,16 +4,18 @@ import { systemText } from "../../../lib/os/system_text.ts";
 import { journalPath, listJournals, NotAJournal } from "./files.ts";
 import { type JournalWriter, readAppended } from "./journal.ts";
 import {
+  closeTable,
   ENTRY,
   ERASED,
   findMinute,
+  isEntrySaved,
   openEntries,
   openMinute,
   type ReplayState,
   tableOf,
   withLock,
 } from "./minutes.ts";
-import { closeTable, isEntrySaved, isMinuteExpired } from "./upkeep.ts";
+import { isMinuteExpired } from "./purge.ts";
 
 /** A file in the cache's directory that could not be adopted. */
 export interface LostJournal {

@@ -7,6 +7,7 @@ import { sealBytes } from "../../../lib/credential/seal.ts";
 import { MAC_DEFAULT } from "../../../lib/credential/mac.ts";
 import { DEFAULT_ZIP, ZIP_DEFAULT } from "../../../lib/credential/zip.ts";
 import {
+  type EncodeRequest,
   formatEncodeResponse,
   formatEncodeSuccess,
   parseEncodeRequest,
@@ -36,37 +37,7 @@ export function answerEncode(
   try {
     checkRetry("Encode", retry, peer, context);
     requireIdentity("encode", peer, context);
-    const { ring, policy: { encode: policy } } = context.realmOf(request.realm);
-    requireClient(policy, request.realm, peer, context);
-    const cipher = request.cipher === CIPHER_DEFAULT ? policy.defaultCipher : request.cipher;
-    const mac = request.mac === MAC_DEFAULT ? policy.defaultMac : request.mac;
-    const zip = request.zip === ZIP_DEFAULT ? DEFAULT_ZIP.number : request.zip;
-    requireTypes(policy, cipher, mac, zip, request.realm);
-    context.fillRandom(random.all);
-    const credential = sealBytes(
-      {
-        cipher,
-        mac,
-        zip,
-        realm: request.realm,
-        originAddress: context.originAddress,
-        encodeTime: context.now(),
-        ttl: Math.min(
-          request.ttl === TTL_DEFAULT ? context.defaultTtl : request.ttl,
-          context.maxTtl,
-        ),
-        uid: peer.uid,
-        gid: peer.gid,
-        uidRestriction: request.uidRestriction,
-        gidRestriction: request.gidRestriction,
-        payload: request.payload,
-      },
-      ring[0]!,
-      random,
-      context.primitives,
-      context.maxPayload,
-    );
-    context.used("encode", cipher, mac, zip);
+    const credential = seal(request, peer, context);
     const bytes = formatEncodeSuccess(
       armoredLength(credential.length),
       (target, at) => writeArmor(credential, target, at),
@@ -82,4 +53,39 @@ export function answerEncode(
     const response = { errno: error.errno, errorText: error.message, credential: NO_BYTES };
     return { bytes: formatEncodeResponse(response, retry, context.allocate), remembered: null };
   }
+}
+
+/** The credential that a client asks for, if the realm's policy allows it. */
+function seal(request: EncodeRequest, peer: Peer, context: RequestContext): Uint8Array {
+  const { realm, uidRestriction, gidRestriction, payload } = request;
+  const { ring, policy: { encode: policy } } = context.realmOf(realm);
+  requireClient(policy, realm, peer, context);
+  const cipher = request.cipher === CIPHER_DEFAULT ? policy.defaultCipher : request.cipher;
+  const mac = request.mac === MAC_DEFAULT ? policy.defaultMac : request.mac;
+  const zip = request.zip === ZIP_DEFAULT ? DEFAULT_ZIP.number : request.zip;
+  requireTypes(policy, cipher, mac, zip, realm);
+  const ttl = request.ttl === TTL_DEFAULT ? context.defaultTtl : request.ttl;
+  context.fillRandom(random.all);
+  const credential = sealBytes(
+    {
+      cipher,
+      mac,
+      zip,
+      realm,
+      originAddress: context.originAddress,
+      encodeTime: context.now(),
+      ttl: Math.min(ttl, context.maxTtl),
+      uid: peer.uid,
+      gid: peer.gid,
+      uidRestriction,
+      gidRestriction,
+      payload,
+    },
+    ring[0]!,
+    random,
+    context.primitives,
+    context.maxPayload,
+  );
+  context.used("encode", cipher, mac, zip);
+  return credential;
 }
