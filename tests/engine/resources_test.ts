@@ -15,12 +15,18 @@ import {
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { formatEncodeRequest } from "../../lib/protocol/message.ts";
+import {
+  formatDecodeRequest,
+  formatEncodeRequest,
+  formatKeepRequest,
+  parseDecodeResponse,
+} from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { close } from "../../lib/os/socket.ts";
 import { Realm } from "../harness/realm.ts";
 import { until } from "../harness/until.ts";
 import { isRoot } from "../harness/programs.ts";
+import { kept } from "../interop/kept_connection.ts";
 import { exchange } from "../interop/raw.ts";
 import { encodeRequest } from "../requests.ts";
 import { connect, hasAnswer, sendSome } from "./connection.ts";
@@ -120,6 +126,48 @@ describe("munged with scarce resources", () => {
     roundTrip(munged.socket);
     assert.equal(await munged.stop(), 0);
   });
+
+  test(
+    "clients that stall and clients that keep connections leave descriptors for the replay cache",
+    {
+      skip: (process.platform !== "linux" && "needs prlimit and epoll") ||
+        (!isRoot && "needs root, to be several users"),
+    },
+    async () => {
+      const limit = ["prlimit", "--nofile=1024:1024"];
+      const munged = await realm.start("ours", ["--num-threads=1"], limit);
+      const own = kept(munged.socket);
+      const others: number[] = [];
+      const connectAs = (uid: number) => {
+        process.seteuid!(uid);
+        const fd = connect(munged.socket);
+        process.seteuid!(0);
+        if (fd >= 0) others.push(fd);
+        return fd;
+      };
+      const keep = formatKeepRequest(0);
+      const connectAll = async (count: number, firstUid: number, message: Uint8Array) => {
+        for (let i = 0; i < count;) {
+          const fd = connectAs(firstUid + i % 4);
+          if (fd < 0) await pause(1); // the listen queue is full
+          else if (sendSome(fd, message) === message.length) i++;
+        }
+      };
+      await connectAll(4 * 90, 2001, keep); // nearly as many as each of four users may have
+      await until("the kept connections", () => others.every(hasAnswer));
+      await connectAll(700, 3001, keep.subarray(0, 2));
+      for (let i = 0; i < 59; i++) {
+        own.send(formatEncodeRequest(encodeRequest({ ttl: 60 + 60 * i }), 0));
+        own.send(formatDecodeRequest({ credential: own.credential() }, 0));
+        const answer = own.next();
+        assert(answer !== "closed" && parseDecodeResponse(answer.body).errno === 0);
+      }
+      assert.doesNotMatch(munged.log(), /Too many open files/);
+      own.close();
+      others.forEach(close);
+      assert.equal(await munged.stop(), 0);
+    },
+  );
 
   const holders = [["send and never complete", 1], ["ask for and never read", 0]] as const;
   for (const [count, payloadMax] of [[600, 1], [64, 8], [64, 64]] as const) {

@@ -53,7 +53,12 @@ export class Exchange {
     this.#descriptors = descriptors;
     this.#log = log;
     this.#retries = retries;
-    this.parked = new ParkedClients(poller, limits, (client, reason) => this.#end(client, reason));
+    this.parked = new ParkedClients(
+      poller,
+      limits,
+      (client, reason) => this.#end(client, reason),
+      () => this.kept.connections.unparked,
+    );
     const { parked } = this;
     const { replayCache } = context;
     this.#delivery = new Delivery({

@@ -40,6 +40,7 @@ export interface KeptConnection {
 export class KeptConnections {
   readonly #connections = new Map<number, KeptConnection>();
   readonly #users = new Map<number, number>();
+  #parked = 0;
   readonly #most: number;
   readonly #mostOfUser: number;
   #nextLook = Infinity;
@@ -52,6 +53,11 @@ export class KeptConnections {
 
   get size(): number {
     return this.#connections.size;
+  }
+
+  /** Number of connections that are not among the parked clients. */
+  get unparked(): number {
+    return this.size - this.#parked;
   }
 
   /** The kept connection with this descriptor, if any. */
@@ -88,8 +94,9 @@ export class KeptConnections {
   }
 
   /** Forgets a connection that is being closed. */
-  remove({ fd, peer: { uid } }: KeptConnection): void {
+  remove({ fd, peer: { uid }, isParked }: KeptConnection): void {
     this.#connections.delete(fd);
+    if (isParked) this.#parked--;
     const others = this.#users.get(uid)! - 1;
     if (others === 0) this.#users.delete(uid);
     else this.#users.set(uid, others);
@@ -100,11 +107,13 @@ export class KeptConnections {
   park(connection: KeptConnection, now: number): void {
     connection.isParked = true;
     connection.parkedAt = now;
+    this.#parked++;
   }
 
   /** Restarts a connection's clock with the time that was left: a client must not gain time for a message it has begun. */
   unpark(connection: KeptConnection, now: number): void {
     connection.isParked = false;
+    this.#parked--;
     connection.deadline += now - connection.parkedAt;
   }
 

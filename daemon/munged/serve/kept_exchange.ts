@@ -108,7 +108,7 @@ export class KeptExchange {
 
   /** Keeps a client's connection, or closes it if it can't be kept. */
   keep(fd: number, peer: Peer, retry: number): void {
-    const { descriptors, counters, poller, log } = this.#parts;
+    const { descriptors, counters, parked, poller, log } = this.#parts;
     if (!supportsPassCred || this.#isDraining || !this.connections.hasRoom(peer.uid)) {
       counters.notKept();
       descriptors.hangUp(fd);
@@ -125,6 +125,7 @@ export class KeptExchange {
     counters.kept(this.connections.size);
     descriptors.setIdle(fd, true);
     poller.add(fd, "read");
+    parked.limit();
   }
 
   /** Reads and answers what has arrived, unless the user has to wait. */

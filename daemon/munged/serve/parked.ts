@@ -12,7 +12,7 @@ const MIN_PARKED = 2;
 
 /** Limits on what a worker keeps for its clients. */
 export interface ParkingLimits {
-  /** Clients. */
+  /** Clients, including those whose connections are kept. */
   readonly clients: number;
   /** Bytes of all clients' unfinished requests and answers. */
   readonly bytes: number;
@@ -57,22 +57,28 @@ export class ParkedClients {
   readonly #poller: Poller;
   readonly #limits: ParkingLimits;
   readonly #giveUp: (client: ParkedClient, reason: string) => void;
+  readonly #others: () => number;
   /** By deadline, the earliest first. */
   readonly #clients = new Map<number, ParkedClient>();
   readonly #shares = new Map<number, Share>();
   #bytes = 0;
-  /** How many clients may be parked now; reset to the full number once there are none. */
+  /** How many clients there may be now; reset to the full number once none is parked. */
   #most: number;
 
-  /** @param giveUp disconnects a client that is no longer parked. */
+  /**
+   * @param giveUp disconnects a client that is no longer parked.
+   * @param others returns how many clients have kept connections that are not parked.
+   */
   constructor(
     poller: Poller,
     limits: ParkingLimits,
     giveUp: (client: ParkedClient, reason: string) => void,
+    others: () => number,
   ) {
     this.#poller = poller;
     this.#limits = limits;
     this.#giveUp = giveUp;
+    this.#others = others;
     this.#most = limits.clients;
   }
 
@@ -179,14 +185,15 @@ export class ParkedClients {
 
   /** Disconnects clients until the rest are within the limits. */
   limit(): void {
+    const most = Math.max(MIN_PARKED, this.#most - this.#others());
     while (
-      (this.#bytes > this.#limits.bytes || this.#clients.size > this.#most) && this.cutOffOldest()
+      (this.#bytes > this.#limits.bytes || this.#clients.size > most) && this.cutOffOldest()
     );
   }
 
-  /** Lowers the number of parked clients from now on, because the last descriptors have been reached. */
+  /** Lowers the number of clients from now on, because the last descriptors have been reached. */
   keepFewer(): void {
-    this.#most = Math.max(MIN_PARKED, this.#clients.size - 1);
+    this.#most = this.#others() + this.#clients.size - 1;
     this.limit();
   }
 

@@ -12,7 +12,7 @@ const LIMITS = { clients: 10, bytes: 1000, bytesOfUser: 500 };
 const [GREEDY, HONEST] = [1000, 0];
 
 /** Parked clients, the descriptors watched for them, and who was disconnected why. */
-function parking(limits = LIMITS) {
+function parking(limits = LIMITS, others = () => 0) {
   const watched = new Set<number>();
   const ended: [fd: number, reason: string][] = [];
   const poller: Poller = {
@@ -29,6 +29,7 @@ function parking(limits = LIMITS) {
     poller,
     limits,
     ({ fd }, reason) => void ended.push([fd, reason]),
+    others,
   );
   const park = (
     fd: number,
@@ -70,6 +71,27 @@ test("when descriptors are scarce, the user who holds most of them loses one", (
   park(1, HONEST, 10);
   for (let fd = 2; fd <= 11; fd++) park(fd, GREEDY, 1);
   assert.deepEqual(ended, [[2, "Out of resources"]]);
+});
+
+test("kept connections count towards the limit of clients, once each, but leave room for two others", () => {
+  const connections = new KeptConnections(LIMITS.clients);
+  const { park, parked, ended } = parking(LIMITS, () => connections.unparked);
+  const kept = Array.from({ length: 4 }, (_, i) => {
+    return connections.add(100 + i, { pid: 1, uid: 2000 + i, gid: 2000 }, 0);
+  });
+  for (let fd = 1; fd <= 7; fd++) park(fd, GREEDY, 1);
+  assert.deepEqual(ended, [[1, "Out of resources"]]);
+  connections.park(kept[0]!, 0);
+  park(kept[0]!.fd, kept[0]!.peer.uid, 1, false, kept[0]);
+  assert.equal(ended.length, 1);
+  parked.remove(parked.get(kept[0]!.fd)!);
+  connections.unpark(kept[0]!, 0);
+  parked.limit();
+  assert.equal(ended.length, 1);
+  for (let i = 0; i < 3; i++) parked.keepFewer();
+  assert.equal(parked.size, 3);
+  for (let i = 0; i < 3; i++) parked.keepFewer();
+  assert.equal(parked.size, 2);
 });
 
 test("a client holds all of its memory, not only what a long request needs of it", () => {
