@@ -16,7 +16,7 @@ export const PAYLOADS_PER_THREAD = 8;
 /** Descriptors besides those of the threads, with some for clients. */
 const OTHER_DESCRIPTORS = 22;
 const THREAD_DESCRIPTORS = 5;
-const STACK = 192 * 1024;
+const STACK = 128 * 1024;
 /** The runtime's threads besides ours, and the processes needed to go into the background. */
 const OTHER_THREADS = 16;
 

@@ -9,7 +9,7 @@
   mov x8, #134                    // rt_sigaction
   svc #0
   adr x20, data
-  add x21, x20, #256
+  add x21, x20, #264
   mov x24, #1
 limit:
   ldr x1, [x21]
@@ -20,6 +20,7 @@ limit:
   mov x8, #261                    // prlimit64
   svc #0
   ldur x1, [sp, #-144]
+  mov x26, x1
   ldr x2, [x21, #8]
   add x23, x21, #16
   cmp x1, x2
@@ -100,6 +101,20 @@ copy:
   cbnz x12, 2b
   sub x11, x11, x10
   sub x12, x10, x11
+  cmp x26, #256, lsl #12          // 1 MiB
+  b.hs 3f
+  mov x0, #0
+  add x1, x11, #288, lsl #12
+  mov x2, #3                      // PROT_READ | PROT_WRITE
+  mov x8, #222                    // mmap; x3, x4 and x5 are as above
+  svc #0
+  tbnz x0, #63, refuse
+  add x12, x0, #288, lsl #12
+  mov x1, #0x10000
+  mov x2, #0                      // PROT_NONE
+  mov x8, #226                    // mprotect
+  svc #0
+3:
   sub x12, x12, #128
   and x12, x12, #-16
   mov x13, x12
@@ -258,6 +273,13 @@ auxiliary:
   adr x2, root
   str x2, [x1]
 1:
+  cmp x26, #256, lsl #12
+  b.hs 1f                         // no stack of our own
+  ldr x1, [x20, #256]
+  adr x2, limits
+  str x2, [x1]
+  b 2f
+1:
   cbz x22, 2f                     // no daemon
   mov x0, #-100                   // AT_FDCWD
   ldr x1, [x20, #64]
@@ -328,6 +350,9 @@ stack:
   mov x1, #0x800000
   cmp x2, x1
   csel x2, x1, x2, hi
+  mov x1, #0x100000
+  cmp x2, x1
+  csel x2, x1, x2, lo             // our own
   and x2, x2, #-4096
   ldr x1, [x20]
   ldr x1, [x1]
@@ -340,6 +365,24 @@ stack:
   ldr x21, [sp, #32]
   ldp x19, x20, [sp, #16]
   ldp x29, x30, [sp], #64
+  ret
+
+limits:
+  mov x9, x0
+  mov x3, x1
+  mov x1, x0
+  mov x0, #0
+  mov x2, #0
+  mov x8, #261                    // prlimit64
+  svc #0
+  cmp w9, #3                      // RLIMIT_STACK
+  b.ne 1f
+  ldr x1, [x3]
+  mov x2, #0x100000
+  cmp x1, x2
+  csel x1, x2, x1, lo
+  str x1, [x3]
+1:
   ret
 
 map:

@@ -1,6 +1,7 @@
 # The code of entry.ts for x86-64, started as _start is: argc, argv, NULL, envp, NULL and auxv at rsp, rdx for exit.
 # First it checks that there are enough descriptors and memory. Then it copies everything at rsp to below it, with our settings
 # first in envp (some of them not for daemons) and without the closed variables; the C library holds pointers to the original.
+# With less stack than 1 MiB, which arguments and environment may use up, the copy is at the top of a stack of our own instead.
 # The leader of a daemon's session forks, and only its child starts the runtime.
 .intel_syntax noprefix
   mov rbx, rdx
@@ -15,7 +16,7 @@
   mov r10d, 8
   mov eax, 13                     # rt_sigaction
   syscall
-  lea r12, [rip + data + 256]
+  lea r12, [rip + data + 264]
   mov r14d, 1                     # the status if something is missing
 limit:                            # resource, minimum, message and its length
   mov rdi, [r12]
@@ -31,6 +32,7 @@ limit:                            # resource, minimum, message and its length
   add r12, 32
   jmp limit
 1:
+  mov rbp, rax                    # the last limit, the stack's
   add r12, 8
   lea r13, [rip + data + 16]
   mov r14d, 5                     # EMUNGE_NO_MEMORY
@@ -106,12 +108,30 @@ copy:
   add rsi, 16
   test rax, rax
   jne 2b
-  lea rdi, [rsp - 128]            # room for as much, and for 16 settings
-  add rdi, rsp
+  sub rsi, rsp                    # the length of all that
+  mov rdi, rsp
   sub rdi, rsi
+  cmp rbp, 0x100000
+  jae 3f
+  add rsi, 0x120000               # a stack of 1 MiB, with 64 KiB to spare and 64 KiB below it that can't be accessed
+  xor edi, edi
+  mov edx, 3                      # PROT_READ | PROT_WRITE
+  mov eax, 9                      # mmap; r8, r9 and r10 are as above
+  syscall
+  test rax, rax
+  js refuse
+  mov rdi, rax
+  mov esi, 0x10000
+  xor edx, edx                    # PROT_NONE
+  mov eax, 10                     # mprotect
+  syscall
+  add rdi, 0x120000
+3:
+  sub rdi, 128                    # room for 16 settings
   and rdi, -16
   mov r9, rdi                     # where rsp will be
   mov rsi, rsp
+  mov rcx, [rsp]
   add rcx, 2
   cld
   rep movsq                       # argc, argv, NULL
@@ -300,6 +320,13 @@ auxiliary:
   lea rcx, [rip + root]
   mov [rax], rcx                  # the slot of getcwd
 1:
+  cmp rbp, 0x100000
+  jae 1f                          # no stack of our own
+  mov rax, [rip + data + 256]
+  lea rcx, [rip + limits]
+  mov [rax], rcx                  # the slot of getrlimit
+  jmp 2f
+1:
   test r13d, r13d
   je 2f                           # no daemon
   mov eax, 2                      # open, for reading
@@ -331,7 +358,7 @@ root:                             # getcwd() where there is no such directory an
   mov rax, rdi
   ret
 
-stack:                            # pthread_getattr_np() without /proc/self/maps
+stack:                            # pthread_getattr_np() without /proc/self/maps, or on a stack of our own
   push rbx
   push r12
   sub rsp, 24
@@ -366,6 +393,9 @@ stack:                            # pthread_getattr_np() without /proc/self/maps
   mov ecx, 0x800000               # 8 MiB at most
   cmp rdx, rcx
   cmova rdx, rcx
+  mov ecx, 0x100000
+  cmp rdx, rcx
+  cmovb rdx, rcx                  # our own
   and rdx, -4096
   mov rsi, [rip + data]
   mov rsi, [rsi]                  # environ, above which no frame is
@@ -378,6 +408,18 @@ stack:                            # pthread_getattr_np() without /proc/self/maps
   add rsp, 24
   pop r12
   pop rbx
+  ret
+
+limits:                           # getrlimit() on a stack of our own, from which the engine computes its end
+  mov eax, 97
+  syscall
+  cmp edi, 3                      # RLIMIT_STACK
+  jne 1f
+  mov ecx, 0x100000
+  cmp [rsi], rcx
+  jae 1f
+  mov [rsi], rcx
+1:
   ret
 
 map:                              # mmap()

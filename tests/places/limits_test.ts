@@ -13,14 +13,24 @@ import {
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { type Munged, Realm } from "../harness/realm.ts";
-import { isRoot } from "../harness/programs.ts";
+import { hasReference, isRoot, MAKES } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 
 /** A user without processes, not even those of another run of these tests, because all of them count. */
 const UID = 1_000_000 + process.pid;
 
+/** An environment that leaves little of `ulimit -s 128`: one long variable, or many short ones. */
+const ENVIRONMENTS: readonly NodeJS.ProcessEnv[] = [
+  { LONG: "x".repeat(108 * 1024) },
+  Object.fromEntries(Array.from({ length: 6_500 }, (_, i) => [`V${10_000 + i}`, "x"])),
+];
+
 /** Runs a command under a limit set by bash's ulimit. */
-function limited(limit: string, command: readonly string[], uid?: number) {
+function limited(
+  limit: string,
+  command: readonly string[],
+  { uid, env = process.env }: { uid?: number; env?: NodeJS.ProcessEnv } = {},
+) {
   const become = uid === undefined ? [] : ["setpriv", `--reuid=${uid}`, "--clear-groups"];
   const script = `ulimit -${limit} && exec "$@"`;
   const { status, stderr } = spawnSync("bash", [
@@ -37,6 +47,7 @@ function limited(limit: string, command: readonly string[], uid?: number) {
     encoding: "latin1",
     stdio: ["ignore", "ignore", "pipe"],
     timeout: 300_000,
+    env,
   });
   return { status, err: stderr };
 }
@@ -66,7 +77,8 @@ suite("limits", process.platform !== "linux" && "needs Linux", () => {
   const clients = [
     ["n 4", 1, "munge: Error: Too many open files: 6 descriptors are needed (ulimit -n)\n"],
     ["n 6", 0, ""],
-    ["s 64", 1, "munge: Error: Insufficient resources: 100 KiB of stack are needed (ulimit -s)\n"],
+    ["s 24", 1, "munge: Error: Insufficient resources: 32 KiB of stack are needed (ulimit -s)\n"],
+    ["s 32", 0, ""],
     ["s 128", 0, ""],
     ["s unlimited", 0, ""],
   ] as const;
@@ -77,9 +89,19 @@ suite("limits", process.platform !== "linux" && "needs Linux", () => {
     });
   }
 
+  for (const [index, variables] of ENVIRONMENTS.entries()) {
+    for (const make of hasReference ? MAKES : ["ours"] as const) {
+      it(`munge with ulimit -s 128 and environment ${index}: ${make}`, () => {
+        const command = [realm.program(make, "munge"), "--no-input", `--socket=${munged.socket}`];
+        const env = { PATH: process.env["PATH"], ...variables };
+        assert.deepEqual(limited("s 128", command, { env }), { status: 0, err: "" });
+      });
+    }
+  }
+
   it("munge with ulimit -u 1", { skip: !isRoot }, () => {
     const command = [realm.program("ours", "munge"), "--no-input", `--socket=${munged.socket}`];
-    assert.deepEqual(limited("u 1", command, UID), { status: 0, err: "" });
+    assert.deepEqual(limited("u 1", command, { uid: UID }), { status: 0, err: "" });
   });
 
   const daemons = [
@@ -87,8 +109,8 @@ suite("limits", process.platform !== "linux" && "needs Linux", () => {
     ["n 32", ""],
     ["n 101", "ulimit -n must allow 102 descriptors for 16 threads", 16],
     ["n 102", "", 16],
-    ["s 128", "ulimit -s must allow 192 KiB of stack"],
-    ["s 192", ""],
+    ["s 64", "ulimit -s must allow 128 KiB of stack"],
+    ["s 128", ""],
     ["u 10", "ulimit -u must allow 18 processes for 2 threads"],
     ["u 20", ""],
   ] as const satisfies readonly (readonly [string, string, number?])[];
@@ -96,7 +118,7 @@ suite("limits", process.platform !== "linux" && "needs Linux", () => {
     it(`munged --num-threads=${threads} with ulimit -${limit}`, { skip: !isRoot }, () => {
       const munged = [realm.program("ours", "munged"), "--origin=127.0.0.1"];
       const command = [...munged, `--num-threads=${threads}`, ...options];
-      const { status, err } = limited(limit, command, UID);
+      const { status, err } = limited(limit, command, { uid: UID });
       assert.equal(err, text === "" ? "" : `munged: Error: Insufficient resources: ${text}\n`);
       assert.equal(status, text === "" ? 0 : 1);
       if (status !== 0) return;
