@@ -1,9 +1,11 @@
 // aukspriv: keeps a ticket obtained with a keytab in the credential cache of root or another account.
+import { closeSync } from "node:fs";
 import { describeTurn, keepCache } from "../../daemon/aukspriv/keep.ts";
 import { createReport } from "../../daemon/aukspriv/report.ts";
 import { readSettings, SettingError } from "../../daemon/aukspriv/settings.ts";
 import type { TurnOutcome } from "../../daemon/aukspriv/turn.ts";
 import { enterBackground } from "../../daemon/process/background.ts";
+import { openNullDevice } from "../../lib/os/null_device.ts";
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 import { print, printError } from "../command_line/print.ts";
 import { type AuksUsage, HELP_OPTION, parseAuksOptions } from "./usage.ts";
@@ -80,12 +82,15 @@ export async function run(program: string, args: readonly string[]): Promise<num
 /** Takes a turn in a process that is killed if it takes longer than `timeout` seconds. */
 async function turnInProcess(timeout: number): Promise<TurnOutcome> {
   const command = IS_COMPILED ? [process.execPath] : [process.execPath, Bun.main];
-  const child = Bun.spawn([...command, "aukspriv"], {
+  const nothing = openNullDevice();
+  const child = Bun.spawn(command, {
+    argv0: "aukspriv",
     env: { ...process.env, [TURN]: "yes" },
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: [nothing, "pipe", "inherit"],
     timeout: timeout * 1000,
     killSignal: "SIGKILL",
   });
+  closeSync(nothing);
   const text = await new Response(child.stdout).text();
   await child.exited;
   if (child.signalCode === "SIGKILL") {

@@ -2,6 +2,7 @@
 // must not leave text in a buffer.
 import { isMungeError } from "../../lib/errors.ts";
 import { isReaderGone, writeWhole } from "../../lib/os/standard_streams.ts";
+import { failureText } from "../../lib/os/system_text.ts";
 
 /**
  * Writes `text` to standard output; ignores that the reader is gone.
@@ -27,9 +28,8 @@ export function printError(text: string): void {
 
 /** Reports a failure as `program: Error: text`. Returns its exit status. */
 export function reportFailure(program: string, error: unknown): number {
-  const text = error instanceof Error ? error.message : String(error);
   const prefix = program === "" ? "" : `${program}: `;
-  printError(`${prefix}Error: ${text}\n`);
+  printError(`${prefix}Error: ${failureText(error)}\n`);
   return isMungeError(error) ? error.errno : 1;
 }
 

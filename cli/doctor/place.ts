@@ -1,7 +1,8 @@
 // Where munged's files are, and who may run a command that changes one. Root may if no other user could replace the file
 // while it runs; munged's user may in that user's own directories; elsewhere, nobody may.
-import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from "node:fs";
+import { lstatSync, readdirSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { realPath } from "../../lib/os/real_path.ts";
 import { advise, type Remedy, run } from "./finding.ts";
 
 /** What a remedy needs to name. */
@@ -98,7 +99,7 @@ function directoriesAbove(path: string): Stats[] {
   while (statSync(directory, { throwIfNoEntry: false }) === undefined && directory !== "/") {
     directory = dirname(directory);
   }
-  for (directory = realpathSync(directory);; directory = dirname(directory)) {
+  for (directory = realPath(directory);; directory = dirname(directory)) {
     found.push(lstatSync(directory));
     if (directory === "/") return found;
   }

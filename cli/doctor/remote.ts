@@ -1,6 +1,7 @@
 // Another host's report about its munge, over ssh. It is not trusted: its size is limited while it arrives, and each field is
 // used only if it is valid.
 import { spawn } from "node:child_process";
+import { systemText } from "../../lib/os/system_text.ts";
 import { quote } from "./place.ts";
 
 /** Another host's answer; fields that are missing or invalid are undefined. */
@@ -180,7 +181,7 @@ function runOverSsh(
       complaint = (complaint + text).slice(-MAX_COMPLAINT);
     });
     child.once("error", (error) => {
-      complaint = error.message;
+      complaint = `Failed to run "${name}": ${systemText(error)}`;
       end(SSH_FAILED);
     });
     child.once("close", (status) => end(status ?? SSH_FAILED));

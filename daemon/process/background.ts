@@ -3,8 +3,9 @@
 // Linux the copy forks before its runtime starts (scripts/runtime/entry.ts); elsewhere, session_leader.ts starts a second
 // copy. If a service manager has already made us the leader of a session without a terminal, the first copy is the daemon.
 // The caller waits on a pipe until the daemon reports that it is ready.
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, readSync, writeSync } from "node:fs";
 import { basename, delimiter, resolve } from "node:path";
+import { openNullDevice } from "../../lib/os/null_device.ts";
 import {
   duplicateAbove,
   duplicateOver,
@@ -12,7 +13,6 @@ import {
   setProcessName,
 } from "../../lib/os/process.ts";
 import { realPath } from "../../lib/os/real_path.ts";
-import { systemText } from "../../lib/os/system_text.ts";
 import { IS_COMPILED } from "../../lib/os/thread_file.ts";
 import { processState } from "./process_state.ts";
 import { copyOptions, PIPE_FD, STAGE } from "./session_leader.ts";
@@ -46,7 +46,7 @@ export function enterBackground(
 
 /** Starts the copies. Returns the exit status for the daemon's success or failure. */
 function waitForDaemon(program: string, args: readonly string[], listener: number | null): number {
-  const nothing = openNull();
+  const nothing = openNullDevice();
   const { readEnd, writeEnd } = openBlockingPipe();
   const passed = listener === null ? null : duplicateAbove(listener, PIPE_FD);
   const command = ownCommand(program, args);
@@ -99,18 +99,9 @@ function isPipe(fd: number): boolean {
   }
 }
 
-/** A descriptor of /dev/null. @throws {Error} in the reference's words if it can't be opened. */
-function openNull(): number {
-  try {
-    return openSync("/dev/null", constants.O_RDWR);
-  } catch (error) {
-    throw new Error(`Failed to open "/dev/null": ${systemText(error)}`, { cause: error });
-  }
-}
-
 /** Releases the caller: first its standard streams, then the pipe it waits on. */
 function announceReady(): void {
-  const nothing = openNull();
+  const nothing = openNullDevice();
   for (const fd of [0, 1, 2]) duplicateOver(nothing, fd);
   closeSync(nothing);
   writeSync(PIPE_FD, Uint8Array.of(READY));

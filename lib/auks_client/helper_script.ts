@@ -1,7 +1,9 @@
 // HelperScript: the site's program that runs after a ticket has arrived, for example to get AFS tokens.
 import { spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
+import { accessSync, closeSync, constants } from "node:fs";
 import { isAbsolute } from "node:path";
+import { openNullDevice } from "../os/null_device.ts";
+import { systemText } from "../os/system_text.ts";
 
 /** What has happened; AUKS_EVENT in the script's environment. */
 export type HelperEvent = "stored" | "renewed" | "expiring";
@@ -25,24 +27,31 @@ export async function runHelperScript(
   path: string | undefined,
   ccache: string | undefined,
   event: HelperEvent,
-  streams: "inherit" | "ignore" = "inherit",
+  streams: "ours" | "none" = "ours",
 ): Promise<string | undefined> {
   if (path === undefined) return undefined;
   // The original would run a file of that name in the current directory, where anyone could have put it.
   if (!isAbsolute(path)) return `HelperScript ${path} is not run: it is not an absolute path`;
   if (!isExecutable(path)) return undefined;
+  let stream: "inherit" | number = "inherit";
+  try {
+    if (streams === "none") stream = openNullDevice();
+  } catch (error) {
+    return `${path}: ${systemText(error)}`;
+  }
   const child = spawn(path, [], {
     env: {
       ...usersVariables(),
       AUKS_EVENT: event,
       ...ccache === undefined ? {} : { KRB5CCNAME: ccache },
     },
-    stdio: streams,
+    stdio: [stream, stream, stream],
     timeout: LIMITS_MS[event],
     killSignal: "SIGKILL",
   });
+  if (stream !== "inherit") closeSync(stream);
   return await new Promise((resolve) => {
-    child.on("error", (error) => resolve(`${path}: ${error.message}`));
+    child.on("error", (error) => resolve(`${path}: ${systemText(error)}`));
     child.on("exit", (status, signal) => {
       if (signal !== null) resolve(`${path}: ended by ${signal}`);
       else resolve(status === 0 ? undefined : `${path}: exit status ${status}`);

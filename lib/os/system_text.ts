@@ -10,6 +10,15 @@ export function systemText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** The text of any error. For a failed call of the runtime, it is in our words: the call, its file, and the system's text. */
+export function failureText(error: unknown): string {
+  const { syscall, path } = error as NodeJS.ErrnoException;
+  if (syscall === undefined) return error instanceof Error ? error.message : String(error);
+  const verb = syscall === "posix_spawn" ? "run" : syscall;
+  const file = typeof path === "string" ? ` "${path}"` : "";
+  return `Failed to ${verb}${file}: ${systemText(error)}`;
+}
+
 /** The system's code, such as "EACCES", of the failed call behind an error; undefined if there is none. */
 export function systemCode(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {

@@ -1,4 +1,4 @@
-// HelperScript's environment.
+// How HelperScript runs: its environment, and what is said if it can't.
 import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,4 +25,14 @@ it("HelperScript gets the user's variables, and none of the runtime's settings",
     assert(variables.split("\n").includes(line), line);
   }
   assert.doesNotMatch(variables, /^(BUN|MIMALLOC)_/m);
+});
+
+it("a HelperScript that can't be run is reported in the system's words", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
+  const script = join(directory, "helper");
+  writeFileSync(script, "#!/no/such/shell\n");
+  chmodSync(script, 0o755);
+  const failure = await runHelperScript(script, undefined, "renewed");
+  rmSync(directory, { recursive: true });
+  assert.equal(failure, `${script}: No such file or directory`);
 });

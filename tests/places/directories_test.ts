@@ -114,7 +114,7 @@ suite("bare root directories", { root: isRoot, "/usr/sbin/munged": hasReference 
     copyProgram(root, "dist/mungebox");
     copyProgram(root, "/usr/sbin/munged");
     spawnSync("mv", [join(root, "bin/munged"), join(root, "bin/reference")]);
-    for (const name of ["munge", "unmunge", "munged", "mungekey"]) {
+    for (const name of ["munge", "unmunge", "munged", "mungekey", "aukspriv", "auks-step"]) {
       symlinkSync("mungebox", join(root, "bin", name));
     }
     writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/:/bin/sh\n");
@@ -130,6 +130,23 @@ suite("bare root directories", { root: isRoot, "/usr/sbin/munged": hasReference 
       assert.equal(status, 1);
       assert.deepEqual(readdirSync(join(root, "dev")), []);
     }
+  });
+
+  it("without /dev/null, aukspriv reports that and does not create it", () => {
+    assert.deepEqual(run("aukspriv", "--once"), {
+      status: 1,
+      out: "",
+      err: 'aukspriv: Error: Failed to open "/dev/null": No such file or directory\n',
+    });
+    assert.deepEqual(readdirSync(join(root, "dev")), []);
+  });
+
+  it("without /proc, auks-step starts its copy, and doctor examines directories", () => {
+    assert(!existsSync(join(root, "proc")));
+    assert.match(run("auks-step", "begin", "--uid=0").err, /Failed to load the Kerberos library: /);
+    const { out, err } = run("mungebox", "doctor", "--key-file=/run/key", "--socket=/run/socket");
+    assert.match(out, /^ok +socket directory +/m);
+    assert.equal(err, "");
   });
 
   it("everything works without /proc, and in as little memory", async () => {

@@ -37,7 +37,7 @@ export async function keep(settings: StepSettings): Promise<number> {
   try {
     const name = store(context, settings, krbCred);
     // The script must not inherit our output, whose end the other process waits for: it may leave processes running.
-    const failure = await runHelperScript(script, name, "stored", "ignore");
+    const failure = await runHelperScript(script, name, "stored", "none");
     if (failure !== undefined) printError(`${failure}\n`);
     print(formatAnswer("stored", name));
     return 0;

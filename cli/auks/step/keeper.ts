@@ -19,6 +19,7 @@ export class Keeper {
 
   constructor(settings: StepSettings) {
     this.#child = Bun.spawn(keepCommand(settings), {
+      argv0: "auks-step",
       // Its default cache is the user's, not the host's.
       env: { ...process.env, KRB5CCNAME: undefined },
       // It does not inherit our standard error, because the plugin waits until every copy of that is closed.
@@ -52,7 +53,6 @@ export class Keeper {
 function keepCommand({ uid, gid, job, step, ccache, found, recorded, noSwitch }: StepSettings) {
   return [
     ...IS_COMPILED ? [process.execPath] : [process.execPath, Bun.main],
-    "auks-step",
     "keep",
     `--uid=${uid}`,
     `--gid=${gid}`,

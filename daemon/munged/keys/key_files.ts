@@ -1,10 +1,11 @@
 // The key files of all realms: which there are, their state as seen by stat(), and where to watch for changes.
 // ring_reader.ts reads them.
-import { type BigIntStats, readdirSync, realpathSync, statSync } from "node:fs";
+import { type BigIntStats, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DEFAULT_REALM, isRealmName } from "../../../lib/credential/realm.ts";
 import { MungeError } from "../../../lib/errors.ts";
 import { KEY_ROLES, keyPath } from "../../../lib/keys/ring.ts";
+import { realPath } from "../../../lib/os/real_path.ts";
 import { systemText } from "../../../lib/os/system_text.ts";
 import type { DaemonConfig } from "../config.ts";
 
@@ -40,7 +41,7 @@ export function keyDirectories(config: DaemonConfig): string[] {
 /** A file's real path, or the given path if that can't be determined. */
 function realPathOf(path: string): string {
   try {
-    return realpathSync(path);
+    return realPath(path);
   } catch {
     return path;
   }

@@ -1,0 +1,31 @@
+// Users see failed calls in the system's words, never in the runtime's.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { it } from "node:test";
+import { MungeError } from "../../../lib/errors.ts";
+import { failureText } from "../../../lib/os/system_text.ts";
+
+function failureOf(action: () => unknown): unknown {
+  try {
+    action();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+it("failureText() phrases the runtime's errors: the call, its file, and the system's text", () => {
+  for (
+    const [action, text] of [
+      [() => readFileSync("/no/such"), 'Failed to open "/no/such": No such file or directory'],
+      [() => Bun.spawnSync(["/no/such"]), 'Failed to run "/no/such": No such file or directory'],
+      [() => process.kill(2 ** 30), "Failed to kill: No such process"],
+    ] as const
+  ) assert.equal(failureText(failureOf(action)), text);
+});
+
+it("failureText() leaves other errors alone", () => {
+  assert.equal(failureText(new Error("Missing key")), "Missing key");
+  assert.equal(failureText(new MungeError("EMUNGE_SNAFU", "Internal")), "Internal");
+  assert.equal(failureText("text"), "text");
+});
