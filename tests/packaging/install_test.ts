@@ -1,11 +1,12 @@
 // scripts/install: on a node, below DESTDIR, and as a dry run.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { NO_NODE, onNode } from "./node.ts";
+import { underStrictUmask } from "./umask.ts";
 import { parseAcl, roleOf } from "../../lib/auks/acl.ts";
 import { clientConfig, daemonConfig } from "../../lib/auks/config.ts";
 import { parseBlocks } from "../../lib/auks/grammar.ts";
@@ -34,7 +35,11 @@ test("scripts/install --dry-run changes nothing and lists each file", () => {
 
 test("scripts/install installs below DESTDIR, and --uninstall removes everything again", () => {
   const root = join(directory, "staged");
-  assert.equal(install([], { DESTDIR: root }).status, 0);
+  assert.equal(underStrictUmask(() => install([], { DESTDIR: root })).status, 0);
+  for (const name of ["", ...files(root)]) {
+    const { mode } = statSync(join(root, name));
+    assert.equal(mode & 0o005, mode & 0o100 ? 0o005 : 0o004, `others can't use /${name}`);
+  }
   const munged = join(root, "usr/local/sbin/munged");
   assert.equal(readlinkSync(munged), "../bin/mungebox");
   const { stdout } = spawnSync(munged, ["--version"], { encoding: "utf8" });
