@@ -105,6 +105,7 @@ function startKcm(cluster: SlurmCluster): void {
   cluster.must(
     "compute",
     `cp -r ${directory}/unpacked/usr/. /usr/
+cp -r ${directory}/unpacked/lib/. /usr/lib/
 ldconfig
 mkdir -p /var/lib/sss/{db,mc,secrets,pubconf,pipes/private} /var/log/sssd /etc/sssd/conf.d
 printf '[sssd]\\nservices =\\n' >/etc/sssd/sssd.conf
