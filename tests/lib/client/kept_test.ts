@@ -1,8 +1,6 @@
 // The library's kept connection against servers that keep it, and then stall, lie or hang up.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
-import { join } from "node:path";
+import type { Socket } from "node:net";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { MungeClient } from "../../../lib/client/protocol.ts";
@@ -16,9 +14,9 @@ import {
   RESET_DECODE_RESPONSE,
 } from "../../../lib/protocol/message.ts";
 import { encodeRequest } from "../../requests.ts";
+import { CREDENTIAL, withSocket } from "./fake_munged.ts";
 
 const TERMS = { idleMs: 10_000, maxLength: 1_000, maxInFlight: 4 };
-const CREDENTIAL = new TextEncoder().encode("MUNGE:x:");
 
 /** A request as a server got it. */
 interface Received {
@@ -45,16 +43,11 @@ async function withKeeper(
   react: Reaction,
   use: (client: MungeClient, received: Received[], opened: () => number) => Promise<void>,
 ): Promise<void> {
-  const folder = mkdtempSync("/tmp/munge-kept-");
-  const path = join(folder, "socket");
   const received: Received[] = [];
-  const sockets = new Set<Socket>();
   let opened = 0;
-  const server = createServer((socket) => {
-    sockets.add(socket);
+  const serve = (socket: Socket) => {
     let bytes = Buffer.alloc(0);
     let place: number | undefined;
-    socket.on("error", () => {});
     socket.on("data", (piece) => {
       bytes = Buffer.concat([bytes, piece]);
       while (bytes.length >= HEADER_LENGTH) {
@@ -78,20 +71,15 @@ async function withKeeper(
         }
       }
     });
-  });
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  try {
+  };
+  await withSocket(serve, async (path) => {
     const client = new MungeClient(path);
     for (let i = 0; i < 100 && opened === 0; i++) await client.encode(encodeRequest());
     assert.equal(opened, 1, "asked from the second request on");
     await pause(20);
     received.length = 0;
     await use(client, received, () => opened);
-  } finally {
-    for (const socket of sockets) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
-    rmSync(folder, { recursive: true });
-  }
+  });
 }
 
 test("requests share a connection, no more in flight than the server allows, in order", async () => {
