@@ -2,11 +2,11 @@
 // its fields are read correctly.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { it } from "node:test";
 import { closedRuntime } from "../../scripts/runtime/runtime.ts";
+import { withDirectory } from "../harness/scratch.ts";
 import { suite } from "../suite.ts";
 
 const QEMU = "/usr/bin/qemu-aarch64-static";
@@ -41,8 +41,7 @@ suite("lib/krb5 on arm64", {
   "libkrb5-3:arm64": existsSync("/usr/lib/aarch64-linux-gnu/libkrb5.so.3"),
 }, () => {
   it("the layout is as declared, and tickets are read and made", () => {
-    const directory = mkdtempSync(join(tmpdir(), "mungebox-arm64-"));
-    try {
+    withDirectory((directory) => {
       const script = join(directory, "script.ts");
       writeFileSync(script, SCRIPT);
       writeFileSync(join(directory, "krb5.conf"), "[libdefaults]\n  default_realm = REALM.A\n");
@@ -61,8 +60,6 @@ suite("lib/krb5 on arm64", {
         same: true,
         keys: true,
       });
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    });
   });
 });

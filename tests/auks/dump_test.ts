@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { it } from "node:test";
 import { frame } from "../../daemon/auksd/frames.ts";
 import { formatCcache } from "../../lib/auks/ccache_writer.ts";
@@ -10,12 +10,12 @@ import { parseKrbCred } from "../../lib/auks/krb_cred.ts";
 import { parseReply } from "../../lib/auks/reply.ts";
 import { formatRequest } from "../../lib/auks/request.ts";
 import { Context } from "../../lib/krb5/context.ts";
+import { MUNGEBOX } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 import { Auksd, SANDBOX_NEEDS } from "./auksd.ts";
 import { Speaker, syntheticKrbCred } from "./conversation.ts";
 import { Kdc, KDC_NEEDS } from "./kdc.ts";
 
-const BOX = resolve("dist/mungebox");
 const TICKETS = 10_000;
 const CONNECTIONS = 500;
 const DUMPS = 8;
@@ -23,7 +23,7 @@ const DUMPS = 8;
 const MEGABYTES_MAX = 165;
 const FIRST_UID = 10_000;
 
-const NEEDS = { ...KDC_NEEDS, ...SANDBOX_NEEDS, "dist/mungebox": existsSync(BOX) };
+const NEEDS = { ...KDC_NEEDS, ...SANDBOX_NEEDS, "dist/mungebox": existsSync(MUNGEBOX) };
 
 suite("auksd with many tickets", NEEDS, () => {
   it(`${DUMPS} DUMPs of ${TICKETS} at once succeed within ${MEGABYTES_MAX} MB`, async () => {
@@ -40,7 +40,7 @@ suite("auksd with many tickets", NEEDS, () => {
       writeFileSync(join(cacheDir, `aukscc_${uid}`), file, { mode: 0o600 });
     }
     const auksd = await Auksd.start({
-      program: [BOX],
+      program: [MUNGEBOX],
       cacheDir,
       keytab: kdc.keytab("host/mngt.realm.a"),
       env: kdc.env,

@@ -3,15 +3,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
-  chmodSync,
   chownSync,
   closeSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   symlinkSync,
   unlinkSync,
@@ -24,6 +21,7 @@ import { formatAnswer, parseAnswer } from "../../cli/auks/step/answer.ts";
 import { readRecord, writeRecord } from "../../cli/auks/step/record.ts";
 import { expandTemplate, nameJobCache } from "../../lib/auks_client/job_cache.ts";
 import { Context } from "../../lib/krb5/context.ts";
+import { withDirectory } from "../harness/scratch.ts";
 import { suite } from "../suite.ts";
 import { PROGRAM } from "./auksd.ts";
 import { KDC_NEEDS } from "./kdc.ts";
@@ -48,8 +46,7 @@ describe("the name of a job's cache", () => {
 
 suite("the file of a job's cache", KDC_NEEDS, () => {
   it("is new and private to the user if its template ends in XXXXXX", () => {
-    const directory = mkdtempSync(join(tmpdir(), "mungebox-step-"));
-    try {
+    withDirectory((directory) => {
       const template = join(directory, "cc_%u_XXXXXX");
       using context = Context.open();
       const names = [0, 1].map(() => nameJobCache(context, template, NAMES));
@@ -60,9 +57,7 @@ suite("the file of a job's cache", KDC_NEEDS, () => {
       }
       const missing = join(directory, "none/cc_XXXXXX");
       assert.throws(() => nameJobCache(context, missing, NAMES), /No such file or directory/);
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    });
   });
 });
 
@@ -114,9 +109,7 @@ suite("auks-step clean", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => 
   const USER = 4000000001;
 
   it("destroys what it can of a job, reports the rest, and fails", () => {
-    const directory = mkdtempSync(join(tmpdir(), "mungebox-clean-"));
-    try {
-      chmodSync(directory, 0o755);
+    withDirectory((directory) => {
       const [jobs, caches] = ["jobs", "caches"].map((name) => join(directory, name)) as [
         string,
         string,
@@ -149,9 +142,7 @@ suite("auks-step clean", { ...KDC_NEEDS, root: process.getuid!() === 0 }, () => 
       assert.deepEqual(readdirSync(jobs), ["170"]);
       assert.deepEqual(readdirSync(caches), []);
       for (const path of roots) assert.equal(readFileSync(path, "utf8"), "tickets");
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    });
   });
 });
 

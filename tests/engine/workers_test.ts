@@ -21,7 +21,7 @@ import { deriveSubkeys } from "../../lib/credential/subkeys.ts";
 import { shareSubkeys } from "../../daemon/munged/keys/shared_subkeys.ts";
 import { formatEncodeRequest } from "../../lib/protocol/message.ts";
 import { listenUnix } from "../../lib/os/socket.ts";
-import { memoryLogger } from "../daemon/scratch.ts";
+import { memoryLogger } from "../daemon/memory_logger.ts";
 import { exchangeRaw } from "../interop/raw.ts";
 import { encodeRequest } from "../requests.ts";
 import { until } from "../harness/until.ts";

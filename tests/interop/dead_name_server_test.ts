@@ -2,13 +2,12 @@
 // and not long for one that it does.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { it } from "node:test";
+import { MUNGEBOX } from "../harness/programs.ts";
+import { withDirectory } from "../harness/scratch.ts";
 import { suite } from "../suite.ts";
-
-const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
 
 /** An interface to nowhere, and two name servers behind it. */
 const SCRIPT = `
@@ -50,8 +49,7 @@ suite("unmunge with dead name servers", {
     existsSync("/lib/aarch64-linux-gnu/libc.so.6"),
 }, () => {
   it("does not wait for a name it does not print, and not long for one it does", () => {
-    const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
-    try {
+    withDirectory((directory) => {
       writeFileSync(
         join(directory, "mungebox"),
         `#!/bin/sh\nexec ${MUNGEBOX} "$@"\n`,
@@ -79,8 +77,6 @@ suite("unmunge with dead name servers", {
       for (const time of [discarded, numeric, subset]) assert.ok(time < 900, stdout);
       assert.ok(named >= 1900 && named < 3500, stdout); // a second for each server
       assert.ok(patient >= 3900, stdout); // as long as its user asked for
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    });
   });
 });

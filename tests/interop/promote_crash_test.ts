@@ -7,6 +7,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { MUNGEBOX } from "../harness/programs.ts";
+import { withDirectory } from "../harness/scratch.ts";
 
 const hasStrace = spawnSync("strace", ["-V"]).status === 0;
 const KILLS = 200;
@@ -51,8 +52,7 @@ const BETWEEN = "1 2 1";
 const AFTER = "2 - 1";
 
 test("--promote leaves a valid ring whenever it is killed", { skip: !hasStrace }, async () => {
-  const directory = mkdtempSync("/tmp/munge-promote-");
-  try {
+  await withDirectory(async (directory) => {
     const trace = join(directory, "trace");
     const keyFile = prepare(join(directory, "count"));
     assert.equal(await promote(keyFile, ["strace", "-f", "-o", trace, `--trace=${CALLS}`]), 0);
@@ -86,7 +86,5 @@ test("--promote leaves a valid ring whenever it is killed", { skip: !hasStrace }
     };
     await Promise.all(Array.from({ length: availableParallelism() * 2 }, killInTurn));
     assert.deepEqual([...seen.keys()].sort(), [BEFORE, BETWEEN, AFTER].sort());
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  });
 });

@@ -1,10 +1,11 @@
 // The files for logrotate and systemd, where a mistake is only noticed months later or in a container.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { it } from "node:test";
 import { isRoot } from "../harness/programs.ts";
+import { withDirectory } from "../harness/scratch.ts";
 import { suite } from "../suite.ts";
 
 const hasUser = spawnSync("id", ["munge"]).status === 0;
@@ -22,8 +23,7 @@ suite("logrotate", {
   logrotate: Bun.which("logrotate") !== null,
 }, () => {
   it("rotates a log in a directory that its group may write to, as SUSE's may", () => {
-    const directory = mkdtempSync("/tmp/mungebox-rotation-");
-    try {
+    withDirectory((directory) => {
       const log = join(directory, "munged.log");
       writeFileSync(log, "a line\n");
       spawnSync("chown", ["-R", "munge:munge", directory]);
@@ -35,8 +35,6 @@ suite("logrotate", {
       const { status, stderr } = spawnSync("logrotate", command, { encoding: "latin1" });
       assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
       assert.equal(readFileSync(log, "latin1"), "");
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    });
   });
 });

@@ -1,14 +1,14 @@
 // The runtime that executables are made from: our first instructions, and no effect of environment variables.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { letScavengerSleep, replaceCode } from "../../scripts/runtime/code.ts";
 import { entryCode } from "../../scripts/runtime/entry.ts";
 import { MUNGEBOX } from "../harness/programs.ts";
+import { withDirectory } from "../harness/scratch.ts";
 import { suite } from "../suite.ts";
 import { testFork } from "./fork.ts";
 
@@ -30,8 +30,7 @@ for (const [architecture, prefix] of [["x64", ""], ["arm64", "aarch64-linux-gnu-
   const native = architecture === process.arch ? "" : prefix;
   const skip = !existsSync(`/usr/bin/${native}as`);
   it(`entry.ts has the code of entry_${architecture}.s`, { skip }, () => {
-    const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
-    try {
+    withDirectory((directory) => {
       const object = join(directory, "entry.o");
       const binary = join(directory, "entry.bin");
       const source = join(ROOT, `scripts/runtime/entry_${architecture}.s`);
@@ -45,9 +44,7 @@ for (const [architecture, prefix] of [["x64", ""], ["arm64", "aarch64-linux-gnu-
         assert.equal(status, 0, stderr);
       }
       assert.deepEqual(readFileSync(binary), entryCode(architecture));
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    });
   });
 }
 
@@ -80,8 +77,7 @@ it("the allocator's thread wakes up rarely, at intervals that its arithmetic can
 
 suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () => {
   it("the runtime's variables have no effect", () => {
-    const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
-    try {
+    withDirectory((directory) => {
       const file = join(directory, "written");
       const variables = {
         BUN_OPTIONS: "--print=1",
@@ -113,9 +109,7 @@ suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () =
       }
       assert.deepEqual(run(variables), wanted);
       assert.deepEqual(readdirSync(directory), []);
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    });
   });
 
   it("the leader of a daemon's session, and no other process, forks before the runtime starts", () => {
@@ -125,31 +119,31 @@ suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () =
   });
 
   it("a daemon in the background runs what its session's leader has started", async () => {
-    const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
-    const files = ["key-file", "socket", "pid-file", "log-file", "seed-file", "replay-dir"];
-    writeFileSync(join(directory, "key-file"), new Uint8Array(1024).fill(1), { mode: 0o600 });
-    const options = files.map((name) => `--${name}=${join(directory, name)}`);
-    const { status, stderr } = spawnSync(MUNGEBOX, ["munged", "--force", ...options], {
-      encoding: "utf8",
+    await withDirectory(async (directory) => {
+      const files = ["key-file", "socket", "pid-file", "log-file", "seed-file", "replay-dir"];
+      writeFileSync(join(directory, "key-file"), new Uint8Array(1024).fill(1), { mode: 0o600 });
+      const options = files.map((name) => `--${name}=${join(directory, name)}`);
+      const { status, stderr } = spawnSync(MUNGEBOX, ["munged", "--force", ...options], {
+        encoding: "utf8",
+      });
+      assert.equal(status, 0, stderr);
+      const pid = Number(readFileSync(join(directory, "pid-file"), "latin1"));
+      try {
+        // The variables of the last program executed: the leader's, because a fork keeps them.
+        assert.match(
+          readFileSync(`/proc/${pid}/environ`, "latin1"),
+          /\0MUNGED_STAGE=session:\d+\0/,
+        );
+        const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+        const [comm, , , group, session, terminal] = /\((.*)\) (.) (\d+) (\d+) (\d+) (\d+)/
+          .exec(stat)!.slice(1);
+        assert.deepEqual([comm, group, terminal], ["munged", session, "0"]);
+        assert.notEqual(session, `${pid}`);
+      } finally {
+        process.kill(pid);
+        while (existsSync(`/proc/${pid}`)) await pause(10);
+      }
     });
-    assert.equal(status, 0, stderr);
-    const pid = Number(readFileSync(join(directory, "pid-file"), "latin1"));
-    try {
-      // The variables of the last program executed: the leader's, because a fork keeps them.
-      assert.match(
-        readFileSync(`/proc/${pid}/environ`, "latin1"),
-        /\0MUNGED_STAGE=session:\d+\0/,
-      );
-      const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-      const [comm, , , group, session, terminal] = /\((.*)\) (.) (\d+) (\d+) (\d+) (\d+)/
-        .exec(stat)!.slice(1);
-      assert.deepEqual([comm, group, terminal], ["munged", session, "0"]);
-      assert.notEqual(session, `${pid}`);
-    } finally {
-      process.kill(pid);
-      while (existsSync(`/proc/${pid}`)) await pause(10);
-      rmSync(directory, { recursive: true });
-    }
   });
 
   it("an ignored SIGPWR, which the engine itself uses, causes no message", () => {

@@ -8,7 +8,7 @@ import { VERDICT, type Verdict } from "../../daemon/munged/replay_store/messages
 import { StoreQuestions } from "../../daemon/munged/replay_store/questions.ts";
 import { StoreThread } from "../../daemon/munged/replay_store/supervisor.ts";
 import { stderrLog } from "../../daemon/process/log_target.ts";
-import { memoryLogger } from "../daemon/scratch.ts";
+import { memoryLogger } from "../daemon/memory_logger.ts";
 import { hasRedis, Redis } from "./redis.ts";
 
 test("a question outlives the thread that it killed", { skip: !hasRedis }, async () => {

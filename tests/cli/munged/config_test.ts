@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { formatValue, parseValue } from "../../../cli/munged/config.ts";
 import { parseConfig } from "../../../cli/munged/munged.ts";
-import { withDirectory } from "../../daemon/scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 
 const MAIN = join(import.meta.dirname, "../../../cli/main.ts");
 

@@ -15,7 +15,8 @@ import { readKeyFile } from "../../../lib/keys/file.ts";
 import { lockPath, lockSocket, removeLock } from "../../../daemon/process/lock_file.ts";
 import { removePidFile, writePidFile } from "../../../daemon/process/pid_file.ts";
 import { readSeedFile, writeSeedFile } from "../../../daemon/munged/seed_file.ts";
-import { memoryLogger, withDirectory } from "../scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
+import { memoryLogger } from "../memory_logger.ts";
 
 const rules = { force: false, trustedGroup: null };
 

@@ -4,7 +4,7 @@ import { networkInterfaces } from "node:os";
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { announceOrigin, resolveOrigin } from "../../../daemon/munged/origin.ts";
-import { memoryLogger } from "../scratch.ts";
+import { memoryLogger } from "../memory_logger.ts";
 
 const loopback = Object.entries(networkInterfaces()).find(([, addresses]) =>
   addresses?.some(({ address }) => address === "127.0.0.1")

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { withDirectory } from "../scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 
 const program = fileURLToPath(new URL("./background_program.ts", import.meta.url));
 

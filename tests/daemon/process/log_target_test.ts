@@ -7,7 +7,8 @@ import { test } from "node:test";
 import { DEFAULTS } from "../../../daemon/munged/config.ts";
 import { createLogger } from "../../../daemon/process/log.ts";
 import { openLog, reopenLog } from "../../../daemon/process/log_target.ts";
-import { memoryLogger, withDirectory } from "../scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
+import { memoryLogger } from "../memory_logger.ts";
 
 test("a log file has mode 0640 regardless of the umask, and lines with time and level", () => {
   withDirectory((directory) => {

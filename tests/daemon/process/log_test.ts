@@ -8,7 +8,7 @@ import { createLogLimits } from "../../../daemon/process/log_limits.ts";
 import { createRecentMessages, recentMessages } from "../../../daemon/process/recent_messages.ts";
 import { duplicateOver, openBlockingPipe } from "../../../lib/os/process.ts";
 import { openPipe } from "../../../lib/os/socket.ts";
-import { withDirectory } from "../scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 
 const TARGET = {
   program: "munged",

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { test } from "node:test";
 import { keepMetricsFile } from "../../../daemon/process/prometheus.ts";
-import { withDirectory } from "../scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 
 test("a metrics file that can't be removed is reported, and ends nothing", () => {
   withDirectory((directory) => {

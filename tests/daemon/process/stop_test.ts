@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { lockSocket } from "../../../daemon/process/lock_file.ts";
 import { stopDaemon } from "../../../daemon/process/stop.ts";
 import { openLibc, ptr } from "../../../lib/os/libc.ts";
-import { memoryLogger, withDirectory } from "../scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
+import { memoryLogger } from "../memory_logger.ts";
 
 const source = fileURLToPath(new URL("../../../daemon/process/lock_file.ts", import.meta.url));
 

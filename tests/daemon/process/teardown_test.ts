@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Teardown } from "../../../daemon/process/teardown.ts";
-import { memoryLogger } from "../scratch.ts";
+import { memoryLogger } from "../memory_logger.ts";
 
 test("steps are undone in reverse order, each even if others fail", async () => {
   const log = memoryLogger();

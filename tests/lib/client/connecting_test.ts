@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -11,11 +11,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { BlockingClient } from "../../../lib/client/blocking_client.ts";
 import { MungeClient } from "../../../lib/client/protocol.ts";
 import { MAX_PAYLOAD_LENGTH } from "../../../lib/credential/fields.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 import { ANSWER, leaveSocket, REQUEST } from "./fake_munged.ts";
 
 test("a file that is not munged's socket is named", async () => {
-  const folder = mkdtempSync("/tmp/munge-client-");
-  try {
+  await withDirectory(async (folder) => {
     const file = join(folder, "file");
     writeFileSync(file, "");
     const cases: readonly [path: string, message: string, code: string][] = [
@@ -35,28 +35,22 @@ test("a file that is not munged's socket is named", async () => {
     for (const [path, message, code] of cases) {
       await assert.rejects(new MungeClient(path).encode(REQUEST), { message, code });
     }
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  });
 });
 
 test("a path too long for a socket address is refused, never truncated", async () => {
-  const folder = mkdtempSync("/tmp/munge-client-");
-  try {
+  await withDirectory(async (folder) => {
     const path = join(folder, "s".repeat(108 - folder.length - 1));
     await leaveSocket(path);
     await assert.rejects(new MungeClient(path).encode(REQUEST), {
       code: "EMUNGE_OVERFLOW",
       message: /^Exceeded maximum length of 10[48] bytes for socket pathname$/,
     });
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  });
 });
 
 test("a socket without a listener is tried ten times, then named", async () => {
-  const folder = mkdtempSync("/tmp/munge-client-");
-  try {
+  await withDirectory(async (folder) => {
     const path = join(folder, "stale");
     await leaveSocket(path);
     const started = performance.now();
@@ -66,45 +60,42 @@ test("a socket without a listener is tried ten times, then named", async () => {
     });
     const took = performance.now() - started;
     assert.ok(took >= 2240, `${took} ms, of which 2250 are pauses`);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  });
 });
 
 test("a daemon that starts while the client waits is found", async () => {
-  const folder = mkdtempSync("/tmp/munge-client-");
-  const path = join(folder, "socket");
-  await leaveSocket(path);
-  const answer = new MungeClient(path).encode(REQUEST);
-  await pause(100);
-  rmSync(path);
-  const server = createServer((socket) => socket.on("error", () => {}).resume().end(ANSWER));
-  server.listen(path);
-  try {
-    assert.equal((await answer).errno, 0);
-  } finally {
-    await new Promise((resolve) => server.close(resolve));
-    rmSync(folder, { recursive: true });
-  }
+  await withDirectory(async (folder) => {
+    const path = join(folder, "socket");
+    await leaveSocket(path);
+    const answer = new MungeClient(path).encode(REQUEST);
+    await pause(100);
+    rmSync(path);
+    const server = createServer((socket) => socket.on("error", () => {}).resume().end(ANSWER));
+    server.listen(path);
+    try {
+      assert.equal((await answer).errno, 0);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
 });
 
 test("both clients wait for a socket that is missing for a moment", async () => {
-  const folder = mkdtempSync("/tmp/munge-client-");
-  const path = join(folder, "socket");
-  // The blocking client blocks this thread, so another process creates the socket.
-  const program = `
+  await withDirectory(async (folder) => {
+    const path = join(folder, "socket");
+    // The blocking client blocks this thread, so another process creates the socket.
+    const program = `
     const { createServer } = require("node:net");
     setTimeout(() => {
       const server = createServer((socket) => {
         socket.on("error", () => {}).resume().end(Buffer.from("${
-    Buffer.from(ANSWER).toString("hex")
-  }", "hex"));
+      Buffer.from(ANSWER).toString("hex")
+    }", "hex"));
       });
       server.listen(${JSON.stringify(path)});
     }, 400);
     setTimeout(() => process.exit(), 20_000);
   `;
-  try {
     for (
       const ask of [
         () => new MungeClient(path).encode(REQUEST),
@@ -120,9 +111,7 @@ test("both clients wait for a socket that is missing for a moment", async () => 
         rmSync(path, { force: true });
       }
     }
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  });
 });
 
 test("a socket that never appears is waited for no longer than one that refuses", async () => {

@@ -1,5 +1,5 @@
 // Sockets for the tests of the asynchronous client: with servers in munged's place that answer as a test wants, and without.
-import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { renameSync } from "node:fs";
 import { createServer, type ServerOpts, type Socket } from "node:net";
 import { join } from "node:path";
 import {
@@ -9,6 +9,7 @@ import {
   parseHeader,
 } from "../../../lib/protocol/message.ts";
 import { encodeRequest } from "../../requests.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 
 /** A request to encode a short payload. */
 export const REQUEST = encodeRequest({ payload: new Uint8Array([1, 2, 3]) });
@@ -40,22 +41,22 @@ export async function withSocket(
   use: (path: string) => Promise<void>,
   options: ServerOpts = {},
 ): Promise<void> {
-  const folder = mkdtempSync("/tmp/munge-client-");
-  const path = join(folder, "socket");
-  const sockets = new Set<Socket>();
-  const server = createServer(options, (socket) => {
-    sockets.add(socket);
-    socket.on("error", () => {});
-    serve(socket);
+  await withDirectory(async (folder) => {
+    const path = join(folder, "socket");
+    const sockets = new Set<Socket>();
+    const server = createServer(options, (socket) => {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      serve(socket);
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    try {
+      await use(path);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  try {
-    await use(path);
-  } finally {
-    for (const socket of sockets) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
-    rmSync(folder, { recursive: true });
-  }
 }
 
 /**
@@ -91,10 +92,10 @@ export const retriesOf = (received: readonly Received[]): number[] =>
 
 /** Leaves a socket at `path` without a listener. */
 export async function leaveSocket(path: string): Promise<void> {
-  const folder = mkdtempSync("/tmp/munge-client-");
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(join(folder, "socket"), resolve));
-  renameSync(join(folder, "socket"), path);
-  await new Promise((resolve) => server.close(resolve));
-  rmSync(folder, { recursive: true });
+  await withDirectory(async (folder) => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(join(folder, "socket"), resolve));
+    renameSync(join(folder, "socket"), path);
+    await new Promise((resolve) => server.close(resolve));
+  });
 }

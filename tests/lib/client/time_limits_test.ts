@@ -1,12 +1,12 @@
 // When the asynchronous client gives up on a server that does not answer: time limits and abort signals. It leaves no
 // descriptor open.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { MungeClient } from "../../../lib/client/protocol.ts";
 import { until } from "../../harness/until.ts";
 import { openSockets } from "../../mod/daemons.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 import {
   ANSWER,
   answerWith,
@@ -80,15 +80,15 @@ test("an aborted signal ends the transaction with its reason at any point", asyn
       await client(path, controller.signal);
     }
   });
-  const folder = mkdtempSync("/tmp/munge-client-");
-  const path = join(folder, "stale");
-  await leaveSocket(path);
-  const controller = new AbortController();
-  const started = performance.now();
-  setTimeout(() => controller.abort(reason), 120);
-  await client(path, controller.signal);
-  assert.ok(performance.now() - started < 2000, "not at the end of the pauses");
-  rmSync(folder, { recursive: true });
+  await withDirectory(async (folder) => {
+    const path = join(folder, "stale");
+    await leaveSocket(path);
+    const controller = new AbortController();
+    const started = performance.now();
+    setTimeout(() => controller.abort(reason), 120);
+    await client(path, controller.signal);
+    assert.ok(performance.now() - started < 2000, "not at the end of the pauses");
+  });
 });
 
 test("no descriptor is left after success, failure, timeout and abort", async (context) => {

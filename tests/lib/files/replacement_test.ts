@@ -19,7 +19,7 @@ import {
   createReplacement,
   replaceFile,
 } from "../../../lib/files/replacement.ts";
-import { withDirectory } from "../../daemon/scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 

@@ -12,7 +12,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { checkFile, type TrustedFile } from "../../../lib/files/security.ts";
-import { isRoot, memoryLogger, withDirectory } from "../../daemon/scratch.ts";
+import { isRoot } from "../../harness/programs.ts";
+import { withDirectory } from "../../harness/scratch.ts";
+import { memoryLogger } from "../../daemon/memory_logger.ts";
 
 const uid = process.geteuid!();
 

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isFipsMode } from "../../../lib/os/fips.ts";
-import { withDirectory } from "../../daemon/scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 
 test("isFipsMode() reads the kernel's flag, which old kernels and other systems don't have", () => {
   withDirectory((directory) => {

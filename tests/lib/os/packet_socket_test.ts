@@ -11,7 +11,7 @@ import {
   sendPacket,
 } from "../../../lib/os/packet_socket.ts";
 import { acceptConnection, identifyPeer, peer } from "../../../lib/os/socket.ts";
-import { withDirectory } from "../../daemon/scratch.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 
 const skip = process.platform !== "linux";
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -9,7 +9,7 @@ import {
   packGroups,
 } from "../../../../daemon/munged/groups/map.ts";
 import { GroupUpdater } from "../../../../daemon/munged/groups/groups.ts";
-import { memoryLogger } from "../../scratch.ts";
+import { memoryLogger } from "../../memory_logger.ts";
 
 test("isGroupMember() finds exactly what packGroups() was given", () => {
   const groups = new Map([[1000, [30, 4]], [0, [0xffff_fffe]], [7, []]]);

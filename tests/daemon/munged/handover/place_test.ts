@@ -6,7 +6,8 @@ import { handoverPath, trustedPeer } from "../../../../daemon/munged/handover/pl
 import { setEffectiveUser } from "../../../../lib/os/identity.ts";
 import { connectForPackets, listenForPackets } from "../../../../lib/os/packet_socket.ts";
 import { acceptConnection } from "../../../../lib/os/socket.ts";
-import { isRoot, withDirectory } from "../../scratch.ts";
+import { isRoot } from "../../../harness/programs.ts";
+import { withDirectory } from "../../../harness/scratch.ts";
 
 const [ROOT, MUNGE, STRANGER] = [0, 65_533, 65_534] as const;
 const skip = (process.platform !== "linux" || !isRoot) && "needs Linux and root";

@@ -1,9 +1,7 @@
 // The replay cache over time: expired tables are dropped, and nothing is forgotten because a clock was wrong for a while or a
 // different --timestamp-drift-max was in force.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { ReplayCache } from "../../../../daemon/munged/replay/cache.ts";
 import {
@@ -15,18 +13,10 @@ import {
 import { ReplayPurge } from "../../../../daemon/munged/replay/purge.ts";
 import { takeOverJournals } from "../../../../daemon/munged/replay/takeover.ts";
 import { replayUsage } from "../../../../daemon/munged/replay/usage.ts";
+import { withDirectory } from "../../../harness/scratch.ts";
 import { insert, NOW, randomKeys } from "./presenting.ts";
 
 const MINUTE = 60_000;
-
-function withDirectory(body: (directory: string) => void): void {
-  const directory = mkdtempSync(join(tmpdir(), "replay-"));
-  try {
-    body(directory);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-}
 
 /** A purge once a minute, with the clock `ahead` seconds ahead. */
 function purging(state: ReplayState) {

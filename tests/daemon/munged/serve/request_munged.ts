@@ -24,7 +24,7 @@ import {
   parseHeader,
 } from "../../../../lib/protocol/message.ts";
 import { encodeRequest } from "../../../requests.ts";
-import { memoryLogger } from "../../scratch.ts";
+import { memoryLogger } from "../../memory_logger.ts";
 
 /** The clock. */
 export const NOW = 1_700_000_000;

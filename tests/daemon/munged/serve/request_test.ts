@@ -17,7 +17,7 @@ import {
   parseStatusResponse,
 } from "../../../../lib/protocol/message.ts";
 import { encodeRequest } from "../../../requests.ts";
-import { memoryLogger } from "../../scratch.ts";
+import { memoryLogger } from "../../memory_logger.ts";
 import { bodyOf, CLIENT, munged, NOW, PAYLOAD } from "./request_munged.ts";
 
 test("a credential carries the identity of the client that asked for it, and its payload", () => {
