@@ -3,10 +3,10 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { MAIN } from "../harness/programs.ts";
 import { freePort } from "./kdc.ts";
 
-const ROOT = resolve(import.meta.dirname, "../..");
 const FAKETIME = [
   "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
   "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
@@ -22,7 +22,7 @@ export const SANDBOX_NEEDS = {
 const VERSIONS = "\0\0\0\x13KRB5_SENDAUTH_V1.0\0\0\0\0\x040.1\0";
 
 /** How the tests run our programs. */
-export const PROGRAM = [process.execPath, join(ROOT, "cli/main.ts")] as const;
+export const PROGRAM = [process.execPath, MAIN] as const;
 
 /** Options that a test can set. */
 export interface AuksdOptions {

@@ -13,10 +13,10 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
+import { MAIN } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 import { Kdc, KDC_NEEDS } from "./kdc.ts";
 
-const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const MNGT = "host/mngt.realm.a@REALM.A";
 
 const NEEDS = {

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { it } from "node:test";
 import { libkrb5 } from "../../lib/krb5/library.ts";
 import { printable } from "../../lib/printable.ts";
+import { MAIN } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 
-const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const CONFIGS = join(import.meta.dirname, "reference/configs");
 
 interface Recorded {

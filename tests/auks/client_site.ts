@@ -12,10 +12,10 @@ import {
   formatPlainReply,
 } from "../../lib/auks/reply.ts";
 import { parseRequest } from "../../lib/auks/request.ts";
+import { MAIN } from "../harness/programs.ts";
 import { Kdc } from "./kdc.ts";
 import { ScriptedAuksd, type ScriptedOptions } from "./scripted_auksd.ts";
 
-const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 /** The principal of all daemons, in REALM.A. */
 export const SERVICE = "host/mngt.realm.a";
 /** The UID to which bob's principal is mapped; an account that every system has. */

@@ -4,11 +4,10 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
+import { MAIN } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 import { Auksd } from "./auksd.ts";
 import { freePort, Kdc, KDC_NEEDS } from "./kdc.ts";
-
-const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 
 suite("mungebox doctor --auks", KDC_NEEDS, () => {
   let kdc: Kdc;

@@ -6,8 +6,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { MAIN } from "../harness/programs.ts";
 
-const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const CONFIG = join(import.meta.dirname, "reference/configs/howto-with-api.conf");
 
 describe("without libkrb5", () => {

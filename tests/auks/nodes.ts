@@ -2,10 +2,9 @@
 // host name, /tmp, /etc/passwd, krb5.conf and keytab, in namespaces that end with the test.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { MAIN } from "../harness/programs.ts";
 import type { Kdc } from "./kdc.ts";
-
-const MAIN = resolve(import.meta.dirname, "../../cli/main.ts");
 
 /** What nodes need, for suite(). */
 export const NODE_NEEDS = {

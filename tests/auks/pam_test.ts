@@ -1,14 +1,13 @@
 // auks-pam in a session of Debian's PAM, opened by pamtester.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { after, before, it } from "node:test";
+import { MAIN } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 import { Auksd, SANDBOX_NEEDS } from "./auksd.ts";
 import { Kdc, KDC_NEEDS, PASSWORD } from "./kdc.ts";
 import { inNode, Node, NODE_NEEDS } from "./nodes.ts";
 
-const MAIN = resolve("cli/main.ts");
 const CACHE = "FILE:/tmp/krb5cc_of_session";
 
 const needs = {

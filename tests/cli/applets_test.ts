@@ -17,9 +17,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { MAIN } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 
-const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const reference = spawnSync("munged", ["--version"]).status === 0;
 
 interface Result {

@@ -11,8 +11,8 @@ import {
   formatEncodeResponse,
   formatStatusResponse,
 } from "../../lib/protocol/message.ts";
+import { MAIN } from "../harness/programs.ts";
 
-const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const HOSTILE = "\x1b]52;c;Zm9v\x07\x1b[2J\x9b31m";
 const SHOWN = "\\x1b]52;c;Zm9v\\x07\\x1b[2J\\x9b31m";
 

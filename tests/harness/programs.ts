@@ -11,6 +11,8 @@ export const MAKES: readonly Make[] = ["ours", "reference"];
 
 /** This project's executable. */
 export const MUNGEBOX = resolve(process.env["MUNGEBOX"] ?? "dist/mungebox");
+/** Its source, for tests that run it in Bun. */
+export const MAIN = resolve(import.meta.dirname, "../../cli/main.ts");
 /** The reference's daemon, if it is installed. */
 export const REFERENCE_MUNGED = "/usr/sbin/munged";
 

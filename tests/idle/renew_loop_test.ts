@@ -12,11 +12,11 @@ import { summarizeKrbCred } from "../../lib/auks/krb_cred_summary.ts";
 import type { PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts";
 import { Context } from "../../lib/krb5/context.ts";
+import { MAIN } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 import { Kdc, KDC_NEEDS } from "../auks/kdc.ts";
 import { ScriptedAuksd } from "../auks/scripted_auksd.ts";
 
-const MAIN = join(import.meta.dirname, "../../cli/main.ts");
 const SERVICE = "host/mngt.realm.a";
 const BOB = 1;
 

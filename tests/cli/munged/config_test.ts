@@ -7,8 +7,7 @@ import { test } from "node:test";
 import { formatValue, parseValue } from "../../../cli/munged/config.ts";
 import { parseConfig } from "../../../cli/munged/munged.ts";
 import { withDirectory } from "../../harness/scratch.ts";
-
-const MAIN = join(import.meta.dirname, "../../../cli/main.ts");
+import { MAIN } from "../../harness/programs.ts";
 
 /** Calls `use` with the path of a configuration file with this text. */
 function withFile(text: string, use: (path: string) => void): void {
