@@ -28,11 +28,11 @@ it("HelperScript gets the user's variables, and none of the runtime's settings",
 });
 
 it("a HelperScript that can't be run is reported in the system's words", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "mungebox-"));
-  const script = join(directory, "helper");
-  writeFileSync(script, "#!/no/such/shell\n");
-  chmodSync(script, 0o755);
-  const failure = await runHelperScript(script, undefined, "renewed");
-  rmSync(directory, { recursive: true });
-  assert.equal(failure, `${script}: No such file or directory`);
+  await withDirectory(async (directory) => {
+    const script = join(directory, "helper");
+    writeFileSync(script, "#!/no/such/shell\n");
+    chmodSync(script, 0o755);
+    const failure = await runHelperScript(script, undefined, "renewed");
+    assert.equal(failure, `${script}: No such file or directory`);
+  });
 });
