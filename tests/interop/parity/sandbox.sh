@@ -27,8 +27,12 @@ serving() {
     munge -n -S "$1" >/dev/null 2>&1
 }
 
-# told FILE: whether a daemon's log has all the lines of its start; threads write some of them, in any order.
+# told FILE [OPTION...]: whether the log of a daemon with these options has all the lines of its start; threads write
+# some of them, in any order.
 told() {
+    case " $* " in
+        *" -M "* | *" --mlockall "*) grep -qs 'Locked pages' "$1" || return 1 ;;
+    esac
     grep -qs 'Created .* work thread' "$1" &&
         [ "$(grep -c 'Created .* work thread' "$1")" = \
             "$(grep -Ec 'Found .* supplementary|Disabled supplementary group mapping' "$1")" ]
@@ -37,7 +41,7 @@ told() {
 # start OPTION...: a daemon in the background that has written all lines of its start.
 log=/var/log/munge/munged.log
 start() {
-    munged "$@" && await told "${log}"
+    munged "$@" && await told "${log}" "$@"
 }
 
 # begin COMMAND...: a daemon in the foreground that has written all lines of its start, or has ended.
@@ -45,7 +49,7 @@ begin() {
     "$@" 2>"$directory/daemon" &
     daemon=$!
     begin_tries=0
-    until told "$directory/daemon" || ! alive "$daemon" || [ "$begin_tries" = 200 ]; do
+    until told "$directory/daemon" "$@" || ! alive "$daemon" || [ "$begin_tries" = 200 ]; do
         sleep 0.02
         begin_tries=$((begin_tries + 1))
     done
