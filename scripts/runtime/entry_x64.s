@@ -494,7 +494,14 @@ thread:                           # pthread_create()
   cmp [rsp], rcx
   jne 2f                          # not the engine's: the caller handles the failure
   dec ebp
-  je 3f
+  jne 4f
+  mov eax, 157                    # prctl
+  mov edi, 3                      # PR_GET_DUMPABLE
+  syscall
+  test eax, eax
+  jne 3f
+  inc ebp                         # a daemon that has started waits until a thread can be started
+4:
   mov qword ptr [rsp], 0
   mov qword ptr [rsp + 8], 50000000
   mov rdi, rsp

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
+import { isRunning, startDaemon } from "../harness/daemon.ts";
 import { hasReference, isRoot, type Make } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { suite } from "../suite.ts";
@@ -169,13 +170,17 @@ suite("a user's used-up processes", { root: isRoot }, () => {
     });
   }
 
+  /** The command of a munged with files of its own. */
+  function mungedCommand(): string[] {
+    const options = ["socket", "pid-file", "seed-file", "log-file", "key-file"].map((name) =>
+      `--${name}=${join(directory, name)}`
+    );
+    return [realm.program("ours", "munged"), "--origin=127.0.0.1", ...options];
+  }
+
   for (const left of [...LEFT, NEEDED - 1, NEEDED]) {
     it(`munged with ${left} left`, () => {
-      const options = ["socket", "pid-file", "seed-file", "log-file", "key-file"].map((name) =>
-        `--${name}=${join(directory, name)}`
-      );
-      const program = realm.program("ours", "munged");
-      const { status, err } = run(left, [program, "--origin=127.0.0.1", ...options]);
+      const { status, err } = run(left, mungedCommand());
       if (left < NEEDED) {
         assert.match(err, /^munged: Error: Insufficient resources: .*\(?ulimit -u.*\n$/);
         assert.equal(status, 1);
@@ -188,4 +193,26 @@ suite("a user's used-up processes", { root: isRoot }, () => {
       assert.equal(realm.run("ours", "munged", ["--stop", socket]).status, 0);
     });
   }
+
+  it("a running munged waits if the engine can start no more threads, and then goes on", async () => {
+    const command = ["setpriv", ...asUser, ...mungedCommand(), "--foreground"];
+    const daemon = await startDaemon(command, (log) => log.includes("Created 2 work threads"));
+    const pid = daemon.process.pid!;
+    const allow = (processes: number) => {
+      const command = ["prlimit", `--pid=${pid}`, `--nproc=${processes}:`];
+      assert.equal(spawnSync("setpriv", [...asUser, ...command]).status, 0);
+    };
+    const socket = `--socket=${join(directory, "socket")}`;
+    try {
+      allow(1);
+      // Garbage is collected in threads of its own, which are started now.
+      realm.run("ours", "remunge", ["--quiet", "--duration=5", "--length=100000", socket]);
+      assert(isRunning(pid), daemon.log());
+      allow(1_000);
+      assert.equal(realm.run("ours", "munge", ["--no-input", socket]).status, 0);
+    } finally {
+      daemon.process.kill();
+    }
+    assert.equal(await daemon.ended, 0);
+  });
 });
