@@ -19,6 +19,8 @@ import {
 import { join } from "node:path";
 
 const SSHD = "/usr/sbin/sshd";
+/** Far longer than anything takes that works, even on a busy machine. */
+const PATIENCE_MS = 120_000;
 
 /** The needs of tests with hosts, for suite(). */
 export const NETWORK_NEEDS: Readonly<Record<string, boolean>> = {
@@ -78,7 +80,7 @@ export class Network {
       `UserKnownHostsFile ${this.directory}/known_hosts`,
       "User root",
       "BatchMode yes",
-      "ConnectTimeout 5",
+      "ConnectTimeout 30",
     ];
     names.forEach((name, index) => {
       config.push(`Host ${name}`, `HostName ${this.#address(index)}`, `HostKeyAlias ${name}`);
@@ -164,7 +166,7 @@ export class Network {
   }
 
   /** Runs a command on a host, over ssh. */
-  onHost(name: string, command: string, input = "", timeout = 100_000): Outcome {
+  onHost(name: string, command: string, input = "", timeout = PATIENCE_MS): Outcome {
     const { status, stdout, stderr } = spawnSync("ip", this.#overSsh(name, command), {
       encoding: "utf8",
       timeout,
@@ -180,7 +182,7 @@ export class Network {
   }
 
   /** Waits until a command succeeds on a host. */
-  waitFor(name: string, command: string, timeout = 60_000): void {
+  waitFor(name: string, command: string, timeout = PATIENCE_MS): void {
     const deadline = performance.now() + timeout;
     for (;;) {
       const { status, out, err } = this.onHost(name, command);

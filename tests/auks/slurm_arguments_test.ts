@@ -8,7 +8,7 @@ import { suite } from "../suite.ts";
 import {
   BOBS,
   NO_CACHE,
-  OBSERVE,
+  observe,
   PLUGSTACK,
   quote,
   SLURM_NEEDS,
@@ -42,8 +42,9 @@ suite("arguments of auks.so", SLURM_NEEDS, () => {
 
   it("per_step gives each step its own", () => {
     cluster.configurePlugin(`${PLUGSTACK} per_step`);
-    const script =
-      `srun -n1 --exact sleep 2 & srun -n1 --exact sleep 2 & sleep 1.2; ${OBSERVE}; wait`;
+    const observed = `${cluster.directory}/jobs/observed`;
+    const step = `srun -n1 --exact sh -c 'until test -e ${observed}; do sleep 0.1; done' &`;
+    const script = `${step} ${step} ${observe(2)}; touch ${observed}; wait`;
     const { out, err } = bob(`salloc --quiet -n3 bash -c ${quote(script)}`);
     assert.match(out, /^renewers 2$/m, out + err);
     assert.match(out, /^caches 2$/m);
@@ -95,7 +96,7 @@ suite("arguments of auks.so", SLURM_NEEDS, () => {
       assert.match(bob("srun klist").err, /API init failed : unable to parse configuration file/);
       cluster.configurePlugin(`${PLUGSTACK} conf=${other}`);
       assert.match(bob("srun klist").out, BOBS);
-      const { out } = bob("srun sh -c 'sleep 0.5; pgrep -f \"[a]uks -R\"'");
+      const { out } = bob("srun sh -c 'until pgrep -f \"[a]uks -R\"; do sleep 0.1; done'");
       assert.match(out, /^\d+$/m, "the renewer runs");
     } finally {
       cluster.must("login", `mv ${other} ${usual}`);
@@ -110,6 +111,7 @@ suite("arguments of auks.so", SLURM_NEEDS, () => {
       `pkill -x slurmd; while pgrep -x slurmd; do sleep 0.1; done
 LD_PRELOAD=${library} slurmd &>/var/log/slurmd.start`,
     );
+    cluster.waitFor("compute", "scontrol show slurmd");
     for (
       const [argument, flushes] of [["", ""], ["sync=no", ""], ["sync=yes", "1\n"], [
         "sync=all",
@@ -119,7 +121,7 @@ LD_PRELOAD=${library} slurmd &>/var/log/slurmd.start`,
       writeFileSync(log, "", { mode: 0o666 });
       cluster.configurePlugin(`${PLUGSTACK} ${argument}`);
       assert.match(bob("srun klist").out, BOBS);
-      cluster.waitFor("compute", "! pgrep slurmstepd");
+      cluster.waitForJobs();
       assert.equal(cluster.must("compute", `cat ${log}`), flushes, argument);
     }
     rmSync(log);

@@ -93,7 +93,7 @@ suite("attacks on auks.so", SLURM_NEEDS, () => {
   describe("no user can have a node drained, even if the plugin is required,", () => {
     /** The node's state when no job is left, not even a completing one, and a drain would be known. */
     const state = () => {
-      cluster.waitFor("login", 'test -z "$(squeue --noheader)"');
+      cluster.waitForJobs();
       return cluster.must("login", "sleep 2; sinfo --noheader --format %t").trim();
     };
 
@@ -165,14 +165,19 @@ suite("attacks on auks.so", SLURM_NEEDS, () => {
       `renewer=$(${RENEWER})
 kill -KILL $renewer
 while test -e /proc/$renewer; do sleep 0.1; done
-echo $((renewer - 1)) >/proc/sys/kernel/ns_last_pid
-setsid sleep 77 &>/dev/null &
+# Until nothing else takes that PID first.
+for try in $(seq 50); do
+  echo $((renewer - 1)) >/proc/sys/kernel/ns_last_pid
+  setsid sleep 77 &>/dev/null &
+  test $! != $renewer || break
+  kill $!
+done
 echo $renewer $!`,
     );
     const [renewer, other] = ids.trim().split(" ");
     assert.equal(other, renewer);
     cluster.must("login", "scancel --name=early", "bob");
-    cluster.waitFor("compute", "! pgrep slurmstepd");
+    cluster.waitForJobs();
     assert.equal(cluster.must("compute", "pgrep -fx 'sleep 77'").trim(), other);
     cluster.must("compute", "pkill -fx 'sleep 77'");
   });

@@ -68,7 +68,7 @@ suite("caches of type", NEEDS, () => {
         const [cache = "", shown] = out.split("\n");
         assert(cache.startsWith(`Ticket cache: ${type}:`), out + err);
         assert.notEqual(`${cache}\n`, own);
-        cluster.waitFor("compute", "! pgrep slurmstepd");
+        cluster.waitForJobs();
         assert.equal(primary(), own, "the user's own cache is the primary one");
         const left = compute(`KRB5CCNAME=${cache.split(": ")[1]} klist -s || echo gone`, "bob");
         assert.equal(left, "gone\n");

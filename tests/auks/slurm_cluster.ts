@@ -105,9 +105,13 @@ export const PLUGSTACK = "optional @ default=enabled spankstackcred=yes minimum_
 export const NO_CACHE = /No credentials cache found/;
 export const BOBS = /^Default principal: bob@REALM\.A$/m;
 
-/** Counts the renewers and caches on the compute node, from a script of a job. */
-export const OBSERVE =
-  "srun --overlap -n1 --auks=no sh -c 'echo renewers $(pgrep -fc \"[a]uks -R\"); echo caches $(ls /tmp | grep -c tkt)'";
+/** Counts the renewers and caches on the compute node, from a script of a job, once there are `least` renewers. */
+export function observe(least: number): string {
+  const renewers = '$(pgrep -fc "[a]uks -R")';
+  const wait = `for try in $(seq 600); do test ${renewers} -lt ${least} || break; sleep 0.1; done`;
+  const count = `echo renewers ${renewers}; echo caches $(ls /tmp | grep -c tkt)`;
+  return `srun --overlap -n1 --auks=no sh -c '${wait}; ${count}'`;
+}
 
 /** A word of the shell. */
 export function quote(text: string): string {
@@ -276,8 +280,8 @@ slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
   }
 
   /** The same, which must succeed. Returns its standard output. */
-  must(node: NodeName, commands: string, user = "root"): string {
-    const { status, out, err } = this.run(node, `set -e\n${commands}`, user);
+  must(node: NodeName, commands: string, user = "root", timeout?: number): string {
+    const { status, out, err } = this.run(node, `set -e\n${commands}`, user, timeout);
     assert.equal(status, 0, `${node}: ${commands}\n${out}${err}`);
     return out;
   }
@@ -287,9 +291,15 @@ slurmd &>/var/log/slurmd.start || { cat /var/log/slurmd.log; exit 1; }`;
     this.must(node, `kinit ${options} ${user} >/dev/null <<<"${PASSWORD}"`, user);
   }
 
+  /** Waits until no job is left, and no epilog to come: between a job's last step and that, no slurmstepd runs. */
+  waitForJobs(): void {
+    this.waitFor("login", 'jobs=$(squeue --noheader) && test -z "$jobs"');
+    this.waitFor("compute", "! pgrep slurmstepd");
+  }
+
   /** Fails if jobs have left a process or a file on the compute node. */
   assertNothingLeft(): void {
-    this.waitFor("compute", "! pgrep slurmstepd");
+    this.waitForJobs();
     const left = this.must(
       "compute",
       "pgrep -ax 'mungebox|auks' || true; ls /tmp /run/auks/jobs",
