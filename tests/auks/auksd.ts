@@ -62,6 +62,7 @@ export class Auksd {
   readonly port: number;
   readonly options: AuksdOptions;
   #child: ReturnType<typeof spawn> | undefined;
+  #closed: Promise<unknown> | undefined;
   #log = "";
 
   private constructor(options: AuksdOptions, port: number) {
@@ -172,6 +173,7 @@ mungebox {
       stdio: ["ignore", "inherit", "pipe"],
     });
     this.#child = child;
+    this.#closed = new Promise((resolve) => child.once("close", resolve));
     child.stderr!.on("data", (bytes) => this.#log += bytes);
     for (const latest = performance.now() + PATIENCE_MS; performance.now() < latest;) {
       if (await answers(this.port)) return;
@@ -191,12 +193,11 @@ mungebox {
     this.#child!.stderr!.pause();
   }
 
-  /** Waits for it to end. Returns the exit status or the signal. */
+  /** Waits for it to end, and for the rest of its log. Returns the exit status or the signal. */
   async ended(): Promise<number | string | null> {
     const child = this.#child!;
-    if (child.exitCode === null && child.signalCode === null) {
-      await new Promise((resolve) => child.once("exit", resolve));
-    }
+    child.stderr!.resume();
+    await this.#closed;
     return child.signalCode ?? child.exitCode;
   }
 
@@ -242,7 +243,7 @@ function clockOf(clock: number): NodeJS.ProcessEnv {
 }
 
 /** Whether auksd answers the first message of the handshake there. */
-function answers(port: number): Promise<boolean> {
+export function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => socket.write(VERSIONS));
     const end = (isAnswered: boolean) => {

@@ -8,8 +8,9 @@ import type { ChildProcess } from "node:child_process";
 import { after, before, it } from "node:test";
 import { suite } from "../suite.ts";
 import { type Difference, DIFFERENT } from "./command_differences.ts";
+import { answers } from "./auksd.ts";
 import { freePort, Kdc, KDC_NEEDS, PASSWORD } from "./kdc.ts";
-import { type CommandResult, Node, NODE_NEEDS } from "./nodes.ts";
+import { type CommandResult, Node, NODE_NEEDS, type Output } from "./nodes.ts";
 import { until } from "../harness/until.ts";
 
 interface Row {
@@ -36,6 +37,12 @@ const { commands } = JSON.parse(
 const RULE = "RULE:[2:$1/$2@$0](^host/.*@REALM\\.A$)s/.*/root/";
 /** The ports of the recorded daemon. */
 const RECORDED_PORT = /(primary daemon port is |mngt:)12345/;
+/** The port of other configurations. */
+const OTHER_PORT = 12_347;
+/** How long a program that prints nothing runs before it gets a signal. */
+const SILENT_S = 1.6;
+/** After the last line that it prints before a signal. */
+const SETTLED_S = 0.3;
 
 /** Typing errors in the original's usage that ours corrects. */
 const USAGE_CORRECTIONS: readonly (readonly [string, string])[] = [
@@ -164,38 +171,61 @@ suite("command lines of AUKS", { ...KDC_NEEDS, ...NODE_NEEDS }, () => {
     }
   }
 
-  async function perform(row: Row): Promise<CommandResult> {
+  /** Whether a program has done what it does before its next signal, which is number `at`. */
+  async function isDue(row: Row, at: number, { out, err }: Output): Promise<boolean> {
+    const said = out + err;
+    if (row.section === "auksd") {
+      if (at === 0) {
+        return await answers(row.command.includes("quiet.conf") ? OTHER_PORT : port);
+      }
+      return (said.match(/repo cleaned|connections pending/g)?.length ?? 0) > at;
+    }
+    return said.split("\n").length > linesBefore(row, at);
+  }
+
+  async function perform(row: Row, log: () => string): Promise<CommandResult> {
     const { account, KRB5CCNAME, environment = {} } = row;
     const ending = DIFFERENT[row.n]?.endedBy ?? row["ended by"] ?? "";
     const signals = ending.split("+").filter((name) => name.startsWith("SIG"));
-    // As many seconds as in the recording.
-    const first = environment["AUKS_PRIV_RENEW_INT"] ?? environment["AUKS_PRIV_ERROR_INT"]
-      ? 2.6
-      : 1.6;
+    const isSilent = row.section !== "auksd" && linesBefore(row, 0) === 0;
+    const settle = async () => {
+      await pause(isSilent ? SILENT_S : SETTLED_S);
+      return true;
+    };
     // Signals go to the program, not to the shell.
     const command = signals.length === 0
       ? row.command
       : row.command.replace(/^((?:\w+=\S+ )*)/, "$1exec ");
-    return await nodes[row.node].run(command, {
+    const result = await nodes[row.node].run(command, {
       account,
       environment: {
         ...KRB5CCNAME === undefined ? {} : { KRB5CCNAME },
         ...environment,
         [MARK]: mark(row),
       },
-      signals: signals.map((name, at) => [first + 0.7 * at, name as NodeJS.Signals] as const),
+      signals: signals.map((name, at) => ({
+        name: name as NodeJS.Signals,
+        isDue: async (output) =>
+          await isDue(row, at, output) && requestsOf(row).every((said) => log().includes(said)) &&
+          await settle(),
+      })),
     });
+    if (!Object.keys(environment).some((name) => name.endsWith("_INT"))) return result;
+    // It may have reported once more before it got the signal.
+    const lines = result.out.split("\n").slice(0, linesBefore(row, 0));
+    return { ...result, out: lines.map((line) => `${line}\n`).join("") };
   }
 
   for (const row of commands) {
     it(`${row.n}: ${row.command}`, async () => {
       await prepare(row);
       const from = daemonLog.length;
-      const result = await perform(row);
+      const log = () => daemonLog.slice(from);
+      const result = await perform(row, log);
       if (row.section === "auksd") checkAuksd(row, result);
       else check(row, result, port);
       await endBackground(row);
-      await checkDaemonLog(row, () => daemonLog.slice(from));
+      for (const said of requestsOf(row)) await until(said, () => log().includes(said));
       for (const [command, expected] of Object.entries(row.afterwards ?? {})) {
         const different = DIFFERENT[row.n]?.afterwards;
         if (different === "not compared") continue;
@@ -305,13 +335,20 @@ function withoutReasons(text: string): string {
   return text.replace(/^((?:Auks API|TIME) .*?) \((?!client side).*\)$/gm, "$1");
 }
 
-/** The daemon's log has everything that scripts look for, in the same words. */
-async function checkDaemonLog(row: Row, log: () => string): Promise<void> {
-  if (DIFFERENT[row.n] !== undefined || row.section === "auksd") return;
-  for (const line of row["auksd log"] ?? []) {
-    const said = /worker\[\d+\] : (.* request (?:succeed|failed : .*))$/.exec(line)?.[1];
-    if (said !== undefined) await until(said, () => log().includes(`] : ${said}`));
-  }
+/** What the daemon logs about a row's requests, which scripts look for. */
+function requestsOf(row: Row): string[] {
+  if (DIFFERENT[row.n] !== undefined || row.section === "auksd") return [];
+  return (row["auksd log"] ?? []).flatMap((line) =>
+    /worker\[\d+(\] : .* request (?:succeed|failed : .*))$/.exec(line)?.[1] ?? []
+  );
+}
+
+/** The number of lines that a program prints before signal number `at`. */
+function linesBefore(row: Row, at: number): number {
+  const { out = row.stdout, err = row.stderr } = DIFFERENT[row.n] ?? {};
+  const text = out + (typeof err === "string" ? err : "");
+  const ends = [...text.matchAll(/^.* ending main loop$/gm)];
+  return text.slice(0, ends[at]?.index).split("\n").length - 1;
 }
 
 function pause(seconds: number): Promise<void> {
@@ -411,10 +448,10 @@ function configurations(port: number, krb5: string): Record<string, string> {
       common: { PrimaryHost: "elsewhere", SecondaryHost: "elsewhere2" },
     }),
     "/tmp/no-cachedir.conf": conf({
-      common: { PrimaryPort: "12347" },
+      common: { PrimaryPort: `${OTHER_PORT}` },
       auksd: { CacheDir: "/nowhere/cache" },
     }),
-    "/tmp/quiet.conf": conf({ common: { PrimaryPort: "12347" }, auksd: { LogLevel: "0" } }),
+    "/tmp/quiet.conf": conf({ common: { PrimaryPort: `${OTHER_PORT}` }, auksd: { LogLevel: "0" } }),
     "/tmp/no-keytab.conf": conf({ auksd: { PrimaryKeytab: "/nowhere/krb5.keytab" } }),
     "/tmp/ren3.conf": conf({ renewer: { LogLevel: "3" } }),
     "/tmp/k5.norule": krb5.replace(/\n.*RULE.*/, ""),

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { MAIN } from "../harness/programs.ts";
 import type { Kdc } from "./kdc.ts";
 
@@ -30,12 +31,22 @@ export interface CommandResult {
   readonly seconds: number;
 }
 
+/** What a command has printed so far. */
+export type Output = Record<"out" | "err", string>;
+
+/** A signal for a command. */
+export interface DueSignal {
+  readonly name: NodeJS.Signals;
+  /** Whether the command has done what it does before. */
+  readonly isDue: (output: Readonly<Output>) => Promise<boolean>;
+}
+
 /** How to run a command. */
 export interface CommandOptions {
   readonly account: string;
   readonly environment?: Readonly<Record<string, string>>;
-  /** Signals to end it, each after so many seconds. */
-  readonly signals?: readonly (readonly [seconds: number, signal: NodeJS.Signals])[];
+  /** Signals to end it, in order. */
+  readonly signals?: readonly DueSignal[];
 }
 
 /** The project's directory, and its path on a node. */
@@ -119,23 +130,35 @@ export class Node {
     const started = performance.now();
     const child = this.start(command, options);
     const limit = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
-    const collect = async (stream: NodeJS.ReadableStream) => {
-      let text = "";
-      for await (const chunk of stream) text += chunk;
-      return text;
+    const output: Output = { out: "", err: "" };
+    const collect = async (stream: NodeJS.ReadableStream, name: keyof Output) => {
+      for await (const chunk of stream) output[name] += chunk;
     };
-    for (const [seconds, signal] of options.signals ?? []) {
-      setTimeout(() => child.kill(signal), seconds * 1000);
-    }
-    const [out, err, status] = await Promise.all([
-      collect(child.stdout!),
-      collect(child.stderr!),
+    const [status] = await Promise.all([
       new Promise<number>((resolve) =>
         child.on("exit", (code, signal) => resolve(code ?? 128 + SIGNALS[signal!]!))
       ),
+      collect(child.stdout!, "out"),
+      collect(child.stderr!, "err"),
+      this.#send(child, options.signals ?? [], output),
     ]);
     clearTimeout(limit);
-    return { status, out, err, seconds: (performance.now() - started) / 1000 };
+    return { status, ...output, seconds: (performance.now() - started) / 1000 };
+  }
+
+  /** Sends signals when they are due, unless the command ends before. */
+  async #send(
+    child: ChildProcess,
+    signals: readonly DueSignal[],
+    output: Readonly<Output>,
+  ): Promise<void> {
+    for (const { name, isDue } of signals) {
+      while (!await isDue(output)) {
+        if (child.exitCode !== null || child.signalCode !== null) return;
+        await pause(50);
+      }
+      child.kill(name);
+    }
   }
 
   /** Starts a shell command line as one of the accounts. */
@@ -176,7 +199,7 @@ export class Node {
 }
 
 /** The time limit for any command. */
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 const SIGNALS: Readonly<Record<string, number>> = {
   SIGHUP: 1,
