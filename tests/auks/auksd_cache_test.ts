@@ -71,7 +71,7 @@ suite("CacheDir", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }));
     try {
       await site.refused("alice", { type: "get", uid: UID.alice }, "notFound", late);
-      assert.match(late.log, /not loaded: aukscc_2001: .*alice/);
+      await late.logged(/not loaded: aukscc_2001: .*alice/);
       appendFileSync(join(late.directory, "passwd"), `alice:x:${UID.alice}:0::/:/bin/sh\n`);
       await until("alice's ticket is loaded", async () => {
         const reply = await site.ask("alice", { type: "get", uid: UID.alice }, late);

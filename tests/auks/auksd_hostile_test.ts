@@ -74,6 +74,7 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     return connection;
   }
 
+  /** Does something to all items, but only to some at once: each client has 10 s to authenticate. */
   async function inBatches<T>(items: readonly T[], task: (item: T) => Promise<void>) {
     for (let at = 0; at < items.length; at += 50) {
       await Promise.all(items.slice(at, at + 50).map(task));
@@ -154,10 +155,14 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       }
     };
     await attack(HANDSHAKES / 2);
-    const before = auksd.residentKb;
-    await attack(HANDSHAKES / 2);
-    const grown = auksd.residentKb - before;
-    assert(grown < 20_000, `${grown} KB more`);
+    // When garbage is collected depends on the load of the machine; what leaks does so in every round.
+    const grown: number[] = [];
+    do {
+      assert(grown.length < 5, `${grown.join(", ")} KB more`);
+      const before = auksd.residentKb;
+      await attack(HANDSHAKES / 2);
+      grown.push(auksd.residentKb - before);
+    } while (grown.at(-1)! >= 20_000);
     await isWell();
     assert.doesNotMatch(auksd.log, /failed to serve/);
   });
@@ -165,11 +170,20 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   it("a log that is not being read delays no request", async () => {
     const daemon = await Auksd.start(options({ auksd: "ReplayCache = no ; LogLevel = 3 ;" }));
     try {
-      daemon.readNoMore();
       const talk = alice.write({ type: "ping" });
-      const begin = performance.now();
-      for (let at = 0; at < 5000; at++) assert(await talkOnce(talk, daemon.port));
-      assert(performance.now() - begin < 40_000);
+      const round = async () => {
+        const begin = performance.now();
+        for (let at = 0; at < 500; at++) assert(await talkOnce(talk, daemon.port));
+        return performance.now() - begin;
+      };
+      await round();
+      const read = await round();
+      daemon.readNoMore();
+      await round(); // fills the pipe
+      const unread: number[] = [];
+      for (let at = 0; at < 7; at++) unread.push(await round());
+      // The quickest, because other tests share the machine; one that waits for its log would do so in every round.
+      assert(Math.min(...unread) < 2 * read, `${unread} ms, ${read} ms when it is read`);
     } finally {
       daemon.signal("SIGKILL");
       await daemon.stop();
@@ -214,29 +228,33 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
   });
 
   it(`${IDLE} idle connections do not slow down the others`, async () => {
-    const talk = alice.write({ type: "ping" });
-    const rate = async () => {
-      const begin = performance.now();
-      for (let at = 0; at < 300; at++) await talkOnce(talk, auksd.port);
-      return 300 / (performance.now() - begin);
-    };
-    await rate();
-    const idle = await Promise.all(upTo(IDLE).map(() => alice.connect(auksd.port)));
-    const ratios: number[] = [];
-    for (let round = 0; round < 5; round++) {
-      const busy = await rate();
-      ratios.push(busy);
+    const crowded = await Auksd.start(options());
+    try {
+      const talk = alice.write({ type: "ping" });
+      const rate = async ({ port }: Auksd) => {
+        const begin = performance.now();
+        for (let at = 0; at < 100; at++) await talkOnce(talk, port);
+        return 100 / (performance.now() - begin);
+      };
+      for (const daemon of [auksd, crowded]) for (let at = 0; at < 3; at++) await rate(daemon);
+      const idle: Awaited<ReturnType<Speaker["connect"]>>[] = [];
+      await inBatches(upTo(IDLE), async () => void idle.push(await alice.connect(crowded.port)));
+      // In turn, because other tests share the machine.
+      const ratios: number[] = [];
+      for (let round = 0; round < 15; round++) {
+        const free = await rate(auksd);
+        ratios.push(await rate(crowded) / free);
+      }
+      for (const { connection, client } of idle) {
+        connection.close();
+        client.free();
+      }
+      const median = ratios.toSorted((a, b) => a - b)[7]!;
+      // The limit is 0.9 of the rate (scripts/bench --auks measures it).
+      assert(median > 0.7, `${ratios}`);
+    } finally {
+      await crowded.stop();
     }
-    for (const { connection, client } of idle) {
-      connection.close();
-      client.free();
-    }
-    const free: number[] = [];
-    for (let round = 0; round < 5; round++) free.push(await rate());
-    const median = (values: number[]) => values.sort((a, b) => a - b)[2]!;
-    const ratio = median(ratios) / median(free);
-    // The limit is 0.9 of the rate (scripts/bench --auks measures it); here other tests share the machine.
-    assert(ratio > 0.7, `${ratio}`);
   });
 
   it(`killed ${KILLS} times during ${ADDS} ADDs, it keeps everything acknowledged`, async () => {
@@ -259,8 +277,9 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
           }
         };
         const clients = upTo(4).map(client);
-        setTimeout(() => daemon.signal("SIGKILL"), 20 + Math.random() * ADDS);
+        const kill = setTimeout(() => daemon.signal("SIGKILL"), 20 + Math.random() * ADDS);
         await Promise.all(clients);
+        clearTimeout(kill); // it would end the next one
         daemon.signal("SIGKILL");
         await daemon.ended();
         await daemon.start();

@@ -57,7 +57,7 @@ suite("aukspriv", NEEDS, () => {
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       said.push(...text.split("\n").filter((line) => line !== ""));
     });
-    const limit = performance.now() + 60_000;
+    const limit = performance.now() + 120_000;
     while (said.length < lines && performance.now() < limit) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -106,7 +106,7 @@ suite("aukspriv", NEEDS, () => {
     const started = performance.now();
     assert.deepEqual(await watch(2, { AUKS_PRIV_LIFETIME: "3" }), [built(MNGT), built(MNGT)]);
     const seconds = (performance.now() - started) / 1000;
-    assert(seconds > 1.4 && seconds < 60, `${seconds} s`); // the usual interval is hours
+    assert(seconds > 1.4 && seconds < 120, `${seconds} s`); // the usual interval is hours
   });
 
   it("reports errors, and retries after AUKS_PRIV_ERROR_INT", async () => {
@@ -150,10 +150,14 @@ suite("aukspriv", NEEDS, () => {
     const text = readFileSync(join(kdc.directory, "krb5.conf"), "utf8");
     writeFileSync(config, text.replace(/\bkdc = \d.*/, `kdc = 127.0.0.1:${hole.address().port}`));
     try {
-      const started = performance.now();
-      const lines = await watch(1, { KRB5_CONFIG: config, AUKS_PRIV_KINIT_TIMEOUT: "1" });
-      assert.deepEqual(lines, [failed("a principal", keytab, "no answer within 1 s")]);
-      assert(performance.now() - started < 10_000); // libkrb5 itself tries for longer
+      // libkrb5 itself tries for longer than 10 s; on a busy machine, the start of a program may take seconds.
+      for (let tries = 1, took = Infinity; took >= 10_000; tries++) {
+        assert(tries <= 5, `${took} ms`);
+        const started = performance.now();
+        const lines = await watch(1, { KRB5_CONFIG: config, AUKS_PRIV_KINIT_TIMEOUT: "1" });
+        assert.deepEqual(lines, [failed("a principal", keytab, "no answer within 1 s")]);
+        took = performance.now() - started;
+      }
     } finally {
       hole.close();
     }

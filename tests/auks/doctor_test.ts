@@ -93,7 +93,7 @@ suite("mungebox doctor --auks", KDC_NEEDS, () => {
       /^Problem: No ticket to authenticate with: .*\n {2}\$ (kinit|aukspriv --once)\n/,
     );
     kdc.login("alice", ["-l", "1"], "short");
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+    await new Promise((resolve) => setTimeout(resolve, 2500));
     assert.match(doctor(auksd.config, kdc.envOf("short")).stdout, /^Problem: The ticket of alice@/);
   });
 

@@ -51,12 +51,13 @@ suite("auksd with many tickets", NEEDS, () => {
         "rule { principal = ^host/compute[.]realm[.]a@REALM[.]A$ ; host = * ; role = admin ; }\n",
     });
     try {
-      const idle = await Promise.all(
-        Array.from({ length: CONNECTIONS }, () => admin.connect(auksd.port)),
-      );
-      const dumping = await Promise.all(
-        Array.from({ length: DUMPS }, () => admin.connect(auksd.port)),
-      );
+      const connect = () => admin.connect(auksd.port);
+      const idle: Awaited<ReturnType<typeof connect>>[] = [];
+      // Not all at once: each client has 10 s to authenticate, however slow the machine is.
+      while (idle.length < CONNECTIONS) {
+        idle.push(...await Promise.all(Array.from({ length: 50 }, connect)));
+      }
+      const dumping = await Promise.all(Array.from({ length: DUMPS }, connect));
       for (const { connection, client } of dumping) {
         connection.send(frame(client.seal(formatRequest({ type: "dump" }))));
       }

@@ -153,6 +153,9 @@ export function krbErrorCode(message: Uint8Array): number | undefined {
   return integer(fieldsOf(message, 30).get(6));
 }
 
+/** Less than the 10 s after which auksd disconnects a silent client, so that it must have had another reason. */
+const CLOSED_MS = 8_000;
+
 /** A connection with explicit reads. */
 export class RawConnection {
   readonly socket: Socket;
@@ -209,7 +212,7 @@ export class RawConnection {
   }
 
   /** Whether the other side closes within the time without sending anything more. */
-  async closes(milliseconds = 2000): Promise<boolean> {
+  async closes(milliseconds = CLOSED_MS): Promise<boolean> {
     const deadline = performance.now() + milliseconds;
     while (!this.#ended && this.#received.length === 0) {
       const rest = deadline - performance.now();
@@ -220,7 +223,7 @@ export class RawConnection {
   }
 
   /** Reads until the other side closes. Returns whether it does so within the time. */
-  async drained(milliseconds = 5000): Promise<boolean> {
+  async drained(milliseconds = CLOSED_MS): Promise<boolean> {
     const deadline = performance.now() + milliseconds;
     while (performance.now() < deadline) {
       if (await this.closes(deadline - performance.now())) return true;
