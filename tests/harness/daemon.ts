@@ -1,7 +1,7 @@
 // Starts a daemon in the foreground as a child of the tests, and waits until it serves or has ended. Works in every runtime that
 // the tests run under.
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 
 const START_TIMEOUT_MS = 120_000;
@@ -50,4 +50,16 @@ export function isRunning(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** How many processes a user has; zombies count, as they do for `ulimit -u`. */
+export function processesOf(uid: number): number {
+  return readdirSync("/proc").filter((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      return readFileSync(`/proc/${name}/status`, "latin1").includes(`\nUid:\t${uid}\t`);
+    } catch {
+      return false; // it has ended
+    }
+  }).length;
 }

@@ -7,13 +7,16 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readFileSync,
   rmdirSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { after, before, it } from "node:test";
+import { after, before, beforeEach, it } from "node:test";
+import { processesOf } from "../harness/daemon.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference, isRoot, MAKES } from "../harness/programs.ts";
+import { until } from "../harness/until.ts";
 import { suite } from "../suite.ts";
 
 /** A user without processes, not even those of another run of these tests, because all of them count. */
@@ -73,6 +76,9 @@ suite("limits", process.platform !== "linux" && "needs Linux", () => {
     );
   });
   after(() => realm?.close());
+
+  // What an earlier test has started counts until it has ended and its parent knows.
+  beforeEach(() => until("the user has no process", () => processesOf(UID) === 0));
 
   const clients = [
     ["n 4", 1, "munge: Error: Too many open files: 6 descriptors are needed (ulimit -n)\n"],
@@ -140,7 +146,7 @@ suite("limits", process.platform !== "linux" && "needs Linux", () => {
   for (const [threads, limit, text] of groups) {
     it(`munged ${threads} in a control group with pids.max ${limit}`, {
       skip: !isRoot && "needs root" || pids === undefined && "needs control groups",
-    }, () => {
+    }, async () => {
       const group = join(pids!, `mungebox-test-${process.pid}`);
       mkdirSync(group);
       try {
@@ -161,6 +167,8 @@ suite("limits", process.platform !== "linux" && "needs Linux", () => {
         assert.equal(realm.run("ours", "munge", ["--no-input", socket]).status, 0);
         assert.equal(realm.run("ours", "munged", ["--stop", socket]).status, 0);
       } finally {
+        const processes = join(group, "cgroup.procs");
+        await until("they have all ended", () => readFileSync(processes, "latin1") === "");
         rmdirSync(group);
       }
     });

@@ -5,10 +5,11 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, it } from "node:test";
-import { isRunning, startDaemon } from "../harness/daemon.ts";
+import { after, before, beforeEach, it } from "node:test";
+import { isRunning, processesOf, startDaemon } from "../harness/daemon.ts";
 import { hasReference, isRoot, type Make } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
+import { until } from "../harness/until.ts";
 import { suite } from "../suite.ts";
 
 /** A user without other processes, not even those of another run of these tests. */
@@ -47,6 +48,9 @@ suite("a user's used-up processes", { root: isRoot }, () => {
     if (others !== undefined) process.kill(-others.pid!, "SIGKILL");
     realm?.close();
   });
+
+  // What an earlier test has started counts until it has ended and its parent knows.
+  beforeEach(() => until("the user's other processes are gone", () => processesOf(UID) === OTHERS));
 
   const asUser = [`--reuid=${UID}`, `--regid=${UID}`, "--clear-groups"];
 
