@@ -151,7 +151,7 @@ test("an answer too long for the limit is kept until there is another one", () =
 test("no request of a user who uses too much is completed beside an unread answer", () => {
   const { parked, park, watched, ended } = parking();
   const answer = park(1, GREEDY, 450, true);
-  const [first, second] = [park(2, GREEDY, 30), park(3, GREEDY, 30)];
+  const [first, second] = [park(2, GREEDY, 250), park(3, GREEDY, 250)];
   assert(!parked.mayGather(first));
   assert(!parked.mayGather(second));
   assert.deepEqual([...watched], [1]);

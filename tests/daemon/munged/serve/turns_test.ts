@@ -73,6 +73,16 @@ test("of those waiting, the user who has used least comes first, each in order",
   assert.equal(turns.hasWaiting, false);
 });
 
+test("a request waits behind earlier ones of its user", () => {
+  const [turns] = workers(1) as [Turns];
+  turns.charge(GREEDY, 0, CHEAP, 1);
+  assert.equal(turns.mustWait(GREEDY, 0), false);
+  turns.add(client(GREEDY));
+  assert.equal(turns.mustWait(GREEDY, 0), true);
+  turns.next(0);
+  assert.equal(turns.mustWait(GREEDY, 0), false);
+});
+
 test("while there are others, one worker at a time serves a waiting user", () => {
   const [first, second] = workers(2) as [Turns, Turns];
   const now = performance.now();
