@@ -109,8 +109,9 @@ function output(command: readonly string[]): string {
 async function main(): Promise<void> {
   const values = benchOptions("library");
   const all = await contestants();
-  const munged = await Munged.start(PROGRAMS[values.munged === "ours" ? 0 : 1]!);
+  const munged = new Munged(PROGRAMS[values.munged === "ours" ? 0 : 1]!);
   try {
+    await munged.start();
     const seconds = Number(values.seconds);
     const rounds: Measured[][] = [];
     for (let round = 0; round < Number(values.rounds); round++) {

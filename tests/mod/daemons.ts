@@ -1,19 +1,20 @@
 // The two daemons that the library is tested against, our munged and the C one, each started in its own folder with a key
 // that the test knows.
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import {
   chmodSync,
   existsSync,
-  mkdtempSync,
+  mkdirSync,
   readdirSync,
   readlinkSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { connect } from "node:net";
-import { join } from "node:path";
+import { after, before } from "node:test";
 import { type Daemon, startDaemon } from "../harness/daemon.ts";
 import { MUNGEBOX, REFERENCE_MUNGED } from "../harness/programs.ts";
+import { suite } from "../suite.ts";
 
 /** One of the two programs. */
 export interface Program {
@@ -38,34 +39,35 @@ export const PROGRAMS: readonly Program[] = [
   },
 ];
 
-/** A munged that runs until {@linkcode Munged.stop}. */
+/** The C munged's program. */
+export const REFERENCE: Program = PROGRAMS[1]!;
+
+/** A munged that runs from {@linkcode Munged.start} to {@linkcode Munged.stop}. */
 export class Munged {
-  readonly socketPath: string;
+  readonly program: Program;
   readonly key: Uint8Array = new Uint8Array(randomBytes(128));
-  readonly #folder: string;
-  readonly #command: readonly string[];
+  readonly socketPath: string;
+  readonly #folder = `/tmp/munge-mod-${randomUUID()}`;
+  readonly #options: readonly string[];
   #daemon: Daemon | undefined;
 
-  private constructor(program: Program, options: readonly string[]) {
-    this.#folder = mkdtempSync("/tmp/munge-mod-");
-    chmodSync(this.#folder, 0o755);
-    const path = (name: string) => join(this.#folder, name);
-    writeFileSync(path("key"), this.key, { mode: 0o400 });
-    this.socketPath = path("socket");
-    // The reference serves every realm with its one key; ours serves the realms that have their own.
-    writeFileSync(path("gpu.key"), randomBytes(128), { mode: 0o400 });
-    const realm = program.name === "our munged" ? [`--realm=gpu=${path("gpu.key")}`] : [];
-    const files = ["key", "log", "pid", "seed"].map((name) => `--${name}-file=${path(name)}`);
-    // --force, because a folder below /tmp is writable by others, though with the sticky bit.
-    const own = ["-F", "--force", `--socket=${this.socketPath}`, ...files];
-    this.#command = [...program.command, ...own, ...realm, ...options];
+  constructor(program: Program, ...options: readonly string[]) {
+    this.program = program;
+    this.socketPath = this.#path("socket");
+    this.#options = options;
   }
 
-  /** Starts one, and waits until it accepts connections. */
-  static async start(program: Program, ...options: readonly string[]): Promise<Munged> {
-    const munged = new Munged(program, options);
-    await munged.restart();
-    return munged;
+  #path(name: string): string {
+    return `${this.#folder}/${name}`;
+  }
+
+  /** Makes its files, starts it, and waits until it accepts connections. */
+  async start(): Promise<void> {
+    mkdirSync(this.#folder);
+    chmodSync(this.#folder, 0o755);
+    writeFileSync(this.#path("key"), this.key, { mode: 0o400 });
+    writeFileSync(this.#path("gpu.key"), randomBytes(128), { mode: 0o400 });
+    await this.restart();
   }
 
   /** Its process ID. */
@@ -75,9 +77,15 @@ export class Munged {
 
   /** Starts it again after {@linkcode Munged.end}. */
   async restart(): Promise<void> {
+    const path = (name: string) => this.#path(name);
+    // The reference serves every realm with its one key; ours serves the realms that have their own.
+    const realm = this.program === REFERENCE ? [] : [`--realm=gpu=${path("gpu.key")}`];
+    const files = ["key", "log", "pid", "seed"].map((name) => `--${name}-file=${path(name)}`);
+    // --force, because a folder below /tmp is writable by others, though with the sticky bit.
+    const own = ["-F", "--force", `--socket=${this.socketPath}`, ...files];
     // It listens before it is able to stop cleanly.
     this.#daemon = await startDaemon(
-      this.#command,
+      [...this.program.command, ...own, ...realm, ...this.#options],
       async (log) => /Created \d+ work thread/.test(log) && await isListening(this.socketPath),
     );
   }
@@ -93,6 +101,27 @@ export class Munged {
   async stop(): Promise<void> {
     await this.end("SIGTERM");
     rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Declares a suite for each program that is available; `body` declares its tests, during which the munged runs.
+ *
+ * @param subject what is tested, for the suite's name.
+ * @param options of munged.
+ */
+export function suiteWithEach(
+  subject: string,
+  options: readonly string[],
+  body: (munged: Munged) => void,
+): void {
+  for (const program of PROGRAMS) {
+    suite(`${subject} with ${program.name}`, program.skip, () => {
+      const munged = new Munged(program, ...options);
+      before(() => munged.start());
+      after(() => munged.stop());
+      body(munged);
+    });
   }
 }
 

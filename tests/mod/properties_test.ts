@@ -1,12 +1,11 @@
 // Properties of the library, with generated input: whatever goes in comes out, whatever was altered is refused, and
 // nothing but a MungeError is ever thrown.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import fc from "fast-check";
 import { ciphers, decode, encode, macs, MungeError, zips } from "../../mod.ts";
 import { openCredential, sealCredential, type SealOptions } from "../../lib/offline/offline.ts";
-import { Munged, PROGRAMS } from "./daemons.ts";
-import { suite } from "../suite.ts";
+import { suiteWithEach } from "./daemons.ts";
 
 const KEY = new Uint8Array(32).fill(0x6b);
 const RUNS_WITH_DAEMON = 150;
@@ -127,55 +126,47 @@ describe("properties offline", () => {
   });
 });
 
-for (const program of PROGRAMS) {
-  suite(`properties with ${program.name}`, program.skip, () => {
-    let munged: Munged;
-    let socketPath: string;
-    before(async () => {
-      munged = await Munged.start(program);
-      socketPath = munged.socketPath;
-    });
-    after(() => munged.stop());
+suiteWithEach("properties", [], (munged) => {
+  const { socketPath } = munged;
 
-    test("any payload and options survive encode() and decode()", async () => {
-      const lifetime = fc.integer({ min: 1, max: 0xffff_ffff });
-      await fc.assert(
-        fc.asyncProperty(payload, types, lifetime, async (payload, options, ttl) => {
-          const credential = await encode(payload, { ...options, ttl, socketPath });
-          const decoded = await decode(credential, { socketPath, ignoreTimeAndReplay: true });
-          assert.ok(Buffer.from(decoded.payload).equals(payload));
-          assert.equal(decoded.ttl, Math.min(ttl, 3600));
-          assert.equal(decoded.uid, process.getuid!());
-          assert.equal(decoded.gid, process.getgid!());
-          assert.equal(decoded.cipher, options.cipher === "default" ? "aes128" : options.cipher);
-          assert.equal(decoded.mac, options.mac === "default" ? "sha256" : options.mac);
-          assert.ok([options.zip, "none"].includes(decoded.zip));
-        }),
-        { numRuns: RUNS_WITH_DAEMON },
-      );
-    });
-
-    test("any mutation of a credential is refused by decode()", async () => {
-      await fc.assert(
-        fc.asyncProperty(payload, types, mutation, async (payload, options, change) => {
-          const credential = mutate(await encode(payload, { ...options, socketPath }), change);
-          if (credential === undefined) return;
-          await assert.rejects(decode(credential, { socketPath }), (error) => {
-            assert.ok(error instanceof MungeError, `${error}`);
-            assert.notEqual(error.code, "EMUNGE_SOCKET");
-            assert.equal(error.credential, undefined);
-            return true;
-          });
-        }),
-        { numRuns: RUNS_WITH_DAEMON },
-      );
-    });
-
-    test("decode() throws nothing but MungeError", async () => {
-      await fc.assert(
-        fc.asyncProperty(anything, (text) => assertOnlyMungeError(decode(text, { socketPath }))),
-        { numRuns: RUNS_WITH_DAEMON },
-      );
-    });
+  test("any payload and options survive encode() and decode()", async () => {
+    const lifetime = fc.integer({ min: 1, max: 0xffff_ffff });
+    await fc.assert(
+      fc.asyncProperty(payload, types, lifetime, async (payload, options, ttl) => {
+        const credential = await encode(payload, { ...options, ttl, socketPath });
+        const decoded = await decode(credential, { socketPath, ignoreTimeAndReplay: true });
+        assert.ok(Buffer.from(decoded.payload).equals(payload));
+        assert.equal(decoded.ttl, Math.min(ttl, 3600));
+        assert.equal(decoded.uid, process.getuid!());
+        assert.equal(decoded.gid, process.getgid!());
+        assert.equal(decoded.cipher, options.cipher === "default" ? "aes128" : options.cipher);
+        assert.equal(decoded.mac, options.mac === "default" ? "sha256" : options.mac);
+        assert.ok([options.zip, "none"].includes(decoded.zip));
+      }),
+      { numRuns: RUNS_WITH_DAEMON },
+    );
   });
-}
+
+  test("any mutation of a credential is refused by decode()", async () => {
+    await fc.assert(
+      fc.asyncProperty(payload, types, mutation, async (payload, options, change) => {
+        const credential = mutate(await encode(payload, { ...options, socketPath }), change);
+        if (credential === undefined) return;
+        await assert.rejects(decode(credential, { socketPath }), (error) => {
+          assert.ok(error instanceof MungeError, `${error}`);
+          assert.notEqual(error.code, "EMUNGE_SOCKET");
+          assert.equal(error.credential, undefined);
+          return true;
+        });
+      }),
+      { numRuns: RUNS_WITH_DAEMON },
+    );
+  });
+
+  test("decode() throws nothing but MungeError", async () => {
+    await fc.assert(
+      fc.asyncProperty(anything, (text) => assertOnlyMungeError(decode(text, { socketPath }))),
+      { numRuns: RUNS_WITH_DAEMON },
+    );
+  });
+});

@@ -33,9 +33,9 @@ const TSCONFIG = {
 
 suite("examples", program === undefined && "munged is not available", () => {
   let project: string;
-  let munged: Munged;
+  const munged = new Munged(program!);
   before(async () => {
-    munged = await Munged.start(program!);
+    await munged.start();
     project = npmProject("examples");
     symlinkSync(resolve("node_modules/@types"), join(project, "node_modules/@types"));
     symlinkSync(resolve("node_modules/undici-types"), join(project, "node_modules/undici-types"));

@@ -52,10 +52,8 @@ test("the npm package has the library, types and source maps, but no programs", 
 });
 
 suite("the npm package", program === undefined && "munged is not available", () => {
-  let munged: Munged;
-  before(async () => {
-    munged = await Munged.start(program!);
-  });
+  const munged = new Munged(program!);
+  before(() => munged.start());
   after(() => munged.stop());
   const works = (folder: string, command: readonly string[]) => {
     writeFileSync(join(folder, "main.mjs"), PROGRAM_TEXT(munged.socketPath));

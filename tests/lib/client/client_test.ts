@@ -12,7 +12,7 @@ import {
   parseDecodeRequest,
   parseEncodeRequest,
 } from "../../../lib/protocol/message.ts";
-import { Munged, PROGRAMS } from "../../mod/daemons.ts";
+import { Munged, REFERENCE } from "../../mod/daemons.ts";
 import { suite } from "../../suite.ts";
 import { ANSWER, answerWith, CREDENTIAL, REQUEST, retriesOf, withServer } from "./fake_munged.ts";
 
@@ -145,11 +145,10 @@ test("a payload is what its buffer held at the call, whatever becomes of the buf
   });
 });
 
-const reference = PROGRAMS.find(({ name }) => name === "the reference's munged")!;
-
-suite("the asynchronous client with the reference's munged", reference.skip, () => {
+suite("the asynchronous client with the reference's munged", REFERENCE.skip, () => {
   it("encodes and decodes payloads of any length, and reports errors in the response", async () => {
-    const munged = await Munged.start(reference);
+    const munged = new Munged(REFERENCE);
+    await munged.start();
     try {
       const client = new MungeClient(munged.socketPath);
       for (const length of [0, 1, 1000, 500_000]) {
