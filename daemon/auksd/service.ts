@@ -11,7 +11,7 @@ import { systemText } from "../../lib/os/system_text.ts";
 import { MAX_TIMER_MS } from "../../lib/timer.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import type { AnnounceReady } from "../process/background.ts";
-import { lockDirectory, removeLock } from "../process/lock_file.ts";
+import { type FileLock, lockDirectory, removeLock } from "../process/lock_file.ts";
 import { removePidFile, writePidFile } from "../process/pid_file.ts";
 import { notifyManager } from "../process/systemd.ts";
 import { Teardown } from "../process/teardown.ts";
@@ -107,6 +107,8 @@ class Auksd {
   readonly #journal: Journal;
   readonly #teardown: Teardown;
   #listeners: readonly number[] = [];
+  /** Those of all directories used so far. */
+  readonly #locks: FileLock[] = [];
   /** Disposing this ends the recurring tasks of the current configuration. */
   #chores = new DisposableStack();
   readonly #end: () => void;
@@ -147,6 +149,7 @@ class Auksd {
     if (this.#start.background) process.chdir(cacheDir);
     const unserved = this.#listen(configuration);
     teardown.add(() => unserved.forEach(close));
+    teardown.add(() => this.#removeLocks());
     this.#takeDirectory(cacheDir);
     this.#writePidFile(configuration.config.own.pidFile);
     teardown.add(() => Promise.race([this.#store.stop(), sleep(GRACE_MS)]));
@@ -192,10 +195,15 @@ class Auksd {
 
   #takeDirectory(directory: string): void {
     try {
-      const lock = lockDirectory(directory, "auksd");
-      this.#teardown.add(() => removeLock(lock, { warning: (text) => this.log.info(1, text) }));
+      this.#locks.push(lockDirectory(directory, "auksd"));
     } catch (error) {
       throw new AuksError("REPO_CACHE_DIR_OPEN", systemText(error));
+    }
+  }
+
+  #removeLocks(): void {
+    for (const lock of this.#locks) {
+      removeLock(lock, { warning: (text) => this.log.info(1, text) });
     }
   }
 
@@ -280,6 +288,7 @@ class Auksd {
     const isOtherDirectory = cacheDir !== old.configuration.config.auksd.cacheDir;
     let listeners: number[] | undefined;
     try {
+      if (this.#teardown.hasBegun) throw new Error("auksd is stopping");
       if (placeOf(configuration) !== placeOf(old.configuration)) {
         listeners = this.#listen(configuration);
       }

@@ -22,6 +22,11 @@ export class Teardown {
     });
   }
 
+  /** Whether it has begun; no step can be added any more. */
+  get hasBegun(): boolean {
+    return this.#stack.disposed;
+  }
+
   disposeAsync(): Promise<void> {
     return this.#stack.disposeAsync();
   }

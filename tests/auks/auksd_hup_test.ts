@@ -1,6 +1,6 @@
 // SIGHUP while auksd starts, and while it stops.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { until } from "../harness/until.ts";
@@ -45,10 +45,13 @@ suite("SIGHUP at a bad time", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     }
   });
 
-  it("while auksd stops, it leaves no metrics file behind", async () => {
+  it("while auksd stops, it changes nothing and leaves no file behind", async () => {
     const daemon = await Auksd.prepare(site.options({ hangingAccounts: true }));
     const metricsFile = join(daemon.directory, "metrics");
-    daemon.configure(site.options({ own: `MetricsFile = ${metricsFile} ;` }));
+    const own = `MetricsFile = ${metricsFile} ;`;
+    daemon.configure(site.options({ own }));
+    const other = join(daemon.directory, "other");
+    mkdirSync(other, { mode: 0o700 });
     try {
       await daemon.start();
       // A client whose answer takes long, which auksd waits for.
@@ -57,10 +60,12 @@ suite("SIGHUP at a bad time", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       const from = daemon.log.length;
       daemon.signal("SIGTERM");
       await daemon.logged(/1 connections pending/, from);
+      daemon.configure(site.options({ own, auksd: `CacheDir = ${other} ;` }));
       daemon.signal("SIGHUP");
-      await daemon.logged(/cleaned/, from);
+      await daemon.logged(/SIGHUP changes nothing: auksd is stopping/, from);
       assert.equal(await daemon.ended(), 0);
       assert(!existsSync(metricsFile));
+      assert.deepEqual([...readdirSync(daemon.cacheDir), ...readdirSync(other)], []);
     } finally {
       await daemon.stop();
     }
