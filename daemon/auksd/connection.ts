@@ -118,9 +118,9 @@ export class Connection {
     return this.#isAnswering;
   }
 
-  /** Bytes of incomplete or waiting messages. */
-  get pendingBytes(): number {
-    return this.#reader.pendingBytes;
+  /** Bytes of memory for incomplete or waiting messages. */
+  get heldBytes(): number {
+    return this.#reader.heldBytes;
   }
 
   /** Handles the client's bytes. @throws {unknown} only for our own bugs; then close the connection. */

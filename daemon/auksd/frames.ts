@@ -6,6 +6,8 @@ export class FrameTooLong extends Error {}
 
 /** Bytes in the length before each message. */
 export const LENGTH_BYTES = 4;
+/** Memory that stays for the next message; an idle client may stay connected for long. */
+const KEPT_BYTES = 4096;
 
 /** Gathers the bytes of one connection. */
 export class FrameReader {
@@ -21,6 +23,11 @@ export class FrameReader {
   /** Number of bytes that have not been taken. */
   get pendingBytes(): number {
     return this.#end - this.#start;
+  }
+
+  /** Bytes of memory in use for those. */
+  get heldBytes(): number {
+    return this.isPending ? this.#buffer.length : 0;
   }
 
   /** Adds received bytes. */
@@ -60,6 +67,7 @@ export class FrameReader {
     if (this.#start === this.#end) {
       this.#start = 0;
       this.#end = 0;
+      if (this.#buffer.length > KEPT_BYTES) this.#buffer = new Uint8Array(0);
     }
     return message;
   }

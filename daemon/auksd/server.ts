@@ -242,7 +242,7 @@ export class Server {
 
   #count(client: Client): void {
     if (!this.#clients.has(client)) return;
-    const bytes = client.connection.pendingBytes + client.outbox.bytes;
+    const bytes = client.connection.heldBytes + client.outbox.bytes;
     this.#pendingBytes += bytes - client.counted;
     client.counted = bytes;
     // Only one large reply, to a DUMP, may exceed this.

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import { frame } from "../../daemon/auksd/frames.ts";
+import { MAX_KRB_CRED_LENGTH } from "../../lib/auks/krb_cred.ts";
 import { formatRequest } from "../../lib/auks/request.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { suite } from "../suite.ts";
@@ -165,6 +166,32 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     } while (grown.at(-1)! >= 20_000);
     await isWell();
     assert.doesNotMatch(auksd.log, /failed to serve/);
+  });
+
+  it("clients that have sent much and are idle keep no memory", async () => {
+    const { client, apReq } = alice.begin();
+    const krbCred = new Uint8Array(MAX_KRB_CRED_LENGTH); // which is none, so the answers are short
+    const request = formatRequest({ type: "add", krbCred });
+    const requests = Array.from({ length: 12 }, () => frame(client.seal(request)));
+    client.free();
+    const idle: RawConnection[] = [];
+    const talk = async (count: number) => {
+      for (let at = 0; at < count; at++) {
+        const connection = await say([VERSIONS, apReq]);
+        idle.push(connection);
+        assert.deepEqual([...await connection.take(1)], [0]);
+        connection.send(Buffer.concat(requests));
+        for (let answers = 0; answers < 2 + requests.length; answers++) {
+          await connection.takeMessage();
+        }
+      }
+    };
+    await talk(50);
+    const before = auksd.residentKb;
+    await talk(200);
+    const grown = auksd.residentKb - before;
+    idle.forEach((connection) => connection.close());
+    assert(grown < 40_000, `${grown} KB more`);
   });
 
   it("a log that is not being read delays no request", async () => {
