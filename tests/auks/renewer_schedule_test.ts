@@ -69,10 +69,6 @@ class World {
     };
   }
 
-  get mostASecond(): number {
-    return this.mostIn(1);
-  }
-
   /** The most requests to the KDC in any span of so many seconds. */
   mostIn(span: number): number {
     const counts = [...this.requests.keys()].map((from) =>

@@ -13,7 +13,7 @@ import type { Logger } from "../../process/log.ts";
 const START_MS = 100;
 
 /** Settings of the upkeep. */
-interface UpkeepSettings {
+export interface UpkeepSettings {
   /** Maximum time until a decode is on disk. */
   readonly syncMilliseconds: number;
   /** Seconds by which clocks may differ. */

@@ -56,7 +56,7 @@ test("a star after a byte order mark is not a star", () => {
   assert.equal(roleOf(rules, "bob@REALM.A", LOOPBACK), undefined);
 });
 
-describe("hosts", () => {
+describe("the hosts of rules", () => {
   const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1);
 
   test("match by address, even if a dual-stack socket reports it as IPv6", () => {
@@ -89,7 +89,7 @@ describe("hosts", () => {
     );
   });
 
-  test("addresses are parsed strictly", () => {
+  test("are addresses only in strict notation", () => {
     const hex = (text: string) => {
       const address = parseAddress(text);
       return address && Buffer.from(address).toString("hex");
@@ -123,13 +123,13 @@ describe("hosts", () => {
   });
 });
 
-describe("the notation of the HOWTO", () => {
+describe("an expression in the notation of the HOWTO", () => {
   const read = (expression: string, ...realms: string[]) => {
     const { rules, warnings } = acl(rule(expression), ...realms);
     return [rules[0]!.principal, warnings.some((warning) => warning.includes("is read as"))];
   };
 
-  test("its file admits the intended clients if the realm is known, with warnings", () => {
+  test("admits the clients that the HOWTO means if the realm is known, with a warning", () => {
     const bytes = readFileSync(join(FOLDER, "howto.acl"));
     const rules = parseAcl(bytes, "FILE", ["REALM.A"]);
     assert.equal(roleOf(rules, "host/mngt.realm.a@REALM.A", LOOPBACK), "admin");
@@ -151,7 +151,7 @@ describe("the notation of the HOWTO", () => {
       ["^host/mngt/REALM.A", "^host/mngt@REALM.A"],
     ] as const
   ) {
-    test(`${expression} means ${meant}`, () => {
+    test(`${expression} is read as ${meant}`, () => {
       assert.deepEqual(read(expression, "REALM.B", "REALM.A"), [meant, true]);
     });
   }
@@ -173,10 +173,10 @@ describe("the notation of the HOWTO", () => {
   }
 });
 
-describe("warnings", () => {
+describe("a rule", () => {
   const warnings = (text: string) => acl(text).warnings.join("\n");
 
-  test("none for a correct expression", () => {
+  test("causes no warning if its expression is correct", () => {
     for (
       const expression of [
         "*",
@@ -222,7 +222,7 @@ describe("warnings", () => {
       ],
     ] as const
   ) {
-    test(JSON.stringify(text), () => assert.match(warnings(text), expected));
+    test(`${JSON.stringify(text)} causes a warning`, () => assert.match(warnings(text), expected));
   }
 });
 
@@ -273,7 +273,7 @@ test("a host without known addresses does not escape a rule for it", () => {
   }
 });
 
-test("the rights of each role, as a table", () => {
+test("an admin may do everything, a user what concerns their own ticket, and a guest only add it", () => {
   const rows = Object.entries(RIGHTS).map(([role, { add, get, remove, dump }]) =>
     [role, add, get, remove, dump].join(" ")
   );

@@ -43,7 +43,7 @@ function isRefused(bytes: Uint8Array, reason?: RegExp): void {
   });
 }
 
-describe("caches of the real programs", () => {
+describe("a cache of the real programs", () => {
   interface Described {
     readonly content?: {
       readonly header: string;
@@ -57,7 +57,7 @@ describe("caches of the real programs", () => {
     // The descriptions of the files of `auks --receive` are of another recording.
     if (content === undefined || /\.keytab$|received/.test(name)) continue;
     count++;
-    test(name, () => {
+    test(`${name} is read as it was described, and written the same`, () => {
       const bytes = referenceFile(name);
       const read = parseCcache(bytes);
       assert.equal(formatPrincipal(read.principal), content.principal);
@@ -74,7 +74,7 @@ describe("caches of the real programs", () => {
   assert(count > 8, `${count}`);
 
   for (const name of ["bob", "carol-two-tgts"]) {
-    test(`auks --receive with send-${name}`, () => {
+    test(`is what we write of the tickets in send-${name}, as auks --receive does`, () => {
       const { krbCred } = parseSendFile(referenceFile(`send-${name}`));
       const { credentials } = parseKrbCred(krbCred);
       const made = formatCcache(credentials[0]!.client, credentials);
@@ -133,7 +133,7 @@ describe("any cache", () => {
   });
 });
 
-describe("files that are not version 4 caches", () => {
+describe("a file that is no version 4 cache", () => {
   for (
     const [bytes, reason] of [
       [[], /it is empty/],
@@ -146,15 +146,16 @@ describe("files that are not version 4 caches", () => {
       [[5, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 255], /not UTF-8/],
     ] as const
   ) {
-    test(`${bytes}`, () => isRefused(Uint8Array.from(bytes), reason));
+    test(`of the bytes ${bytes.join(" ")} is refused with the reason`, () =>
+      isRefused(Uint8Array.from(bytes), reason));
   }
 
-  test("a file that is too long is not parsed", () => {
+  test("is not parsed at all if it is too long", () => {
     isRefused(new Uint8Array(MAX_CCACHE_LENGTH + 1), /it has 1048577 bytes/);
   });
 });
 
-describe("the tickets that AUKS takes out of a cache", () => {
+describe("AUKS takes out of a cache", () => {
   const [template] = fc.sample(cached, { numRuns: 1, seed: 1 });
   const bob = parsePrincipal("bob@REALM.A");
   const taken = (...servers: string[]) => {
@@ -169,24 +170,24 @@ describe("the tickets that AUKS takes out of a cache", () => {
   const own = "krbtgt/REALM.A@REALM.A";
   const other = "krbtgt/REALM.B@REALM.A";
 
-  test("the first one of the client's realm, and the first one for another", () => {
+  test("the first ticket for the client's realm, and the first one for another", () => {
     assert.deepEqual(taken("host/x@REALM.A", own, own), [1]);
     assert.deepEqual(taken(other, "host/x@REALM.A", own, "krbtgt/REALM.C@REALM.A"), [2, 0]);
   });
 
-  test("none without one of the client's realm", () => {
+  test("nothing without a ticket of the client's realm", () => {
     assert.deepEqual(taken(other), []);
     assert.deepEqual(taken(), []);
     assert.deepEqual(taken("krbtgt/REALM.A@REALM.B"), []);
   });
 
-  test("none that was removed, which libkrb5 leaves with an end of 0", () => {
+  test("no ticket that was removed, which libkrb5 leaves with an end of 0", () => {
     const server = parsePrincipal(own);
     const credentials = [0, 7].map((endtime) => ({ ...template!, client: bob, server, endtime }));
     assert.deepEqual(tgtsOf({ principal: bob, credentials }), credentials.slice(1));
   });
 
-  test("none of another client", () => {
+  test("no ticket of another client", () => {
     const client = parsePrincipal("alice@REALM.A");
     const credentials = [{ ...template!, client, server: parsePrincipal(own), endtime: 7 }];
     assert.deepEqual(tgtsOf({ principal: bob, credentials }), []);

@@ -134,11 +134,11 @@ describe("every file of the reference is read as the real programs do", () => {
   for (const file of files) {
     const bytes = readFileSync(join(FOLDER, file));
     const recorded = JSON.parse(readFileSync(join(FOLDER, `${file}.json`), "utf8"));
-    test(`${file}: auks`, () => compare(file, bytes, recorded.auks, clientValues));
-    test(`${file}: auksd`, () => compare(file, bytes, recorded.auksd, daemonValues));
+    test(`${file} by auks`, () => compare(file, bytes, recorded.auks, clientValues));
+    test(`${file} by auksd`, () => compare(file, bytes, recorded.auksd, daemonValues));
     const { role, status } = recorded.auksd as Recorded;
     if (role === undefined && status !== 30) continue;
-    test(`${file}: the role of auksd on host mngt`, () => {
+    test(`${file} gives auksd its role on host mngt`, () => {
       const config = daemonConfig(parseBlocks(bytes, file), { file });
       const find = () => daemonRole(config, "mngt");
       if (role === undefined) assert.equal(failure(find).status, status);
@@ -147,7 +147,7 @@ describe("every file of the reference is read as the real programs do", () => {
   }
 });
 
-describe("errors and features that the original lacks", () => {
+describe("where ours differs from the original", () => {
   for (
     const [text, reason] of [
       ["common { }", 'FILE : there is no block "api"'],
@@ -159,7 +159,7 @@ describe("errors and features that the original lacks", () => {
       ["", "FILE has no block"],
     ] as const
   ) {
-    test(`${JSON.stringify(text.slice(0, 40))}: a reason with file and line`, () => {
+    test(`${JSON.stringify(text.slice(0, 40))} is refused with file and line`, () => {
       const found = failure(() => client(text)).reason ?? "";
       if (typeof reason === "string") assert.equal(found, reason);
       else assert.match(found, reason);
@@ -197,7 +197,7 @@ describe("errors and features that the original lacks", () => {
     assert.equal(elsewhere.auksd.aclFile, "/opt/auks.acl");
   });
 
-  test("warnings: a duplicate key, a value that is not UTF-8", () => {
+  test("a duplicate key and a value that is not UTF-8 cause warnings", () => {
     const { warnings } = client("common { NAT = yes ;\n nat = no ; } api { }");
     assert.deepEqual(warnings, ["FILE : line 2: nat is given twice; the first one applies"]);
     const latin1 = readFileSync(join(FOLDER, "latin1.conf"));
@@ -226,19 +226,19 @@ describe("errors and features that the original lacks", () => {
       ["common { } api { }\nApi { }", 'line 2: block "Api" is not known, and is ignored'],
     ] as const
   ) {
-    test(`a warning: ${expected}`, () => {
+    test(`the warning is given: ${expected}`, () => {
       assert.deepEqual(client(text).warnings, [`FILE : ${expected}`]);
     });
   }
 
-  test("no warning for a file with every key, of either kind of program", () => {
+  test("a file with every key causes no warning in any program", () => {
     const text = readFileSync(join(FOLDER, "every-key.conf"), "utf8");
     assert.deepEqual(client(text).warnings, []);
     assert.deepEqual(daemon(text).warnings, []);
     assert.deepEqual(daemon("common { } auksd { Wrokers = 1 ; }").warnings.length, 1);
   });
 
-  test("PrimaryPrincipal in the notation of the HOWTO, with a known realm", () => {
+  test("PrimaryPrincipal may be in the notation of the HOWTO if its realm is known", () => {
     const text = "common {\n PrimaryPrincipal = host/mngt.realm.a/REALM.A ; } api { }";
     const read = (...knownRealms: string[]) =>
       clientConfig(parseBlocks(bytesOf(text), "FILE"), { file: "FILE", knownRealms });

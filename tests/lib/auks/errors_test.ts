@@ -24,7 +24,7 @@ test("no failure has the status of success, and no number is used twice", () => 
   assert.equal(auksExitStatus(-256), 1);
 });
 
-test("texts and statuses of every command line of the reference", () => {
+test("every command line of the reference ends with a text and a status of the table", () => {
   let count = 0;
   for (const { command, stderr, status } of commands) {
     const [, text] = /^Auks API (?:request|init) failed : (.*)\n/m.exec(stderr) ?? [];

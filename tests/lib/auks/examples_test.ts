@@ -10,14 +10,14 @@ import { examplesIn, plain, promisedOutput } from "../../package/examples.ts";
 const ROOT = resolve(import.meta.dirname, "../../..");
 const FOLDER = join(ROOT, "lib/auks");
 
-describe("examples in lib/auks", () => {
+describe("the example", () => {
   const folder = mkdtempSync(join(tmpdir(), "auks-examples-"));
   after(() => rmSync(folder, { recursive: true }));
   const examples = readdirSync(FOLDER).flatMap((name) => examplesIn(join(FOLDER, name)));
   assert(examples.length > 20);
 
   for (const { place, file, code } of examples) {
-    test(place.slice(ROOT.length + 1), () => {
+    test(`at ${place.slice(ROOT.length + 1)} runs and prints what it says`, () => {
       const path = join(folder, file);
       writeFileSync(path, code.replaceAll('"./lib/', `"${ROOT}/lib/`));
       const promised = promisedOutput(code);

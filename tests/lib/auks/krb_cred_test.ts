@@ -37,7 +37,7 @@ function isRefused(bytes: Uint8Array, reason?: RegExp): void {
   });
 }
 
-describe("KRB-CREDs of real clients", () => {
+describe("a KRB-CRED of a real client", () => {
   const recorded = transcripts().flatMap(({ name, priv }) =>
     priv.flatMap(({ plain, meaning }) =>
       meaning.name === "ADD" && meaning.credentials !== undefined
@@ -48,7 +48,7 @@ describe("KRB-CREDs of real clients", () => {
   assert(recorded.length > 50);
 
   for (const { name, bytes, meaning } of recorded) {
-    test(name, () => {
+    test(`in ${name} is read as it was described, and written the same`, () => {
       const krbCredBytes = bytes.subarray(8, 8 + (meaning["length"] as number));
       const cred = parseKrbCred(krbCredBytes);
       assert.deepEqual(cred.credentials.map(describeCredential), meaning.credentials);
@@ -58,7 +58,7 @@ describe("KRB-CREDs of real clients", () => {
     });
   }
 
-  test("a file of CacheDir can be converted back", () => {
+  test("can be made from a file of CacheDir", () => {
     const ccache = parseCcache(referenceFile("cachedir-head/aukscc_2002"));
     const bytes = formatKrbCred({ credentials: tgtsOf(ccache), timestamp: 1_795_689_498, usec: 7 });
     const { credentials } = parseKrbCred(bytes);
@@ -122,7 +122,7 @@ describe("any KRB-CRED", () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => isRefused(bytes)));
   });
 
-  test("a ticket's key may have a 32-bit version, as with read-only domain controllers", () => {
+  test("may have keys with a 32-bit version, as with read-only domain controllers", () => {
     const text = (value: string) => node(TAG.generalString, new TextEncoder().encode(value));
     const service = node(
       TAG.sequence,
@@ -141,7 +141,7 @@ describe("any KRB-CRED", () => {
     assert.deepEqual(parseKrbCred(formatKrbCred(bobs({ ticket }))).credentials[0]!.ticket, ticket);
   });
 
-  test("followed by anything is refused", () => {
+  test("is refused if anything follows it", () => {
     isRefused(Uint8Array.from([...formatKrbCred(bobs({})), 0]), /1 bytes too many/);
   });
 });
@@ -153,7 +153,7 @@ function hasZeroTime({ credentials, timestamp }: KrbCred): boolean {
     );
 }
 
-describe("invalid fields", () => {
+describe("a KRB-CRED is refused for", () => {
   const bytes = formatKrbCred(bobs({}));
   /** Replaces the only occurrence of `from` in the hexadecimal text. */
   const replaced = (from: string, to: string) => {
@@ -172,7 +172,7 @@ describe("invalid fields", () => {
         /version 4 instead of 5/,
       ],
       ["another message", "a103020116", "a103020115", /message type 21 instead of 22/],
-      ["encrypted", "a003020100a281f4", "a003020112a281f4", /encryption type 18 instead of 0/],
+      ["encryption", "a003020100a281f4", "a003020112a281f4", /encryption type 18 instead of 0/],
       [
         "another version of the ticket",
         "61820190308201" + "8ca003020105",
@@ -228,14 +228,14 @@ describe("invalid fields", () => {
     isRefused(replaced("03050040c10000", "03050140c10000"), /flags/);
   });
 
-  test("no ticket, more tickets than descriptions, too many tickets", () => {
+  test("no ticket, or too many", () => {
     isRefused(formatKrbCred({ credentials: [], timestamp: 1, usec: 1 }), /no ticket/);
     const many = (count: number) => formatKrbCred(bobs(...new Array(count).fill({})));
     assert.equal(parseKrbCred(many(MAX_TICKETS)).credentials.length, MAX_TICKETS);
     isRefused(many(MAX_TICKETS + 1), /more than 16 tickets/);
   });
 
-  test("the largest is parsed, and one byte more is refused", () => {
+  test("one byte more than the maximum", () => {
     const key = (length: number) => ({ enctype: 18, bytes: new Uint8Array(length) });
     const rest = formatKrbCred(bobs({ key: key(20_000) })).length - 20_000;
     const largest = formatKrbCred(bobs({ key: key(MAX_KRB_CRED_LENGTH - rest) }));
@@ -245,8 +245,8 @@ describe("invalid fields", () => {
   });
 });
 
-describe("values that AUKS derives from a KRB-CRED", () => {
-  test("principal and address of the first ticket, times of all", () => {
+describe("summarizeKrbCred()", () => {
+  test("takes principal and address from the first ticket, and the times of all", () => {
     const address = { type: 2, bytes: Uint8Array.of(127, 0, 0, 1) };
     const { credentials } = bobs(
       { starttime: 20, endtime: 90, renewTill: 0, addresses: [address] },
@@ -266,11 +266,11 @@ describe("values that AUKS derives from a KRB-CRED", () => {
     assert.equal(summarizeKrbCred(bobs({})).crossrealm, false);
   });
 
-  test("a ticket without a start time begins with the authentication", () => {
+  test("starts a ticket without a start time at its authentication", () => {
     assert.equal(summarizeKrbCred(bobs({ authtime: 5, starttime: 0 })).starttime, 5);
   });
 
-  test("a principal has at most 127 bytes", () => {
+  test("refuses a principal of more than 127 bytes", () => {
     const named = (length: number) =>
       bobs({ client: parsePrincipal(`${"\u00e9".repeat((length - 8) / 2)}x@REALM.A`) });
     assert.equal(summarizeKrbCred(named(126)).principal.length, 68);
@@ -281,12 +281,12 @@ describe("values that AUKS derives from a KRB-CRED", () => {
   });
 });
 
-describe("ticket-granting tickets of one client, the first for the client's own realm", () => {
+describe("nonTgtReason()", () => {
   const server = (name: string) => ({ server: parsePrincipal(name) });
   const own = server("krbtgt/REALM.A@REALM.A");
   const other = server("krbtgt/REALM.B@REALM.A");
 
-  test("one, or one and some of other realms", () => {
+  test("has nothing against the TGT of a client's own realm, alone or before others", () => {
     assert.equal(nonTgtReason(bobs(own)), undefined);
     assert.equal(nonTgtReason(bobs(own, other)), undefined);
   });
@@ -307,7 +307,7 @@ describe("ticket-granting tickets of one client, the first for the client's own 
       ],
     ] as const
   ) {
-    test(`${cred.credentials.map(({ server }) => server.components.join("/"))}: ${why}`, () => {
+    test(`refuses ${cred.credentials.map(({ server }) => server.components.join("/"))}: ${why}`, () => {
       assert(nonTgtReason(cred)?.includes(why), nonTgtReason(cred));
     });
   }
@@ -323,7 +323,7 @@ test("wiping a KRB-CRED wipes the keys and tickets that were parsed from it", ()
 });
 
 describe("DER", () => {
-  test("integers survive writing and reading, in one encoding", () => {
+  test("integers have one encoding, from which they are read back", () => {
     const check = (value: number) => {
       const bytes = formatDer(integerNode(value));
       assert.equal(new DerReader(bytes).integer(), value);
@@ -341,7 +341,7 @@ describe("DER", () => {
     }
   });
 
-  test("lengths of every size, in one encoding", () => {
+  test("lengths have one encoding, whatever their size", () => {
     for (const length of [0, 127, 128, 255, 256, 65_535, 65_536]) {
       const bytes = formatDer(node(TAG.octetString, new Uint8Array(length)));
       assert.equal(new DerReader(bytes).take(TAG.octetString).length, length);

@@ -76,7 +76,7 @@ describe("requests", () => {
   );
   assert(sent.length > 300, `${sent.length}`);
 
-  test(`${sent.length} of the real programs`, () => {
+  test(`the ${sent.length} of real programs are read as they were meant, and written the same`, () => {
     for (const { name, bytes, meaning } of sent) {
       const type = TYPES[meaning.name];
       const refused = type === undefined ? "AUKSD_UNKNOWN_REQUEST" : REFUSED[name];
@@ -182,7 +182,7 @@ describe("replies", () => {
   );
   assert(sent.length > 150, `${sent.length}`);
 
-  test(`${sent.length} of the real programs`, () => {
+  test(`the ${sent.length} of real programs are read as they were meant`, () => {
     for (const { name, dialect, bytes, meaning } of sent) {
       const reply = parseReply(bytes);
       assert.equal(`${reply.type} reply`, meaning.name.toLowerCase(), name);

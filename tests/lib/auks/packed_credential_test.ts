@@ -66,7 +66,7 @@ const BOB: PackedCredential = {
   krbCred: Uint8Array.of(1, 2, 3, 4),
 };
 
-describe("credentials that real daemons sent", () => {
+describe("a credential that a real daemon sent", () => {
   const replies = transcripts().flatMap(({ name, dialect, priv }) =>
     priv.flatMap(({ plain, meaning }) => {
       const { credential, credentials } = meaning as unknown as {
@@ -80,7 +80,7 @@ describe("credentials that real daemons sent", () => {
   assert(replies.length > 35, `${replies.length}`);
 
   replies.forEach(({ name, dialect, plain, described }, i) => {
-    test(`${name} (${i})`, () => {
+    test(`in ${name} (${i}) is read as it was described, and packed the same`, () => {
       const bytes = plainBytes(plain);
       let at = described.length === 1 && bytes[3] === 24 ? 4 : 8;
       for (const each of described) {
@@ -102,10 +102,10 @@ describe("credentials that real daemons sent", () => {
   });
 });
 
-describe("every dialect, with and without padding", () => {
+describe("a packed credential", () => {
   for (const dialect of DIALECT_NAMES) {
     for (const compact of [false, true]) {
-      test(`${dialect}${compact ? " compact" : ""}: survives packing and unpacking`, () => {
+      test(`of ${dialect}${compact ? ", compact," : ""} is unpacked as it was packed`, () => {
         fc.assert(fc.property(packedCredential, (credential) => {
           const bytes = packCredential(credential, dialect, compact);
           assert.equal(bytes.length, packedLength(credential.krbCred.length, dialect, compact));
@@ -120,7 +120,7 @@ describe("every dialect, with and without padding", () => {
         }));
       });
 
-      test(`${dialect}${compact ? " compact" : ""}: truncated anywhere is refused`, () => {
+      test(`of ${dialect}${compact ? ", compact," : ""} is refused if truncated anywhere`, () => {
         const bytes = packCredential(BOB, dialect, compact);
         for (let length = 0; length < bytes.length; length++) {
           assert.throws(() => unpackCredential(bytes.subarray(0, length)), isCorrupted);
@@ -128,7 +128,7 @@ describe("every dialect, with and without padding", () => {
       });
     }
 
-    test(`${dialect}: the largest KRB-CRED fits, and one byte more is refused`, () => {
+    test(`of ${dialect} holds the largest KRB-CRED, and not one byte more`, () => {
       const { maxLength } = DIALECTS[dialect];
       const sized = (length: number) => ({ ...BOB, krbCred: new Uint8Array(length).fill(1) });
       const packed = packCredential(sized(maxLength), dialect, true);
@@ -142,7 +142,7 @@ describe("every dialect, with and without padding", () => {
     });
   }
 
-  test("with any byte changed: refused or unpacked", () => {
+  test("with any byte changed is refused or unpacked", () => {
     fc.assert(
       fc.property(packedCredential, fc.integer({ min: 1, max: 255 }), (credential, change) => {
         const bytes = packCredential(credential, "head", true);
@@ -162,7 +162,7 @@ describe("every dialect, with and without padding", () => {
   });
 });
 
-describe("invalid packed credentials", () => {
+describe("a packed credential is refused for", () => {
   const packed = (change: (view: DataView, bytes: Uint8Array) => void) => {
     const bytes = packCredential(BOB, "0.5", true);
     change(new DataView(bytes.buffer), bytes);
@@ -179,9 +179,9 @@ describe("invalid packed credentials", () => {
       ["a field of another length", (view: DataView) => view.setUint32(0, 130)],
       ["no principal", (_: DataView, bytes: Uint8Array) => bytes.fill(0, 4, UID)],
       ["a principal without NUL", (_: DataView, bytes: Uint8Array) => bytes.fill(65, 4, UID)],
-      ["not UTF-8", (_: DataView, bytes: Uint8Array) => bytes.fill(255, 4, 5)],
-      ["addressless is 2", (view: DataView) => view.setUint32(ADDRESSLESS, 2)],
-      ["longer than its field", (view: DataView) => view.setUint32(LENGTH, 5)],
+      ["a principal that is not UTF-8", (_: DataView, bytes: Uint8Array) => bytes.fill(255, 4, 5)],
+      ["an addressless flag of 2", (view: DataView) => view.setUint32(ADDRESSLESS, 2)],
+      ["a KRB-CRED longer than its field", (view: DataView) => view.setUint32(LENGTH, 5)],
       [
         "a field longer than the message",
         (view: DataView) => view.setUint32(MAX_LENGTH, 0xffff_ffff),
@@ -202,7 +202,7 @@ describe("invalid packed credentials", () => {
     assert.equal(unpackCredential(bytes).credential.krbCred.length, 32_768);
   });
 
-  test("a principal that is too long to pack", () => {
+  test("a principal that is too long to be packed", () => {
     const principal = `${"x".repeat(120)}@REALM.A`;
     assert.throws(
       () => packCredential({ ...BOB, principal }, "head", true),
@@ -211,9 +211,9 @@ describe("invalid packed credentials", () => {
   });
 });
 
-describe("the files of auks --send", () => {
+describe("a file of auks --send", () => {
   for (const name of ["send-bob", "send-carol-two-tgts"]) {
-    test(name, () => {
+    test(`${name} is read as it was described, and written the same`, () => {
       const bytes = referenceFile(name);
       const { packed } = describedFiles<{ packed: Described }>()[name]!;
       const credential = parseSendFile(bytes);
@@ -229,13 +229,13 @@ describe("the files of auks --send", () => {
     });
   }
 
-  test("a length in the other byte order is accepted as well", () => {
+  test("may have its length in the other byte order", () => {
     const bytes = referenceFile("send-bob").slice();
     bytes.subarray(0, 8).reverse();
     assert.equal(parseSendFile(bytes).principal, "bob@REALM.A");
   });
 
-  test("a compact one is accepted as well", () => {
+  test("may be compact", () => {
     const packed = packCredential(BOB, "head", true);
     const bytes = new Uint8Array(12 + packed.length);
     const view = new DataView(bytes.buffer);
@@ -245,7 +245,7 @@ describe("the files of auks --send", () => {
     assert.deepEqual(parseSendFile(bytes), BOB);
   });
 
-  test("are refused if truncated, too long, of another type or with an impossible length", () => {
+  test("is refused if truncated, too long, of another type or with an impossible length", () => {
     const bytes = referenceFile("send-bob");
     for (const length of [0, 7, 8, 11, 12, 200, bytes.length - 1]) {
       assert.throws(() => parseSendFile(bytes.subarray(0, length)), isCorrupted, `${length}`);

@@ -22,7 +22,7 @@ test("any principal survives formatting and parsing", () => {
   }));
 });
 
-describe("names as libkrb5 reads them", () => {
+describe("a name", () => {
   for (
     const [name, components, realm] of [
       ["bob@REALM.A", ["bob"], "REALM.A"],
@@ -35,7 +35,7 @@ describe("names as libkrb5 reads them", () => {
       ["/@R", ["", ""], "R"],
     ] as const
   ) {
-    test(name, () => {
+    test(`${name} is read as libkrb5 reads it`, () => {
       assert.deepEqual(parsePrincipal(name, "DEFAULT"), { components, realm, nameType: 1 });
     });
   }

@@ -23,8 +23,8 @@ const lifetime = record<Lifetime>({
   renewTill: fc.nat(20),
 });
 
-describe("an ADD", () => {
-  test("decides the seven of the reference as the real daemon did", () => {
+describe("addOutcome()", () => {
+  test("decides the seven ADDs of the reference as the real daemon did", () => {
     // msg-add-which-is-better: end and renew_till relative to the clock, and what the real daemon did.
     let stored: Lifetime | undefined;
     for (
@@ -44,7 +44,7 @@ describe("an ADD", () => {
     }
   });
 
-  test("an expired one never blocks one that has not expired, whatever their renewal times", () => {
+  test("never lets an expired ticket block one that has not expired, whatever their renewal times", () => {
     const expired = life(NOW, NOW + 500);
     assert.equal(addOutcome(expired, life(NOW + 1, 0), NOW), "stored");
     assert.equal(addOutcome(life(NOW + 1, 0), expired, NOW), "kept");
@@ -52,7 +52,7 @@ describe("an ADD", () => {
     assert.equal(addOutcome(expired, life(NOW, NOW + 501), NOW), "stored");
   });
 
-  test("the result does not depend on the order", () => {
+  test("does not depend on the order", () => {
     fc.assert(fc.property(lifetime, lifetime, fc.nat(20), (a, b, now) => {
       const keeps = (stored: Lifetime, added: Lifetime) => {
         const kept = addOutcome(stored, added, now) === "stored" ? added : stored;
@@ -62,7 +62,7 @@ describe("an ADD", () => {
     }));
   });
 
-  test("adding the same again stores it", () => {
+  test("stores the same ticket again", () => {
     fc.assert(fc.property(lifetime, fc.nat(20), (a, now) => {
       assert.equal(addOutcome(a, a, now), "stored");
     }));
@@ -78,7 +78,7 @@ test("the cleaner removes what has expired, or was renewable but no longer is", 
   assert.equal(isExpired(life(NOW + 1, 0), NOW), false);
 });
 
-test("tickets are due for renewal, or not for the original's reasons", () => {
+test("a ticket is due for renewal unless one of the original's reasons forbids it", () => {
   for (
     const [starttime, endtime, minLifeTime, expected] of [
       [500, 500, 300, "CRED_NOT_RENEWABLE"],
