@@ -36,13 +36,14 @@ describe("turns", () => {
     const endSecond = await turns.take();
     assert(performance.now() - begin > 40);
     endFirst(); // too late to end the second one's
-    let isThird = false;
+    let waited = Infinity;
+    const granted = performance.now();
     const third = turns.take().then((end) => {
-      isThird = true;
+      waited = performance.now() - granted;
       return end;
     });
     await pause(10);
-    assert(!isThird);
+    assert(waited > 40, "the second one's turn goes on"); // on a busy machine it may be over by now
     endSecond();
     (await third)();
   });
