@@ -12,7 +12,7 @@ export interface Daemon {
   readonly process: ChildProcess;
   /** Everything it has written to standard error. */
   log(): string;
-  /** Settles with its exit status when it ends; null for a signal. */
+  /** Settles with its exit status when it has ended and its log is complete; null for a signal. */
   readonly ended: Promise<number | null>;
 }
 
@@ -31,7 +31,8 @@ export async function startDaemon(
   const child = spawn(name!, args, { stdio: ["ignore", "ignore", "pipe"], cwd: "/" });
   let log = "";
   child.stderr.setEncoding("latin1").on("data", (text: string) => log += text);
-  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  // Not at "exit", when the last lines of its log may not have been read yet.
+  const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (!await isReady(log)) {
     if (child.exitCode !== null || performance.now() > deadline) {
