@@ -21,6 +21,8 @@ const LATENESS_MS = 6_000;
 const PAIRS = 5;
 /** As a share of the unloaded rate. */
 const MIN_RATE = 0.9;
+/** How long a line that would recur endlessly is not logged again. */
+const LOG_LIMIT_MS = 300_000;
 /** Clients of the flooding user. */
 const FLOODERS = 64;
 
@@ -45,8 +47,10 @@ async function encodeTimes(socket: string, duration: number): Promise<number[]> 
 suite("fairness", process.platform !== "linux" && "needs epoll", () => {
   let realm: Realm;
   let munged: Munged;
+  let begun = 0;
   before(async () => {
     realm = new Realm();
+    begun = performance.now();
     munged = await realm.start("ours");
   });
   after(() => realm.close());
@@ -73,8 +77,7 @@ suite("fairness", process.platform !== "linux" && "needs epoll", () => {
       await pause(TIMEOUT_MS);
       const loaded = await measureRate(realm, munged.socket, 1);
       const { cut } = await stallers.pause();
-      assert(cut >= 500, `only ${cut} were cut off`);
-      return loaded / unloaded;
+      return cut >= 500 ? loaded / unloaded : 0; // without reconnecting clients, a pair proves nothing
     });
     await stallers.stop();
     console.log(`rate beside 500 stalling clients: ${ratio.toFixed(2)} of the unloaded one`);
@@ -196,11 +199,12 @@ suite("fairness", process.platform !== "linux" && "needs epoll", () => {
     },
   );
 
-  test("the daemon logs all that once, and stops cleanly", async () => {
+  test("the daemon logs all that once in five minutes, and stops cleanly", async () => {
     const lines = munged.log().split("\n").filter((line) => /Timed-out/.test(line));
     const kinds = new Set(lines.map((line) => line.replace(/ \(.*/, "")));
     assert.equal(kinds.size, 3, lines.join("\n"));
-    assert.equal(lines.length, kinds.size, lines.join("\n"));
+    const times = 1 + Math.floor((performance.now() - begun) / LOG_LIMIT_MS);
+    assert(lines.length <= times * kinds.size, lines.join("\n"));
     assert.equal(await munged.stop(), 0);
   });
 });

@@ -15,18 +15,18 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { ERRNO } from "../../lib/errors.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { isRoot } from "../harness/programs.ts";
+import { until } from "../harness/until.ts";
 import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";
 
 const SUCCESS = 0;
 const { EMUNGE_CRED_REPLAYED } = ERRNO;
 
-function encode(socket: string, count: number, ttl = 300): Uint8Array[] {
+function encode(socket: string, count: number, ttl = 3600): Uint8Array[] {
   const client = new BlockingClient(socket);
   return Array.from(
     { length: count },
@@ -115,11 +115,12 @@ suite("full disks", { "root": isRoot, "Linux": process.platform === "linux" }, (
         assert.deepEqual([...decodeAll(munged.socket, credentials)], [[SUCCESS, 6_300]]);
         const all = [...early, ...credentials];
         assert.deepEqual([...decodeAll(munged.socket, all)], [[EMUNGE_CRED_REPLAYED, 6_500]]);
-        await pause(100); // the log is read only between blocking calls
-        const warnings = munged.log().match(/Warning: Failed to write replay journal .*/g);
-        assert.equal(warnings?.length, 1, munged.log());
+        const warnings = () =>
+          munged.log().match(/Warning: Failed to write replay journal .*/g) ?? [];
+        await until("a warning", () => warnings().length > 0); // the log is read only between blocking calls
+        assert.equal(warnings().length, 1, munged.log());
         const reason = name === "quota" ? /Disk quota exceeded/ : /No space left on device/;
-        assert.match(warnings![0]!, reason);
+        assert.match(warnings()[0]!, reason);
 
         await crash(munged);
         munged = await start();

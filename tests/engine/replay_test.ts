@@ -28,6 +28,8 @@ const CREDENTIALS = 10_000;
 /** How many must be raced for within {@linkcode RACE_MS}, even on a busy machine. */
 const LEAST_CREDENTIALS = 500;
 const RACE_MS = 60_000;
+/** How long munged waits for a client to read its answer. */
+const MESSAGE_TIMEOUT_MS = 2_000;
 
 function encode(socket: string, count: number, ttl = 300): Uint8Array[] {
   const client = new BlockingClient(socket);
@@ -119,10 +121,10 @@ describe("replays", () => {
         return new Worker(new URL("decoder.ts", import.meta.url), { workerData });
       });
       threads.push(...decoders);
+      const ended = decoders.map((thread) => once(thread, "message"));
       const marks = new Uint8Array(accepted);
       const some = 300 + round * 900;
       while (marks.reduce((sum, mark) => sum + mark, 0) < some) await pause(1);
-      const ended = decoders.map((thread) => once(thread, "message"));
       await crash(munged);
       munged = await start();
       await Promise.all(ended);
@@ -183,22 +185,23 @@ describe("replays", () => {
   test("an answer that is never read makes a credential new again, and until then no retry is believed", async () => {
     const { socket, ...munged } = await start();
     const request = encodeRequest({ payload: new Uint8Array(1_000_000) }); // no socket's buffer has room
-    const credentials = Array.from(
-      { length: 2 },
-      () => new BlockingClient(socket).encode(request).credential.slice(),
-    );
     const watch = new HangUps();
-    for (const credential of credentials) {
+    for (let proofs = 0, tries = 1; proofs < 2; tries++) {
+      assert(tries < 20, "munged had given up each answer before the others came");
+      const credential = new BlockingClient(socket).encode(request).credential.slice();
       const client = connect(socket, 0);
+      const begun = performance.now();
       const message = formatDecodeRequest({ credential }, 0);
       for (let sent = 0; sent < message.length;) sent += sendSome(client, message.subarray(sent));
       watch.add(client, true);
-      assert.deepEqual(watch.wait(5000), [client]); // the answer has begun to come, and is not read
+      assert.deepEqual(watch.wait(60_000), [client]); // the answer has begun to come, and is not read
       // From the same process, which is still served.
       const { errno } = await rawDecode(socket, { credential }, 1);
-      assert.equal(errno, EMUNGE_CRED_REPLAYED);
-      assert.equal(decode(socket, credential), EMUNGE_CRED_REPLAYED);
+      const again = decode(socket, credential);
       close(client);
+      if (performance.now() - begun >= MESSAGE_TIMEOUT_MS) continue; // on a busy machine
+      proofs++;
+      assert.deepEqual([errno, again], [EMUNGE_CRED_REPLAYED, EMUNGE_CRED_REPLAYED]);
       await until("munged has noticed", () => decode(socket, credential) === SUCCESS);
       assert.equal(decode(socket, credential), EMUNGE_CRED_REPLAYED);
     }

@@ -16,6 +16,7 @@ import { formatDecodeRequest, formatKeepRequest } from "../../lib/protocol/messa
 import { rawDecode } from "../interop/raw.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference } from "../harness/programs.ts";
+import { until } from "../harness/until.ts";
 import { compileProbe } from "../interop/libmunge_probe.ts";
 import { encodeRequest } from "../requests.ts";
 import { suite } from "../suite.ts";
@@ -23,13 +24,11 @@ import { connect, HangUps, sendSome } from "./connection.ts";
 
 const SUCCESS = 0;
 const { EMUNGE_CRED_REPLAYED } = ERRNO;
-/** More than the two seconds that libmunge waits for an answer, but less than four. */
-const LONGER_THAN_A_TRY_MS = 2_600;
 
-/** Whether a client has connected to a socket, and has not been accepted: the kernel shows it without an inode. */
-function hasPendingClient(socket: string): boolean {
+/** How often clients have connected to a socket without being accepted: the kernel shows those without an inode. */
+function pendingConnections(socket: string): number {
   return readFileSync("/proc/net/unix", "latin1").split("\n")
-    .some((line) => line.endsWith(` 0 ${socket}`));
+    .filter((line) => line.endsWith(` 0 ${socket}`)).length;
 }
 
 /** Stops munged, and waits until all its threads have stopped: until then, one that runs may serve clients. */
@@ -72,13 +71,12 @@ suite("retries", { "the reference": hasReference }, () => {
     const args = [`--socket=${munged.socket}`];
     return realm.run("reference", "unmunge", args, { input: credential }).status;
   }
-  /** Keeps munged from answering a client's first try, as a user who takes all CPU time can. */
+  /** Keeps munged from answering a client's first try until it makes the second, as a user who takes all CPU time can. */
   async function stall<T>(ask: () => T): Promise<T> {
     await freeze(munged);
     try {
       const client = ask();
-      while (!hasPendingClient(munged.socket)) await pause(5);
-      await pause(LONGER_THAN_A_TRY_MS);
+      await until("a second try", () => pendingConnections(munged.socket) > 1);
       return client;
     } finally {
       munged.process.kill("SIGCONT");
@@ -111,7 +109,7 @@ suite("retries", { "the reference": hasReference }, () => {
       const replay = await stall(() => ({ answer: ask(credential) }));
       assert.equal(await replay.answer, EMUNGE_CRED_REPLAYED);
     }
-    assert.match(munged.log(), /Decode retry #1 /, "no try was made to fail");
+    await until("a line about a retry", () => /Decode retry #1 /.test(munged.log()));
     probe.stdin.end();
     await once(probe, "exit");
   });
@@ -130,7 +128,7 @@ suite("retries", { "the reference": hasReference }, () => {
     });
     const [status] = child.exitCode === null ? await once(child, "exit") : [child.exitCode];
     assert.equal(status, EMUNGE_CRED_REPLAYED);
-    assert.match(munged.log().slice(before), /Decode retry #1 /, "no try was made to fail");
+    await until("a line about a retry", () => /Decode retry #1 /.test(munged.log().slice(before)));
   });
 
   test("a retry never overtakes the try before it", async () => {

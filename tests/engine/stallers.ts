@@ -48,10 +48,11 @@ function run(path: string, count: number, kinds: readonly string[]): void {
   const say = (text: string) => writeSync(1, `${text}\n`);
 
   const open = () => {
+    const since = performance.now(); // before munged can know of it
     const fd = connect(path);
     if (fd < 0) return false;
     const kind = kinds[report.opened++ % kinds.length]!;
-    clients.set(fd, { since: performance.now(), kind });
+    clients.set(fd, { since, kind });
     sendSome(fd, KINDS[kind]!);
     hangUps.add(fd);
     return true;

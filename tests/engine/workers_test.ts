@@ -166,12 +166,12 @@ describe("workers", () => {
       await (await stall(request.subarray(0, 1))).answer;
       await until("a death", () => deaths().length > before);
       await exchangeRaw(socketPath, request);
-      await pause(300);
+      await engine.complete();
     };
     await die();
     const before = descriptors();
     for (let i = 0; i < 3; i++) await die();
-    assert(descriptors() <= before + 1, `${before}, then ${descriptors()} descriptors`);
+    await until("closed descriptors", () => descriptors() <= before + 1);
     await engine.stop();
   });
 

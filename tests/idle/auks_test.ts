@@ -62,6 +62,7 @@ suite("time limits of AUKS", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
 
   it("a client that stalls at any point is disconnected after 10 s, and holds up no other", async () => {
     const talk = alice.write({ type: "ping" });
+    const begin = performance.now();
     const authenticated = await alice.connect(auksd.port);
     authenticated.connection.send(talk.request.subarray(0, 20));
     const stalled = [
@@ -71,9 +72,9 @@ suite("time limits of AUKS", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       authenticated.connection,
     ];
     const idle = await alice.connect(auksd.port);
-    const begin = performance.now();
+    const asked = performance.now();
     await isWell();
-    assert(performance.now() - begin < 5_000, "it did not wait for those that stall");
+    assert(performance.now() - asked < 5_000, "it did not wait for those that stall");
     for (const connection of stalled) assert(await connection.drained(30_000));
     const took = performance.now() - begin;
     assert(took > 8_000 && took < 30_000, `${took} ms`);

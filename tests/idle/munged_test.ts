@@ -18,8 +18,9 @@ const MOST_RUN_MS = 2;
 /** In MiB, with two threads, which both run once munged has been used. */
 const MOST_MEMORY = { resident: 36, private: 15.5 };
 const MOST_MEMORY_UNUSED = { resident: 36, private: 12 };
-/** By then, an unused munged has given back what only its start needed. */
+/** By then, an unused munged has given back what only its start needed; on a busy machine, at the latest. */
 const STARTED_MS = 4_000;
+const STARTED_LATEST_MS = 20_000;
 
 /** The memory of a process in MiB; its program's pages are not private. */
 function memory(pid: number): typeof MOST_MEMORY {
@@ -29,10 +30,15 @@ function memory(pid: number): typeof MOST_MEMORY {
   return { resident: inMib("Rss"), private: inMib("Anonymous") };
 }
 
-/** Requires that a process has at most so much memory. */
-function requireMemory(pid: number, most: typeof MOST_MEMORY): void {
+/** Whether a process has at most so much memory. */
+function isWithin(pid: number, most: typeof MOST_MEMORY): boolean {
   const { resident, private: own } = memory(pid);
-  assert(resident <= most.resident && own <= most.private, `${resident}, ${own}`);
+  return resident <= most.resident && own <= most.private;
+}
+
+/** Requires that. */
+function requireMemory(pid: number, most: typeof MOST_MEMORY): void {
+  assert(isWithin(pid, most), JSON.stringify(memory(pid)));
 }
 
 /** The modification time of each file below a directory. */
@@ -77,8 +83,11 @@ test(
     const realm = new Realm();
     try {
       const munged = await realm.start("ours");
+      const { pid } = munged.process;
+      const latest = performance.now() + STARTED_LATEST_MS;
       await pause(STARTED_MS);
-      requireMemory(munged.process.pid!, MOST_MEMORY_UNUSED);
+      while (!isWithin(pid!, MOST_MEMORY_UNUSED) && performance.now() < latest) await pause(500);
+      requireMemory(pid!, MOST_MEMORY_UNUSED);
       assert.equal(await munged.stop(), 0);
     } finally {
       await realm.close();
