@@ -11,12 +11,27 @@ import { MungeClient } from "../../lib/client/protocol.ts";
 import { errorText } from "../../lib/errors.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { type Make } from "../harness/programs.ts";
-
-const ANYONE = 0xffff_ffff;
+import { until } from "../harness/until.ts";
+import { encodeRequest } from "../requests.ts";
 
 function ip(...args: string[]): void {
   const { status, stderr } = spawnSync("ip", args);
   assert.equal(status, 0, `ip ${args.join(" ")}: ${stderr}`);
+}
+
+/** The number of requests that hosts have not answered yet; none for those that have answered all. */
+const pending = new Map<Peer, number>();
+
+/** Has a host count as busy during a request. */
+async function busy<T>(host: Peer, request: Promise<T>): Promise<T> {
+  pending.set(host, (pending.get(host) ?? 0) + 1);
+  try {
+    return await request;
+  } finally {
+    const left = pending.get(host)! - 1;
+    if (left === 0) pending.delete(host);
+    else pending.set(host, left);
+  }
 }
 
 /** Whether namespaces and faketime are available here. */
@@ -85,7 +100,7 @@ export class Host implements Peer {
   /** Takes it down, once no request is pending. */
   async stop(): Promise<void> {
     this.decodes = this.encodes = this.#isUp = false;
-    await pause(100);
+    await until("no request is pending", () => !pending.has(this));
     await this.#munged!.stop();
   }
 
@@ -149,11 +164,7 @@ export class Load {
   /** Settles when each pair has been tried a few more times. */
   async pass(): Promise<void> {
     const enough = this.accepted + 4 * this.#hosts.length ** 2;
-    const deadline = performance.now() + 60_000;
-    while (this.accepted < enough) {
-      assert(performance.now() < deadline, "the load has stalled");
-      await pause(20);
-    }
+    await until("more of the load is accepted", () => this.accepted >= enough);
   }
 
   async stop(): Promise<void> {
@@ -189,21 +200,14 @@ export class Load {
 
 /** A credential made on a host. */
 export async function encode(host: Peer, ttl: number): Promise<Uint8Array> {
-  const { errno, errorText, credential } = await new MungeClient(host.socket).encode({
-    cipher: 1,
-    mac: 1,
-    zip: 0,
-    realm: "",
-    ttl,
-    uidRestriction: ANYONE,
-    gidRestriction: ANYONE,
-    payload: new Uint8Array(0),
-  });
+  const request = encodeRequest({ ttl });
+  const made = busy(host, new MungeClient(host.socket).encode(request));
+  const { errno, errorText, credential } = await made;
   assert.equal(errno, 0, errorText);
   return credential;
 }
 
 /** The error number with which a host answers a credential. */
 export async function decode(host: Peer, credential: Uint8Array): Promise<number> {
-  return (await new MungeClient(host.socket).decode({ credential })).errno;
+  return (await busy(host, new MungeClient(host.socket).decode({ credential }))).errno;
 }

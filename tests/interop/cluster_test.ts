@@ -8,9 +8,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { suite } from "../suite.ts";
 import { decode, encode, hasClusters, Host, Load } from "./cluster.ts";
 import { hasReference, isRoot } from "../harness/programs.ts";
+import { until } from "../harness/until.ts";
 
-/** Seconds for which a retired key decodes: longer than any credential of the load is in transit. */
-const ROTATION_TIME = 5;
+/** Seconds for which an old key decodes unless it is retired before: far longer than a rotation takes, even on a busy machine. */
+const ROTATION_TIME = 100;
+/** Seconds after which it is retired: longer than any credential of the load is in transit. */
+const RETIRED_AFTER = 5;
 const SKEW = 120;
 
 suite("a cluster whose key is rotated", {
@@ -45,12 +48,8 @@ suite("a cluster whose key is rotated", {
   }
 
   async function takenUp(pattern: RegExp, ...some: Host[]): Promise<void> {
-    const deadline = performance.now() + 60_000;
     for (const host of some) {
-      while (!pattern.test(host.log().slice(-400))) {
-        assert(performance.now() < deadline, `host ${host.number} has not noticed`);
-        await pause(20);
-      }
+      await until(`host ${host.number} notices`, () => pattern.test(host.log().slice(-400)));
     }
   }
 
@@ -65,7 +64,7 @@ suite("a cluster whose key is rotated", {
     await load.pass();
     await inTheMiddle();
     const late = await Promise.all(
-      ours().filter(({ encodes }) => encodes).map((host) => encode(host, 60)),
+      ours().filter(({ encodes }) => encodes).map((host) => encode(host, 300)),
     );
 
     await reference().stop();
@@ -90,8 +89,8 @@ suite("a cluster whose key is rotated", {
   }
 
   async function retire(): Promise<void> {
-    await pause(ROTATION_TIME * 1000);
-    for (const host of ours()) host.mungekey("--retire", `--key-rotation-time=${ROTATION_TIME}`);
+    await pause(RETIRED_AFTER * 1000);
+    for (const host of ours()) host.mungekey("--retire", `--key-rotation-time=${RETIRED_AFTER}`);
     await takenUp(/Keys of the default realm: active \w+\n/, ...ours());
   }
 
@@ -123,7 +122,7 @@ suite("a cluster whose key is rotated", {
     const load = new Load(hosts, 6);
     const key = newKey();
     for (const host of ours()) if (host !== lazy) stage(host, key);
-    await takenUp(/next \w+\n/, hasty!);
+    await takenUp(/next \w+\n/, ...ours().filter((host) => host !== lazy));
     hasty!.mungekey("--promote");
     await takenUp(/active \w+, old/, hasty!);
     await load.pass();
@@ -135,7 +134,8 @@ suite("a cluster whose key is rotated", {
     assert(
       status.hints.some((hint) => /promotes a key before all others have staged it/.test(hint)),
     );
-    assert.match(lazy!.log(), /Refused decode: cause=cred_invalid client_uid=0/);
+    const line = /Refused decode: cause=cred_invalid client_uid=0/;
+    await until("a line about a refusal", () => line.test(lazy!.log()));
 
     // Staging the key late fixes it.
     stage(lazy!, key);

@@ -9,6 +9,8 @@ import { MUNGEBOX } from "../harness/programs.ts";
 import { withDirectory } from "../harness/scratch.ts";
 import { suite } from "../suite.ts";
 
+/** How long unmunge waits at least: a second for each server. */
+const SERVERS_MS = 1_900;
 /** An interface to nowhere, and two name servers behind it. */
 const SCRIPT = `
 set -e
@@ -74,8 +76,9 @@ suite("unmunge with dead name servers", {
         number,
         number,
       ];
-      for (const time of [discarded, numeric, subset]) assert.ok(time < 900, stdout);
-      assert.ok(named >= 1900 && named < 3500, stdout); // a second for each server
+      for (const time of [discarded, numeric, subset]) assert.ok(time < SERVERS_MS, stdout);
+      // libc's own time limit would be five seconds for each server.
+      assert.ok(named >= SERVERS_MS && named < 9_000, stdout);
       assert.ok(patient >= 3900, stdout); // as long as its user asked for
     });
   });

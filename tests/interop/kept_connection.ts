@@ -1,7 +1,7 @@
 // A kept connection at the level of the protocol, for tests: what is sent over it, and what comes back.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { fixedMemory } from "../../lib/os/libc.ts";
+import { EAGAIN, fixedMemory } from "../../lib/os/libc.ts";
 import { unixAddress } from "../../lib/os/unix_address.ts";
 import {
   closeStream,
@@ -21,6 +21,8 @@ import {
 
 /** The terms that munged offers to clients that ask for one. */
 export const TERMS = { idleMs: 10_000, maxLength: 16_384, maxInFlight: 64 };
+/** Far longer than munged waits for anything, even on a busy machine. */
+const PATIENCE_MS = 60_000;
 const open: Connection[] = [];
 
 /** A connection, and the answers that came over it. */
@@ -31,16 +33,21 @@ export class Connection {
   readonly #buffer = new Uint8Array(fixedMemory(1 << 20));
 
   constructor(socket: string) {
-    this.fd = connectStream(unixAddress(socket)!) as number;
-    assert.equal(typeof this.fd, "number");
+    let fd = connectStream(unixAddress(socket)!);
+    while (typeof fd !== "number") {
+      assert.equal(fd.errno, EAGAIN, `${fd}`); // the listen queue is full, until munged gets its turn
+      Bun.sleepSync(5);
+      fd = connectStream(unixAddress(socket)!);
+    }
+    this.fd = fd;
     open.push(this);
   }
 
   /** Sends messages, or parts of some. */
   send(...messages: Uint8Array[]): void {
-    const bytes = Uint8Array.from(messages.flatMap((message) => [...message]));
+    const bytes = joined(messages);
     for (let at = 0; at < bytes.length;) {
-      assert.equal(ready(this.fd, "write", 3_000), true, "munged does not read");
+      assert.equal(ready(this.fd, "write", PATIENCE_MS), true, "munged does not read");
       const count = sendFrom(this.fd, bytes, at);
       assert.equal(typeof count, "number", `${count}`);
       at += count as number;
@@ -60,11 +67,11 @@ export class Connection {
   #receive(): void {
     const count = receiveInto(this.fd, this.#buffer, 0);
     if (typeof count !== "number" || count === 0) this.#isClosed = true;
-    else this.#bytes = Uint8Array.from([...this.#bytes, ...this.#buffer.subarray(0, count)]);
+    else this.#bytes = joined([this.#bytes, this.#buffer.subarray(0, count)]);
   }
 
   /** The next message; "closed" once munged has hung up. */
-  next(patienceMs = 3_000): { type: number; retry: number; body: Uint8Array } | "closed" {
+  next(): { type: number; retry: number; body: Uint8Array } | "closed" {
     for (;;) {
       if (this.#bytes.length >= HEADER_LENGTH) {
         const { type, retry, length } = parseHeader(this.#bytes);
@@ -76,7 +83,11 @@ export class Connection {
         }
       }
       if (this.#isClosed) return "closed";
-      assert.equal(ready(this.fd, "read", patienceMs), true, "munged neither answers nor hangs up");
+      assert.equal(
+        ready(this.fd, "read", PATIENCE_MS),
+        true,
+        "munged neither answers nor hangs up",
+      );
       this.#receive();
     }
   }
@@ -96,6 +107,11 @@ export class Connection {
     closeStream(this.fd);
     open.splice(open.indexOf(this), 1);
   }
+}
+
+/** All of these bytes, in little time, as munged waits for no message longer than two seconds. */
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 /** A connection that munged keeps. */

@@ -43,7 +43,10 @@ test("remunge shows no progress without a terminal", needs(), async () => {
 test("remunge --warn-time reports each credential that took longer", needs(), async () => {
   const { whole } = await runOurs(`
 start; read -r pid </run/munge/munged.pid
-{ sleep 0.5; kill -STOP $pid; sleep 1.6; kill -CONT $pid; } &
-remunge --warn-time=1 --duration=4s`);
+remunge --warn-time=1 --duration=6s &
+remunge=$!
+await sh -c 'munged --status | grep -q "^ENCODE: *[1-9]"'
+kill -STOP $pid; sleep 1.6; kill -CONT $pid
+wait $remunge`);
   assert.match(whole, /^1> .* Credential #\d+ encoding took [1-9]\.\d{3} seconds$/m);
 });

@@ -174,10 +174,11 @@ suite("munged --replace", skip, () => {
     });
     assert(Number(requests) > 100 * REPLACEMENTS, `${requests} requests`);
     assert.equal(statSync(at.socket).ino, ino);
-    const gaps = [...logOf(at).matchAll(/clients waited for (\d+) ms/g)].map(([, ms]) =>
-      Number(ms)
-    );
-    assert.equal(gaps.length, REPLACEMENTS);
+    let gaps: number[] = [];
+    await until("a line about each replacement", () => {
+      gaps = [...logOf(at).matchAll(/clients waited for (\d+) ms/g)].map(([, ms]) => Number(ms));
+      return gaps.length === REPLACEMENTS;
+    });
     gaps.sort((a, b) => a - b);
     const note = `${requests} requests; clients waited ${gaps[gaps.length >> 1]} ms (median), ` +
       `${gaps.at(-1)} ms (longest)`;
@@ -233,7 +234,7 @@ suite("munged --replace", skip, () => {
     const { status, err } = munged("other", [...at.args, "--replace"]);
     assert.equal(status, 0, err);
     const gap = Number(/clients waited for (\d+) ms/.exec(logOf(at))?.[1]);
-    assert(gap >= 100 && gap < 1000, `${gap} ms`);
+    assert(gap >= 100 && gap < 1_900, `${gap} ms`); // their time limit would be two seconds
     assert.notEqual(pidIn(at), pid);
     for (const client of clients) closeStream(client as number);
     const used = encode(at);

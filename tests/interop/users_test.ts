@@ -5,10 +5,10 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { ANY_ID } from "../../lib/protocol/message.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference, isRoot, type Make, MAKES } from "../harness/programs.ts";
+import { until } from "../harness/until.ts";
 import { compileProbe, probeDecode, probeEncode } from "./libmunge_probe.ts";
 import { suite } from "../suite.ts";
 
@@ -46,7 +46,8 @@ suite("a munged in a user namespace", { "root": isRoot, "user namespaces": canUn
         realm.run("ours", "unmunge", ["-S", munged.socket, "-k", "UID,GID"], { input, ...DAEMON });
       assert.notEqual(unmunge(strict, own.out).status, 0);
       const open = await realm.start("ours", ["--allow-overflow-id"], wrapper);
-      assert.match(strict.log(), /Refused encode.*overflow_id/);
+      const line = /Refused encode.*overflow_id/;
+      await until("a line about a refusal", () => line.test(strict.log()));
       const made = encode(open, STRANGER);
       assert.equal(made.status, 0, made.err);
       assert.match(unmunge(open, made.out).out, /^UID: .*\(65534\)\nGID: .*\(65534\)\n/);
@@ -154,7 +155,8 @@ suite("users", { "the reference": hasReference, "root": isRoot }, () => {
       const script = 'mount --bind "$0" /etc/group && exec "$@"';
       const wrapper = ["unshare", "--mount", "sh", "-c", script, groupFile];
       const munged = await realm.start(make, [], wrapper);
-      while (!/Found \d+ users? with supplementary groups/.test(munged.log())) await pause(10);
+      const found = /Found \d+ users? with supplementary groups/;
+      await until("the groups", () => found.test(munged.log()));
       const { socket } = munged;
       const [made] = probeEncode(probe, socket, [{ ...PLAIN, gid: CLUB }], STRANGER);
       for (const outsider of [ROOT, STRANGER]) {
