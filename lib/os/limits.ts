@@ -15,10 +15,13 @@ const RESOURCES = {
 } as const;
 const RLIM_INFINITY = isLinux ? 0xffff_ffff_ffff_ffffn : 0x7fff_ffff_ffff_ffffn;
 
-/** The current resource limit; Infinity if unlimited. @throws {SystemError} */
+/** The current resource limit; Infinity if unlimited. @throws {Error} if a filter of system calls refuses the answer. */
 export function softLimit(resource: keyof typeof RESOURCES): number {
   const limit = new BigUint64Array(fixedMemory(16)); // struct rlimit: soft, hard
-  if (c.getrlimit(RESOURCES[resource], limit) < 0) throw new SystemError("getrlimit");
+  if (c.getrlimit(RESOURCES[resource], limit) < 0) {
+    const cause = new SystemError("getrlimit");
+    throw new Error(`Failed to get resource limits: ${cause.message}`, { cause });
+  }
   return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
 }
 

@@ -71,15 +71,19 @@ export function setProcessName(name: string): void {
 
 /** Keeps our memory from other processes of the user and from core dumps; programs that we start are not affected. */
 export function hideMemory(): void {
-  if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw new SystemError("prctl");
+  if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw coreDumpsAllowed();
 }
 
 /** Keeps keys out of core dumps, and other processes of the same user out of our memory. */
 export function forbidCoreDumps(): void {
-  if (c.setrlimit(RLIMIT_CORE, new BigUint64Array([0n, 0n])) < 0) {
-    throw new SystemError("setrlimit");
-  }
+  if (c.setrlimit(RLIMIT_CORE, new BigUint64Array([0n, 0n])) < 0) throw coreDumpsAllowed();
   hideMemory();
+}
+
+/** The C MUNGE's error for a failed call. */
+function coreDumpsAllowed(): Error {
+  const cause = new SystemError("setrlimit");
+  return new Error(`Failed to disable core dumps: ${cause.message}`, { cause });
 }
 
 /** Locks all current and future pages into memory. @throws {SystemError} if that fails. */

@@ -9,7 +9,7 @@
   mov x8, #134                    // rt_sigaction
   svc #0
   adr x20, data
-  add x21, x20, #264
+  add x21, x20, #296
   mov x24, #1
 limit:
   ldr x1, [x21]
@@ -18,13 +18,16 @@ limit:
   mov x2, #0
   sub x3, sp, #144
   mov x8, #261                    // prlimit64
+  mov x26, #-1
   svc #0
+  tbnz x0, #63, 2f
   ldur x1, [sp, #-144]
   mov x26, x1
   ldr x2, [x21, #8]
   add x23, x21, #16
   cmp x1, x2
   b.lo refuse
+2:
   add x21, x21, #32
   b limit
 1:
@@ -273,13 +276,11 @@ auxiliary:
   adr x2, root
   str x2, [x1]
 1:
-  cmp x26, #256, lsl #12
-  b.hs 1f                         // no stack of our own
   ldr x1, [x20, #256]
   adr x2, limits
   str x2, [x1]
-  b 2f
-1:
+  cmp x26, #256, lsl #12
+  b.lo 2f                         // a stack of our own
   cbz x22, 2f                     // no daemon
   mov x0, #-100                   // AT_FDCWD
   ldr x1, [x20, #64]
@@ -289,7 +290,13 @@ auxiliary:
   tbnz x0, #63, 2f
   mov x8, #57                     // close
   svc #0
-  b 3f
+  mov x0, #0
+  mov x1, #3                      // RLIMIT_STACK
+  mov x2, #0
+  sub x3, sp, #144
+  mov x8, #261                    // prlimit64
+  svc #0
+  cbz x0, 3f
 2:
   ldr x1, [x20, #56]
   adr x2, stack
@@ -300,6 +307,9 @@ auxiliary:
   str x2, [x1]
   ldr x1, [x20, #128]
   adr x2, thread
+  str x2, [x1]
+  ldr x1, [x20, #280]
+  adr x2, action
   str x2, [x1]
   mov x0, x19
   ldr x17, [x20, #8]
@@ -340,11 +350,11 @@ stack:
   ldr x1, [x20, #88]
   bl symbol
   mov x17, x0
-  mov x0, #0
-  mov x1, #3                      // RLIMIT_STACK
-  mov x2, #0
-  add x3, sp, #48
-  mov x8, #261                    // prlimit64
+  mov x0, #3                      // RLIMIT_STACK
+  mov x1, #-1
+  str x1, [sp, #48]
+  add x1, sp, #48
+  mov x8, #163                    // getrlimit
   svc #0
   ldr x2, [sp, #48]
   mov x1, #0x800000
@@ -368,21 +378,50 @@ stack:
   ret
 
 limits:
-  mov x9, x0
+  mov w9, w0
   mov x3, x1
-  mov x1, x0
-  mov x0, #0
-  mov x2, #0
-  mov x8, #261                    // prlimit64
+  mov x8, #163                    // getrlimit
   svc #0
+  cbz x0, 1f
+  mov x0, #-1
   cmp w9, #3                      // RLIMIT_STACK
-  b.ne 1f
+  b.ne 2f
+  mov x1, #0x800000
+  mov x2, #-1
+  stp x1, x2, [x3]
+  mov x0, #0
+1:
+  cmp w9, #3
+  b.ne 2f
   ldr x1, [x3]
   mov x2, #0x100000
   cmp x1, x2
   csel x1, x2, x1, lo
   str x1, [x3]
+2:
+  ret
+
+action:
+  cbz x1, 1f
+  ldr w3, [x1, #136]
+  tbnz w3, #31, 2f                // SA_RESETHAND
 1:
+  stp x29, x30, [sp, #-48]!
+  stp x0, x1, [sp, #16]
+  str x2, [sp, #32]
+  adr x9, data
+  ldr x1, [x9, #288]
+  bl symbol
+  mov x17, x0
+  adr x9, data
+  ldr x9, [x9, #280]
+  str x17, [x9]
+  ldp x0, x1, [sp, #16]
+  ldr x2, [sp, #32]
+  ldp x29, x30, [sp], #48
+  br x17
+2:
+  mov x0, #0
   ret
 
 map:
@@ -439,8 +478,8 @@ thread:
   mov x2, x23
   mov x3, x24
   blr x17                         // the C library's own
-  cmp w0, #11                     // EAGAIN
-  b.ne 2f
+  str w0, [sp, #72]
+  cbz w0, 2f
   cbz x22, 2f
   ldr x1, [x20, #144]
   bl symbol
@@ -448,17 +487,19 @@ thread:
   mov x0, x22
   add x1, sp, #64
   blr x17                         // pthread_attr_getstacksize
-  mov w0, #11
+  ldr w0, [sp, #72]
   ldr x1, [sp, #64]
   ldr x2, [x20, #176]
   cmp x1, x2
   b.ne 2f
+  cmp w0, #11                     // EAGAIN
+  b.ne 3f
   subs x19, x19, #1
   b.ne 4f
   mov x0, #3                      // PR_GET_DUMPABLE
   mov x8, #167                    // prctl
   svc #0
-  cbnz w0, 3f
+  cbnz w0, 5f
   mov x19, #1
 4:
   mov x1, #0xf080
@@ -476,10 +517,14 @@ thread:
   ldp x29, x30, [sp], #80
   ret
 3:
+  add x23, x20, #264
+  b 6f
+5:
+  add x23, x20, #160
+6:
   ldr x1, [x20, #152]
   bl symbol
   ldr x1, [x0]                    // program_invocation_name
-  add x23, x20, #160
   mov x24, #1
   b refuse_as
 

@@ -16,7 +16,7 @@
   mov r10d, 8
   mov eax, 13                     # rt_sigaction
   syscall
-  lea r12, [rip + data + 264]
+  lea r12, [rip + data + 296]
   mov r14d, 1                     # the status if something is missing
 limit:                            # resource, minimum, message and its length
   mov rdi, [r12]
@@ -25,10 +25,13 @@ limit:                            # resource, minimum, message and its length
   lea rsi, [rsp - 144]            # below the red zone
   mov eax, 97                     # getrlimit
   syscall
+  test eax, eax
+  jne 2f                          # a filter refuses it: no limit is known
   mov rax, [rsp - 144]
   cmp rax, [r12 + 8]
   lea r13, [r12 + 16]
   jb refuse
+2:
   add r12, 32
   jmp limit
 1:
@@ -320,13 +323,11 @@ auxiliary:
   lea rcx, [rip + root]
   mov [rax], rcx                  # the slot of getcwd
 1:
-  cmp rbp, 0x100000
-  jae 1f                          # no stack of our own
   mov rax, [rip + data + 256]
   lea rcx, [rip + limits]
   mov [rax], rcx                  # the slot of getrlimit
-  jmp 2f
-1:
+  cmp rbp, 0x100000
+  jb 2f                           # a stack of our own
   test r13d, r13d
   je 2f                           # no daemon
   mov eax, 2                      # open, for reading
@@ -338,7 +339,14 @@ auxiliary:
   mov rdi, rax
   mov eax, 3                      # close
   syscall
-  jmp 3f
+  xor edi, edi
+  mov esi, 3                      # RLIMIT_STACK
+  xor edx, edx
+  lea r10, [rsp - 144]
+  mov eax, 302                    # prlimit64, which the C library's own needs as well
+  syscall
+  test eax, eax
+  je 3f
 2:
   mov rax, [rip + data + 56]
   lea rcx, [rip + stack]
@@ -350,6 +358,9 @@ auxiliary:
   mov rax, [rip + data + 128]
   lea rcx, [rip + thread]
   mov [rax], rcx                  # the slot of pthread_create
+  mov rax, [rip + data + 280]
+  lea rcx, [rip + action]
+  mov [rax], rcx                  # the slot of sigaction
   mov rdx, rbx
   jmp [rip + data + 8]
 
@@ -358,7 +369,7 @@ root:                             # getcwd() where there is no such directory an
   mov rax, rdi
   ret
 
-stack:                            # pthread_getattr_np() without /proc/self/maps, or on a stack of our own
+stack:                            # pthread_getattr_np() without /proc/self/maps or prlimit64, or on a stack of our own
   push rbx
   push r12
   sub rsp, 24
@@ -388,6 +399,7 @@ stack:                            # pthread_getattr_np() without /proc/self/maps
   mov eax, 97                     # getrlimit
   mov edi, 3                      # RLIMIT_STACK
   mov rsi, rsp
+  mov qword ptr [rsp], -1         # if a filter refuses it
   syscall
   mov rdx, [rsp]
   mov ecx, 0x800000               # 8 MiB at most
@@ -410,16 +422,46 @@ stack:                            # pthread_getattr_np() without /proc/self/maps
   pop rbx
   ret
 
-limits:                           # getrlimit() on a stack of our own, from which the engine computes its end
+limits:                           # getrlimit(): at least our own stack, from which the engine computes its end
   mov eax, 97
   syscall
-  cmp edi, 3                      # RLIMIT_STACK
-  jne 1f
+  test eax, eax
+  je 1f
+  or eax, -1
+  cmp edi, 3                      # RLIMIT_STACK: the engine gives up if a filter refuses that
+  jne 2f
+  mov qword ptr [rsi], 0x800000
+  mov qword ptr [rsi + 8], -1
+  xor eax, eax
+1:
+  cmp edi, 3
+  jne 2f
   mov ecx, 0x100000
   cmp [rsi], rcx
-  jae 1f
+  jae 2f
   mov [rsi], rcx
+2:
+  ret
+
+action:                           # sigaction(), until the crash handler's signals, the first of all, are through
+  test rsi, rsi
+  je 1f
+  cmp dword ptr [rsi + 136], 0    # the sign is SA_RESETHAND, which only the crash handler has
+  js 2f
 1:
+  push rdi
+  push rsi
+  push rdx
+  mov rsi, [rip + data + 288]
+  call symbol
+  mov rdx, [rip + data + 280]
+  mov [rdx], rax                  # the slot: from now on, the C library's own
+  pop rdx
+  pop rsi
+  pop rdi
+  jmp rax
+2:
+  xor eax, eax
   ret
 
 map:                              # mmap()
@@ -480,8 +522,9 @@ thread:                           # pthread_create()
   mov rdx, r13
   mov rcx, r14
   call rax                        # the C library's own
-  cmp eax, 11                     # EAGAIN
-  jne 2f
+  mov [rsp + 8], eax
+  test eax, eax
+  je 2f
   test r12, r12
   je 2f
   mov rsi, [rip + data + 144]
@@ -489,17 +532,19 @@ thread:                           # pthread_create()
   mov rdi, r12
   mov rsi, rsp
   call rax                        # pthread_attr_getstacksize
-  mov eax, 11
+  mov eax, [rsp + 8]
   mov rcx, [rip + data + 176]
   cmp [rsp], rcx
   jne 2f                          # not the engine's: the caller handles the failure
+  cmp eax, 11                     # EAGAIN
+  jne 3f
   dec ebp
   jne 4f
   mov eax, 157                    # prctl
   mov edi, 3                      # PR_GET_DUMPABLE
   syscall
   test eax, eax
-  jne 3f
+  jne 5f
   inc ebp                         # a daemon that has started waits until a thread can be started
 4:
   mov qword ptr [rsp], 0
@@ -517,11 +562,15 @@ thread:                           # pthread_create()
   pop rbp
   pop rbx
   ret
-3:
+3:                                # for another reason
+  lea r13, [rip + data + 264]
+  jmp 6f
+5:
+  lea r13, [rip + data + 160]
+6:
   mov rsi, [rip + data + 152]
   call symbol
   mov rsi, [rax]                  # program_invocation_name
-  lea r13, [rip + data + 160]
   mov r14d, 1
   jmp refuse_as
 

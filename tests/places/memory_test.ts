@@ -57,28 +57,35 @@ suite("memory limits", process.platform !== "linux" && "needs Linux", () => {
     });
   }
 
-  it("munged with 2 threads works with ulimit -v from 384 MiB on, and never crashes", async () => {
-    const directory = join(realm.directory, "limited");
-    spawnSync("mkdir", ["-m", "755", directory]);
-    const files = ["socket", "pid-file", "seed-file", "log-file"].map((name) =>
-      `--${name}=${join(directory, name)}`
-    );
-    const options = [`--key-file=${join(realm.directory, "key")}`, ...files];
-    const program = realm.program("ours", "munged");
-    for (const bytes of sweep(1.1)) {
-      if (bytes < MAPPED) continue;
-      const { status, stderr } = limited("v", bytes, [program, ...options]);
-      const what = `${bytes} bytes: status ${status}, ${stderr}`;
-      if (bytes >= 384 * MIB) assert.equal(status, 0, what);
-      else if (status !== 0) assert.match(stderr, ONE_LINE, what);
-      if (status !== 0) continue;
-      const socket = join(directory, "socket");
-      assert.equal(realm.run("ours", "munge", ["-n", `--socket=${socket}`]).status, 0, what);
-      const pid = Number(readFileSync(join(directory, "pid-file"), "latin1"));
-      process.kill(pid, "SIGTERM"); // --stop would take a second more
-      while (isRunning(pid)) await sleep(10);
-    }
-  });
+  for (
+    const [limit, least, most, enough, step] of [
+      ["v", MAPPED, 4e9, 384 * MIB, 1.1],
+      ["d", 0, 300e6, 160 * MIB, 1.05],
+    ] as const
+  ) {
+    it(`munged with 2 threads works with ulimit -${limit} from ${enough / MIB} MiB on, and never crashes`, async () => {
+      const directory = join(realm.directory, `limited-${limit}`);
+      spawnSync("mkdir", ["-m", "755", directory]);
+      const files = ["socket", "pid-file", "seed-file", "log-file"].map((name) =>
+        `--${name}=${join(directory, name)}`
+      );
+      const options = [`--key-file=${join(realm.directory, "key")}`, ...files];
+      const program = realm.program("ours", "munged");
+      for (const bytes of sweep(step)) {
+        if (bytes < least || bytes > most) continue;
+        const { status, stderr } = limited(limit, bytes, [program, ...options]);
+        const what = `${bytes} bytes: status ${status}, ${stderr}`;
+        if (bytes >= enough) assert.equal(status, 0, what);
+        else if (status !== 0) assert.match(stderr, ONE_LINE, what);
+        if (status !== 0) continue;
+        const socket = join(directory, "socket");
+        assert.equal(realm.run("ours", "munge", ["-n", `--socket=${socket}`]).status, 0, what);
+        const pid = Number(readFileSync(join(directory, "pid-file"), "latin1"));
+        process.kill(pid, "SIGTERM"); // --stop would take a second more
+        while (isRunning(pid)) await sleep(10);
+      }
+    });
+  }
 
   it("a client has at most 64 MiB of data, munged with 2 threads at most 160 MiB", async () => {
     const program = realm.program("ours", "munge");

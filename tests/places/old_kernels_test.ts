@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
+import { hasReference, MUNGEBOX } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { suite } from "../suite.ts";
 
@@ -50,6 +51,9 @@ const NEWER = {
   landlock_create_ruleset: 444,
 } as const;
 const { clone3, ...REFUSABLE } = NEWER;
+/** Older calls, which a service's filter may refuse (systemd's @resources). */
+const PRLIMIT64 = 302;
+const GETRLIMIT = 97;
 
 function filtered(error: number, calls: readonly number[], command: readonly string[]) {
   const words = ["-c", FILTER, [error, ...calls].join(","), ...command];
@@ -104,6 +108,33 @@ suite(
         const asked = realm.run("ours", "munge", ["--no-input", own]);
         assert.equal(run("munged", "--stop", own).status, 0);
         assert.equal(asked.status, 0, asked.err);
+      });
+    }
+
+    it("a daemon says in one line that glibc can't start threads, where clone3 is refused", () => {
+      for (const name of ["munged", "auksd", "auksdrenewer"]) {
+        assert.deepEqual(filtered(EPERM, [clone3], [MUNGEBOX, name, "-F"]), {
+          status: 1,
+          out: "",
+          err: "mungebox: Error: No thread can be started: " +
+            "a filter of system calls must allow clone3, or fail it with ENOSYS\n",
+        });
+      }
+    });
+
+    for (const error of [ENOSYS, EPERM]) {
+      it(`where prlimit64 fails with error ${error}, clients work, and munged says so in one line`, () => {
+        const run = (program: string, ...args: readonly string[]) =>
+          filtered(error, [PRLIMIT64, GETRLIMIT], [realm.program("ours", program), ...args]);
+        const made = run("munge", "--no-input", `--socket=${munged.socket}`);
+        assert.deepEqual([made.status, made.err], [0, ""]);
+        const started = run("munged", "--foreground");
+        assert.match(started.err, /^munged: Error: Failed to get resource limits: .*\n$/);
+        assert.equal(started.status, 1);
+        if (!hasReference) return;
+        const reference = filtered(error, [PRLIMIT64], ["/usr/sbin/munged", "--foreground"]);
+        assert.match(reference.err, /^munged: Error: .*\n$/);
+        assert.equal(reference.status, 1);
       });
     }
   },

@@ -1,7 +1,8 @@
 // The runtime that executables are made from: our first instructions, and no effect of environment variables.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -151,6 +152,29 @@ suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () =
     const { status, stdout, stderr } = spawnSync("/bin/sh", ignoring, { encoding: "utf8" });
     assert.deepEqual({ status, stderr }, { status: 0, stderr: "" });
     assert.match(stdout, /^munge-\d/);
+  });
+
+  it("a fatal signal ends a program without a message, as it ends a C program", async () => {
+    for (const signal of ["SIGABRT", "SIGTRAP", "SIGILL", "SIGFPE"] as const) {
+      const client = spawn("/bin/sh", [
+        "-c",
+        'ulimit -c 0; exec "$@"',
+        "sh",
+        MUNGEBOX,
+        "munge",
+        "--socket=/no/such",
+      ], { stdio: ["pipe", "pipe", "pipe"] });
+      let printed = "";
+      for (const stream of [client.stdout, client.stderr]) {
+        stream.on("data", (text) => printed += text);
+      }
+      const link = `/proc/${client.pid}/exe`;
+      while (readlinkSync(link) !== resolve(MUNGEBOX)) await pause(10);
+      await pause(300); // by then it is waiting for input
+      client.kill(signal);
+      assert.deepEqual(await once(client, "close"), [null, signal]);
+      assert.equal(printed, "", signal);
+    }
   });
 
   it("a client starts without reading its memory map or looking for NUMA nodes", {
