@@ -46,7 +46,7 @@ const CREDENTIALS: readonly BadCredential[] = [
   {
     name: "expired",
     make: (site) => `${munge(site, "--ttl=1")}; sleep 3`,
-    text: /refused: Expired credential: it is \d s old and was valid for 1 s/,
+    text: /refused: Expired credential: it is \d+ s old and was valid for 1 s/,
   },
   {
     name: "made with a different key",
@@ -96,7 +96,7 @@ suite("mungebox doctor --credential", { "dist/mungebox": existsSync(MUNGEBOX) },
       `${munge(site)} | mungebox doctor --credential=- ${words}`,
     );
     assert.match(out, /^munge works here\.\n/);
-    assert.match(out, /^ok +credential +The credential is good: UID \d+ made it \d s ago$/m);
+    assert.match(out, /^ok +credential +The credential is good: UID \d+ made it \d+ s ago$/m);
     assert.equal(status, 0);
   });
 });

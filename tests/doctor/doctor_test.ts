@@ -157,7 +157,7 @@ suite("mungebox doctor", { "dist/mungebox": existsSync(MUNGEBOX) }, () => {
     try {
       const words = `--socket=${site.socket}`;
       const awaited = site.shell(
-        `for try in $(seq 300); do mungebox health ${words} && exit; sleep 0.1; done; exit 1`,
+        `for try in $(seq 1200); do mungebox health ${words} && exit; sleep 0.1; done; exit 1`,
       );
       assert.equal(awaited.status, 0, awaited.err);
       const { status, out } = site.shell(

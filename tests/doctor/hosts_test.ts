@@ -12,6 +12,8 @@ import { type Report } from "./site.ts";
 
 /** Seconds by which the clock of munged on host "clock" is ahead. */
 const SKEW = 600;
+/** Seconds by which a measured skew may be wrong, because a session takes that long on a busy machine. */
+const INACCURACY = 30;
 
 /** How a host differs. */
 interface Host {
@@ -148,7 +150,7 @@ suite("mungebox doctor HOST...", needs, () => {
       clock!.text,
       /^the clock of clock is \d+ s ahead of this host's, so credentials are refused$/,
     );
-    assert(Math.abs(clock!.skewSeconds! - SKEW) <= 3, `${clock!.skewSeconds}`);
+    assert(Math.abs(clock!.skewSeconds! - SKEW) <= INACCURACY, `${clock!.skewSeconds}`);
     assert.match(clock!.advice!, /^Synchronize the clocks/);
 
     assert.match(down!.text, /^munged on down is down: munged is not running: /);

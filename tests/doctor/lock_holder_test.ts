@@ -30,7 +30,7 @@ function startHolder(site: Site, args: readonly string[]): ChildProcess {
   const { status, stderr } = spawnSync("gcc", ["-xc", "-", "-o", program], { input: source });
   assert.equal(status, 0, stderr.toString());
   const holder = spawn(program, args, { stdio: "ignore" });
-  for (let tries = 0; !existsSync(`${lock}.held`) && tries < 200; tries++) {
+  for (let tries = 0; !existsSync(`${lock}.held`) && tries < 2400; tries++) {
     spawnSync("sleep", ["0.05"]);
   }
   assert(existsSync(`${lock}.held`));

@@ -87,7 +87,7 @@ export class Site {
     // The shell learns at once when munged ends; this process is busy with the commands of the test.
     spawn("sh", ["-c", '"$@"; exit', "sh", ...words], { stdio: "ignore", cwd: "/" });
     const { status, err } = this.shell(
-      `for try in $(seq 300); do
+      `for try in $(seq 1200); do
          mungebox health --socket=${this.socket} 2>/dev/null && exit; sleep 0.1
        done; exit 1`,
     );
