@@ -131,7 +131,7 @@ inside mungebox --install /usr/bin
 inside mungekey --create
 if [ "$emulator" ]; then # nothing emulates what munged would start in the background
   inside munged --foreground 2>$root/tmp/log &
-  for try in $(seq 100); do [ -e $root/run/munge/munge.socket.2 ] && break; sleep 0.2; done
+  for try in $(seq 600); do [ -e $root/run/munge/munge.socket.2 ] && break; sleep 0.2; done
 else
   inside munged
 fi
@@ -155,7 +155,7 @@ function smokeTest(root: string, emulator = ""): void {
     "--fork",
     "--kill-child",
     "timeout",
-    "120",
+    "280",
     "sh",
     script,
     root,

@@ -148,6 +148,7 @@ chown 65532 $volume/munge.key
 chmod 400 $volume/munge.key
 start
 kill $munged
+wait $munged || true
 chmod 440 $volume/munge.key
 start || cat $log
 `,

@@ -79,7 +79,7 @@ start() {
 
 # Waits until the log has a line.
 logged() {
-  for try in $(seq 150); do ! grep -q "$1" $log || return 0; sleep 0.1; done
+  for try in $(seq 600); do ! grep -q "$1" $log || return 0; sleep 0.1; done
   echo "not in the log: $1"; cat $log; return 1
 }
 `;
@@ -95,7 +95,7 @@ export function inPod(rootfs: string, script: string): string {
       "unshare",
       ...namespaces,
       "timeout",
-      "100",
+      "280",
       "bash",
       "-c",
       variables + POD + script,

@@ -120,11 +120,11 @@ run --entrypoint munge built --version
 cd ${directory}
 podman secret inspect key >/dev/null 2>&1 || podman secret create key munge.key
 run --name munged ${options} $image --num-threads=1 >output 2>&1 &
-for try in $(seq 100); do
+for try in $(seq 600); do
   kill -0 $! 2>/dev/null || break
   ! podman healthcheck run munged 2>/dev/null || break
 done
-podman stop --time 5 munged 2>/dev/null || true
+podman stop --time 60 munged 2>/dev/null || true
 wait || true
 cat output
 `);
@@ -143,7 +143,7 @@ chmod 711 . && mkdir -p small && chown 65532:65532 small
 podman run --rm --network=none $limits ${SMALL} --name small --volume $PWD/small:/run/munge \
     ${mount}:ro $image >output 2>&1 &
 healthy() { podman exec small /usr/bin/mungebox health; }
-for try in $(seq 100); do ! healthy 2>/dev/null || break; sleep 0.1; done
+for try in $(seq 600); do ! healthy 2>/dev/null || break; sleep 0.1; done
 remunge="${MUNGEBOX} remunge --socket=small/munge.socket.2 --decode --quiet"
 load=
 for length in 0 1000 100000 1000000; do $remunge -l $length -T 8 -D 20 & load+=" $!"; done
@@ -153,8 +153,9 @@ for uid in 0 1234 1235; do
 done
 for try in $(seq 10); do healthy || true; sleep 2; done
 wait $load
+for try in $(seq 60); do ! healthy || break; sleep 1; done
 healthy && echo alive
-podman stop --time 5 small
+podman stop --time 60 small
 wait
 cat output
 `);
@@ -168,8 +169,8 @@ cat output
 cd ${directory}
 podman run --rm --network=none $limits ${SMALL} --name many ${mount}:ro \
     $image --num-threads=8 >output 2>&1 &
-for try in $(seq 100); do ! grep -q 'Created 8 work threads' output || break; sleep 0.1; done
-podman stop --time 5 many
+for try in $(seq 600); do ! grep -q 'Created 8 work threads' output || break; sleep 0.1; done
+podman stop --time 60 many
 wait || true
 cat output
 `);

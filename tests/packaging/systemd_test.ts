@@ -12,9 +12,10 @@ cd $project
 rm -rf /etc/munge /var/lib/munge /var/log/munge /lib/systemd/system/munge.service
 systemctl() { timeout 60 /bin/systemctl "$@"; }
 main() { systemctl show -P MainPID munge.service; }
-# munged answers a moment before systemd knows that it has started.
+# munged answers a moment before systemd knows that it has started, or in whose place.
+eventually() { for try in $(seq 600); do "$@" && return; sleep 0.1; done; "$@"; }
 active() {
-  for try in $(seq 100); do systemctl --quiet is-active munge.service && break; sleep 0.05; done
+  eventually systemctl --quiet is-active munge.service
   systemctl is-active munge.service
 }
 round() { /usr/bin/munge -n | /usr/bin/unmunge -n >/dev/null; }
@@ -47,12 +48,12 @@ printf '[Service]\\nExecReload=\\nExecReload=/usr/local/sbin/munged --replace $O
   >/etc/systemd/system/munge.service.d/replace.conf
 systemctl daemon-reload
 before=$first
+replaced() { test $(main) != $before && test $(main) = $(cat /run/munge/munged.pid); }
 for count in 1 2 3; do
   systemctl reload munge.service
   round
-  sleep 0.3
-  test $(main) != $before && test $(main) = $(cat /run/munge/munged.pid) && echo replaced
-  test ! -e /proc/$before/exe && echo gone
+  eventually replaced && echo replaced
+  eventually test ! -e /proc/$before/exe && echo gone
   before=$(main)
   round
 done
@@ -82,7 +83,7 @@ for restart in $(seq 8); do
   systemctl restart munge.socket
   sleep 1
 done
-test -L /run/munge/munge.socket.2 && echo was swapped
+eventually test -L /run/munge/munge.socket.2 && echo was swapped
 stat -c "%U %a" /etc/victim
 kill %1
 `);
@@ -99,11 +100,11 @@ systemctl is-active munge.service || true
 round && active
 (
   count=0 failed=0
-  until test -e /tmp/enough; do
+  until test -e /tmp/enough && test $count -gt 20; do
     round || failed=$((failed + 1))
     count=$((count + 1))
   done
-  test $count -gt 20 && echo "$failed failed"
+  echo "$failed failed"
 ) &
 for restart in 1 2 3 4 5; do
   systemctl restart munge.service
