@@ -106,7 +106,7 @@ export class MuslSystem {
     const [command, ...args] = this.command(words, user);
     const { status, stdout, stderr } = spawnSync(command!, args, {
       encoding: "latin1",
-      timeout: 100_000,
+      timeout: 300_000,
       input,
     });
     return { status, out: stdout, err: stderr };

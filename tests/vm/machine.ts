@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { MUNGEBOX } from "../harness/programs.ts";
+import { until } from "../harness/until.ts";
 
 /** Emulation is about twenty times slower than the machine it runs on, which is shared. */
 const BOOT_MS = 400_000;
@@ -75,10 +76,9 @@ export class Machine {
       ...["-chardev", `socket,id=commands,path=${socket},server=on,wait=off`],
       ...["-device", "virtio-serial", "-device", "virtserialport,chardev=commands,name=commands"],
     ], { stdio: "ignore" });
-    for (let waited = 0; !existsSync(socket); waited += 20) {
-      assert(waited < 10_000 && this.#emulator.exitCode === null, "The emulator did not start");
-      await pause(20);
-    }
+    const emulator = this.#emulator;
+    await until("the emulator is there", () => existsSync(socket) || emulator.exitCode !== null);
+    assert(emulator.exitCode === null, "The emulator did not start");
     this.#port = connect(socket);
     this.#port.setEncoding("utf8").on("data", (text: string) => this.#received += text);
     await this.#awaitShell();

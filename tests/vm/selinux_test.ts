@@ -105,6 +105,11 @@ systemctl daemon-reload`);
     const first = await main();
     await node.check("systemctl reload munge");
     await works();
+    // It answers a moment before its predecessor is gone, and systemd knows that.
+    await node.check(`for i in $(seq 60); do
+  test $(pgrep -cx munged) = 1 && test $(systemctl show -P MainPID munge) != ${first} && break
+  sleep 1
+done`);
     assert.equal(await domain(), DOMAIN);
     assert.notEqual(await main(), first);
     await node.check("systemctl restart munge");
