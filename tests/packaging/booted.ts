@@ -54,7 +54,7 @@ exec chroot $root /usr/bin/env -i container=test PATH=/usr/local/sbin:/usr/local
  * @param timeout in milliseconds.
  * @returns its output. @throws {Error} with its output if it fails.
  */
-export function onBooted(script: string, timeout = 300_000): string {
+export function onBooted(script: string, timeout = 800_000): string {
   mkdirSync("/var/cache/mungebox-tests", { recursive: true });
   const work = mkdtempSync("/var/cache/mungebox-tests/boot-");
   const group = join(HIERARCHY, basename(work));

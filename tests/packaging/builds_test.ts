@@ -23,7 +23,7 @@ after(() => rmSync(directory, { recursive: true }));
 const ARM64_LIBC = "/usr/aarch64-linux-gnu";
 
 function run(command: string, ...args: string[]): SpawnSyncReturns<string> {
-  return spawnSync(command, args, { encoding: "utf8", timeout: 300_000 });
+  return spawnSync(command, args, { encoding: "utf8", timeout: 1_000_000 });
 }
 
 function succeed(command: string, ...args: string[]): string {

@@ -16,7 +16,7 @@ export const NO_NODE: string | false = process.getuid?.() !== 0
 function run(command: string, args: readonly string[]): string {
   const result = spawnSync(command, args, {
     encoding: "utf8",
-    timeout: 400_000,
+    timeout: 1_000_000,
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" },
   });
   if (result.status !== 0) {
@@ -92,7 +92,7 @@ node=${work}/node
 mount -t overlay overlay -o lowerdir=${BASE},upperdir=${work}/upper,workdir=${work}/work $node
 mount -t proc proc $node/proc
 cp /etc/resolv.conf $node/etc/resolv.conf
-inside() { timeout 120 chroot $node "$@"; }
+inside() { timeout 400 chroot $node "$@"; }
 ${Object.entries(variables).map(([name, value]) => `${name}=${value}\n`).join("")}`;
     return run("unshare", [
       "--mount",

@@ -17,7 +17,7 @@ export const NO_POD: string | false = process.getuid?.() !== 0
 export function succeed(command: string, ...args: string[]): string {
   const { status, stdout, stderr } = spawnSync(command, args, {
     encoding: "utf8",
-    timeout: 300_000,
+    timeout: 1_000_000,
     env: { ...process.env, SOURCE_DATE_EPOCH: "1700000000" },
   });
   assert.equal(status, 0, `${command}: ${stdout}${stderr}`);

@@ -95,7 +95,7 @@ inside apt-get -qq -y --purge remove munge >/dev/null
 inside sh -c 'userdel munge || true' >/dev/null 2>&1
 rm -rf $node/etc/munge $node/var/log/munge $node/var/lib/munge
 mkdir -p $node/etc/sysconfig $node/usr/lib/systemd/system
-${SYSTEMCTL}node_rpm() { timeout 120 rpm --root $node --nodeps --noplugins "$@"; }
+${SYSTEMCTL}node_rpm() { timeout 400 rpm --root $node --nodeps --noplugins "$@"; }
 state() {
     inside stat -c '%n %a %U' /etc/munge/munge.key /etc/munge /var/log/munge
     cat $node/etc/sysconfig/munge
