@@ -69,7 +69,11 @@ async function renewForEver(turns: Turns, delay: number): Promise<never> {
       if (!(error instanceof AuksError)) throw error;
       if (error instanceof NotRenewed) seen = error.lifetime;
       // Waiting does not help if the ticket can't be read at the start, or can no longer be renewed.
-      if (seen === undefined || isExpired(seen, Date.now() / 1000)) throw error;
+      if (seen === undefined) throw error;
+      if (isExpired(seen, Date.now() / 1000)) {
+        // Whatever kept it from being renewed, which may have been its end meanwhile.
+        throw error instanceof NotRenewed ? new AuksError("CRED_EXPIRED") : error;
+      }
       if (error.error !== "CRED_STILL_VALID") log.info(1, `auks -R: ${error.message}`);
     }
     if (seen !== undefined && seen.endtime !== noticed && isEnding(seen, minLifeTime)) {

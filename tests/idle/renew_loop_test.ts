@@ -20,6 +20,9 @@ import { ScriptedAuksd } from "../auks/scripted_auksd.ts";
 
 const SERVICE = "host/mngt.realm.a";
 const BOB = 1;
+/** The life of a ticket, and how much of it is left when it is due; some seconds less, as the KDC may begin it later than kinit. */
+const LIFE = 60;
+const DUE = 56;
 
 suite("auks -R", KDC_NEEDS, () => {
   let kdc: Kdc;
@@ -108,6 +111,12 @@ suite("auks -R", KDC_NEEDS, () => {
     }
   }
 
+  /** Logs bob in for {@linkcode LIFE} seconds, and waits until his ticket is due. */
+  async function loginUntilDue(cache: string, renewable = "1h"): Promise<void> {
+    kdc.login("bob", ["-l", `${LIFE}`, "-r", renewable], cache);
+    await wait(LIFE - DUE);
+  }
+
   const wait = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
   it("leaves alone a ticket that is not due, and one whose lifetime is too short", async () => {
@@ -122,12 +131,11 @@ suite("auks -R", KDC_NEEDS, () => {
   });
 
   it("takes a ticket from auksd only if it is fresher", async () => {
-    kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
-    kdc.login("bob", ["-l", "30", "-r", "1h"], "older");
+    kdc.login("bob", ["-l", "50", "-r", "1h"], "older");
     kdc.login("bob", ["-l", "1h", "-r", "2h"], "fresher");
     keep("fresher");
-    const conf = configuration(59);
-    await wait(1);
+    const conf = configuration(DUE);
+    await loginUntilDue("due");
     assert.equal((await once(conf, "due")).status, 0);
     const seconds = (cache: string) => {
       const times = [...klist(cache).matchAll(/\d\d:\d\d:\d\d/g)].map(([time]) => {
@@ -138,8 +146,7 @@ suite("auks -R", KDC_NEEDS, () => {
     };
     assert(seconds("due") > 3000, klist("due"));
     assert.match(readFileSync(`${conf}.log`, "utf8"), /auks -R: new ticket from auksd/);
-    kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
-    await wait(1);
+    await loginUntilDue("due");
     keep("older");
     assert.equal((await once(conf, "due")).status, 0);
     assert.match(readFileSync(`${conf}.log`, "utf8"), /auks -R: new ticket from KDC/);
@@ -148,20 +155,18 @@ suite("auks -R", KDC_NEEDS, () => {
 
   it("keeps service tickets", async () => {
     stored = undefined;
-    kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
+    await loginUntilDue("due");
     execFileSync("/usr/bin/kvno", ["host/login.realm.a"], {
       env: kdc.envOf("due"),
       stdio: "ignore",
     });
-    await wait(1);
-    assert.equal((await once(configuration(59), "due")).status, 0);
+    assert.equal((await once(configuration(DUE), "due")).status, 0);
     assert.match(klist("due"), /host\/login\.realm\.a@REALM\.A/);
   });
 
   it("reports a refusal by the KDC", async () => {
-    kdc.login("bob", ["-l", "60", "-r", "60"], "final");
-    await wait(1);
-    const { status, err } = await once(configuration(59), "final");
+    await loginUntilDue("final", `${LIFE}`);
+    const { status, err } = await once(configuration(DUE), "final");
     assert.equal(status, 249);
     assert.match(err, /: krb5 cred : unable to renew credential \(it has reached the end of its/);
   });
@@ -176,16 +181,14 @@ suite("auks -R", KDC_NEEDS, () => {
     chmodSync(script, 0o755);
     for (const [status, expected] of [[0, 0], [3, 255]] as const) {
       writeFileSync(`${output}.status`, `${status}`);
-      kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
-      await wait(1);
-      assert.equal((await once(configuration(59, script), "due")).status, expected);
+      await loginUntilDue("due");
+      assert.equal((await once(configuration(DUE, script), "due")).status, expected);
     }
     const line = `0 renewed ${kdc.cache("due")} ${process.getuid!()}\n`;
     assert.equal(readFileSync(output, "utf8"), line + line);
-    assert.equal((await once(configuration(59, "/nowhere"), "bob")).status, 39);
-    kdc.login("bob", ["-l", "60", "-r", "1h"], "due");
-    await wait(1);
-    const relative = await once(configuration(59, "helper"), "due");
+    assert.equal((await once(configuration(DUE, "/nowhere"), "bob")).status, 39);
+    await loginUntilDue("due");
+    const relative = await once(configuration(DUE, "helper"), "due");
     assert.equal(relative.status, 255);
     assert.match(relative.err, /HelperScript helper is not run: it is not an absolute path/);
     assert.equal(readFileSync(output, "utf8"), line + line);
@@ -193,9 +196,9 @@ suite("auks -R", KDC_NEEDS, () => {
 
   it("the loop renews as long as the KDC does, and ends on TERM", async () => {
     stored = undefined;
-    kdc.login("bob", ["-l", "9", "-r", "1h"], "loop");
-    const child = start("loop", configuration(7), "loop");
-    for (let second = 0; second < 12; second++) {
+    kdc.login("bob", ["-l", "12", "-r", "1h"], "loop");
+    const child = start("loop", configuration(8), "loop");
+    for (let second = 0; second < 15; second++) {
       assert(isGood("loop"), `second ${second}: ${child.err}`);
       await wait(1);
     }
@@ -220,8 +223,8 @@ suite("auks -R", KDC_NEEDS, () => {
 
   it("the loop survives a simultaneous outage of auksd and KDC", async () => {
     stored = undefined;
-    kdc.login("bob", ["-l", "60", "-r", "1h"], "loop");
-    const conf = configuration(59, "", 1);
+    kdc.login("bob", ["-l", `${LIFE}`, "-r", "1h"], "loop");
+    const conf = configuration(DUE, "", 1);
     const log = () => existsSync(`${conf}.log`) ? readFileSync(`${conf}.log`, "utf8") : "";
     const child = start("loop", conf, "loop");
     await wait(1);
