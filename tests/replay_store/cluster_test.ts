@@ -17,7 +17,7 @@ const execute = promisify(execFile);
 
 /** Runs redis-cli's cluster manager. @throws with its output, if it fails. */
 async function manage(...args: readonly string[]): Promise<void> {
-  await execute("redis-cli", ["--cluster", ...args], { timeout: 60_000 });
+  await execute("redis-cli", ["--cluster", ...args], { timeout: 300_000 });
 }
 
 /** Starts a cluster whose first servers are the masters. */
@@ -93,10 +93,7 @@ test(
       };
       await presentUntil("ok", REFUSED);
       await second.restart();
-      await until(
-        () => /master_link_status:up/.test(second.command("INFO", "replication")),
-        30_000,
-      );
+      await until(() => /master_link_status:up/.test(second.command("INFO", "replication")));
       await until(() => hosts.hosts.every((_, host) => hosts.status(host).replay_store!.reachable));
       await presentUntil("ok");
       await traffic.stop();

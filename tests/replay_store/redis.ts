@@ -15,10 +15,14 @@ const START_TIMEOUT_MS = 60_000;
 const FIRST_PORT = 12_000;
 const PORTS = 20_000;
 
-/** A port that nothing uses now. */
+/** What {@linkcode freePort} has returned. */
+const given = new Set<number>();
+
+/** A port that nothing uses now, and that is returned only once. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
+    if (given.has(port)) continue;
     const server = createServer();
     const isFree = await new Promise<boolean>((resolve) => {
       server.once("error", () => resolve(false));
@@ -26,6 +30,7 @@ export async function freePort(): Promise<number> {
     });
     if (!isFree) continue;
     await new Promise((resolve) => server.close(resolve));
+    given.add(port);
     return port;
   }
 }

@@ -265,13 +265,23 @@ test(
   () =>
     withSite(["--replay-store-timeout=1500"], async ({ a, b, redis, network }) => {
       // Both the runtime's client sending a command again and munged doing so by itself would do that.
-      network.drops = "answers";
-      const credential = await a.munge.encode();
-      const decoded = outcome(b, credential);
-      await until(() => redis.command("KEYS", "munge:*").split("\n").length > 1);
-      network.drops = "none";
-      network.reset();
-      assert.equal(await decoded, "ok");
+      const entries = () => redis.command("KEYS", "munge:*").split("\n").length;
+      let credential = "";
+      let result = "";
+      for (let tries = 0; tries < 20 && result !== "ok"; tries++) {
+        const before = entries();
+        credential = await a.munge.encode();
+        result = "";
+        network.drops = "answers";
+        const decoded = outcome(b, credential).then((found) => result = found);
+        await until(() => entries() > before || result !== "");
+        network.drops = "none";
+        network.reset();
+        await decoded;
+        // On a busy machine, there may be no connection in time.
+        assert(["ok", REFUSED].includes(result), result);
+      }
+      assert.equal(result, "ok");
       assert.equal(await outcome(a, credential), REPLAYED);
       // Nor does one that comes after the client was refused.
       network.drops = "answers";
@@ -279,7 +289,6 @@ test(
       assert.equal(await outcome(b, other), REFUSED);
       network.drops = "none";
       network.reset();
-      let result: string;
       do result = await outcome(b, other); while (result === REFUSED); // until there is a connection
       assert.equal(result, "ok");
       assert.equal(await outcome(b, other), REPLAYED);

@@ -112,7 +112,12 @@ test("TLS, an ACL user and a password from a file", options, async () => {
     // A new password is used for the next connection.
     setPassword("another one");
     redis.command("CLIENT", "KILL", "USER", "munge");
-    await until(() => hosts.status(0).replay_store!.connects > 1);
+    await until(() =>
+      [0, 1].every((host) => {
+        const { connects, reachable } = hosts.status(host).replay_store!;
+        return connects > 1 && reachable;
+      })
+    );
     assert.equal(await outcome(b, await a.munge.encode()), "ok");
     for (const { munged } of hosts.hosts) {
       const command = readFileSync(`/proc/${munged.process.pid}/cmdline`, "latin1");
