@@ -17,7 +17,7 @@ suiteWithEach("CredentialSource", ["--max-ttl=2"], (munged) => {
     const fresh = await Promise.all(times(10, () => source.fresh()));
     assert.equal(new Set([...fresh, ...all]).size, 11);
     for (const credential of [all[0]!, ...fresh]) {
-      const decoded = await decode(credential, { socketPath });
+      const decoded = await decode(credential, { socketPath, ignoreTimeAndReplay: true });
       assert.equal(text(decoded.payload), "p");
     }
   });
@@ -52,8 +52,10 @@ suiteWithEach("CredentialSource", ["--max-ttl=2"], (munged) => {
   test("get() survives an outage of the daemon: the cached credential, then a wait, then a new one", async () => {
     await using source = new CredentialSource({ socketPath });
     const cached = await source.get();
+    const begun = performance.now();
     await munged.end("SIGTERM");
-    assert.equal(await source.get(), cached);
+    // On a busy machine, it may be too old by now.
+    if (performance.now() - begun < 500) assert.equal(await source.get(), cached);
     await pause(1900);
     const error = await assertRefused("EMUNGE_SOCKET", /access/, source.get({ timeoutMs: 300 }));
     assert.equal(error.socketPath, socketPath);
@@ -96,7 +98,12 @@ suiteWithEach("CredentialSource", ["--max-ttl=2"], (munged) => {
 
   test("a source disposed at any moment of its renewal leaves no caller waiting", async () => {
     const outcomes = new Set<string>();
-    for (let turns = 0; turns < 400 && outcomes.size < 2 || turns < 40; turns++) {
+    // Until munged has answered in time, which takes many turns on a busy machine.
+    for (
+      let turns = 0;
+      turns < 40 || outcomes.size < 2 && turns < 1_000_000;
+      turns += 1 + (turns >> 4)
+    ) {
       const source = new CredentialSource({ socketPath });
       const outcome = source.get().then(
         () => "credential",

@@ -95,6 +95,7 @@ test("both clients wait for a socket that is missing for a moment", async () => 
       server.listen(${JSON.stringify(path)});
     }, 400);
     setTimeout(() => process.exit(), 20_000);
+    console.log("started");
   `;
     for (
       const ask of [
@@ -102,8 +103,11 @@ test("both clients wait for a socket that is missing for a moment", async () => 
         () => new BlockingClient(path).encode(REQUEST),
       ]
     ) {
-      const server = spawn(process.execPath, ["-e", program], { stdio: "inherit" });
+      const server = spawn(process.execPath, ["-e", program], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       try {
+        await once(server.stdout, "data"); // a start alone may take as long as clients wait
         assert.equal((await ask()).errno, 0);
       } finally {
         server.kill("SIGKILL");

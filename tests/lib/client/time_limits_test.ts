@@ -18,16 +18,17 @@ import {
 } from "./fake_munged.ts";
 
 test("a stalling server is given up on after five timeouts, and the error names the step", async () => {
+  const messageTimeoutMs = 200; // what the server sends has arrived by then, even on a busy machine
   for (const [part, answer] of [["header", 0], ["header", 6], ["body", 13]] as const) {
     await withServer(
       (socket) => socket.write(ANSWER.subarray(0, answer)),
       async (path, received) => {
         const started = performance.now();
-        await assert.rejects(new MungeClient(path).encode(REQUEST, { messageTimeoutMs: 40 }), {
+        await assert.rejects(new MungeClient(path).encode(REQUEST, { messageTimeoutMs }), {
           code: "EMUNGE_SOCKET",
           message: `Failed to receive message ${part}: Timed-out`,
         });
-        assert.ok(performance.now() - started >= 5 * 39 + 95);
+        assert.ok(performance.now() - started >= 5 * (messageTimeoutMs - 1) + 95);
         assert.deepEqual(retriesOf(received), [0, 1, 2, 3, 4]);
       },
     );
@@ -108,5 +109,5 @@ test("no descriptor is left after success, failure, timeout and abort", async (c
     }
     await until("only the listening socket is left", () => openSockets() === before + 1);
   });
-  assert.equal(openSockets(), before);
+  await until("no socket is left", () => openSockets() === before);
 });
