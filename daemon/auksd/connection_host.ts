@@ -5,6 +5,7 @@ import type { AuksLog } from "../process/auks_log.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Authenticator } from "./authenticator.ts";
 import type { Connection, ConnectionFailure, ConnectionHost } from "./connection.ts";
+import type { InProgress } from "./in_progress.ts";
 import type { Journal } from "./journal.ts";
 import { lookUpHosts, type Prepared } from "./preparation.ts";
 import type { Replication } from "./replication.ts";
@@ -16,6 +17,7 @@ import type { Store } from "./store.ts";
 export interface HostParts {
   readonly store: Store;
   readonly accounts: Accounts;
+  readonly inProgress: InProgress;
   readonly journal: Journal;
   /** The log in force. */
   readonly log: () => AuksLog;
@@ -70,7 +72,7 @@ export class AuksdHost implements ConnectionHost {
   }
 
   #context(): RequestContext {
-    const { store, accounts } = this.#parts;
+    const { store, accounts, inProgress } = this.#parts;
     const { packing, acl } = this.prepared.configuration;
     return {
       store,
@@ -78,6 +80,7 @@ export class AuksdHost implements ConnectionHost {
       packing,
       acl,
       replication: this.replication,
+      inProgress,
       finished: this.#finished,
     };
   }

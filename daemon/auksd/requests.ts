@@ -18,6 +18,7 @@ import { parseRequest, type Request, type RequestMark } from "../../lib/auks/req
 import { DIALECTS, type PackedCredential } from "../../lib/auks/packed_credential.ts";
 import { reasonOfError, REASONS } from "../../lib/auks/reasons.ts";
 import type { Accounts } from "./accounts.ts";
+import type { InProgress } from "./in_progress.ts";
 import type { Replication } from "./replication.ts";
 import type { Store } from "./store.ts";
 
@@ -37,6 +38,7 @@ export interface RequestContext {
   readonly acl: Acl;
   /** Keeps the other auksd of a pair up to date, if there is one. */
   readonly replication: Replication | undefined;
+  readonly inProgress: InProgress;
   /** Called with the outcome of every request. */
   finished(event: RequestEvent): void;
 }
@@ -89,10 +91,10 @@ export function answerRequest(
       case "dump":
         return dump(request, requester, context);
       case "add":
-        return add(request, requester, context)
+        return context.inProgress.run(requester, () => add(request, requester, context))
           .catch((error) => refuse("add", requester, context, error));
       case "remove":
-        return remove(request, requester, context)
+        return context.inProgress.run(requester, () => remove(request, requester, context))
           .catch((error) => refuse("remove", requester, context, error));
     }
   } catch (error) {

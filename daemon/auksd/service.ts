@@ -23,6 +23,7 @@ import {
   readConfiguration,
 } from "./configuration.ts";
 import { AuksdHost } from "./connection_host.ts";
+import { InProgress } from "./in_progress.ts";
 import { Journal } from "./journal.ts";
 import { openListeners } from "./listeners.ts";
 import { type LogChoice, openLog } from "./log.ts";
@@ -44,6 +45,9 @@ export interface AuksdStart {
   readonly background: boolean;
 }
 
+/** How many requests of one user may be in progress at a time, and what share of all connections they may take. */
+const REQUESTS_OF_USER_MAX = 1_000;
+const USER_SHARE = 1 / 4;
 /** Descriptors reserved for files, threads and the name service. */
 const RESERVED_DESCRIPTORS = 64;
 /** How long replies in progress may take when auksd stops. */
@@ -126,13 +130,15 @@ class Auksd {
     this.#store = new Store(prepared.directory);
     this.#upkeep = new StoreUpkeep(this.#store, accounts, log);
     this.#journal = new Journal(log);
+    const connections = maxConnections();
     this.#host = new AuksdHost(prepared, {
       store: this.#store,
       accounts,
+      inProgress: new InProgress(Math.min(REQUESTS_OF_USER_MAX, connections * USER_SHARE)),
       journal: this.#journal,
       log,
     });
-    this.#server = new Server(this.#host, { maxConnections: maxConnections() });
+    this.#server = new Server(this.#host, { maxConnections: connections });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#end = resolve;

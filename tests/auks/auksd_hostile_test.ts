@@ -3,6 +3,7 @@
 // required for a release; without it, they are smaller. Clients that stall are in tests/idle/auks_test.ts.
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { frame } from "../../daemon/auksd/frames.ts";
 import { MAX_KRB_CRED_LENGTH } from "../../lib/auks/krb_cred.ts";
 import { formatRequest } from "../../lib/auks/request.ts";
@@ -250,6 +251,31 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       assert((await slow.takeMessage()).length > 50);
     } finally {
       held.forEach((connection) => connection.close());
+      await daemon.stop();
+    }
+  });
+
+  it("a user who keeps every connection busy does not keep others out", async () => {
+    const daemon = await Auksd.start(options({ files: 200, own: "Sync = yes ;" }));
+    const { client, apReq } = alice.begin();
+    const request = formatRequest({ type: "add", krbCred: syntheticKrbCred("alice@REALM.A") });
+    const requests = Buffer.concat(upTo(60).map(() => frame(client.seal(request))));
+    client.free();
+    const held: RawConnection[] = [];
+    try {
+      for (let at = 0; at < 200; at++) {
+        const connection = await RawConnection.open(daemon.port);
+        held.push(connection);
+        for (const bytes of [VERSIONS, apReq, requests]) connection.send(bytes);
+        await Promise.race([connection.take(1), pause(100)]); // until there is no room
+      }
+      for (let at = 0; at < 20; at++) {
+        assert.deepEqual(await admin.ask(daemon.port, { type: "ping" }), { type: "ping" });
+      }
+      assert(daemon.log.includes("requests of alice@REALM.A are in progress"));
+    } finally {
+      held.forEach((connection) => connection.close());
+      daemon.signal("SIGKILL");
       await daemon.stop();
     }
   });

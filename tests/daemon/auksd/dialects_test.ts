@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Accounts } from "../../../daemon/auksd/accounts.ts";
 import { CacheDirectory } from "../../../daemon/auksd/cache_directory.ts";
+import { InProgress } from "../../../daemon/auksd/in_progress.ts";
 import { answerRequest, type RequestContext } from "../../../daemon/auksd/requests.ts";
 import { Store } from "../../../daemon/auksd/store.ts";
 import { DIALECT_SETTINGS, type DialectSetting } from "../../../lib/auks/own_config.ts";
@@ -53,6 +54,7 @@ async function ask(dialect: DialectSetting, request: Request): Promise<Reply> {
     packing: DIALECT_SETTINGS[dialect],
     acl: { rules: [], warnings: [] },
     replication: undefined,
+    inProgress: new InProgress(1),
     finished: () => {},
   };
   const answer = await answerRequest(formatRequest(request), ADMIN, context);
