@@ -14,6 +14,7 @@ import {
 import { type KeptRequest, KeptRequests } from "./kept_requests.ts";
 import { openTransport, type Transport } from "./kept_transport.ts";
 import { Polling } from "./polling.ts";
+import { Receiver } from "./receiver.ts";
 import { systemText } from "./system_error.ts";
 
 /** How often to check for overdue answers and an idle connection. */
@@ -72,7 +73,7 @@ export class KeptConnection {
       MESSAGE_TIMEOUT_MS,
     );
     timer.unref();
-    let part: Uint8Array = NOTHING;
+    const receiver = new Receiver(transaction.responseType);
     let connection: KeptConnection | undefined;
     let isClosed = false;
     const transport = await openTransport(path, {
@@ -81,11 +82,9 @@ export class KeptConnection {
           connection.#receive(bytes);
           return;
         }
-        part = joined(part, bytes);
         try {
-          if (part.length < HEADER_LENGTH) return;
-          const end = HEADER_LENGTH + responseLength(part, transaction.responseType);
-          if (part.length >= end) resolve(part.subarray(HEADER_LENGTH, end));
+          const body = receiver.take(bytes);
+          if (body !== undefined) resolve(body);
         } catch (error) {
           reject(error);
         }

@@ -1,5 +1,5 @@
 // Reads the key that all hosts of a realm share.
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
 import { MungeError } from "../errors.ts";
 import { MAX_KEY_LENGTH, MIN_KEY_LENGTH } from "../credential/subkeys.ts";
 import { isMountedReadOnly, isOnReadOnlyMount } from "../os/mounts.ts";
@@ -30,26 +30,12 @@ export function readKeyFile(
   let key: Uint8Array | undefined;
   try {
     const opened = fstatSync(fd);
-    // The file opened must be the file checked, because another user may have replaced it in between.
-    const attributes = ["dev", "ino", "mode", "uid"] as const;
-    if (
-      !opened.isFile() || attributes.some((name) => opened[name] !== checked?.[name]) ||
-      (isSecret && !isOnReadOnlyMount(fd))
-    ) {
+    if (!isSame(opened, checked) || (isSecret && !isOnReadOnlyMount(fd))) {
       throw new Error("File changed while it was opened");
     }
-    if (opened.size < MIN_KEY_LENGTH) {
-      throw new MungeError("EMUNGE_SNAFU", `Keyfile must be at least ${MIN_KEY_LENGTH} bytes`);
-    }
-    if (opened.size > MAX_KEY_LENGTH) {
-      throw new MungeError("EMUNGE_SNAFU", `Keyfile must be at most ${MAX_KEY_LENGTH} bytes`);
-    }
+    requireKeyLength(opened.size);
     key = newBytes(opened.size);
-    for (let length = 0; length < key.length;) {
-      const count = readSync(fd, key, length, key.length - length, null);
-      if (count === 0) throw new Error("File was truncated while it was read");
-      length += count;
-    }
+    readWhole(fd, key);
     return key;
   } catch (error) {
     key?.fill(0);
@@ -57,6 +43,29 @@ export function readKeyFile(
     throw failure("read", path, error);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Whether the file opened is the file checked: another user may have replaced it in between. */
+function isSame(opened: Stats, checked: Stats | undefined): boolean {
+  const attributes = ["dev", "ino", "mode", "uid"] as const;
+  return opened.isFile() && attributes.every((name) => opened[name] === checked?.[name]);
+}
+
+function requireKeyLength(length: number): void {
+  if (length < MIN_KEY_LENGTH) {
+    throw new MungeError("EMUNGE_SNAFU", `Keyfile must be at least ${MIN_KEY_LENGTH} bytes`);
+  }
+  if (length > MAX_KEY_LENGTH) {
+    throw new MungeError("EMUNGE_SNAFU", `Keyfile must be at most ${MAX_KEY_LENGTH} bytes`);
+  }
+}
+
+function readWhole(fd: number, target: Uint8Array): void {
+  for (let length = 0; length < target.length;) {
+    const count = readSync(fd, target, length, target.length - length, null);
+    if (count === 0) throw new Error("File was truncated while it was read");
+    length += count;
   }
 }
 

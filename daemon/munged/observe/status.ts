@@ -232,6 +232,12 @@ function hints({ decode, encode, used, skewMax, lastInvalid }: Totals, realms: R
   if (weak.length > 0) {
     found.push(`Some credentials used what --security=modern would refuse: ${weak.join(", ")}.`);
   }
+  return [...found, ...keyHints(realms)];
+}
+
+/** Keys that are not the only one of their realm. */
+function keyHints(realms: Realms): string[] {
+  const found: string[] = [];
   for (const [name, { ring }] of realms) {
     const where = name === "" ? "" : ` of realm "${name}"`;
     for (const key of ring) {
