@@ -4,7 +4,7 @@
 //                                 [--risk=PROBABILITY] [--svg=PATH]
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { plotRotation } from "./model_rotation_plot.ts";
+import { plotRotation } from "./rotation_plot.ts";
 import { type Fleet, plan, unfinished } from "./rotation_model.ts";
 
 function number(value: string, name: string, isValid: (value: number) => boolean): number {

@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import type { MungeError } from "../../lib/errors.ts";
-import { quantile } from "../../scripts/bench_statistics.ts";
+import { quantile } from "../../scripts/benchmarks/statistics.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference, isRoot, type Make } from "../harness/programs.ts";
 import { encodeRequest } from "../requests.ts";

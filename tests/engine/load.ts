@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { median } from "../../scripts/bench_statistics.ts";
+import { median } from "../../scripts/benchmarks/statistics.ts";
 import type { Realm } from "../harness/realm.ts";
 import type { Make } from "../harness/programs.ts";
 import type { StallerReport } from "./stallers.ts";

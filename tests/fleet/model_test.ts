@@ -20,7 +20,7 @@ import {
   unfinished,
   waitFor,
 } from "../../scripts/rotation_model.ts";
-import { plotRotation } from "../../scripts/model_rotation_plot.ts";
+import { plotRotation } from "../../scripts/rotation_plot.ts";
 
 const FLEET: Fleet = { hosts: 10_000, delay: 60, failures: 0, ttl: 300, drift: 0, skew: 0 };
 /** Long before the rotation, and the end of time. */

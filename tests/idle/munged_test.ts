@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { idleFigures } from "../../scripts/bench_idle.ts";
+import { idleFigures } from "../../scripts/benchmarks/idle.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { Realm } from "../harness/realm.ts";
 import { encodeRequest } from "../requests.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { idleFigures } from "../../scripts/bench_idle.ts";
+import { idleFigures } from "../../scripts/benchmarks/idle.ts";
 import { type Host, Hosts, outcome, until } from "../replay_store/hosts.ts";
 import { hasRedis, Redis } from "../replay_store/redis.ts";
 

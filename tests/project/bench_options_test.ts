@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import { BENCHMARKS, parseBenchOptions } from "../../scripts/bench_options.ts";
+import { BENCHMARKS, parseBenchOptions } from "../../scripts/benchmarks/options.ts";
 
 function bench(...args: string[]) {
   return spawnSync("scripts/bench", args, { encoding: "utf8", timeout: 300_000 });

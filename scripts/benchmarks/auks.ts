@@ -1,19 +1,19 @@
 // Measures auksd over loopback: requests per second from one client and from 8, the cost of idle connections,
-// and the memory and DUMP time of 10,000 tickets. The load comes from bench_auks.c, with bytes prepared beforehand
+// and the memory and DUMP time of 10,000 tickets. The load comes from auks_load.c, with bytes prepared beforehand
 // (replay cache off).
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseReply } from "../lib/auks/reply.ts";
-import { formatRequest, type Request } from "../lib/auks/request.ts";
-import { frame } from "../daemon/auksd/frames.ts";
-import { Context } from "../lib/krb5/context.ts";
-import { Auksd } from "../tests/auks/auksd.ts";
-import { type Conversation, Speaker, syntheticKrbCred } from "../tests/auks/conversation.ts";
-import { Kdc } from "../tests/auks/kdc.ts";
-import { benchOptions } from "./bench_options.ts";
-import { median } from "./bench_statistics.ts";
+import { parseReply } from "../../lib/auks/reply.ts";
+import { formatRequest, type Request } from "../../lib/auks/request.ts";
+import { frame } from "../../daemon/auksd/frames.ts";
+import { Context } from "../../lib/krb5/context.ts";
+import { Auksd } from "../../tests/auks/auksd.ts";
+import { type Conversation, Speaker, syntheticKrbCred } from "../../tests/auks/conversation.ts";
+import { Kdc } from "../../tests/auks/kdc.ts";
+import { benchOptions } from "./options.ts";
+import { median } from "./statistics.ts";
 
 const options = benchOptions("auks");
 const ROUNDS = Number(options.rounds);
@@ -35,7 +35,7 @@ const CLIENTS = [1, 8] as const;
 
 const directory = mkdtempSync(join(tmpdir(), "mungebox-bench-"));
 const load = join(directory, "load");
-execFileSync("gcc", ["-O2", "-o", load, "scripts/bench_auks.c"], { stdio: "inherit" });
+execFileSync("gcc", ["-O2", "-o", load, "scripts/benchmarks/auks_load.c"], { stdio: "inherit" });
 const kdc = await Kdc.start();
 kdc.enter();
 kdc.login("alice");

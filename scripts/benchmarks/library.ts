@@ -1,11 +1,11 @@
 // Measures the library: encodes per second from one process, with 1 and with 64 calls in flight, in each runtime,
 // and the same in C through libmunge, with as many threads; and what an encode costs munged. All use one munged, in turn.
-// A server that does nothing but answer shows how much of the time and cost is the kernel's (bench_lib_floor.c).
+// A server that does nothing but answer shows how much of the time and cost is the kernel's (library_floor.c).
 import { rmSync } from "node:fs";
-import { Munged, PROGRAMS } from "../tests/mod/daemons.ts";
-import { cpuSeconds } from "./bench_idle.ts";
-import { benchOptions } from "./bench_options.ts";
-import { median } from "./bench_statistics.ts";
+import { Munged, PROGRAMS } from "../../tests/mod/daemons.ts";
+import { cpuSeconds } from "./idle.ts";
+import { benchOptions } from "./options.ts";
+import { median } from "./statistics.ts";
 
 const OUTPUT = "dist/bench-lib";
 const LIBMUNGE = "libmunge in C";
@@ -33,7 +33,7 @@ async function contestants(): Promise<readonly Contestant[]> {
   });
   if (!build.success) throw new Error("the library can't be built");
   await Bun.build({
-    entrypoints: ["scripts/bench_lib_load.ts"],
+    entrypoints: ["scripts/benchmarks/library_load.ts"],
     outdir: OUTPUT,
     target: "node",
     plugins: [{
@@ -43,14 +43,14 @@ async function contestants(): Promise<readonly Contestant[]> {
       },
     }],
   });
-  const script = `${OUTPUT}/bench_lib_load.js`;
+  const script = `${OUTPUT}/library_load.js`;
   const runtimes: readonly (readonly [name: string, command: readonly string[]])[] = [
     ["Bun", ["node_modules/.bin/bun", script]],
     ["Deno", ["node_modules/.bin/deno", "run", "--allow-all", "--quiet", script]],
     ["Node.js", ["node", script]],
   ];
-  const libmunge = compiled("bench_lib", "-lmunge");
-  const floor = compiled("bench_lib_floor");
+  const libmunge = compiled("libmunge_load", "-lmunge");
+  const floor = compiled("library_floor");
   const library = (name: string, command: readonly string[], width: number | "sync") => ({
     name,
     inFlight: width === "sync" ? 1 : width,
@@ -84,7 +84,7 @@ async function contestants(): Promise<readonly Contestant[]> {
 /** Compiles a C program of this folder. Returns its path. */
 function compiled(name: string, ...libraries: readonly string[]): string {
   const path = `${OUTPUT}/${name}`;
-  output(["gcc", "-O2", "-pthread", "-o", path, `scripts/${name}.c`, ...libraries]);
+  output(["gcc", "-O2", "-pthread", "-o", path, `scripts/benchmarks/${name}.c`, ...libraries]);
   return path;
 }
 

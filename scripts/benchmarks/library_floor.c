@@ -1,8 +1,8 @@
 /* What the kernel alone allows: a server that does nothing but receive requests as long as an encode and send answers as
  * long as a credential, and one client that waits for each answer, either over one connection, where the kernel attaches
  * the sender's identity to each request, or over one connection each. Prints the rate per second, and microseconds of
- * the server's processor time for each request; scripts/bench_lib.ts compares munged with it.
- *   bench_lib_floor SOCKET kept|one-shot SECONDS */
+ * the server's processor time for each request; scripts/benchmarks/library.ts compares munged with it.
+ *   library_floor SOCKET kept|one-shot SECONDS */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

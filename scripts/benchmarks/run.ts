@@ -1,11 +1,5 @@
-// The benchmark command: builds the executable, then runs the benchmark that the command line chooses (bench_options.ts).
-import {
-  benchHelp,
-  BENCHMARKS,
-  chosenBenchmark,
-  orUsage,
-  parseBenchOptions,
-} from "./bench_options.ts";
+// The benchmark command: builds the executable, then runs the benchmark that the command line chooses (options.ts).
+import { benchHelp, BENCHMARKS, chosenBenchmark, orUsage, parseBenchOptions } from "./options.ts";
 
 const args = process.argv.slice(2);
 if (args.includes("--help") || args.includes("-h")) {

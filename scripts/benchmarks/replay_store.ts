@@ -3,15 +3,15 @@
 import { spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { BlockingClient } from "../lib/client/blocking_client.ts";
-import { MUNGEBOX } from "../tests/harness/programs.ts";
-import { type Munged, Realm } from "../tests/harness/realm.ts";
-import { freePort, Redis } from "../tests/replay_store/redis.ts";
-import { encodeRequest } from "../tests/requests.ts";
-import { cpuSeconds } from "./bench_idle.ts";
-import { benchOptions } from "./bench_options.ts";
-import { PAGE, writeSection } from "./bench_page.ts";
-import { median, quantile } from "./bench_statistics.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
+import { MUNGEBOX } from "../../tests/harness/programs.ts";
+import { type Munged, Realm } from "../../tests/harness/realm.ts";
+import { freePort, Redis } from "../../tests/replay_store/redis.ts";
+import { encodeRequest } from "../../tests/requests.ts";
+import { cpuSeconds } from "./idle.ts";
+import { benchOptions } from "./options.ts";
+import { PAGE, writeSection } from "./page.ts";
+import { median, quantile } from "./statistics.ts";
 
 const options = benchOptions("replay-store");
 const ROUNDS = Number(options.rounds);
@@ -82,7 +82,7 @@ function measure(contestant: Contestant, redis: Redis): void {
 /** Starts the relay that delays. Returns its port and how to stop it. */
 async function startRelay(directory: string, target: number) {
   const program = join(directory, "relay");
-  const { status, stderr } = spawnSync("cc", ["-O2", "scripts/bench_relay.c", "-o", program]);
+  const { status, stderr } = spawnSync("cc", ["-O2", "scripts/benchmarks/relay.c", "-o", program]);
   if (status !== 0) throw new Error(stderr.toString());
   const port = await freePort();
   const relay = spawn(program, [`${port}`, `${target}`, DELAY_US], { stdio: "inherit" });

@@ -1,6 +1,6 @@
 /* Sends requests as fast as auksd answers: N clients at a time, each with a new connection for every request, as
    auks does. The bytes are prepared beforehand, so that only the daemon is measured.
-     bench_auks PORT CLIENTS SECONDS FILE
+     auks_load PORT CLIENTS SECONDS FILE
    FILE: u32 number of conversations; each is four parts (versions, AP-REQ, request, CLOSE) of u32 length and bytes,
    little-endian. Prints: requests seconds p50_us p99_us errors */
 #include <arpa/inet.h>

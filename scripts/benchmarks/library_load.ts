@@ -1,7 +1,7 @@
-// Encodes with a number of calls in flight and prints the rate per second; scripts/bench_lib.ts runs this in each
+// Encodes with a number of calls in flight and prints the rate per second; scripts/benchmarks/library.ts runs this in each
 // runtime.
-//   bench_lib_load SOCKET IN-FLIGHT|sync SECONDS WARM-UP-SECONDS
-import { encode, encodeSync } from "../mod.ts";
+//   library_load SOCKET IN-FLIGHT|sync SECONDS WARM-UP-SECONDS
+import { encode, encodeSync } from "../../mod.ts";
 
 const [socketPath = "", width = "1", seconds = "1", warmUp = "1"] = process.argv.slice(2);
 let deadline = 0;

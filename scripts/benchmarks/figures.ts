@@ -1,6 +1,6 @@
 // The figures of scripts/bench: measured round by round, compared, and judged by the bounds that the project has set itself.
-import type { Contestant } from "./bench_contestants.ts";
-import { median } from "./bench_statistics.ts";
+import type { Contestant } from "./contestants.ts";
+import { median } from "./statistics.ts";
 
 /** The results of one measurement, by round. */
 export type Samples = Partial<Record<Contestant["name"], number[]>>;

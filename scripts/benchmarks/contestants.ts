@@ -64,7 +64,7 @@ function contestant(name: Contestant["name"], file: string): Contestant {
 /** Starts the floor. */
 export function startFloor(): Contestant {
   const program = join(directory, "floor");
-  run(["cc", "-O2", "scripts/bench_floor.c", "-o", program]);
+  run(["cc", "-O2", "scripts/benchmarks/munged_floor.c", "-o", program]);
   const socket = join(directory, "floor.sock");
   const { pid } = Bun.spawn([program, socket], { stdio: ["ignore", "ignore", "ignore"] });
   while (statSync(socket, { throwIfNoEntry: false }) === undefined) Bun.sleepSync(1);

@@ -1,16 +1,16 @@
 // The cost of the replay cache: memory and insertion latency at 10^3 to 10^7 live entries, and decode latency of
 // a munged whose cache holds 5,000,000 of them, compared with one whose cache is empty.
-//   bun scripts/bench_replay.ts [--json] [--largest N] [--live N]
+//   bun scripts/benchmarks/replay_cache.ts [--json] [--largest N] [--live N]
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { BlockingClient } from "../lib/client/blocking_client.ts";
-import { ReplayCache } from "../daemon/munged/replay/cache.ts";
-import { createReplayState } from "../daemon/munged/replay/minutes.ts";
-import { replayUsage } from "../daemon/munged/replay/usage.ts";
-import { Realm } from "../tests/harness/realm.ts";
-import { encodeRequest } from "../tests/requests.ts";
-import { median, quantile } from "./bench_statistics.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
+import { ReplayCache } from "../../daemon/munged/replay/cache.ts";
+import { createReplayState } from "../../daemon/munged/replay/minutes.ts";
+import { replayUsage } from "../../daemon/munged/replay/usage.ts";
+import { Realm } from "../../tests/harness/realm.ts";
+import { encodeRequest } from "../../tests/requests.ts";
+import { median, quantile } from "./statistics.ts";
 
 /** Percentiles in microseconds. */
 export interface Latency {

@@ -24,7 +24,7 @@ const SECONDS = { value: "N", default: "2", help: "seconds for each measurement"
 export const BENCHMARKS = {
   munged: {
     help: "our munged beside the C one and the kernel's floor",
-    script: "scripts/bench.ts",
+    script: "scripts/benchmarks/munged.ts",
     options: {
       rounds: { ...ROUNDS, default: "11" },
       only: { value: "TEXT", default: "", help: "only figures with this text in their names" },
@@ -34,7 +34,7 @@ export const BENCHMARKS = {
   },
   library: {
     help: "the library in each runtime beside libmunge",
-    script: "scripts/bench_lib.ts",
+    script: "scripts/benchmarks/library.ts",
     options: {
       rounds: { ...ROUNDS, default: "3" },
       seconds: SECONDS,
@@ -43,7 +43,7 @@ export const BENCHMARKS = {
   },
   auks: {
     help: "our auksd",
-    script: "scripts/bench_auks.ts",
+    script: "scripts/benchmarks/auks.ts",
     options: {
       rounds: { ...ROUNDS, default: "5" },
       seconds: SECONDS,
@@ -53,7 +53,7 @@ export const BENCHMARKS = {
   },
   "replay-store": {
     help: "munged with and without a replay store",
-    script: "scripts/bench_replay_store.ts",
+    script: "scripts/benchmarks/replay_store.ts",
     options: {
       rounds: { ...ROUNDS, default: "7" },
       seconds: SECONDS,

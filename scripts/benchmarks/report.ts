@@ -1,9 +1,9 @@
 // The part of docs/benchmarks.md that scripts/bench writes.
 import { cpus } from "node:os";
-import { compareDecodes, type Latency, measureCache } from "./bench_replay.ts";
-import { THREADS } from "./bench_contestants.ts";
-import { markdown } from "./bench_figures.ts";
-import { readSection } from "./bench_page.ts";
+import { compareDecodes, type Latency, measureCache } from "./replay_cache.ts";
+import { THREADS } from "./contestants.ts";
+import { markdown } from "./figures.ts";
+import { readSection } from "./page.ts";
 
 /** The page. Sections written by other benchmarks or by people stay as they are. */
 export async function report(

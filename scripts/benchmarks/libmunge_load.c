@@ -1,6 +1,6 @@
-/* Encodes through libmunge from a number of threads and prints the rate per second; scripts/bench_lib.ts
+/* Encodes through libmunge from a number of threads and prints the rate per second; scripts/benchmarks/library.ts
  * compares the TypeScript library with it.
- *   bench_lib SOCKET THREADS SECONDS */
+ *   libmunge_load SOCKET THREADS SECONDS */
 #include <munge.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -3,8 +3,8 @@
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BlockingClient } from "../lib/client/blocking_client.ts";
-import { encodeRequest } from "../tests/requests.ts";
+import { BlockingClient } from "../../lib/client/blocking_client.ts";
+import { encodeRequest } from "../../tests/requests.ts";
 import {
   BOX,
   type Contestant,
@@ -15,13 +15,13 @@ import {
   startOurs,
   startReference,
   THREADS,
-} from "./bench_contestants.ts";
-import { type Figure, Figures, HEADINGS, rotated, type Samples } from "./bench_figures.ts";
-import { cpuSeconds, idleFigures } from "./bench_idle.ts";
-import { benchOptions } from "./bench_options.ts";
-import { PAGE } from "./bench_page.ts";
-import { report } from "./bench_report.ts";
-import { median, quantile } from "./bench_statistics.ts";
+} from "./contestants.ts";
+import { type Figure, Figures, HEADINGS, rotated, type Samples } from "./figures.ts";
+import { cpuSeconds, idleFigures } from "./idle.ts";
+import { benchOptions } from "./options.ts";
+import { PAGE } from "./page.ts";
+import { report } from "./report.ts";
+import { median, quantile } from "./statistics.ts";
 
 const options = benchOptions("munged");
 const ROUNDS = Number(options.rounds);
@@ -359,7 +359,7 @@ async function finish(): Promise<void> {
   console.log(`\n${table}`);
   if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(figures.all, null, 2));
   if (!options.write) return;
-  const library = run([process.execPath, "scripts/bench_lib.ts", "--rounds", "3"]);
+  const library = run([process.execPath, "scripts/benchmarks/library.ts", "--rounds", "3"]);
   const rounds = { rounds: ROUNDS, manyRounds: MANY_ROUNDS };
   writeFileSync(PAGE, await report(table, library, rounds));
   run(["deno", "fmt", "--quiet", PAGE]);
