@@ -8,7 +8,7 @@ import { createClientLimits, passClientLimit } from "../process/client_limits.ts
 import { type AuditFields, eventText, withSuppressed } from "../process/log.ts";
 import { hashText } from "../process/log_limits.ts";
 import type { Connection, ConnectionFailure } from "./connection.ts";
-import type { RequestEvent } from "./requests.ts";
+import type { Requester, RequestEvent } from "./requests.ts";
 
 /** The original numbers its threads; we have one. */
 const WORKER = "worker[1]";
@@ -21,6 +21,7 @@ export class Journal {
   readonly #log: () => AuksLog;
   readonly #audits = new AuditLimits();
   readonly #limits = createClientLimits();
+  readonly #acceptedLimits = createClientLimits();
   /** Requests by kind and result, such as "add stored"; failed connections by cause. */
   readonly requests = new Map<string, number>();
   readonly failures = new Map<string, number>();
@@ -45,14 +46,13 @@ export class Journal {
       return;
     }
     this.#log().info(2, `${who} : ${kind} request succeed`);
-    const client = { client: requester.principal, address: requester.address };
     const via = replicated === true ? { replicated: "yes" } : {};
     if (added !== undefined) {
       const { principal, uid, outcome } = added;
       const times = { end: utc(added.endtime), renew_till: utc(added.renewTill) };
-      this.#audit("Accepted add", { ...client, principal, uid, outcome, ...times, ...via });
+      this.#accepted("add", requester, { principal, uid, outcome, ...times, ...via });
     } else if (removed !== undefined) {
-      this.#audit("Accepted remove", { ...client, ...removed, ...via });
+      this.#accepted("remove", requester, { ...removed, ...via });
     }
   }
 
@@ -114,6 +114,17 @@ export class Journal {
     );
     if (suppressed === null) return;
     this.#log().info(level, `${WORKER} : ${withSuppressed(text, suppressed)}`);
+  }
+
+  /** Limited for each user, who could fill the disk, but not in total: no user keeps the lines of others out. */
+  #accepted(what: string, { principal, address, role }: Requester, fields: AuditFields): void {
+    // An admin acts for any number of users.
+    const suppressed = role === "admin"
+      ? 0
+      : passClientLimit(this.#acceptedLimits, what, hashText(principal), () => 0);
+    if (suppressed === null) return;
+    const more = suppressed === 0 ? {} : { suppressed };
+    this.#audit(`Accepted ${what}`, { client: principal, address, ...fields, ...more });
   }
 
   #audit(event: string, fields: AuditFields): void {
