@@ -15,8 +15,8 @@ const SECONDS = 60;
 /** The allocator's thread wakes up every 9 minutes on x64, and every 65 seconds on arm64. */
 const MOST_WAKE_UPS = 1;
 const MOST_RUN_MS = 2;
-/** In MiB, with two threads, which both run once munged has been used. */
-const MOST_MEMORY = { resident: 36, private: 15.5 };
+/** In MiB, with two threads, which both run once munged has been used. It is 14.4 to 15.2 in most cases, up to 16.1 on a busy machine. */
+const MOST_MEMORY = { resident: 36, private: 17 };
 const MOST_MEMORY_UNUSED = { resident: 36, private: 12 };
 /** By then, an unused munged has given back what only its start needed; on a busy machine, at the latest. */
 const STARTED_MS = 4_000;
