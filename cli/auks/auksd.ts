@@ -1,6 +1,7 @@
 // auksd: stores users' tickets and hands them out. This file has its command line; the daemon is in daemon/auksd.
 import { AuksError, auksExitStatus } from "../../lib/auks/errors.ts";
 import { KerberosUnavailable } from "../../lib/krb5/unavailable.ts";
+import { requireMemory } from "../../lib/os/limits.ts";
 import { print, printError } from "../command_line/print.ts";
 import { flag } from "../command_line/vocabulary.ts";
 import type { AuksdRun } from "../../daemon/auksd/main.ts";
@@ -23,6 +24,9 @@ export const USAGE: AuksUsage<Settings> = {
   ],
 };
 
+/** Memory needed in addition to what auksd has at first. */
+const MEMORY = 72 * 1024 * 1024;
+
 /** Runs auksd. Returns the exit status. */
 export async function run(program: string, args: readonly string[]): Promise<number> {
   const settings: Settings = {
@@ -33,6 +37,7 @@ export async function run(program: string, args: readonly string[]): Promise<num
     debug: 0,
   };
   parseAuksOptions(program, USAGE, settings, args);
+  if (!settings.checkConfig) requireMemory(MEMORY, "its threads"); // before most of the code is loaded
   const { checkAuksd, runAuksd } = await import("../../daemon/auksd/main.ts");
   const { verbose, debug, foreground } = settings;
   const isVerbose = verbose > 0 || debug > 0;

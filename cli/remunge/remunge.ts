@@ -2,6 +2,7 @@
 // thread.ts what each thread does.
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
+import { requireMemory } from "../../lib/os/limits.ts";
 import { ignoreHangup } from "../../lib/os/standard_streams.ts";
 import { threadFile } from "../../lib/os/thread_file.ts";
 import { MAX_TIMER_MS } from "../../lib/timer.ts";
@@ -14,6 +15,10 @@ import { COUNTER, printLine, STATE, type WorkerTask } from "./task.ts";
 /** Seconds below which a run is too short to measure anything. */
 const SHORT_RUN = 0.5;
 const DEFAULT_DURATION = 1;
+const MIB = 1024 * 1024;
+/** Memory needed in addition to what remunge has at first: in all, and by each thread. */
+const BASE_MEMORY = 10 * MIB;
+const THREAD_MEMORY = 26 * MIB;
 /** Milliseconds between progress lines. */
 const PROGRESS_INTERVAL = 1000;
 /** Exit status of an interrupted run: 128 + SIGINT, as in shells. */
@@ -27,8 +32,10 @@ export async function run(program: string, args: readonly string[]): Promise<num
   if (settings.limit === undefined) settings.duration ??= DEFAULT_DURATION;
   const report = settings.quiet ? () => {} : printLine;
 
+  const threads = counted(settings.threads, "thread");
+  requireMemory(BASE_MEMORY + settings.threads * THREAD_MEMORY, threads);
   const work = settings.decode ? "encoding/decoding" : "encoding";
-  report(`Spawning ${counted(settings.threads, "thread")} for ${work}`);
+  report(`Spawning ${threads} for ${work}`);
   const task = makeTask(settings);
   let interrupted = false;
   // timeout(1) interrupts both the process and its group, and the second signal must not lose the report.

@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { MAX_PAYLOAD_LENGTH } from "../../lib/credential/fields.ts";
 import { MungeError } from "../../lib/errors.ts";
 import { processLimit } from "../../lib/os/cgroup.ts";
-import { hasAddressSpace, hasMemory, softLimit } from "../../lib/os/limits.ts";
+import { requireMemory, softLimit } from "../../lib/os/limits.ts";
 import { otherTasks } from "../../lib/os/tasks.ts";
 
 const MIB = 1024 * 1024;
@@ -42,13 +42,7 @@ export function usefulThreads(asked: number): number {
 export function requireResources(threads: number, maxPayload: number): void {
   const longer = PAYLOADS_PER_THREAD * (maxPayload - MAX_PAYLOAD_LENGTH);
   const memory = BASE_MEMORY + threads * (THREAD_MEMORY + longer);
-  const mebibytes = `${Math.ceil(memory / MIB)} MiB more for ${threads} threads`;
-  if (!hasAddressSpace(memory)) {
-    throw new MungeError("EMUNGE_NO_MEMORY", `Out of memory: ulimit -v must allow ${mebibytes}`);
-  }
-  if (!hasMemory(memory)) {
-    throw new MungeError("EMUNGE_NO_MEMORY", `Out of memory: ulimit -d must allow ${mebibytes}`);
-  }
+  requireMemory(memory, `${threads} threads`);
   const descriptors = OTHER_DESCRIPTORS + threads * THREAD_DESCRIPTORS;
   const needs = [
     [

@@ -1,10 +1,12 @@
 // The limits of this process: resource limits, and whether it can get more memory.
+import { MungeError } from "../errors.ts";
 import { canMap } from "./anonymous_memory.ts";
-import { FFIType, fixedMemory, openLibc, SystemError } from "./libc.ts";
+import { canCallLibc, FFIType, fixedMemory, openLibc, SystemError } from "./libc.ts";
 
 const { i32, ptr: pointer } = FFIType;
 const c = openLibc({ getrlimit: { args: [i32, pointer], returns: i32 } });
 
+const MIB = 1024 * 1024;
 const isLinux = process.platform === "linux";
 /** Numbers of the resource limits. */
 const RESOURCES = {
@@ -25,12 +27,18 @@ export function softLimit(resource: keyof typeof RESOURCES): number {
   return limit[0] === RLIM_INFINITY ? Infinity : Number(limit[0]);
 }
 
-/** Whether `bytes` more address space is available (RLIMIT_AS). */
-export function hasAddressSpace(bytes: number): boolean {
-  return canMap(bytes, { writable: false });
-}
-
-/** Whether `bytes` more writable memory is available (RLIMIT_DATA, and strict overcommit). */
-export function hasMemory(bytes: number): boolean {
-  return canMap(bytes, { writable: true });
+/**
+ * Refuses to continue unless this much more memory is available: without it, the engine would crash.
+ *
+ * @param purpose what needs it, for the message.
+ * @throws {MungeError} EMUNGE_NO_MEMORY.
+ */
+export function requireMemory(bytes: number, purpose: string): void {
+  if (!canCallLibc()) return; // unknown
+  const need = `must allow ${Math.ceil(bytes / MIB)} MiB more for ${purpose}`;
+  const refuse = (limit: string) => {
+    throw new MungeError("EMUNGE_NO_MEMORY", `Out of memory: ${limit} ${need}`);
+  };
+  if (!canMap(bytes, { writable: false })) refuse("ulimit -v"); // RLIMIT_AS
+  if (!canMap(bytes, { writable: true })) refuse("ulimit -d"); // RLIMIT_DATA, and strict overcommit
 }

@@ -9,12 +9,15 @@ import { after, before, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isRunning } from "../harness/daemon.ts";
 import { IDLE_MEMORY, memoryOf, MIB, settledMemory } from "../harness/memory.ts";
+import { MUNGEBOX } from "../harness/programs.ts";
 import { type Munged, Realm } from "../harness/realm.ts";
 import { suite } from "../suite.ts";
 
 /** The smallest limit at which the kernel can map the executable; below it, the kernel kills the process. */
 const MAPPED = 128 * MIB;
 const NO_MEMORY = 5;
+/** auksd's status without a configuration. */
+const NOT_INITIALIZED = 63;
 /** The output below that limit: nothing, or the dynamic linker's message, the same for any program. */
 const UNLINKED = /^(?:\S+: error while loading shared libraries: [^\n]+\n)?$/;
 const ONE_LINE = /^[a-z]+: Error: Out of memory: [^\n]+\n$/;
@@ -83,6 +86,26 @@ suite("memory limits", process.platform !== "linux" && "needs Linux", () => {
         const pid = Number(readFileSync(join(directory, "pid-file"), "latin1"));
         process.kill(pid, "SIGTERM"); // --stop would take a second more
         while (isRunning(pid)) await sleep(10);
+      }
+    });
+  }
+
+  for (
+    const [limit, name, ...args] of [
+      ["d", "remunge", "--num-threads=4", "--num-creds=4"],
+      ["v", "remunge", "--num-threads=4", "--num-creds=4"],
+      ["d", "auksd", "-F", "-f", "/no/such"], // with enough memory, it lacks its configuration
+    ] as const
+  ) {
+    it(`${name} never crashes with ulimit -${limit}`, () => {
+      const socket = name === "remunge" ? [`--socket=${munged.socket}`] : [];
+      const command = [MUNGEBOX, name, ...args, ...socket];
+      for (let mib = limit === "v" ? 250 : 40; mib < (limit === "v" ? 420 : 200); mib *= 1.03) {
+        const { status, signal, stderr } = limited(limit, mib * MIB, command);
+        const what = `${mib} MiB: status ${status}, ${signal}, ${stderr}`;
+        assert.equal(signal, null, what);
+        if (status === NO_MEMORY) assert.match(stderr, ONE_LINE, what);
+        else assert.equal(status, name === "remunge" ? 0 : NOT_INITIALIZED, what);
       }
     });
   }
