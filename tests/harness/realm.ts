@@ -34,6 +34,8 @@ export class Realm {
   /** All users may enter it. */
   readonly directory: string = mkdtempSync("/tmp/munge-interop-");
   readonly key: Uint8Array;
+  /** An empty configuration file for our munged, instead of the system's. */
+  readonly configFile: string = join(this.directory, "munge.conf");
   readonly #daemons = new Set<Munged>();
   #count = 0;
 
@@ -41,6 +43,7 @@ export class Realm {
     this.key = key;
     chmodSync(this.directory, 0o755);
     writeFileSync(join(this.directory, "key"), key, { mode: 0o600 });
+    writeFileSync(this.configFile, "");
     installPrograms(join(this.directory, "bin"));
   }
 
@@ -86,6 +89,7 @@ export class Realm {
       `--pid-file=${pidFile}`,
       `--seed-file=${join(base, "seed")}`,
       "--origin=127.0.0.1",
+      ...(make === "ours" ? [`--config=${this.configFile}`] : []),
       ...args,
     ];
     let pid = 0;

@@ -1,4 +1,4 @@
-// A directory for the mungeds of one socket, which replace or succeed each other there.
+// A directory for our mungeds of one socket, which replace or succeed each other there.
 import { chmodSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Realm } from "../harness/realm.ts";
@@ -20,7 +20,7 @@ export function makePlace(realm: Realm, name: string): Place {
   const file = (what: string) => `--${what}-file=${join(base, what)}`;
   const socket = join(base, "socket");
   const key = `--key-file=${join(realm.directory, "key")}`;
-  const files = [key, file("pid"), file("seed"), file("log")];
+  const files = [key, `--config=${realm.configFile}`, file("pid"), file("seed"), file("log")];
   const args = [`--socket=${socket}`, ...files, "--origin=127.0.0.1"];
   return { base, socket, log: join(base, "log"), args };
 }

@@ -67,6 +67,7 @@ export class Munged {
     chmodSync(this.#folder, 0o755);
     writeFileSync(this.#path("key"), this.key, { mode: 0o400 });
     writeFileSync(this.#path("gpu.key"), randomBytes(128), { mode: 0o400 });
+    writeFileSync(this.#path("munge.conf"), "");
     await this.restart();
   }
 
@@ -78,14 +79,17 @@ export class Munged {
   /** Starts it again after {@linkcode Munged.end}. */
   async restart(): Promise<void> {
     const path = (name: string) => this.#path(name);
-    // The reference serves every realm with its one key; ours serves the realms that have their own.
-    const realm = this.program === REFERENCE ? [] : [`--realm=gpu=${path("gpu.key")}`];
+    // The reference serves every realm with its one key, and has no configuration file; ours serves the realms that have
+    // their own.
+    const ours = this.program === REFERENCE
+      ? []
+      : [`--realm=gpu=${path("gpu.key")}`, `--config=${path("munge.conf")}`];
     const files = ["key", "log", "pid", "seed"].map((name) => `--${name}-file=${path(name)}`);
     // --force, because a folder below /tmp is writable by others, though with the sticky bit.
     const own = ["-F", "--force", `--socket=${this.socketPath}`, ...files];
     // It listens before it is able to stop cleanly.
     this.#daemon = await startDaemon(
-      [...this.program.command, ...own, ...realm, ...this.#options],
+      [...this.program.command, ...own, ...ours, ...this.#options],
       async (log) => /Created \d+ work thread/.test(log) && await isListening(this.socketPath),
     );
   }

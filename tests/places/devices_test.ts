@@ -33,6 +33,7 @@ suite("devices as munged's files", { root: isRoot }, () => {
   };
 
   it("munged does without a PID file, a seed file and a metrics file", () => {
+    const config = `--config=${realm.configFile}`;
     const socket = `--socket=${join(realm.directory, "socket")}`;
     const files = [
       `--pid-file=${device("pid")}`,
@@ -41,7 +42,12 @@ suite("devices as munged's files", { root: isRoot }, () => {
       `--key-file=${join(realm.directory, "key")}`,
       `--log-file=${join(realm.directory, "log")}`,
     ];
-    const { status, err } = realm.run("ours", "munged", ["--origin=127.0.0.1", socket, ...files]);
+    const { status, err } = realm.run("ours", "munged", [
+      "--origin=127.0.0.1",
+      config,
+      socket,
+      ...files,
+    ]);
     try {
       assert.equal(status, 0, err);
       assertAllThere();
@@ -65,6 +71,7 @@ suite("devices as munged's files", { root: isRoot }, () => {
     const { status, err } = realm.run("ours", "munged", [
       "--foreground",
       "--origin=127.0.0.1",
+      `--config=${realm.configFile}`,
       `--socket=${device("socket")}`,
       `--key-file=${join(realm.directory, "key")}`,
       `--pid-file=${join(realm.directory, "pid")}`,

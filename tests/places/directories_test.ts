@@ -19,11 +19,15 @@ import { type Munged, Realm } from "../harness/realm.ts";
 import { hasReference, isRoot } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
 
+/** Shells complain about a locale that the system lacks. */
+const ENV = { ...process.env, LC_ALL: "C" };
+
 /** Runs a shell script; `$1` and so on are `args`. */
 function sh(script: string, ...args: readonly string[]) {
   const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", script, "sh", ...args], {
     encoding: "latin1",
     cwd: "/",
+    env: ENV,
     timeout: 300_000,
   });
   return { status, out: stdout, err: stderr };
@@ -42,6 +46,7 @@ function shIn(enter: string, script: string, ...args: readonly string[]) {
     `import os, sys, tempfile; ${enter}; os.execv("/bin/sh", ["sh", "-c", *sys.argv[1:]])`;
   const { status, stdout, stderr } = spawnSync("python3", ["-c", start, script, "sh", ...args], {
     encoding: "latin1",
+    env: ENV,
     timeout: 300_000,
   });
   return { status, out: stdout, err: stderr.replace(/^sh: .*\n/, "") };
