@@ -70,10 +70,18 @@ async function runApplet(applet: Applet, program: string, args: readonly string[
       }
     }
     const { run } = await applet.load();
-    const status = await run(program, [...applet.implied ?? [], ...args]);
-    process.exit(status ?? 0); // at once, because the runtime has nothing left to wait for
+    const ended = run(program, [...applet.implied ?? [], ...args]);
+    if (ended instanceof Promise) reportUncaught(program);
+    process.exit((await ended) ?? 0); // at once, because the runtime has nothing left to wait for
   } catch (error) {
     await fail(program, error);
+  }
+}
+
+/** Reports what nothing else catches, such as the failure of a stream, which the runtime would show with its source. */
+function reportUncaught(program: string): void {
+  for (const event of ["uncaughtException", "unhandledRejection"]) {
+    process.on(event, (error) => void fail(program, error));
   }
 }
 

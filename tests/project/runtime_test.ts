@@ -187,6 +187,24 @@ suite("the executable's start", { "the executable": existsSync(MUNGEBOX) }, () =
     assert.doesNotMatch(stderr, /"\/proc\/self\/maps"|"\/sys\/devices\/system\/node\//);
   });
 
+  it("the failure of a stream is one line, not the runtime's report with our source", {
+    skip: spawnSync("strace", ["-V"]).status !== 0 && "strace is not installed",
+  }, () => {
+    let failures = 0;
+    for (const call of ["epoll_ctl", "recvfrom"]) {
+      for (let time = 1; time <= 16; time++) {
+        const fault = ["-f", "--output=/dev/null", `--inject=${call}:error=EIO:when=${time}`];
+        const { stderr } = spawnSync("strace", [...fault, MUNGEBOX, "auks-step", "begin"], {
+          encoding: "utf8",
+        });
+        assert.match(stderr, /^(?:[ -~]+\n){0,2}$/, `${call} ${time}`);
+        assert.doesNotMatch(stderr, /bun/i, `${call} ${time}`);
+        if (stderr.includes("Input/output error")) failures++;
+      }
+    }
+    assert(failures > 0);
+  });
+
   it("arguments and other variables arrive unchanged", () => {
     for (const count of [0, 1, 2, 301]) {
       const env = Object.fromEntries(
