@@ -13,7 +13,7 @@ import { MUNGEBOX } from "../../harness/programs.ts";
 /** Sandboxes at a time, in addition to those that mostly wait. */
 const AT_ONCE = 4;
 /** How often to run a case whose outcome is not the expected one. */
-const MOST_TRIES = 3;
+const MOST_TRIES = 5;
 
 /** One case and its place in the table. */
 export interface Placed {
