@@ -14,35 +14,30 @@ import {
 } from "node:fs";
 import { join, resolve } from "node:path";
 import { after, before, it } from "node:test";
-import { Context } from "../../lib/krb5/context.ts";
+import { until } from "../harness/until.ts";
 import { suite } from "../suite.ts";
 import { Auksd, type AuksdOptions, PROGRAM } from "./auksd.ts";
-import { Speaker } from "./conversation.ts";
-import { freePort, Kdc, KDC_NEEDS } from "./kdc.ts";
+import { AuksdSite } from "./auksd_site.ts";
+import type { Speaker } from "./conversation.ts";
+import { freePort, type Kdc, KDC_NEEDS } from "./kdc.ts";
 import { RawConnection } from "./wire.ts";
-import { until } from "../harness/until.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const ACL = "rule { principal = ^alice@REALM[.]A$ ; host = * ; role = user ; }\n";
 const NOBODY = "rule { principal = ^nobody@REALM[.]A$ ; host = * ; role = user ; }\n";
 
 suite("auksd as a process", KDC_NEEDS, () => {
+  let site: AuksdSite;
   let kdc: Kdc;
-  let context: Context;
   let alice: Speaker;
 
   before(async () => {
-    kdc = await Kdc.start();
-    kdc.enter();
-    kdc.login("alice");
-    context = Context.open();
-    alice = new Speaker(context, kdc.cache("alice"));
+    site = await AuksdSite.start();
+    kdc = site.kdc;
+    alice = site.speakers["alice"]!;
   });
 
-  after(async () => {
-    context.close();
-    await kdc.stop();
-  });
+  after(() => site?.stop());
 
   function options(more: Partial<AuksdOptions> = {}): AuksdOptions {
     return { keytab: kdc.keytab("host/mngt.realm.a"), env: kdc.env, acl: ACL, ...more };

@@ -16,7 +16,7 @@ import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts"
 import { storeCredential } from "../../lib/auks_client/received_credential.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { suite } from "../suite.ts";
-import { Kdc, KDC_NEEDS } from "./kdc.ts";
+import { BOB_IS_DAEMON, Kdc, KDC_NEEDS } from "./kdc.ts";
 
 const BOB = 1;
 const MALLORY = 65_534;
@@ -27,9 +27,7 @@ suite("the owner of a cache", { ...KDC_NEEDS, root: process.getuid!() === 0 }, (
   let krbCred: Uint8Array;
 
   before(async () => {
-    kdc = await Kdc.start({
-      realmLines: ["auth_to_local = RULE:[1:$1](^bob$)s/.*/daemon/", "auth_to_local = DEFAULT"],
-    });
+    kdc = await Kdc.start({ realmLines: BOB_IS_DAEMON });
     kdc.enter();
     kdc.login("bob");
     context = Context.open();

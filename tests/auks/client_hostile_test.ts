@@ -20,7 +20,7 @@ import { dump, get } from "../../lib/auks_client/requests.ts";
 import { Context } from "../../lib/krb5/context.ts";
 import { suite } from "../suite.ts";
 import { PROGRAM } from "./auksd.ts";
-import { Kdc, KDC_NEEDS } from "./kdc.ts";
+import { BOB_IS_DAEMON, Kdc, KDC_NEEDS } from "./kdc.ts";
 import { ScriptedAuksd } from "./scripted_auksd.ts";
 
 const SERVICE = "host/mngt.realm.a";
@@ -33,9 +33,7 @@ suite("a hostile auksd", KDC_NEEDS, () => {
   let good: Uint8Array;
 
   before(async () => {
-    kdc = await Kdc.start({
-      realmLines: ["auth_to_local = RULE:[1:$1](^bob$)s/.*/daemon/", "auth_to_local = DEFAULT"],
-    });
+    kdc = await Kdc.start({ realmLines: BOB_IS_DAEMON });
     kdc.enter();
     kdc.login("bob");
     context = Context.open();

@@ -20,6 +20,12 @@ const USERS = ["alice", "bob", "ghost"] as const;
 /** auksd's own, an admin's, and one of a host that the tests' ACLs refuse. */
 const SERVICES = ["host/mngt.realm.a", "host/compute.realm.a", "host/login.realm.a"] as const;
 
+/** Lines for the realm with which the user bob has daemon's account, which every system has, with UID 1. */
+export const BOB_IS_DAEMON = [
+  "auth_to_local = RULE:[1:$1](^bob$)s/.*/daemon/",
+  "auth_to_local = DEFAULT",
+] as const;
+
 /** Options that a test can set. */
 export interface KdcOptions {
   /** Lines of krb5.conf for the section of the realm, auth_to_local rules among them. */

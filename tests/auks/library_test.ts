@@ -6,16 +6,14 @@ import { after, before, it } from "node:test";
 import { add, AuksError, get, list, remove } from "../../lib/auks_client/auks.ts";
 import { suite } from "../suite.ts";
 import { Auksd } from "./auksd.ts";
-import { Kdc, KDC_NEEDS } from "./kdc.ts";
+import { BOB_IS_DAEMON, Kdc, KDC_NEEDS } from "./kdc.ts";
 
 suite("mungebox/auks", { ...KDC_NEEDS, Bun: "Bun" in globalThis }, () => {
   let kdc: Kdc;
   let auksd: Auksd;
 
   before(async () => {
-    kdc = await Kdc.start({
-      realmLines: ["auth_to_local = RULE:[1:$1](^bob$)s/.*/daemon/", "auth_to_local = DEFAULT"],
-    });
+    kdc = await Kdc.start({ realmLines: BOB_IS_DAEMON });
     kdc.enter();
     kdc.login("bob");
     kdc.loginService("host/compute.realm.a", "compute");

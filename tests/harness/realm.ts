@@ -113,6 +113,12 @@ export class Realm {
     return daemon;
   }
 
+  /** Starts our daemon and the C one, with the defaults. */
+  async startBoth(): Promise<Readonly<Record<Make, Munged>>> {
+    const [ours, reference] = await Promise.all([this.start("ours"), this.start("reference")]);
+    return { ours, reference };
+  }
+
   /** Stops everything still running and removes all files. */
   async close(): Promise<void> {
     for (const daemon of [...this.#daemons]) await daemon.stop();

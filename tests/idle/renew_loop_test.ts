@@ -14,7 +14,7 @@ import { prepareCredential } from "../../lib/auks_client/outgoing_credential.ts"
 import { Context } from "../../lib/krb5/context.ts";
 import { MAIN } from "../harness/programs.ts";
 import { suite } from "../suite.ts";
-import { Kdc, KDC_NEEDS } from "../auks/kdc.ts";
+import { BOB_IS_DAEMON, Kdc, KDC_NEEDS } from "../auks/kdc.ts";
 import { until } from "../harness/until.ts";
 import { ScriptedAuksd } from "../auks/scripted_auksd.ts";
 
@@ -32,9 +32,7 @@ suite("auks -R", KDC_NEEDS, () => {
   const running = new Set<ChildProcess>();
 
   before(async () => {
-    kdc = await Kdc.start({
-      realmLines: ["auth_to_local = RULE:[1:$1](^bob$)s/.*/daemon/", "auth_to_local = DEFAULT"],
-    });
+    kdc = await Kdc.start({ realmLines: BOB_IS_DAEMON });
     kdc.enter();
     auksd = await ScriptedAuksd.start((bytes) => {
       const request = parseRequest(bytes);

@@ -54,7 +54,7 @@ suite("every valid cipher, MAC and compression", { "the reference": hasReference
   before(async () => {
     realm = new Realm();
     probe = compileProbe(realm);
-    [ours, reference] = await Promise.all([realm.start("ours"), realm.start("reference")]);
+    ({ ours, reference } = await realm.startBoth());
   });
   after(() => realm?.close());
 

@@ -20,13 +20,12 @@ const REQUEST = encodeRequest();
 suite("our programs and the C ones with both daemons", { "the reference": hasReference }, () => {
   let realm: Realm;
   let probe: string;
-  let daemons: Record<Make, Munged>;
+  let daemons: Readonly<Record<Make, Munged>>;
 
   before(async () => {
     realm = new Realm();
     probe = compileProbe(realm);
-    const [ours, reference] = await Promise.all([realm.start("ours"), realm.start("reference")]);
-    daemons = { ours, reference };
+    daemons = await realm.startBoth();
   });
   after(() => realm?.close());
 

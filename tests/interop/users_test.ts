@@ -60,13 +60,12 @@ suite("a munged in a user namespace", { "root": isRoot, "user namespaces": canUn
 suite("users", { "the reference": hasReference, "root": isRoot }, () => {
   let realm: Realm;
   let probe: string;
-  let daemons: Record<Make, Munged>;
+  let daemons: Readonly<Record<Make, Munged>>;
 
   before(async () => {
     realm = new Realm();
     probe = compileProbe(realm);
-    const [ours, reference] = await Promise.all([realm.start("ours"), realm.start("reference")]);
-    daemons = { ours, reference };
+    daemons = await realm.startBoth();
   });
   after(() => realm?.close());
 
