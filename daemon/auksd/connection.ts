@@ -68,6 +68,8 @@ export interface Wire {
   /** Stops or resumes reading from the network. */
   pause(): void;
   resume(): void;
+  /** Calls {@linkcode Connection.takeTurn} once other clients have had their turn. */
+  awaitTurn(): void;
 }
 
 type Phase = "sendauth version" | "application version" | "AP-REQ" | "requests" | "closed";
@@ -86,6 +88,8 @@ export class Connection {
   /** From its authentication to its end. */
   #session: Session | undefined;
   #isAnswering = false;
+  /** Whether more requests have arrived, and wait until other clients have had their turn. */
+  #awaitsTurn = false;
   /** Whether the client will send nothing more. */
   #isFinished = false;
 
@@ -105,7 +109,8 @@ export class Connection {
 
   /** Whether a time limit applies to the client's next message. */
   get isDue(): boolean {
-    return this.#phase !== "requests" || (this.#reader.isPending && !this.#isAnswering);
+    return this.#phase !== "requests" ||
+      (this.#reader.isPending && !this.#isAnswering && !this.#awaitsTurn);
   }
 
   /** Whether the client is authenticated. */
@@ -127,7 +132,7 @@ export class Connection {
   receive(bytes: Uint8Array): void {
     if (this.#phase === "closed") return;
     this.#reader.push(bytes);
-    if (this.#isAnswering || this.#wire.isFull) {
+    if (this.#isAnswering || this.#awaitsTurn || this.#wire.isFull) {
       if (this.#reader.pendingBytes > MAX_WAITING_BYTES) this.#wire.pause();
       return;
     }
@@ -137,8 +142,19 @@ export class Connection {
   /** The client has read everything that was sent. @throws {unknown} as {@linkcode receive}. */
   drained(): void {
     if (this.#phase === "closed" || this.#isAnswering) return;
-    this.#wire.resume();
+    this.#resumeReading();
     this.#proceed();
+  }
+
+  /** Continues with the next request. @throws {unknown} as {@linkcode receive}. */
+  takeTurn(): void {
+    this.#awaitsTurn = false;
+    this.drained();
+  }
+
+  /** Reads more from the client, unless enough of it waits already. */
+  #resumeReading(): void {
+    if (this.#reader.pendingBytes <= MAX_WAITING_BYTES) this.#wire.resume();
   }
 
   /** The client will send nothing more; its connection ends with the answers to what it has sent. */
@@ -167,17 +183,25 @@ export class Connection {
   }
 
   get #canProceed(): boolean {
-    return this.#phase !== "closed" && !this.#isAnswering && !this.#wire.isFull;
+    return this.#phase !== "closed" && !this.#isAnswering && !this.#awaitsTurn &&
+      !this.#wire.isFull;
   }
 
   #proceed(): void {
     try {
-      while (this.#canProceed && this.#step());
+      while (this.#canProceed && this.#step()) this.#yield();
     } catch (error) {
       if (error instanceof FrameTooLong) this.#giveUp("STREAM_TOO_LARGE", error.message);
       else throw error;
     }
     this.#endIfFinished();
+  }
+
+  /** Lets other clients have their turn before the next request: one that sends many at once must not keep them waiting. */
+  #yield(): void {
+    if (this.#phase !== "requests" || !this.#reader.isPending || !this.#canProceed) return;
+    this.#awaitsTurn = true;
+    this.#wire.awaitTurn();
   }
 
   #endIfFinished(): void {
@@ -301,7 +325,7 @@ export class Connection {
       return;
     }
     this.#reply(payload, answer, done);
-    this.#wire.resume();
+    this.#resumeReading();
     this.#proceed();
   }
 

@@ -152,24 +152,36 @@ export class Server {
       },
       pause: () => void client.socket.pause(),
       resume: () => void client.socket.resume(),
+      awaitTurn: () => void setImmediate(() => this.#takeTurn(client)),
     };
   }
 
   #receive(client: Client | undefined, bytes: Uint8Array): void {
     if (client === undefined || !this.#clients.has(client) || client.isEnding) return;
+    if (!this.#advance(client, () => client.connection.receive(bytes))) return;
+    this.#clients.delete(client);
+    this.#clients.add(client);
+    this.#count(client);
+    this.#garbage.add(bytes.length);
+  }
+
+  #takeTurn(client: Client): void {
+    if (!this.#clients.has(client)) return;
+    if (this.#advance(client, () => client.connection.takeTurn())) this.#count(client);
+  }
+
+  /** Lets a connection process messages, and sets its time limit. Returns whether the client is still connected. */
+  #advance(client: Client, act: () => void): boolean {
     const { connection } = client;
     const wasDue = isDue(client);
     const wasAuthenticated = connection.isAuthenticated;
-    if (!this.#attempt(client, () => connection.receive(bytes))) return;
-    this.#clients.delete(client);
-    this.#clients.add(client);
+    if (!this.#attempt(client, act)) return false;
     // The whole handshake has one time limit; after that, each message has one from its first byte.
     if (!isDue(client)) this.#due.delete(client);
     else if (!wasDue || wasAuthenticated !== connection.isAuthenticated) {
       this.#restartTimeout(client);
     }
-    this.#count(client);
-    this.#garbage.add(bytes.length);
+    return true;
   }
 
   /** Lets a connection act; a bug ends only that connection. Returns whether the client is still connected. */

@@ -8,6 +8,7 @@ import { frame } from "../../daemon/auksd/frames.ts";
 import { MAX_KRB_CRED_LENGTH } from "../../lib/auks/krb_cred.ts";
 import { formatRequest } from "../../lib/auks/request.ts";
 import { Context } from "../../lib/krb5/context.ts";
+import { until } from "../harness/until.ts";
 import { suite } from "../suite.ts";
 import { Auksd, type AuksdOptions, SANDBOX_NEEDS } from "./auksd.ts";
 import { type Conversation, Speaker, syntheticKrbCred, VERSIONS } from "./conversation.ts";
@@ -253,6 +254,25 @@ suite("auksd under attack", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
       held.forEach((connection) => connection.close());
       await daemon.stop();
     }
+  });
+
+  it("a user who sends thousands of requests over each connection is not served before others", async () => {
+    const { client, apReq } = alice.begin();
+    const ping = () => frame(client.seal(formatRequest({ type: "ping" })));
+    const pings = Buffer.concat(Array.from({ length: 2_000 }, ping));
+    client.free();
+    const flood = await Promise.all(upTo(20).map(() => say([VERSIONS, apReq, pings])));
+    const received = () => flood.reduce((sum, { socket }) => sum + socket.bytesRead, 0);
+    await until("the first answers", () => received() > 20 * 1_000);
+    await isWell();
+    const before = received();
+    let last = before;
+    await until("the last answers", async () => {
+      await pause(200);
+      return last === (last = received());
+    });
+    flood.forEach((connection) => connection.close());
+    assert(before < last / 2, `${before} of ${last} bytes`);
   });
 
   it("a user who keeps every connection busy does not keep others out", async () => {

@@ -79,6 +79,7 @@ describe("a connection's large reply", () => {
       end() {},
       pause() {},
       resume() {},
+      awaitTurn: () => void setImmediate(() => connection.takeTurn()),
     };
     const connection = new Connection(host, wire, LOOPBACK, LOOPBACK, "127.0.0.1");
     connection.receive(frame(...VERSIONS, Uint8Array.of(1), Uint8Array.of(2)));
