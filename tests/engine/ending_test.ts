@@ -83,6 +83,7 @@ suite("munged", process.platform !== "linux" && "needs inotify", () => {
       "--foreground",
       `--socket=${base}/socket`,
       `--key-file=${realm.directory}/key`,
+      `--config=${realm.configFile}`,
       `--pid-file=${base}/no/such/directory/pid`,
       `--seed-file=${base}/seed`,
       "--origin=127.0.0.1",

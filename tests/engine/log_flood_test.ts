@@ -12,6 +12,8 @@ import { encodeRequest } from "../requests.ts";
 import { connect, endSending, sendSome } from "./connection.ts";
 
 const SECONDS = 4;
+/** So many requests that their log lines must be limited, also on a busy machine. */
+const ENOUGH = 1_000;
 
 describe("a log that clients try to fill", () => {
   let realm: Realm;
@@ -28,6 +30,7 @@ describe("a log that clients try to fill", () => {
     const { status, err } = realm.run("ours", "munged", [
       `--socket=${socket}`,
       `--key-file=${join(realm.directory, "key")}`,
+      `--config=${realm.configFile}`,
       `--pid-file=${join(directory, "pid")}`,
       `--seed-file=${join(directory, "seed")}`,
       `--log-file=${log}`,
@@ -63,7 +66,7 @@ describe("a log that clients try to fill", () => {
     const before = statSync(log).size;
     const begun = performance.now();
     let requests = 0;
-    while (performance.now() - begun < SECONDS * 1000) {
+    while (performance.now() - begun < SECONDS * 1000 || requests < ENOUGH) {
       for (const message of messages) {
         const fd = connect(socket, 0);
         sendSome(fd, message);
@@ -75,7 +78,6 @@ describe("a log that clients try to fill", () => {
     }
     const grown = statSync(log).size - before;
     const seconds = (performance.now() - begun) / 1000;
-    assert.ok(requests > 1_000, `${requests} requests`);
     assert.ok(grown <= 10_000 * seconds, `${grown} bytes in ${seconds} s`);
     // Every cause still appears.
     const lines = readFileSync(log, "utf8");

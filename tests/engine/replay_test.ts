@@ -250,6 +250,7 @@ describe("replays", () => {
     const { status, err } = realm.run("ours", "munged", [
       ...paths,
       key,
+      `--config=${realm.configFile}`,
       `--replay-dir=${directory}`,
       `--log-file=${join(home, "log")}`,
       "--origin=127.0.0.1",

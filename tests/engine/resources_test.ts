@@ -69,6 +69,7 @@ describe("munged with scarce resources", () => {
     const { status, err } = realm.run("ours", "munged", [
       `--socket=${socket}`,
       `--key-file=${join(realm.directory, "key")}`,
+      `--config=${realm.configFile}`,
       `--pid-file=${pidFile}`,
       `--seed-file=${join(directory, "seed")}`,
       "--origin=127.0.0.1",

@@ -89,7 +89,8 @@ suite("the library's kept connections", { "root": isRoot }, () => {
       const socket = join(base, "socket");
       const files = ["pid", "seed"].map((name) => `--${name}-file=${join(base, name)}`);
       const key = `--key-file=${join(realm.directory, "key")}`;
-      const command = [realm.program("ours", "munged"), "-F", `--socket=${socket}`, key, ...files];
+      const own = ["-F", `--socket=${socket}`, key, `--config=${realm.configFile}`];
+      const command = [realm.program("ours", "munged"), ...own, ...files];
       const start = () =>
         startDaemon(
           [...command, "--origin=127.0.0.1", ...options],

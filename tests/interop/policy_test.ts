@@ -52,6 +52,7 @@ function doctorOf(site: Site, { socket }: Munged): string[] {
     "--user=root",
     `--socket=${socket}`,
     `--key-file=${join(site.directory, "key")}`,
+    `--config=${site.configFile}`,
     `--pid-file=${join(socket, "../pid")}`,
     `--seed-file=${join(socket, "../seed")}`,
     "--foreground",

@@ -50,6 +50,9 @@ describe("munge and unmunge during restarts of munged", () => {
     return statuses === "0 0" ? "" : `${statuses}: ${said}`;
   }
 
+  /** The option that keeps our munged from reading the system's configuration file. */
+  const configOf = (make: Make) => make === "ours" ? [`--config=${realm.configFile}`] : [];
+
   async function start(make: Make, socket: string): Promise<Daemon> {
     const file = (name: string) => `--${name}-file=${join(socket, "..", name)}`;
     return await startDaemon([
@@ -60,6 +63,7 @@ describe("munge and unmunge during restarts of munged", () => {
       file("pid"),
       file("seed"),
       "--origin=127.0.0.1",
+      ...configOf(make),
     ], (log) => /Created \d+ work thread/.test(log));
   }
 
@@ -79,6 +83,7 @@ describe("munge and unmunge during restarts of munged", () => {
           "--foreground",
           `--socket=${killed.socket}`,
           `--key-file=${join(realm.directory, "key")}`,
+          ...configOf("ours"),
           ...["pid", "seed"].map((name) => `--${name}-file=${join(killed.socket, "..", name)}`),
         ),
         (log) => /Created \d+ work thread/.test(log),
@@ -117,6 +122,7 @@ describe("munge and unmunge during restarts of munged", () => {
           file("seed"),
           file("log"),
           "--origin=127.0.0.1",
+          ...configOf(make),
         ],
       }];
     })) as Record<Make, { socket: string; others: string[] }>;

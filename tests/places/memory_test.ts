@@ -72,7 +72,8 @@ suite("memory limits", process.platform !== "linux" && "needs Linux", () => {
       const files = ["socket", "pid-file", "seed-file", "log-file"].map((name) =>
         `--${name}=${join(directory, name)}`
       );
-      const options = [`--key-file=${join(realm.directory, "key")}`, ...files];
+      const config = `--config=${realm.configFile}`;
+      const options = [`--key-file=${join(realm.directory, "key")}`, config, ...files];
       const program = realm.program("ours", "munged");
       for (const bytes of sweep(step)) {
         if (bytes < least || bytes > most) continue;
