@@ -239,7 +239,7 @@ describe("munged with scarce resources", () => {
     }
   });
 
-  test("without memory for all answers to 64 clients at once, makes requests wait, and cuts no answer off", async () => {
+  test("without memory for all answers to 64 clients at once, makes requests wait, and truncates no answer", async () => {
     const munged = await realm.start("ours", ["--max-payload=8M"]);
     const args = ["--length=8M", "--num-threads=64", "--num-creds=64"];
     // On a busy machine some clients lose patience while they wait.

@@ -211,7 +211,7 @@ describe("workers", () => {
     }
   });
 
-  test("that can't be started for lack of processes are tried again", async () => {
+  test("that can't be started for lack of processes are started later", async () => {
     const { Worker } = globalThis;
     const engine = await startFirst("mortal_worker.ts");
     const failure = "error: Failed to start worker thread 2: Failed to spawn worker thread";

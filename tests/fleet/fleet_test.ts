@@ -70,7 +70,7 @@ suite("a fleet run with Ansible", FLEET_NEEDS, () => {
     for (const host of OURS) assert.equal(versionOf(host), NEWER);
   });
 
-  it("stops an upgrade at the first host that fails, keeps serving, and goes back as it says", async () => {
+  it("stops an upgrade at the first host that fails, keeps serving, and names a rollback that works", async () => {
     const source = fleet.source("broken", (executable) => {
       writeFileSync(executable, "#!/bin/sh\necho it is broken >&2\nexit 1\n", { mode: 0o755 });
     });

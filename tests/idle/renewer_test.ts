@@ -95,7 +95,7 @@ suite("auksdrenewer", { ...KDC_NEEDS, ...SANDBOX_NEEDS }, () => {
     return found;
   }
 
-  it("keeps all tickets good, with another of its kind, and renews none twice", async () => {
+  it("keeps all tickets valid beside another renewer, and renews none twice", async () => {
     const metrics = join(kdc.directory, "renewer.prom");
     const first = start("--metrics-file", metrics, "--parallel", "4");
     const second = start();

@@ -131,7 +131,7 @@ describe("a munged with --max-payload=8M", () => {
       }
     });
 
-    it("leaves them their own errors for longer ones, and a credential unused", () => {
+    it("leaves it to them to refuse longer ones, without consuming the credential", () => {
       assert.equal(munge("reference", large, file("in", random)).status, 1);
       assert.equal(munge("ours", large, file("in", random)).status, 0);
       const long = unmunge("reference", large);

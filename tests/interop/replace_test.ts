@@ -225,7 +225,7 @@ suite("munged --replace", skip, () => {
     await serves(at, pidIn(at), new TextDecoder().decode(credentials[1]));
   });
 
-  test("clients that send nothing hold a replacement up for a tenth of a second at most", async () => {
+  test("clients that send nothing delay a replacement by a tenth of a second at most", async () => {
     const at = place("silent");
     start(at);
     const pid = pidIn(at);
@@ -349,7 +349,7 @@ suite("munged --replace", skip, () => {
       });
     }
 
-    test("if it can't have the conversation in the new one's version", async () => {
+    test("if they have no version of the handover protocol in common", async () => {
       const { at, used, pid } = begin("versions");
       const channel = new Channel(connectForPackets(join(at.base, "munged.replay/handover")));
       const { newest } = PROTOCOLS;

@@ -62,7 +62,7 @@ find $root/dev/shm $root/tmp -mindepth 1 | wc -l
     assert.match(output, /^0$/m);
   });
 
-  it("takes up changes of the secret without a restart, through a rotation", () => {
+  it("picks up changes of the secret without a restart, all through a rotation", () => {
     const output = inPod(
       rootfs,
       `
@@ -137,7 +137,7 @@ cat $log
     });
   }
 
-  it("keeps to the strict rules where others might write", () => {
+  it("applies the strict rules where others might write", () => {
     const output = inPod(
       rootfs,
       `

@@ -57,7 +57,7 @@ const read = (name: string) => parse(readFileSync(join(MANIFESTS, name), "utf8")
 const names = readdirSync(MANIFESTS).filter((name) => name.endsWith(".yaml"));
 
 for (const name of names) {
-  test(`${name} is what Kubernetes' schema says`, () => assert.equal(complaints(read(name)), ""));
+  test(`${name} conforms to Kubernetes' schema`, () => assert.equal(complaints(read(name)), ""));
 
   test(`the containers of ${name} have no more rights than they need`, () => {
     for (const spec of read(name).map(specOf)) {

@@ -109,6 +109,6 @@ const SKIP = NO_BOOT || (
     : "needs ansible-core and dist/mungebox"
 );
 
-test("the playbooks install, upgrade, go back, rotate and examine", { skip: SKIP }, () => {
+test("the playbooks install, upgrade, roll back, rotate and diagnose", { skip: SKIP }, () => {
   assert.equal(onBooted(`${PREPARE}${SCRIPT}`, TIMEOUT_MS), EXPECTED);
 });

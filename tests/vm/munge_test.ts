@@ -72,7 +72,7 @@ suite("a booted node", MACHINE_NEEDS, () => {
     assert.equal(await decode("decoded-late"), EMUNGE_CRED_REPLAYED);
   });
 
-  test("systemd starts a killed munged again, which knows the replays", async () => {
+  test("systemd restarts a killed munged, which still knows what was decoded", async () => {
     await encode("decoded-before-kill");
     assert.equal(await decode("decoded-before-kill"), SUCCESS);
     const before = await mainProcess();
@@ -132,7 +132,7 @@ cat /dev/zero 2>&1 >>/var/tmp/${name} | grep 'No space left'`;
     }
   });
 
-  test("out of memory, systemd kills munged and starts it again", async () => {
+  test("when munged runs out of memory, it is killed and systemd restarts it", async () => {
     await node.check("systemctl set-property --runtime munge MemoryMax=12M");
     await node.check(eventually("journalctl -u munge | grep 'killed by the OOM killer'"));
     await node.check(eventually("test $(systemctl show -P NRestarts munge) != 0"));

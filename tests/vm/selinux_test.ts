@@ -40,7 +40,7 @@ suite("a node that enforces SELinux", NEEDS, () => {
   /** What the kernel has refused to munged, or with munged's files, since the machine was booted. */
   const denials = async () => {
     const audit = await node.check("journalctl --quiet --boot _TRANSPORT=audit");
-    assert.match(audit, /AVC avc: +denied/, "the journal has none of the denials that there are");
+    assert.match(audit, /AVC avc: +denied/, "the journal lacks the denials that there must be");
     return audit.split("\n").filter((line) => /denied .*:munge(?:d|box)_/.test(line));
   };
   const works = () => node.check("munge -n | unmunge >/dev/null");
@@ -119,7 +119,7 @@ done`);
     );
   });
 
-  test("it was denied nothing in all that, nor is it denied anything during boot", async () => {
+  test("it is denied nothing in all of this, nor during boot", async () => {
     assert.deepEqual(await denials(), []);
     await node.reboot();
     assert.equal(await node.check("getenforce; systemctl is-active munge"), "Enforcing\nactive");

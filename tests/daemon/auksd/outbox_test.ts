@@ -35,7 +35,7 @@ test("a socket that accepts nothing makes no progress", () => {
   assert.deepEqual([outbox.drain(), outbox.drain(), outbox.bytes], [false, false, 1]);
 });
 
-test("clear() wipes what was not sent, and says so to those that wait", () => {
+test("clear() wipes what was not sent, and tells those who wait", () => {
   const replies = [Uint8Array.of(1, 2), Uint8Array.of(3)];
   const { outbox } = outboxOf(1);
   let ended = 0;

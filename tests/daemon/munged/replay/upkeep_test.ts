@@ -35,7 +35,7 @@ test("tidying up drops what has expired, sets space aside and says when there is
   });
 });
 
-test("decodes are synced after the configured time, and at the end", async () => {
+test("decodes are synced after the configured time, and when munged stops", async () => {
   await withDirectory(async (directory) => {
     const state = createReplayState(directory);
     const words = new Int32Array(state.shared);

@@ -31,7 +31,7 @@ function giveBack(): void {
   assert.equal(leftovers.idleTimeout, Infinity);
 }
 
-test("little is left alone", () => {
+test("small leftovers are left alone", () => {
   received = MIB;
   leftovers.accepted();
   release(newBytes(MIB / 2));
