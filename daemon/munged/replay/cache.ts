@@ -138,7 +138,7 @@ export class ReplayCache {
     const words = this.#words;
     const opened = withLock(words, () => {
       const entry = findMinute(words, minute);
-      if (entry === null) return openMinute(this.#state, words, minute, this.#warn);
+      if (entry === null) return openMinute(this.#state, minute, this.#warn);
       return { table: tableOf(words, entry), entry, serial: words[entry + ENTRY.serial]! };
     });
     this.#tables.set(minute, opened);

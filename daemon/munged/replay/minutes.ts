@@ -166,11 +166,11 @@ interface Opening extends ReadJournal {
  */
 export function openMinute(
   state: ReplayState,
-  words: Int32Array,
   minute: number,
   warn: (text: string) => void,
   writer: JournalWriter = "ended",
 ): OpenTable {
+  const words = new Int32Array(state.shared);
   const entry = freeEntry(words);
   const addresses = addressesOf(words);
   const at = (entry + ENTRY.table) / 2;

@@ -45,7 +45,7 @@ export function takeOverJournals(
     if (isFile && isMinuteExpired(minute, now) || findMinute(words, minute) !== null) continue;
     const name = String(minute);
     try {
-      withLock(words, () => openMinute(state, words, minute, () => {}, writer));
+      withLock(words, () => openMinute(state, minute, () => {}, writer));
     } catch (error) {
       if (error instanceof NotAJournal) setAside(journalPath(directory, minute));
       lost.push({ name, reason: error instanceof NotAJournal ? null : systemText(error) });
@@ -65,7 +65,7 @@ export function previewJournals(state: ReplayState, now: number): void {
   for (const { minute, isFile } of listJournals(state.directory!)) {
     if (!isFile || isMinuteExpired(minute, now)) continue;
     try {
-      withLock(words, () => openMinute(state, words, minute, () => {}, "serving"));
+      withLock(words, () => openMinute(state, minute, () => {}, "serving"));
     } catch {
       // It may be just being created.
     }
