@@ -32,6 +32,8 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 export interface CredentialSourceOptions extends CredentialOptions {
   /** The payload: bytes, or a string, which is encoded as UTF-8; empty unless given. */
   readonly payload?: string | Uint8Array | undefined;
+  /** Milliseconds for each call without its own `timeoutMs`; unless given, 10,000 for `get()` and no limit for `fresh()`. */
+  readonly timeoutMs?: number | undefined;
 }
 
 /** A credential with the times, in milliseconds since the epoch, between which it is handed out. */
@@ -62,6 +64,7 @@ export class CredentialSource implements AsyncDisposable {
   readonly #payload: string | Uint8Array;
   readonly #options: CredentialOptions;
   readonly #socketPath: string;
+  readonly #timeoutMs: number | undefined;
   readonly #closed = new AbortController();
   #cached: Cached | undefined;
   #renewing: Promise<string> | undefined;
@@ -75,7 +78,8 @@ export class CredentialSource implements AsyncDisposable {
    * @param options properties of the credentials.
    */
   constructor(options: CredentialSourceOptions = {}) {
-    const { payload = "", ...rest } = options;
+    const { payload = "", timeoutMs, ...rest } = options;
+    this.#timeoutMs = timeoutMs;
     this.#payload = copyOf(payload);
     this.#options = rest;
     this.#socketPath = rest.socketPath ?? DEFAULT_SOCKET;
@@ -84,7 +88,7 @@ export class CredentialSource implements AsyncDisposable {
   /**
    * The cached credential, or a new one if it is not fresh enough. Waits while munged is unavailable.
    *
-   * @param options how long to wait: `timeoutMs` is 10,000 unless given.
+   * @param options how long to wait: `timeoutMs` is the source's, or 10,000, unless given.
    * @returns a credential with at least a tenth of its TTL left.
    * @throws {MungeError} as {@linkcode encode} does: at once, except that `EMUNGE_SOCKET` and `EMUNGE_TIMEOUT` are thrown only
    * after `timeoutMs`; `ERR_SOURCE_DISPOSED` once the source is disposed.
@@ -100,7 +104,7 @@ export class CredentialSource implements AsyncDisposable {
    * ```
    */
   async get(options: CallOptions = {}): Promise<string> {
-    const { signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    const { signal, timeoutMs = this.#timeoutMs ?? DEFAULT_TIMEOUT_MS } = options;
     this.#requireOpen();
     signal?.throwIfAborted();
     return this.#usable() ?? await this.#next(signal, timeoutMs);
@@ -127,7 +131,7 @@ export class CredentialSource implements AsyncDisposable {
    */
   async fresh(options: CallOptions = {}): Promise<string> {
     this.#requireOpen();
-    const { signal, timeoutMs } = options;
+    const { signal, timeoutMs = this.#timeoutMs } = options;
     return await encode(this.#payload, { ...this.#options, signal, timeoutMs });
   }
 

@@ -117,7 +117,7 @@ export class Munge {
   /**
    * A source of credentials from this munged.
    *
-   * @param options properties of the credentials.
+   * @param options properties of the credentials, and how long its calls wait.
    * @returns the source, which the caller disposes.
    *
    * @example
@@ -129,7 +129,7 @@ export class Munge {
    * ```
    */
   source(options: Omit<CredentialSourceOptions, "socketPath"> = {}): CredentialSource {
-    return new CredentialSource({ ...options, socketPath: this.socketPath });
+    return new CredentialSource(this.#with(options));
   }
 
   #with<Options extends { readonly timeoutMs?: number | undefined } | undefined>(options: Options) {

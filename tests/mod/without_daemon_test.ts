@@ -241,6 +241,8 @@ describe("the library without a daemon", () => {
     await assert.rejects(longer, { name: "TimeoutError" });
     await using source = munge.source();
     await assertRefused("EMUNGE_TIMEOUT", "Socket timeout", source.get({ timeoutMs: 50 }));
+    await assertRefused("EMUNGE_TIMEOUT", "Socket timeout", source.fresh());
+    await assertRefused("EMUNGE_TIMEOUT", "Socket timeout", source.get());
     assert.equal(new Munge().socketPath, DEFAULT_SOCKET);
   });
 
