@@ -2,6 +2,7 @@
 // our own audit lines, and the counters behind the metrics.
 import { AuksError } from "../../lib/auks/errors.ts";
 import { reasonOfError } from "../../lib/auks/reasons.ts";
+import { unexpectedText } from "../../lib/os/system_text.ts";
 import type { AuksLog } from "../process/auks_log.ts";
 import { AuditLimits } from "../process/audit_limits.ts";
 import { createClientLimits, passClientLimit } from "../process/client_limits.ts";
@@ -97,8 +98,8 @@ export class Journal {
       }
       case "bug": {
         const { error } = failure;
-        const text = error instanceof Error ? error.stack ?? error.message : String(error);
-        this.#failure(1, failure.kind, address, `failed to serve ${address} : ${text}`);
+        const text = `failed to serve ${address} : ${unexpectedText(error)}`;
+        this.#failure(1, failure.kind, address, text);
         break;
       }
     }

@@ -19,6 +19,12 @@ export function failureText(error: unknown): string {
   return `Failed to ${verb}${file}: ${systemText(error)}`;
 }
 
+/** What a log says about an unexpected error: for a failed call, the system's text; for a fault of ours, where it is. */
+export function unexpectedText(error: unknown): string {
+  const { errno, stack } = error as NodeJS.ErrnoException;
+  return typeof errno === "number" || stack === undefined ? failureText(error) : stack;
+}
+
 /** The system's code, such as "EACCES", of the failed call behind an error; undefined if there is none. */
 export function systemCode(error: unknown): string | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {

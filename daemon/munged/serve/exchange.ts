@@ -11,6 +11,7 @@ import { Delivery } from "./delivery.ts";
 import { KeptExchange } from "./kept_exchange.ts";
 import { type ParkedClient, ParkedClients, type ParkingLimits, waitingClient } from "./parked.ts";
 import type { Poller } from "../../../lib/os/poller.ts";
+import { unexpectedText } from "../../../lib/os/system_text.ts";
 import { Reception } from "./reception.ts";
 import { answerRequest } from "./request.ts";
 import type { Retries } from "./retries.ts";
@@ -139,7 +140,7 @@ export class Exchange {
 
   /** Ends an exchange after an exception, most likely for lack of memory. */
   abandon(fd: number, error: Error): void {
-    this.#log.limited("serve client", "error", `Failed to serve client: ${error.stack}`);
+    this.#log.limited("serve client", "error", `Failed to serve client: ${unexpectedText(error)}`);
     const client = this.parked.get(fd);
     if (client !== undefined) this.parked.remove(client);
     if (client?.deferred !== undefined) this.#forgetDeferred(client.deferred);

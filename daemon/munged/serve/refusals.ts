@@ -1,6 +1,7 @@
 // Refusals common to encode and decode requests, and what a client learns about an error.
 import { MungeError } from "../../../lib/errors.ts";
 import { MAX_RETRY } from "../../../lib/protocol/message.ts";
+import { unexpectedText } from "../../../lib/os/system_text.ts";
 import type { Peer, RequestContext } from "./context.ts";
 
 /** The request in a body, or null for a malformed one. */
@@ -51,7 +52,7 @@ export function requireIdentity(
 /** Turns an exception into the client's error. Anything unexpected is refused and logged. */
 export function asMungeError(thrown: unknown, context: RequestContext): MungeError {
   if (thrown instanceof MungeError) return thrown;
-  context.log.limited("internal", "error", `Internal error: ${(thrown as Error).stack}`);
+  context.log.limited("internal", "error", `Internal error: ${unexpectedText(thrown)}`);
   return new MungeError("EMUNGE_SNAFU");
 }
 

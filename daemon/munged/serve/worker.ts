@@ -2,6 +2,7 @@
 // event_loop.ts is what it runs.
 import { keepSpareMemory } from "../../../lib/bytes/memory.ts";
 import { loadPrimitives } from "../../../lib/primitives/executable.ts";
+import { unexpectedText } from "../../../lib/os/system_text.ts";
 import { createLogger } from "../../process/log.ts";
 import { WorkerCounters } from "../observe/counters.ts";
 import { HandoverListener } from "./handover_listener.ts";
@@ -55,6 +56,6 @@ try {
   // The process usually ends during this wait, sooner than if this thread had to tear down its memory first.
   Bun.sleepSync(EXIT_GRACE_MS);
 } catch (error) {
-  log.error(`Worker thread ${settings.number} failed: ${(error as Error).stack}`);
+  log.error(`Worker thread ${settings.number} failed: ${unexpectedText(error)}`);
   process.exit(1); // ends only this thread
 }

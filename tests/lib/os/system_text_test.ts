@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { it } from "node:test";
 import { MungeError } from "../../../lib/errors.ts";
-import { failureText } from "../../../lib/os/system_text.ts";
+import { SystemError } from "../../../lib/os/libc.ts";
+import { failureText, unexpectedText } from "../../../lib/os/system_text.ts";
 
 function failureOf(action: () => unknown): unknown {
   try {
@@ -28,4 +29,17 @@ it("failureText() leaves other errors alone", () => {
   assert.equal(failureText(new Error("Missing key")), "Missing key");
   assert.equal(failureText(new MungeError("EMUNGE_SNAFU", "Internal")), "Internal");
   assert.equal(failureText("text"), "text");
+});
+
+it("unexpectedText() shows where an error is, unless a call failed", () => {
+  assert.equal(unexpectedText(new SystemError("mmap", 12)), "Cannot allocate memory");
+  assert.equal(
+    unexpectedText(failureOf(() => process.kill(2 ** 30))),
+    "Failed to kill: No such process",
+  );
+  assert.match(
+    unexpectedText(new TypeError("x is null")),
+    /^TypeError: x is null\n +at .*system_text_test/,
+  );
+  assert.equal(unexpectedText("text"), "text");
 });
