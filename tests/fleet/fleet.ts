@@ -46,7 +46,7 @@ ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 
 `;
 
 /** Seconds for which a retired key decodes; even on a loaded machine, fewer pass between the first and last promotion. */
-export const ROTATION_TIME = 30;
+export const ROTATION_TIME = 60;
 
 /** The fleet. */
 export class Fleet {
@@ -122,7 +122,7 @@ mungebox_drain_tasks=/fleet/drain.yml\nmungebox_resume_tasks=/fleet/resume.yml\n
       "ansible.cfg": CONFIGURATION,
       "hosts.ini": inventory,
       // The load sees the file, and finishes the decodes in progress meanwhile.
-      "drain.yml": mark(`shell: touch ${drained} && sleep 1`),
+      "drain.yml": mark(`shell: touch ${drained} && sleep 3`),
       "resume.yml": mark(`command: rm ${drained}`),
     };
     this.must(CONTROLLER, "mkdir -p /fleet");

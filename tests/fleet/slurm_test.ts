@@ -8,7 +8,7 @@ import { suite } from "../suite.ts";
 
 const NODES = ["mngt", "login", "compute"] as const;
 /** Seconds for which the old key decodes: longer than Slurm takes to use a credential. */
-const ROTATION_TIME = 20;
+const ROTATION_TIME = 40;
 const PROJECT = resolve(import.meta.dirname, "../..");
 
 suite("a rotation beside Slurm", {
@@ -68,18 +68,17 @@ ansible-galaxy collection install ./collection`,
       "login",
       "cd /root/fleet && ansible-playbook mungebox.cluster.rotate",
       "root",
-      300_000,
+      900_000,
     );
     assert.equal(play.status, 0, play.out + play.err);
-    const count = outcomes("srun").length;
-    cluster.waitFor("login", `[ $(wc -l </tmp/srun) -gt ${count + 3} ]`);
+    const enough = Math.max(10, outcomes("srun").length + 4);
+    cluster.waitFor("login", `[ $(wc -l </tmp/srun) -ge ${enough} ]`);
     cluster.must("login", "touch /tmp/stop");
     cluster.waitFor("login", "! pgrep -x 'srun|sbatch'");
     for (const name of ["srun", "sbatch"]) {
       const ended = outcomes(name);
       assert.deepEqual([...new Set(ended)], ["done"], ended.join("\n"));
     }
-    assert(outcomes("srun").length >= 10);
     for (const node of NODES) {
       assert.notEqual(cluster.must(node, "mungekey --fingerprint"), before);
       assert.equal(cluster.must(node, "ls /etc/munge/munge.key*"), "/etc/munge/munge.key\n");
