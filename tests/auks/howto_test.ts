@@ -97,7 +97,7 @@ async function take(cluster: SlurmCluster, { user, node, command, below }: Step)
   }
 }
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 const REPEATABLE = /^(klist|auks -p)$/;
 
 /** Text with single spaces, because white space depends on column widths. */
