@@ -27,6 +27,26 @@ limit:
   add x23, x21, #16
   cmp x1, x2
   b.lo refuse
+  ldr x9, [x21]
+  cmp x9, #7                      // RLIMIT_NOFILE
+  b.ne 2f
+  cmp x1, #256
+  b.hi 2f
+  mov x25, x1
+  mov x22, #0
+3:
+  sub x25, x25, #1
+  cmp x25, #3
+  b.lo 4f
+  mov x0, x25
+  mov x1, #1                      // F_GETFD
+  mov x8, #25                     // fcntl
+  svc #0
+  add x22, x22, x0, lsr #63
+  b 3b
+4:
+  cmp x22, #3
+  b.lo refuse
 2:
   add x21, x21, #32
   b limit

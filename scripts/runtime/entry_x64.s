@@ -31,6 +31,26 @@ limit:                            # resource, minimum, message and its length
   cmp rax, [r12 + 8]
   lea r13, [r12 + 16]
   jb refuse
+  cmp edi, 7                      # RLIMIT_NOFILE: if it is low, inherited descriptors may use it up
+  jne 2f
+  cmp rax, 256
+  ja 2f
+  mov r15d, eax
+  xor r9d, r9d                    # how many are free
+3:
+  dec r15d
+  cmp r15d, 3
+  jb 4f
+  mov edi, r15d
+  mov esi, 1                      # F_GETFD
+  mov eax, 72                     # fcntl
+  syscall
+  shr eax, 31                     # it fails
+  add r9d, eax
+  jmp 3b
+4:
+  cmp r9d, 3                      # besides the standard ones
+  jb refuse
 2:
   add r12, 32
   jmp limit

@@ -105,6 +105,16 @@ suite("limits", process.platform !== "linux" && "needs Linux", () => {
     }
   }
 
+  for (const inherited of [3, 4, 5]) {
+    it(`munge with ulimit -n 9 and ${inherited} inherited descriptors`, () => {
+      const [, status, err] = inherited === 3 ? ["", 0, ""] : clients[0];
+      const descriptors = Array.from({ length: inherited }, (_, i) => `${3 + i}</dev/null`);
+      const script = `exec ${descriptors.join(" ")}; exec "$@"`;
+      const command = [realm.program("ours", "munge"), "--no-input", `--socket=${munged.socket}`];
+      assert.deepEqual(limited("n 9", ["bash", "-c", script, "sh", ...command]), { status, err });
+    });
+  }
+
   it("munge with ulimit -u 1", { skip: !isRoot }, () => {
     const command = [realm.program("ours", "munge"), "--no-input", `--socket=${munged.socket}`];
     assert.deepEqual(limited("u 1", command, { uid: UID }), { status: 0, err: "" });
