@@ -83,20 +83,20 @@ test("a daemon that starts while the client waits is found", async () => {
 test("both clients wait for a socket that is missing for a moment", async () => {
   await withDirectory(async (folder) => {
     const path = join(folder, "socket");
+    const answer = Buffer.from(ANSWER).toString("hex");
     // The blocking client blocks this thread, so another process creates the socket.
     const program = `
-    const { createServer } = require("node:net");
-    setTimeout(() => {
-      const server = createServer((socket) => {
-        socket.on("error", () => {}).resume().end(Buffer.from("${
-      Buffer.from(ANSWER).toString("hex")
-    }", "hex"));
-      });
-      server.listen(${JSON.stringify(path)});
-    }, 400);
-    setTimeout(() => process.exit(), 20_000);
-    console.log("started");
-  `;
+      const { createServer } = require("node:net");
+      const answer = Buffer.from("${answer}", "hex");
+      setTimeout(() => {
+        const server = createServer((socket) => {
+          socket.on("error", () => {}).resume().end(answer);
+        });
+        server.listen(${JSON.stringify(path)});
+      }, 400);
+      setTimeout(() => process.exit(), 20_000);
+      console.log("started");
+    `;
     for (
       const ask of [
         () => new MungeClient(path).encode(REQUEST),

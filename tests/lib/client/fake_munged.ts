@@ -8,8 +8,8 @@ import {
   MESSAGE_TYPE,
   parseHeader,
 } from "../../../lib/protocol/message.ts";
-import { encodeRequest } from "../../requests.ts";
 import { withDirectory } from "../../harness/scratch.ts";
+import { encodeRequest } from "../../requests.ts";
 
 /** A request to encode a short payload. */
 export const REQUEST = encodeRequest({ payload: new Uint8Array([1, 2, 3]) });

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
 import { MungeClient } from "../../../lib/client/protocol.ts";
+import { withDirectory } from "../../harness/scratch.ts";
 import { until } from "../../harness/until.ts";
 import { openSockets } from "../../mod/daemons.ts";
-import { withDirectory } from "../../harness/scratch.ts";
 import {
   ANSWER,
   answerWith,
