@@ -439,7 +439,8 @@ function configurations(port: number, krb5: string): Record<string, string> {
     "/tmp/helper-true.conf": conf({ api: { HelperScript: "/tmp/helper-true" } }),
     "/tmp/helper-false.conf": conf({ api: { HelperScript: "/bin/false" } }),
     "/tmp/helper-missing.conf": conf({ api: { HelperScript: "/nowhere" } }),
-    "/tmp/min25h.conf": conf({ renewer: { MinLifeTime: "86300" } }),
+    // Recorded with 86300, with which a ticket of 24 hours is due after 100 s, as long as this test may take to get there.
+    "/tmp/min25h.conf": conf({ renewer: { MinLifeTime: "82800" } }),
     "/tmp/min1.conf": conf({ renewer: { MinLifeTime: "0" } }),
     "/tmp/bad-acl.conf": conf({ auksd: { ACLFile: "/tmp/bad.acl" } }),
     "/tmp/bad.acl": rule("*", "boss"),
