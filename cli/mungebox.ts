@@ -1,6 +1,7 @@
 // mungebox: the executable under its own name, which lists and installs the commands it contains.
-import { readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { readlinkSync, renameSync, symlinkSync } from "node:fs";
 import { basename, join } from "node:path";
+import { removeRemains } from "../lib/files/replacement.ts";
 import { systemText } from "../lib/os/system_text.ts";
 import { APPLETS } from "./applets.ts";
 import {
@@ -88,7 +89,7 @@ function install(link: string): void {
     symlinkSync(process.execPath, unfinished);
     renameSync(unfinished, link);
   } catch (error) {
-    rmSync(unfinished, { force: true });
+    removeRemains(unfinished);
     refuse(`Failed to create "${link}": ${systemText(error)}`);
   }
 }

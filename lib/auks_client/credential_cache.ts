@@ -8,11 +8,10 @@ import {
   lstatSync,
   openSync,
   renameSync,
-  rmSync,
   statSync,
 } from "node:fs";
 import { AuksError } from "../auks/errors.ts";
-import { refuseDevice } from "../files/replacement.ts";
+import { refuseDevice, removeRemains } from "../files/replacement.ts";
 import { type Context, KerberosError, KRB5 } from "../krb5/context.ts";
 import type { Credential } from "../krb5/credential.ts";
 import { CredentialCache } from "../krb5/credential_cache.ts";
@@ -156,7 +155,7 @@ function replaceFileCache(
     keepOwner(context, path, unfinished, credentials[0]!.client);
     renameSync(unfinished, path);
   } catch (error) {
-    rmSync(unfinished, { force: true });
+    removeRemains(unfinished);
     const reason = error instanceof AuksError
       ? error.reason?.replaceAll(unfinished, path)
       : `${path}: ${systemText(error)}`;

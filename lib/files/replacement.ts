@@ -46,6 +46,15 @@ export function removeName(path: string): void {
   }
 }
 
+/** Unlinks what a failed attempt may have left behind. The caller reports that attempt, whether or not this works. */
+export function removeRemains(path: string): void {
+  try {
+    fs().unlinkSync(path);
+  } catch {
+    // It is missing, or the file system is read-only.
+  }
+}
+
 /**
  * Refuses to replace or remove a device, which must have been named by mistake: without `/dev/null`, little works on a host.
  * Only root can create devices, so no other user can obstruct us with one.

@@ -302,6 +302,20 @@ describe("mungebox", () => {
     assert.match(ours(["--install", join(bin, "nosuch")]).err, /No such file or directory\n$/);
   });
 
+  it("--install on a read-only file system says so", {
+    skip: process.getuid!() !== 0 && "needs root",
+  }, () => {
+    const bin = join(directory, "read-only");
+    mkdirSync(bin);
+    const script = 'mount -t tmpfs -o ro none "$1" && exec "$2" "$3" --install "$1"';
+    const words = ["--mount", "sh", "-c", script, "sh", bin, process.execPath, MAIN];
+    assert.deepEqual(theirs(["unshare", ...words]), {
+      status: 1,
+      out: "",
+      err: `mungebox: Error: Failed to create "${join(bin, "munged")}": Read-only file system\n`,
+    });
+  });
+
   it("-V prints the version of MUNGE first", () => {
     assert.equal(ours(["unmunge", "-V"]).out, "munge-0.5.18 (mungebox 0.1.0)\n");
     assert.match(ours(["munge", "-L"]).out, /GNU General Public License/);
