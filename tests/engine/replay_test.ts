@@ -9,7 +9,7 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { ERRNO } from "../../lib/errors.ts";
-import { formatDecodeRequest } from "../../lib/protocol/message.ts";
+import { formatDecodeRequest, MESSAGE_TIMEOUT_MS } from "../../lib/protocol/message.ts";
 import { BlockingClient } from "../../lib/client/blocking_client.ts";
 import { close } from "../../lib/os/socket.ts";
 import { rawDecode } from "../interop/raw.ts";
@@ -28,8 +28,6 @@ const CREDENTIALS = 10_000;
 /** How many must be raced for within {@linkcode RACE_MS}, even on a busy machine. */
 const LEAST_CREDENTIALS = 500;
 const RACE_MS = 60_000;
-/** How long munged waits for a client to read its answer. */
-const MESSAGE_TIMEOUT_MS = 2_000;
 
 function encode(socket: string, count: number, ttl = 300): Uint8Array[] {
   const client = new BlockingClient(socket);
