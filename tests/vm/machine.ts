@@ -11,8 +11,8 @@ import { MUNGEBOX } from "../harness/programs.ts";
 import { until } from "../harness/until.ts";
 
 /** Emulation is about twenty times slower than the machine it runs on, which is shared. */
-const BOOT_MS = 400_000;
-const COMMAND_MS = 240_000;
+const BOOT_MS = 900_000;
+const COMMAND_MS = 500_000;
 const READY = "@@ready@@";
 
 /** Result of a command in the machine. */
