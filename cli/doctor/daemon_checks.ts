@@ -1,6 +1,14 @@
 // Checks of the daemon: the holder of its lock, whether and how it answers, its key, clock and version, and the log of one
 // that is not running.
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+} from "node:fs";
 import { basename } from "node:path";
 import { lockFileBreach, lockPath } from "../../daemon/process/lock_file.ts";
 import type { Status } from "../../daemon/munged/observe/status.ts";
@@ -18,6 +26,8 @@ const CLOCK_WARNING = 5;
 export const CLOCK_PROBLEM = 60;
 const SLOW_MS = 1000;
 const LOG_TAIL = 65_536;
+/** The flag of listening sockets in /proc/net/unix (`__SO_ACCEPTCON`). */
+const LISTENING = 0x10000;
 
 /** Whether munged, and no other process, holds the lock of its socket. */
 export function lock({ lock, socketPath, exchange, uid, ownerOf }: Node): Finding[] {
@@ -103,7 +113,15 @@ export function socket({ socketPath, exchange, lock, start, restart }: Node): Fi
     ];
   }
   const found = lstatSync(socketPath, { throwIfNoEntry: false });
-  if (found === undefined) return [problem(`munged is not running: ${text}`, run(start))];
+  if (found === undefined) {
+    if (!isListening(socketPath)) return [problem(`munged is not running: ${text}`, run(start))];
+    const what = `munged is running, but its socket "${socketPath}" has been removed`;
+    const remedy = advise(
+      "It creates the socket again within seconds once it can make the directory or may write to it; " +
+        "the C munged has to be restarted",
+    );
+    return [problem(what, remedy)];
+  }
   if (!found.isSocket()) {
     const remedy = advise("Move it away, or give munged another path with --socket");
     return [problem(`"${socketPath}" is not a socket`, remedy)];
@@ -122,6 +140,20 @@ export function socket({ socketPath, exchange, lock, start, restart }: Node): Fi
     return [problem(`${what}: ${text}`, run(start))];
   }
   return [problem(`munged does not answer: ${text}`, run(restart))];
+}
+
+/** Whether a process listens on the socket that was bound to a path, even if the file is gone. */
+function isListening(path: string): boolean {
+  let sockets: string;
+  try {
+    sockets = readFileSync("/proc/net/unix", "utf8");
+  } catch {
+    return false; // not Linux, or no /proc
+  }
+  return sockets.split("\n").some((line) => {
+    const flags = line.split(" ", 4)[3]; // address, references, protocol, flags
+    return line.endsWith(` ${path}`) && (Number.parseInt(flags!, 16) & LISTENING) !== 0;
+  });
 }
 
 /** Whether munged opens its own credential in reasonable time. */

@@ -7,6 +7,7 @@ import {
   existsSync,
   readFileSync,
   renameSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -41,6 +42,25 @@ suite("mungebox doctor", { "dist/mungebox": existsSync(MUNGEBOX) }, () => {
       }
     });
   }
+
+  it("tells a munged whose socket has been removed from one that is not running", () => {
+    const site = new Site();
+    try {
+      site.start();
+      const found = () => site.doctor().report.checks.find(({ check }) => check === "socket")!.text;
+      // Where nothing can be created.
+      renameSync(site.state, `${site.state}.real`);
+      symlinkSync("nowhere/state", site.state);
+      assert.equal(found(), `munged is running, but its socket "${site.socket}" has been removed`);
+      rmSync(site.state);
+      renameSync(`${site.state}.real`, site.state);
+      assert.match(found(), /^munged answers on /);
+      site.stop();
+      assert.match(found(), /^munged is not running: /);
+    } finally {
+      site.close();
+    }
+  });
 
   it("warns if munged's payload limit is not the configured one", {
     skip: !isRoot && "needs root, to know which program munged is",
