@@ -107,7 +107,8 @@ test("no descriptor is left after success, failure, timeout and abort", async (c
       const signal = AbortSignal.timeout(i % 5);
       await assert.rejects(new MungeClient(path).encode(REQUEST, { signal }));
     }
-    await until("only the listening socket is left", () => openSockets() === before + 1);
+    // Sockets of earlier tests may be closed meanwhile.
+    await until("only the listening socket is left", () => openSockets()! <= before + 1);
   });
-  await until("no socket is left", () => openSockets() === before);
+  await until("no socket is left", () => openSockets()! <= before);
 });
