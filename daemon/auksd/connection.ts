@@ -132,7 +132,7 @@ export class Connection {
   receive(bytes: Uint8Array): void {
     if (this.#phase === "closed") return;
     this.#reader.push(bytes);
-    if (this.#isAnswering || this.#awaitsTurn || this.#wire.isFull) {
+    if (!this.#canProceed) {
       if (this.#reader.pendingBytes > MAX_WAITING_BYTES) this.#wire.pause();
       return;
     }

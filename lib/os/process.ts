@@ -71,18 +71,20 @@ export function setProcessName(name: string): void {
 
 /** Keeps our memory from other processes of the user and from core dumps; programs that we start are not affected. */
 export function hideMemory(): void {
-  if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw coreDumpsAllowed();
+  if (prctl !== null && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) throw coreDumpFailure("prctl");
 }
 
 /** Keeps keys out of core dumps, and other processes of the same user out of our memory. */
 export function forbidCoreDumps(): void {
-  if (c.setrlimit(RLIMIT_CORE, new BigUint64Array([0n, 0n])) < 0) throw coreDumpsAllowed();
+  if (c.setrlimit(RLIMIT_CORE, new BigUint64Array([0n, 0n])) < 0) {
+    throw coreDumpFailure("setrlimit");
+  }
   hideMemory();
 }
 
-/** The C MUNGE's error for a failed call. */
-function coreDumpsAllowed(): Error {
-  const cause = new SystemError("setrlimit");
+/** The C MUNGE's error for a failed call of this name. */
+function coreDumpFailure(call: string): Error {
+  const cause = new SystemError(call);
   return new Error(`Failed to disable core dumps: ${cause.message}`, { cause });
 }
 

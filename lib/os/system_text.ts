@@ -12,8 +12,9 @@ export function systemText(error: unknown): string {
 
 /** The text of any error. For a failed call of the runtime, it is in our words: the call, its file, and the system's text. */
 export function failureText(error: unknown): string {
-  const { syscall, path } = error as NodeJS.ErrnoException;
-  if (syscall === undefined) return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const { syscall, path, message } = error as NodeJS.ErrnoException;
+  if (syscall === undefined) return message;
   const verb = syscall === "posix_spawn" ? "run" : syscall;
   const file = typeof path === "string" ? ` "${path}"` : "";
   return `Failed to ${verb}${file}: ${systemText(error)}`;
@@ -21,8 +22,9 @@ export function failureText(error: unknown): string {
 
 /** What a log says about an unexpected error: for a failed call, the system's text; for a fault of ours, where it is. */
 export function unexpectedText(error: unknown): string {
-  const { errno, stack } = error as NodeJS.ErrnoException;
-  return typeof errno === "number" || stack === undefined ? failureText(error) : stack;
+  const isFault = error instanceof Error &&
+    typeof (error as NodeJS.ErrnoException).errno !== "number";
+  return isFault && error.stack !== undefined ? error.stack : failureText(error);
 }
 
 /** The system's code, such as "EACCES", of the failed call behind an error; undefined if there is none. */

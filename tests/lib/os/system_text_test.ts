@@ -29,6 +29,7 @@ it("failureText() leaves other errors alone", () => {
   assert.equal(failureText(new Error("Missing key")), "Missing key");
   assert.equal(failureText(new MungeError("EMUNGE_SNAFU", "Internal")), "Internal");
   assert.equal(failureText("text"), "text");
+  assert.equal(failureText(undefined), "undefined");
 });
 
 it("unexpectedText() shows where an error is, unless a call failed", () => {
@@ -42,4 +43,5 @@ it("unexpectedText() shows where an error is, unless a call failed", () => {
     /^TypeError: x is null\n +at .*system_text_test/,
   );
   assert.equal(unexpectedText("text"), "text");
+  assert.equal(unexpectedText(undefined), "undefined");
 });
