@@ -6,7 +6,7 @@ import { readSettings, SettingError } from "../../daemon/aukspriv/settings.ts";
 import type { TurnOutcome } from "../../daemon/aukspriv/turn.ts";
 import { enterBackground } from "../../daemon/process/background.ts";
 import { openNullDevice } from "../../lib/os/null_device.ts";
-import { IS_COMPILED } from "../../lib/os/thread_file.ts";
+import { ownCommand } from "../../lib/os/thread_file.ts";
 import { print, printError } from "../command_line/print.ts";
 import { type AuksUsage, HELP_OPTION, parseAuksOptions } from "./usage.ts";
 
@@ -79,18 +79,25 @@ export async function run(program: string, args: readonly string[]): Promise<num
   }
 }
 
+/** Starts a process that takes a turn. */
+function startTurn(timeout: number) {
+  const nothing = openNullDevice();
+  try {
+    return Bun.spawn(ownCommand(), {
+      argv0: "aukspriv",
+      env: { ...process.env, [TURN]: "yes" },
+      stdio: [nothing, "pipe", "inherit"],
+      timeout: timeout * 1000,
+      killSignal: "SIGKILL",
+    });
+  } finally {
+    closeSync(nothing);
+  }
+}
+
 /** Takes a turn in a process that is killed if it takes longer than `timeout` seconds. */
 async function turnInProcess(timeout: number): Promise<TurnOutcome> {
-  const command = IS_COMPILED ? [process.execPath] : [process.execPath, Bun.main];
-  const nothing = openNullDevice();
-  const child = Bun.spawn(command, {
-    argv0: "aukspriv",
-    env: { ...process.env, [TURN]: "yes" },
-    stdio: [nothing, "pipe", "inherit"],
-    timeout: timeout * 1000,
-    killSignal: "SIGKILL",
-  });
-  closeSync(nothing);
+  const child = startTurn(timeout);
   const text = await new Response(child.stdout).text();
   await child.exited;
   if (child.signalCode === "SIGKILL") {

@@ -13,7 +13,7 @@ import {
   setProcessName,
 } from "../../lib/os/process.ts";
 import { realPath } from "../../lib/os/real_path.ts";
-import { IS_COMPILED } from "../../lib/os/thread_file.ts";
+import { IS_COMPILED, ownCommand } from "../../lib/os/thread_file.ts";
 import { processState } from "./process_state.ts";
 import { copyOptions, PIPE_FD, STAGE } from "./session_leader.ts";
 
@@ -49,7 +49,7 @@ function waitForDaemon(program: string, args: readonly string[], listener: numbe
   const nothing = openNullDevice();
   const { readEnd, writeEnd } = openBlockingPipe();
   const passed = listener === null ? null : duplicateAbove(listener, PIPE_FD);
-  const command = ownCommand(program, args);
+  const command = namedCommand(program, args);
   if (leadsSession()) Bun.spawn(command, copyOptions(program, "daemon", nothing, writeEnd, passed));
   else {
     // Waiting for the copy, which exits at once, leaves no zombie behind.
@@ -72,15 +72,15 @@ function leadsSession(): boolean {
  * How to start ourselves: through the applet's name, if there is a file of that name, because the kernel takes the
  * name of a process from there.
  */
-function ownCommand(program: string, args: readonly string[]): string[] {
+function namedCommand(program: string, args: readonly string[]): string[] {
   const { execPath, argv0 } = process;
-  if (!IS_COMPILED) return [execPath, Bun.main, ...args]; // its argv[0] will name the applet
+  if (!IS_COMPILED) return [...ownCommand(), ...args]; // its argv[0] will name the applet
   const directories = argv0.includes("/") ? ["."] : (process.env["PATH"] ?? "").split(delimiter);
   for (const directory of directories) {
     const file = resolve(directory, argv0); // absolute, so that spawning does not search PATH for another munged
     if (basename(file) === program && isSameFile(file, execPath)) return [file, ...args];
   }
-  return [execPath, ...args];
+  return [...ownCommand(), ...args];
 }
 
 function isSameFile(path: string, other: string): boolean {

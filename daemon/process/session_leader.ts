@@ -1,6 +1,6 @@
 // The leader of a daemon's session (background.ts): it starts the daemon and exits. It loads nothing else, because the user
 // is waiting for it. On Linux it only does so if it could not fork.
-import { IS_COMPILED } from "../../lib/os/thread_file.ts";
+import { ownCommand } from "../../lib/os/thread_file.ts";
 
 /**
  * The environment variable with a copy's role: `daemon`, or `session:` and the caller's process ID, so that it has no
@@ -43,9 +43,8 @@ export function copyOptions(
 
 /** Starts the daemon as a child that outlives this process. */
 export function leadSession(): void {
-  const { execPath, argv, argv0 } = process;
-  const command = IS_COMPILED ? [execPath] : [execPath, Bun.main];
+  const { argv, argv0 } = process;
   const listener = process.env[LISTENER] === undefined ? null : LISTENER_FD;
   const options = copyOptions(argv0, "daemon", "inherit", PIPE_FD, listener);
-  Bun.spawn([...command, ...argv.slice(2)], options).unref();
+  Bun.spawn([...ownCommand(), ...argv.slice(2)], options).unref();
 }

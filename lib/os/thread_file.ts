@@ -1,7 +1,12 @@
-// The location of a thread's code: a file of the project, or one inside the compiled executable.
+// The location of our code, to start it in a thread or a process: files of the project, or inside the compiled executable.
 
 /** Whether this is the compiled executable, whose files have their own root directory. */
 export const IS_COMPILED: boolean = Bun.main.startsWith("/$bunfs/");
+
+/** How to start this program again: the command's first words, to which the caller adds the arguments. */
+export function ownCommand(): string[] {
+  return IS_COMPILED ? [process.execPath] : [process.execPath, Bun.main];
+}
 
 /**
  * The argument for starting a Worker.

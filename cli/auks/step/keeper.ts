@@ -1,7 +1,7 @@
 // The child of auks-step begin that runs as the job's user, as its parent sees it. The user can stop it, or replace a cache
 // with a pipe or a hanging file system, so nothing waits for it longer than the caller says.
 import { setTimeout as sleep } from "node:timers/promises";
-import { IS_COMPILED } from "../../../lib/os/thread_file.ts";
+import { ownCommand } from "../../../lib/os/thread_file.ts";
 import { printError } from "../../command_line/print.ts";
 import { type KeepAnswer, parseAnswer } from "./answer.ts";
 import type { StepSettings } from "./settings.ts";
@@ -52,7 +52,7 @@ export class Keeper {
 
 function keepCommand({ uid, gid, job, step, ccache, found, recorded, noSwitch }: StepSettings) {
   return [
-    ...IS_COMPILED ? [process.execPath] : [process.execPath, Bun.main],
+    ...ownCommand(),
     "keep",
     `--uid=${uid}`,
     `--gid=${gid}`,
